@@ -1,0 +1,57 @@
+"""Arrays in, arrays out: the compiled kernels, one module per instruction set and real type.
+
+The best set that this CPU runs and that was built is picked at import; the environment variable
+FASTEM_INSTRUCTION_SET (baseline, avx2, avx512) overrides it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+
+import numpy as np
+
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # best first
+
+
+def built(instruction_set: str) -> bool:
+    """Whether this installation has kernels for an instruction set."""
+    return importlib.util.find_spec(f"{__name__}._{instruction_set}_float64") is not None
+
+
+def pick() -> str:
+    """The instruction set to use; an override that cannot run is an error, not a crash later."""
+    wanted = os.environ.get("FASTEM_INSTRUCTION_SET")
+    if wanted and wanted not in INSTRUCTION_SETS:
+        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} is none of {', '.join(INSTRUCTION_SETS)}")
+    usable = [name for name in INSTRUCTION_SETS if built(name) and supported(name)]
+    if wanted and wanted not in usable:
+        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} is not built or not of this CPU; usable: {', '.join(usable)}")
+    return wanted or usable[0]
+
+
+def supported(instruction_set: str) -> bool:
+    """Whether this CPU and operating system run an instruction set."""
+    return instruction_set == "baseline" or instruction_set in _cpu.instruction_sets()
+
+
+try:
+    from fastem.kernels import _cpu
+except ImportError as error:
+    raise ImportError(
+        "fastem's compiled kernels are missing here. If this is a source checkout, install it with "
+        "'pip install .' and run Python from another folder (or with python -P)."
+    ) from error
+
+INSTRUCTION_SET = pick()
+_modules = {
+    np.dtype(real): importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_{real}") for real in ("float64", "float32")
+}
+OPENMP = _cpu.openmp()
+FACTOR_BLOCK = _modules[np.dtype(np.float64)].factor_block
+
+
+def for_dtype(dtype) -> object:
+    """The kernel module of a real type."""
+    return _modules[np.dtype(dtype)]

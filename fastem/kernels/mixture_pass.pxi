@@ -1,0 +1,295 @@
+# The one parallel pass of every mixture, and the one source of all compiled kernel modules: setup.py builds it once per
+# instruction set and real type. Reasons, numbered:
+#
+# 1. Rows are lanes. A tile's columns are turned once; then no loop has a horizontal sum, any d and K fill the registers,
+#    and a row's result cannot depend on where in a tile it stands.
+# 2. Nothing of size n x K exists: a tile goes from log-densities to sums while it is in the cache.
+# 3. The same bits for any number of threads: tiles are cut by the data's size alone, each belongs to a fixed lane of tiles,
+#    a lane is summed by one thread in order, and the lanes are merged in order. Which thread takes a lane does not matter.
+# 4. Responsibilities are kept as their square roots: exp(half the log) costs the same, r = root^2 costs nothing, and a Gram
+#    matrix of root * (x - mu, 1) holds count, first and second moments at once.
+# 5. Rows are taken about `centre` before anything else, so data far from the origin lose no digits.
+#
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
+
+from cython.parallel cimport prange, threadid
+from libc.math cimport log as scalar_log
+from libc.stdlib cimport calloc, free, malloc
+from libc.stdint cimport uintptr_t
+import numpy as np
+
+include "tile.pxi"
+include "gaussian_full.pxi"
+include "gaussian_diagonal.pxi"
+include "gaussian_tied.pxi"
+
+ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
+ctypedef Py_ssize_t (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
+
+cdef enum:
+    MAX_PARAMS = 8
+    MAX_LANES = 64
+    TILE_BYTES = 262144
+    LANE_BYTES = 16777216      # memory for the lanes' partial sums
+
+cdef struct Family:
+    LogProb log_prob
+    Accumulate accumulate
+
+cdef Family family(str name) except *:
+    cdef Family f
+    if name == "gaussian_full":
+        f.log_prob, f.accumulate = full_log_prob, full_accumulate
+    elif name == "gaussian_diagonal":
+        f.log_prob, f.accumulate = diagonal_log_prob, diagonal_accumulate
+    elif name == "gaussian_tied":
+        f.log_prob, f.accumulate = tied_log_prob, tied_accumulate
+    else:
+        raise ValueError(f"no compiled family {name!r}")
+    return f
+
+
+cdef struct Job:
+    # what every thread reads
+    Family family
+    const real* params[MAX_PARAMS]
+    const char* x            # n x d with byte strides
+    Py_ssize_t row_step
+    Py_ssize_t column_step
+    const double* weight     # n, or NULL: all one
+    const real* centre       # d
+    Py_ssize_t n, d, K
+    Py_ssize_t tile_rows, n_tiles, n_lanes
+    Py_ssize_t n_sums        # doubles of one lane: the family's sums, then log-likelihood and entropy
+    double* log_density      # outputs of scoring, each may be NULL
+    real* responsibilities
+    real* joint
+    Py_ssize_t* labels
+
+
+cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t group = ROW_VECTORS * LANES
+    cdef Py_ssize_t padded = (rows + group - 1) // group * group
+    cdef Py_ssize_t j, r
+    cdef real* weight = <real*>t.weight
+    for j in range(job.d):
+        load_column(job.x + start * job.row_step + j * job.column_step, job.row_step, rows, padded,
+                    job.centre[j], <real*>(t.x + j * t.stride))
+    for r in range(rows):
+        weight[r] = <real>job.weight[start + r] if job.weight != NULL else 1
+    for r in range(rows, padded):
+        weight[r] = 0
+    t.vectors = padded // LANES
+
+
+cdef void normalise(const Tile* t, double* totals) noexcept nogil:
+    """joint = sqrt(weight * responsibility); totals += weighted (log-likelihood, entropy of the responsibilities).
+
+    With e_k = exp(l_k - max): log p = max + log sum e; H = log sum e - sum e_k (l_k - max) / sum e.
+    """
+    cdef Py_ssize_t r, k, S = t.stride
+    cdef vec top, h, total, spread, scale, gap, weight, log_total
+    cdef vec sums[64]                        # two vectors, and the space that add_lane_sums may overwrite
+    sums[0] = splat(0)
+    sums[1] = splat(0)
+    for r in range(t.vectors):
+        top = t.joint[r]
+        for k in range(1, t.K):
+            top = vmax(top, t.joint[k * S + r])
+        total = splat(0)
+        spread = splat(0)
+        for k in range(t.K):
+            gap = t.joint[k * S + r] - top
+            h = root_exp(gap)
+            t.joint[k * S + r] = h
+            total = total + h * h
+            spread = spread + h * h * gap
+        weight = t.weight[r]
+        scale = vsqrt(weight / total)
+        for k in range(t.K):
+            t.joint[k * S + r] = t.joint[k * S + r] * scale
+        log_total = vlog(total)
+        sums[0] = sums[0] + weight * (top + log_total)
+        sums[1] = sums[1] + weight * (log_total - spread / total)
+    add_lane_sums(sums, 2, totals)
+
+
+cdef inline vec root_exp(vec gap) noexcept nogil:
+    """exp(gap / 2); exactly 0 where its square would come near the smallest numbers, so that no denormals appear."""
+    cdef vec half = gap * splat(<real>0.5)
+    cdef vec smallest = splat(<real>(-350.0 if sizeof(real) == 8 else -43.0))
+    return where_less(half, smallest, splat(0), vexp(half))
+
+
+cdef void write_scores(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """Fill the outputs that are asked for, from the tile's log p(x, z=k)."""
+    cdef Py_ssize_t r, k, S = t.stride * LANES, K = job.K, best
+    cdef const real* joint = <const real*>t.joint
+    cdef real top
+    if job.joint != NULL:
+        for r in range(rows):
+            for k in range(K):
+                job.joint[(start + r) * K + k] = joint[k * S + r]
+    if job.labels != NULL:
+        for r in range(rows):
+            best = 0
+            top = joint[r]
+            for k in range(1, K):
+                if joint[k * S + r] > top:
+                    top = joint[k * S + r]
+                    best = k
+            job.labels[start + r] = best
+    if job.log_density != NULL or job.responsibilities != NULL:
+        write_normalised(job, t, start, rows)
+
+
+cdef void write_normalised(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t r, k, i, S = t.stride, K = job.K
+    cdef vec top, e, total, log_density
+    for r in range(t.vectors):
+        top = t.joint[r]
+        for k in range(1, K):
+            top = vmax(top, t.joint[k * S + r])
+        total = splat(0)
+        for k in range(K):
+            e = vexp(t.joint[k * S + r] - top)
+            t.joint[k * S + r] = e
+            total = total + e
+        log_density = top + vlog(total)
+        for k in range(K):
+            t.joint[k * S + r] = t.joint[k * S + r] / total
+        for i in range(min(<Py_ssize_t>LANES, rows - r * LANES)):
+            if job.log_density != NULL:
+                job.log_density[start + r * LANES + i] = lane(log_density, i)
+            if job.responsibilities != NULL:
+                for k in range(K):
+                    job.responsibilities[(start + r * LANES + i) * K + k] = (<const real*>(t.joint + k * S + r))[i]
+
+
+cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) noexcept nogil:
+    """One thread's share: the tiles of one lane in order. sums NULL: score only."""
+    cdef Tile t
+    cdef Py_ssize_t tile, start, rows
+    t.d, t.K = job.d, job.K
+    t.stride = job.tile_rows // LANES
+    t.x = <vec*>work
+    t.joint = t.x + t.d * t.stride
+    t.scratch = t.joint + t.K * t.stride
+    t.weight = t.scratch + (t.d + 1) * t.stride
+    t.acc = t.weight + t.stride
+    for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
+        start = tile * job.tile_rows
+        rows = min(job.tile_rows, job.n - start)
+        load_tile(job, &t, start, rows)
+        job.family.log_prob(&t, <const real**>job.params)
+        if sums == NULL:
+            write_scores(job, &t, start, rows)
+        else:
+            normalise(&t, sums + job.n_sums - 2)
+            job.family.accumulate(&t, <const real**>job.params, sums)
+
+
+cdef Py_ssize_t padded_vectors(Py_ssize_t n) noexcept nogil:
+    return (n + LANES) // LANES * LANES
+
+
+cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
+    """All lanes over n_threads threads, without the GIL."""
+    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 2) * (job.tile_rows // LANES)
+                                  + padded_vectors(job.n_sums) + LANES) + 4096) // 4096 * 4096 + 4096
+    cdef Py_ssize_t index
+    cdef char* block
+    cdef char* work
+    n_threads = max(1, min(n_threads, job.n_lanes))
+    block = <char*>malloc(work_bytes * n_threads + ALIGNMENT)
+    if block == NULL:
+        raise MemoryError(f"no memory for {n_threads} work spaces of {work_bytes} bytes")
+    work = block + (ALIGNMENT - <uintptr_t>block % ALIGNMENT)
+    cdef double* sums = NULL
+    if lanes is not None:
+        sums = &lanes[0, 0]
+    with nogil:
+        if n_threads == 1:                   # no thread team, and nothing that a fork could break
+            for index in range(job.n_lanes):
+                run_lane(job, index, work, NULL if sums == NULL else sums + index * job.n_sums)
+        else:
+            for index in prange(job.n_lanes, num_threads=n_threads, schedule="dynamic", chunksize=1):
+                run_lane(job, index, work + threadid() * work_bytes, NULL if sums == NULL else sums + index * job.n_sums)
+        free(block)
+
+
+cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components):
+    cdef const real[::1] flat
+    cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes
+    job.family = family(name)
+    job.n, job.d, job.K = X.shape[0], X.shape[1], n_components
+    job.x = <const char*>&X[0, 0]
+    job.row_step, job.column_step = X.strides[0], X.strides[1]
+    job.centre = &centre[0]
+    for i in range(len(params)):
+        flat = params[i]
+        job.params[i] = &flat[0]
+    row_bytes = sizeof(real) * (2 * job.d + job.K + 2)
+    job.tile_rows = max(group, min(512, TILE_BYTES // row_bytes // group * group))
+    job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
+
+
+def expect(str name, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre, tuple params,
+           Py_ssize_t n_components, Py_ssize_t n_sums, Py_ssize_t n_threads):
+    """E-step over the rows of X: (family's sums, log-likelihood, entropy of the responsibilities).
+
+    name           a family of this module
+    X              (n, d) in, any strides; n, d >= 1
+    sample_weight  (n) in, or None: every weight 1
+    centre         (d) in; the params are about it
+    params         in: flat arrays of `real`, as the family says
+    n_sums         how many sums the family makes
+    """
+    cdef Job job
+    cdef double[:, ::1] lanes
+    cdef Py_ssize_t i
+    prepare(&job, name, X, centre, params, n_components)
+    job.weight = NULL
+    if sample_weight is not None:
+        job.weight = <const double*>&sample_weight[0]
+    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
+    job.n_sums = n_sums + 2
+    job.n_lanes = max(1, min(job.n_tiles // 4, MAX_LANES, max(8, LANE_BYTES // (8 * job.n_sums))))
+    partial = np.zeros((job.n_lanes, job.n_sums))
+    lanes = partial
+    run(&job, lanes, n_threads)
+    total = partial[0]
+    for i in range(1, job.n_lanes):
+        total += partial[i]
+    return total[:n_sums], total[n_sums], total[n_sums + 1]
+
+
+def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components, Py_ssize_t n_threads,
+          double[::1] log_density=None, real[:, ::1] responsibilities=None, real[:, ::1] joint=None, Py_ssize_t[::1] labels=None):
+    """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n)."""
+    cdef Job job
+    prepare(&job, name, X, centre, params, n_components)
+    job.weight = NULL
+    job.log_density = NULL if log_density is None else &log_density[0]
+    job.responsibilities = NULL if responsibilities is None else &responsibilities[0, 0]
+    job.joint = NULL if joint is None else &joint[0, 0]
+    job.labels = NULL if labels is None else &labels[0]
+    job.n_sums = 2
+    job.n_lanes = max(1, min(job.n_tiles, 8 * max(<Py_ssize_t>1, n_threads)))
+    run(&job, None, n_threads)
+
+
+def exp_log(const real[::1] x):
+    """exp(x) and log(x) as the kernels compute them, for tests."""
+    cdef Py_ssize_t i
+    exps, logs = np.empty_like(x), np.empty_like(x)
+    cdef real[::1] e = exps
+    cdef real[::1] l = logs
+    for i in range(x.shape[0]):
+        e[i] = lane(vexp(splat(x[i])), 0)
+        l[i] = lane(vlog(splat(x[i])), 0)
+    return exps, logs
+
+
+lanes_per_vector = LANES
+factor_block = FACTOR_BLOCK

@@ -1,0 +1,254 @@
+/* The vector vocabulary of the kernels: a lane is a row of data.
+
+   Compiled once per instruction set and real type. Everything above this file is written in
+   Cython with `vec` as if it were a number: a = a + l * x is one fused multiply-add on LANES rows.
+   Compilers without vector extensions (MSVC) get vectors of one lane from the same algorithms.
+
+   FASTEM_FLOAT   the real type is float; otherwise double. */
+#ifndef FASTEM_SIMD_H
+#define FASTEM_SIMD_H
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef FASTEM_FLOAT
+typedef float real;
+typedef int32_t bits_t;
+typedef uint32_t unsigned_bits_t;
+#define MANTISSA_BITS 23
+#define EXPONENT_BIAS 127
+#define REAL_C(x) x##f
+#define SMALLEST_NORMAL 1.17549435e-38f
+#define DENORMAL_SHIFT 25
+#else
+typedef double real;
+typedef int64_t bits_t;
+typedef uint64_t unsigned_bits_t;
+#define MANTISSA_BITS 52
+#define EXPONENT_BIAS 1023
+#define REAL_C(x) x
+#define SMALLEST_NORMAL 2.2250738585072014e-308
+#define DENORMAL_SHIFT 54
+#endif
+
+/* ---- width: the widest registers that the compiler's flags allow ------------------------- */
+#if defined(__GNUC__) || defined(__clang__)
+#define HAVE_VECTORS 1
+#if defined(__AVX512F__) && defined(__AVX512DQ__)
+#define VECTOR_BYTES 64
+#include <immintrin.h>
+#elif defined(__AVX2__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+#else
+#define HAVE_VECTORS 0
+#define VECTOR_BYTES ((int)sizeof(real))
+#endif
+
+/* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
+   of rows in the density; 16 registers (AVX2, SSE2) would spill there. */
+enum {
+    LANES = VECTOR_BYTES / (int)sizeof(real),
+#if VECTOR_BYTES == 64 || defined(__aarch64__)
+    GRAM_BLOCK = 4,
+    ROW_VECTORS = 4,
+#else
+    GRAM_BLOCK = 3,
+    ROW_VECTORS = 2,
+#endif
+    FACTOR_BLOCK = 4,
+    ALIGNMENT = 64
+};
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FORCE_INLINE static __forceinline
+#else
+#define FORCE_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Cython's `cdef inline` must mean it: the register tiles are functions whose sizes are constants at each call. */
+#if defined(__GNUC__) || defined(__clang__)
+#undef CYTHON_INLINE
+#define CYTHON_INLINE inline __attribute__((always_inline))
+#endif
+
+/* ---- vectors ------------------------------------------------------------------------------ */
+#if HAVE_VECTORS
+typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef bits_t ivec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+typedef unsigned_bits_t uvec __attribute__((vector_size(VECTOR_BYTES), may_alias));
+FORCE_INLINE vec splat(real a) { return a - (vec){0}; }
+FORCE_INLINE ivec isplat(bits_t a) { return a - (ivec){0}; }
+FORCE_INLINE ivec as_bits(vec a) { return (ivec)a; }
+FORCE_INLINE vec from_bits(ivec a) { return (vec)a; }
+FORCE_INLINE real lane(vec a, int i) { return a[i]; }
+/* a < b ? x : y in every lane; a comparison with NaN is false */
+FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) {
+    ivec m = a < b;
+    return (vec)((m & (ivec)x) | (~m & (ivec)y));
+}
+#else
+typedef real vec;
+typedef bits_t ivec;
+typedef unsigned_bits_t uvec;
+FORCE_INLINE vec splat(real a) { return a; }
+FORCE_INLINE ivec isplat(bits_t a) { return a; }
+FORCE_INLINE ivec as_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
+FORCE_INLINE vec from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
+FORCE_INLINE real lane(vec a, int i) { (void)i; return a; }
+FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
+#endif
+
+/* The larger, the smaller of two; where one is NaN: the second. */
+#if VECTOR_BYTES == 64 && HAVE_VECTORS && defined(FASTEM_FLOAT)
+FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
+FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
+FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
+#elif VECTOR_BYTES == 64 && HAVE_VECTORS
+FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
+FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
+FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
+#else
+FORCE_INLINE vec vmax(vec a, vec b) { return where_less(b, a, a, b); }
+FORCE_INLINE vec vmin(vec a, vec b) { return where_less(a, b, a, b); }
+#if HAVE_VECTORS
+FORCE_INLINE vec vsqrt(vec a) {   /* one square root instruction after the compiler's SLP pass */
+    vec y = {0};
+    for (int i = 0; i < LANES; i++) y[i] = (real)sqrt((double)a[i]);
+    return y;
+}
+#else
+FORCE_INLINE vec vsqrt(vec a) { return (real)sqrt((double)a); }
+#endif
+#endif
+
+/* p * 2**n for a whole number n in [-2000, 2000] (float: [-250, 250]); rounds into denormals, overflows to inf. */
+FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
+#if VECTOR_BYTES == 64 && HAVE_VECTORS && defined(FASTEM_FLOAT)
+    (void)n_bits;
+    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#elif VECTOR_BYTES == 64 && HAVE_VECTORS
+    (void)n_bits;
+    return (vec)_mm512_scalef_pd((__m512d)p, (__m512d)n);
+#else
+    /* two factors, since one alone may be out of range where the product is not */
+    ivec half = (ivec)((uvec)(n_bits + isplat(4096)) >> 1) - isplat(2048);
+    (void)n;
+    return p * from_bits((half + isplat(EXPONENT_BIAS)) << MANTISSA_BITS)
+             * from_bits((n_bits - half + isplat(EXPONENT_BIAS)) << MANTISSA_BITS);
+#endif
+}
+
+/* 1.5 * 2**MANTISSA_BITS: adding it rounds to a whole number, which then stands in the low bits. */
+#ifdef FASTEM_FLOAT
+#define ROUNDING_MAGIC 12582912.0f
+#define EXP_LIMIT REAL_C(150.0)
+static const real EXP_TERMS[] = {0.5f, 0.16666576989698776f, 0.041666554617204574f, 0.0083631790527225774f, 0.0013926183587713495f};
+static const real LOG_TERMS[] = {0.66666666553585081f, 0.40000122584957255f, 0.28550736362857782f, 0.23332762955117523f};
+#define LN2_HIGH 0.693145751953125f
+#define LN2_LOW 1.42860682030941723e-6f
+#else
+#define ROUNDING_MAGIC 6755399441055744.0
+#define EXP_LIMIT 1000.0
+static const real EXP_TERMS[] = {
+    0.5, 0.16666666666666670991, 0.041666666666666669755, 0.0083333333333261351258,
+    0.0013888888888883748305, 0.00019841269874820625271, 0.000024801587325547741216,
+    2.755725540020642443e-6, 2.7557273643110295328e-7, 2.5105217004720745164e-8,
+    2.0914686968086877233e-9};
+static const real LOG_TERMS[] = {
+    0.66666666666666666462, 0.40000000000000889534, 0.28571428570795934749, 0.22222222393452627488,
+    0.18181795454526501038, 0.15386249788196104628, 0.13268503312794760136, 0.13089445145246311412};
+#define LN2_HIGH 0.693147180369123816490
+#define LN2_LOW 1.90821492927058770002e-10
+#endif
+#define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
+
+/* exp(x) to 1 ulp or so: x = n ln 2 + r, |r| <= ln(2)/2; exp(r) = 1 + r + r^2 P(r), P by Chebyshev
+   interpolation. -inf, 0, denormal and overflowing results, inf and NaN come out as in libm. */
+FORCE_INLINE vec vexp(vec x) {
+    const vec magic = splat(ROUNDING_MAGIC);
+    x = vmin(splat(EXP_LIMIT), vmax(splat(-EXP_LIMIT), x));
+    vec shifted = x * splat(REAL_C(1.4426950408889634)) + magic;
+    vec n = shifted - magic;
+    vec r = x - n * splat(LN2_HIGH);
+    r = r - n * splat(LN2_LOW);
+    vec p = splat(EXP_TERMS[COUNT(EXP_TERMS) - 1]);
+    for (int i = COUNT(EXP_TERMS) - 2; i >= 0; i--) p = p * r + splat(EXP_TERMS[i]);
+    p = p * (r * r) + r + splat(1);
+    return scale_by_power(p, n, as_bits(shifted) - as_bits(magic));
+}
+
+/* log(x) to 1 ulp or so: x = 2^e m, m in [sqrt(1/2), sqrt(2)); with f = m - 1, s = f / (2 + f):
+   log m = f - s (f - s^2 P(s^2)). 0 gives -inf, negative numbers NaN, inf and NaN themselves. */
+FORCE_INLINE vec vlog(vec x) {
+    const vec zero = splat(0), infinity = splat((real)HUGE_VAL), tiny = splat(SMALLEST_NORMAL);
+    const ivec root_half = as_bits(splat(REAL_C(0.70710678118654752)));
+    vec normal = where_less(x, tiny, x * splat((real)((bits_t)1 << DENORMAL_SHIFT)), x);
+    vec e = where_less(x, tiny, splat(-DENORMAL_SHIFT), zero);
+    /* adding the distance from sqrt(1/2) to 1 carries into the exponent where the mantissa >= sqrt(1/2) */
+    ivec t = as_bits(normal) + (as_bits(splat(1)) - root_half);
+    ivec exponent = (ivec)((uvec)t >> MANTISSA_BITS) - isplat(EXPONENT_BIAS);
+    e = e + (from_bits(as_bits(splat(ROUNDING_MAGIC)) + exponent) - splat(ROUNDING_MAGIC));
+    vec f = from_bits((t & isplat(((bits_t)1 << MANTISSA_BITS) - 1)) + root_half) - splat(1);
+    vec s = f / (f + splat(2));
+    vec w = s * s;
+    vec p = splat(LOG_TERMS[COUNT(LOG_TERMS) - 1]);
+    for (int i = COUNT(LOG_TERMS) - 2; i >= 0; i--) p = p * w + splat(LOG_TERMS[i]);
+    vec y = e * splat(LN2_HIGH) + (f - (s * (f - w * p) - e * splat(LN2_LOW)));
+    y = where_less(zero, x, y, where_less(x, zero, zero / zero, x - infinity));
+    return where_less(x, infinity, y, x);
+}
+
+/* ---- lane sums ---------------------------------------------------------------------------- */
+#if HAVE_VECTORS && (defined(__clang__) || __GNUC__ >= 12)
+#define HAVE_SHUFFLE 1
+#if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif (VECTOR_BYTES == 64 && !defined(FASTEM_FLOAT)) || (VECTOR_BYTES == 32 && defined(FASTEM_FLOAT))
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#elif (VECTOR_BYTES == 32 && !defined(FASTEM_FLOAT)) || (VECTOR_BYTES == 16 && defined(FASTEM_FLOAT))
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#else
+#define EVEN 0, 2
+#define ODD 1, 3
+#endif
+FORCE_INLINE vec add_neighbours(vec a, vec b) {
+    return __builtin_shufflevector(a, b, EVEN) + __builtin_shufflevector(a, b, ODD);
+}
+#else
+#define HAVE_SHUFFLE 0
+FORCE_INLINE vec add_neighbours(vec a, vec b) {
+#if HAVE_VECTORS
+    vec y = {0};
+    for (int i = 0; i < LANES / 2; i++) {
+        y[i] = a[2 * i] + a[2 * i + 1];
+        y[i + LANES / 2] = b[2 * i] + b[2 * i + 1];
+    }
+    return y;
+#else
+    (void)b;
+    return a;
+#endif
+}
+#endif
+
+/* sums[i] += the sum of the lanes of a[i], i < n. The space behind a, up to a multiple of LANES,
+   is overwritten. LANES vectors become one, whose lanes are their sums, by adding neighbours. */
+static void add_lane_sums(vec *a, ptrdiff_t n, double *sums) {
+    for (ptrdiff_t i = n; i % LANES; i++) a[i] = splat(0);
+    for (ptrdiff_t g = 0; g < n; g += LANES) {
+        for (int half = LANES / 2; half; half /= 2)
+            for (int i = 0; i < half; i++) a[g + i] = add_neighbours(a[g + 2 * i], a[g + 2 * i + 1]);
+        ptrdiff_t m = n - g < LANES ? n - g : LANES;
+        const real *lanes = (const real *)(a + g);
+        for (ptrdiff_t i = 0; i < m; i++) sums[g + i] += (double)lanes[i];
+    }
+}
+#endif
