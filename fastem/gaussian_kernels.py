@@ -1,0 +1,119 @@
+"""The compiled Gaussian families seen from Python: parameters to flat arrays, sums to moments about the means.
+
+One class per family of fastem/kernels/gaussian_*.pxi, whose head describes the arrays. Densities are taken as
+constant - |y|^2, so the factor 1/2 goes into the factors as ROOT_HALF. `means` are about the centre of the rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.covariance import factor_order, packed_lower, unpack_symmetric
+
+ROOT_HALF = np.sqrt(0.5)
+
+
+def flat(array, dtype):
+    """A contiguous one-dimensional copy in the kernel's real type."""
+    return np.ascontiguousarray(array, dtype=dtype).ravel()
+
+
+class FullKernel:
+    """Any covariance per component."""
+
+    name = "gaussian_full"
+
+    @staticmethod
+    def n_sums(K, d):
+        return K * (d + 1) * (d + 2) // 2
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        K, d = means.shape
+        lower = ROOT_HALF * np.swapaxes(covariance.factors(K), 1, 2)
+        rows, columns = factor_order(d)
+        offset = -np.einsum("kij,kj->ki", lower, means)
+        return tuple(flat(a, dtype) for a in (constant, lower[:, rows, columns], offset, means))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, -1)
+        n_second = d * (d + 1) // 2
+        delta = means.astype(dtype) - means
+        first, counts = packed[:, n_second:-1].copy(), packed[:, -1].copy()
+        second = packed[:, :n_second].copy()
+        if delta.any():
+            i, j = packed_lower(d)
+            cross = first + counts[:, None] * delta
+            second += first[:, i] * delta[:, j] + delta[:, i] * cross[:, j]
+            first = cross
+        return counts, first, second
+
+
+class DiagonalKernel:
+    """Diagonal covariances, spherical ones among them."""
+
+    name = "gaussian_diagonal"
+
+    @staticmethod
+    def n_sums(K, d):
+        return K * (2 * d + 1)
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        scale = ROOT_HALF * covariance.scales(means.shape[1])
+        return tuple(flat(a, dtype) for a in (constant, scale, -scale * means, means))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, 2 * d + 1)
+        first, second, counts = packed[:, :d].copy(), packed[:, d:-1].copy(), packed[:, -1].copy()
+        delta = means.astype(dtype) - means
+        if delta.any():
+            second += delta * (2 * first + counts[:, None] * delta)
+            first += counts[:, None] * delta
+        return counts, first, second
+
+
+class TiedKernel:
+    """One covariance for all: whitened rows, one scatter. Digits are lost with (separation / sigma)^2, hence `serves`."""
+
+    name = "gaussian_tied"
+
+    @staticmethod
+    def serves(covariance, means, dtype):
+        """Whether the components lie near enough to each other for a common scatter."""
+        largest = ((means @ covariance.precisions_cholesky) ** 2).sum(axis=1).max(initial=0)
+        return largest * np.finfo(dtype).eps < (1e-8 if np.dtype(dtype) == np.float64 else 1e-3)
+
+    @staticmethod
+    def n_sums(K, d):
+        return K * (d + 1) + d * (d + 1) // 2
+
+    @staticmethod
+    def rounded_factor(covariance, dtype):
+        return (ROOT_HALF * covariance.precisions_cholesky).astype(dtype).astype(np.float64)
+
+    @classmethod
+    def pack(cls, covariance, constant, means, dtype):
+        d = means.shape[1]
+        upper = cls.rounded_factor(covariance, dtype)
+        rows, columns = factor_order(d)
+        return tuple(flat(a, dtype) for a in (constant, upper.T[rows, columns], np.zeros(d), means @ upper))
+
+    @classmethod
+    def unpack(cls, covariance, sums, means, dtype):
+        K, d = means.shape
+        upper = cls.rounded_factor(covariance, dtype)
+        centred = sums[: K * (d + 1)].reshape(K, d + 1)
+        counts = centred[:, d].copy()
+        nu = means @ upper
+        first = centred[:, :d] - counts[:, None] * nu
+        scatter = unpack_symmetric(sums[K * (d + 1) :], d)
+        cross = first.T @ nu
+        scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
+        first = np.linalg.solve(upper.T, first.T).T
+        scatter = np.linalg.solve(upper.T, np.linalg.solve(upper.T, scatter).T)
+        return counts, first, scatter[packed_lower(d)]

@@ -1,0 +1,68 @@
+"""Expected sufficient statistics: sums over rows, so blocks, threads and machines just add."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+class Statistics:
+    """Named views of one float64 vector; adding two merges their data.
+
+    Parameters
+    ----------
+    **sums : array_like
+        What was summed over the rows, by name. ``log_likelihood`` and ``weight`` (the sum of the
+        sample weights) are among them for everything that :func:`fastem.em` drives.
+
+    Examples
+    --------
+    >>> from fastem import Statistics
+    >>> a = Statistics(log_likelihood=-3.0, weight=2.0, counts=[1.5, 0.5])
+    >>> b = Statistics(log_likelihood=-1.0, weight=1.0, counts=[0.0, 1.0])
+    >>> (a + b).counts
+    array([1.5, 1.5])
+    """
+
+    __slots__ = ("vector", "_layout")
+
+    def __init__(self, **sums):
+        arrays = {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}
+        self.vector = np.concatenate([a.ravel() for a in arrays.values()]) if arrays else np.empty(0)
+        self._layout = {}
+        start = 0
+        for name, a in arrays.items():
+            self._layout[name] = (start, start + a.size, a.shape)
+            start += a.size
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            start, stop, shape = self._layout[name]
+        except KeyError:
+            raise AttributeError(f"no statistic {name!r}; there are {', '.join(self._layout)}") from None
+        return self.vector[start:stop].reshape(shape) if shape else float(self.vector[start])
+
+    def __getstate__(self):
+        return self.vector, self._layout
+
+    def __setstate__(self, state):
+        self.vector, self._layout = state
+
+    def __iadd__(self, other: Statistics) -> Statistics:
+        if self._layout != other._layout:
+            raise ValueError(f"statistics of different models do not add: {self} and {other}")
+        self.vector += other.vector
+        return self
+
+    def __add__(self, other: Statistics) -> Statistics:
+        merged = Statistics()
+        merged.vector, merged._layout = self.vector.copy(), self._layout
+        merged += other
+        return merged
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._layout
+
+    def __repr__(self):
+        return f"Statistics({', '.join(f'{name}{list(shape)}' for name, (_, _, shape) in self._layout.items())})"

@@ -1,0 +1,58 @@
+"""How many threads a pass may use. An argument everywhere, never a global that is set."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+from fastem import kernels
+
+_forked = False  # OpenMP's threads do not survive a fork; a child of a process that used them runs on one thread
+
+
+def _note_fork():
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def available() -> int:
+    """Threads that this process may really use: affinity, cgroup quota, OMP_NUM_THREADS, OMP_THREAD_LIMIT.
+
+    Examples
+    --------
+    >>> from fastem.threads import available
+    >>> available() >= 1
+    True
+    """
+    if not kernels.OPENMP or _forked:
+        return 1
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limits = [count, _cgroup_cpus()]
+    for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
+        first = os.environ.get(name, "").split(",")[0].strip()
+        if first.isdigit() and int(first) > 0:
+            limits.append(int(first))
+    return max(1, min(limits))
+
+
+def _cgroup_cpus():
+    """The CPU quota of the control group, rounded up; a large number without one."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):  # no cgroup v2 here
+        return 1 << 30
+    return 1 << 30 if quota == "max" else math.ceil(int(quota) / int(period))
+
+
+def resolve(n_threads: int | None) -> int:
+    """The number to use: what was asked for, or all that is available."""
+    if n_threads is None:
+        return available()
+    if not kernels.OPENMP or _forked:
+        return 1
+    return int(n_threads)

@@ -1,0 +1,70 @@
+"""The specification: EM for Gaussian mixtures in plain numpy, float64, one formula a line. Slow, square, obvious."""
+
+import numpy as np
+
+
+def dense_covariances(covariances, covariance_type, n_components, d):
+    """(K, d, d) whatever the structure."""
+    if covariance_type == "full":
+        return np.array(covariances)
+    if covariance_type == "tied":
+        return np.repeat(np.asarray(covariances)[None], n_components, axis=0)
+    if covariance_type == "diag":
+        return np.array([np.diag(c) for c in covariances])
+    return np.array([c * np.eye(d) for c in covariances])
+
+
+def log_joint(X, weights, means, covariances):
+    """(n, K) log pi_k + log N(x; mu_k, Sigma_k), covariances dense."""
+    n, d = X.shape
+    joint = np.empty((n, len(weights)))
+    for k, (weight, mean, covariance) in enumerate(zip(weights, means, covariances)):
+        z = np.linalg.solve(np.linalg.cholesky(covariance), (X - mean).T)
+        log_det = np.linalg.slogdet(covariance)[1]
+        with np.errstate(divide="ignore"):
+            joint[:, k] = np.log(weight) - 0.5 * (d * np.log(2 * np.pi) + log_det + (z**2).sum(axis=0))
+    return joint
+
+
+def log_density(joint):
+    """(n,) log sum_k exp(joint)."""
+    top = joint.max(axis=1, keepdims=True)
+    return (top + np.log(np.exp(joint - top).sum(axis=1, keepdims=True)))[:, 0]
+
+
+def responsibilities(joint):
+    """(n, K) p(z = k | x)."""
+    return np.exp(joint - log_density(joint)[:, None])
+
+
+def moments(X, resp, sample_weight, about):
+    """counts (K,), first (K, d) and second (K, d, d) moments about the points `about` (K, d)."""
+    r = resp * sample_weight[:, None]
+    z = X[:, None, :] - about
+    return r.sum(axis=0), np.einsum("nk,nkd->kd", r, z), np.einsum("nk,nkd,nke->kde", r, z, z)
+
+
+def m_step(counts, first, second, about, covariance_type):
+    """weights, means, covariances in the structure's shape; no floor."""
+    shift = first / counts[:, None]
+    scatter = second / counts[:, None, None] - shift[:, :, None] * shift[:, None, :]
+    weights = counts / counts.sum()
+    if covariance_type == "full":
+        covariances = scatter
+    elif covariance_type == "tied":
+        covariances = np.einsum("k,kde->de", weights, scatter)
+    elif covariance_type == "diag":
+        covariances = np.diagonal(scatter, axis1=1, axis2=2).copy()
+    else:
+        covariances = np.trace(scatter, axis1=1, axis2=2) / scatter.shape[1]
+    return weights, about + shift, covariances
+
+
+def em_step(X, weights, means, covariances, covariance_type, sample_weight=None):
+    """One E-step and one M-step; also the log-likelihood before them."""
+    n, d = X.shape
+    sample_weight = np.ones(n) if sample_weight is None else sample_weight
+    joint = log_joint(X, weights, means, dense_covariances(covariances, covariance_type, len(weights), d))
+    log_likelihood = sample_weight @ log_density(joint)
+    sums = moments(X, responsibilities(joint), sample_weight, np.asarray(means))
+    return (*m_step(*sums, np.asarray(means), covariance_type), log_likelihood)
