@@ -1,0 +1,35 @@
+"""Errors and warnings that users meet. scikit-learn's own classes are used where it is loaded, without importing it."""
+
+from __future__ import annotations
+
+import sys
+
+
+class NotFittedError(ValueError, AttributeError):
+    """An estimator was asked for something that only a fit gives."""
+
+
+class ConvergenceWarning(UserWarning):
+    """The stopping rule was not met within max_iter iterations."""
+
+
+class DegenerateComponentWarning(UserWarning):
+    """A component of the fit rests on too few rows, or its covariance is held at the floor."""
+
+
+def _scikit_learns(own):
+    """scikit-learn's class of the same name, once scikit-learn is loaded."""
+    return getattr(sys.modules.get("sklearn.exceptions"), own.__name__, own)
+
+
+def not_fitted(estimator) -> Exception:
+    """The error for a method that was called too early."""
+    return _scikit_learns(NotFittedError)(
+        f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
+        "before using this estimator."
+    )
+
+
+def convergence_warning() -> type[Warning]:
+    """The category of a warning about a fit that did not converge."""
+    return _scikit_learns(ConvergenceWarning)

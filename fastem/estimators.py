@@ -1,0 +1,159 @@
+"""Estimators shaped like scikit-learn's, without importing it: validate, build a start, call em, copy the results."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+import numpy as np
+
+from fastem.errors import not_fitted
+from fastem.validation import as_matrix, check_features, column_names, generator, require_finite
+
+
+class Estimator:
+    """What every fastem estimator shares: parameters, tags, the checks at prediction, saving."""
+
+    _saved_arrays: tuple[str, ...] = ()
+    _saved_scalars: tuple[str, ...] = ()
+
+    @classmethod
+    def _parameter_names(cls):
+        return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    def get_params(self, deep: bool = True) -> dict:
+        """The constructor's parameters by name."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params):
+        """Set constructor parameters; returns self."""
+        valid = self._parameter_names()
+        for name, value in params.items():
+            if name not in valid:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self):
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name in defaults
+            if name != "self" and repr(getattr(self, name)) != repr(defaults[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=None,
+            input_tags=InputTags(),
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "_model")
+
+    def __sklearn_clone__(self):
+        from sklearn.base import clone
+
+        return type(self)(**{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()})
+
+    def _require_fitted(self):
+        if not hasattr(self, "_model"):
+            raise not_fitted(self)
+
+    def _new_rows(self, X):
+        """X at prediction, checked against the fit."""
+        self._require_fitted()
+        names = column_names(X)
+        array = as_matrix(X, self)
+        check_features(self, array, names)
+        require_finite(array, columns=names)
+        return array
+
+    def save(self, path) -> None:
+        """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""
+        from fastem.persistence import save
+
+        self._require_fitted()
+        save(self, path)
+
+
+class MixtureEstimator(Estimator):
+    """What every mixture does once it is fitted. Subclasses set `_model`, a :class:`fastem.mixture.Mixture`."""
+
+    def _score(self, X, **outputs):
+        from fastem.threads import resolve
+
+        self._model.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm."""
+        X = self._new_rows(X)
+        log_density = np.empty(len(X))
+        self._score(X, log_density=log_density)
+        return log_density
+
+    def score(self, X, y=None) -> float:
+        """Mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable component of each row, shape (n,)."""
+        X = self._new_rows(X)
+        labels = np.empty(len(X), np.intp)
+        self._score(X, labels=labels)
+        return labels
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
+        X = self._new_rows(X)
+        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
+        self._score(X, responsibilities=responsibilities)
+        return responsibilities
+
+    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """Fit, then the most probable component of each row."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None: the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, d)
+        y : (n_samples,) the component of each row; rows are sorted by it
+        """
+        self._require_fitted()
+        if n_samples < 1:
+            raise ValueError(
+                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
+            )
+        return self._model.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+
+    def bic(self, X) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
+        log_density = self.score_samples(X)
+        return float(self._model.n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
+
+    def aic(self, X) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
+        return float(2 * self._model.n_parameters - 2 * self.score_samples(X).sum())
+
+
+def warn(message, category):
+    """A warning that points at the user's call of fit."""
+    warnings.warn(message, category, stacklevel=4)

@@ -1,0 +1,267 @@
+"""GaussianMixture: scikit-learn's interface on fastem's EM."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from fastem import initialise
+from fastem.blocks import ArrayBlocks
+from fastem.covariance import IllDefinedCovariance
+from fastem.em import em
+from fastem.emissions import Gaussian
+from fastem.errors import DegenerateComponentWarning, convergence_warning
+from fastem.estimators import MixtureEstimator, warn
+from fastem.gaussian_start import (
+    STRUCTURES,
+    checked_weights,
+    component_status,
+    gaussian_start,
+    is_sound,
+    require_distinct_rows,
+)
+from fastem.mixture import Mixture
+from fastem.progress import Progress
+from fastem.scale import column_moments, covariance_floor
+from fastem.threads import resolve
+from fastem.validation import as_matrix, as_sample_weight, check_choice, check_features, check_number, column_names, generator
+
+
+class GaussianMixture(MixtureEstimator):
+    """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
+
+    Parameters
+    ----------
+    n_components : int
+    covariance_type : {"full", "tied", "diag", "spherical"}
+    tol : float
+        Stop when the mean log-likelihood changes by less.
+    reg_covar : float
+        Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of
+        each column. Unlike scikit-learn's absolute constant, which is added to every diagonal, it does not depend on
+        the units of the data and does not touch components that are not degenerate. 0: no floor, and an error where a
+        covariance is singular.
+    max_iter : int
+    n_init : int
+        Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
+        Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
+        "kmeans" takes a few k-means steps from k-means++ seeds on a subsample, in standardised columns.
+    weights_init, means_init, precisions_init : arrays, optional
+        In scikit-learn's shapes.
+    random_state : int, Generator, RandomState or None
+    warm_start : bool
+        Start from the last fit.
+    verbose, verbose_interval : int
+        Print every ``verbose_interval`` iterations; verbose=2: with the change.
+    n_threads : int, optional
+        All that the process may use by default.
+
+    Attributes
+    ----------
+    weights_ : (K,)
+    means_ : (K, d)
+    covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
+    converged_ : bool
+    n_iter_ : int
+    lower_bound_ : float
+        Mean log-likelihood at these parameters.
+    lower_bounds_ : list
+        The same after each iteration.
+    log_likelihood_ : float
+        Of all rows, each counted with its weight.
+    history_ : list
+        Mean log-likelihood of the start and after each iteration.
+    stop_reason_ : str
+    component_status_ : list of str
+        "ok", or what is wrong with a component.
+    n_parameters_ : int
+    n_features_in_ : int
+    feature_names_in_ : (d,), where X has names
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> eruptions = load_faithful().data
+    >>> gm = GaussianMixture(2, random_state=0, tol=1e-6).fit(eruptions)
+    >>> round(gm.log_likelihood_, 2)
+    -1130.26
+    >>> gm.means_[gm.weights_.argsort()].round(1)
+    array([[ 2. , 54.5],
+           [ 4.3, 80. ]])
+    """
+
+    _saved_arrays = ("weights_", "means_", "covariances_", "precisions_cholesky_", "feature_names_in_")
+    _saved_scalars = (
+        "converged_", "n_iter_", "lower_bound_", "log_likelihood_", "n_parameters_", "n_features_in_",
+        "stop_reason_", "component_status_", "history_",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params="kmeans",
+        weights_init=None,
+        means_init=None,
+        precisions_init=None,
+        random_state=None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+    ):
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.means_init = means_init
+        self.precisions_init = precisions_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+
+    def fit(self, X, y=None, sample_weight=None) -> GaussianMixture:
+        """Fit to rows.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or Arrow table
+            float32 and float64 are used as they are, anything else becomes float64.
+        y : ignored
+        sample_weight : (n,), optional
+            Non-negative; a weight of 2 counts as two equal rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Input that cannot be fitted; the message names what was found. Also where ``reg_covar=0`` and a covariance
+            becomes singular.
+
+        Warns
+        -----
+        ConvergenceWarning, DegenerateComponentWarning
+        """
+        self._check_parameters()
+        names = column_names(X)
+        X = as_matrix(X, self, least_rows=2)
+        if len(X) < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
+            )
+        weight = as_sample_weight(sample_weight, len(X))
+        small = X.size * self.n_components * X.shape[1] < 2_000_000  # a thread team would cost more than it saves
+        n_threads = 1 if small else resolve(self.n_threads)
+        blocks = ArrayBlocks(X, weight)
+        mean, variance = column_moments(blocks, n_threads, names)
+        require_distinct_rows(X, weight, self.n_components)
+        floor = covariance_floor(mean, variance, self.reg_covar)
+        result = self._best_fit(blocks, floor, names, n_threads)
+        self._keep(result, X.shape[1], names)
+        self._report(result)
+        return self
+
+    def _check_parameters(self):
+        check_number(self, "n_components", numbers.Integral, 1)
+        check_number(self, "tol", numbers.Real, 0.0)
+        check_number(self, "reg_covar", numbers.Real, 0.0)
+        check_number(self, "max_iter", numbers.Integral, 0)
+        check_number(self, "n_init", numbers.Integral, 1)
+        check_number(self, "verbose", numbers.Integral, 0)
+        check_number(self, "verbose_interval", numbers.Integral, 1)
+        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
+        check_choice(self, "covariance_type", STRUCTURES)
+        if isinstance(self.init_params, str):
+            check_choice(self, "init_params", initialise.STARTS)
+
+    def _best_fit(self, blocks, floor, names, n_threads):
+        """The best sound result of all restarts."""
+        rng = generator(self.random_state)
+        warm = self.warm_start and hasattr(self, "_model")
+        if warm:
+            check_features(self, blocks.X, names)
+        results, failure = [], None
+        for restart in range(1 if warm else self.n_init):
+            try:
+                model = self._model if warm else gaussian_start(self, blocks, floor, rng, n_threads)
+                progress = Progress(self.verbose, self.verbose_interval, restart)
+                result = em(model, blocks, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, callback=progress)
+                progress.end(result)
+                results.append(result)
+            except IllDefinedCovariance as error:
+                failure = error
+        if not results:
+            raise failure
+        return max(results, key=lambda result: (is_sound(result), result.log_likelihood))
+
+    def _keep(self, result, n_features, names):
+        model = result.model
+        self._model = model
+        self.weights_ = model.weights
+        self.means_ = model.emission.means
+        self.covariances_ = model.emission.covariance.covariances
+        self.precisions_cholesky_ = model.emission.covariance.precisions_cholesky
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        self.history_ = list(result.history)
+        self.lower_bounds_ = result.history[1:]
+        self.lower_bound_ = result.history[-1]
+        self.log_likelihood_ = result.log_likelihood
+        self.stop_reason_ = result.stop_reason
+        self.component_status_ = component_status(result)
+        self.n_parameters_ = model.n_parameters
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _report(self, result):
+        """Warnings: what the user must know about this fit."""
+        if not result.converged and self.max_iter > 0:
+            warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+                f"tol, or check for degenerate data. Stopped since {result.stop_reason}.",
+                convergence_warning(),
+            )
+        wrong = [f"component {k}: {status}" for k, status in enumerate(self.component_status_) if status != "ok"]
+        if wrong:
+            more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+
+    @property
+    def precisions_(self):
+        """Inverse covariances, in the shape of ``covariances_``."""
+        self._require_fitted()
+        return self._model.emission.covariance.precisions()
+
+    def _restore(self):
+        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
+        structure = STRUCTURES[self.covariance_type]
+        K, d = np.shape(self.means_)
+        checked_weights(self.weights_, K)
+        if np.shape(self.covariances_) != structure.shape(K, d):
+            raise ValueError(f"covariances_ has shape {np.shape(self.covariances_)}, expected {structure.shape(K, d)}")
+        covariance = structure.from_covariances(self.covariances_, np.zeros(d))
+        if not np.allclose(covariance.precisions_cholesky, self.precisions_cholesky_, rtol=1e-5, atol=0):
+            raise ValueError("precisions_cholesky_ does not belong to covariances_")
+        kept = structure(self.covariances_, self.precisions_cholesky_, covariance.at_floor)
+        self._model = Mixture(self.weights_, Gaussian(self.means_, kept, np.zeros(d)))
+        self.lower_bounds_ = self.history_[1:]

@@ -1,0 +1,144 @@
+"""Starts for EM: from at most SUBSAMPLE rows, so that a start costs less than a pass over large data.
+
+Seeds and clusters are found in columns divided by their standard deviations: a mixture does not care for units, so its
+start does not either. Distances come from the compiled pass.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem import kernels
+from fastem.emissions import Gaussian
+from fastem.mixture import Mixture
+
+SUBSAMPLE = 100_000
+LLOYD_STEPS = 10
+
+
+def subsample(X, sample_weight, rng, n_components):
+    """At most SUBSAMPLE rows of positive weight, and their weights."""
+    rows = None if sample_weight is None or sample_weight.all() else np.flatnonzero(sample_weight)
+    n = len(X) if rows is None else len(rows)
+    size = min(SUBSAMPLE, max(20_000, 200 * n_components))
+    if n > size:
+        picked = np.sort(rng.choice(n, size, replace=False))
+        rows = picked if rows is None else rows[picked]
+    if rows is None:
+        return X, np.ones(n) if sample_weight is None else sample_weight
+    return X[rows], np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
+
+
+def scores(Z, centres, n_threads, **outputs):
+    """Fill `joint` with minus the squared distances (n, K) or `labels` with the nearest centre (n,)."""
+    origin = np.zeros(Z.shape[1], Z.dtype)
+    ones = np.ones(centres.size, Z.dtype)
+    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
+    params = (np.zeros(len(centres), Z.dtype), ones, -flat, flat)
+    kernels.for_dtype(Z.dtype).score("gaussian_diagonal", Z, origin, params, len(centres), n_threads, **outputs)
+
+
+def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
+    """Indices of K rows, each drawn in proportion to its squared distance from those before, the best of a few candidates.
+
+    Arthur, Vassilvitskii: k-means++: the advantages of careful seeding. SODA 2007; greedy as in their implementation.
+    """
+    n_candidates = 2 + int(np.log(n_components))
+    chosen = [int(rng.choice(len(Z), p=weight / weight.sum()))]
+    nearest = np.full((len(Z), 1), -np.inf)
+    for _ in range(n_components):
+        distance = np.empty((len(Z), 1), Z.dtype)
+        scores(Z, Z[chosen[-1:]], n_threads, joint=distance)
+        nearest = np.maximum(nearest, distance)  # minus the squared distance to the nearest seed
+        if len(chosen) == n_components:
+            break
+        cumulative = np.cumsum(weight * -nearest[:, 0])
+        if cumulative[-1] > 0:
+            candidates = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
+            candidates = np.minimum(candidates, len(Z) - 1)
+            joint = np.empty((len(Z), n_candidates), Z.dtype)
+            scores(Z, Z[candidates], n_threads, joint=joint)
+            potential = weight @ np.maximum(joint, nearest)
+            chosen.append(int(candidates[potential.argmax()]))
+        else:  # every row of the subsample is a seed already: any row will do
+            chosen.append(int(rng.integers(len(Z))))
+    return np.array(chosen)
+
+
+def lloyd(Z, weight, centres, n_threads=1):
+    """Labels after a few steps of k-means; a cluster that empties keeps its centre."""
+    labels = np.empty(len(Z), np.intp)
+    scores(Z, centres, n_threads, labels=labels)
+    for _ in range(LLOYD_STEPS):
+        counts = np.bincount(labels, weight, len(centres))
+        sums = np.stack([np.bincount(labels, weight * column, len(centres)) for column in Z.T], axis=1)
+        centres = np.where(counts[:, None] > 0, sums / np.where(counts > 0, counts, 1)[:, None], centres)
+        before = labels.copy()
+        scores(Z, centres, n_threads, labels=labels)
+        if np.array_equal(labels, before):
+            break
+    return labels
+
+
+def from_membership(X, weight, membership, n_components, structure, floor):
+    """The M-step from given responsibilities (n, K) or labels (n,)."""
+    counts, means, second = [], [], []
+    for k in range(n_components):
+        if membership.ndim == 1:
+            rows = np.flatnonzero(membership == k)
+            r, x = weight[rows], X[rows]
+        else:
+            r, x = weight * membership[:, k], X
+        if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
+            r, x = weight / len(X), X
+        counts.append(r.sum())
+        means.append(r @ x / r.sum())
+        second.append(structure.second(r, x - means[-1]))
+    counts, means = np.array(counts), np.array(means, dtype=np.float64)
+    covariance = structure.estimate(counts, np.zeros_like(means), np.array(second, dtype=np.float64), floor)
+    return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
+
+
+def from_points(X, weight, means, structure, floor):
+    """Equal weights, given means, and everywhere the covariance of all rows."""
+    n_components = len(means)
+    everything = from_membership(X, weight, np.zeros(len(X), int), 1, structure, floor).emission.covariance
+    covariance = structure.from_covariances(
+        np.broadcast_to(everything.covariances, structure.shape(n_components, X.shape[1])).copy(), floor
+    )
+    return Mixture(np.full(n_components, 1 / n_components), Gaussian(np.array(means, dtype=np.float64), covariance, floor))
+
+
+def standardised(X, weight):
+    """Columns about their mean, divided by their standard deviations (a constant column by 1), contiguous."""
+    centre = weight @ X / weight.sum()
+    Z = np.ascontiguousarray(X - centre.astype(X.dtype))
+    scale = np.sqrt(weight @ Z**2 / weight.sum())
+    return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
+
+
+def by_kmeans(X, weight, n_components, structure, floor, rng, n_threads):
+    """Clusters of a few k-means steps from k-means++ seeds."""
+    Z = standardised(X, weight)
+    seeds = kmeans_plusplus(Z, weight, n_components, rng, n_threads)
+    return from_membership(X, weight, lloyd(Z, weight, Z[seeds], n_threads), n_components, structure, floor)
+
+
+def by_seeds(X, weight, n_components, structure, floor, rng, n_threads):
+    """k-means++ seeds as means."""
+    seeds = kmeans_plusplus(standardised(X, weight), weight, n_components, rng, n_threads)
+    return from_points(X, weight, X[seeds], structure, floor)
+
+
+def by_rows(X, weight, n_components, structure, floor, rng, n_threads):
+    """Random rows as means."""
+    return from_points(X, weight, X[rng.choice(len(X), n_components, replace=False)], structure, floor)
+
+
+def by_chance(X, weight, n_components, structure, floor, rng, n_threads):
+    """Random responsibilities."""
+    membership = rng.random((len(X), n_components))
+    return from_membership(X, weight, membership / membership.sum(axis=1, keepdims=True), n_components, structure, floor)
+
+
+STARTS = {"kmeans": by_kmeans, "k-means++": by_seeds, "random": by_chance, "random_from_data": by_rows}

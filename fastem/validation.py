@@ -1,0 +1,180 @@
+"""What comes in through the door: data, weights, parameters. Every error names the argument, what was found, what to do.
+
+Messages follow scikit-learn's, so that its users and its `check_estimator` recognise them.
+"""
+
+from __future__ import annotations
+
+import numbers
+import sys
+import warnings
+
+import numpy as np
+
+
+def column_names(X):
+    """Names of a table's columns if all are strings, else None; names of mixed kinds are refused."""
+    names = getattr(X, "columns", None)
+    if names is None or callable(names):
+        names = getattr(X, "column_names", None)
+    elif hasattr(X, "column_names") and not all(isinstance(name, str) for name in names):
+        names = X.column_names  # a pyarrow table's `columns` are the columns themselves
+    if names is None or callable(names) or not hasattr(X, "shape"):
+        return None
+    kinds = sorted({type(name).__name__ for name in names})
+    if len(kinds) > 1 and "str" in kinds:
+        raise TypeError(
+            "Feature names are only supported if all input features have string names, but your input has "
+            f"{kinds} as feature name / column name types. If you want feature names to be stored and validated, you "
+            "must convert them all to strings, by using X.columns = X.columns.astype(str) for example. Otherwise you "
+            "can remove feature / column names from your input data, or convert them all to a non-string data type."
+        )
+    return np.asarray(names, dtype=object) if kinds == ["str"] else None
+
+
+def as_matrix(X, estimator, least_rows=1):
+    """X as a two-dimensional float32 or float64 array; no copy where it is one already."""
+    name = type(estimator).__name__
+    if hasattr(X, "toarray") and hasattr(X, "nnz"):
+        raise TypeError(
+            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
+        )
+    try:
+        array = np.asarray(X)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"X is no rectangular array of numbers: {error}") from error
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported\n{array}\n")
+    if array.dtype.kind in "MmSUV":
+        raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. Convert its columns to float first.")
+    if array.ndim != 2:
+        hint = (
+            "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
+            "array.reshape(1, -1) if it contains a single sample."
+        )
+        if array.ndim < 2:
+            kind = "scalar" if array.ndim == 0 else "1D"
+            raise ValueError(f"Expected 2D array, got {kind} array instead:\narray={array}.\n{hint}")
+        raise ValueError(f"Found array with dim {array.ndim}, while dim <= 2 is required by {name}.")
+    if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
+        try:
+            array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
+        except ValueError as error:
+            raise ValueError(f"X must hold numbers: {error}") from error
+    if not array.flags.aligned:
+        array = array.copy()
+    for axis, what in enumerate(("sample", "feature")):
+        least = least_rows if axis == 0 else 1
+        if array.shape[axis] < least:
+            raise ValueError(
+                f"Found array with {array.shape[axis]} {what}(s) (shape={array.shape}) while a minimum of {least} is "
+                f"required by {name}."
+            )
+    return array
+
+
+def require_finite(X, name="X", columns=None):
+    """Raise with the first row and column that hold NaN or infinity. Blockwise: no copy of the data."""
+    for start in range(0, len(X), 65536):
+        block = X[start : start + 65536]
+        finite = np.isfinite(block)
+        if not finite.all():
+            where = np.argwhere(~finite)[0]
+            value = block[tuple(where)]
+            place = f"row {start + where[0]}"
+            if X.ndim == 2:
+                place += f", column {where[1] if columns is None else repr(columns[where[1]])}"
+            what = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype}"
+            raise ValueError(f"Input {name} contains {what}: the first is at {place}. Remove or impute such values.")
+
+
+def as_sample_weight(sample_weight, n):
+    """(n,) float64 contiguous weights, or None."""
+    if sample_weight is None:
+        return None
+    if isinstance(sample_weight, numbers.Real):
+        sample_weight = np.full(n, float(sample_weight))
+    try:
+        weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weight must hold numbers: {error}") from error
+    if weight.ndim != 1:
+        raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
+    if len(weight) != n:
+        raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(n,)}!")
+    require_finite(weight, "sample_weight")
+    if (weight < 0).any():
+        first = int(np.argmax(weight < 0))
+        raise ValueError(f"Negative values in data passed to `sample_weight`: {weight[first]} in row {first}.")
+    if not weight.any():
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    return weight
+
+
+def check_features(estimator, X, names):
+    """X at prediction against what the estimator was fitted on."""
+    kind = type(estimator).__name__
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is None and names is not None:
+        warnings.warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning, stacklevel=4)
+    elif fitted is not None and names is None:
+        warnings.warn(
+            f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning, stacklevel=4
+        )
+    elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
+        raise ValueError(_names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
+    if X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {X.shape[1]} features, but {kind} is expecting {estimator.n_features_in_} features as input."
+        )
+
+
+def _names_differ(unseen, missing):
+    def listed(names):
+        return "".join(f"- {name}\n" for name in names[:5]) + ("- ...\n" if len(names) > 5 else "")
+
+    message = "The feature names should match those that were passed during fit.\n"
+    if unseen:
+        message += "Feature names unseen at fit time:\n" + listed(unseen)
+    if missing:
+        message += "Feature names seen at fit time, yet now missing:\n" + listed(missing)
+    if not missing and not unseen:
+        message += "Feature names must be in the same order as they were in fit.\n"
+    return message
+
+
+def check_number(estimator, name, kind, low, *, strict=False, optional=False):
+    """A parameter that must be a number of at least (strict: above) `low`."""
+    value = getattr(estimator, name)
+    if optional and value is None:
+        return
+    integral = kind is numbers.Integral
+    right_type = isinstance(value, kind) and not isinstance(value, bool)
+    if not right_type or not (value > low if strict else value >= low):
+        what = "an int" if integral else "a float"
+        raise ValueError(
+            f"The {name!r} parameter of {type(estimator).__name__} must be {what} in the range "
+            f"{'(' if strict else '['}{low}, inf){' or None' if optional else ''}. Got {value!r} instead."
+        )
+
+
+def check_choice(estimator, name, choices):
+    """A parameter that must be one of some strings."""
+    value = getattr(estimator, name)
+    if not isinstance(value, str) or value not in choices:
+        listed = ", ".join(repr(choice) for choice in sorted(choices))
+        raise ValueError(
+            f"The {name!r} parameter of {type(estimator).__name__} must be a str among {{{listed}}}. Got {value!r} instead."
+        )
+
+
+def generator(random_state) -> np.random.Generator:
+    """A numpy Generator from None, a seed, a Generator or a RandomState (which is advanced by one draw)."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1))
+    if random_state is np.random:
+        return np.random.default_rng(np.random.randint(2**31 - 1))
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{random_state!r} cannot be used to seed a random number generator: {error}") from error

@@ -1,0 +1,36 @@
+"""What this installation is made of."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from fastem import kernels, threads
+
+
+def versions() -> dict[str, str]:
+    """Versions of fastem, Python and the libraries, the instruction set and the threads in use."""
+    found = {"fastem": metadata.version("fastem"), "python": platform.python_version(), "machine": platform.machine()}
+    for name in ("numpy", "scipy", "scikit-learn", "pyarrow"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    built = ", ".join(name for name in kernels.INSTRUCTION_SETS if kernels.built(name))
+    found["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
+    found["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
+    found["threads"] = str(threads.available())
+    return found
+
+
+def show_versions() -> None:
+    """Print :func:`versions`.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> fastem.show_versions()  # doctest: +ELLIPSIS
+    fastem ...
+    """
+    for name, value in versions().items():
+        print(f"{name:16}{value}")
