@@ -1,7 +1,5 @@
 """fastem: mixture and latent variable models by the EM algorithm, on large data, on multicore CPUs."""
 
-from importlib import metadata
-
 from fastem import datasets
 from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
@@ -9,8 +7,6 @@ from fastem.gaussian_mixture import GaussianMixture
 from fastem.persistence import load
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
-
-__version__ = metadata.version("fastem")
 
 __all__ = [
     "ConvergenceWarning",
@@ -25,3 +21,11 @@ __all__ = [
     "load",
     "show_versions",
 ]
+
+
+def __getattr__(name):
+    if name == "__version__":  # looked up when asked for: importlib.metadata is slow to import
+        from importlib.metadata import version
+
+        return version("fastem")
+    raise AttributeError(f"module 'fastem' has no attribute {name!r}")

@@ -259,8 +259,12 @@ class GaussianMixture(MixtureEstimator):
         checked_weights(self.weights_, K)
         if np.shape(self.covariances_) != structure.shape(K, d):
             raise ValueError(f"covariances_ has shape {np.shape(self.covariances_)}, expected {structure.shape(K, d)}")
-        covariance = structure.from_covariances(self.covariances_, np.zeros(d))
-        if not np.allclose(covariance.precisions_cholesky, self.precisions_cholesky_, rtol=1e-5, atol=0):
+        try:
+            covariance = structure.from_covariances(self.covariances_, np.zeros(d))
+        except IllDefinedCovariance:
+            raise ValueError("covariances_ are not positive definite") from None
+        found, expected = self.precisions_cholesky_, covariance.precisions_cholesky
+        if np.shape(found) != expected.shape or np.abs(found - expected).max() > 1e-5 * np.abs(expected).max():
             raise ValueError("precisions_cholesky_ does not belong to covariances_")
         kept = structure(self.covariances_, self.precisions_cholesky_, covariance.at_floor)
         self._model = Mixture(self.weights_, Gaussian(self.means_, kept, np.zeros(d)))

@@ -5,85 +5,93 @@
 # params: constant (K), scale (K, d), offset (K, d), mean (K, d); means about the centre.
 # sums: (K, 2d + 1): first moments, second moments, count, about the mean.
 
+# Components go in pairs, so that a row loaded from the cache serves two.
+
+cdef inline void diagonal_distances(const int m, const Tile* t, const real** params, Py_ssize_t k) noexcept nogil:
+    """log p of the components k .. k+m, m <= 2."""
+    cdef Py_ssize_t group, g, i, S = t.stride, d = t.d
+    cdef const real* scale = params[1] + k * d
+    cdef const real* offset = params[2] + k * d
+    cdef vec squares[8]
+    cdef vec y, a, b
+    cdef int c, v
+    for group in range(t.vectors // ROW_VECTORS):
+        g = group * ROW_VECTORS
+        for c in range(m):
+            for v in range(ROW_VECTORS):
+                squares[4 * c + v] = splat(0)
+        for i in range(d):
+            for c in range(m):
+                a = splat(scale[c * d + i])
+                b = splat(offset[c * d + i])
+                for v in range(ROW_VECTORS):
+                    y = a * t.x[i * S + g + v] + b
+                    squares[4 * c + v] = squares[4 * c + v] + y * y
+        for c in range(m):
+            for v in range(ROW_VECTORS):
+                t.joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
+
+
 cdef void diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:
-    cdef Py_ssize_t k, group, g, i, S = t.stride, d = t.d
-    cdef int v
-    cdef vec even[4]
-    cdef vec odd[4]
-    cdef vec y, scale, offset
-    for k in range(t.K):
-        for group in range(t.vectors // ROW_VECTORS):
-            g = group * ROW_VECTORS
-            for v in range(ROW_VECTORS):
-                even[v] = splat(0)
-                odd[v] = splat(0)
-            for i in range(0, d - 1, 2):         # two chains of sums hide the latency of the multiply-add
-                scale = splat(params[1][k * d + i])
-                offset = splat(params[2][k * d + i])
-                for v in range(ROW_VECTORS):
-                    y = scale * t.x[i * S + g + v] + offset
-                    even[v] = even[v] + y * y
-                scale = splat(params[1][k * d + i + 1])
-                offset = splat(params[2][k * d + i + 1])
-                for v in range(ROW_VECTORS):
-                    y = scale * t.x[(i + 1) * S + g + v] + offset
-                    odd[v] = odd[v] + y * y
-            if d % 2:
-                scale = splat(params[1][k * d + d - 1])
-                offset = splat(params[2][k * d + d - 1])
-                for v in range(ROW_VECTORS):
-                    y = scale * t.x[(d - 1) * S + g + v] + offset
-                    even[v] = even[v] + y * y
-            for v in range(ROW_VECTORS):
-                t.joint[k * S + g + v] = splat(params[0][k]) - (even[v] + odd[v])
+    cdef Py_ssize_t pair
+    for pair in range(t.K // 2):
+        diagonal_distances(2, t, params, 2 * pair)
+    if t.K % 2:
+        diagonal_distances(1, t, params, t.K - 1)
 
 
-cdef inline void diagonal_moments(const int m, Py_ssize_t vectors, Py_ssize_t S, const vec* root, const vec* x, const real* mean,
-                                  vec* first, vec* second) noexcept nogil:
-    """First and second moments of m features, m <= 4."""
-    cdef vec s1[4]
-    cdef vec s2[4]
-    cdef vec mu[4]
-    cdef vec resp, z, weighted
-    cdef Py_ssize_t r
-    cdef int i
-    for i in range(m):
-        s1[i] = splat(0)
-        s2[i] = splat(0)
-        mu[i] = splat(mean[i])
-    for r in range(vectors):
-        resp = root[r] * root[r]
-        for i in range(m):
-            z = x[i * S + r] - mu[i]
-            weighted = resp * z
-            s1[i] = s1[i] + weighted
-            s2[i] = s2[i] + weighted * z
-    for i in range(m):
-        first[i] = s1[i]
-        second[i] = s2[i]
+cdef inline void diagonal_moments(const int m, const int n, const Tile* t, const real* mean, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
+    """First and second moments of the components k .. k+m in the features i .. i+n; m <= 2, n <= 4."""
+    cdef vec first[8]
+    cdef vec second[8]
+    cdef vec mu[8]
+    cdef vec resp[2]
+    cdef vec z, weighted
+    cdef const vec* root = t.joint + k * t.stride
+    cdef const vec* x = t.x + i * t.stride
+    cdef vec* out = t.acc + k * (2 * t.d + 1) + i
+    cdef Py_ssize_t r, S = t.stride
+    cdef int c, j
+    for c in range(m):
+        for j in range(n):
+            first[4 * c + j] = splat(0)
+            second[4 * c + j] = splat(0)
+            mu[4 * c + j] = splat(mean[(k + c) * t.d + i + j])
+    for r in range(t.vectors):
+        for c in range(m):
+            resp[c] = root[c * S + r] * root[c * S + r]
+        for j in range(n):
+            for c in range(m):
+                z = x[j * S + r] - mu[4 * c + j]
+                weighted = resp[c] * z
+                first[4 * c + j] = first[4 * c + j] + weighted
+                second[4 * c + j] = second[4 * c + j] + weighted * z
+    for c in range(m):
+        for j in range(n):
+            out[c * (2 * t.d + 1) + j] = first[4 * c + j]
+            out[c * (2 * t.d + 1) + t.d + j] = second[4 * c + j]
+
+
+cdef inline void diagonal_components(const int m, const Tile* t, const real* mean, Py_ssize_t k) noexcept nogil:
+    """All sums of the components k .. k+m."""
+    cdef Py_ssize_t block, r, i, c
+    cdef vec count
+    for c in range(m):
+        count = splat(0)
+        for r in range(t.vectors):
+            count = count + t.joint[(k + c) * t.stride + r] * t.joint[(k + c) * t.stride + r]
+        t.acc[(k + c) * (2 * t.d + 1) + 2 * t.d] = count
+    for block in range(t.d // DIAGONAL_BLOCK):
+        diagonal_moments(m, DIAGONAL_BLOCK, t, mean, k, block * DIAGONAL_BLOCK)
+    for i in range(t.d // DIAGONAL_BLOCK * DIAGONAL_BLOCK, t.d):
+        diagonal_moments(m, 1, t, mean, k, i)
 
 
 cdef Py_ssize_t diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t k, i, r, S = t.stride, d = t.d, n_sums = 2 * d + 1
-    cdef const vec* root
-    cdef vec count, largest
-    for k in range(t.K):
-        root = t.joint + k * S
-        count = splat(0)
-        for r in range(t.vectors):
-            count = count + root[r] * root[r]
-        t.acc[2 * d] = count
-        if all_zero(count):
-            continue
-        i = 0
-        while i + 4 <= d:
-            diagonal_moments(4, t.vectors, S, root, t.x + i * S, params[3] + k * d + i, t.acc + i, t.acc + d + i)
-            i += 4
-        if d - i == 1:
-            diagonal_moments(1, t.vectors, S, root, t.x + i * S, params[3] + k * d + i, t.acc + i, t.acc + d + i)
-        elif d - i == 2:
-            diagonal_moments(2, t.vectors, S, root, t.x + i * S, params[3] + k * d + i, t.acc + i, t.acc + d + i)
-        elif d - i == 3:
-            diagonal_moments(3, t.vectors, S, root, t.x + i * S, params[3] + k * d + i, t.acc + i, t.acc + d + i)
-        add_lane_sums(t.acc, n_sums, sums + k * n_sums)
-    return n_sums * t.K
+    cdef Py_ssize_t pair
+    for pair in range(t.K // 2):
+        diagonal_components(2, t, params[3], 2 * pair)
+    if t.K % 2:
+        diagonal_components(1, t, params[3], t.K - 1)
+    add_lane_sums(t.acc, t.K * (2 * t.d + 1), sums)
+    return t.K * (2 * t.d + 1)

@@ -68,11 +68,9 @@ cdef Py_ssize_t tied_accumulate(const Tile* t, const real** params, double* sums
         tied_first(2, t, k)
     elif t.K - k == 3:
         tied_first(3, t, k)
-    for r in range(t.vectors):
-        t.scratch[d * S + r] = vsqrt(t.weight[r])
     for i in range(d):
         for r in range(t.vectors):
-            t.scratch[i * S + r] = t.scratch[i * S + r] * t.scratch[d * S + r]
+            t.scratch[i * S + r] = t.scratch[i * S + r] * t.root_weight[r]
     gram(d, t.vectors, S, t.scratch, t.acc + t.K * (d + 1))
     add_lane_sums(t.acc, n_sums, sums)
     return n_sums

@@ -70,55 +70,60 @@ cdef struct Job:
 cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     cdef Py_ssize_t group = ROW_VECTORS * LANES
     cdef Py_ssize_t padded = (rows + group - 1) // group * group
-    cdef Py_ssize_t j, r
+    cdef Py_ssize_t r
     cdef real* weight = <real*>t.weight
-    for j in range(job.d):
-        load_column(job.x + start * job.row_step + j * job.column_step, job.row_step, rows, padded,
-                    job.centre[j], <real*>(t.x + j * t.stride))
+    load_rows(job.x + start * job.row_step, job.row_step, job.column_step, rows, padded, job.d, job.centre, t.x, t.stride)
     for r in range(rows):
         weight[r] = <real>job.weight[start + r] if job.weight != NULL else 1
     for r in range(rows, padded):
         weight[r] = 0
     t.vectors = padded // LANES
+    for r in range(t.vectors):
+        t.root_weight[r] = vsqrt(t.weight[r])
 
 
 cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     """joint = sqrt(weight * responsibility); totals += weighted (log-likelihood, entropy of the responsibilities).
 
     With e_k = exp(l_k - max): log p = max + log sum e; H = log sum e - sum e_k (l_k - max) / sum e.
+    ROW_VECTORS vectors of rows go side by side, since one row's chain from maximum to logarithm is all latency.
     """
-    cdef Py_ssize_t r, k, S = t.stride
-    cdef vec top, h, total, spread, scale, gap, weight, log_total
+    cdef Py_ssize_t group, r, k, S = t.stride
+    cdef int v
+    cdef vec top[4]
+    cdef vec total[4]
+    cdef vec spread[4]
+    cdef vec h, gap, log_total
     cdef vec sums[64]                        # two vectors, and the space that add_lane_sums may overwrite
     sums[0] = splat(0)
     sums[1] = splat(0)
-    for r in range(t.vectors):
-        top = t.joint[r]
+    for group in range(t.vectors // ROW_VECTORS):
+        r = group * ROW_VECTORS
+        for v in range(ROW_VECTORS):
+            top[v] = t.joint[r + v]
+            total[v] = splat(0)
+            spread[v] = splat(0)
         for k in range(1, t.K):
-            top = vmax(top, t.joint[k * S + r])
-        total = splat(0)
-        spread = splat(0)
+            for v in range(ROW_VECTORS):
+                top[v] = vmax(top[v], t.joint[k * S + r + v])
         for k in range(t.K):
-            gap = t.joint[k * S + r] - top
-            h = root_exp(gap)
-            t.joint[k * S + r] = h
-            total = total + h * h
-            spread = spread + h * h * gap
-        weight = t.weight[r]
-        scale = vsqrt(weight / total)
+            for v in range(ROW_VECTORS):
+                gap = t.joint[k * S + r + v] - top[v]
+                h = vexp_negative(gap * splat(<real>0.5))
+                t.joint[k * S + r + v] = h
+                h = h * h
+                total[v] = total[v] + h
+                spread[v] = spread[v] + h * gap
+        for v in range(ROW_VECTORS):
+            log_total = vlog(total[v])
+            sums[0] = sums[0] + t.weight[r + v] * (top[v] + log_total)
+            h = vexp(log_total * splat(<real>-0.5))    # 1 / sqrt(total): cheaper than dividing and taking the root
+            sums[1] = sums[1] + t.weight[r + v] * (log_total - spread[v] * (h * h))
+            top[v] = h * t.root_weight[r + v]
         for k in range(t.K):
-            t.joint[k * S + r] = t.joint[k * S + r] * scale
-        log_total = vlog(total)
-        sums[0] = sums[0] + weight * (top + log_total)
-        sums[1] = sums[1] + weight * (log_total - spread / total)
+            for v in range(ROW_VECTORS):
+                t.joint[k * S + r + v] = t.joint[k * S + r + v] * top[v]
     add_lane_sums(sums, 2, totals)
-
-
-cdef inline vec root_exp(vec gap) noexcept nogil:
-    """exp(gap / 2); exactly 0 where its square would come near the smallest numbers, so that no denormals appear."""
-    cdef vec half = gap * splat(<real>0.5)
-    cdef vec smallest = splat(<real>(-350.0 if sizeof(real) == 8 else -43.0))
-    return where_less(half, smallest, splat(0), vexp(half))
 
 
 cdef void write_scores(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
@@ -176,7 +181,8 @@ cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) n
     t.joint = t.x + t.d * t.stride
     t.scratch = t.joint + t.K * t.stride
     t.weight = t.scratch + (t.d + 1) * t.stride
-    t.acc = t.weight + t.stride
+    t.root_weight = t.weight + t.stride
+    t.acc = t.root_weight + t.stride
     for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
         start = tile * job.tile_rows
         rows = min(job.tile_rows, job.n - start)
@@ -195,7 +201,7 @@ cdef Py_ssize_t padded_vectors(Py_ssize_t n) noexcept nogil:
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 2) * (job.tile_rows // LANES)
+    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * (job.tile_rows // LANES)
                                   + padded_vectors(job.n_sums) + LANES) + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
@@ -229,7 +235,7 @@ cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tup
     for i in range(len(params)):
         flat = params[i]
         job.params[i] = &flat[0]
-    row_bytes = sizeof(real) * (2 * job.d + job.K + 2)
+    row_bytes = sizeof(real) * (2 * job.d + job.K + 3)
     job.tile_rows = max(group, min(512, TILE_BYTES // row_bytes // group * group))
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
 

@@ -61,6 +61,7 @@ enum {
     ROW_VECTORS = 2,
 #endif
     FACTOR_BLOCK = 4,
+    DIAGONAL_BLOCK = GRAM_BLOCK == 4 ? 4 : 2,
     ALIGNMENT = 64
 };
 
@@ -147,6 +148,7 @@ FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
 #ifdef FASTEM_FLOAT
 #define ROUNDING_MAGIC 12582912.0f
 #define EXP_LIMIT REAL_C(150.0)
+#define EXP_FLUSH REAL_C(-43.0)
 static const real EXP_TERMS[] = {0.5f, 0.16666576989698776f, 0.041666554617204574f, 0.0083631790527225774f, 0.0013926183587713495f};
 static const real LOG_TERMS[] = {0.66666666553585081f, 0.40000122584957255f, 0.28550736362857782f, 0.23332762955117523f};
 #define LN2_HIGH 0.693145751953125f
@@ -154,6 +156,7 @@ static const real LOG_TERMS[] = {0.66666666553585081f, 0.40000122584957255f, 0.2
 #else
 #define ROUNDING_MAGIC 6755399441055744.0
 #define EXP_LIMIT 1000.0
+#define EXP_FLUSH (-350.0)
 static const real EXP_TERMS[] = {
     0.5, 0.16666666666666670991, 0.041666666666666669755, 0.0083333333333261351258,
     0.0013888888888883748305, 0.00019841269874820625271, 0.000024801587325547741216,
@@ -167,19 +170,35 @@ static const real LOG_TERMS[] = {
 #endif
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-/* exp(x) to 1 ulp or so: x = n ln 2 + r, |r| <= ln(2)/2; exp(r) = 1 + r + r^2 P(r), P by Chebyshev
-   interpolation. -inf, 0, denormal and overflowing results, inf and NaN come out as in libm. */
-FORCE_INLINE vec vexp(vec x) {
-    const vec magic = splat(ROUNDING_MAGIC);
-    x = vmin(splat(EXP_LIMIT), vmax(splat(-EXP_LIMIT), x));
-    vec shifted = x * splat(REAL_C(1.4426950408889634)) + magic;
-    vec n = shifted - magic;
+/* x = n ln 2 + r, |r| <= ln(2)/2; then exp(r) = 1 + r + r^2 P(r), P by Chebyshev interpolation, its even and odd terms apart
+   to halve the chain. *shifted = n + ROUNDING_MAGIC. */
+FORCE_INLINE vec exp_of_remainder(vec x, vec *shifted) {
+    *shifted = x * splat(REAL_C(1.4426950408889634)) + splat(ROUNDING_MAGIC);
+    vec n = *shifted - splat(ROUNDING_MAGIC);
     vec r = x - n * splat(LN2_HIGH);
     r = r - n * splat(LN2_LOW);
-    vec p = splat(EXP_TERMS[COUNT(EXP_TERMS) - 1]);
-    for (int i = COUNT(EXP_TERMS) - 2; i >= 0; i--) p = p * r + splat(EXP_TERMS[i]);
-    p = p * (r * r) + r + splat(1);
-    return scale_by_power(p, n, as_bits(shifted) - as_bits(magic));
+    vec r2 = r * r;
+    vec p = splat(EXP_TERMS[COUNT(EXP_TERMS) - 1]), q = splat(EXP_TERMS[COUNT(EXP_TERMS) - 2]);   /* an odd count of terms */
+    for (int i = COUNT(EXP_TERMS) - 3; i > 0; i -= 2) {
+        p = p * r2 + splat(EXP_TERMS[i]);
+        q = q * r2 + splat(EXP_TERMS[i - 1]);
+    }
+    p = p * r2 + splat(EXP_TERMS[0]);
+    return (q * r + p) * r2 + r + splat(1);
+}
+
+/* exp(x) to 1 ulp or so. -inf, 0, denormal and overflowing results, inf and NaN come out as in libm. */
+FORCE_INLINE vec vexp(vec x) {
+    vec shifted;
+    vec p = exp_of_remainder(vmin(splat(EXP_LIMIT), vmax(splat(-EXP_LIMIT), x)), &shifted);
+    return scale_by_power(p, shifted - splat(ROUNDING_MAGIC), as_bits(shifted) - as_bits(splat(ROUNDING_MAGIC)));
+}
+
+/* exp(x) for x <= 0; exactly 0 below EXP_FLUSH, where the square of the result would come near the smallest numbers. */
+FORCE_INLINE vec vexp_negative(vec x) {
+    vec shifted;
+    vec p = exp_of_remainder(vmax(splat(EXP_FLUSH), x), &shifted);
+    return where_less(splat(EXP_FLUSH), x, from_bits(as_bits(p) + (as_bits(shifted) << MANTISSA_BITS)), splat(0));
 }
 
 /* log(x) to 1 ulp or so: x = 2^e m, m in [sqrt(1/2), sqrt(2)); with f = m - 1, s = f / (2 + f):
@@ -205,7 +224,6 @@ FORCE_INLINE vec vlog(vec x) {
 
 /* ---- lane sums ---------------------------------------------------------------------------- */
 #if HAVE_VECTORS && (defined(__clang__) || __GNUC__ >= 12)
-#define HAVE_SHUFFLE 1
 #if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)
 #define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
@@ -219,36 +237,60 @@ FORCE_INLINE vec vlog(vec x) {
 #define EVEN 0, 2
 #define ODD 1, 3
 #endif
-FORCE_INLINE vec add_neighbours(vec a, vec b) {
-    return __builtin_shufflevector(a, b, EVEN) + __builtin_shufflevector(a, b, ODD);
-}
+/* entries 0, 2, 4, … and 1, 3, 5, … of a and b in a row */
+FORCE_INLINE vec even(vec a, vec b) { return __builtin_shufflevector(a, b, EVEN); }
+FORCE_INLINE vec odd(vec a, vec b) { return __builtin_shufflevector(a, b, ODD); }
 #else
-#define HAVE_SHUFFLE 0
-FORCE_INLINE vec add_neighbours(vec a, vec b) {
+FORCE_INLINE vec pick(vec a, vec b, int first) {
 #if HAVE_VECTORS
     vec y = {0};
-    for (int i = 0; i < LANES / 2; i++) {
-        y[i] = a[2 * i] + a[2 * i + 1];
-        y[i + LANES / 2] = b[2 * i] + b[2 * i + 1];
-    }
+    for (int i = 0; i < LANES; i++) y[i] = 2 * i + first < LANES ? a[2 * i + first] : b[2 * i + first - LANES];
     return y;
 #else
-    (void)b;
-    return a;
+    return first ? b : a;
 #endif
 }
+FORCE_INLINE vec even(vec a, vec b) { return pick(a, b, 0); }
+FORCE_INLINE vec odd(vec a, vec b) { return pick(a, b, 1); }
 #endif
 
-/* sums[i] += the sum of the lanes of a[i], i < n. The space behind a, up to a multiple of LANES,
-   is overwritten. LANES vectors become one, whose lanes are their sums, by adding neighbours. */
+/* sums[i] += the sum of the lanes of a[i], i < n. The space behind a, up to a multiple of LANES, is overwritten.
+   LANES vectors become one, whose lanes are their sums, by adding neighbours: no shuffle is wasted. */
 static void add_lane_sums(vec *a, ptrdiff_t n, double *sums) {
     for (ptrdiff_t i = n; i % LANES; i++) a[i] = splat(0);
     for (ptrdiff_t g = 0; g < n; g += LANES) {
+        vec t[LANES];
+        for (int i = 0; i < LANES; i++) t[i] = a[g + i];
         for (int half = LANES / 2; half; half /= 2)
-            for (int i = 0; i < half; i++) a[g + i] = add_neighbours(a[g + 2 * i], a[g + 2 * i + 1]);
-        ptrdiff_t m = n - g < LANES ? n - g : LANES;
-        const real *lanes = (const real *)(a + g);
-        for (ptrdiff_t i = 0; i < m; i++) sums[g + i] += (double)lanes[i];
+            for (int i = 0; i < half; i++) t[i] = even(t[2 * i], t[2 * i + 1]) + odd(t[2 * i], t[2 * i + 1]);
+        const int m = n - g < LANES ? (int)(n - g) : LANES;
+        if (m == LANES)
+            for (int i = 0; i < LANES; i++) sums[g + i] += (double)lane(t[0], i);
+        else
+            for (int i = 0; i < m; i++) sums[g + i] += (double)lane(t[0], i);
     }
+}
+
+/* ---- turning rows into columns -------------------------------------------------------------- */
+/* t holds LANES rows of `columns` entries one after the other; then t[j] holds column j. A round that puts even entries
+   before odd ones rotates the bits of an entry's position by one: log2(columns) rounds bring the column to the front. */
+FORCE_INLINE void turn(vec *t, const int columns) {
+    vec u[LANES];
+    for (int round = 1; round < columns; round *= 2) {
+        for (int i = 0; i < columns / 2; i++) {
+            u[i] = even(t[2 * i], t[2 * i + 1]);
+            u[columns / 2 + i] = odd(t[2 * i], t[2 * i + 1]);
+        }
+        for (int i = 0; i < columns; i++) t[i] = u[i];
+    }
+}
+
+/* out[j * stride] = entry j of LANES rows, less centre[j], for `columns` a power of 2 up to LANES. The entries of a row are
+   contiguous; rows are row_step bytes apart, and where columns < LANES they must be contiguous too. */
+FORCE_INLINE void turn_rows(const int columns, const char *rows, ptrdiff_t row_step, const real *centre, vec *out, ptrdiff_t stride) {
+    vec t[LANES];
+    for (int i = 0; i < columns; i++) memcpy(&t[i], rows + i * (columns == LANES ? row_step : (ptrdiff_t)sizeof(vec)), sizeof(vec));
+    turn(t, columns);
+    for (int j = 0; j < columns; j++) out[j * stride] = t[j] - splat(centre[j]);
 }
 #endif

@@ -12,6 +12,7 @@ cdef extern from "simd.h" nogil:
     enum: ROW_VECTORS
     enum: GRAM_BLOCK
     enum: FACTOR_BLOCK
+    enum: DIAGONAL_BLOCK
     enum: ALIGNMENT
     vec splat(real)
     real lane(vec, int)
@@ -22,6 +23,8 @@ cdef extern from "simd.h" nogil:
     vec vlog(vec)
     vec where_less(vec, vec, vec, vec)
     void add_lane_sums(vec*, ptrdiff_t, double*)
+    void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
+    vec vexp_negative(vec)
 
 
 cdef struct Tile:
@@ -31,24 +34,50 @@ cdef struct Tile:
     Py_ssize_t K
     vec* x                 # (d, S) in: the rows, about the centre
     vec* weight            # (S) in: sample weights
+    vec* root_weight       # (S) in: their square roots
     vec* joint             # (K, S) out of log_prob: log p(x, z=k); into accumulate: sqrt(weight * responsibility)
     vec* scratch           # (d + 1, S) the family's own, kept from log_prob to accumulate
     vec* acc               # sums with one lane per row lane, the family's own
 
 
-cdef inline Py_ssize_t load_column(const char* column, Py_ssize_t step, Py_ssize_t n, Py_ssize_t padded,
-                                   real centre, real* out) noexcept nogil:
-    """out[r] = column[r] - centre; the padding repeats the centre. step in bytes."""
+cdef inline void load_column(const char* column, Py_ssize_t step, Py_ssize_t first, Py_ssize_t n, real centre, real* out) noexcept nogil:
+    """out[r] = column[r] - centre for first <= r < n; step in bytes."""
     cdef Py_ssize_t r
     if step == <Py_ssize_t>sizeof(real):
-        for r in range(n):
+        for r in range(first, n):
             out[r] = (<const real*>column)[r] - centre
     else:
-        for r in range(n):
+        for r in range(first, n):
             out[r] = (<const real*>(column + r * step))[0] - centre
-    for r in range(n, padded):
-        out[r] = 0
-    return n
+
+
+cdef inline Py_ssize_t turn_columns(const int columns, const char* x, Py_ssize_t row_step, Py_ssize_t n, const real* centre,
+                                    vec* out, Py_ssize_t stride) noexcept nogil:
+    """Turn whole vectors of rows, `columns` entries wide; returns how many rows that is."""
+    cdef Py_ssize_t i
+    for i in range(n // LANES):
+        turn_rows(columns, x + i * LANES * row_step, row_step, centre, out + i, stride)
+    return n // LANES * LANES
+
+
+cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t n, Py_ssize_t padded, Py_ssize_t d,
+                    const real* centre, vec* out, Py_ssize_t stride) noexcept nogil:
+    """out (d, stride) = the n rows, turned, about the centre; the padding is 0. Any strides; contiguous rows go in blocks."""
+    cdef Py_ssize_t i, j, rows = 0, columns = 0
+    if column_step == <Py_ssize_t>sizeof(real):
+        if d == 2 and LANES > 2 and row_step == 2 * column_step:
+            columns, rows = 2, turn_columns(2, x, row_step, n, centre, out, stride)
+        elif d == 4 and LANES > 4 and row_step == 4 * column_step:
+            columns, rows = 4, turn_columns(4, x, row_step, n, centre, out, stride)
+        else:
+            columns = d // LANES * LANES
+            for j in range(d // LANES):
+                rows = turn_columns(LANES, x + j * LANES * column_step, row_step, n, centre + j * LANES,
+                                    out + j * LANES * stride, stride)
+    for j in range(d):
+        load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))
+        for i in range(n, padded):
+            (<real*>(out + j * stride))[i] = 0
 
 
 cdef inline void gram_block(const int m, const int n, const bint triangle, Py_ssize_t vectors, Py_ssize_t stride,
