@@ -1,0 +1,178 @@
+"""What a person wants to read after a fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["summary"]
+
+WIDTH = 100  # a table wider than this is split into one block per component
+MOST_NAMES = 6  # columns named in the head
+MOST_BLOCKS = 12  # components shown in blocks, and
+MOST_LINES = 24  # lines of each, before the rest is elided
+MOST_ROWS = 100  # components in a table
+NAME_WIDTH = 24
+
+# The variance of each column in each component, (K, d), from covariances_ as each structure stores them.
+VARIANCES = {
+    "full": lambda covariances, n_components, d: np.diagonal(covariances, axis1=1, axis2=2),
+    "tied": lambda covariances, n_components, d: np.tile(np.diagonal(covariances), (n_components, 1)),
+    "diag": lambda covariances, n_components, d: covariances,
+    "spherical": lambda covariances, n_components, d: np.tile(covariances[:, None], (1, d)),
+}
+
+
+def summary(estimator: Any, X_shape: tuple[int, int], bic: float, aic: float, columns: Sequence[str]) -> str:
+    """Describe a fitted Gaussian mixture in words and a table.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+        Fitted.
+    X_shape : (int, int)
+        Rows and columns of the data.
+    bic, aic : float
+        The information criteria on these data, in scikit-learn's convention: smaller is better.
+    columns : sequence of str
+        The names of the columns.
+
+    Returns
+    -------
+    str
+        Several lines, without a newline at the end. Standard deviations are the roots of the covariances' diagonals.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.summary import summary
+    >>> faithful = load_faithful()
+    >>> X = faithful.data
+    >>> model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    >>> print(summary(model, X.shape, model.bic(X), model.aic(X), faithful.columns).splitlines()[0])
+    Gaussian mixture, 2 components, full covariance
+    """
+    n_rows, d = X_shape
+    n_components = len(estimator.weights_)
+    variances = VARIANCES[estimator.covariance_type](np.asarray(estimator.covariances_), n_components, d)
+    columns = [_shortened(name) for name in columns]
+    head = _head(estimator, n_rows, bic, aic, columns)
+    components = _components(
+        columns,
+        np.asarray(estimator.weights_),
+        np.asarray(estimator.means_),
+        np.sqrt(variances),
+        list(estimator.component_status_),
+    )
+    return "\n".join([*head, "", *components])
+
+
+def _head(estimator: Any, n_rows: int, bic: float, aic: float, columns: list[str]) -> list[str]:
+    n_components = len(estimator.weights_)
+    outcome = "converged" if estimator.converged_ else "NOT converged"
+    facts = {
+        "rows": f"{n_rows}",
+        "columns": f"{len(columns)} ({_listed(columns)})",
+        "iterations": f"{estimator.n_iter_}, {outcome}: {estimator.stop_reason_}",
+        "log-likelihood": f"{estimator.log_likelihood_:.10g} ({estimator.log_likelihood_ / n_rows:.6g} per row)",
+        "parameters": f"{estimator.n_parameters_} free",
+        "BIC": f"{bic:.10g} (smaller is better)",
+        "AIC": f"{aic:.10g} (smaller is better)",
+    }
+    s = "s" * (n_components != 1)
+    title = f"Gaussian mixture, {n_components} component{s}, {estimator.covariance_type} covariance"
+    return [title, "", *(f"{name:<16}{fact}" for name, fact in facts.items())]
+
+
+def _components(
+    columns: list[str], weights: np.ndarray, means: np.ndarray, deviations: np.ndarray, status: list[str]
+) -> list[str]:
+    """A table with a line per component; where that is too wide, a block per component."""
+    index = _right(["component", *map(str, range(len(weights)))])
+    weight = _right(["weight", *_aligned(weights, 4)])
+    mean_digits = [_digits(means[:, j], deviations[:, j]) for j in range(len(columns))]
+    if len(columns) <= WIDTH // 10:  # not worth trying beyond that
+        mean_table = [_right([columns[j], *_aligned(means[:, j], mean_digits[j])]) for j in range(len(columns))]
+        deviation_table = [_right([columns[j], *_aligned(deviations[:, j], 4)]) for j in range(len(columns))]
+        groups = [index, weight, _titled("mean", mean_table), _titled("standard deviation", deviation_table)]
+        lines = _side_by_side([_titled("", [group]) for group in groups[:2]] + groups[2:])
+        if len(lines[0]) <= WIDTH:
+            lines = [f"{line}  {word}".rstrip() for line, word in zip(lines, ["", "status", *status])]
+            return _elided(lines, MOST_ROWS + 2, "components")
+    lines = []
+    heaviest = np.argsort(-weights, kind="stable")
+    for k in sorted(heaviest[:MOST_BLOCKS]):
+        block = _side_by_side(
+            [
+                _left(["  column", *(f"  {name}" for name in columns)]),
+                _right(["mean", *_aligned(means[k], mean_digits)]),
+                _right(["standard deviation", *_aligned(deviations[k], 4)]),
+            ]
+        )
+        lines += [f"component {k}: weight {weights[k]:.4g}, status {status[k]}"]
+        lines += [*_elided(block, MOST_LINES, "columns"), ""]
+    if len(weights) > MOST_BLOCKS:
+        rest = heaviest[MOST_BLOCKS:]
+        lines += [f"... and {len(rest)} lighter components, together of weight {weights[rest].sum():.4g}", ""]
+        lines += [f"component {k}: status {status[k]}" for k in sorted(rest) if status[k] != "ok"]
+    return lines[:-1] if not lines[-1] else lines
+
+
+def _digits(means: np.ndarray, deviations: np.ndarray) -> int:
+    """Significant digits that show the means to a hundredth of the smallest deviation or better."""
+    largest, smallest = np.abs(means).max(), deviations.min()
+    if not 0 < smallest < largest < math.inf:
+        return 5
+    return min(15, max(5, math.ceil(math.log10(largest / smallest)) + 3))
+
+
+def _aligned(values: np.ndarray, digits: int | Sequence[int]) -> list[str]:
+    """The values with so many significant digits; their decimal points stand below each other."""
+    digits = np.broadcast_to(digits, len(values))
+    texts = [f"{value:.{n}g}" for value, n in zip(values, digits)]
+    if any("e" in text for text in texts):
+        return [f"{value:.{n - 1}e}" for value, n in zip(values, digits)]
+    fractions = [len(text.partition(".")[2]) + ("." in text) for text in texts]
+    return [text + " " * (max(fractions) - fraction) for text, fraction in zip(texts, fractions)]
+
+
+def _right(cells: list[str]) -> list[str]:
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]
+
+
+def _left(cells: list[str]) -> list[str]:
+    width = max(map(len, cells))
+    return [cell.ljust(width) for cell in cells]
+
+
+def _side_by_side(tables: list[list[str]]) -> list[str]:
+    return ["  ".join(cells) for cells in zip(*tables)]
+
+
+def _titled(title: str, table: list[list[str]]) -> list[str]:
+    """Columns side by side below a common title."""
+    lines = _side_by_side(table)
+    width = max(len(title), len(lines[0]))
+    return [title.center(width), *(line.rjust(width) for line in lines)]
+
+
+def _elided(lines: list[str], most: int, what: str) -> list[str]:
+    if len(lines) <= most:
+        return lines
+    return [*lines[: most - 1], f"  ... and {len(lines) - most + 1} more {what}; a saved model holds all of them"]
+
+
+def _shortened(name: str) -> str:
+    """A name on one line of limited width; its end often tells more than its middle."""
+    name = " ".join(str(name).split())
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 11]}...{name[-8:]}"
+
+
+def _listed(names: list[str]) -> str:
+    more = f", ... {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
