@@ -14,6 +14,8 @@ cdef inline void diagonal_distances(const int m, const Tile* t, const real** par
     cdef const real* offset = params[2] + k * d
     cdef vec squares[8]
     cdef vec y, a, b
+    cdef const vec* x = t.x
+    cdef vec* joint = t.joint
     cdef int c, v
     for group in range(t.vectors // ROW_VECTORS):
         g = group * ROW_VECTORS
@@ -25,11 +27,11 @@ cdef inline void diagonal_distances(const int m, const Tile* t, const real** par
                 a = splat(scale[c * d + i])
                 b = splat(offset[c * d + i])
                 for v in range(ROW_VECTORS):
-                    y = a * t.x[i * S + g + v] + b
+                    y = a * x[i * S + g + v] + b
                     squares[4 * c + v] = squares[4 * c + v] + y * y
         for c in range(m):
             for v in range(ROW_VECTORS):
-                t.joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
+                joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
 
 
 cdef void diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:

@@ -23,20 +23,22 @@ cdef Py_ssize_t full_accumulate(const Tile* t, const real** params, double* sums
     cdef Py_ssize_t k, i, r, S = t.stride, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
     cdef const vec* root
+    cdef const vec* x = t.x
+    cdef vec* scratch = t.scratch
     cdef vec mean, largest
     for k in range(t.K):
         root = t.joint + k * S
         largest = splat(0)
         for r in range(t.vectors):
             largest = vmax(largest, root[r])
-            t.scratch[d * S + r] = root[r]
+            scratch[d * S + r] = root[r]
         if all_zero(largest):
             continue
         for i in range(d):
             mean = splat(params[3][k * d + i])
             for r in range(t.vectors):
-                t.scratch[i * S + r] = root[r] * (t.x[i * S + r] - mean)
-        gram(d + 1, t.vectors, S, t.scratch, t.acc)
+                scratch[i * S + r] = root[r] * (x[i * S + r] - mean)
+        gram(d + 1, t.vectors, S, scratch, t.acc)
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
     return n_sums * t.K
 

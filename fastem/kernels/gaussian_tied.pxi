@@ -12,6 +12,8 @@ cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef vec even[4]
     cdef vec odd[4]
     cdef vec z, mean
+    cdef const vec* u = t.scratch
+    cdef vec* joint = t.joint
     for group in range(t.vectors // ROW_VECTORS):
         g = group * ROW_VECTORS
         factor_times(True, d, params[1], params[2], t.x + g, S, t.scratch + g, NULL)
@@ -24,19 +26,19 @@ cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
             for i in range(0, d - 1, 2):
                 mean = splat(params[3][k * d + i])
                 for v in range(ROW_VECTORS):
-                    z = t.scratch[i * S + g + v] - mean
+                    z = u[i * S + g + v] - mean
                     even[v] = even[v] + z * z
                 mean = splat(params[3][k * d + i + 1])
                 for v in range(ROW_VECTORS):
-                    z = t.scratch[(i + 1) * S + g + v] - mean
+                    z = u[(i + 1) * S + g + v] - mean
                     odd[v] = odd[v] + z * z
             if d % 2:
                 mean = splat(params[3][k * d + d - 1])
                 for v in range(ROW_VECTORS):
-                    z = t.scratch[(d - 1) * S + g + v] - mean
+                    z = u[(d - 1) * S + g + v] - mean
                     even[v] = even[v] + z * z
             for v in range(ROW_VECTORS):
-                t.joint[k * S + g + v] = splat(params[0][k]) - (even[v] + odd[v])
+                joint[k * S + g + v] = splat(params[0][k]) - (even[v] + odd[v])
 
 
 cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept nogil:

@@ -60,6 +60,7 @@ cdef struct Job:
     const real* centre       # d
     Py_ssize_t n, d, K
     Py_ssize_t tile_rows, n_tiles, n_lanes
+    Py_ssize_t stride        # vectors from one column of a tile to the next
     Py_ssize_t n_sums        # doubles of one lane: the family's sums, then log-likelihood and entropy
     double* log_density      # outputs of scoring, each may be NULL
     real* responsibilities
@@ -88,7 +89,10 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     With e_k = exp(l_k - max): log p = max + log sum e; H = log sum e - sum e_k (l_k - max) / sum e.
     ROW_VECTORS vectors of rows go side by side, since one row's chain from maximum to logarithm is all latency.
     """
-    cdef Py_ssize_t group, r, k, S = t.stride
+    cdef Py_ssize_t group, r, k, S = t.stride, K = t.K
+    cdef vec* joint = t.joint                # local: a store could otherwise change the pointer, as far as C knows
+    cdef const vec* weight = t.weight
+    cdef const vec* root_weight = t.root_weight
     cdef int v
     cdef vec top[4]
     cdef vec total[4]
@@ -100,29 +104,29 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     for group in range(t.vectors // ROW_VECTORS):
         r = group * ROW_VECTORS
         for v in range(ROW_VECTORS):
-            top[v] = t.joint[r + v]
+            top[v] = joint[r + v]
             total[v] = splat(0)
             spread[v] = splat(0)
-        for k in range(1, t.K):
+        for k in range(1, K):
             for v in range(ROW_VECTORS):
-                top[v] = vmax(top[v], t.joint[k * S + r + v])
-        for k in range(t.K):
+                top[v] = vmax(top[v], joint[k * S + r + v])
+        for k in range(K):
             for v in range(ROW_VECTORS):
-                gap = t.joint[k * S + r + v] - top[v]
+                gap = joint[k * S + r + v] - top[v]
                 h = vexp_negative(gap * splat(<real>0.5))
-                t.joint[k * S + r + v] = h
+                joint[k * S + r + v] = h
                 h = h * h
                 total[v] = total[v] + h
                 spread[v] = spread[v] + h * gap
         for v in range(ROW_VECTORS):
             log_total = vlog(total[v])
-            sums[0] = sums[0] + t.weight[r + v] * (top[v] + log_total)
+            sums[0] = sums[0] + weight[r + v] * (top[v] + log_total)
             h = vexp(log_total * splat(<real>-0.5))    # 1 / sqrt(total): cheaper than dividing and taking the root
-            sums[1] = sums[1] + t.weight[r + v] * (log_total - spread[v] * (h * h))
-            top[v] = h * t.root_weight[r + v]
-        for k in range(t.K):
+            sums[1] = sums[1] + weight[r + v] * (log_total - spread[v] * (h * h))
+            top[v] = h * root_weight[r + v]
+        for k in range(K):
             for v in range(ROW_VECTORS):
-                t.joint[k * S + r + v] = t.joint[k * S + r + v] * top[v]
+                joint[k * S + r + v] = joint[k * S + r + v] * top[v]
     add_lane_sums(sums, 2, totals)
 
 
@@ -176,7 +180,7 @@ cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) n
     cdef Tile t
     cdef Py_ssize_t tile, start, rows
     t.d, t.K = job.d, job.K
-    t.stride = job.tile_rows // LANES
+    t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
     t.scratch = t.joint + t.K * t.stride
@@ -201,7 +205,7 @@ cdef Py_ssize_t padded_vectors(Py_ssize_t n) noexcept nogil:
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * (job.tile_rows // LANES)
+    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride
                                   + padded_vectors(job.n_sums) + LANES) + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
@@ -237,6 +241,7 @@ cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tup
         job.params[i] = &flat[0]
     row_bytes = sizeof(real) * (2 * job.d + job.K + 3)
     job.tile_rows = max(group, min(512, TILE_BYTES // row_bytes // group * group))
+    job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
 
 

@@ -4,7 +4,8 @@
    Cython with `vec` as if it were a number: a = a + l * x is one fused multiply-add on LANES rows.
    Compilers without vector extensions (MSVC) get vectors of one lane from the same algorithms.
 
-   FASTEM_FLOAT   the real type is float; otherwise double. */
+   FASTEM_FLOAT        the real type is float; otherwise double
+   FASTEM_NO_VECTORS   one lane, as on compilers without vector extensions */
 #ifndef FASTEM_SIMD_H
 #define FASTEM_SIMD_H
 #include <math.h>
@@ -34,7 +35,7 @@ typedef uint64_t unsigned_bits_t;
 #endif
 
 /* ---- width: the widest registers that the compiler's flags allow ------------------------- */
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(FASTEM_NO_VECTORS)
 #define HAVE_VECTORS 1
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define VECTOR_BYTES 64
@@ -46,7 +47,11 @@ typedef uint64_t unsigned_bits_t;
 #endif
 #else
 #define HAVE_VECTORS 0
-#define VECTOR_BYTES ((int)sizeof(real))
+#ifdef FASTEM_FLOAT
+#define VECTOR_BYTES 4
+#else
+#define VECTOR_BYTES 8
+#endif
 #endif
 
 /* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
@@ -127,6 +132,8 @@ FORCE_INLINE vec vsqrt(vec a) { return (real)sqrt((double)a); }
 #endif
 #endif
 
+FORCE_INLINE ivec shift_to_exponent(ivec n) { return (ivec)((uvec)n << MANTISSA_BITS); }
+
 /* p * 2**n for a whole number n in [-2000, 2000] (float: [-250, 250]); rounds into denormals, overflows to inf. */
 FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
 #if VECTOR_BYTES == 64 && HAVE_VECTORS && defined(FASTEM_FLOAT)
@@ -139,8 +146,8 @@ FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
     /* two factors, since one alone may be out of range where the product is not */
     ivec half = (ivec)((uvec)(n_bits + isplat(4096)) >> 1) - isplat(2048);
     (void)n;
-    return p * from_bits((half + isplat(EXPONENT_BIAS)) << MANTISSA_BITS)
-             * from_bits((n_bits - half + isplat(EXPONENT_BIAS)) << MANTISSA_BITS);
+    return p * from_bits(shift_to_exponent(half + isplat(EXPONENT_BIAS)))
+             * from_bits(shift_to_exponent(n_bits - half + isplat(EXPONENT_BIAS)));
 #endif
 }
 
@@ -198,7 +205,7 @@ FORCE_INLINE vec vexp(vec x) {
 FORCE_INLINE vec vexp_negative(vec x) {
     vec shifted;
     vec p = exp_of_remainder(vmax(splat(EXP_FLUSH), x), &shifted);
-    return where_less(splat(EXP_FLUSH), x, from_bits(as_bits(p) + (as_bits(shifted) << MANTISSA_BITS)), splat(0));
+    return where_less(splat(EXP_FLUSH), x, from_bits(as_bits(p) + shift_to_exponent(as_bits(shifted))), splat(0));
 }
 
 /* log(x) to 1 ulp or so: x = 2^e m, m in [sqrt(1/2), sqrt(2)); with f = m - 1, s = f / (2 + f):
