@@ -19,26 +19,68 @@ cdef void full_log_prob(const Tile* t, const real** params) noexcept nogil:
                 t.joint[k * S + g + v] = splat(params[0][k]) - squares[v]
 
 
-cdef Py_ssize_t full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t k, i, r, S = t.stride, d = t.d
-    cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
-    cdef const vec* root
+cdef inline void full_moments(const int d, const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:
+    """The Gram matrix of one component for d <= 4: every row and all sums in registers."""
+    cdef vec s[15]
+    cdef vec z[5]
+    cdef vec mu[4]
+    cdef const vec* x = t.x
+    cdef Py_ssize_t r, S = t.stride
+    cdef int i, j
+    for i in range(d):
+        mu[i] = splat(mean[i])
+    for i in range((d + 1) * (d + 2) // 2):
+        s[i] = splat(0)
+    for r in range(t.vectors):
+        z[d] = root[r]
+        for i in range(d):
+            z[i] = root[r] * (x[i * S + r] - mu[i])
+        for i in range(d + 1):
+            for j in range(i + 1):
+                s[i * (i + 1) // 2 + j] = s[i * (i + 1) // 2 + j] + z[i] * z[j]
+    for i in range((d + 1) * (d + 2) // 2):
+        out[i] = s[i]
+
+
+cdef void full_gram(const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:
+    """The Gram matrix of one component for any d: the weighted rows first, then their products."""
+    cdef Py_ssize_t i, r, S = t.stride, d = t.d
     cdef const vec* x = t.x
     cdef vec* scratch = t.scratch
-    cdef vec mean, largest
+    cdef vec mu
+    for i in range(d):
+        mu = splat(mean[i])
+        for r in range(t.vectors):
+            scratch[i * S + r] = root[r] * (x[i * S + r] - mu)
+    for r in range(t.vectors):
+        scratch[d * S + r] = root[r]
+    gram(d + 1, t.vectors, S, scratch, out)
+
+
+cdef Py_ssize_t full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    cdef Py_ssize_t k, r, d = t.d
+    cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
+    cdef const vec* root
+    cdef const real* mean
+    cdef vec largest
     for k in range(t.K):
-        root = t.joint + k * S
+        root = t.joint + k * t.stride
+        mean = params[3] + k * d
         largest = splat(0)
         for r in range(t.vectors):
             largest = vmax(largest, root[r])
-            scratch[d * S + r] = root[r]
-        if all_zero(largest):
+        if all_zero(largest):                # nothing to add
             continue
-        for i in range(d):
-            mean = splat(params[3][k * d + i])
-            for r in range(t.vectors):
-                scratch[i * S + r] = root[r] * (x[i * S + r] - mean)
-        gram(d + 1, t.vectors, S, scratch, t.acc)
+        if d == 1:
+            full_moments(1, t, root, mean, t.acc)
+        elif d == 2:
+            full_moments(2, t, root, mean, t.acc)
+        elif d == 3:
+            full_moments(3, t, root, mean, t.acc)
+        elif d == 4:
+            full_moments(4, t, root, mean, t.acc)
+        else:
+            full_gram(t, root, mean, t.acc)
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
     return n_sums * t.K
 

@@ -82,25 +82,25 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
 
 cdef inline void gram_block(const int m, const int n, const bint triangle, Py_ssize_t vectors, Py_ssize_t stride,
                             const vec* a, const vec* b, vec* out, Py_ssize_t row_step, Py_ssize_t growth) noexcept nogil:
-    """out_ij = sum over rows of a_i b_j (triangle: j <= i only), m x n sums in registers.
+    """out_ij = sum over rows of a_i b_j (triangle: j <= i only), m x n sums in registers, m and n <= 5.
 
     Row i of the sums begins row_step + i * growth after row i - 1: growth 1 in a packed lower triangle, 0 in a matrix.
     """
-    cdef vec s[16]
+    cdef vec s[25]
     cdef vec left
     cdef Py_ssize_t r
     cdef int i, j
     for i in range(m):
         for j in range(n):
-            s[4 * i + j] = splat(0)
+            s[5 * i + j] = splat(0)
     for r in range(vectors):
         for i in range(m):
             left = a[i * stride + r]
             for j in range(i + 1 if triangle else n):
-                s[4 * i + j] = s[4 * i + j] + left * b[j * stride + r]
+                s[5 * i + j] = s[5 * i + j] + left * b[j * stride + r]
     for i in range(m):
         for j in range(i + 1 if triangle else n):
-            out[j] = s[4 * i + j]
+            out[j] = s[5 * i + j]
         out += row_step + i * growth
 
 
@@ -117,15 +117,27 @@ cdef inline void gram_rows(const int m, Py_ssize_t i, Py_ssize_t vectors, Py_ssi
 cdef void gram(Py_ssize_t rows, Py_ssize_t vectors, Py_ssize_t stride, const vec* z, vec* out) noexcept nogil:
     """out = the lower triangle of Z Z^T, packed by rows; z (rows, stride), i.e. one sum over the tile per pair of rows."""
     cdef Py_ssize_t i = 0
-    while i + GRAM_BLOCK <= rows:
+    while i + GRAM_BLOCK + 1 < rows or i + GRAM_BLOCK == rows:
         gram_rows(GRAM_BLOCK, i, vectors, stride, z, out)
         i += GRAM_BLOCK
-    if rows - i == 1:
+    if rows - i == GRAM_BLOCK + 1:           # one more row than a block: a block of one row alone would wait for its sums
+        gram_rows(GRAM_BLOCK + 1, i, vectors, stride, z, out)
+    elif rows - i == 1:
         gram_rows(1, i, vectors, stride, z, out)
     elif rows - i == 2:
         gram_rows(2, i, vectors, stride, z, out)
     elif rows - i == 3:
         gram_rows(3, i, vectors, stride, z, out)
+
+
+cdef inline void factor_column(const int first, const int m, const real* factor, const vec* x, vec* s) noexcept nogil:
+    """s_a += factor_a x for first <= a < m and ROW_VECTORS vectors of rows."""
+    cdef vec l
+    cdef int a, v
+    for a in range(first, m):
+        l = splat(factor[a])
+        for v in range(ROW_VECTORS):
+            s[4 * a + v] = s[4 * a + v] + l * x[v]
 
 
 cdef inline const real* factor_rows(const int m, const bint keep, Py_ssize_t i, const real* factor, const real* offset,
@@ -135,31 +147,29 @@ cdef inline const real* factor_rows(const int m, const bint keep, Py_ssize_t i, 
     keep: store y; otherwise add the squares of y to `squares`. factor holds column j of the m rows together, then column j+1.
     """
     cdef vec s[16]
-    cdef vec l
     cdef Py_ssize_t j
     cdef int a, v
     for a in range(m):
         for v in range(ROW_VECTORS):
             s[4 * a + v] = splat(offset[i + a])
     for j in range(i):
-        for a in range(m):
-            l = splat(factor[a])
-            for v in range(ROW_VECTORS):
-                s[4 * a + v] = s[4 * a + v] + l * x[j * stride + v]
-        factor += m
-    for j in range(m):                      # the triangle on the diagonal
-        for a in range(j, m):
-            l = splat(factor[a])
-            for v in range(ROW_VECTORS):
-                s[4 * a + v] = s[4 * a + v] + l * x[(i + j) * stride + v]
-        factor += m
+        factor_column(0, m, factor + j * m, x + j * stride, s)
+    factor += i * m
+    x += i * stride
+    factor_column(0, m, factor, x, s)        # the triangle on the diagonal, spelt out so that the sums stay in registers
+    if m > 1:
+        factor_column(1, m, factor + m, x + stride, s)
+    if m > 2:
+        factor_column(2, m, factor + 2 * m, x + 2 * stride, s)
+    if m > 3:
+        factor_column(3, m, factor + 3 * m, x + 3 * stride, s)
     for a in range(m):
         for v in range(ROW_VECTORS):
             if keep:
                 y[(i + a) * stride + v] = s[4 * a + v]
             else:
                 squares[v] = squares[v] + s[4 * a + v] * s[4 * a + v]
-    return factor
+    return factor + m * m
 
 
 cdef inline void factor_times(const bint keep, Py_ssize_t d, const real* factor, const real* offset,
