@@ -6,39 +6,37 @@
 # params: constant (K), factor (d(d+1)/2) in factor_rows' order, zeros (d), nu (K, d) the whitened means about the centre.
 # sums: (K, d + 1) of (u, 1) by responsibility, about the centre; then d(d+1)/2, the packed lower triangle of the scatter of u.
 
-cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
-    cdef Py_ssize_t k, group, g, i, S = t.stride, d = t.d
-    cdef int v
-    cdef vec even[4]
-    cdef vec odd[4]
+cdef inline void tied_distances(const int m, const Tile* t, const real** params, Py_ssize_t k, Py_ssize_t g) noexcept nogil:
+    """log p of the components k .. k+m for ROW_VECTORS vectors of rows from g, m <= 2."""
+    cdef Py_ssize_t i, S = t.stride, d = t.d
+    cdef const real* nu = params[3] + k * d
+    cdef const vec* u = t.scratch + g
+    cdef vec squares[8]
     cdef vec z, mean
-    cdef const vec* u = t.scratch
-    cdef vec* joint = t.joint
+    cdef int c, v
+    for c in range(m):
+        for v in range(ROW_VECTORS):
+            squares[4 * c + v] = splat(0)
+    for i in range(d):
+        for c in range(m):
+            mean = splat(nu[c * d + i])
+            for v in range(ROW_VECTORS):
+                z = u[i * S + v] - mean
+                squares[4 * c + v] = squares[4 * c + v] + z * z
+    for c in range(m):
+        for v in range(ROW_VECTORS):
+            t.joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
+
+
+cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
+    cdef Py_ssize_t group, pair, g
     for group in range(t.vectors // ROW_VECTORS):
         g = group * ROW_VECTORS
-        factor_times(True, d, params[1], params[2], t.x + g, S, t.scratch + g, NULL)
-    for k in range(t.K):
-        for group in range(t.vectors // ROW_VECTORS):
-            g = group * ROW_VECTORS
-            for v in range(ROW_VECTORS):
-                even[v] = splat(0)
-                odd[v] = splat(0)
-            for i in range(0, d - 1, 2):
-                mean = splat(params[3][k * d + i])
-                for v in range(ROW_VECTORS):
-                    z = u[i * S + g + v] - mean
-                    even[v] = even[v] + z * z
-                mean = splat(params[3][k * d + i + 1])
-                for v in range(ROW_VECTORS):
-                    z = u[(i + 1) * S + g + v] - mean
-                    odd[v] = odd[v] + z * z
-            if d % 2:
-                mean = splat(params[3][k * d + d - 1])
-                for v in range(ROW_VECTORS):
-                    z = u[(d - 1) * S + g + v] - mean
-                    even[v] = even[v] + z * z
-            for v in range(ROW_VECTORS):
-                joint[k * S + g + v] = splat(params[0][k]) - (even[v] + odd[v])
+        factor_times(True, t.d, params[1], params[2], t.x + g, t.stride, t.scratch + g, NULL)
+        for pair in range(t.K // 2):
+            tied_distances(2, t, params, 2 * pair, g)
+        if t.K % 2:
+            tied_distances(1, t, params, t.K - 1, g)
 
 
 cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept nogil:
@@ -57,9 +55,7 @@ cdef Py_ssize_t tied_accumulate(const Tile* t, const real** params, double* sums
     cdef Py_ssize_t n_sums = t.K * (d + 1) + d * (d + 1) // 2
     for r in range(t.vectors):
         t.scratch[d * S + r] = splat(1)
-    for k in range(t.K):
-        for r in range(t.vectors):
-            t.joint[k * S + r] = t.joint[k * S + r] * t.joint[k * S + r]
+    square(t)
     k = 0
     while k + GRAM_BLOCK <= t.K:
         tied_first(GRAM_BLOCK, t, k)

@@ -80,6 +80,15 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
             (<real*>(out + j * stride))[i] = 0
 
 
+cdef void square(const Tile* t) noexcept nogil:
+    """The responsibilities times weights themselves, in place of their roots."""
+    cdef vec* joint = t.joint
+    cdef Py_ssize_t k, r, S = t.stride
+    for k in range(t.K):
+        for r in range(t.vectors):
+            joint[k * S + r] = joint[k * S + r] * joint[k * S + r]
+
+
 cdef inline void gram_block(const int m, const int n, const bint triangle, Py_ssize_t vectors, Py_ssize_t stride,
                             const vec* a, const vec* b, vec* out, Py_ssize_t row_step, Py_ssize_t growth) noexcept nogil:
     """out_ij = sum over rows of a_i b_j (triangle: j <= i only), m x n sums in registers, m and n <= 5.
