@@ -42,7 +42,16 @@ def precisions_cholesky(covariances):
         bad = np.array([not is_positive_definite(c) for c in covariances])
     if bad.any():
         raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
-    return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
+    return inverse_transposed(factor)
+
+
+def inverse_transposed(factor):
+    """(K, d, d) transposed inverses of lower triangular matrices."""
+    if factor.shape[-1] <= 16:
+        return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
+    from scipy.linalg.lapack import dtrtri  # here, since it takes long to import and small problems do not need it
+
+    return np.array([dtrtri(lower.T)[0] for lower in factor])
 
 
 def is_positive_definite(matrix):
