@@ -51,7 +51,7 @@ def inverse_transposed(factor):
         return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
     from scipy.linalg.lapack import dtrtri  # here, since it takes long to import and small problems do not need it
 
-    return np.array([dtrtri(lower.T)[0] for lower in factor])
+    return np.swapaxes(np.stack([dtrtri(lower.T)[0].T for lower in factor]), -2, -1)
 
 
 def is_positive_definite(matrix):
@@ -72,7 +72,7 @@ def raise_to_floor(covariances, floor):
     try:
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
-        suspect = np.flatnonzero(np.sum((root[:, None] * upper) ** 2, axis=(1, 2)) > 1)
+        suspect = np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ floor > 1)
     except IllDefinedCovariance:
         upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
     if len(suspect):
@@ -94,13 +94,17 @@ def packed_lower(d):
     return np.tril_indices(d)
 
 
+@cache
+def packed_index(d):
+    """(d, d): where each entry of a symmetric matrix stands in its packed lower triangle."""
+    i, j = np.indices((d, d))
+    i, j = np.maximum(i, j), np.minimum(i, j)
+    return i * (i + 1) // 2 + j
+
+
 def unpack_symmetric(packed, d):
     """(…, d(d+1)/2) packed lower triangles to (…, d, d) matrices."""
-    rows, columns = packed_lower(d)
-    matrices = np.empty((*packed.shape[:-1], d, d))
-    matrices[..., rows, columns] = packed
-    matrices[..., columns, rows] = packed
-    return matrices
+    return packed[..., packed_index(d)]
 
 
 @cache
