@@ -132,47 +132,66 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
 
 cdef void write_scores(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """Fill the outputs that are asked for, from the tile's log p(x, z=k)."""
-    cdef Py_ssize_t r, k, S = t.stride * LANES, K = job.K, best
-    cdef const real* joint = <const real*>t.joint
-    cdef real top
     if job.joint != NULL:
-        for r in range(rows):
-            for k in range(K):
-                job.joint[(start + r) * K + k] = joint[k * S + r]
+        write_rows(t, rows, job.joint + start * job.K)
     if job.labels != NULL:
-        for r in range(rows):
-            best = 0
-            top = joint[r]
-            for k in range(1, K):
-                if joint[k * S + r] > top:
-                    top = joint[k * S + r]
-                    best = k
-            job.labels[start + r] = best
+        write_labels(t, rows, job.labels + start)
     if job.log_density != NULL or job.responsibilities != NULL:
         write_normalised(job, t, start, rows)
 
 
-cdef void write_normalised(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    cdef Py_ssize_t r, k, i, S = t.stride, K = job.K
-    cdef vec top, e, total, log_density
-    for r in range(t.vectors):
+cdef void write_rows(const Tile* t, Py_ssize_t rows, real* out) noexcept nogil:
+    """out (rows, K) = the tile's joint (K, rows), turned back."""
+    cdef Py_ssize_t r, k, i, block, S = t.stride, K = t.K
+    cdef const vec* joint = t.joint
+    for r in range((rows + LANES - 1) // LANES):
+        for block in range(K // LANES):
+            turn_back(joint + block * LANES * S + r, S, out + r * LANES * K + block * LANES, K, rows - r * LANES)
+        for k in range(K // LANES * LANES, K):
+            for i in range(min(<Py_ssize_t>LANES, rows - r * LANES)):
+                out[(r * LANES + i) * K + k] = (<const real*>(joint + k * S + r))[i]
+
+
+cdef void write_labels(const Tile* t, Py_ssize_t rows, Py_ssize_t* labels) noexcept nogil:
+    """The first most probable component; no exponential is needed."""
+    cdef Py_ssize_t r, k, i, S = t.stride
+    cdef vec top, best
+    for r in range((rows + LANES - 1) // LANES):
         top = t.joint[r]
-        for k in range(1, K):
+        best = splat(0)
+        for k in range(1, t.K):
+            best = where_less(top, t.joint[k * S + r], splat(<real>k), best)
             top = vmax(top, t.joint[k * S + r])
+        for i in range(min(<Py_ssize_t>LANES, rows - r * LANES)):
+            labels[r * LANES + i] = <Py_ssize_t>lane(best, i)
+
+
+cdef void write_normalised(const Job* job, const Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """log p(x) and p(z=k|x)."""
+    cdef Py_ssize_t r, k, i, S = t.stride, K = job.K
+    cdef bint keep = job.responsibilities != NULL
+    cdef vec* joint = t.joint
+    cdef vec top, e, total
+    for r in range((rows + LANES - 1) // LANES):
+        top = joint[r]
+        for k in range(1, K):
+            top = vmax(top, joint[k * S + r])
         total = splat(0)
         for k in range(K):
-            e = vexp(t.joint[k * S + r] - top)
-            t.joint[k * S + r] = e
+            e = vexp(joint[k * S + r] - top)
             total = total + e
-        log_density = top + vlog(total)
-        for k in range(K):
-            t.joint[k * S + r] = t.joint[k * S + r] / total
-        for i in range(min(<Py_ssize_t>LANES, rows - r * LANES)):
-            if job.log_density != NULL:
-                job.log_density[start + r * LANES + i] = lane(log_density, i)
-            if job.responsibilities != NULL:
-                for k in range(K):
-                    job.responsibilities[(start + r * LANES + i) * K + k] = (<const real*>(t.joint + k * S + r))[i]
+            if keep:
+                joint[k * S + r] = e
+        if job.log_density != NULL:
+            top = top + vlog(total)
+            for i in range(min(<Py_ssize_t>LANES, rows - r * LANES)):
+                job.log_density[start + r * LANES + i] = lane(top, i)
+        if keep:
+            total = splat(1) / total
+            for k in range(K):
+                joint[k * S + r] = joint[k * S + r] * total
+    if keep:
+        write_rows(t, rows, job.responsibilities + start * K)
 
 
 cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) noexcept nogil:

@@ -300,4 +300,12 @@ FORCE_INLINE void turn_rows(const int columns, const char *rows, ptrdiff_t row_s
     turn(t, columns);
     for (int j = 0; j < columns; j++) out[j * stride] = t[j] - splat(centre[j]);
 }
+
+/* The way back: LANES columns, stride vectors apart, to the first `rows` rows of LANES contiguous entries, row_step reals apart. */
+FORCE_INLINE void turn_back(const vec *columns, ptrdiff_t stride, real *out, ptrdiff_t row_step, ptrdiff_t rows) {
+    vec t[LANES];
+    for (int k = 0; k < LANES; k++) t[k] = columns[k * stride];
+    turn(t, LANES);
+    for (int i = 0; i < LANES && i < rows; i++) memcpy(out + i * row_step, &t[i], sizeof(vec));
+}
 #endif

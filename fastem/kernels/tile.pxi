@@ -24,6 +24,7 @@ cdef extern from "simd.h" nogil:
     vec where_less(vec, vec, vec, vec)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
+    void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
 
 
