@@ -64,7 +64,7 @@ def is_positive_definite(matrix):
 
 
 def raise_to_floor(covariances, floor):
-    """Covariances, precision factors, which of them had an eigenvalue below the floor (in units of the floor's own scale)."""
+    """Covariances, precision factors, and which of them had an eigenvalue below the floor."""
     hits = np.zeros(len(covariances), dtype=bool)
     if not floor.any():
         return covariances, precisions_cholesky(covariances), hits

@@ -133,6 +133,8 @@ def em(
     for name in ("e_step", "m_step"):
         if not callable(getattr(model, name, None)):
             raise TypeError(f"model must have a method {name}; {type(model).__name__} has none.")
+    if sample_weight is not None and hasattr(data, "reduce"):
+        raise TypeError("sample_weight goes with an array; these blocks hold their own weights: give them there.")
     blocks = data if hasattr(data, "reduce") else ArrayBlocks(np.asanyarray(data), sample_weight)
     threads = resolve(n_threads)
     rounding = 3e-5 if blocks.dtype == np.float32 else 1e-10
@@ -145,8 +147,8 @@ def em(
         gain = mean - result.history[-1]
         if gain < -rounding * (1 + abs(mean)):
             result.stop_reason = (
-                f"the mean log-likelihood fell from {result.history[-1]!r} to {mean!r} in iteration {result.n_iter + 1}: "
-                "the M-step does not maximise what the E-step collects, which is a defect of the model"
+                f"the mean log-likelihood fell from {result.history[-1]!r} to {mean!r} in iteration "
+                f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, which is a defect of the model"
             )
             warnings.warn(result.stop_reason, LogLikelihoodFell, stacklevel=2)
             return result
@@ -169,12 +171,14 @@ def _mean_log_likelihood(statistics, model):
     """Checked: every model must sum it, and it must be finite."""
     for name in ("log_likelihood", "weight"):
         if name not in statistics:
-            raise ValueError(f"the e_step of {type(model).__name__} must return {name!r} among its statistics: {statistics}")
+            raise ValueError(
+                f"the e_step of {type(model).__name__} must return {name!r} among its statistics: {statistics}"
+            )
     mean = statistics.log_likelihood / statistics.weight
     if not np.isfinite(mean):
         raise FloatingPointError(
-            f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow (rescale X), "
-            "or a component cannot produce a row"
+            f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
+            "(rescale X), or a component cannot produce a row"
         )
     return mean
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem import kernels
 from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
 
@@ -58,7 +59,7 @@ class Gaussian:
         K, d = self.shape
         log_det = self.covariance.log_det_precision_root(K, d)
         constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
-        constant = np.maximum(constant, float(np.finfo(dtype).min) / 4)  # log 0 as a number: no inf - inf in the kernels
+        constant = np.maximum(constant, kernels.for_dtype(dtype).lowest)  # log 0 as a number, so no inf - inf
         centre = (np.exp(log_weights) @ self.means).astype(dtype)
         means = self.means - centre
         kernel = KERNELS[type(self.covariance)]

@@ -30,9 +30,7 @@ class Estimator:
         valid = self._parameter_names()
         for name, value in params.items():
             if name not in valid:
-                raise ValueError(
-                    f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}."
-                )
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
             setattr(self, name, value)
         return self
 
@@ -139,9 +137,7 @@ class MixtureEstimator(Estimator):
         """
         self._require_fitted()
         if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample."
-            )
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         return self._model.sample(n_samples, generator(self.random_state if random_state is None else random_state))
 
     def bic(self, X) -> float:
@@ -151,7 +147,8 @@ class MixtureEstimator(Estimator):
 
     def aic(self, X) -> float:
         """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        return float(2 * self._model.n_parameters - 2 * self.score_samples(X).sum())
+        log_density = self.score_samples(X)
+        return float(2 * self._model.n_parameters - 2 * log_density.sum())
 
 
 def warn(message, category):

@@ -78,7 +78,7 @@ class DiagonalKernel:
 
 
 class TiedKernel:
-    """One covariance for all: whitened rows, one scatter. Digits are lost with (separation / sigma)^2, hence `serves`."""
+    """One covariance for all: whitened rows, one scatter. It loses digits with (separation / sigma)^2: see `serves`."""
 
     name = "gaussian_tied"
 

@@ -17,15 +17,17 @@ from fastem.gaussian_start import (
     STRUCTURES,
     checked_weights,
     component_status,
+    effective_rows,
     gaussian_start,
     is_sound,
     require_distinct_rows,
+    warm_start,
 )
 from fastem.mixture import Mixture
 from fastem.progress import Progress
 from fastem.scale import column_moments, covariance_floor
 from fastem.threads import resolve
-from fastem.validation import as_matrix, as_sample_weight, check_choice, check_features, check_number, column_names, generator
+from fastem.validation import as_matrix, as_sample_weight, check_choice, check_number, column_names, generator
 
 
 class GaussianMixture(MixtureEstimator):
@@ -173,8 +175,9 @@ class GaussianMixture(MixtureEstimator):
         mean, variance = column_moments(blocks, n_threads, names)
         require_distinct_rows(X, weight, self.n_components)
         floor = covariance_floor(mean, variance, self.reg_covar)
-        result = self._best_fit(blocks, floor, names, n_threads)
-        self._keep(result, X.shape[1], names)
+        n_effective = effective_rows(blocks)
+        result = self._best_fit(blocks, floor, n_effective, n_threads)
+        self._keep(result, n_effective, X.shape[1], names)
         self._report(result)
         return self
 
@@ -191,16 +194,17 @@ class GaussianMixture(MixtureEstimator):
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.STARTS)
 
-    def _best_fit(self, blocks, floor, names, n_threads):
+    def _best_fit(self, blocks, floor, n_effective, n_threads):
         """The best sound result of all restarts."""
         rng = generator(self.random_state)
         warm = self.warm_start and hasattr(self, "_model")
-        if warm:
-            check_features(self, blocks.X, names)
         results, failure = [], None
         for restart in range(1 if warm else self.n_init):
             try:
-                model = self._model if warm else gaussian_start(self, blocks, floor, rng, n_threads)
+                if warm:
+                    model = warm_start(self, blocks.X.shape[1], floor)
+                else:
+                    model = gaussian_start(self, blocks, floor, rng, n_threads)
                 progress = Progress(self.verbose, self.verbose_interval, restart)
                 result = em(model, blocks, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, callback=progress)
                 progress.end(result)
@@ -209,9 +213,9 @@ class GaussianMixture(MixtureEstimator):
                 failure = error
         if not results:
             raise failure
-        return max(results, key=lambda result: (is_sound(result), result.log_likelihood))
+        return max(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood))
 
-    def _keep(self, result, n_features, names):
+    def _keep(self, result, n_effective, n_features, names):
         model = result.model
         self._model = model
         self.weights_ = model.weights
@@ -225,7 +229,7 @@ class GaussianMixture(MixtureEstimator):
         self.lower_bound_ = result.history[-1]
         self.log_likelihood_ = result.log_likelihood
         self.stop_reason_ = result.stop_reason
-        self.component_status_ = component_status(result)
+        self.component_status_ = component_status(result, n_effective)
         self.n_parameters_ = model.n_parameters
         self.n_features_in_ = n_features
         if names is not None:

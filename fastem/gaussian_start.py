@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from fastem import initialise
@@ -67,7 +65,10 @@ def checked_array(value, name, shape):
     """float64 and of the right shape, or None."""
     if value is None:
         return None
-    array = np.array(value, dtype=np.float64)
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The parameter '{name}' must hold numbers in the shape of {shape}: {error}") from error
     if array.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
     if not np.isfinite(array).all():
@@ -118,14 +119,34 @@ def require_distinct_rows(X, sample_weight, n_components):
     )
 
 
-def component_status(result) -> list[str]:
-    """Per component "ok", or what is wrong with it."""
-    emission, counts = result.model.emission, result.statistics.counts
+def warm_start(estimator, n_features, floor) -> Mixture:
+    """The last fit's model under the present floor."""
+    model = estimator._model
+    structure = STRUCTURES[estimator.covariance_type]
+    last = {"n_components": model.n_components, "covariance_type": type(model.emission.covariance)}
+    if last != {"n_components": estimator.n_components, "covariance_type": structure}:
+        changed = "n_components" if last["n_components"] != estimator.n_components else "covariance_type"
+        raise ValueError(
+            f"warm_start=True, but {changed} has changed since the last fit. Set warm_start=False to start afresh."
+        )
+    if model.emission.shape[1] != n_features:
+        raise ValueError(
+            f"X has {n_features} features, but with warm_start=True {type(estimator).__name__} is expecting "
+            f"{model.emission.shape[1]} features as input, as in the last fit."
+        )
+    covariance = structure.from_covariances(model.emission.covariance.covariances, floor)
+    return Mixture(model.weights, Gaussian(model.emission.means, covariance, floor))
+
+
+def component_status(result, n_effective) -> list[str]:
+    """Per component "ok", or what is wrong with it; n_effective is what all rows count for."""
+    emission = result.model.emission
+    counts = result.statistics.counts * (n_effective / result.statistics.weight)
     needed = emission.covariance.least_rows(emission.shape[1])
     at_floor = np.broadcast_to(emission.covariance.at_floor, counts.shape)
     return [
         "empty: no row belongs to it"
-        if count < 1e-8 * result.statistics.weight
+        if count < 1e-8 * n_effective
         else "at the floor: its variance is held at reg_covar times the data's"
         if low
         else f"few rows: {count:.2f} effective, its covariance needs {needed}"
@@ -135,6 +156,12 @@ def component_status(result) -> list[str]:
     ]
 
 
-def is_sound(result) -> bool:
+def is_sound(result, n_effective) -> bool:
     """Whether no component is degenerate: a collapsed component wins likelihood without describing anything."""
-    return all(status == "ok" for status in component_status(result))
+    return all(status == "ok" for status in component_status(result, n_effective))
+
+
+def effective_rows(blocks) -> float:
+    """What the rows count for under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
+    weight = blocks.sample_weight
+    return float(len(blocks.X)) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())

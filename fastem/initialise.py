@@ -39,7 +39,7 @@ def scores(Z, centres, n_threads, **outputs):
 
 
 def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
-    """Indices of K rows, each drawn in proportion to its squared distance from those before, the best of a few candidates.
+    """Indices of K rows, each the best of a few drawn in proportion to their squared distance from those before.
 
     Arthur, Vassilvitskii: k-means++: the advantages of careful seeding. SODA 2007; greedy as in their implementation.
     """
@@ -106,7 +106,8 @@ def from_points(X, weight, means, structure, floor):
     covariance = structure.from_covariances(
         np.broadcast_to(everything.covariances, structure.shape(n_components, X.shape[1])).copy(), floor
     )
-    return Mixture(np.full(n_components, 1 / n_components), Gaussian(np.array(means, dtype=np.float64), covariance, floor))
+    emission = Gaussian(np.array(means, dtype=np.float64), covariance, floor)
+    return Mixture(np.full(n_components, 1 / n_components), emission)
 
 
 def standardised(X, weight):
@@ -138,7 +139,8 @@ def by_rows(X, weight, n_components, structure, floor, rng, n_threads):
 def by_chance(X, weight, n_components, structure, floor, rng, n_threads):
     """Random responsibilities."""
     membership = rng.random((len(X), n_components))
-    return from_membership(X, weight, membership / membership.sum(axis=1, keepdims=True), n_components, structure, floor)
+    membership /= membership.sum(axis=1, keepdims=True)
+    return from_membership(X, weight, membership, n_components, structure, floor)
 
 
 STARTS = {"kmeans": by_kmeans, "k-means++": by_seeds, "random": by_chance, "random_from_data": by_rows}

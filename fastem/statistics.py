@@ -23,7 +23,7 @@ class Statistics:
     array([1.5, 1.5])
     """
 
-    __slots__ = ("vector", "_layout")
+    __slots__ = ("_layout", "vector")
 
     def __init__(self, **sums):
         arrays = {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}

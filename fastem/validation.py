@@ -1,4 +1,4 @@
-"""What comes in through the door: data, weights, parameters. Every error names the argument, what was found, what to do.
+"""What comes in: data, weights, parameters. Every error names the argument, what was found, what to do.
 
 Messages follow scikit-learn's, so that its users and its `check_estimator` recognise them.
 """
@@ -6,7 +6,6 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 from __future__ import annotations
 
 import numbers
-import sys
 import warnings
 
 import numpy as np
@@ -37,12 +36,15 @@ def as_matrix(X, estimator, least_rows=1):
     name = type(estimator).__name__
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
-            "Sparse data was passed for X, but dense data is required. Use '.toarray()' to convert to a dense numpy array."
+            "Sparse data was passed for X, but dense data is required. "
+            "Use '.toarray()' to convert to a dense numpy array."
         )
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"X is no rectangular array of numbers: {error}") from error
+    if array.dtype == object and hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
+        array = _without_nulls(X, array)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{array}\n")
     if array.dtype.kind in "MmSUV":
@@ -71,6 +73,14 @@ def as_matrix(X, estimator, least_rows=1):
                 f"required by {name}."
             )
     return array
+
+
+def _without_nulls(frame, array):
+    """A frame's nullable columns as floats, nulls as NaN (which are then reported with their place)."""
+    try:
+        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):  # it holds something else than numbers and nulls: the caller says what
+        return array
 
 
 def require_finite(X, name="X", columns=None):
@@ -164,7 +174,8 @@ def check_choice(estimator, name, choices):
     if not isinstance(value, str) or value not in choices:
         listed = ", ".join(repr(choice) for choice in sorted(choices))
         raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be a str among {{{listed}}}. Got {value!r} instead."
+            f"The {name!r} parameter of {type(estimator).__name__} must be a str among {{{listed}}}. "
+            f"Got {value!r} instead."
         )
 
 

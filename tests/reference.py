@@ -44,6 +44,26 @@ def moments(X, resp, sample_weight, about):
     return r.sum(axis=0), np.einsum("nk,nkd->kd", r, z), np.einsum("nk,nkd,nke->kde", r, z, z)
 
 
+def expected_sums(X, weights, means, covariances, sample_weight=None):
+    """All sums of the E-step, covariances dense. {name: (value, the sum of its terms' absolute values)}:
+    rounding is measured against the latter."""
+    sample_weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    joint = log_joint(X, weights, means, covariances)
+    density, resp = log_density(joint), responsibilities(joint)
+    entropy = -(resp * np.log(np.where(resp > 0, resp, 1))).sum(axis=1)
+    counts, first, second = moments(X, resp, sample_weight, means)
+    r, z = resp * sample_weight[:, None], abs(X[:, None, :] - means)
+    row_size = sample_weight @ (1 + abs(density))
+    return {
+        "weight": (sample_weight.sum(), sample_weight.sum()),
+        "counts": (counts, sample_weight.sum()),
+        "first": (first, np.einsum("nk,nkd->d", r, z).max()),
+        "second": (second, np.einsum("nk,nkd,nke->de", r, z, z).max()),
+        "log_likelihood": (sample_weight @ density, row_size),
+        "entropy": (sample_weight @ entropy, row_size),
+    }
+
+
 def m_step(counts, first, second, about, covariance_type):
     """weights, means, covariances in the structure's shape; no floor."""
     shift = first / counts[:, None]

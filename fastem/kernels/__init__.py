@@ -27,7 +27,9 @@ def pick() -> str:
         raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} is none of {', '.join(INSTRUCTION_SETS)}")
     usable = [name for name in INSTRUCTION_SETS if built(name) and supported(name)]
     if wanted and wanted not in usable:
-        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} is not built or not of this CPU; usable: {', '.join(usable)}")
+        raise ImportError(
+            f"FASTEM_INSTRUCTION_SET={wanted!r} is not built or not of this CPU; usable: {', '.join(usable)}"
+        )
     return wanted or usable[0]
 
 

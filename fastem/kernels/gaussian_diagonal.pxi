@@ -29,7 +29,7 @@ cdef inline void diagonal_distances(const int m, const Tile* t, const real** par
                 squares[4 * c + v] = squares[4 * c + v] + y * y
     for c in range(m):
         for v in range(ROW_VECTORS):
-            t.joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
+            t.joint[(k + c) * S + g + v] = log_prob_of(splat(params[0][k + c]), squares[4 * c + v])
 
 
 cdef void diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:

@@ -25,7 +25,7 @@ cdef inline void tied_distances(const int m, const Tile* t, const real** params,
                 squares[4 * c + v] = squares[4 * c + v] + z * z
     for c in range(m):
         for v in range(ROW_VECTORS):
-            t.joint[(k + c) * S + g + v] = splat(params[0][k + c]) - squares[4 * c + v]
+            t.joint[(k + c) * S + g + v] = log_prob_of(splat(params[0][k + c]), squares[4 * c + v])
 
 
 cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:

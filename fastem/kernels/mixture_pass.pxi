@@ -321,5 +321,5 @@ def exp_log(const real[::1] x):
     return exps, logs
 
 
-lanes_per_vector = LANES
+lowest = LOWEST
 factor_block = FACTOR_BLOCK

@@ -175,6 +175,7 @@ static const real LOG_TERMS[] = {
 #define LN2_HIGH 0.693147180369123816490
 #define LN2_LOW 1.90821492927058770002e-10
 #endif
+#define LOWEST (sizeof(real) == 8 ? (real)-4e307 : (real)-8e37)   /* stands for log 0: sums and differences stay finite */
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
 /* x = n ln 2 + r, |r| <= ln(2)/2; then exp(r) = 1 + r + r^2 P(r), P by Chebyshev interpolation, its even and odd terms apart

@@ -14,6 +14,7 @@ cdef extern from "simd.h" nogil:
     enum: FACTOR_BLOCK
     enum: DIAGONAL_BLOCK
     enum: ALIGNMENT
+    const real LOWEST
     vec splat(real)
     real lane(vec, int)
     vec vmax(vec, vec)
@@ -79,6 +80,11 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
         load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))
         for i in range(n, padded):
             (<real*>(out + j * stride))[i] = 0
+
+
+cdef inline vec log_prob_of(vec constant, vec squares) noexcept nogil:
+    """constant - squares; log 0 where that overflows."""
+    return vmax(constant - squares, splat(LOWEST))
 
 
 cdef void square(const Tile* t) noexcept nogil:

@@ -1,0 +1,14 @@
+"""The tests run against the installed package, from the root of the checkout or from anywhere else.
+
+With --import-mode=importlib pytest adds nothing to sys.path. `python -m pytest` puts the current folder there, where
+the checkout's fastem/, which has no compiled kernels, would shadow the installed package: it is taken out. This folder
+is put in, so that test modules find reference.py and instances.py.
+"""
+
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+
+sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (TESTS, TESTS.parent)]
+sys.path.insert(0, str(TESTS))

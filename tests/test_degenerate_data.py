@@ -1,0 +1,105 @@
+"""Data without a proper answer: a finite fit whose status says what happened, or with reg_covar=0 a clear error."""
+
+import warnings
+
+import numpy as np
+import pytest
+from instances import STRUCTURES, blobs
+
+from fastem import DegenerateComponentWarning, GaussianMixture
+from fastem.datasets import load_faithful
+
+FAITHFUL = load_faithful().data
+TYPES = [structure.name for structure in STRUCTURES]
+BLOBS = blobs(0, 200, 2, 2, 4.0)
+pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+
+# name: (X, components, covariance_types for which a covariance must be singular without a floor)
+DEGENERATE = {
+    "duplicated column": (np.column_stack([FAITHFUL, FAITHFUL[:, 0]]), 2, ["full", "tied"]),
+    "constant column": (np.column_stack([FAITHFUL, np.full(len(FAITHFUL), 7.3)]), 2, ["full", "tied", "diag"]),
+    "constant column of 0": (np.column_stack([FAITHFUL, np.zeros(len(FAITHFUL))]), 2, ["full", "tied", "diag"]),
+    "as many rows as components": (BLOBS[:5], 5, TYPES),
+    "two point masses": (np.repeat([[0.0, 1.0], [3.0, 5.0]], [30, 50], axis=0), 2, TYPES),
+    "one point mass": (np.full((20, 2), 0.1), 1, TYPES),
+    "rows on a line": (np.outer(np.arange(50.0), [1.0, 2.0, -1.0]), 1, ["full", "tied"]),
+}
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("name", DEGENERATE)
+def test_a_finite_fit_with_a_status(name, covariance_type):
+    X, K, singular = DEGENERATE[name]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = GaussianMixture(K, covariance_type=covariance_type, random_state=0).fit(X)
+    for attribute in ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_", "history_"):
+        assert np.isfinite(getattr(model, attribute)).all(), attribute
+    assert np.isfinite(model.score_samples(X)).all() and np.isfinite(model.predict_proba(X)).all()
+    if covariance_type in singular:
+        assert "ok" not in model.component_status_ or name == "as many rows as components"
+        degenerate = [w for w in caught if w.category is DegenerateComponentWarning]
+        assert len(degenerate) == 1 and "component 0" in str(degenerate[0].message)
+        assert degenerate[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "name, covariance_type", [(name, kind) for name, (_, _, singular) in DEGENERATE.items() for kind in singular]
+)
+def test_without_a_floor_a_clear_error(name, covariance_type):
+    X, K, _ = DEGENERATE[name]
+    with pytest.raises(ValueError, match=r"ill-defined empirical covariance .* component \d.* reg_covar"):
+        GaussianMixture(K, covariance_type=covariance_type, reg_covar=0, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_one_outlier(covariance_type):
+    """It takes a component of its own, beside which the other rows are a point: both are at the floor."""
+    X = np.vstack([FAITHFUL, [[1e6, 1e6]]])
+    with pytest.warns(DegenerateComponentWarning, match="component 0: at the floor"):
+        model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(X)
+    assert np.isfinite(model.score_samples(X)).all()
+    labels = model.predict(X)
+    assert np.sum(labels == labels[-1]) == 1
+    assert all("at the floor" in status for status in model.component_status_)
+    without = GaussianMixture(2, covariance_type=covariance_type, reg_covar=0, random_state=0)
+    if covariance_type == "tied":  # the other rows determine the one covariance
+        assert np.isfinite(without.fit(X).score_samples(X)).all()
+    else:
+        with pytest.raises(ValueError, match="ill-defined empirical covariance"):
+            without.fit(X)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_every_row_twice(covariance_type):
+    labels = (FAITHFUL[:, 0] > 3).astype(int)
+    fit = {"n_components": 2, "covariance_type": covariance_type, "tol": 1e-8}
+    once = GaussianMixture(**fit, init_params=labels).fit(FAITHFUL)
+    twice = GaussianMixture(**fit, init_params=np.repeat(labels, 2)).fit(np.repeat(FAITHFUL, 2, axis=0))
+    assert twice.log_likelihood_ == pytest.approx(2 * once.log_likelihood_, rel=1e-12)
+    assert np.allclose(twice.covariances_, once.covariances_, rtol=1e-9, atol=1e-12)
+    assert twice.component_status_ == once.component_status_ == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_the_floor_does_not_touch_sound_components(covariance_type):
+    labels = (FAITHFUL[:, 0] > 3).astype(int)
+    fit = {"n_components": 2, "covariance_type": covariance_type, "init_params": labels, "tol": 0, "max_iter": 10}
+    with_floor, without = (GaussianMixture(**fit, reg_covar=reg).fit(FAITHFUL) for reg in (1e-6, 0))
+    assert np.array_equal(with_floor.covariances_, without.covariances_)
+
+
+def test_a_sound_restart_is_preferred_to_a_collapsed_one():
+    spike = np.vstack([blobs(1, 200, 2, 2, 5.0), np.full((3, 2), 1.5)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DegenerateComponentWarning)
+        model = GaussianMixture(3, n_init=20, init_params="random_from_data", tol=1e-5, max_iter=500, random_state=0)
+        assert model.fit(spike).component_status_ == ["ok"] * 3
+
+
+def test_components_that_are_empty_say_so():
+    fit = {"weights_init": [0.5, 0.5], "means_init": [[3.5, 70.0], [1e5, 1e5]], "precisions_init": [[1, 0.01]] * 2}
+    with pytest.warns(DegenerateComponentWarning, match="component 1: empty"):
+        model = GaussianMixture(2, covariance_type="diag", **fit).fit(FAITHFUL)
+    assert model.component_status_[1].startswith("empty")
+    assert model.weights_[1] == pytest.approx(0, abs=1e-12) and np.isfinite(model.means_).all()

@@ -1,0 +1,299 @@
+"""The compiled passes against the plain formulas of reference.py, over every tail, layout, thread count and build."""
+
+import importlib
+from dataclasses import replace
+
+import mpmath
+import numpy as np
+import pytest
+import reference
+from instances import STRUCTURES, random_mixture
+
+from fastem import Statistics, kernels
+from fastem.covariance import packed_lower
+from fastem.gaussian_kernels import TiedKernel
+from fastem.mixture import Mixture
+
+FULL, TIED, DIAG, SPHERICAL = STRUCTURES
+REALS = ["float64", "float32"]
+TOLERANCE = {"float64": 1e-12, "float32": 2e-5}  # of the sum of the terms' absolute values
+BUILDS = [name for name in kernels.INSTRUCTION_SETS if kernels.built(name) and kernels.supported(name)]
+
+ROWS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 255, 257, 511, 512, 513, 1023, 1024, 1025]
+COLUMNS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33, 65]
+COMPONENTS = [1, 2, 3, 4, 5, 9, 16, 33]
+SHAPES = [(n, 3, 3) for n in ROWS] + [
+    ([37, 1, 70, 131][(i + j) % 4], d, K) for i, d in enumerate(COLUMNS) for j, K in enumerate(COMPONENTS)
+]
+SHAPES += [(5000, 2, 2), (1100, 65, 2)]
+
+
+def problem(structure, real, n, d, K, seed=0):
+    """A mixture, rows that it might have made, and weights of which some are 0."""
+    rng = np.random.default_rng([seed, n, d, K])
+    mixture = random_mixture(rng, K, d, structure)
+    X = (mixture.emission.means[rng.integers(K, size=n)] + 1.5 * rng.normal(size=(n, d))).astype(real)
+    weight = rng.choice([0.0, 0.5, 1.0, 3.0], size=n, p=[0.2, 0.2, 0.4, 0.2])
+    return mixture, X, weight
+
+
+def joint_of(mixture, X):
+    K, d = mixture.emission.shape
+    return reference.log_joint(
+        X.astype(np.float64), mixture.weights, mixture.emission.means, mixture.emission.covariance.dense(K, d)
+    )
+
+
+def in_shape(second, structure):
+    """Moments (K, d, d) as the statistic of a structure."""
+    if structure.type in (DIAG.type, SPHERICAL.type):
+        return np.diagonal(second, axis1=1, axis2=2)
+    rows, columns = packed_lower(second.shape[-1])
+    return second[:, rows, columns] if structure is FULL else second[:, rows, columns].sum(axis=0)
+
+
+def expected_sums(mixture, X, weight, structure):
+    """name: (value, sum of the absolute values of its terms)."""
+    K, d = mixture.emission.shape
+    dense = mixture.emission.covariance.dense(K, d)
+    sums = reference.expected_sums(X.astype(np.float64), mixture.weights, mixture.emission.means, dense, weight)
+    second, size = sums["second"]
+    return {**sums, "second": (in_shape(second, structure), size)}
+
+
+def assert_sums(found, expected, tolerance, structure):
+    for name, (value, size) in expected.items():
+        sums = found[name] if isinstance(found, dict) else getattr(found, name)
+        if name == "second" and structure is TIED:
+            sums = sums.reshape(-1, sums.shape[-1]).sum(axis=0)
+        assert np.shape(sums) == np.shape(value), name
+        wrong = np.max(np.abs(sums - value) / (tolerance * size + np.finfo(float).tiny))
+        assert wrong <= 1, f"{name}: {wrong * tolerance:.3g} off, {tolerance:g} allowed"
+
+
+def score(mixture, X, n_threads=1):
+    n, K = len(X), mixture.n_components
+    outputs = {
+        "log_density": np.full(n, np.nan),
+        "responsibilities": np.full((n, K), np.nan, X.dtype),
+        "joint": np.full((n, K), np.nan, X.dtype),
+        "labels": np.full(n, -1, np.intp),
+    }
+    mixture.score(X, n_threads, **outputs)
+    return outputs
+
+
+def assert_scores(found, joint, tolerance):
+    size = 1 + abs(joint)
+    density = reference.log_density(joint)
+    assert np.all(abs(found["joint"] - joint) <= tolerance * size)
+    assert np.all(abs(found["log_density"] - density) <= tolerance * (1 + abs(density)))
+    resp = reference.responsibilities(joint)
+    assert np.all(abs(found["responsibilities"] - resp) <= tolerance * size.min(axis=1, keepdims=True))
+    labels = found["labels"]
+    best = joint.max(axis=1)
+    assert np.all(joint[np.arange(len(joint)), labels] >= best - 2 * tolerance * (1 + abs(best)))
+    assert np.array_equal(labels, found["joint"].argmax(axis=1))
+
+
+def bits(outputs):
+    return {name: value.tobytes() for name, value in outputs.items()}
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("n, d, K", SHAPES)
+def test_sums_and_scores_are_those_of_the_formulas(structure, real, n, d, K):
+    mixture, X, weight = problem(structure, real, n, d, K)
+    for w in (None, weight):
+        assert_sums(mixture.e_step(X, w), expected_sums(mixture, X, w, structure), TOLERANCE[real], structure)
+    assert_scores(score(mixture, X), joint_of(mixture, X), TOLERANCE[real])
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_a_component_of_weight_zero_gets_nothing(structure, real):
+    mixture, X, weight = problem(structure, real, 100, 3, 3)
+    mixture = Mixture(np.array([0.4, 0.0, 0.6]), mixture.emission)
+    statistics = mixture.e_step(X, weight)
+    assert statistics.counts[1] == 0 and not statistics.first[1].any()
+    assert_sums(statistics, expected_sums(mixture, X, weight, structure), TOLERANCE[real], structure)
+    scores = score(mixture, X)
+    assert not scores["responsibilities"][:, 1].any() and 1 not in scores["labels"]
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_rows_of_weight_zero_do_not_count(structure, real):
+    mixture, X, weight = problem(structure, real, 300, 4, 3)
+    kept = weight > 0
+    expected = expected_sums(mixture, X[kept], weight[kept], structure)
+    X[~kept] = X[~kept] * 50  # far away, where exp underflows
+    assert_sums(mixture.e_step(X, weight), expected, TOLERANCE[real], structure)
+
+
+def layouts(X):
+    """The same values in memory in every way."""
+    n, d = X.shape
+    every_other = np.full((2 * n, 3 * d), np.nan, X.dtype)
+    every_other[::2, ::3] = X
+    wider = np.full((n, d + 3), np.nan, X.dtype)
+    wider[:, 1 : d + 1] = X
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    return {
+        "columns of a wider array": wider[:, 1 : d + 1],
+        "every other row": np.repeat(X, 2, axis=0)[::2],
+        "Fortran": np.asfortranarray(X),
+        "strided": every_other[::2, ::3],
+        "rows backwards": X[::-1].copy()[::-1],
+        "columns backwards": X[:, ::-1].copy()[:, ::-1],
+        "both backwards": np.asfortranarray(X[::-1, ::-1])[::-1, ::-1],
+        "read-only": read_only,
+    }
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("n, d, K", [(5, 1, 2), (20_011, 3, 3), (999, 2, 3), (999, 4, 3), (999, 16, 2), (3_001, 33, 5)])
+def test_same_bits_for_any_threads_and_layout(structure, real, n, d, K):
+    mixture, X, weight = problem(structure, real, n, d, K)
+    sums, scores = mixture.e_step(X, weight, 1).vector.tobytes(), bits(score(mixture, X, 1))
+    for n_threads in (2, 3, 8):
+        assert mixture.e_step(X, weight, n_threads).vector.tobytes() == sums
+        assert bits(score(mixture, X, n_threads)) == scores
+    for name, same in layouts(X).items():
+        assert np.array_equal(same, X)
+        assert mixture.e_step(same, weight, 2).vector.tobytes() == sums, name
+        assert bits(score(mixture, same, 2)) == scores, name
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_a_row_scores_the_same_alone_and_anywhere_in_a_batch(structure, real):
+    mixture, X, _ = problem(structure, real, 1100, 5, 17)
+    together = score(mixture, X)
+    for i in (0, 1, 31, 32, 511, 512, 1023, 1024, 1099):
+        alone = score(mixture, X[i : i + 1])
+        assert bits(alone) == bits({name: value[i : i + 1] for name, value in together.items()})
+    order = np.random.default_rng(0).permutation(len(X))[:777]
+    assert bits(score(mixture, X[order])) == bits({name: value[order] for name, value in together.items()})
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_an_unreachably_far_row_of_weight_zero_does_not_count(structure, real):
+    mixture, X, _ = problem(structure, real, 40, 2, 3)
+    expected = expected_sums(mixture, np.delete(X, 5, axis=0), None, structure)
+    X[5] = np.sqrt(np.finfo(real).max) * 100
+    assert_sums(mixture.e_step(X, (np.arange(40) != 5).astype(float)), expected, TOLERANCE[real], structure)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_an_unreachably_far_row_has_a_log_density_near_or_at_minus_infinity(structure, real):
+    mixture, X, _ = problem(structure, real, 40, 2, 3)
+    X[5] = np.sqrt(np.finfo(real).max) * 100  # its squared distance overflows
+    density = score(mixture, X)["log_density"]
+    assert density[5] < np.finfo(real).min / 8
+    assert np.isfinite(np.delete(density, 5)).all()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("n, d, K", [(1, 1, 1), (700, 5, 3), (333, 17, 9), (5000, 2, 4)])
+def test_every_build_agrees(structure, n, d, K):
+    mixture, X, weight = problem(structure, "float64", n, d, K)
+    call = mixture.kernel_call(X.dtype)
+    expected, joint = expected_sums(mixture, X, weight, structure), joint_of(mixture, X)
+    for name in BUILDS:
+        module = importlib.import_module(f"fastem.kernels._{name}_float64")
+        assert module.factor_block == kernels.FACTOR_BLOCK
+        sums, log_likelihood, entropy = module.expect(
+            call.family, X, weight, call.centre, call.params, K, call.n_sums, 2
+        )
+        found = dict(call.unpack(sums), weight=weight.sum(), log_likelihood=log_likelihood, entropy=entropy)
+        assert_sums(found, expected, 1e-12, structure)
+        own = np.empty((n, K))
+        module.score(call.family, X, call.centre, call.params, K, 2, joint=own)
+        assert np.all(abs(own - joint) <= 1e-12 * (1 + abs(joint)))
+
+
+@pytest.mark.parametrize(
+    "real, separation, family",
+    [
+        ("float64", 1e1, "gaussian_tied"),
+        ("float64", 1e5, "gaussian_full"),
+        ("float32", 1e1, "gaussian_tied"),
+        ("float32", 1e3, "gaussian_full"),
+    ],
+)
+def test_tied_components_far_apart_fall_back(real, separation, family):
+    rng = np.random.default_rng(3)
+    mixture = random_mixture(rng, 3, 4, TIED)
+    far = separation * np.array([[0.0], [1.0], [-1.0]])
+    mixture = Mixture(mixture.weights, replace(mixture.emission, means=mixture.emission.means + far))
+    X = (mixture.emission.means[rng.integers(3, size=500)] + rng.normal(size=(500, 4))).astype(real)
+    call = mixture.kernel_call(X.dtype)
+    assert call.family == family
+    assert TiedKernel.serves(mixture.emission.covariance, mixture.emission.means - call.centre, real) == (
+        family == "gaussian_tied"
+    )
+    rounding = np.finfo(real).eps * separation  # of a row about the common centre; a common scatter would square it
+    assert_sums(mixture.e_step(X), expected_sums(mixture, X, None, TIED), TOLERANCE[real] + rounding, TIED)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_statistics_of_parts_add(structure):
+    mixture, X, weight = problem(structure, "float64", 3000, 4, 3)
+    whole = mixture.e_step(X, weight)
+    parts = [mixture.e_step(X[a:b], weight[a:b]) for a, b in [(0, 1), (1, 700), (700, 1500), (1500, 3000)]]
+    expected = expected_sums(mixture, X, weight, structure)
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]):
+        total = parts[order[0]] + parts[order[1]] + (parts[order[2]] + parts[order[3]])
+        assert_sums(total, expected, 1e-12, structure)
+        for name, (_, size) in expected.items():
+            assert np.all(abs(getattr(total, name) - getattr(whole, name)) <= 1e-12 * size), name
+
+
+def test_statistics_of_different_models_do_not_add():
+    with pytest.raises(ValueError, match="different models"):
+        Statistics(weight=1.0, counts=[1.0, 2.0]) + Statistics(weight=1.0, counts=[1.0])
+
+
+def test_an_unknown_family_is_refused():
+    one = np.ones(1)
+    with pytest.raises(ValueError, match="no compiled family 'cauchy'"):
+        kernels.for_dtype("float64").expect("cauchy", np.ones((2, 1)), None, one, (one,), 1, 3, 1)
+
+
+def ulps(found, x, function, real):
+    """How far `found` lies from function(x), in units of its last place."""
+    with mpmath.workprec(150):
+        exact = function(mpmath.mpf(float(x)))
+        return float(abs(mpmath.mpf(float(found)) - exact) / mpmath.mpf(float(np.spacing(abs(found)))))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real, lowest, highest", [("float64", -745.13, 709.78), ("float32", -103.97, 88.72)])
+def test_exp_and_log_against_mpmath(build, real, lowest, highest):
+    rng = np.random.default_rng(1)
+    exp_log = importlib.import_module(f"fastem.kernels._{build}_{real}").exp_log
+    near = np.concatenate([rng.uniform(-1, 1, 300), 10.0 ** rng.uniform(-20, 0, 100), [0.0, lowest, highest]])
+    x = np.concatenate([near, rng.uniform(lowest, highest, 600)]).astype(real)
+    assert max(ulps(e, v, mpmath.exp, real) for v, e in zip(x, exp_log(x)[0])) < 1.5
+    largest, tiny, around_1 = np.finfo(real).max, np.finfo(real).smallest_subnormal, 1 + rng.uniform(-0.5, 1, 300)
+    denormal = tiny * np.array([1, 2, 3, 1000, 2**20 + 1], real)
+    wide = np.exp(rng.uniform(np.log(float(tiny)) + 1, np.log(float(largest)), 600))
+    x = np.concatenate([denormal, around_1, wide, [largest, np.finfo(real).tiny]]).astype(real)
+    assert max(ulps(g, v, mpmath.log, real) for v, g in zip(x, exp_log(x)[1])) < 1.5
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+def test_exp_and_log_at_the_ends(build, real):
+    exp_log = importlib.import_module(f"fastem.kernels._{build}_{real}").exp_log
+    inf, nan, largest = np.inf, np.nan, np.finfo(real).max
+    x = np.array([-inf, -largest, -1e4, -0.0, 0.0, 1e4, largest, inf, nan], real)
+    assert np.array_equal(exp_log(x)[0], np.array([0, 0, 0, 1, 1, inf, inf, inf, nan], real), equal_nan=True)
+    x = np.array([-inf, -1.0, -np.finfo(real).tiny, -0.0, 0.0, 1.0, inf, nan], real)
+    assert np.array_equal(exp_log(x)[1], np.array([nan, nan, nan, -inf, -inf, 0, inf, nan], real), equal_nan=True)
