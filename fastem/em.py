@@ -148,7 +148,7 @@ def em(
         if gain < -rounding * (1 + abs(mean)):
             result.stop_reason = (
                 f"the mean log-likelihood fell from {result.history[-1]!r} to {mean!r} in iteration "
-                f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, which is a defect of the model"
+                f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
             )
             warnings.warn(result.stop_reason, LogLikelihoodFell, stacklevel=2)
             return result
