@@ -16,9 +16,14 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 X86 = platform.machine().lower() in ("x86_64", "amd64", "x64")
+X86_32 = platform.machine().lower() in (
+    "i386",
+    "i586",
+    "i686",
+)  # without these flags: x87, which does not round to double
 # name: compiler flags for gcc and clang. MSVC has no vector extensions, so one build of width 1 is all there is.
 INSTRUCTION_SETS = {
-    "baseline": [],
+    "baseline": ["-msse2", "-mfpmath=sse"] if X86_32 else [],
     **({"avx2": ["-mavx2", "-mfma"], "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"]} if X86 else {}),
 }
 REAL_TYPES = {"float64": [], "float32": [("FASTEM_FLOAT", "1")]}
@@ -36,39 +41,47 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
-        compile_openmp, link_openmp = self.openmp_flags("msvc" if msvc else "unix")
+        openmp = ([], [])
+        if os.environ.get("FASTEM_NO_OPENMP", "0") in ("", "0"):
+            source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+            trials = OPENMP_TRIALS["msvc" if msvc else "unix"]
+            openmp = next((flags for flags in trials if self.compiles(source, *flags)), openmp)
+        if openmp == ([], []):
+            print("fastem is built WITHOUT OpenMP: it will run on one thread", file=sys.stderr)
         for extension in list(self.extensions):
-            flags = MSVC_FLAGS if msvc else GNU_FLAGS + INSTRUCTION_SETS.get(extension.name.split("_")[-2], [])
-            extension.extra_compile_args += flags + compile_openmp
-            extension.extra_link_args += link_openmp
+            own = INSTRUCTION_SETS.get(extension.name.split("_")[-2], [])
+            if own and not self.compiles("int main(void) { return 0; }\n", own, []):
+                print(f"{extension.name} is left out: the compiler does not take {own}", file=sys.stderr)
+                self.extensions.remove(extension)
+                continue
+            extension.extra_compile_args += (MSVC_FLAGS if msvc else GNU_FLAGS + own) + openmp[0]
+            extension.extra_link_args += openmp[1]
         super().build_extensions()
 
-    def openmp_flags(self, kind):
-        if os.environ.get("FASTEM_NO_OPENMP", "0") not in ("", "0"):
-            return [], []
+    def compiles(self, program, compile_flags, link_flags):
+        """Whether a program compiles and links with these flags."""
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "openmp.c")
-            source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-            for compile_flags, link_flags in OPENMP_TRIALS[kind]:
-                try:
-                    objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
-                    self.compiler.link_executable(objects, str(Path(folder, "openmp")), extra_postargs=link_flags)
-                except Exception as error:  # each compiler class raises its own
-                    print(f"OpenMP flags {compile_flags} do not work: {error}", file=sys.stderr)
-                else:
-                    return compile_flags, link_flags
-        print("fastem is built WITHOUT OpenMP: it will run on one thread", file=sys.stderr)
-        return [], []
+            source = Path(folder, "trial.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
+                self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=link_flags)
+            except Exception as error:  # each compiler class raises its own
+                print(f"flags {compile_flags} do not work: {error}", file=sys.stderr)
+                return False
+        return True
 
 
 def kernel_modules():
     """One extension per instruction set and real type; their .pyx files are one line each and written here."""
     names = INSTRUCTION_SETS if os.name != "nt" else ["baseline"]
-    wanted = os.environ.get("FASTEM_INSTRUCTION_SETS")
+    wanted = [name.strip() for name in os.environ.get("FASTEM_INSTRUCTION_SETS", "").split(",") if name.strip()]
+    if set(wanted) - set(INSTRUCTION_SETS):
+        raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
     yield Extension("fastem.kernels._cpu", [str(KERNELS / "_cpu.pyx")])
     build = Path("build", "kernels")
     build.mkdir(parents=True, exist_ok=True)
-    for isa in [name for name in names if not wanted or name in wanted.split(",")]:
+    for isa in [name for name in names if not wanted or name in wanted]:
         for real, macros in REAL_TYPES.items():
             source = build / f"_{isa}_{real}.pyx"
             source.write_text('include "mixture_pass.pxi"\n')

@@ -68,15 +68,15 @@ def _fit(arguments: argparse.Namespace) -> None:
     from fastem.summary import summary
     from fastem.tables import read_table
 
-    if arguments.save is not None and not Path(arguments.save).absolute().parent.is_dir():
-        raise ValueError(f"--save {arguments.save}: there is no such folder")  # said before the work, not after it
+    _require_place("--save", arguments.save)
     X, columns = read_table(arguments.file, arguments.columns)
     given = {name: value for name, value in vars(arguments).items() if name in GaussianMixture().get_params()}
     X = _named(X, [] if _are_numbered(columns) else columns)
     model = GaussianMixture(**given).fit(X)
+    if arguments.save is not None:  # before the summary, whose reader may close the pipe
+        model.save(arguments.save)
     print(summary(model, X.shape, model.bic(X), model.aic(X), columns))
     if arguments.save is not None:
-        model.save(arguments.save)
         print(f"\nsaved to {arguments.save}")
 
 
@@ -85,6 +85,11 @@ def _predict(arguments: argparse.Namespace) -> None:
     from fastem import load
     from fastem.tables import read_table
 
+    _require_place("--output", arguments.output)
+    if arguments.output is not None and Path(arguments.output).resolve() in map(
+        Path.resolve, map(Path, (arguments.model, arguments.file))
+    ):
+        raise ValueError(f"--output {arguments.output} is one of the files that are read: name another")
     model = load(arguments.model)
     names = list(getattr(model, "feature_names_in_", []))
     X, _ = read_table(arguments.file, _columns_to_read(names, arguments))
@@ -94,6 +99,14 @@ def _predict(arguments: argparse.Namespace) -> None:
         return
     with open(arguments.output, "w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)
+
+
+def _require_place(option: str, path: str | None) -> None:
+    """A file can be written there; said before the work, not after it."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no such folder")
+    if path is not None and Path(path).is_dir():
+        raise ValueError(f"{option} {path} is a folder: name a file in it")
 
 
 def _columns_to_read(known: list[str], arguments: argparse.Namespace) -> list[str] | None:

@@ -49,4 +49,6 @@ class ArrayBlocks:
                 total = part
             else:
                 total += part
+        if total is None:
+            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         return total

@@ -12,111 +12,10 @@ component that is not degenerate is not touched at all (adding a constant to the
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 
 import numpy as np
 
-from fastem.kernels import FACTOR_BLOCK
-
-
-class IllDefinedCovariance(ValueError):
-    """A covariance is not positive definite and there is no floor to hold it."""
-
-    def __init__(self, components):
-        super().__init__(
-            "Fitting the mixture model failed because some components have ill-defined empirical covariance "
-            f"(for instance caused by singleton or collapsed samples): component {', '.join(map(str, components))}. "
-            "Try to decrease the number of components, increase reg_covar, or scale the input data."
-        )
-
-
-def precisions_cholesky(covariances):
-    """(K, d, d) upper triangular U with U U^T the inverse of each covariance; raises IllDefinedCovariance."""
-    d = covariances.shape[-1]
-    try:
-        factor = np.linalg.cholesky(covariances)
-        pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
-        scale = np.diagonal(covariances, axis1=-2, axis2=-1)
-        bad = (pivots <= 8 * d * np.finfo(np.float64).eps * scale).any(axis=-1)
-    except np.linalg.LinAlgError:
-        bad = np.array([not is_positive_definite(c) for c in covariances])
-    if bad.any():
-        raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
-    return inverse_transposed(factor)
-
-
-def inverse_transposed(factor):
-    """(K, d, d) transposed inverses of lower triangular matrices."""
-    if factor.shape[-1] <= 16:
-        return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
-    from scipy.linalg.lapack import dtrtri  # here, since it takes long to import and small problems do not need it
-
-    return np.swapaxes(np.stack([dtrtri(lower.T)[0].T for lower in factor]), -2, -1)
-
-
-def is_positive_definite(matrix):
-    """Whether a Cholesky factorisation exists."""
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
-
-
-def raise_to_floor(covariances, floor):
-    """Covariances, precision factors, and which of them had an eigenvalue below the floor."""
-    hits = np.zeros(len(covariances), dtype=bool)
-    if not floor.any():
-        return covariances, precisions_cholesky(covariances), hits
-    root = np.sqrt(floor)
-    try:
-        upper = precisions_cholesky(covariances)
-        # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
-        suspect = np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ floor > 1)
-    except IllDefinedCovariance:
-        upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
-    if len(suspect):
-        scaled = covariances[suspect] / (root[:, None] * root)
-        values, vectors = np.linalg.eigh(scaled)
-        hits[suspect] = values[:, 0] < 1
-        low = hits[suspect][:, None, None]
-        raised = (vectors * np.maximum(values, 1)[:, None, :]) @ np.swapaxes(vectors, -2, -1) * (root[:, None] * root)
-        raised = (raised + np.swapaxes(raised, -2, -1)) / 2
-        covariances = covariances.copy()
-        covariances[suspect] = np.where(low, raised, covariances[suspect])
-        upper[suspect] = precisions_cholesky(covariances[suspect])
-    return covariances, upper, hits
-
-
-@cache
-def packed_lower(d):
-    """Rows and columns of a packed lower triangle."""
-    return np.tril_indices(d)
-
-
-@cache
-def packed_index(d):
-    """(d, d): where each entry of a symmetric matrix stands in its packed lower triangle."""
-    i, j = np.indices((d, d))
-    i, j = np.maximum(i, j), np.minimum(i, j)
-    return i * (i + 1) // 2 + j
-
-
-def unpack_symmetric(packed, d):
-    """(…, d(d+1)/2) packed lower triangles to (…, d, d) matrices."""
-    return packed[..., packed_index(d)]
-
-
-@cache
-def factor_order(d):
-    """Rows and columns of a triangular factor in the kernels' order: blocks of rows, column by column."""
-    rows, columns = [], []
-    for start in range(0, d, FACTOR_BLOCK):
-        stop = min(start + FACTOR_BLOCK, d)
-        for column in range(stop):
-            rows += range(start, stop)
-            columns += [column] * (stop - start)
-    return np.array(rows), np.array(columns)
+from fastem.matrices import IllDefinedCovariance, packed_lower, raise_to_floor, unpack_symmetric
 
 
 def outer(shift):
@@ -130,7 +29,7 @@ class Full:
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
-    at_floor: np.ndarray = field(repr=False)
+    at_floor: np.ndarray = field(repr=False)  # how many directions are held there, per component
 
     @classmethod
     def from_covariances(cls, covariances, floor):
@@ -159,6 +58,12 @@ class Full:
         """Effective rows without which one component's covariance is not determined."""
         return d + 1
 
+    @staticmethod
+    def directions_at_floor(covariance, floor):
+        """In how many directions a (d, d) covariance is below a floor."""
+        root = np.sqrt(floor)
+        return int((np.linalg.eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
+
     def dense(self, n_components, d):
         """(K, d, d) covariances."""
         return self.covariances
@@ -170,6 +75,19 @@ class Full:
     def log_det_precision_root(self, n_components, d):
         """(K,) half the log-determinants of the precisions."""
         return np.log(np.diagonal(self.precisions_cholesky, axis1=1, axis2=2)).sum(axis=1)
+
+    def traces(self, d):
+        """(K,) or (1,) traces of the precisions."""
+        return np.square(self.precisions_cholesky).reshape(-1, d * d).sum(axis=1)
+
+    def whiten(self, component, z):
+        """Rows (n, d) about the component's mean to standard normal ones."""
+        return z @ self.factors(component + 1)[component]
+
+    def colour(self, component, z):
+        """Standard normal rows (n, d) with the component's covariance."""
+        upper = self.factors(component + 1)[component]
+        return np.linalg.solve(upper.T, z.T).T
 
     def precisions(self):
         return self.precisions_cholesky @ np.swapaxes(self.precisions_cholesky, 1, 2)
@@ -221,7 +139,7 @@ class Diagonal:
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
-    at_floor: np.ndarray = field(repr=False)
+    at_floor: np.ndarray = field(repr=False)  # how many directions are held there, per component
 
     @classmethod
     def from_covariances(cls, covariances, floor):
@@ -230,7 +148,7 @@ class Diagonal:
         bad = ~(covariances > 0)
         if bad.any():
             raise IllDefinedCovariance(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)).tolist())
-        return cls(covariances, 1 / np.sqrt(covariances), hits.reshape(len(hits), -1).any(axis=1))
+        return cls(covariances, 1 / np.sqrt(covariances), hits.reshape(len(hits), -1).sum(axis=1))
 
     @staticmethod
     def floor_of(floor):
@@ -257,6 +175,10 @@ class Diagonal:
     def least_rows(d):
         return 2
 
+    @classmethod
+    def directions_at_floor(cls, covariance, floor):
+        return int((np.diagonal(covariance) < floor).sum())
+
     def scales(self, d):
         """(K, d) reciprocal standard deviations."""
         return self.precisions_cholesky
@@ -266,6 +188,18 @@ class Diagonal:
 
     def log_det_precision_root(self, n_components, d):
         return np.log(self.scales(d)).sum(axis=1)
+
+    def traces(self, d):
+        """(K,) traces of the precisions."""
+        return np.square(self.scales(d)).sum(axis=1)
+
+    def whiten(self, component, z):
+        """Rows (n, d) about the component's mean to standard normal ones."""
+        return z * self.scales(z.shape[-1])[component]
+
+    def colour(self, component, z):
+        """Standard normal rows (n, d) with the component's covariance."""
+        return z / self.scales(z.shape[1])[component]
 
     def precisions(self):
         return self.precisions_cholesky**2
@@ -278,6 +212,10 @@ class Spherical(Diagonal):
     @staticmethod
     def floor_of(floor):
         return floor.mean()
+
+    @classmethod
+    def directions_at_floor(cls, covariance, floor):
+        return int(np.trace(covariance) / len(floor) < floor.mean())
 
     @classmethod
     def estimate(cls, counts, shift, second, floor):

@@ -8,7 +8,6 @@ The log-likelihood never falls; the driver checks that it does not.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -16,8 +15,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastem.blocks import ArrayBlocks
+from fastem.errors import LogLikelihoodNotFinite, warn
 from fastem.statistics import Statistics
 from fastem.threads import resolve
+from fastem.validation import as_sample_weight
 
 
 class Model(Protocol):
@@ -135,9 +136,12 @@ def em(
             raise TypeError(f"model must have a method {name}; {type(model).__name__} has none.")
     if sample_weight is not None and hasattr(data, "reduce"):
         raise TypeError("sample_weight goes with an array; these blocks hold their own weights: give them there.")
-    blocks = data if hasattr(data, "reduce") else ArrayBlocks(np.asanyarray(data), sample_weight)
+    if hasattr(data, "reduce"):
+        blocks = data
+    else:
+        X = np.asanyarray(data)
+        blocks = ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
     threads = resolve(n_threads)
-    rounding = 3e-5 if blocks.dtype == np.float32 else 1e-10
     statistics = blocks.reduce(model, threads)
     result = EMResult(model, statistics, [_mean_log_likelihood(statistics, model)])
     while result.n_iter < max_iter:
@@ -145,12 +149,12 @@ def em(
         statistics = blocks.reduce(model, threads)
         mean = _mean_log_likelihood(statistics, model)
         gain = mean - result.history[-1]
-        if gain < -rounding * (1 + abs(mean)):
+        if gain < 0 and -gain > _rounding(model, blocks.dtype) * (1 + abs(mean)):
             result.stop_reason = (
                 f"the mean log-likelihood fell from {result.history[-1]!r} to {mean!r} in iteration "
                 f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
             )
-            warnings.warn(result.stop_reason, LogLikelihoodFell, stacklevel=2)
+            warn(result.stop_reason, LogLikelihoodFell)
             return result
         change, what = STOPPING[stop](gain, result.model, model)
         result.model, result.statistics = model, statistics
@@ -167,6 +171,12 @@ def em(
     return result
 
 
+def _rounding(model, dtype):
+    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may know better."""
+    usual = 3e-5 if dtype == np.float32 else 1e-10
+    return max(usual, model.rounding(dtype)) if hasattr(model, "rounding") else usual
+
+
 def _mean_log_likelihood(statistics, model):
     """Checked: every model must sum it, and it must be finite."""
     for name in ("log_likelihood", "weight"):
@@ -176,7 +186,7 @@ def _mean_log_likelihood(statistics, model):
             )
     mean = statistics.log_likelihood / statistics.weight
     if not np.isfinite(mean):
-        raise FloatingPointError(
+        raise LogLikelihoodNotFinite(
             f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
             "(rescale X), or a component cannot produce a row"
         )

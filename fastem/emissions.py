@@ -15,6 +15,7 @@ import numpy as np
 from fastem import kernels
 from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
+from fastem.matrices import IllDefinedCovariance
 
 KERNELS = {Full: FullKernel, Tied: TiedKernel, Diagonal: DiagonalKernel, Spherical: DiagonalKernel}
 
@@ -25,7 +26,6 @@ class KernelCall(NamedTuple):
     family: str
     centre: np.ndarray
     params: tuple
-    n_sums: int
     unpack: Callable[[np.ndarray], dict]
 
 
@@ -69,7 +69,6 @@ class Gaussian:
             kernel.name,
             centre,
             kernel.pack(self.covariance, constant, means, dtype),
-            kernel.n_sums(K, d),
             lambda sums: dict(zip(("counts", "first", "second"), kernel.unpack(self.covariance, sums, means, dtype))),
         )
 
@@ -82,15 +81,46 @@ class Gaussian:
         if present.all() or structure is Tied:
             covariance = structure.estimate(counts, shift, statistics.second, self.floor)
         else:
-            found = structure.estimate(counts[present], shift[present], statistics.second[present], self.floor)
+            try:
+                found = structure.estimate(counts[present], shift[present], statistics.second[present], self.floor)
+            except IllDefinedCovariance as error:
+                raise IllDefinedCovariance(np.flatnonzero(present)[error.components].tolist()) from None
             merged = {f.name: getattr(self.covariance, f.name).copy() for f in fields(structure)}
             for name, array in merged.items():
                 array[present] = getattr(found, name)
             covariance = replace(found, **merged)
-        return replace(self, means=self.means + shift, covariance=covariance)
+        emission = replace(self, means=self.means + shift, covariance=covariance)
+        if not self.floor.any():
+            emission.require_resolved(counts / counts.sum())
+        return emission
+
+    def require_resolved(self, weights):
+        """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
+        z = self.means - weights @ self.means
+        whitened = np.array([np.abs(self.covariance.whiten(k, z[k])).max() for k in range(len(z))])
+        points = np.flatnonzero(whitened * np.finfo(np.float64).eps > 1e-3)
+        if len(points):
+            raise IllDefinedCovariance(points.tolist())
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-density: eps times the worst condition number."""
+        K, d = self.shape
+        spread = np.diagonal(self.covariance.dense(K, d), axis1=1, axis2=2).sum(axis=1)
+        return float(np.finfo(dtype).eps * (spread * self.covariance.traces(d)).max())
+
+    def nearest(self, X):
+        """The component with the least Mahalanobis distance for rows so far that its square overflows.
+
+        There |L^-1 (x - mu)|^2 is |L^-1 x|^2; components in which that is equal differ by the product with their means.
+        """
+        scale = np.abs(X).max(axis=1, keepdims=True)
+        whiten = self.covariance.whiten
+        rows = np.array([whiten(k, X / scale) / np.sqrt(X.shape[1]) for k in range(len(self.means))])
+        means = np.array([whiten(k, mean) for k, mean in enumerate(self.means)])
+        distance = np.square(rows).sum(axis=2)
+        towards = np.einsum("knd,kd->kn", rows, means)
+        return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
 
     def sample(self, component, n, rng):
         """n rows of one component."""
-        K, d = self.shape
-        root = np.linalg.cholesky(self.covariance.dense(K, d)[component])
-        return self.means[component] + rng.standard_normal((n, d)) @ root.T
+        return self.means[component] + self.covariance.colour(component, rng.standard_normal((n, self.shape[1])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -15,6 +16,18 @@ class ConvergenceWarning(UserWarning):
 
 class DegenerateComponentWarning(UserWarning):
     """A component of the fit rests on too few rows, or its covariance is held at the floor."""
+
+
+class LogLikelihoodNotFinite(ValueError, FloatingPointError):
+    """The log-likelihood of a model is NaN or infinite."""
+
+
+def warn(message, category) -> None:
+    """A warning that points at the first line outside fastem."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == "fastem":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _scikit_learns(own):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import warnings
+import numbers
 
 import numpy as np
 
@@ -56,7 +56,7 @@ class Estimator:
         )
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "_model")
+        return hasattr(self, "means_")
 
     def __sklearn_clone__(self):
         from sklearn.base import clone
@@ -64,7 +64,7 @@ class Estimator:
         return type(self)(**{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()})
 
     def _require_fitted(self):
-        if not hasattr(self, "_model"):
+        if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
 
     def _new_rows(self, X):
@@ -85,12 +85,12 @@ class Estimator:
 
 
 class MixtureEstimator(Estimator):
-    """What every mixture does once it is fitted. Subclasses set `_model`, a :class:`fastem.mixture.Mixture`."""
+    """What every mixture does once it is fitted. Subclasses give `_mixture()`, a :class:`fastem.mixture.Mixture`."""
 
     def _score(self, X, **outputs):
         from fastem.threads import resolve
 
-        self._model.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+        self._mixture().score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
 
     def score_samples(self, X) -> np.ndarray:
         """Log-density of each row, shape (n,), natural logarithm."""
@@ -136,21 +136,18 @@ class MixtureEstimator(Estimator):
         y : (n_samples,) the component of each row; rows are sorted by it
         """
         self._require_fitted()
+        if not isinstance(n_samples, numbers.Integral):
+            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self._model.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+        return self._mixture().sample(n_samples, generator(self.random_state if random_state is None else random_state))
 
     def bic(self, X) -> float:
         """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
         log_density = self.score_samples(X)
-        return float(self._model.n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
+        return float(self._mixture().n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
 
     def aic(self, X) -> float:
         """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
         log_density = self.score_samples(X)
-        return float(2 * self._model.n_parameters - 2 * log_density.sum())
-
-
-def warn(message, category):
-    """A warning that points at the user's call of fit."""
-    warnings.warn(message, category, stacklevel=4)
+        return float(2 * self._mixture().n_parameters - 2 * log_density.sum())

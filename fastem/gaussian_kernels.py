@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.covariance import factor_order, packed_lower, unpack_symmetric
+from fastem.matrices import factor_order, packed_lower, unpack_symmetric
 
 ROOT_HALF = np.sqrt(0.5)
 
@@ -22,10 +22,6 @@ class FullKernel:
     """Any covariance per component."""
 
     name = "gaussian_full"
-
-    @staticmethod
-    def n_sums(K, d):
-        return K * (d + 1) * (d + 2) // 2
 
     @staticmethod
     def pack(covariance, constant, means, dtype):
@@ -57,10 +53,6 @@ class DiagonalKernel:
     name = "gaussian_diagonal"
 
     @staticmethod
-    def n_sums(K, d):
-        return K * (2 * d + 1)
-
-    @staticmethod
     def pack(covariance, constant, means, dtype):
         scale = ROOT_HALF * covariance.scales(means.shape[1])
         return tuple(flat(a, dtype) for a in (constant, scale, -scale * means, means))
@@ -87,10 +79,6 @@ class TiedKernel:
         """Whether the components lie near enough to each other for a common scatter."""
         largest = ((means @ covariance.precisions_cholesky) ** 2).sum(axis=1).max(initial=0)
         return largest * np.finfo(dtype).eps < (1e-8 if np.dtype(dtype) == np.float64 else 1e-3)
-
-    @staticmethod
-    def n_sums(K, d):
-        return K * (d + 1) + d * (d + 1) // 2
 
     @staticmethod
     def rounded_factor(covariance, dtype):

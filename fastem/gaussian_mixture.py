@@ -8,26 +8,34 @@ import numpy as np
 
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
-from fastem.covariance import IllDefinedCovariance
+from fastem.diagnosis import diagnose, effective_rows, is_sound
 from fastem.em import em
 from fastem.emissions import Gaussian
-from fastem.errors import DegenerateComponentWarning, convergence_warning
-from fastem.estimators import MixtureEstimator, warn
+from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
+from fastem.estimators import MixtureEstimator
 from fastem.gaussian_start import (
     STRUCTURES,
+    checked_array,
     checked_weights,
-    component_status,
-    effective_rows,
     gaussian_start,
-    is_sound,
     require_distinct_rows,
+    start_is_given,
     warm_start,
 )
+from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 from fastem.progress import Progress
-from fastem.scale import column_moments, covariance_floor
+from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.threads import resolve
-from fastem.validation import as_matrix, as_sample_weight, check_choice, check_number, column_names, generator
+from fastem.validation import (
+    as_matrix,
+    as_sample_weight,
+    check_choice,
+    check_number,
+    column_names,
+    generator,
+    in_moderate_units,
+)
 
 
 class GaussianMixture(MixtureEstimator):
@@ -96,10 +104,6 @@ class GaussianMixture(MixtureEstimator):
     """
 
     _saved_arrays = ("weights_", "means_", "covariances_", "precisions_cholesky_", "feature_names_in_")
-    _saved_scalars = (
-        "converged_", "n_iter_", "lower_bound_", "log_likelihood_", "n_parameters_", "n_features_in_",
-        "stop_reason_", "component_status_", "history_",
-    )  # fmt: skip
 
     def __init__(
         self,
@@ -168,26 +172,27 @@ class GaussianMixture(MixtureEstimator):
             raise ValueError(
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
             )
-        weight = as_sample_weight(sample_weight, len(X))
+        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
         small = X.size * self.n_components * X.shape[1] < 2_000_000  # a thread team would cost more than it saves
         n_threads = 1 if small else resolve(self.n_threads)
         blocks = ArrayBlocks(X, weight)
-        mean, variance = column_moments(blocks, n_threads, names)
+        variance = column_variances(blocks, n_threads, names)
         require_distinct_rows(X, weight, self.n_components)
-        floor = covariance_floor(mean, variance, self.reg_covar)
+        floor = covariance_floor(robust_variances(X, variance), X[0], self.reg_covar)
         n_effective = effective_rows(blocks)
         result = self._best_fit(blocks, floor, n_effective, n_threads)
         self._keep(result, n_effective, X.shape[1], names)
+        self.log_likelihood_ *= unit
         self._report(result)
         return self
 
     def _check_parameters(self):
         check_number(self, "n_components", numbers.Integral, 1)
         check_number(self, "tol", numbers.Real, 0.0)
-        check_number(self, "reg_covar", numbers.Real, 0.0)
+        check_number(self, "reg_covar", numbers.Real, 0.0, finite=True)
         check_number(self, "max_iter", numbers.Integral, 0)
         check_number(self, "n_init", numbers.Integral, 1)
-        check_number(self, "verbose", numbers.Integral, 0)
+        check_number(self, "verbose", numbers.Integral, 0, boolean=True)
         check_number(self, "verbose_interval", numbers.Integral, 1)
         check_number(self, "n_threads", numbers.Integral, 1, optional=True)
         check_choice(self, "covariance_type", STRUCTURES)
@@ -197,9 +202,9 @@ class GaussianMixture(MixtureEstimator):
     def _best_fit(self, blocks, floor, n_effective, n_threads):
         """The best sound result of all restarts."""
         rng = generator(self.random_state)
-        warm = self.warm_start and hasattr(self, "_model")
+        warm = self.warm_start and hasattr(self, "means_")
         results, failure = [], None
-        for restart in range(1 if warm else self.n_init):
+        for restart in range(1 if warm or start_is_given(self) else self.n_init):
             try:
                 if warm:
                     model = warm_start(self, blocks.X.shape[1], floor)
@@ -218,6 +223,8 @@ class GaussianMixture(MixtureEstimator):
     def _keep(self, result, n_effective, n_features, names):
         model = result.model
         self._model = model
+        for array in (model.weights, model.emission.means):
+            array.flags.writeable = False  # shared with the model; replace an attribute to change it
         self.weights_ = model.weights
         self.means_ = model.emission.means
         self.covariances_ = model.emission.covariance.covariances
@@ -229,7 +236,7 @@ class GaussianMixture(MixtureEstimator):
         self.lower_bound_ = result.history[-1]
         self.log_likelihood_ = result.log_likelihood
         self.stop_reason_ = result.stop_reason
-        self.component_status_ = component_status(result, n_effective)
+        self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
         self.n_parameters_ = model.n_parameters
         self.n_features_in_ = n_features
         if names is not None:
@@ -254,22 +261,65 @@ class GaussianMixture(MixtureEstimator):
     def precisions_(self):
         """Inverse covariances, in the shape of ``covariances_``."""
         self._require_fitted()
-        return self._model.emission.covariance.precisions()
+        return self._mixture().emission.covariance.precisions()
+
+    def _mixture(self) -> Mixture:
+        """The model of the attributes, which may have been replaced or set by hand since the fit."""
+        model = getattr(self, "_model", None)
+        covariance = None if model is None else model.emission.covariance
+        if (
+            covariance is None
+            or self.means_ is not model.emission.means
+            or self.weights_ is not model.weights
+            or self.covariances_ is not covariance.covariances
+            or self.precisions_cholesky_ is not covariance.precisions_cholesky
+        ):
+            model = self._mixture_of_attributes()
+        return model
+
+    def _mixture_of_attributes(self):
+        structure = STRUCTURES[self.covariance_type]
+        means = np.asarray(self.means_, dtype=np.float64)
+        shape = structure.shape(*means.shape)
+        upper = checked_array(self.precisions_cholesky_, "precisions_cholesky", shape)
+        covariances = checked_array(self.covariances_, "covariances", shape)
+        covariance = structure(covariances, upper, np.zeros(1, dtype=int))
+        weights = checked_weights(self.weights_, len(means))
+        return Mixture(weights, Gaussian(means, covariance, np.zeros(means.shape[1])))
 
     def _restore(self):
         """Rebuild the model from loaded arrays; raises ValueError where they make none."""
-        structure = STRUCTURES[self.covariance_type]
-        K, d = np.shape(self.means_)
-        checked_weights(self.weights_, K)
-        if np.shape(self.covariances_) != structure.shape(K, d):
-            raise ValueError(f"covariances_ has shape {np.shape(self.covariances_)}, expected {structure.shape(K, d)}")
+        self._check_parameters()
+        for name, kind in _SAVED_KINDS.items():
+            if not isinstance(getattr(self, name, None), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        if self.means_.ndim != 2 or self.means_.dtype.kind != "f" or len(self.means_) != self.n_components:
+            raise ValueError(f"means_ of shape {self.means_.shape} are none of {self.n_components} components")
+        K, d = self.means_.shape
+        model = self._mixture_of_attributes()
+        structure = type(model.emission.covariance)
         try:
-            covariance = structure.from_covariances(self.covariances_, np.zeros(d))
+            expected = structure.from_covariances(self.covariances_, np.zeros(d)).precisions_cholesky
         except IllDefinedCovariance:
             raise ValueError("covariances_ are not positive definite") from None
-        found, expected = self.precisions_cholesky_, covariance.precisions_cholesky
-        if np.shape(found) != expected.shape or np.abs(found - expected).max() > 1e-5 * np.abs(expected).max():
+        if np.abs(self.precisions_cholesky_ - expected).max() > 1e-5 * np.abs(expected).max():
             raise ValueError("precisions_cholesky_ does not belong to covariances_")
-        kept = structure(self.covariances_, self.precisions_cholesky_, covariance.at_floor)
-        self._model = Mixture(self.weights_, Gaussian(self.means_, kept, np.zeros(d)))
+        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
+            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to means_ of shape {(K, d)}")
+        if len(getattr(self, "feature_names_in_", range(d))) != d:
+            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
         self.lower_bounds_ = self.history_[1:]
+
+
+_SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "log_likelihood_": float,
+    "n_parameters_": int,
+    "n_features_in_": int,
+    "stop_reason_": str,
+    "component_status_": list,
+    "history_": list,
+}
+GaussianMixture._saved_scalars = tuple(_SAVED_KINDS)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import initialise
-from fastem.covariance import Diagonal, Full, Spherical, Tied, is_positive_definite
+from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.emissions import Gaussian
+from fastem.matrices import is_positive_definite
 from fastem.mixture import Mixture
 from fastem.validation import require_finite
 
@@ -43,7 +44,9 @@ def checked_membership(membership, n, n_components):
     """Responsibilities (n, K) whose rows sum to 1, or labels (n,) below K."""
     array = np.asarray(membership)
     if array.shape == (n,):
-        if array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= n_components:
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"init_params holds labels of type {array.dtype}; they must be whole numbers.")
+        if array.min() < 0 or array.max() >= n_components:
             raise ValueError(
                 f"init_params holds labels that are not whole numbers from 0 to {n_components - 1}: "
                 f"found {array.dtype} between {array.min()} and {array.max()}."
@@ -54,6 +57,8 @@ def checked_membership(membership, n, n_components):
             f"init_params must be responsibilities of shape {(n, n_components)} or labels of shape {(n,)}, "
             f"but got an array of shape {array.shape}."
         )
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"init_params holds responsibilities of type {array.dtype}; they must be numbers.")
     array = array.astype(np.float64)
     require_finite(array, "init_params")
     if (array < 0).any() or np.abs(array.sum(axis=1) - 1).max() > 1e-6:
@@ -88,7 +93,7 @@ def checked_weights(value, n_components):
         )
     if abs(weights.sum() - 1) > 1e-6:
         raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
-    return weights / weights.sum()
+    return weights
 
 
 def checked_covariance(precisions, structure, K, d, floor):
@@ -106,22 +111,34 @@ def checked_covariance(precisions, structure, K, d, floor):
     return structure.from_covariances(1 / array, floor)
 
 
+def start_is_given(estimator) -> bool:
+    """Whether every restart would be the same."""
+    given = (estimator.weights_init, estimator.means_init, estimator.precisions_init)
+    return all(part is not None for part in given) or not (
+        isinstance(estimator.init_params, str) or callable(estimator.init_params)
+    )
+
+
 def require_distinct_rows(X, sample_weight, n_components):
     """Fewer distinct rows than components cannot be told apart. Usually the first few rows settle it."""
-    counted = X if sample_weight is None or sample_weight.all() else X[sample_weight > 0]
-    for size in (4 * n_components + 8, len(counted)):
-        distinct = len(np.unique(counted[:size], axis=0))
-        if distinct >= n_components:
+    distinct = X[:0]
+    start, size = 0, 4 * n_components + 8
+    while start < len(X):
+        rows = slice(start, start + size)
+        block = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
+        distinct = np.unique(np.concatenate([distinct, block]), axis=0)[:n_components]
+        if len(distinct) == n_components:
             return
+        start, size = start + size, max(size, 4096)
     raise ValueError(
-        f"X has {distinct} distinct row(s) of positive weight, fewer than n_components = {n_components}: "
+        f"X has {len(distinct)} distinct row(s) of positive weight, fewer than n_components = {n_components}: "
         "choose fewer components."
     )
 
 
 def warm_start(estimator, n_features, floor) -> Mixture:
     """The last fit's model under the present floor."""
-    model = estimator._model
+    model = estimator._mixture()
     structure = STRUCTURES[estimator.covariance_type]
     last = {"n_components": model.n_components, "covariance_type": type(model.emission.covariance)}
     if last != {"n_components": estimator.n_components, "covariance_type": structure}:
@@ -136,32 +153,3 @@ def warm_start(estimator, n_features, floor) -> Mixture:
         )
     covariance = structure.from_covariances(model.emission.covariance.covariances, floor)
     return Mixture(model.weights, Gaussian(model.emission.means, covariance, floor))
-
-
-def component_status(result, n_effective) -> list[str]:
-    """Per component "ok", or what is wrong with it; n_effective is what all rows count for."""
-    emission = result.model.emission
-    counts = result.statistics.counts * (n_effective / result.statistics.weight)
-    needed = emission.covariance.least_rows(emission.shape[1])
-    at_floor = np.broadcast_to(emission.covariance.at_floor, counts.shape)
-    return [
-        "empty: no row belongs to it"
-        if count < 1e-8 * n_effective
-        else "at the floor: its variance is held at reg_covar times the data's"
-        if low
-        else f"few rows: {count:.2f} effective, its covariance needs {needed}"
-        if count < needed
-        else "ok"
-        for count, low in zip(counts, at_floor)
-    ]
-
-
-def is_sound(result, n_effective) -> bool:
-    """Whether no component is degenerate: a collapsed component wins likelihood without describing anything."""
-    return all(status == "ok" for status in component_status(result, n_effective))
-
-
-def effective_rows(blocks) -> float:
-    """What the rows count for under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
-    weight = blocks.sample_weight
-    return float(len(blocks.X)) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())

@@ -11,6 +11,7 @@ import numpy as np
 from fastem import kernels
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
+from fastem.scale import robust_variances
 
 SUBSAMPLE = 100_000
 LLOYD_STEPS = 10
@@ -111,10 +112,10 @@ def from_points(X, weight, means, structure, floor):
 
 
 def standardised(X, weight):
-    """Columns about their mean, divided by their standard deviations (a constant column by 1), contiguous."""
+    """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
     centre = weight @ X / weight.sum()
     Z = np.ascontiguousarray(X - centre.astype(X.dtype))
-    scale = np.sqrt(weight @ Z**2 / weight.sum())
+    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum()))
     return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
 
 
@@ -132,8 +133,11 @@ def by_seeds(X, weight, n_components, structure, floor, rng, n_threads):
 
 
 def by_rows(X, weight, n_components, structure, floor, rng, n_threads):
-    """Random rows as means."""
-    return from_points(X, weight, X[rng.choice(len(X), n_components, replace=False)], structure, floor)
+    """Random rows as means, all different: equal components could never part."""
+    means = X[rng.choice(len(X), n_components, replace=False)]
+    if len(np.unique(means, axis=0)) < n_components:
+        means = rng.permutation(np.unique(X, axis=0))[:n_components]
+    return from_points(X, weight, means, structure, floor)
 
 
 def by_chance(X, weight, n_components, structure, floor, rng, n_threads):

@@ -52,9 +52,12 @@ class Mixture:
             ``counts``, and the emission's own; ``weight`` (sum of sample weights), ``log_likelihood``, and
             ``entropy`` of the posterior, so that the bound is ``Q + entropy``.
         """
+        X = self._checked(X)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
         call = self.kernel_call(X.dtype)
         sums, log_likelihood, entropy = kernels.for_dtype(X.dtype).expect(
-            call.family, X, sample_weight, call.centre, call.params, self.n_components, call.n_sums, n_threads
+            call.family, X, sample_weight, call.centre, call.params, self.n_components, n_threads
         )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
@@ -66,11 +69,53 @@ class Mixture:
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
-        (n, K), both in the data's type, and ``labels`` (n,)."""
+        (n, K), both in the data's type, and ``labels`` (n,).
+
+        A row whose squared distances overflow has log-density -inf and belongs to the nearest component.
+        """
+        X = self._checked(X)
         call = self.kernel_call(X.dtype)
+        module = kernels.for_dtype(X.dtype)
+        if module.score(call.family, X, call.centre, call.params, self.n_components, n_threads, **outputs):
+            self._score_far_rows(X, module.lowest, n_threads, outputs)
+
+    def _score_far_rows(self, X, lowest, n_threads, outputs):
+        """float32 rows again in float64; what overflows there too is given to the nearest component."""
+        call = self.kernel_call(X.dtype)
+        joint = np.empty((len(X), self.n_components), X.dtype)
         kernels.for_dtype(X.dtype).score(
-            call.family, X, call.centre, call.params, self.n_components, n_threads, **outputs
+            call.family, X, call.centre, call.params, self.n_components, n_threads, joint=joint
         )
+        far = np.flatnonzero(joint.max(axis=1) <= lowest)
+        if X.dtype == np.float32:
+            found = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            for name in found.keys() & {"responsibilities", "joint"}:
+                found[name] = found[name].astype(np.float64)
+            self.score(X[far].astype(np.float64), n_threads, **found)
+        else:
+            nearest = self.emission.nearest(X[far])
+            one_hot = np.eye(self.n_components)[nearest]
+            found = {
+                "log_density": np.full(len(far), -np.inf),
+                "responsibilities": one_hot,
+                "joint": np.full(one_hot.shape, -np.inf),
+                "labels": nearest,
+            }
+        for name, array in outputs.items():
+            array[far] = found[name]
+
+    def _checked(self, X):
+        """Floating point rows of the right width: the kernels trust what they are given."""
+        X = np.asanyarray(X)
+        if X.dtype not in (np.float32, np.float64):
+            X = X.astype(np.float64)
+        if X.ndim != 2 or X.shape[1] != self.emission.shape[1] or len(X) == 0:
+            raise ValueError(f"X has shape {X.shape}; this mixture needs rows of {self.emission.shape[1]} columns.")
+        return X
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-likelihood."""
+        return self.emission.rounding(dtype)
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector, for stopping rules that watch them."""

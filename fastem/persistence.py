@@ -12,6 +12,7 @@ import os
 import secrets
 import warnings
 import zipfile
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = ["load", "save"]
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
 HEADER = "fastem.json"
+CLASSES = {"GaussianMixture": "fastem.gaussian_mixture"}  # what can be saved, and where it lives
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -60,6 +62,10 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise ValueError(f"cannot save to {path}: it is a folder; name a file in it")
+    if type(estimator).__name__ not in CLASSES:
+        raise ValueError(
+            f"a {type(estimator).__name__} cannot be saved, since it could not be loaded; pickle it instead"
+        )
     present = [name for name in estimator._saved_arrays if getattr(estimator, name, None) is not None]
     if not present:
         raise ValueError(f"this {type(estimator).__name__} is not fitted yet; call fit before save")
@@ -105,18 +111,16 @@ def load(path: str | os.PathLike) -> Any:
     --------
     See :func:`save`.
     """
-    from fastem.gaussian_mixture import GaussianMixture  # here, because its method save comes back to this file
-
-    classes = {"GaussianMixture": GaussianMixture}
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     header, arrays = _read(path)
     try:
-        if header["class"] not in classes:
-            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(classes)}")
+        if header["class"] not in CLASSES:
+            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(CLASSES)}")
         _check_arrays(header["arrays"], arrays)
-        return _build(classes[header["class"]], header, arrays)
+        cls = getattr(import_module(CLASSES[header["class"]]), header["class"])  # late: estimators import this file
+        return _build(cls, header, arrays)
     except KeyError as error:
         raise ValueError(f"{path} is damaged: {error} is missing; save the model again") from None
     except (AttributeError, TypeError) as error:  # what is there has another type than it must have

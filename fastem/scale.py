@@ -20,32 +20,51 @@ class ColumnMoments:
         zeros = np.zeros(d, X.dtype)
         params = (zeros[:1], zeros, zeros, zeros)
         sums, _, _ = kernels.for_dtype(X.dtype).expect(
-            "gaussian_diagonal", X, sample_weight, self.about, params, 1, 2 * d + 1, n_threads
+            "gaussian_diagonal", X, sample_weight, self.about, params, 1, n_threads
         )
         return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
 
 
-def column_moments(blocks, n_threads, columns=None):
-    """Means (d,) and variances (d,) of all rows; raises ValueError where X is not finite, naming row and column."""
-    about = np.ascontiguousarray(blocks.X[0])
+def column_variances(blocks, n_threads, columns=None):
+    """Variances (d,) of all rows, 0 for a constant column.
+
+    Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
+    """
+    X = blocks.X
+    about = np.ascontiguousarray(X[0])
     if not np.isfinite(about).all():
-        require_finite(blocks.X, columns=columns)
+        require_finite(X, columns=columns)
     sums = blocks.reduce(ColumnMoments(about), n_threads)
     if not np.isfinite(sums.vector).all():
-        require_finite(blocks.X, columns=columns)
-        raise ValueError(f"The squares of X overflow {blocks.X.dtype}: divide X by its scale first, or pass float64.")
+        require_finite(X, columns=columns)
+        raise ValueError(f"The squares of X overflow {X.dtype}: divide X by its scale first, or pass float64.")
+    limits = np.finfo(X.dtype)
     shift = sums.first / sums.weight
-    mean = about + shift
     variance = np.maximum(sums.second / sums.weight - shift**2, 0)
-    rounding = 4 * np.finfo(blocks.X.dtype).eps * np.abs(mean)
-    return mean, np.where(variance > rounding**2, variance, 0)
+    for column in np.flatnonzero(variance < float(limits.tiny) / float(limits.eps)):
+        if X[:, column].min() < X[:, column].max():
+            name = column if columns is None else repr(columns[column])
+            raise ValueError(
+                f"The squares of column {name} of X underflow {X.dtype} "
+                f"(its standard deviation is about {np.ptp(X[:, column]):.3g}): multiply X, or pass float64."
+            )
+    rounding = 4 * float(limits.eps) * np.abs(about + shift)
+    return np.where(variance > rounding**2, variance, 0)
 
 
-def covariance_floor(mean, variance, reg_covar):
+def robust_variances(X, variance):
+    """Variances that a few far rows cannot inflate: from the middle half of some 2000 rows, where that varies."""
+    quarters = np.percentile(X[:: max(1, len(X) // 2048)], [25, 75], axis=0)
+    middle = (np.diff(quarters.astype(np.float64), axis=0)[0] / 1.349) ** 2  # 1.349 sigma in a normal one
+    return np.where(middle > 0, np.minimum(middle, variance), variance)
+
+
+def covariance_floor(variance, first_row, reg_covar):
     """(d,) the least variance per column: reg_covar times the column's own.
 
     A constant column has no scale of its own; it gets the mean variance of the others, or else its square, or else 1.
     """
     varying = variance > 0
-    stand_in = variance[varying].mean() if varying.any() else np.where(mean != 0, mean**2, 1)
+    square = np.asarray(first_row, np.float64) ** 2
+    stand_in = variance[varying].mean() if varying.any() else np.where(square > 0, square, 1)
     return reg_covar * np.where(varying, variance, stand_in)

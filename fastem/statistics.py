@@ -26,6 +26,8 @@ class Statistics:
     __slots__ = ("_layout", "vector")
 
     def __init__(self, **sums):
+        if "vector" in sums:
+            raise ValueError("a statistic cannot be named 'vector': that is what holds them all")
         arrays = {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}
         self.vector = np.concatenate([a.ravel() for a in arrays.values()]) if arrays else np.empty(0)
         self._layout = {}

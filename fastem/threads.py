@@ -8,12 +8,13 @@ from pathlib import Path
 
 from fastem import kernels
 
-_forked = False  # OpenMP's threads do not survive a fork; a child of a process that used them runs on one thread
+_team_used = False  # whether this process may have started OpenMP threads
+_forked = False  # they do not survive a fork: the child of a process that used them runs on one thread
 
 
 def _note_fork():
     global _forked
-    _forked = True
+    _forked = _team_used
 
 
 if hasattr(os, "register_at_fork"):
@@ -50,9 +51,10 @@ def _cgroup_cpus():
 
 
 def resolve(n_threads: int | None) -> int:
-    """The number to use: what was asked for, or all that is available."""
-    if n_threads is None:
-        return available()
+    """The number to use: what was asked for (at most four per processor), or all that is available."""
+    global _team_used
     if not kernels.OPENMP or _forked:
         return 1
-    return int(n_threads)
+    number = available() if n_threads is None else min(int(n_threads), 4 * (os.cpu_count() or 1))
+    _team_used = _team_used or number > 1
+    return number

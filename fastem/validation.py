@@ -6,9 +6,10 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 from __future__ import annotations
 
 import numbers
-import warnings
 
 import numpy as np
+
+from fastem.errors import warn
 
 
 def column_names(X):
@@ -39,6 +40,8 @@ def as_matrix(X, estimator, least_rows=1):
             "Sparse data was passed for X, but dense data is required. "
             "Use '.toarray()' to convert to a dense numpy array."
         )
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError("X is a masked array with masked entries: remove or impute them first.")
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
@@ -102,12 +105,15 @@ def as_sample_weight(sample_weight, n):
     """(n,) float64 contiguous weights, or None."""
     if sample_weight is None:
         return None
-    if isinstance(sample_weight, numbers.Real):
-        sample_weight = np.full(n, float(sample_weight))
     try:
-        weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        weight = np.asarray(sample_weight)
+        if weight.dtype.kind == "c":
+            raise ValueError("it is complex")
+        weight = np.array(weight, dtype=np.float64, ndmin=0, copy=None, order="C")
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
+    if weight.ndim == 0:
+        weight = np.full(n, float(weight))
     if weight.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {weight.ndim}D array.")
     if len(weight) != n:
@@ -121,16 +127,22 @@ def as_sample_weight(sample_weight, n):
     return weight
 
 
+def in_moderate_units(weight):
+    """The weights over a power of two, where their sums would leave the range of float32; and that power."""
+    if weight is None or 1e-9 < weight.max() < 1e9:
+        return weight, 1.0
+    unit = 2.0 ** np.floor(np.log2(weight.max()))
+    return weight / unit, float(unit)
+
+
 def check_features(estimator, X, names):
     """X at prediction against what the estimator was fitted on."""
     kind = type(estimator).__name__
     fitted = getattr(estimator, "feature_names_in_", None)
     if fitted is None and names is not None:
-        warnings.warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning, stacklevel=4)
+        warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning)
     elif fitted is not None and names is None:
-        warnings.warn(
-            f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning, stacklevel=4
-        )
+        warn(f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning)
     elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
         raise ValueError(_names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
     if X.shape[1] != estimator.n_features_in_:
@@ -153,18 +165,18 @@ def _names_differ(unseen, missing):
     return message
 
 
-def check_number(estimator, name, kind, low, *, strict=False, optional=False):
-    """A parameter that must be a number of at least (strict: above) `low`."""
+def check_number(estimator, name, kind, low, *, optional=False, finite=False, boolean=False):
+    """A parameter that must be a number of at least `low`."""
     value = getattr(estimator, name)
     if optional and value is None:
         return
     integral = kind is numbers.Integral
-    right_type = isinstance(value, kind) and not isinstance(value, bool)
-    if not right_type or not (value > low if strict else value >= low):
+    right_type = isinstance(value, kind) and (boolean or not isinstance(value, bool))
+    if not right_type or not value >= low or (finite and not np.isfinite(value)):
         what = "an int" if integral else "a float"
         raise ValueError(
             f"The {name!r} parameter of {type(estimator).__name__} must be {what} in the range "
-            f"{'(' if strict else '['}{low}, inf){' or None' if optional else ''}. Got {value!r} instead."
+            f"[{low}, inf){' or None' if optional else ''}. Got {value!r} instead."
         )
 
 

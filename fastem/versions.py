@@ -19,7 +19,9 @@ def versions() -> dict[str, str]:
     built = ", ".join(name for name in kernels.INSTRUCTION_SETS if kernels.built(name))
     found["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
     found["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
-    found["threads"] = str(threads.available())
+    found["threads"] = str(threads.available()) + (
+        ", since a parent used threads before the fork" if threads._forked else ""
+    )
     return found
 
 

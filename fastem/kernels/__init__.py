@@ -30,6 +30,10 @@ def pick() -> str:
         raise ImportError(
             f"FASTEM_INSTRUCTION_SET={wanted!r} is not built or not of this CPU; usable: {', '.join(usable)}"
         )
+    if not usable:
+        raise ImportError(
+            "no compiled kernels that this CPU can run: install fastem again with the baseline among them"
+        )
     return wanted or usable[0]
 
 

@@ -13,10 +13,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport log as scalar_log
-from libc.stdlib cimport calloc, free, malloc
 from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
+
+cdef extern from *:
+    """
+    static int fastem_propagate(void) { return -1; }
+    """
+    int PyErr_CheckSignals() nogil
+    int propagate "fastem_propagate"() except -1     # raises what a signal handler has raised
 
 include "tile.pxi"
 include "gaussian_full.pxi"
@@ -30,23 +37,30 @@ cdef enum:
     MAX_PARAMS = 8
     MAX_LANES = 64
     TILE_BYTES = 262144
-    LANE_BYTES = 16777216      # memory for the lanes' partial sums
+    LANE_BYTES = 33554432      # memory for the lanes' partial sums
 
 cdef struct Family:
     LogProb log_prob
     Accumulate accumulate
+    Py_ssize_t n_sums        # doubles that the family adds to
+    Py_ssize_t n_acc         # vectors of sums that it needs at a time
 
-cdef Family family(str name) except *:
-    cdef Family f
+
+cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d):
+    """Fill in a family; returns the lengths of its params."""
+    cdef Py_ssize_t gram = (d + 1) * (d + 2) // 2
     if name == "gaussian_full":
-        f.log_prob, f.accumulate = full_log_prob, full_accumulate
-    elif name == "gaussian_diagonal":
+        f.log_prob, f.accumulate, f.n_sums, f.n_acc = full_log_prob, full_accumulate, K * gram, gram
+        return K, K * factor_size(d), K * d, K * d
+    if name == "gaussian_diagonal":
+        f.n_sums = f.n_acc = K * (2 * d + 1)
         f.log_prob, f.accumulate = diagonal_log_prob, diagonal_accumulate
-    elif name == "gaussian_tied":
+        return K, K * d, K * d, K * d
+    if name == "gaussian_tied":
+        f.n_sums = f.n_acc = K * (d + 1) + d * (d + 1) // 2
         f.log_prob, f.accumulate = tied_log_prob, tied_accumulate
-    else:
-        raise ValueError(f"no compiled family {name!r}")
-    return f
+        return K, factor_size(d), d, K * d
+    raise ValueError(f"no compiled family {name!r}")
 
 
 cdef struct Job:
@@ -62,6 +76,8 @@ cdef struct Job:
     Py_ssize_t tile_rows, n_tiles, n_lanes
     Py_ssize_t stride        # vectors from one column of a tile to the next
     Py_ssize_t n_sums        # doubles of one lane: the family's sums, then log-likelihood and entropy
+    char* overflowed         # per lane: whether a row was too far from everything; or NULL
+    int interrupted          # set by the calling thread when a signal handler raised; the others then stop too
     double* log_density      # outputs of scoring, each may be NULL
     real* responsibilities
     real* joint
@@ -194,10 +210,42 @@ cdef void write_normalised(const Job* job, const Tile* t, Py_ssize_t start, Py_s
         write_rows(t, rows, job.responsibilities + start * K)
 
 
-cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) noexcept nogil:
-    """One thread's share: the tiles of one lane in order. sums NULL: score only."""
+cdef bint too_far(const Tile* t, Py_ssize_t rows) noexcept nogil:
+    """Whether some row has log 0 under every component: its squared distances overflow."""
+    cdef Py_ssize_t r, k
+    cdef vec top, least = splat(0)
+    for r in range(rows // LANES):           # whole vectors; then the rows of the last one
+        top = t.joint[r]
+        for k in range(1, t.K):
+            top = vmax(top, t.joint[k * t.stride + r])
+        least = vmin(least, top)
+    for r in range(LANES):
+        if lane(least, r) <= LOWEST:
+            return True
+    for r in range(rows // LANES * LANES, rows):
+        for k in range(t.K):
+            if (<const real*>(t.joint + k * t.stride))[r] > LOWEST:
+                break
+        else:
+            return True
+    return False
+
+
+cdef void watch_for_signals(Job* job, clock_t* last) noexcept nogil:
+    """Let Python handle Ctrl-C some ten times a second; only its main thread does anything."""
+    cdef clock_t now = clock()
+    if now - last[0] > CLOCKS_PER_SEC // 10:
+        last[0] = now
+        with gil:
+            if PyErr_CheckSignals() != 0:
+                job.interrupted = 1
+
+
+cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
+    """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
     cdef Tile t
     cdef Py_ssize_t tile, start, rows
+    cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
     t.stride = job.stride
     t.x = <vec*>work
@@ -207,11 +255,17 @@ cdef void run_lane(const Job* job, Py_ssize_t index, char* work, double* sums) n
     t.root_weight = t.weight + t.stride
     t.acc = t.root_weight + t.stride
     for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
+        if job.interrupted:
+            return
+        if watch:
+            watch_for_signals(job, &last)
         start = tile * job.tile_rows
         rows = min(job.tile_rows, job.n - start)
         load_tile(job, &t, start, rows)
         job.family.log_prob(&t, <const real**>job.params)
         if sums == NULL:
+            if too_far(&t, rows):
+                job.overflowed[index] = 1
             write_scores(job, &t, start, rows)
         else:
             normalise(&t, sums + job.n_sums - 2)
@@ -225,7 +279,7 @@ cdef Py_ssize_t padded_vectors(Py_ssize_t n) noexcept nogil:
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
     cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride
-                                  + padded_vectors(job.n_sums) + LANES) + 4096) // 4096 * 4096 + 4096
+                                  + padded_vectors(job.family.n_acc) + LANES) + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
@@ -240,23 +294,38 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     with nogil:
         if n_threads == 1:                   # no thread team, and nothing that a fork could break
             for index in range(job.n_lanes):
-                run_lane(job, index, work, NULL if sums == NULL else sums + index * job.n_sums)
+                run_lane(job, index, work, NULL if sums == NULL else sums + index * job.n_sums, True)
         else:
             for index in prange(job.n_lanes, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                run_lane(job, index, work + threadid() * work_bytes, NULL if sums == NULL else sums + index * job.n_sums)
+                run_lane(job, index, work + threadid() * work_bytes, NULL if sums == NULL else sums + index * job.n_sums,
+                         threadid() == 0)
         free(block)
+    if job.interrupted:
+        propagate()
+
+
+cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
+    if found != expected:
+        raise ValueError(f"{name} has length {found}, expected {expected}")
 
 
 cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components):
     cdef const real[::1] flat
     cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes
-    job.family = family(name)
     job.n, job.d, job.K = X.shape[0], X.shape[1], n_components
+    if job.n < 1 or job.d < 1 or job.K < 1:
+        raise ValueError(f"nothing to do for X of shape ({job.n}, {job.d}) and {job.K} components")
+    lengths = set_family(&job.family, name, job.K, job.d)
+    require_length("centre", centre.shape[0], job.d)
+    require_length("params", len(params), len(lengths))
+    job.overflowed = NULL
+    job.interrupted = 0
     job.x = <const char*>&X[0, 0]
     job.row_step, job.column_step = X.strides[0], X.strides[1]
     job.centre = &centre[0]
     for i in range(len(params)):
         flat = params[i]
+        require_length(f"params[{i}]", flat.shape[0], lengths[i])
         job.params[i] = &flat[0]
     row_bytes = sizeof(real) * (2 * job.d + job.K + 3)
     job.tile_rows = max(group, min(512, TILE_BYTES // row_bytes // group * group))
@@ -265,7 +334,7 @@ cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tup
 
 
 def expect(str name, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre, tuple params,
-           Py_ssize_t n_components, Py_ssize_t n_sums, Py_ssize_t n_threads):
+           Py_ssize_t n_components, Py_ssize_t n_threads):
     """E-step over the rows of X: (family's sums, log-likelihood, entropy of the responsibilities).
 
     name           a family of this module
@@ -273,18 +342,19 @@ def expect(str name, const real[:, :] X, const double[::1] sample_weight, const 
     sample_weight  (n) in, or None: every weight 1
     centre         (d) in; the params are about it
     params         in: flat arrays of `real`, as the family says
-    n_sums         how many sums the family makes
     """
     cdef Job job
     cdef double[:, ::1] lanes
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, n_sums
     prepare(&job, name, X, centre, params, n_components)
+    n_sums = job.family.n_sums
     job.weight = NULL
     if sample_weight is not None:
+        require_length("sample_weight", sample_weight.shape[0], job.n)
         job.weight = <const double*>&sample_weight[0]
     job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
     job.n_sums = n_sums + 2
-    job.n_lanes = max(1, min(job.n_tiles // 4, MAX_LANES, max(8, LANE_BYTES // (8 * job.n_sums))))
+    job.n_lanes = max(1, min(job.n_tiles // 4, MAX_LANES, max(2, LANE_BYTES // (8 * job.n_sums))))
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
@@ -296,9 +366,23 @@ def expect(str name, const real[:, :] X, const double[::1] sample_weight, const 
 
 def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components, Py_ssize_t n_threads,
           double[::1] log_density=None, real[:, ::1] responsibilities=None, real[:, ::1] joint=None, Py_ssize_t[::1] labels=None):
-    """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n)."""
+    """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n).
+
+    Returns whether some row is so far from every component that its squared distances overflow.
+    """
     cdef Job job
+    cdef char[::1] overflowed
     prepare(&job, name, X, centre, params, n_components)
+    if log_density is not None:
+        require_length("log_density", log_density.shape[0], job.n)
+    if labels is not None:
+        require_length("labels", labels.shape[0], job.n)
+    if responsibilities is not None:
+        require_length("responsibilities", responsibilities.shape[0], job.n)
+        require_length("a row of responsibilities", responsibilities.shape[1], job.K)
+    if joint is not None:
+        require_length("joint", joint.shape[0], job.n)
+        require_length("a row of joint", joint.shape[1], job.K)
     job.weight = NULL
     job.log_density = NULL if log_density is None else &log_density[0]
     job.responsibilities = NULL if responsibilities is None else &responsibilities[0, 0]
@@ -306,7 +390,11 @@ def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py
     job.labels = NULL if labels is None else &labels[0]
     job.n_sums = 2
     job.n_lanes = max(1, min(job.n_tiles, 8 * max(<Py_ssize_t>1, n_threads)))
+    flags = np.zeros(job.n_lanes, np.int8)
+    overflowed = flags
+    job.overflowed = &overflowed[0]
     run(&job, None, n_threads)
+    return bool(flags.any())
 
 
 def exp_log(const real[::1] x):

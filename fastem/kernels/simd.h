@@ -297,6 +297,7 @@ FORCE_INLINE void turn(vec *t, const int columns) {
    contiguous; rows are row_step bytes apart, and where columns < LANES they must be contiguous too. */
 FORCE_INLINE void turn_rows(const int columns, const char *rows, ptrdiff_t row_step, const real *centre, vec *out, ptrdiff_t stride) {
     vec t[LANES];
+    if (columns > LANES) return;   /* never asked for; tells the compiler so */
     for (int i = 0; i < columns; i++) memcpy(&t[i], rows + i * (columns == LANES ? row_step : (ptrdiff_t)sizeof(vec)), sizeof(vec));
     turn(t, columns);
     for (int j = 0; j < columns; j++) out[j * stride] = t[j] - splat(centre[j]);

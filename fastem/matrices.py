@@ -1,0 +1,110 @@
+"""Positive definite matrices: factors, a floor under their eigenvalues, packed triangles."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from fastem.kernels import FACTOR_BLOCK
+
+
+class IllDefinedCovariance(ValueError):
+    """A covariance is not positive definite and there is no floor to hold it."""
+
+    def __init__(self, components):
+        self.components = components
+        super().__init__(
+            "Fitting the mixture model failed because some components have ill-defined empirical covariance "
+            f"(for instance caused by singleton or collapsed samples): component {', '.join(map(str, components))}. "
+            "Try to decrease the number of components, increase reg_covar, or scale the input data."
+        )
+
+
+def precisions_cholesky(covariances):
+    """(K, d, d) upper triangular U with U U^T the inverse of each covariance; raises IllDefinedCovariance."""
+    d = covariances.shape[-1]
+    try:
+        factor = np.linalg.cholesky(covariances)
+        pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
+        scale = np.diagonal(covariances, axis1=-2, axis2=-1)
+        bad = (pivots <= 8 * d * np.finfo(np.float64).eps * scale).any(axis=-1)
+    except np.linalg.LinAlgError:
+        bad = np.array([not is_positive_definite(c) for c in covariances])
+    if bad.any():
+        raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
+    return inverse_transposed(factor)
+
+
+def inverse_transposed(factor):
+    """(K, d, d) transposed inverses of lower triangular matrices."""
+    if factor.shape[-1] <= 16:
+        return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
+    from scipy.linalg.lapack import dtrtri  # here, since it takes long to import and small problems do not need it
+
+    return np.swapaxes(np.stack([dtrtri(lower.T)[0].T for lower in factor]), -2, -1)
+
+
+def is_positive_definite(matrix):
+    """Whether a Cholesky factorisation exists."""
+    try:
+        np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def raise_to_floor(covariances, floor):
+    """Covariances, precision factors, and how many eigenvalues of each were below the floor."""
+    hits = np.zeros(len(covariances), dtype=int)
+    if not floor.any():
+        return covariances, precisions_cholesky(covariances), hits
+    root = np.sqrt(floor)
+    try:
+        upper = precisions_cholesky(covariances)
+        # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
+        suspect = np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ floor > 1)
+    except IllDefinedCovariance:
+        upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
+    if len(suspect):
+        scaled = covariances[suspect] / (root[:, None] * root)
+        values, vectors = np.linalg.eigh(scaled)
+        hits[suspect] = (values < 1).sum(axis=1)
+        low = hits[suspect][:, None, None] > 0
+        raised = (vectors * np.maximum(values, 1)[:, None, :]) @ np.swapaxes(vectors, -2, -1) * (root[:, None] * root)
+        raised = (raised + np.swapaxes(raised, -2, -1)) / 2
+        covariances = covariances.copy()
+        covariances[suspect] = np.where(low, raised, covariances[suspect])
+        upper[suspect] = precisions_cholesky(covariances[suspect])
+    return covariances, upper, hits
+
+
+@cache
+def packed_lower(d):
+    """Rows and columns of a packed lower triangle."""
+    return np.tril_indices(d)
+
+
+@cache
+def packed_index(d):
+    """(d, d): where each entry of a symmetric matrix stands in its packed lower triangle."""
+    i, j = np.indices((d, d))
+    i, j = np.maximum(i, j), np.minimum(i, j)
+    return i * (i + 1) // 2 + j
+
+
+def unpack_symmetric(packed, d):
+    """(…, d(d+1)/2) packed lower triangles to (…, d, d) matrices."""
+    return packed[..., packed_index(d)]
+
+
+@cache
+def factor_order(d):
+    """Rows and columns of a triangular factor in the kernels' order: blocks of rows, column by column."""
+    rows, columns = [], []
+    for start in range(0, d, FACTOR_BLOCK):
+        stop = min(start + FACTOR_BLOCK, d)
+        for column in range(stop):
+            rows += range(start, stop)
+            columns += [column] * (stop - start)
+    return np.array(rows), np.array(columns)

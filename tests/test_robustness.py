@@ -1,0 +1,170 @@
+"""What a careless or hostile caller can do: no crash, no silent nonsense."""
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+
+import fastem
+from fastem import GaussianMixture
+from fastem.datasets import load_faithful, load_iris
+
+FAITHFUL, IRIS = load_faithful().data, load_iris().data
+TYPES = ["full", "tied", "diag", "spherical"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return GaussianMixture(2, random_state=0).fit(FAITHFUL)
+
+
+@pytest.mark.parametrize(
+    "X, weight, words",
+    [
+        (FAITHFUL, np.ones(3), "sample_weight"),
+        (FAITHFUL, -np.ones(272), "Negative"),
+        (np.ones((5000, 30)), None, "2 columns"),
+        (np.ones((0, 2)), None, "no rows"),
+    ],
+)
+def test_the_driver_checks_lengths_before_the_kernels_trust_them(model, X, weight, words):
+    with pytest.raises(ValueError, match=words):
+        fastem.em(model._mixture(), X, sample_weight=weight)
+
+
+def test_outputs_of_the_wrong_length_are_refused(model):
+    for name, shape in {"log_density": (1,), "responsibilities": (272, 3), "joint": (271, 2)}.items():
+        with pytest.raises(ValueError, match=name):
+            model._mixture().score(FAITHFUL, **{name: np.empty(shape)})
+
+
+def test_integers_are_rows_too(model):
+    whole = FAITHFUL.astype(int)
+    assert model._mixture().e_step(whole).log_likelihood == model._mixture().e_step(whole * 1.0).log_likelihood
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+@pytest.mark.parametrize("real, far", [("float32", 1e25), ("float64", 1e200)])
+def test_rows_beyond_overflow_belong_to_the_nearest_component(covariance_type, real, far):
+    model = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(FAITHFUL.astype(real))
+    X = np.vstack([FAITHFUL[:5], [[far, far], [-far, -far]]]).astype(real)
+    reference = GaussianMixture(2, covariance_type=covariance_type, random_state=0).fit(FAITHFUL)
+    density, probability = model.score_samples(X), model.predict_proba(X)
+    assert np.isfinite(density[:5]).all() and (density[5:] < -1e30).all()
+    assert np.allclose(probability.sum(axis=1), 1)
+    assert np.array_equal(probability.argmax(axis=1), model.predict(X))
+    merely_far = np.vstack([FAITHFUL[:5], [[1e12, 1e12], [-1e12, -1e12]]])
+    if (covariance_type, real) != ("tied", "float32"):  # 1e25 squares within float64, and there the two are a tie
+        assert np.array_equal(model.predict(X), reference.predict(merely_far))
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical", "full"])
+def test_a_component_narrower_than_rounding_is_a_point(covariance_type):
+    X = np.random.default_rng(1).standard_normal((400, 3))
+    X[0] = 1e6
+    fit = {"covariance_type": covariance_type, "init_params": "k-means++", "random_state": 1}
+    with pytest.raises(ValueError, match="ill-defined"):
+        GaussianMixture(2, reg_covar=0, **fit).fit(X)
+
+
+def test_squares_that_underflow_are_said_so():
+    with pytest.raises(ValueError, match="underflow float64"):
+        GaussianMixture(2).fit(FAITHFUL * 1e-200)
+    with pytest.raises(ValueError, match=r"column 0 .* underflow float32"):
+        GaussianMixture(2).fit((FAITHFUL * [1e-25, 1]).astype("f4"))
+
+
+@pytest.mark.parametrize(
+    "extra", [np.full((150, 1), 7.3), IRIS[:, :1]], ids=["a constant column", "a duplicated column"]
+)
+def test_a_flat_direction_does_not_hide_a_collapse(extra):
+    """The data as a whole are at the floor there, so that is no sign of collapse; the sound restart still wins."""
+    fit = {"n_init": 80, "init_params": "random_from_data", "tol": 1e-6, "max_iter": 500, "random_state": 0}
+    plain = GaussianMixture(3, **fit).fit(IRIS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastem.DegenerateComponentWarning)
+        wide = GaussianMixture(3, **fit).fit(np.hstack([IRIS, extra]))
+    assert plain.log_likelihood_ == pytest.approx(-180.185, abs=0.01)
+    assert np.allclose(np.sort(wide.weights_), np.sort(plain.weights_), atol=0.02)
+    assert all("do not vary" in status for status in wide.component_status_)
+
+
+def test_equal_rows_are_not_taken_for_two_components():
+    X = np.vstack([np.repeat([[0.0, 0.0], [1.0, 1.0]], 50, axis=0), [[0.5, 0.1], [0.2, 0.9], [0.7, 0.3]]])
+    for seed in range(20):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", fastem.DegenerateComponentWarning)
+            means = GaussianMixture(2, init_params="random_from_data", random_state=seed).fit(X).means_
+        assert np.abs(means[0] - means[1]).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_is_not_called_a_defect(seed):
+    X = np.random.default_rng(seed).standard_normal((20, 30))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", fastem.LogLikelihoodFell)
+        warnings.simplefilter("ignore", fastem.DegenerateComponentWarning)
+        GaussianMixture(1, reg_covar=1e-10, tol=1e-7).fit(X)
+
+
+def test_attributes_can_be_replaced_but_not_edited(model):
+    moved = GaussianMixture(2, random_state=0).fit(FAITHFUL)
+    with pytest.raises(ValueError, match="read-only"):
+        moved.means_ += 1000
+    moved.means_ = moved.means_ + [0, 1000]
+    assert moved.score(FAITHFUL + [0, 1000]) == pytest.approx(model.score(FAITHFUL), rel=1e-9)
+    by_hand = GaussianMixture(2)
+    for name in ("weights_", "means_", "covariances_", "precisions_cholesky_", "n_features_in_"):
+        setattr(by_hand, name, getattr(model, name))
+    assert np.array_equal(by_hand.predict_proba(FAITHFUL), model.predict_proba(FAITHFUL))
+
+
+def edited(path, change):
+    """The model file with its header changed."""
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file.files}
+    header = json.loads(str(parts["fastem.json"]))
+    change(header)
+    parts["fastem.json"] = np.array(json.dumps(header))
+    with open(path, "wb") as file:
+        np.savez(file, **parts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h["attributes"].update(n_features_in_=3000),
+        lambda h: h["attributes"].update(n_parameters_="hello"),
+        lambda h: h["attributes"].update(history_="hello"),
+        lambda h: h["attributes"].pop("n_iter_"),
+        lambda h: h["parameters"].update(n_components=9),
+        lambda h: h["parameters"].update(covariance_type="foo"),
+    ],
+)
+def test_a_model_file_that_contradicts_itself_is_refused(model, tmp_path, change):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    edited(path, change)
+    with pytest.raises(ValueError, match=r"model\.npz"):
+        fastem.load(path)
+
+
+def test_weights_of_any_magnitude():
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(FAITHFUL))
+    fit = {"init_params": (FAITHFUL[:, 0] > 3).astype(int), "tol": 1e-9}
+    reference = GaussianMixture(2, **fit).fit(FAITHFUL, sample_weight=weight)
+    for unit in (1e-200, 1e-50, 1e36, 1e290):
+        for real, tolerance in (("float64", 1e-9), ("float32", 1e-3)):
+            scaled = GaussianMixture(2, **fit).fit(FAITHFUL.astype(real), sample_weight=weight * unit)
+            assert np.allclose(scaled.means_, reference.means_, rtol=tolerance)
+            assert scaled.log_likelihood_ == pytest.approx(reference.log_likelihood_ * unit, rel=1e-3)
+
+
+def test_large_samples_are_quick_and_right():
+    model = GaussianMixture(3, covariance_type="full", random_state=0).fit(IRIS)
+    X, labels = model.sample(20_000, random_state=1)
+    for k in range(3):
+        assert np.allclose(np.cov(X[labels == k].T), model.covariances_[k], atol=0.03)
+    with pytest.raises(ValueError, match="whole number"):
+        model.sample(2.5)
