@@ -49,15 +49,17 @@ class GaussianMixture(MixtureEstimator):
         Stop when the mean log-likelihood changes by less.
     reg_covar : float
         Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of
-        each column. Unlike scikit-learn's absolute constant, which is added to every diagonal, it does not depend on
+        each column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every diagonal, it does not depend on
         the units of the data and does not touch components that are not degenerate. 0: no floor, and an error where a
         covariance is singular.
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
+        A start that is given whole is not repeated.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        "kmeans" takes a few k-means steps from k-means++ seeds on a subsample, in standardised columns.
+        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
+        20 000 rows (200 per component if that is more, at most 100 000).
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -33,9 +34,19 @@ class Mixture:
         """Free parameters."""
         return self.emission.n_parameters + self.n_components - 1
 
+    @cached_property
+    def _calls(self):
+        return {}
+
+    def __reduce__(self):  # without the prepared calls
+        return Mixture, (self.weights, self.emission)
+
     def kernel_call(self, dtype):
-        with np.errstate(divide="ignore"):
-            return self.emission.kernel_call(np.log(self.weights), dtype)
+        """The parameters as the kernels want them, prepared once for each type of data."""
+        if dtype not in self._calls:
+            with np.errstate(divide="ignore"):
+                self._calls[dtype] = self.emission.kernel_call(np.log(self.weights), dtype)
+        return self._calls[dtype]
 
     def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
         """Expected sufficient statistics of rows under the posterior of their component.

@@ -37,7 +37,7 @@ cdef enum:
     MAX_PARAMS = 8
     MAX_LANES = 64
     TILE_BYTES = 262144
-    LANE_BYTES = 33554432      # memory for the lanes' partial sums
+    LANE_BYTES = 16777216      # memory for the lanes' partial sums
 
 cdef struct Family:
     LogProb log_prob
