@@ -53,6 +53,11 @@ def is_sound(result, n_effective) -> bool:
     return all(diagnosis.sound for diagnosis in diagnose(result, n_effective))
 
 
+def best_sound(results, n_effective):
+    """The result with the largest log-likelihood among the sound ones, if any is sound."""
+    return max(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood))
+
+
 def effective_rows(blocks) -> float:
     """What the rows count for under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
     weight = blocks.sample_weight

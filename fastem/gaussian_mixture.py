@@ -8,7 +8,8 @@ import numpy as np
 
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
-from fastem.diagnosis import diagnose, effective_rows, is_sound
+from fastem.coarse import applies, coarse_start
+from fastem.diagnosis import best_sound, diagnose, effective_rows
 from fastem.em import em
 from fastem.emissions import Gaussian
 from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
@@ -49,7 +50,8 @@ class GaussianMixture(MixtureEstimator):
         Stop when the mean log-likelihood changes by less.
     reg_covar : float
         Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of
-        each column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every diagonal, it does not depend on
+        each column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added
+        to every diagonal, it does not depend on
         the units of the data and does not touch components that are not degenerate. 0: no floor, and an error where a
         covariance is singular.
     max_iter : int
@@ -69,6 +71,10 @@ class GaussianMixture(MixtureEstimator):
         Print every ``verbose_interval`` iterations; verbose=2: with the change.
     n_threads : int, optional
         All that the process may use by default.
+    coarse : bool
+        Where there are many rows (at least five times those that the named starts see) and no start is given, at least
+        four short runs of EM on a subsample find the start, `n_init` of them if that is more; the fit then goes over
+        all rows until `tol` holds there. False: start from `init_params` as it is.
 
     Attributes
     ----------
@@ -125,6 +131,7 @@ class GaussianMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         n_threads: int | None = None,
+        coarse: bool = True,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -141,6 +148,7 @@ class GaussianMixture(MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.n_threads = n_threads
+        self.coarse = coarse
 
     def fit(self, X, y=None, sample_weight=None) -> GaussianMixture:
         """Fit to rows.
@@ -197,6 +205,7 @@ class GaussianMixture(MixtureEstimator):
         check_number(self, "verbose", numbers.Integral, 0, boolean=True)
         check_number(self, "verbose_interval", numbers.Integral, 1)
         check_number(self, "n_threads", numbers.Integral, 1, optional=True)
+        check_number(self, "coarse", numbers.Integral, 0, boolean=True)
         check_choice(self, "covariance_type", STRUCTURES)
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.STARTS)
@@ -205,11 +214,14 @@ class GaussianMixture(MixtureEstimator):
         """The best sound result of all restarts."""
         rng = generator(self.random_state)
         warm = self.warm_start and hasattr(self, "means_")
+        coarse = not warm and applies(self, blocks)
         results, failure = [], None
-        for restart in range(1 if warm or start_is_given(self) else self.n_init):
+        for restart in range(1 if warm or coarse or start_is_given(self) else self.n_init):
             try:
                 if warm:
                     model = warm_start(self, blocks.X.shape[1], floor)
+                elif coarse:
+                    model = coarse_start(self, blocks, floor, rng, n_threads)
                 else:
                     model = gaussian_start(self, blocks, floor, rng, n_threads)
                 progress = Progress(self.verbose, self.verbose_interval, restart)
@@ -220,7 +232,7 @@ class GaussianMixture(MixtureEstimator):
                 failure = error
         if not results:
             raise failure
-        return max(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood))
+        return best_sound(results, n_effective)
 
     def _keep(self, result, n_effective, n_features, names):
         model = result.model

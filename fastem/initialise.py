@@ -17,11 +17,16 @@ SUBSAMPLE = 100_000
 LLOYD_STEPS = 10
 
 
+def subsample_rows(n_components):
+    """How many rows a start looks at."""
+    return min(SUBSAMPLE, max(20_000, 200 * n_components))
+
+
 def subsample(X, sample_weight, rng, n_components):
     """At most SUBSAMPLE rows of positive weight, and their weights."""
     rows = None if sample_weight is None or sample_weight.all() else np.flatnonzero(sample_weight)
     n = len(X) if rows is None else len(rows)
-    size = min(SUBSAMPLE, max(20_000, 200 * n_components))
+    size = subsample_rows(n_components)
     if n > size:
         picked = np.sort(rng.choice(n, size, replace=False))
         rows = picked if rows is None else rows[picked]

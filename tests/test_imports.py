@@ -18,6 +18,7 @@ LAYERS = [
     ["mixture"],
     ["initialise", "diagnosis"],
     ["gaussian_start"],
+    ["coarse"],
     ["estimators"],
     ["gaussian_mixture"],
     # leaves: nothing of the above imports them
