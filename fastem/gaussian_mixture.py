@@ -51,9 +51,8 @@ class GaussianMixture(MixtureEstimator):
     reg_covar : float
         Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of
         each column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added
-        to every diagonal, it does not depend on
-        the units of the data and does not touch components that are not degenerate. 0: no floor, and an error where a
-        covariance is singular.
+        to every diagonal, it does not depend on the units of the data and does not touch components that are not
+        degenerate. 0: no floor, and an error where a covariance is singular.
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
