@@ -64,9 +64,13 @@ class Full:
         root = np.sqrt(floor)
         return int((np.linalg.eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
 
-    def dense(self, n_components, d):
-        """(K, d, d) covariances."""
-        return self.covariances
+    def variances(self, n_components, d):
+        """(K, d) variances of the columns."""
+        return np.diagonal(np.broadcast_to(self.covariances, (n_components, d, d)), axis1=1, axis2=2)
+
+    def pooled(self, weights, d):
+        """(d, d) weighted mean of the covariances."""
+        return np.tensordot(weights, self.covariances, axes=1)
 
     def factors(self, n_components):
         """(K, d, d) upper triangular precision factors."""
@@ -120,8 +124,8 @@ class Tied(Full):
     def least_rows(d):
         return 0
 
-    def dense(self, n_components, d):
-        return np.broadcast_to(self.covariances, (n_components, *self.covariances.shape))
+    def pooled(self, weights, d):
+        return self.covariances
 
     def factors(self, n_components):
         return np.broadcast_to(self.precisions_cholesky, (n_components, *self.precisions_cholesky.shape))
@@ -183,8 +187,11 @@ class Diagonal:
         """(K, d) reciprocal standard deviations."""
         return self.precisions_cholesky
 
-    def dense(self, n_components, d):
-        return np.eye(d) / self.scales(d)[:, :, None] ** 2
+    def variances(self, n_components, d):
+        return 1 / self.scales(d) ** 2
+
+    def pooled(self, weights, d):
+        return np.diag(weights @ self.variances(len(weights), d))
 
     def log_det_precision_root(self, n_components, d):
         return np.log(self.scales(d)).sum(axis=1)

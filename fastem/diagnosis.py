@@ -42,9 +42,8 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
 
 def total_covariance(model):
     """(d, d) covariance of the whole mixture: within plus between the components."""
-    K, d = model.emission.shape
     means = model.emission.means - model.weights @ model.emission.means
-    within = np.tensordot(model.weights, model.emission.covariance.dense(K, d), axes=1)
+    within = model.emission.covariance.pooled(model.weights, means.shape[1])
     return within + (model.weights[:, None] * means).T @ means
 
 

@@ -105,7 +105,7 @@ class Gaussian:
     def rounding(self, dtype) -> float:
         """The relative error that rounding leaves in a mean log-density: eps times the worst condition number."""
         K, d = self.shape
-        spread = np.diagonal(self.covariance.dense(K, d), axis1=1, axis2=2).sum(axis=1)
+        spread = self.covariance.variances(K, d).sum(axis=1)
         return float(np.finfo(dtype).eps * (spread * self.covariance.traces(d)).max())
 
     def nearest(self, X):

@@ -38,6 +38,18 @@ from fastem.validation import (
     in_moderate_units,
 )
 
+_SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "log_likelihood_": float,
+    "n_parameters_": int,
+    "n_features_in_": int,
+    "stop_reason_": str,
+    "component_status_": list,
+    "history_": list,
+}
+
 
 class GaussianMixture(MixtureEstimator):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
@@ -111,6 +123,7 @@ class GaussianMixture(MixtureEstimator):
     """
 
     _saved_arrays = ("weights_", "means_", "covariances_", "precisions_cholesky_", "feature_names_in_")
+    _saved_scalars = tuple(_SAVED_KINDS)
 
     def __init__(
         self,
@@ -322,17 +335,3 @@ class GaussianMixture(MixtureEstimator):
         if len(getattr(self, "feature_names_in_", range(d))) != d:
             raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
         self.lower_bounds_ = self.history_[1:]
-
-
-_SAVED_KINDS = {
-    "converged_": bool,
-    "n_iter_": int,
-    "lower_bound_": float,
-    "log_likelihood_": float,
-    "n_parameters_": int,
-    "n_features_in_": int,
-    "stop_reason_": str,
-    "component_status_": list,
-    "history_": list,
-}
-GaussianMixture._saved_scalars = tuple(_SAVED_KINDS)

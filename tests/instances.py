@@ -91,3 +91,8 @@ INSTANCES = [
     Instance("heavy tails", np.random.default_rng(12).standard_t(1.5, size=(500, 2)), 3),
     Instance("float32", blobs(13, 600, 3, 3, 3.0).astype(np.float32), 3),
 ]
+
+
+def dense(covariance, n_components, d):
+    """(K, d, d) covariances of any structure."""
+    return np.array([covariance.pooled(weights, d) for weights in np.eye(n_components)])

@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 import reference
-from instances import STRUCTURES, random_mixture
+from instances import STRUCTURES, dense, random_mixture
 
 from fastem import Statistics, kernels
 from fastem.covariance import packed_lower
@@ -40,7 +40,7 @@ def problem(structure, real, n, d, K, seed=0):
 def joint_of(mixture, X):
     K, d = mixture.emission.shape
     return reference.log_joint(
-        X.astype(np.float64), mixture.weights, mixture.emission.means, mixture.emission.covariance.dense(K, d)
+        X.astype(np.float64), mixture.weights, mixture.emission.means, dense(mixture.emission.covariance, K, d)
     )
 
 
@@ -55,8 +55,8 @@ def in_shape(second, structure):
 def expected_sums(mixture, X, weight, structure):
     """name: (value, sum of the absolute values of its terms)."""
     K, d = mixture.emission.shape
-    dense = mixture.emission.covariance.dense(K, d)
-    sums = reference.expected_sums(X.astype(np.float64), mixture.weights, mixture.emission.means, dense, weight)
+    covariances = dense(mixture.emission.covariance, K, d)
+    sums = reference.expected_sums(X.astype(np.float64), mixture.weights, mixture.emission.means, covariances, weight)
     second, size = sums["second"]
     return {**sums, "second": (in_shape(second, structure), size)}
 
