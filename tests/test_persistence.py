@@ -7,6 +7,7 @@ import warnings
 import zipfile
 
 import numpy as np
+import pandas
 import pytest
 
 import fastem
@@ -83,7 +84,6 @@ def test_a_loaded_model_can_be_saved_fitted_and_pickled(model, saved, tmp_path):
 
 
 def test_column_names_come_back(tmp_path):
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(X, columns=["eruptions", "waiting"])
     model = fastem.GaussianMixture(2, random_state=0).fit(frame)
     save(model, tmp_path / "model.npz")

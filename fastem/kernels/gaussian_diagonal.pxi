@@ -79,7 +79,7 @@ cdef inline void diagonal_features(const int n, const Tile* t, const real* mean,
         diagonal_moments(1, n, t, mean, t.K - 1, i)
 
 
-cdef Py_ssize_t diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t block, i, k, r, n_sums = 2 * t.d + 1
     cdef vec count
     square(t)
@@ -93,4 +93,3 @@ cdef Py_ssize_t diagonal_accumulate(const Tile* t, const real** params, double* 
     for i in range(t.d // DIAGONAL_BLOCK * DIAGONAL_BLOCK, t.d):
         diagonal_features(1, t, params[3], i)
     add_lane_sums(t.acc, t.K * n_sums, sums)
-    return t.K * n_sums

@@ -57,7 +57,7 @@ cdef void full_gram(const Tile* t, const vec* root, const real* mean, vec* out) 
     gram(d + 1, t.vectors, S, scratch, out)
 
 
-cdef Py_ssize_t full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+cdef void full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t k, r, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
     cdef const vec* root
@@ -82,7 +82,6 @@ cdef Py_ssize_t full_accumulate(const Tile* t, const real** params, double* sums
         else:
             full_gram(t, root, mean, t.acc)
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
-    return n_sums * t.K
 
 
 cdef inline Py_ssize_t factor_size(Py_ssize_t d) noexcept nogil:

@@ -50,7 +50,7 @@ cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept n
         gram_block(m, 1, False, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
 
 
-cdef Py_ssize_t tied_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+cdef void tied_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t k, i, r, S = t.stride, d = t.d
     cdef Py_ssize_t n_sums = t.K * (d + 1) + d * (d + 1) // 2
     for r in range(t.vectors):
@@ -71,4 +71,3 @@ cdef Py_ssize_t tied_accumulate(const Tile* t, const real** params, double* sums
             t.scratch[i * S + r] = t.scratch[i * S + r] * t.root_weight[r]
     gram(d, t.vectors, S, t.scratch, t.acc + t.K * (d + 1))
     add_lane_sums(t.acc, n_sums, sums)
-    return n_sums

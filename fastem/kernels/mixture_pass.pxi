@@ -31,7 +31,7 @@ include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
 
 ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
-ctypedef Py_ssize_t (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
+ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
 
 cdef enum:
     MAX_PARAMS = 8
