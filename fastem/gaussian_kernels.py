@@ -99,7 +99,7 @@ class TiedKernel:
         counts = centred[:, d].copy()
         nu = means @ upper
         first = centred[:, :d] - counts[:, None] * nu
-        scatter = unpack_symmetric(sums[K * (d + 1) :], d)
+        scatter = unpack_symmetric(sums[K * (d + 1) : -(d + 1)], d)
         cross = first.T @ nu
         scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
         first = np.linalg.solve(upper.T, first.T).T

@@ -42,21 +42,6 @@ cdef inline void full_moments(const int d, const Tile* t, const vec* root, const
         out[i] = s[i]
 
 
-cdef void full_gram(const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:
-    """The Gram matrix of one component for any d: the weighted rows first, then their products."""
-    cdef Py_ssize_t i, r, S = t.stride, d = t.d
-    cdef const vec* x = t.x
-    cdef vec* scratch = t.scratch
-    cdef vec mu
-    for i in range(d):
-        mu = splat(mean[i])
-        for r in range(t.vectors):
-            scratch[i * S + r] = root[r] * (x[i * S + r] - mu)
-    for r in range(t.vectors):
-        scratch[d * S + r] = root[r]
-    gram(d + 1, t.vectors, S, scratch, out)
-
-
 cdef void full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t k, r, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
@@ -71,16 +56,17 @@ cdef void full_accumulate(const Tile* t, const real** params, double* sums) noex
             largest = vmax(largest, root[r])
         if all_zero(largest):                # nothing to add
             continue
+        if d > 4:
+            weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, sums + k * n_sums)
+            continue
         if d == 1:
             full_moments(1, t, root, mean, t.acc)
         elif d == 2:
             full_moments(2, t, root, mean, t.acc)
         elif d == 3:
             full_moments(3, t, root, mean, t.acc)
-        elif d == 4:
-            full_moments(4, t, root, mean, t.acc)
         else:
-            full_gram(t, root, mean, t.acc)
+            full_moments(4, t, root, mean, t.acc)
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
 
 

@@ -4,7 +4,7 @@
 #   u = L^-1 x,  log p = constant - |u - nu|^2   (the factor 1/2 is in L^-1 and nu)
 #
 # params: constant (K), factor (d(d+1)/2) in factor_rows' order, zeros (d), nu (K, d) the whitened means about the centre.
-# sums: (K, d + 1) of (u, 1) by responsibility, about the centre; then d(d+1)/2, the packed lower triangle of the scatter of u.
+# sums: (K, d + 1) of (u, 1) by responsibility, about the centre; then (d+1)(d+2)/2, the packed Gram matrix of (u, 1).
 
 cdef inline void tied_distances(const int m, const Tile* t, const real** params, Py_ssize_t k, Py_ssize_t g) noexcept nogil:
     """log p of the components k .. k+m for ROW_VECTORS vectors of rows from g, m <= 2."""
@@ -44,18 +44,19 @@ cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept n
     cdef Py_ssize_t i = 0, S = t.stride, rows = t.d + 1
     cdef vec* out = t.acc + k * rows
     while i + GRAM_BLOCK <= rows:
-        gram_block(m, GRAM_BLOCK, False, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+        gram_block(m, GRAM_BLOCK, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
         i += GRAM_BLOCK
     for i in range(i, rows):
-        gram_block(m, 1, False, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+        gram_block(m, 1, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
 
 
 cdef void tied_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t k, i, r, S = t.stride, d = t.d
-    cdef Py_ssize_t n_sums = t.K * (d + 1) + d * (d + 1) // 2
+    cdef Py_ssize_t k, r, S = t.stride, d = t.d
+    cdef Py_ssize_t n_first = t.K * (d + 1)
     for r in range(t.vectors):
         t.scratch[d * S + r] = splat(1)
     square(t)
+    memset(t.acc, 0, n_first * sizeof(vec))
     k = 0
     while k + GRAM_BLOCK <= t.K:
         tied_first(GRAM_BLOCK, t, k)
@@ -66,8 +67,5 @@ cdef void tied_accumulate(const Tile* t, const real** params, double* sums) noex
         tied_first(2, t, k)
     elif t.K - k == 3:
         tied_first(3, t, k)
-    for i in range(d):
-        for r in range(t.vectors):
-            t.scratch[i * S + r] = t.scratch[i * S + r] * t.root_weight[r]
-    gram(d, t.vectors, S, t.scratch, t.acc + t.K * (d + 1))
-    add_lane_sums(t.acc, n_sums, sums)
+    add_lane_sums(t.acc, n_first, sums)
+    weighted_gram(d, t.vectors, S, t.root_weight, params[2], t.scratch, t.x, t.acc, sums + n_first)

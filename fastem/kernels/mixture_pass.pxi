@@ -15,6 +15,7 @@
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
 
@@ -36,7 +37,10 @@ ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
 cdef enum:
     MAX_PARAMS = 8
     MAX_LANES = 64
-    TILE_BYTES = 262144
+    TILE_BYTES = 524288
+    TILE_VECTORS = 96
+    STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
+    SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
     LANE_BYTES = 16777216      # memory for the lanes' partial sums
 
 cdef struct Family:
@@ -57,7 +61,7 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d):
         f.log_prob, f.accumulate = diagonal_log_prob, diagonal_accumulate
         return K, K * d, K * d, K * d
     if name == "gaussian_tied":
-        f.n_sums = f.n_acc = K * (d + 1) + d * (d + 1) // 2
+        f.n_sums, f.n_acc = K * (d + 1) + gram, max(K * (d + 1), gram)
         f.log_prob, f.accumulate = tied_log_prob, tied_accumulate
         return K, factor_size(d), d, K * d
     raise ValueError(f"no compiled family {name!r}")
@@ -114,7 +118,7 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     cdef vec total[4]
     cdef vec spread[4]
     cdef vec h, gap, log_total
-    cdef vec sums[64]                        # two vectors, and the space that add_lane_sums may overwrite
+    cdef vec sums[2]
     sums[0] = splat(0)
     sums[1] = splat(0)
     for group in range(t.vectors // ROW_VECTORS):
@@ -272,14 +276,10 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
             job.family.accumulate(&t, <const real**>job.params, sums)
 
 
-cdef Py_ssize_t padded_vectors(Py_ssize_t n) noexcept nogil:
-    return (n + LANES) // LANES * LANES
-
-
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride
-                                  + padded_vectors(job.family.n_acc) + LANES) + 4096) // 4096 * 4096 + 4096
+    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride + job.family.n_acc)
+                                  + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
@@ -327,8 +327,8 @@ cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tup
         flat = params[i]
         require_length(f"params[{i}]", flat.shape[0], lengths[i])
         job.params[i] = &flat[0]
-    row_bytes = sizeof(real) * (2 * job.d + job.K + 3)
-    job.tile_rows = max(group, min(512, TILE_BYTES // row_bytes // group * group))
+    row_bytes = sizeof(real) * (job.d + job.K + 2)
+    job.tile_rows = max(group, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
     job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
 

@@ -262,16 +262,18 @@ FORCE_INLINE vec even(vec a, vec b) { return pick(a, b, 0); }
 FORCE_INLINE vec odd(vec a, vec b) { return pick(a, b, 1); }
 #endif
 
-/* sums[i] += the sum of the lanes of a[i], i < n. The space behind a, up to a multiple of LANES, is overwritten.
-   LANES vectors become one, whose lanes are their sums, by adding neighbours: no shuffle is wasted. */
-static void add_lane_sums(vec *a, ptrdiff_t n, double *sums) {
-    for (ptrdiff_t i = n; i % LANES; i++) a[i] = splat(0);
+/* sums[i] += the sum of the lanes of a[i], i < n. LANES vectors become one, whose lanes are their sums, by adding neighbours:
+   no shuffle is wasted. */
+static void add_lane_sums(const vec *a, ptrdiff_t n, double *sums) {
     for (ptrdiff_t g = 0; g < n; g += LANES) {
+        const int m = n - g < LANES ? (int)(n - g) : LANES;
         vec t[LANES];
-        for (int i = 0; i < LANES; i++) t[i] = a[g + i];
+        if (m == LANES)
+            for (int i = 0; i < LANES; i++) t[i] = a[g + i];
+        else
+            for (int i = 0; i < LANES; i++) t[i] = i < m ? a[g + i] : splat(0);
         for (int half = LANES / 2; half; half /= 2)
             for (int i = 0; i < half; i++) t[i] = even(t[2 * i], t[2 * i + 1]) + odd(t[2 * i], t[2 * i + 1]);
-        const int m = n - g < LANES ? (int)(n - g) : LANES;
         if (m == LANES)
             for (int i = 0; i < LANES; i++) sums[g + i] += (double)lane(t[0], i);
         else

@@ -96,9 +96,9 @@ cdef void square(const Tile* t) noexcept nogil:
             joint[k * S + r] = joint[k * S + r] * joint[k * S + r]
 
 
-cdef inline void gram_block(const int m, const int n, const bint triangle, Py_ssize_t vectors, Py_ssize_t stride,
-                            const vec* a, const vec* b, vec* out, Py_ssize_t row_step, Py_ssize_t growth) noexcept nogil:
-    """out_ij = sum over rows of a_i b_j (triangle: j <= i only), m x n sums in registers, m and n <= 5.
+cdef inline void gram_block(const int m, const int n, Py_ssize_t vectors, Py_ssize_t stride, const vec* a, const vec* b,
+                            vec* out, Py_ssize_t row_step, Py_ssize_t growth) noexcept nogil:
+    """out_ij += sum over rows of a_i b_j, m x n sums in registers, m and n <= 5.
 
     Row i of the sums begins row_step + i * growth after row i - 1: growth 1 in a packed lower triangle, 0 in a matrix.
     """
@@ -112,38 +112,149 @@ cdef inline void gram_block(const int m, const int n, const bint triangle, Py_ss
     for r in range(vectors):
         for i in range(m):
             left = a[i * stride + r]
-            for j in range(i + 1 if triangle else n):
+            for j in range(n):
                 s[5 * i + j] = s[5 * i + j] + left * b[j * stride + r]
     for i in range(m):
-        for j in range(i + 1 if triangle else n):
-            out[j] = s[5 * i + j]
+        for j in range(n):
+            out[j] = out[j] + s[5 * i + j]
         out += row_step + i * growth
 
 
-cdef inline void gram_rows(const int m, Py_ssize_t i, Py_ssize_t vectors, Py_ssize_t stride, const vec* z, vec* out) noexcept nogil:
-    """Rows i .. i+m of the packed lower triangle of Z Z^T."""
+cdef inline void add_products(const int n, vec left, const vec* right, vec* s) noexcept nogil:
+    """s_j += left right_j for j < n."""
+    cdef int j
+    for j in range(n):
+        s[j] = s[j] + left * right[j]
+
+
+cdef inline void add_row(const int n, const vec* s, vec* out) noexcept nogil:
+    """out_j += s_j for j < n."""
+    cdef int j
+    for j in range(n):
+        out[j] = out[j] + s[j]
+
+
+cdef inline void weigh_block(const int m, Py_ssize_t i, Py_ssize_t vectors, const vec* root, const real* mean, const vec* x,
+                             Py_ssize_t stride, vec* z, Py_ssize_t z_stride, vec* out, vec* last) noexcept nogil:
+    """z = root (x - mean) for m columns, m <= 5, and their own triangle of the Gram matrix; last: their products with root.
+
+    The triangle is spelt out: compilers keep its sums in registers only where every count is a constant.
+    """
+    cdef vec s[15]
+    cdef vec first[5]
+    cdef vec left[5]
+    cdef vec mu[5]
+    cdef Py_ssize_t r
+    cdef int a
+    for a in range(15):
+        s[a] = splat(0)
+    for a in range(m):
+        first[a] = splat(0)
+        mu[a] = splat(mean[a])
+    for r in range(vectors):
+        for a in range(m):
+            left[a] = root[r] * (x[a * stride + r] - mu[a])
+            z[a * z_stride + r] = left[a]
+        add_products(m, root[r], left, first)
+        add_products(1, left[0], left, s)
+        if m > 1:
+            add_products(2, left[1], left, s + 1)
+        if m > 2:
+            add_products(3, left[2], left, s + 3)
+        if m > 3:
+            add_products(4, left[3], left, s + 6)
+        if m > 4:
+            add_products(5, left[4], left, s + 10)
+    add_row(m, first, last)
+    add_row(1, s, out)
+    if m > 1:
+        add_row(2, s + 1, out + i + 1)
+    if m > 2:
+        add_row(3, s + 3, out + 2 * i + 3)
+    if m > 3:
+        add_row(4, s + 6, out + 3 * i + 6)
+    if m > 4:
+        add_row(5, s + 10, out + 4 * i + 10)
+
+
+cdef inline void gram_rows(const int m, Py_ssize_t i, Py_ssize_t vectors, const vec* root, const real* mean, const vec* x,
+                           Py_ssize_t stride, vec* z, Py_ssize_t z_stride, vec* out, vec* last) noexcept nogil:
+    """Rows i .. i+m of the packed Gram matrix, and their entries in its last row."""
     cdef Py_ssize_t block, j
-    out += i * (i + 1) // 2
+    weigh_block(m, i, vectors, root, mean + i, x + i * stride, stride, z + i * z_stride, z_stride, out + i, last + i)
     for block in range(i // GRAM_BLOCK):
         j = block * GRAM_BLOCK
-        gram_block(m, GRAM_BLOCK, False, vectors, stride, z + i * stride, z + j * stride, out + j, i + 1, 1)
-    gram_block(m, m, True, vectors, stride, z + i * stride, z + i * stride, out + i, i + 1, 1)
+        gram_block(m, GRAM_BLOCK, vectors, z_stride, z + i * z_stride, z + j * z_stride, out + j, i + 1, 1)
 
 
-cdef void gram(Py_ssize_t rows, Py_ssize_t vectors, Py_ssize_t stride, const vec* z, vec* out) noexcept nogil:
-    """out = the lower triangle of Z Z^T, packed by rows; z (rows, stride), i.e. one sum over the tile per pair of rows."""
-    cdef Py_ssize_t i = 0
-    while i + GRAM_BLOCK + 1 < rows or i + GRAM_BLOCK == rows:
-        gram_rows(GRAM_BLOCK, i, vectors, stride, z, out)
-        i += GRAM_BLOCK
-    if rows - i == GRAM_BLOCK + 1:           # one more row than a block: a block of one row alone would wait for its sums
-        gram_rows(GRAM_BLOCK + 1, i, vectors, stride, z, out)
-    elif rows - i == 1:
-        gram_rows(1, i, vectors, stride, z, out)
-    elif rows - i == 2:
-        gram_rows(2, i, vectors, stride, z, out)
-    elif rows - i == 3:
-        gram_rows(3, i, vectors, stride, z, out)
+cdef inline void gram_panel(Py_ssize_t m, Py_ssize_t i, Py_ssize_t vectors, const vec* root, const real* mean, const vec* x,
+                            Py_ssize_t stride, vec* z, Py_ssize_t z_stride, vec* out, vec* last) noexcept nogil:
+    """gram_rows for m <= GRAM_BLOCK + 1 that is not a constant."""
+    if m == GRAM_BLOCK:
+        gram_rows(GRAM_BLOCK, i, vectors, root, mean, x, stride, z, z_stride, out, last)
+    elif m == GRAM_BLOCK + 1:
+        gram_rows(GRAM_BLOCK + 1, i, vectors, root, mean, x, stride, z, z_stride, out, last)
+    elif m == 1:
+        gram_rows(1, i, vectors, root, mean, x, stride, z, z_stride, out, last)
+    elif m == 2:
+        gram_rows(2, i, vectors, root, mean, x, stride, z, z_stride, out, last)
+    elif m == 3:
+        gram_rows(3, i, vectors, root, mean, x, stride, z, z_stride, out, last)
+
+
+cdef inline Py_ssize_t panel_rows(Py_ssize_t rest) noexcept nogil:
+    """How many of the rest go together: one more than a block goes with it, since alone it would wait for its sums."""
+    return GRAM_BLOCK if rest > GRAM_BLOCK + 1 else rest
+
+
+cdef void gram_of_few(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t strip, Py_ssize_t stride, const vec* root, const real* mean,
+                      const vec* x, vec* z, vec* acc, double* sums) noexcept nogil:
+    """weighted_gram in strips of rows, whose weighted copies stay in the first level cache together with all sums."""
+    cdef Py_ssize_t i, m, index, end, first = 0, n_strips = (vectors + strip - 1) // strip
+    cdef vec* last = acc + d * (d + 1) // 2
+    memset(acc, 0, (d + 1) * (d + 2) // 2 * sizeof(vec))
+    for index in range(n_strips):
+        end = (index + 1) * vectors // n_strips
+        i = 0
+        while i < d:
+            m = panel_rows(d - i)
+            gram_panel(m, i, end - first, root + first, mean, x + first, stride, z, (end - first) | 1, acc + i * (i + 1) // 2, last)
+            i += m
+        first = end
+    for i in range(vectors):
+        last[d] = last[d] + root[i] * root[i]
+    add_lane_sums(acc, (d + 1) * (d + 2) // 2, sums)
+
+
+cdef void gram_of_many(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t stride, const vec* root, const real* mean,
+                       const vec* x, vec* z, vec* acc, double* sums) noexcept nogil:
+    """weighted_gram panel by panel: all sums together would not stay in a cache."""
+    cdef Py_ssize_t i = 0, m, n_panel
+    cdef vec* last = acc + d * (d + 1) // 2
+    memset(last, 0, (d + 1) * sizeof(vec))
+    while i < d:
+        m = panel_rows(d - i)
+        n_panel = m * i + m * (m + 1) // 2
+        memset(acc, 0, n_panel * sizeof(vec))
+        gram_panel(m, i, vectors, root, mean, x, stride, z, vectors | 1, acc, last)
+        add_lane_sums(acc, n_panel, sums + i * (i + 1) // 2)
+        i += m
+    for i in range(vectors):
+        last[d] = last[d] + root[i] * root[i]
+    add_lane_sums(last, d + 1, sums + d * (d + 1) // 2)
+
+
+cdef void weighted_gram(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t stride, const vec* root, const real* mean, const vec* x,
+                        vec* z, vec* acc, double* sums) noexcept nogil:
+    """sums += the packed Gram matrix of the rows root * (x - mean, 1): second moments, then first moments and the count.
+
+    z (d, stride) is space for the weighted rows, acc for all sums.
+    """
+    cdef Py_ssize_t strip = STRIP_BYTES // (<Py_ssize_t>sizeof(vec) * d)
+    if strip >= SHORT_STRIP:
+        gram_of_few(d, vectors, strip, stride, root, mean, x, z, acc, sums)
+    else:
+        gram_of_many(d, vectors, stride, root, mean, x, z, acc, sums)
 
 
 cdef inline void factor_column(const int first, const int m, const real* factor, const vec* x, vec* s) noexcept nogil:
