@@ -42,7 +42,7 @@ cdef void diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:
 
 
 cdef inline void diagonal_moments(const int m, const int n, const Tile* t, const real* mean, Py_ssize_t k, Py_ssize_t i) noexcept nogil:
-    """First and second moments of the components k .. k+m in the features i .. i+n; m <= 2, n <= 4."""
+    """First and second moments of the live components k .. k+m in the features i .. i+n; m <= 2, n <= 4."""
     cdef vec first[8]
     cdef vec second[8]
     cdef vec mu[8]
@@ -56,7 +56,7 @@ cdef inline void diagonal_moments(const int m, const int n, const Tile* t, const
         for j in range(n):
             first[4 * c + j] = splat(0)
             second[4 * c + j] = splat(0)
-            mu[4 * c + j] = splat(mean[(k + c) * t.d + i + j])
+            mu[4 * c + j] = splat(mean[t.live[k + c] * t.d + i + j])
     for r in range(t.vectors):
         for j in range(n):
             for c in range(m):
@@ -71,19 +71,19 @@ cdef inline void diagonal_moments(const int m, const int n, const Tile* t, const
 
 
 cdef inline void diagonal_features(const int n, const Tile* t, const real* mean, Py_ssize_t i) noexcept nogil:
-    """The moments of all components in the features i .. i+n."""
+    """The moments of the live components in the features i .. i+n."""
     cdef Py_ssize_t pair
-    for pair in range(t.K // 2):
+    for pair in range(t.n_live // 2):
         diagonal_moments(2, n, t, mean, 2 * pair, i)
-    if t.K % 2:
-        diagonal_moments(1, n, t, mean, t.K - 1, i)
+    if t.n_live % 2:
+        diagonal_moments(1, n, t, mean, t.n_live - 1, i)
 
 
 cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t block, i, k, r, n_sums = 2 * t.d + 1
     cdef vec count
     square(t)
-    for k in range(t.K):
+    for k in range(t.n_live):
         count = splat(0)
         for r in range(t.vectors):
             count = count + t.joint[k * t.stride + r]
@@ -92,4 +92,5 @@ cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) 
         diagonal_features(DIAGONAL_BLOCK, t, params[3], block * DIAGONAL_BLOCK)
     for i in range(t.d // DIAGONAL_BLOCK * DIAGONAL_BLOCK, t.d):
         diagonal_features(1, t, params[3], i)
-    add_lane_sums(t.acc, t.K * n_sums, sums)
+    for k in range(t.n_live):
+        add_lane_sums(t.acc + k * n_sums, n_sums, sums + t.live[k] * n_sums)

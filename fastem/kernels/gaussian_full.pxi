@@ -43,21 +43,17 @@ cdef inline void full_moments(const int d, const Tile* t, const vec* root, const
 
 
 cdef void full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t k, r, d = t.d
+    cdef Py_ssize_t k, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
     cdef const vec* root
     cdef const real* mean
-    cdef vec largest
-    for k in range(t.K):
+    cdef double* own
+    for k in range(t.n_live):
         root = t.joint + k * t.stride
-        mean = params[3] + k * d
-        largest = splat(0)
-        for r in range(t.vectors):
-            largest = vmax(largest, root[r])
-        if all_zero(largest):                # nothing to add
-            continue
+        mean = params[3] + t.live[k] * d
+        own = sums + t.live[k] * n_sums
         if d > 4:
-            weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, sums + k * n_sums)
+            weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, own)
             continue
         if d == 1:
             full_moments(1, t, root, mean, t.acc)
@@ -67,18 +63,10 @@ cdef void full_accumulate(const Tile* t, const real** params, double* sums) noex
             full_moments(3, t, root, mean, t.acc)
         else:
             full_moments(4, t, root, mean, t.acc)
-        add_lane_sums(t.acc, n_sums, sums + k * n_sums)
+        add_lane_sums(t.acc, n_sums, own)
 
 
 cdef inline Py_ssize_t factor_size(Py_ssize_t d) noexcept nogil:
     """Reals in a packed triangular factor: each block of m rows at row i has i + m columns of m."""
     cdef Py_ssize_t whole = d // FACTOR_BLOCK, rest = d % FACTOR_BLOCK
     return FACTOR_BLOCK * FACTOR_BLOCK * whole * (whole + 1) // 2 + rest * d
-
-
-cdef inline bint all_zero(vec a) noexcept nogil:
-    cdef int i
-    for i in range(LANES):
-        if lane(a, i) != 0:
-            return False
-    return True

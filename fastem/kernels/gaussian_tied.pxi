@@ -40,7 +40,7 @@ cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
 
 
 cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept nogil:
-    """Responsibility-weighted sums of (u, 1) for the components k .. k+m."""
+    """Responsibility-weighted sums of (u, 1) for the live components k .. k+m."""
     cdef Py_ssize_t i = 0, S = t.stride, rows = t.d + 1
     cdef vec* out = t.acc + k * rows
     while i + GRAM_BLOCK <= rows:
@@ -52,20 +52,20 @@ cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept n
 
 cdef void tied_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t k, r, S = t.stride, d = t.d
-    cdef Py_ssize_t n_first = t.K * (d + 1)
     for r in range(t.vectors):
         t.scratch[d * S + r] = splat(1)
     square(t)
-    memset(t.acc, 0, n_first * sizeof(vec))
+    memset(t.acc, 0, t.n_live * (d + 1) * sizeof(vec))
     k = 0
-    while k + GRAM_BLOCK <= t.K:
+    while k + GRAM_BLOCK <= t.n_live:
         tied_first(GRAM_BLOCK, t, k)
         k += GRAM_BLOCK
-    if t.K - k == 1:
+    if t.n_live - k == 1:
         tied_first(1, t, k)
-    elif t.K - k == 2:
+    elif t.n_live - k == 2:
         tied_first(2, t, k)
-    elif t.K - k == 3:
+    elif t.n_live - k == 3:
         tied_first(3, t, k)
-    add_lane_sums(t.acc, n_first, sums)
-    weighted_gram(d, t.vectors, S, t.root_weight, params[2], t.scratch, t.x, t.acc, sums + n_first)
+    for k in range(t.n_live):
+        add_lane_sums(t.acc + k * (d + 1), d + 1, sums + t.live[k] * (d + 1))
+    weighted_gram(d, t.vectors, S, t.root_weight, params[2], t.scratch, t.x, t.acc, sums + t.K * (d + 1))

@@ -15,7 +15,7 @@
 from cython.parallel cimport prange, threadid
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
 
@@ -258,6 +258,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.weight = t.scratch + (t.d + 1) * t.stride
     t.root_weight = t.weight + t.stride
     t.acc = t.root_weight + t.stride
+    t.live = <Py_ssize_t*>(t.acc + job.family.n_acc)
     for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
         if job.interrupted:
             return
@@ -273,13 +274,14 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
             write_scores(job, &t, start, rows)
         else:
             normalise(&t, sums + job.n_sums - 2)
+            keep_live(&t)
             job.family.accumulate(&t, <const real**>job.params, sums)
 
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
     cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride + job.family.n_acc)
-                                  + 4096) // 4096 * 4096 + 4096
+                                  + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work

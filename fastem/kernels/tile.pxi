@@ -37,7 +37,10 @@ cdef struct Tile:
     vec* x                 # (d, S) in: the rows, about the centre
     vec* weight            # (S) in: sample weights
     vec* root_weight       # (S) in: their square roots
-    vec* joint             # (K, S) out of log_prob: log p(x, z=k); into accumulate: sqrt(weight * responsibility)
+    vec* joint             # (K, S) out of log_prob: log p(x, z=k)
+                           # (n_live, S) into accumulate: sqrt(weight * responsibility)
+    Py_ssize_t n_live      # components with any responsibility on this tile; the others are left out of accumulate
+    Py_ssize_t* live       # (n_live) which they are
     vec* scratch           # (d + 1, S) the family's own, kept from log_prob to accumulate
     vec* acc               # sums with one lane per row lane, the family's own
 
@@ -87,11 +90,41 @@ cdef inline vec log_prob_of(vec constant, vec squares) noexcept nogil:
     return vmax(constant - squares, splat(LOWEST))
 
 
+cdef void keep_live(Tile* t) noexcept nogil:
+    """Find the components that have responsibility here, and close the gaps between their rows of joint.
+
+    What is left out would have added exact zeros: the sums' bits do not change.
+    """
+    cdef Py_ssize_t k, r, S = t.stride
+    cdef vec* row
+    cdef vec largest
+    t.n_live = 0
+    for k in range(t.K):
+        row = t.joint + k * S
+        largest = splat(0)
+        for r in range(t.vectors):
+            largest = vmax(largest, row[r])
+        if all_zero(largest):
+            continue
+        if t.n_live < k:
+            memcpy(t.joint + t.n_live * S, row, t.vectors * sizeof(vec))
+        t.live[t.n_live] = k
+        t.n_live += 1
+
+
+cdef inline bint all_zero(vec a) noexcept nogil:
+    cdef int i
+    for i in range(LANES):
+        if lane(a, i) != 0:
+            return False
+    return True
+
+
 cdef void square(const Tile* t) noexcept nogil:
     """The responsibilities times weights themselves, in place of their roots."""
     cdef vec* joint = t.joint
     cdef Py_ssize_t k, r, S = t.stride
-    for k in range(t.K):
+    for k in range(t.n_live):
         for r in range(t.vectors):
             joint[k * S + r] = joint[k * S + r] * joint[k * S + r]
 
