@@ -41,7 +41,7 @@ cdef enum:
     TILE_VECTORS = 96
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
-    LANE_BYTES = 16777216      # memory for the lanes' partial sums
+    LANE_BYTES = 33554432      # memory for the lanes' partial sums
 
 cdef struct Family:
     LogProb log_prob
@@ -356,7 +356,9 @@ def expect(str name, const real[:, :] X, const double[::1] sample_weight, const 
         job.weight = <const double*>&sample_weight[0]
     job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
     job.n_sums = n_sums + 2
-    job.n_lanes = max(1, min(job.n_tiles // 4, MAX_LANES, max(2, LANE_BYTES // (8 * job.n_sums))))
+    job.n_lanes = min(job.n_tiles, MAX_LANES, max(2, LANE_BYTES // (8 * job.n_sums)))
+    if job.n_lanes > 8:
+        job.n_lanes -= job.n_lanes % 4       # so that two or four threads get equal shares
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
