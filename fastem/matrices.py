@@ -37,12 +37,18 @@ def precisions_cholesky(covariances):
 
 
 def inverse_transposed(factor):
-    """(K, d, d) transposed inverses of lower triangular matrices."""
-    if factor.shape[-1] <= 16:
+    """(K, d, d) transposed inverses of lower triangular matrices, by halves: [A 0; B C] has [A' -A'B^T C'; 0 C'], ' its own."""
+    d = factor.shape[-1]
+    if d <= 16:
         return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
-    from scipy.linalg.lapack import dtrtri  # here, since it takes long to import and small problems do not need it
-
-    return np.swapaxes(np.stack([dtrtri(lower.T)[0].T for lower in factor]), -2, -1)
+    half = d // 2
+    first = inverse_transposed(factor[..., :half, :half])
+    last = inverse_transposed(factor[..., half:, half:])
+    upper = np.zeros_like(factor)
+    upper[..., :half, :half] = first
+    upper[..., half:, half:] = last
+    upper[..., :half, half:] = -(first @ np.swapaxes(factor[..., half:, :half], -2, -1) @ last)
+    return upper
 
 
 def is_positive_definite(matrix):
