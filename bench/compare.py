@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -71,11 +71,10 @@ def verdict(ratio: float, difference: float, relative: float, absolute: float) -
 def installed(revision: str, folder: Path) -> Path:
     """A folder into which pip installed a revision of this repository, with the numpy that is here already."""
     print(f"building {revision}", file=sys.stderr)
-    source, target, archive = folder / "source", folder / "target", folder / "source.tar"
+    source, target, archive = folder / "source", folder / "target", folder / "source.zip"
     folder.mkdir()
     subprocess.run(["git", "-C", CHECKOUT, "archive", f"--output={archive}", revision], check=True)
-    with tarfile.open(archive) as tar:
-        tar.extractall(source, filter="data")
+    shutil.unpack_archive(archive, source)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, source]
     subprocess.run(pip, check=True)
     return target
