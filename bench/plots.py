@@ -54,11 +54,16 @@ def _speed_up(rows: list[dict]):
         own = [row for row in rows if row["rival"] == rival and row["ratio"] is not None]
         middles = [problems.index(row["problem"]) + ((len(rivals) - 1) / 2 - place) * height for row in own]
         ratios = [row["ratio"] for row in own]
-        axes.barh(middles, ratios, 0.9 * height, color=COLOURS[rival], label=f"over {NAMES.get(rival, rival)}")
+        # Bars start at 1, so that a rival that is faster shows as one to the left.
+        lengths = [ratio - 1 for ratio in ratios]
+        axes.barh(middles, lengths, 0.9 * height, left=1, color=COLOURS[rival], label=f"over {NAMES.get(rival, rival)}")
         for middle, ratio in zip(middles, ratios):
-            axes.text(ratio * 1.04, middle, f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×", va="center", size=8.5)
+            axes.text(
+                max(1, ratio) * 1.04, middle, f"{ratio:.1f}×" if ratio < 10 else f"{ratio:.0f}×", va="center", size=8.5
+            )
     axes.set_xscale("log")
-    axes.set_xlim(left=1)
+    axes.axvline(1, color=GREY, linewidth=0.8)
+    axes.set_xlim(left=0.95 * min(1, *(row["ratio"] for row in rows if row["ratio"] is not None)))
     axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     axes.minorticks_off()
     axes.set_yticks(range(len(problems)), problems)
@@ -77,6 +82,7 @@ def _scaling(rows: list[dict]):
             if own:
                 line = [row["value"] for row in own], [row["ms"] for row in own]
                 panel.loglog(*line, "o-", color=colour, markersize=4, label=rival)
+        panel.minorticks_off()  # hundreds of lines of SVG that nobody reads
         panel.set_xlabel(AXIS_LABELS[axis])
         panel.grid(color=GREY, alpha=0.25, linewidth=0.6)
     panels[0][0].set_ylabel("ms per iteration")
