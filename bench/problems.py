@@ -90,30 +90,94 @@ class Problem:
         weights = np.full(self.K, 1 / self.K)
         return Parameters(*(a.astype(self.dtype) for a in (weights, means, covariances)))
 
-    def flops(self) -> float:
-        """Floating-point work of one iteration when nothing is wasted: densities plus statistics."""
+    def settings(self, start: Parameters, iterations: int) -> dict:
+        """Arguments of a GaussianMixture (fastem's or scikit-learn's): so many iterations, no initialisation."""
+        dense = self.covariance in ("full", "tied")
+        return {
+            "n_components": self.K,
+            "covariance_type": self.covariance,
+            "tol": 0,
+            "reg_covar": 0,
+            "max_iter": iterations,
+            "weights_init": start.weights,
+            "means_init": start.means,
+            "precisions_init": np.linalg.inv(start.covariances) if dense else 1 / start.covariances,
+        }
+
+    def algebra_flops(self) -> float:
+        """Multiplications and additions of one iteration when nothing is wasted: densities plus statistics."""
         d = self.d
-        algebra = {"full": d**2 + d**2, "diag": 4 * d + 4 * d}.get(self.covariance, 2 * d + 2 * d)
-        return self.n * self.K * (algebra + EXP_FLOPS[self.dtype])
+        each = {"full": d**2 + d**2, "diag": 4 * d + 4 * d}.get(self.covariance, 2 * d + 2 * d)
+        return self.n * self.K * each
+
+    def flops(self) -> float:
+        """All floating-point work of one iteration when nothing is wasted: the algebra and an exp each."""
+        return self.algebra_flops() + self.n * self.K * EXP_FLOPS[self.dtype]
 
     def bytes(self) -> int:
         """Memory traffic of one iteration when nothing is wasted: the data, read once."""
         return self.n * self.d * np.dtype(self.dtype).itemsize
 
 
-PROBLEMS = {
-    problem.name: problem
-    for problem in (
-        Problem("full-d2", "full", n=1_000_000, d=2, K=8),
-        Problem("full-d16", "full", n=200_000, d=16, K=32),
-        Problem("full-d64", "full", n=50_000, d=64, K=32),
-        Problem("full-d16-f32", "full", n=200_000, d=16, K=32, dtype="float32"),
-        Problem("diag-d39", "diag", n=200_000, d=39, K=64),
-        Problem("diag-d1", "diag", n=2_000_000, d=1, K=3),
-        Problem("tied-d32", "tied", n=200_000, d=32, K=32),
-        Problem("spherical-d16", "spherical", n=300_000, d=16, K=32),
-    )
-}
+def by_name(*problems: Problem) -> dict[str, Problem]:
+    """Problems under their names."""
+    return {problem.name: problem for problem in problems}
+
+
+PROBLEMS = by_name(
+    Problem("full-d2", "full", n=1_000_000, d=2, K=8),
+    Problem("full-d16", "full", n=200_000, d=16, K=32),
+    Problem("full-d64", "full", n=50_000, d=64, K=32),
+    Problem("full-d16-f32", "full", n=200_000, d=16, K=32, dtype="float32"),
+    Problem("diag-d39", "diag", n=200_000, d=39, K=64),
+    Problem("diag-d1", "diag", n=2_000_000, d=1, K=3),
+    Problem("tied-d32", "tied", n=200_000, d=32, K=32),
+    Problem("spherical-d16", "spherical", n=300_000, d=16, K=32),
+)
+
+# Where nearly all the work is matrix algebra, so that the FMA units can be kept busy.
+DENSE_PROBLEMS = by_name(
+    Problem("full-d32", "full", n=100_000, d=32, K=32),
+    Problem("full-d128", "full", n=20_000, d=128, K=32),
+    Problem("full-d32-f32", "full", n=100_000, d=32, K=32, dtype="float32"),
+    Problem("full-d64-f32", "full", n=50_000, d=64, K=32, dtype="float32"),
+    Problem("full-d128-f32", "full", n=20_000, d=128, K=32, dtype="float32"),
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows for a fit with default settings: unequal weights, general covariances, centres some ``apart`` deviations.
+
+    Examples
+    --------
+    >>> Sample("full", n=1000, d=3, K=2, apart=1.0).data(10).shape
+    (10, 3)
+    """
+
+    covariance: str
+    n: int
+    d: int
+    K: int
+    apart: float
+
+    def data(self, n: int) -> np.ndarray:
+        """n rows, always of the same mixture."""
+        rng = np.random.default_rng(1)
+        centres = rng.normal(size=(self.K, self.d)) * self.apart
+        roots = rng.normal(size=(self.K, self.d, self.d)) * 0.3 + np.eye(self.d)
+        component = rng.choice(self.K, size=n, p=rng.dirichlet(np.full(self.K, 3.0)))
+        return np.einsum("nij,nj->ni", roots[component], rng.normal(size=(n, self.d))) + centres[component]
+
+
+SAMPLES = (
+    Sample("full", n=200_000, d=8, K=16, apart=4.0),
+    Sample("full", n=200_000, d=8, K=16, apart=1.5),
+    Sample("full", n=200_000, d=8, K=16, apart=0.7),
+    Sample("full", n=200_000, d=2, K=8, apart=2.0),
+    Sample("diag", n=200_000, d=16, K=8, apart=1.0),
+    Sample("full", n=1_000_000, d=4, K=8, apart=1.0),
+)
 
 
 def mean_log_likelihood(X: np.ndarray, covariance: str, mixture: Parameters) -> float:

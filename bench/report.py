@@ -1,52 +1,57 @@
-"""From the turns of the rivals to the table, and to complaints where their results disagree."""
+"""From turns to tables, and to complaints where results disagree or cannot be true."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
 
+from bench.contest import Turns
 from bench.machine import Machine
-from bench.problems import EXP_FLOPS, Problem
+from bench.problems import Problem
 
 AGREEMENT = {"float64": 1e-6, "float32": 1e-3}  # relative, of the final mean log-likelihoods
 
-COLUMNS = {  # heading: (key, format)
-    "problem": ("problem", "s"),
-    "library": ("rival", "s"),
-    "ms/iteration": ("ms", ".2f"),
-    "spread": ("spread", ".0%"),
-    "× fastem": ("ratio", ".2f"),
-    "mean log-likelihood": ("log_likelihood", ".9f"),
-    "extra MB": ("extra_mb", ".1f"),
-    "% of limit": ("limit", ".1%"),
-}
 
-LEGEND = f"""\
-ms/iteration: median over the turns. spread: (slowest turn - fastest turn) / median.
-× fastem: median over the turns of the library's time over fastem's in the same turn.
-extra MB: peak resident memory in the first fit minus that before it.
-% of limit: the limit is the larger of flops / FMA peak and bytes of the data / read bandwidth;
-  flops per row and component: full d²+d², diag 4d+4d, tied and spherical 2d+2d, plus one exp,
-  counted as {EXP_FLOPS["float64"]} in float64 and {EXP_FLOPS["float32"]} in float32."""
+@dataclass(frozen=True)
+class Section:
+    """What one subcommand found: Markdown to read, rows to plot and to keep."""
+
+    title: str
+    text: str
+    rows: list[dict]
 
 
-def summarise(problem: Problem, turns: dict[str, list[dict]], machine: Machine) -> list[dict]:
-    """One row of the table for each rival: medians over its turns."""
-    times = {rival: median(turn["ms"] for turn in own) for rival, own in turns.items()}
-    shortest = machine.shortest_ms(problem)
+def medians(turns: Turns, key: str) -> dict[str, float]:
+    """The median over the turns of each rival."""
+    return {name: median(turn[key] for turn in own) for name, own in turns.items()}
+
+
+def ratio(turns: Turns, rival: str, reference: str, key: str) -> float | None:
+    """Median of ``rival`` over ``reference``, within a turn first: what disturbs one disturbs its neighbour alike.
+
+    Examples
+    --------
+    >>> ratio({"a": [{"ms": 6.0}, {"ms": 8.0}], "b": [{"ms": 2.0}, {"ms": 2.0}]}, "a", "b", "ms")
+    3.5
+    """
+    pairs = list(zip(turns.get(rival, []), turns.get(reference, [])))
+    return median(one[key] / other[key] for one, other in pairs) if pairs else None
+
+
+def summarise(problem: Problem, turns: Turns, machine: Machine) -> list[dict]:
+    """One row for each rival that ran iterations of a problem."""
+    times, shortest = medians(turns, "ms"), machine.shortest_ms(problem)
     rows = []
     for rival, own in turns.items():
-        ms = [turn["ms"] for turn in own]
-        # Within a turn first: what disturbs the machine for a while disturbs neighbours alike.
-        ratios = [turn["ms"] / ours["ms"] for turn, ours in zip(own, turns.get("fastem", []))]
-        memory = [turn["extra_mb"] for turn in own]
+        ms, memory = [turn["ms"] for turn in own], [turn["extra_mb"] for turn in own]
         row = {
             "problem": problem.title,
             "rival": rival,
             "ms": times[rival],
             "spread": (max(ms) - min(ms)) / times[rival] if len(ms) > 1 else None,
-            "ratio": median(ratios) if ratios else None,
+            "ratio": ratio(turns, rival, "fastem", "ms"),
             "log_likelihood": own[-1]["log_likelihood"],
             "extra_mb": None if None in memory else median(memory),
             "limit": None if shortest is None else shortest / times[rival],
@@ -76,23 +81,48 @@ def disagreements(problem: Problem, rows: list[dict]) -> list[str]:
     return [f"{problem.title}: {complaint}"]
 
 
-def beyond_the_limit(rows: list[dict]) -> list[str]:
-    """A sentence for each time shorter than the machine allows: then the limit is measured wrong."""
-    return [
-        f"{row['problem']}: {row['rival']} at {row['limit']:.0%} of the limit, so the limit is wrong"
-        for row in rows
-        if row["limit"] is not None and row["limit"] > 1
-    ]
+def impossible(rows: list[dict]) -> list[str]:
+    """A sentence for each time shorter than the machine allows: then it or the limit is measured wrong.
 
-
-def table(rows: list[dict]) -> str:
-    """The rows as Markdown, aligned for reading as text; what is unknown stays blank."""
-    cells = [list(COLUMNS)]
+    Examples
+    --------
+    >>> impossible([{"problem": "p", "rival": "a", "ms": -1.0, "limit": None}])
+    ['p: a at -1.000 ms, so the machine was too busy to measure']
+    >>> impossible([{"problem": "p", "rival": "a", "ms": 1.0, "limit": 1.2}])
+    ['p: a at 120% of the limit, so the limit is wrong']
+    """
+    found = []
     for row in rows:
-        values = ((row[key], form) for key, form in COLUMNS.values())
+        if row["ms"] <= 0:
+            found.append(
+                f"{row['problem']}: {row['rival']} at {row['ms']:.3f} ms, so the machine was too busy to measure"
+            )
+        elif row["limit"] is not None and row["limit"] > 1:
+            found.append(f"{row['problem']}: {row['rival']} at {row['limit']:.0%} of the limit, so the limit is wrong")
+    return found
+
+
+def table(rows: list[dict], columns: dict[str, tuple[str, str]]) -> str:
+    """The rows as Markdown, aligned for reading as text; what is unknown stays blank.
+
+    ``columns`` are heading: (key, format); text is justified to the left, numbers to the right.
+
+    Examples
+    --------
+    >>> print(table([{"name": "a", "ms": 1.234}], {"library": ("name", "s"), "time": ("ms", ".1f")}))
+    | library | time |
+    | ------- | ---: |
+    | a       |  1.2 |
+    """
+    cells = [list(columns)]
+    for row in rows:
+        values = ((row.get(key), form) for key, form in columns.values())
         cells.append(["" if value is None else format(value, form) for value, form in values])
     widths = [max(map(len, column)) for column in zip(*cells)]
-    justify = [str.ljust, str.ljust] + [str.rjust] * (len(COLUMNS) - 2)
-    cells.insert(1, ["-" * widths[0], "-" * widths[1], *("-" * (w - 1) + ":" for w in widths[2:])])
-    lines = [[side(cell, w) for side, cell, w in zip(justify, line, widths)] for line in cells]
+    text = [form == "s" for _, form in columns.values()]
+    cells.insert(1, ["-" * width if left else "-" * (width - 1) + ":" for width, left in zip(widths, text)])
+    lines = [
+        [cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(line, widths, text)]
+        for line in cells
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

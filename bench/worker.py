@@ -1,4 +1,4 @@
-"""One rival, one problem, one process: fit, time, weigh, and print JSON.
+"""One rival, one task, one process: do it, time it, print JSON.
 
 Run by path, never imported: ``python -P bench/worker.py …``. The checkout goes to the *end* of the
 path, so that ``bench`` is found in it and ``fastem`` only where it is installed (the checkout's own
@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from statistics import median
 
@@ -19,10 +21,12 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from bench.problems import PROBLEMS, Parameters, mean_log_likelihood
+from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
 
-LEAST_SECONDS = 1.0  # pairs of fits are repeated until they took this long …
-MOST_PAIRS = 15  # … or there are this many
+LEAST_SECONDS = 1.0  # work is repeated until it took this long …
+MOST_REPEATS = 15  # … or was done so often
+HELD_OUT = 50_000  # rows that judge a model
+IMPORT = "import time, numpy; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
 
 
 def about(rival) -> dict:
@@ -32,9 +36,15 @@ def about(rival) -> dict:
     return {"version": rival.version(), "covariances": rival.COVARIANCES}
 
 
-def run(rival, name: str, folder: str, short: int, long: int, n_threads: int) -> dict:
-    """Time an iteration of ``rival`` on the problem ``name``, whose arrays lie in ``folder``."""
-    problem = PROBLEMS[name]
+def instruction_sets(rival) -> list[str]:
+    """Those that fastem was built for and that this CPU runs, best first."""
+    kernels = importlib.import_module(f"{rival.PACKAGE}.kernels")
+    return [name for name in kernels.INSTRUCTION_SETS if kernels.built(name) and kernels.supported(name)]
+
+
+def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads: int) -> dict:
+    """Milliseconds of an EM iteration on a problem whose arrays lie in ``folder``, memory, and where it led."""
+    problem = Problem(**problem)
     X = np.load(Path(folder, "X.npy"))
     with np.load(Path(folder, "start.npz")) as file:
         start = Parameters(file["weights"], file["means"], file["covariances"])
@@ -45,20 +55,82 @@ def run(rival, name: str, folder: str, short: int, long: int, n_threads: int) ->
     # The code is loaded before the fit, but the first fit starts the threads: they count.
     importlib.import_module(rival.PACKAGE)
     extra_mb = extra_memory_mb(lambda: fit(short))
-    per_iteration, spent = [], 0.0
-    while not per_iteration or (spent < LEAST_SECONDS and len(per_iteration) < MOST_PAIRS):
-        times, mixture = [], None
+    mixture = None
+
+    def seconds_of_one():
+        nonlocal mixture
+        times = []
         for iterations in (short, long):
             begin = time.perf_counter()
             mixture = fit(iterations)
             times.append(time.perf_counter() - begin)
-        spent += sum(times)
-        per_iteration.append((times[1] - times[0]) / (long - short))
+        return (times[1] - times[0]) / (long - short)
+
     return {
-        "ms": 1e3 * median(per_iteration),
+        "ms": 1e3 * median_of(seconds_of_one),
         "log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture)),
         "extra_mb": extra_mb,
     }
+
+
+def learn(rival, sample: dict, seeds: int) -> dict:
+    """Seconds of fits with default settings, and the mean log-likelihood of rows that they did not see."""
+    sample = Sample(**sample)
+    rows = sample.data(sample.n + HELD_OUT)
+    mixtures = importlib.import_module(rival.PACKAGE)
+    seconds, held_out = [], []
+    for seed in range(seeds):
+        model = mixtures.GaussianMixture(sample.K, covariance_type=sample.covariance, random_state=seed)
+        seconds.append(seconds_of(lambda: fit_quietly(model, rows[: sample.n])))  # noqa: B023
+        held_out.append(float(model.score(rows[sample.n :])))
+    return {"seconds": seconds, "held_out": held_out}
+
+
+def score(rival, problem: dict) -> dict:
+    """Milliseconds of each way to judge the rows of a problem by a fitted mixture."""
+    problem = Problem(**problem)
+    X = problem.data()
+    mixture = importlib.import_module(rival.PACKAGE).GaussianMixture
+    model = fit_quietly(mixture(**problem.settings(problem.start(X), iterations=2)), X)
+    methods = ("score_samples", "predict", "predict_proba", "score")
+    return {f"{name} ms": 1e3 * median_of(lambda: seconds_of(lambda: getattr(model, name)(X))) for name in methods}  # noqa: B023
+
+
+def small(rival) -> dict:
+    """What little work costs: the import, the fit of 300 rows, the label of one."""
+    command = [sys.executable, "-P", "-c", IMPORT.format(rival.PACKAGE)]
+    imports = [float(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(5)]
+    mixture = importlib.import_module(rival.PACKAGE).GaussianMixture
+    X = Problem("tiny", "full", n=300, d=2, K=2).data()
+    model = fit_quietly(mixture(2, random_state=0), X)
+    fits = [seconds_of(lambda: fit_quietly(mixture(2, random_state=0), X)) for _ in range(100)]
+    predictions = [seconds_of(lambda: model.predict(X[:1])) for _ in range(1000)]
+    return {
+        "import, beyond numpy: ms": 1e3 * median(imports),
+        "fit 300×2, K=2: ms": 1e3 * median(fits),
+        "predict one row: µs": 1e6 * median(predictions),
+    }
+
+
+def fit_quietly(model, X):
+    """The fitted model; that it may not have converged is no news here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(X)
+
+
+def seconds_of(work) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def median_of(measure) -> float:
+    """Median of measurements that are repeated for a while."""
+    found, end = [], time.perf_counter() + LEAST_SECONDS
+    while not found or (time.perf_counter() < end and len(found) < MOST_REPEATS):
+        found.append(measure())
+    return median(found)
 
 
 def extra_memory_mb(work) -> float | None:
@@ -81,8 +153,8 @@ def _status_kb(field: str) -> int:
     return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1))
 
 
+TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small)}
+
 if __name__ == "__main__":
-    task = json.loads(sys.argv[1])
-    rival = importlib.import_module(f"bench.rivals.{task.pop('rival')}")
-    answer = run(rival, **task) if task else about(rival)
-    print(json.dumps(answer))
+    adapter, name, question = sys.argv[1:]
+    print(json.dumps(TASKS[name](importlib.import_module(f"bench.rivals.{adapter}"), **json.loads(question))))

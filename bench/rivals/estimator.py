@@ -1,0 +1,17 @@
+"""What fastem and scikit-learn have in common here: the interface of GaussianMixture."""
+
+from __future__ import annotations
+
+import warnings
+
+
+def parameters_after(iterations, model, X):
+    """Weights, means and covariances of a GaussianMixture after exactly so many iterations on X."""
+    with warnings.catch_warnings():
+        # tol=0 never converges: as asked. By message, since the class is a different one in each library.
+        warnings.filterwarnings("ignore", message=".*converge.*")
+        model.fit(X)
+    if model.n_iter_ != iterations:
+        reason = getattr(model, "stop_reason_", "no reason given")
+        raise RuntimeError(f"{model.n_iter_} iterations where {iterations} were asked for ({reason})")
+    return model.weights_, model.means_, model.covariances_
