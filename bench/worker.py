@@ -66,8 +66,13 @@ def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads:
             times.append(time.perf_counter() - begin)
         return (times[1] - times[0]) / (long - short)
 
+    seconds = median_of(seconds_of_one)
+    if seconds <= 0:
+        raise RuntimeError(
+            f"{long} iterations took no longer than {short}: the machine was disturbed, or there are too few"
+        )
     return {
-        "ms": 1e3 * median_of(seconds_of_one),
+        "ms": 1e3 * seconds,
         "log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture)),
         "extra_mb": extra_mb,
     }
