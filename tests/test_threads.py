@@ -145,7 +145,7 @@ def test_a_pool_of_forked_processes(tmp_path):
     code = """
 import multiprocessing
 expected = fit(2)
-with multiprocessing.get_context("fork").Pool(2) as pool:
+with multiprocessing.get_context("fork").Pool(2, signal.alarm, [30]) as pool:
     assert pool.map(fit, [None, 1, 2, None]) == [expected] * 4
 """
     run(tmp_path, code)
@@ -157,6 +157,7 @@ def test_a_child_of_a_parent_without_threads_may_start_some(tmp_path):
     code = """
 fit(1)
 child = os.fork()
+signal.alarm(30)  # a child does not inherit its parent's
 before = len(os.listdir("/proc/self/task"))
 fit(2)
 assert len(os.listdir("/proc/self/task")) == before + 1
