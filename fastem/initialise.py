@@ -23,7 +23,8 @@ def subsample_rows(n_components):
 
 
 def subsample(X, sample_weight, rng, n_components):
-    """At most SUBSAMPLE rows of positive weight, and their weights."""
+    """At most SUBSAMPLE rows of positive weight, contiguous (BLAS adds in an order that depends on the strides), and
+    their weights."""
     rows = None if sample_weight is None or sample_weight.all() else np.flatnonzero(sample_weight)
     n = len(X) if rows is None else len(rows)
     size = subsample_rows(n_components)
@@ -31,8 +32,8 @@ def subsample(X, sample_weight, rng, n_components):
         picked = np.sort(rng.choice(n, size, replace=False))
         rows = picked if rows is None else rows[picked]
     if rows is None:
-        return X, np.ones(n) if sample_weight is None else sample_weight
-    return X[rows], np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
+        return np.ascontiguousarray(X), np.ones(n) if sample_weight is None else sample_weight
+    return np.ascontiguousarray(X[rows]), np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
 
 
 def scores(Z, centres, n_threads, **outputs):
@@ -97,6 +98,7 @@ def from_membership(X, weight, membership, n_components, structure, floor):
             r, x = weight * membership[:, k], X
         if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
             r, x = weight / len(X), X
+        x = np.ascontiguousarray(x)  # BLAS adds in an order that depends on the strides
         counts.append(r.sum())
         means.append(r @ x / r.sum())
         second.append(structure.second(r, x - means[-1]))

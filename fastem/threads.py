@@ -22,7 +22,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def available() -> int:
-    """Threads that this process may really use: affinity, cgroup quota, OMP_NUM_THREADS, OMP_THREAD_LIMIT.
+    """Threads that the caller may really use: affinity, cgroup quota, OMP_NUM_THREADS, OMP_THREAD_LIMIT, and the
+    OpenMP runtime's own limit for the calling thread, which is what threadpoolctl sets.
 
     Examples
     --------
@@ -33,7 +34,7 @@ def available() -> int:
     if not kernels.OPENMP or _forked:
         return 1
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [count, _cgroup_cpus()]
+    limits = [count, _cgroup_cpus(), kernels.openmp_threads()]
     for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
         first = os.environ.get(name, "").split(",")[0].strip()
         if first.isdigit() and int(first) > 0:

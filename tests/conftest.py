@@ -3,8 +3,11 @@
 With --import-mode=importlib pytest adds nothing to sys.path. `python -m pytest` puts the current folder there, where
 the checkout's fastem/, which has no compiled kernels, would shadow the installed package: it is taken out. This folder
 is put in, so that test modules find reference.py and instances.py.
+
+Threads that wait do so asleep: tests run side by side, and some with more threads than there are processors.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,3 +15,4 @@ TESTS = Path(__file__).resolve().parent
 
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (TESTS, TESTS.parent)]
 sys.path.insert(0, str(TESTS))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when fastem is first imported

@@ -55,6 +55,7 @@ _modules = {
     np.dtype(real): importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_{real}") for real in ("float64", "float32")
 }
 OPENMP = _cpu.openmp()
+openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
 FACTOR_BLOCK = _modules[np.dtype(np.float64)].factor_block
 
 

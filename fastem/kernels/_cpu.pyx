@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What this CPU runs and what this build has; compiled for the baseline."""
+"""What this CPU runs, what this build has and what its OpenMP runtime allows; compiled for the baseline."""
 
 cdef extern from *:
     """
@@ -14,13 +14,16 @@ cdef extern from *:
     static int fastem_avx512(void) { return 0; }
     #endif
     #ifdef _OPENMP
+    #include <omp.h>
     #define FASTEM_OPENMP 1
     #else
     #define FASTEM_OPENMP 0
+    static int omp_get_max_threads(void) { return 1; }
     #endif
     """
     int fastem_avx2() nogil
     int fastem_avx512() nogil
+    int omp_get_max_threads() nogil
     int FASTEM_OPENMP
 
 
@@ -32,3 +35,8 @@ def instruction_sets():
 def openmp():
     """Whether the kernels were compiled with OpenMP."""
     return bool(FASTEM_OPENMP)
+
+
+def openmp_threads():
+    """How many threads the OpenMP runtime of the kernels would give to the calling thread by default."""
+    return omp_get_max_threads()

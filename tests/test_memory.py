@@ -1,0 +1,57 @@
+"""Memory while fitting does not grow with the rows: fits under a limit of the address space, a process each."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+from instances import STRUCTURES
+
+on_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs /proc and malloc_trim")
+
+# Before the limit a small fit of the same shape has loaded, started and reserved what does not depend on the rows:
+# modules, threads with their stacks, BLAS's buffers. What it freed goes back to the system, so as not to count as room.
+CODE = """
+import ctypes, resource, sys, warnings
+import numpy as np
+from fastem import GaussianMixture
+
+structure, n, d, K = sys.argv[1], *map(int, sys.argv[2:])
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(0)
+rows = 2 * rng.normal(size=(K, d))[rng.integers(K, size=10_000)] + rng.normal(size=(10_000, d))
+X = np.tile(rows, (n // len(rows), 1))
+
+
+def fit_and_score(X):
+    # a large tol: every run of EM ends after one iteration, and more need no more memory
+    model = GaussianMixture(K, covariance_type=structure, random_state=0, tol=1e9, n_threads=2).fit(X)
+    model.score(X), model.predict(X)
+
+
+fit_and_score(X[:3000])
+ctypes.CDLL(None).malloc_trim(0)
+with open("/proc/self/statm") as file:
+    in_use = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (in_use + 64 * 2**20, in_use + 64 * 2**20))
+fit_and_score(X)
+try:
+    np.empty((n, K))
+except MemoryError:
+    print("64 MB were enough, and no more was to be had")
+"""
+
+
+@on_glibc
+@pytest.mark.parametrize(
+    "structure, n, d, K",
+    [*((structure, 1_000_000, 8, 16) for structure in STRUCTURES), (STRUCTURES[0], 300_000, 64, 32)],
+    ids=str,
+)
+def test_64_mb_beside_the_data_are_enough(tmp_path, structure, n, d, K):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, "-P", "-c", CODE, structure.name, str(n), str(d), str(K)]
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("64 MB were enough")
