@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.matrices import factor_order, packed_lower, unpack_symmetric
+from fastem.matrices import factor_order, inverse_transposed, packed_lower, unpack_symmetric
 
 ROOT_HALF = np.sqrt(0.5)
 
@@ -102,6 +102,7 @@ class TiedKernel:
         scatter = unpack_symmetric(sums[K * (d + 1) : -(d + 1)], d)
         cross = first.T @ nu
         scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
-        first = np.linalg.solve(upper.T, first.T).T
-        scatter = np.linalg.solve(upper.T, np.linalg.solve(upper.T, scatter).T)
+        back = inverse_transposed(upper.T)
+        first = first @ back
+        scatter = back.T @ scatter @ back
         return counts, first, scatter[packed_lower(d)]

@@ -37,7 +37,7 @@ def precisions_cholesky(covariances):
 
 
 def inverse_transposed(factor):
-    """(K, d, d) transposed inverses of lower triangular matrices, by halves: [A 0; B C] has [A' -A'B^T C'; 0 C'], ' its own."""
+    """(K, d, d) transposed inverses of lower triangular matrices; of [A 0; B C] it is [A' -A' B^T C'; 0 C']."""
     d = factor.shape[-1]
     if d <= 16:
         return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))

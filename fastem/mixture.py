@@ -10,6 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.emissions import Gaussian
 from fastem.statistics import Statistics
+from fastem.threads import resolve
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Mixture:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
         call = self.kernel_call(X.dtype)
         sums, log_likelihood, entropy = kernels.for_dtype(X.dtype).expect(
-            call.family, X, sample_weight, call.centre, call.params, self.n_components, n_threads
+            call.family, X, sample_weight, call.centre, call.params, self.n_components, resolve(n_threads)
         )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
@@ -87,6 +88,7 @@ class Mixture:
         X = self._checked(X)
         call = self.kernel_call(X.dtype)
         module = kernels.for_dtype(X.dtype)
+        n_threads = resolve(n_threads)
         if module.score(call.family, X, call.centre, call.params, self.n_components, n_threads, **outputs):
             self._score_far_rows(X, module.lowest, n_threads, outputs)
 

@@ -150,7 +150,7 @@ def test_passes(structure, real, n, d, K, tmp_path):
 def test_a_row_scores_the_same_wherever_it_stands(structure, real, d, K, tmp_path):
     mixture, X, _ = problem(structure, real, 1100, d, K)
     together = score(mixture, X)
-    for i in (0, 1, 31, 32, 511, 512, 1023, 1024, 1099):
+    for i in (0, 1, 31, 32, 383, 384, 767, 768, 1099):
         here = bits({name: value[i : i + 1] for name, value in together.items()})
         for name, alone in layouts(X[i : i + 1], tmp_path).items():
             assert bits(score(mixture, alone)) == here, name

@@ -16,7 +16,7 @@ from fastem.mixture import Mixture
 REALS = ["float64", "float32"]
 APART = {"float64": 300.0, "float32": 30.0}  # standard deviations, no more than the tied kernel serves
 FAMILY = {"full": "gaussian_full", "tied": "gaussian_tied"}  # or else diagonal
-CHUNK = 512  # rows: one tile or several whole ones, for the few columns here
+CHUNK = 1536  # rows: one tile or several whole ones, for the few columns here
 
 
 def far_apart(structure, real, d, K, seed=0):
@@ -55,8 +55,8 @@ RUNS = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 700)), min_size=1, m
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
 @settings(max_examples=15, deadline=None, derandomize=True, database=None)
 @given(runs=RUNS, d=st.sampled_from([1, 2, 4, 5, 9]), K=st.integers(1, 5), weighted=st.booleans())
-@example(runs=[(0, 512), (1, 1), (0, 511), (2, 1024), (1, 1)], d=2, K=3, weighted=False)  # one row in an alien tile
-@example(runs=[(0, 1), (1, 1022), (0, 1), (1, 512), (2, 512), (0, 3)], d=5, K=3, weighted=False)
+@example(runs=[(0, 1536), (1, 1), (0, 1535), (2, 3072), (1, 1)], d=2, K=3, weighted=False)  # one row in an alien tile
+@example(runs=[(0, 1), (1, 1534), (0, 1), (1, 768), (2, 768), (0, 3)], d=5, K=3, weighted=False)
 def test_runs_of_rows_give_the_sums_of_the_formulas(structure, real, runs, d, K, weighted):
     mixture = far_apart(structure, real, d, K)
     components = np.concatenate([np.full(length, k % K) for k, length in runs])
