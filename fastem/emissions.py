@@ -21,11 +21,13 @@ KERNELS = {Full: FullKernel, Tied: TiedKernel, Diagonal: DiagonalKernel, Spheric
 
 
 class KernelCall(NamedTuple):
-    """What a compiled pass needs, and how its sums become named statistics."""
+    """What a compiled pass needs, and how its sums become named statistics.
 
-    family: str
+    parts: (compiled family, number of columns, its arrays), from the left; see ``expect`` in kernels/mixture_pass.pxi.
+    """
+
+    parts: tuple
     centre: np.ndarray
-    params: tuple
     unpack: Callable[[np.ndarray], dict]
 
 
@@ -66,9 +68,8 @@ class Gaussian:
         if kernel is TiedKernel and not kernel.serves(self.covariance, means, dtype):
             kernel = FullKernel
         return KernelCall(
-            kernel.name,
+            ((kernel.name, d, kernel.pack(self.covariance, constant, means, dtype)),),
             centre,
-            kernel.pack(self.covariance, constant, means, dtype),
             lambda sums: dict(zip(("counts", "first", "second"), kernel.unpack(self.covariance, sums, means, dtype))),
         )
 

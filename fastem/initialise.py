@@ -42,7 +42,9 @@ def scores(Z, centres, n_threads, **outputs):
     ones = np.ones(centres.size, Z.dtype)
     flat = np.ascontiguousarray(centres, Z.dtype).ravel()
     params = (np.zeros(len(centres), Z.dtype), ones, -flat, flat)
-    kernels.for_dtype(Z.dtype).score("gaussian_diagonal", Z, origin, params, len(centres), n_threads, **outputs)
+    kernels.for_dtype(Z.dtype).score(
+        (("gaussian_diagonal", Z.shape[1], params),), Z, origin, len(centres), n_threads, **outputs
+    )
 
 
 def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):

@@ -18,10 +18,8 @@ class ColumnMoments:
     def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
         d = len(self.about)
         zeros = np.zeros(d, X.dtype)
-        params = (zeros[:1], zeros, zeros, zeros)
-        sums, _, _ = kernels.for_dtype(X.dtype).expect(
-            "gaussian_diagonal", X, sample_weight, self.about, params, 1, n_threads
-        )
+        parts = (("gaussian_diagonal", d, (zeros[:1], zeros, zeros, zeros)),)
+        sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
 
 

@@ -29,7 +29,7 @@ cdef inline void diagonal_distances(const int m, const Tile* t, const real** par
                 squares[4 * c + v] = squares[4 * c + v] + y * y
     for c in range(m):
         for v in range(ROW_VECTORS):
-            t.joint[(k + c) * S + g + v] = log_prob_of(splat(params[0][k + c]), squares[4 * c + v])
+            keep_log_prob(t, (k + c) * S + g + v, splat(params[0][k + c]) - squares[4 * c + v])
 
 
 cdef void diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:
@@ -82,7 +82,6 @@ cdef inline void diagonal_features(const int n, const Tile* t, const real* mean,
 cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t block, i, k, r, n_sums = 2 * t.d + 1
     cdef vec count
-    square(t)
     for k in range(t.n_live):
         count = splat(0)
         for r in range(t.vectors):

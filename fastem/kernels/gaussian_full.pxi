@@ -16,7 +16,7 @@ cdef void full_log_prob(const Tile* t, const real** params) noexcept nogil:
                 squares[v] = splat(0)
             factor_times(False, d, params[1] + k * factor_size(d), params[2] + k * d, t.x + g, S, NULL, squares)
             for v in range(ROW_VECTORS):
-                t.joint[k * S + g + v] = log_prob_of(splat(params[0][k]), squares[v])
+                keep_log_prob(t, k * S + g + v, splat(params[0][k]) - squares[v])
 
 
 cdef inline void full_moments(const int d, const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:

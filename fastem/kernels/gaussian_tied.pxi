@@ -25,7 +25,7 @@ cdef inline void tied_distances(const int m, const Tile* t, const real** params,
                 squares[4 * c + v] = squares[4 * c + v] + z * z
     for c in range(m):
         for v in range(ROW_VECTORS):
-            t.joint[(k + c) * S + g + v] = log_prob_of(splat(params[0][k + c]), squares[4 * c + v])
+            keep_log_prob(t, (k + c) * S + g + v, splat(params[0][k + c]) - squares[4 * c + v])
 
 
 cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
@@ -39,33 +39,9 @@ cdef void tied_log_prob(const Tile* t, const real** params) noexcept nogil:
             tied_distances(1, t, params, t.K - 1, g)
 
 
-cdef inline void tied_first(const int m, const Tile* t, Py_ssize_t k) noexcept nogil:
-    """Responsibility-weighted sums of (u, 1) for the live components k .. k+m."""
-    cdef Py_ssize_t i = 0, S = t.stride, rows = t.d + 1
-    cdef vec* out = t.acc + k * rows
-    while i + GRAM_BLOCK <= rows:
-        gram_block(m, GRAM_BLOCK, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
-        i += GRAM_BLOCK
-    for i in range(i, rows):
-        gram_block(m, 1, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
-
-
 cdef void tied_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t k, r, S = t.stride, d = t.d
+    cdef Py_ssize_t r, S = t.stride, d = t.d
     for r in range(t.vectors):
         t.scratch[d * S + r] = splat(1)
-    square(t)
-    memset(t.acc, 0, t.n_live * (d + 1) * sizeof(vec))
-    k = 0
-    while k + GRAM_BLOCK <= t.n_live:
-        tied_first(GRAM_BLOCK, t, k)
-        k += GRAM_BLOCK
-    if t.n_live - k == 1:
-        tied_first(1, t, k)
-    elif t.n_live - k == 2:
-        tied_first(2, t, k)
-    elif t.n_live - k == 3:
-        tied_first(3, t, k)
-    for k in range(t.n_live):
-        add_lane_sums(t.acc + k * (d + 1), d + 1, sums + t.live[k] * (d + 1))
+    weighted_sums(t, d + 1, sums)
     weighted_gram(d, t.vectors, S, t.root_weight, params[2], t.scratch, t.x, t.acc, sums + t.K * (d + 1))

@@ -30,12 +30,15 @@ include "tile.pxi"
 include "gaussian_full.pxi"
 include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
+include "exponential_family.pxi"
+include "student_t.pxi"
 
 ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
 ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
 
 cdef enum:
     MAX_PARAMS = 8
+    MAX_PARTS = 4
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
@@ -46,31 +49,52 @@ cdef enum:
 cdef struct Family:
     LogProb log_prob
     Accumulate accumulate
+    bint roots               # accumulate wants roots of responsibilities, not themselves
     Py_ssize_t n_sums        # doubles that the family adds to
     Py_ssize_t n_acc         # vectors of sums that it needs at a time
+    Py_ssize_t n_scratch     # rows of scratch
+    Py_ssize_t n_features    # of an exponential family
+
+cdef struct Part:
+    Family family
+    const real* params[MAX_PARAMS]
+    Py_ssize_t first_column, d
+    Py_ssize_t first_sum
+    Py_ssize_t first_scratch
 
 
-cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d):
+cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple params):
     """Fill in a family; returns the lengths of its params."""
-    cdef Py_ssize_t gram = (d + 1) * (d + 2) // 2
+    cdef Py_ssize_t m, gram = (d + 1) * (d + 2) // 2
+    f.n_features = 0
     if name == "gaussian_full":
-        f.log_prob, f.accumulate, f.n_sums, f.n_acc = full_log_prob, full_accumulate, K * gram, gram
+        f.log_prob, f.accumulate, f.roots = full_log_prob, full_accumulate, True
+        f.n_sums, f.n_acc, f.n_scratch = K * gram, gram, d
         return K, K * factor_size(d), K * d, K * d
     if name == "gaussian_diagonal":
-        f.n_sums = f.n_acc = K * (2 * d + 1)
-        f.log_prob, f.accumulate = diagonal_log_prob, diagonal_accumulate
+        f.log_prob, f.accumulate, f.roots = diagonal_log_prob, diagonal_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = K * (2 * d + 1), K * (2 * d + 1), 0
         return K, K * d, K * d, K * d
     if name == "gaussian_tied":
-        f.n_sums, f.n_acc = K * (d + 1) + gram, max(K * (d + 1), gram)
-        f.log_prob, f.accumulate = tied_log_prob, tied_accumulate
+        f.log_prob, f.accumulate, f.roots = tied_log_prob, tied_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = K * (d + 1) + gram, max(K * (d + 1), gram), d + 1
         return K, factor_size(d), d, K * d
+    if name == "student_t":
+        f.log_prob, f.accumulate, f.roots = student_log_prob, student_accumulate, True
+        f.n_sums, f.n_acc, f.n_scratch = K * (gram + 2), gram, d + 1 + K
+        return K, K * factor_size(d), K * d, K * d, K, K
+    if name == "exponential_family":
+        m = f.n_features = n_features(params)
+        f.log_prob, f.accumulate, f.roots = exponential_log_prob, exponential_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = K * (m + 1), K * (m + 1), m + 2
+        return K, K * m, m, m, m, d
     raise ValueError(f"no compiled family {name!r}")
 
 
 cdef struct Job:
     # what every thread reads
-    Family family
-    const real* params[MAX_PARAMS]
+    Part parts[MAX_PARTS]
+    int n_parts
     const char* x            # n x d with byte strides
     Py_ssize_t row_step
     Py_ssize_t column_step
@@ -79,7 +103,8 @@ cdef struct Job:
     Py_ssize_t n, d, K
     Py_ssize_t tile_rows, n_tiles, n_lanes
     Py_ssize_t stride        # vectors from one column of a tile to the next
-    Py_ssize_t n_sums        # doubles of one lane: the family's sums, then log-likelihood and entropy
+    Py_ssize_t n_sums        # doubles of one lane: the parts' sums, then log-likelihood and entropy
+    Py_ssize_t n_acc, n_scratch
     char* overflowed         # per lane: whether a row was too far from everything; or NULL
     int interrupted          # set by the calling thread when a signal handler raised; the others then stop too
     double* log_density      # outputs of scoring, each may be NULL
@@ -245,6 +270,43 @@ cdef void watch_for_signals(Job* job, clock_t* last) noexcept nogil:
                 job.interrupted = 1
 
 
+cdef Tile tile_of_part(const Job* job, const Tile* t, int index) noexcept nogil:
+    """The tile as one part sees it."""
+    cdef Tile own = t[0]
+    cdef const Part* part = &job.parts[index]
+    own.d = part.d
+    own.x = t.x + part.first_column * t.stride
+    own.scratch = t.scratch + part.first_scratch * t.stride
+    own.n_features = part.family.n_features
+    own.further = index > 0
+    return own
+
+
+cdef void log_prob(const Job* job, const Tile* t) noexcept nogil:
+    """joint = log p(x, z=k), the sum over the parts."""
+    cdef Tile own
+    cdef int p
+    for p in range(job.n_parts):
+        own = tile_of_part(job, t, p)
+        job.parts[p].family.log_prob(&own, <const real**>job.parts[p].params)
+
+
+cdef void accumulate(const Job* job, Tile* t, double* sums) noexcept nogil:
+    """Add the statistics of all parts; those that take roots of responsibilities go first."""
+    cdef Tile own
+    cdef int p
+    cdef bint roots = True, squared = False
+    keep_live(t)
+    for roots in range(1, -1, -1):
+        for p in range(job.n_parts):
+            if job.parts[p].family.roots == roots:
+                if not roots and not squared:
+                    square(t)
+                    squared = True
+                own = tile_of_part(job, t, p)
+                job.parts[p].family.accumulate(&own, <const real**>job.parts[p].params, sums + job.parts[p].first_sum)
+
+
 cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
     """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
     cdef Tile t
@@ -255,10 +317,10 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
     t.scratch = t.joint + t.K * t.stride
-    t.weight = t.scratch + (t.d + 1) * t.stride
+    t.weight = t.scratch + job.n_scratch * t.stride
     t.root_weight = t.weight + t.stride
     t.acc = t.root_weight + t.stride
-    t.live = <Py_ssize_t*>(t.acc + job.family.n_acc)
+    t.live = <Py_ssize_t*>(t.acc + job.n_acc)
     for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
         if job.interrupted:
             return
@@ -267,20 +329,19 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
         start = tile * job.tile_rows
         rows = min(job.tile_rows, job.n - start)
         load_tile(job, &t, start, rows)
-        job.family.log_prob(&t, <const real**>job.params)
+        log_prob(job, &t)
         if sums == NULL:
             if too_far(&t, rows):
                 job.overflowed[index] = 1
             write_scores(job, &t, start, rows)
         else:
             normalise(&t, sums + job.n_sums - 2)
-            keep_live(&t)
-            job.family.accumulate(&t, <const real**>job.params, sums)
+            accumulate(job, &t, sums)
 
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((2 * job.d + job.K + 3) * job.stride + job.family.n_acc)
+    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
                                   + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
     cdef Py_ssize_t index
     cdef char* block
@@ -311,45 +372,58 @@ cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
         raise ValueError(f"{name} has length {found}, expected {expected}")
 
 
-cdef prepare(Job* job, str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components):
+cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components):
     cdef const real[::1] flat
-    cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes
+    cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes, columns = 0
+    cdef Part* part
     job.n, job.d, job.K = X.shape[0], X.shape[1], n_components
     if job.n < 1 or job.d < 1 or job.K < 1:
         raise ValueError(f"nothing to do for X of shape ({job.n}, {job.d}) and {job.K} components")
-    lengths = set_family(&job.family, name, job.K, job.d)
+    if not 1 <= len(parts) <= MAX_PARTS:
+        raise ValueError(f"{len(parts)} parts; there can be 1 to {MAX_PARTS}")
+    job.n_parts, job.n_sums, job.n_acc, job.n_scratch = len(parts), 0, 0, 0
+    for index, (name, n_columns, params) in enumerate(parts):
+        part = &job.parts[index]
+        lengths = set_family(&part.family, name, job.K, n_columns, params)
+        require_length("params", len(params), len(lengths))
+        for i in range(len(params)):
+            flat = params[i]
+            require_length(f"params[{i}]", flat.shape[0], lengths[i])
+            part.params[i] = &flat[0] if flat.shape[0] else NULL
+        part.first_column, part.d = columns, n_columns
+        part.first_sum, part.first_scratch = job.n_sums, job.n_scratch
+        columns += n_columns
+        job.n_sums += part.family.n_sums
+        job.n_scratch += part.family.n_scratch
+        job.n_acc = max(job.n_acc, part.family.n_acc)
+    require_length("a row of X", job.d, columns)
     require_length("centre", centre.shape[0], job.d)
-    require_length("params", len(params), len(lengths))
     job.overflowed = NULL
     job.interrupted = 0
     job.x = <const char*>&X[0, 0]
     job.row_step, job.column_step = X.strides[0], X.strides[1]
     job.centre = &centre[0]
-    for i in range(len(params)):
-        flat = params[i]
-        require_length(f"params[{i}]", flat.shape[0], lengths[i])
-        job.params[i] = &flat[0]
     row_bytes = sizeof(real) * (job.d + job.K + 2)
     job.tile_rows = max(group, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
     job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
 
 
-def expect(str name, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre, tuple params,
+def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre,
            Py_ssize_t n_components, Py_ssize_t n_threads):
-    """E-step over the rows of X: (family's sums, log-likelihood, entropy of the responsibilities).
+    """E-step over the rows of X: (sums of all parts, log-likelihood, entropy of the responsibilities).
 
-    name           a family of this module
+    parts          (family, number of columns, params) each: a family of this module, its share of the columns from the
+                   left, and flat arrays of `real` as the family says
     X              (n, d) in, any strides; n, d >= 1
     sample_weight  (n) in, or None: every weight 1
     centre         (d) in; the params are about it
-    params         in: flat arrays of `real`, as the family says
     """
     cdef Job job
     cdef double[:, ::1] lanes
     cdef Py_ssize_t i, n_sums
-    prepare(&job, name, X, centre, params, n_components)
-    n_sums = job.family.n_sums
+    prepare(&job, parts, X, centre, n_components)
+    n_sums = job.n_sums
     job.weight = NULL
     if sample_weight is not None:
         require_length("sample_weight", sample_weight.shape[0], job.n)
@@ -368,7 +442,7 @@ def expect(str name, const real[:, :] X, const double[::1] sample_weight, const 
     return total[:n_sums], total[n_sums], total[n_sums + 1]
 
 
-def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py_ssize_t n_components, Py_ssize_t n_threads,
+def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components, Py_ssize_t n_threads,
           double[::1] log_density=None, real[:, ::1] responsibilities=None, real[:, ::1] joint=None, Py_ssize_t[::1] labels=None):
     """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n).
 
@@ -376,7 +450,7 @@ def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py
     """
     cdef Job job
     cdef char[::1] overflowed
-    prepare(&job, name, X, centre, params, n_components)
+    prepare(&job, parts, X, centre, n_components)
     if log_density is not None:
         require_length("log_density", log_density.shape[0], job.n)
     if labels is not None:
@@ -399,6 +473,16 @@ def score(str name, const real[:, :] X, const real[::1] centre, tuple params, Py
     job.overflowed = &overflowed[0]
     run(&job, None, n_threads)
     return bool(flags.any())
+
+
+def log_factorial(const real[::1] x):
+    """log x! as the kernels compute it, for tests."""
+    cdef Py_ssize_t i
+    out = np.empty_like(x)
+    cdef real[::1] y = out
+    for i in range(x.shape[0]):
+        y[i] = lane(vlog_factorial(splat(x[i])), 0)
+    return out
 
 
 def exp_log(const real[::1] x):

@@ -230,6 +230,27 @@ FORCE_INLINE vec vlog(vec x) {
     return where_less(x, infinity, y, x);
 }
 
+/* log(1 + y), y >= 0, without losing a small y. */
+FORCE_INLINE vec vlog1p(vec y) {
+    vec u = y + splat(1);
+    return vlog(u) + (y - (u - splat(1))) / u;
+}
+
+/* log x! for x >= 0: Stirling's series at x + 1, or below 16 at x + 9, less the logarithm of the eight factors between. */
+FORCE_INLINE vec vlog_factorial(vec x) {
+    static const real series[] = {   /* Bernoulli numbers B_2j / (2j (2j-1)) */
+        REAL_C(0.08333333333333333), REAL_C(-0.002777777777777778), REAL_C(0.0007936507936507937), REAL_C(-0.0005952380952380953),
+        REAL_C(0.0008417508417508417), REAL_C(-0.0019175269175269176), REAL_C(0.00641025641025641)};
+    const vec border = splat(16);
+    vec z = x + splat(1), factors = splat(1);
+    for (int j = 0; j < 8; j++) factors = factors * where_less(z, border, z + splat((real)j), splat(1));
+    z = where_less(z, border, z + splat(8), z);
+    vec inverse = splat(1) / z, square = inverse * inverse, p = splat(series[COUNT(series) - 1]);
+    for (int j = COUNT(series) - 2; j >= 0; j--) p = p * square + splat(series[j]);
+    vec y = (z - splat(REAL_C(0.5))) * vlog(z) - z + splat(REAL_C(0.9189385332046727)) + p * inverse;
+    return y - vlog(factors);
+}
+
 /* ---- lane sums ---------------------------------------------------------------------------- */
 #if HAVE_VECTORS && (defined(__clang__) || __GNUC__ >= 12)
 #if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)

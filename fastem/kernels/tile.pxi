@@ -3,7 +3,8 @@
 #
 #   n rows   d features   K components   S = tile.stride: reals from one column to the next
 #
-# A family is two functions of a tile (FAMILIES in mixture_pass.pxi); `params` are its arrays, packed by the caller.
+# A family is two functions of a tile (set_family in mixture_pass.pxi); `params` are its arrays, packed by the caller.
+# A mixture has one family, or several parts side by side: each sees its own columns and adds to log p(x, z=k).
 
 cdef extern from "simd.h" nogil:
     ctypedef double real
@@ -22,6 +23,8 @@ cdef extern from "simd.h" nogil:
     vec vsqrt(vec)
     vec vexp(vec)
     vec vlog(vec)
+    vec vlog1p(vec)
+    vec vlog_factorial(vec)
     vec where_less(vec, vec, vec, vec)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
@@ -34,6 +37,8 @@ cdef struct Tile:
     Py_ssize_t stride      # vectors from one column to the next
     Py_ssize_t d
     Py_ssize_t K
+    Py_ssize_t n_features  # of an exponential family
+    bint further           # not the first part: add to joint
     vec* x                 # (d, S) in: the rows, about the centre
     vec* weight            # (S) in: sample weights
     vec* root_weight       # (S) in: their square roots
@@ -41,7 +46,7 @@ cdef struct Tile:
                            # (n_live, S) into accumulate: sqrt(weight * responsibility)
     Py_ssize_t n_live      # components with any responsibility on this tile; the others are left out of accumulate
     Py_ssize_t* live       # (n_live) which they are
-    vec* scratch           # (d + 1, S) the family's own, kept from log_prob to accumulate
+    vec* scratch           # (n_scratch, S) the family's own, kept from log_prob to accumulate
     vec* acc               # sums with one lane per row lane, the family's own
 
 
@@ -85,9 +90,11 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
             (<real*>(out + j * stride))[i] = 0
 
 
-cdef inline vec log_prob_of(vec constant, vec squares) noexcept nogil:
-    """constant - squares; log 0 where that overflows."""
-    return vmax(constant - squares, splat(LOWEST))
+cdef inline void keep_log_prob(const Tile* t, Py_ssize_t place, vec log_prob) noexcept nogil:
+    """Into joint, at least log 0: where it overflows it is that."""
+    if t.further:
+        log_prob = log_prob + t.joint[place]
+    t.joint[place] = vmax(log_prob, splat(LOWEST))
 
 
 cdef void keep_live(Tile* t) noexcept nogil:
@@ -151,6 +158,34 @@ cdef inline void gram_block(const int m, const int n, Py_ssize_t vectors, Py_ssi
         for j in range(n):
             out[j] = out[j] + s[5 * i + j]
         out += row_step + i * growth
+
+
+cdef inline void sums_of_few(const int m, const Tile* t, Py_ssize_t rows, Py_ssize_t k) noexcept nogil:
+    """acc (n_live, rows) = sums of the first rows of scratch by responsibility, for the live components k .. k+m."""
+    cdef Py_ssize_t i = 0, S = t.stride
+    cdef vec* out = t.acc + k * rows
+    while i + GRAM_BLOCK <= rows:
+        gram_block(m, GRAM_BLOCK, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+        i += GRAM_BLOCK
+    for i in range(i, rows):
+        gram_block(m, 1, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+
+
+cdef void weighted_sums(const Tile* t, Py_ssize_t rows, double* sums) noexcept nogil:
+    """sums (K, rows) += the first rows of scratch by responsibility; joint holds responsibilities, not roots."""
+    cdef Py_ssize_t k = 0
+    memset(t.acc, 0, t.n_live * rows * sizeof(vec))
+    while k + GRAM_BLOCK <= t.n_live:
+        sums_of_few(GRAM_BLOCK, t, rows, k)
+        k += GRAM_BLOCK
+    if t.n_live - k == 1:
+        sums_of_few(1, t, rows, k)
+    elif t.n_live - k == 2:
+        sums_of_few(2, t, rows, k)
+    elif t.n_live - k == 3:
+        sums_of_few(3, t, rows, k)
+    for k in range(t.n_live):
+        add_lane_sums(t.acc + k * rows, rows, sums + t.live[k] * rows)
 
 
 cdef inline void add_products(const int n, vec left, const vec* right, vec* s) noexcept nogil:
