@@ -7,19 +7,22 @@ is a fixed point of the whole likelihood; the subsample only decides where it be
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.diagnosis import best_sound, effective_rows
 from fastem.em import em
-from fastem.gaussian_start import gaussian_start
+from fastem.gaussian_start import STRUCTURES, gaussian_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 
 PAYS_FROM = 5  # times the subsample's rows
 RUNS = 4
 SHORT_RUN = 10  # iterations after which the losers are dropped
-LONG_RUN = 0.01  # of tol: iterations are cheap on the subsample, so the winner is taken further there
-SEED_SHARE = 4  # the runs' own starts see one in four rows of the subsample
+LONG_RUN = 0.03  # of tol: iterations are cheap on the subsample, so the winner is taken further there
+SHARE = 4  # the short runs see one in four rows of the subsample,
+ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
 
 
 def applies(estimator, blocks) -> bool:
@@ -36,16 +39,28 @@ def applies(estimator, blocks) -> bool:
 def coarse_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
     """The best of some short runs on a subsample, run on there until it hardly moves."""
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
-    sample, seeds = ArrayBlocks(X, weight), ArrayBlocks(X[::SEED_SHARE], weight[::SEED_SHARE])
+    few = sampled(X, weight, few_rows(estimator, len(X), X.shape[1]))
     runs, failure = [], None
     for _ in range(max(RUNS, estimator.n_init)):
         try:
-            start = gaussian_start(estimator, seeds, floor, rng, n_threads)
-            runs.append(em(start, sample, tol=estimator.tol, max_iter=SHORT_RUN, n_threads=n_threads))
+            start = gaussian_start(estimator, few, floor, rng, n_threads)
+            runs.append(em(start, few, tol=estimator.tol, max_iter=SHORT_RUN, n_threads=n_threads))
         except IllDefinedCovariance as error:
             failure = error
     if not runs:
         raise failure
-    best = best_sound(runs, effective_rows(sample))
+    best = best_sound(runs, effective_rows(few))
     tol = LONG_RUN * estimator.tol
-    return em(best.model, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+    return em(best.model, ArrayBlocks(X, weight), tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+
+
+def few_rows(estimator, n, d):
+    """How many rows of a subsample of n the short runs see."""
+    needed = STRUCTURES[estimator.covariance_type].least_rows(d) * estimator.n_components
+    return min(n, max(n // SHARE, ROWS_PER_DIRECTION * needed))
+
+
+def sampled(X, weight, n) -> ArrayBlocks:
+    """Some n of the rows, evenly spaced."""
+    rows = np.arange(n) * len(X) // n
+    return ArrayBlocks(X[rows], weight[rows])

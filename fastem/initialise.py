@@ -15,6 +15,8 @@ from fastem.scale import robust_variances
 
 SUBSAMPLE = 100_000
 LLOYD_STEPS = 10
+SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
+SETTLED = 1e-3  # standard deviations
 
 
 def subsample_rows(n_components):
@@ -35,13 +37,19 @@ def subsample(X, sample_weight, rng, n_components):
     return X[rows], np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
 
 
+def round_clusters(Z, centres, sharpness):
+    """A compiled mixture of equal spheres in which a row's log-density falls with sharpness^2 times the square of its
+    distance from a centre."""
+    origin = np.zeros(Z.shape[1], Z.dtype)
+    scale = np.full(centres.size, sharpness, Z.dtype)
+    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
+    return origin, (np.zeros(len(centres), Z.dtype), scale, -scale * flat, flat), len(centres)
+
+
 def scores(Z, centres, n_threads, **outputs):
     """Fill `joint` with minus the squared distances (n, K) or `labels` with the nearest centre (n,)."""
-    origin = np.zeros(Z.shape[1], Z.dtype)
-    ones = np.ones(centres.size, Z.dtype)
-    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
-    params = (np.zeros(len(centres), Z.dtype), ones, -flat, flat)
-    kernels.for_dtype(Z.dtype).score("gaussian_diagonal", Z, origin, params, len(centres), n_threads, **outputs)
+    mixture = round_clusters(Z, centres, 1)
+    kernels.for_dtype(Z.dtype).score("gaussian_diagonal", Z, *mixture, n_threads, **outputs)
 
 
 def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
@@ -72,17 +80,21 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
 
 
 def lloyd(Z, weight, centres, n_threads=1):
-    """Labels after a few steps of k-means; a cluster that empties keeps its centre."""
+    """Labels after a few steps of k-means; a cluster that empties keeps its centre.
+
+    k-means is EM with equal spheres so narrow that a row belongs to one of them.
+    """
+    expect = kernels.for_dtype(Z.dtype).expect
+    K, d = centres.shape
+    for _ in range(LLOYD_STEPS):
+        sums, _, _ = expect("gaussian_diagonal", Z, weight, *round_clusters(Z, centres, SHARP), n_threads)
+        first, counts = sums.reshape(K, -1)[:, :d], sums.reshape(K, -1)[:, -1:]
+        shift = np.where(counts > 0, first / np.where(counts > 0, counts, 1), 0)
+        centres = (centres + shift).astype(Z.dtype)
+        if np.abs(shift).max() < SETTLED:
+            break
     labels = np.empty(len(Z), np.intp)
     scores(Z, centres, n_threads, labels=labels)
-    for _ in range(LLOYD_STEPS):
-        counts = np.bincount(labels, weight, len(centres))
-        sums = np.stack([np.bincount(labels, weight * column, len(centres)) for column in Z.T], axis=1)
-        centres = np.where(counts[:, None] > 0, sums / np.where(counts > 0, counts, 1)[:, None], centres)
-        before = labels.copy()
-        scores(Z, centres, n_threads, labels=labels)
-        if np.array_equal(labels, before):
-            break
     return labels
 
 
