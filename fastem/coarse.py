@@ -11,15 +11,15 @@ import numpy as np
 
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
-from fastem.diagnosis import best_sound, effective_rows
+from fastem.diagnosis import best_first, effective_rows
 from fastem.em import em
 from fastem.gaussian_start import STRUCTURES, gaussian_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 
 PAYS_FROM = 5  # times the subsample's rows
-RUNS = 4
-SHORT_RUN = 10  # iterations after which the losers are dropped
+RUNS = 6
+SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 LONG_RUN = 0.03  # of tol: iterations are cheap on the subsample, so the winner is taken further there
 SHARE = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
@@ -40,18 +40,29 @@ def coarse_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
     """The best of some short runs on a subsample, run on there until it hardly moves."""
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(estimator, len(X), X.shape[1]))
-    runs, failure = [], None
+    starts, failure = [], None
     for _ in range(max(RUNS, estimator.n_init)):
         try:
-            start = gaussian_start(estimator, few, floor, rng, n_threads)
-            runs.append(em(start, few, tol=estimator.tol, max_iter=SHORT_RUN, n_threads=n_threads))
+            starts.append(gaussian_start(estimator, few, floor, rng, n_threads))
+        except IllDefinedCovariance as error:
+            failure = error
+    survivors = short_runs(starts, few, estimator.tol, n_threads, failure)
+    best = short_runs(survivors[: (len(survivors) + 1) // 2], few, estimator.tol, n_threads, failure)[0]
+    sample, tol = ArrayBlocks(X, weight), LONG_RUN * estimator.tol
+    return em(best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+
+
+def short_runs(starts, blocks, tol, n_threads, failure=None) -> list[Mixture]:
+    """A few iterations from each start, best first; one that becomes ill-defined is out, unless none is left."""
+    runs = []
+    for start in starts:
+        try:
+            runs.append(em(start, blocks, tol=tol, max_iter=SHORT_RUN, n_threads=n_threads))
         except IllDefinedCovariance as error:
             failure = error
     if not runs:
         raise failure
-    best = best_sound(runs, effective_rows(few))
-    tol = LONG_RUN * estimator.tol
-    return em(best.model, ArrayBlocks(X, weight), tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+    return [run.model for run in best_first(runs, effective_rows(blocks))]
 
 
 def few_rows(estimator, n, d):

@@ -14,7 +14,7 @@ from fastem.mixture import Mixture
 from fastem.scale import robust_variances
 
 SUBSAMPLE = 100_000
-LLOYD_STEPS = 10
+LLOYD_STEPS = 5
 SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
 SETTLED = 1e-3  # standard deviations
 
