@@ -20,7 +20,7 @@ from fastem.mixture import Mixture
 PAYS_FROM = 5  # times the subsample's rows
 RUNS = 6
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
-LONG_RUN = 0.03  # of tol: iterations are cheap on the subsample, so the winner is taken further there
+LONG_RUN = 0.1  # of tol: iterations are cheap on the subsample, so the winner is taken further there
 SHARE = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
 
