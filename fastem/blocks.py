@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -41,7 +42,8 @@ class ArrayBlocks:
 
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows."""
-        threads = {"n_threads": n_threads} if "n_threads" in inspect.signature(model.e_step).parameters else {}
+        e_step = getattr(model.e_step, "__func__", model.e_step)
+        threads = {"n_threads": n_threads} if _takes_threads(e_step) else {}
         total = None
         for X, sample_weight in self:
             part = model.e_step(X, sample_weight, **threads)
@@ -52,3 +54,10 @@ class ArrayBlocks:
         if total is None:
             raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         return total
+
+
+@lru_cache(maxsize=64)
+def _takes_threads(e_step):
+    """Whether a model's own E-step wants to know the number of threads; looking at a signature takes longer than a
+    pass over few rows."""
+    return "n_threads" in inspect.signature(e_step).parameters

@@ -7,19 +7,22 @@ is a fixed point of the whole likelihood; the subsample only decides where it be
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
-from fastem.diagnosis import best_sound, effective_rows
+from fastem.diagnosis import best_first, effective_rows
 from fastem.em import em
-from fastem.gaussian_start import gaussian_start
+from fastem.gaussian_start import STRUCTURES, gaussian_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 
 PAYS_FROM = 5  # times the subsample's rows
-RUNS = 4
-SHORT_RUN = 10  # iterations after which the losers are dropped
-LONG_RUN = 0.01  # of tol: iterations are cheap on the subsample, so the winner is taken further there
-SEED_SHARE = 4  # the runs' own starts see one in four rows of the subsample
+RUNS = 6
+SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
+LONG_RUN = 0.1  # of tol: iterations are cheap on the subsample, so the winner is taken further there
+SHARE = 4  # the short runs see one in four rows of the subsample,
+ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
 
 
 def applies(estimator, blocks) -> bool:
@@ -36,16 +39,39 @@ def applies(estimator, blocks) -> bool:
 def coarse_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
     """The best of some short runs on a subsample, run on there until it hardly moves."""
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
-    sample, seeds = ArrayBlocks(X, weight), ArrayBlocks(X[::SEED_SHARE], weight[::SEED_SHARE])
-    runs, failure = [], None
+    few = sampled(X, weight, few_rows(estimator, len(X), X.shape[1]))
+    starts, failure = [], None
     for _ in range(max(RUNS, estimator.n_init)):
         try:
-            start = gaussian_start(estimator, seeds, floor, rng, n_threads)
-            runs.append(em(start, sample, tol=estimator.tol, max_iter=SHORT_RUN, n_threads=n_threads))
+            starts.append(gaussian_start(estimator, few, floor, rng, n_threads))
+        except IllDefinedCovariance as error:
+            failure = error
+    survivors = short_runs(starts, few, estimator.tol, n_threads, failure)
+    best = short_runs(survivors[: (len(survivors) + 1) // 2], few, estimator.tol, n_threads, failure)[0]
+    sample, tol = ArrayBlocks(X, weight), LONG_RUN * estimator.tol
+    return em(best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+
+
+def short_runs(starts, blocks, tol, n_threads, failure=None) -> list[Mixture]:
+    """A few iterations from each start, best first; one that becomes ill-defined is out, unless none is left."""
+    runs = []
+    for start in starts:
+        try:
+            runs.append(em(start, blocks, tol=tol, max_iter=SHORT_RUN, n_threads=n_threads))
         except IllDefinedCovariance as error:
             failure = error
     if not runs:
         raise failure
-    best = best_sound(runs, effective_rows(sample))
-    tol = LONG_RUN * estimator.tol
-    return em(best.model, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+    return [run.model for run in best_first(runs, effective_rows(blocks))]
+
+
+def few_rows(estimator, n, d):
+    """How many rows of a subsample of n the short runs see."""
+    needed = STRUCTURES[estimator.covariance_type].least_rows(d) * estimator.n_components
+    return min(n, max(n // SHARE, ROWS_PER_DIRECTION * needed))
+
+
+def sampled(X, weight, n) -> ArrayBlocks:
+    """Some n of the rows, evenly spaced."""
+    rows = np.arange(n) * len(X) // n
+    return ArrayBlocks(X[rows], weight[rows])

@@ -41,11 +41,6 @@ class Full:
         return cls.from_covariances(scatter, floor)
 
     @staticmethod
-    def second(r, z):
-        """The statistic of one component: packed sums of r z z^T."""
-        return ((r[:, None] * z).T @ z)[packed_lower(z.shape[1])]
-
-    @staticmethod
     def shape(n_components, d):
         return (n_components, d, d)
 
@@ -161,11 +156,6 @@ class Diagonal:
     @classmethod
     def estimate(cls, counts, shift, second, floor):
         return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0), floor)
-
-    @staticmethod
-    def second(r, z):
-        """The statistic of one component: sums of r z^2."""
-        return r @ z**2
 
     @staticmethod
     def shape(n_components, d):

@@ -52,9 +52,14 @@ def is_sound(result, n_effective) -> bool:
     return all(diagnosis.sound for diagnosis in diagnose(result, n_effective))
 
 
+def best_first(results, n_effective):
+    """Sound results before the others, and by their log-likelihood."""
+    return sorted(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood), reverse=True)
+
+
 def best_sound(results, n_effective):
     """The result with the largest log-likelihood among the sound ones, if any is sound."""
-    return max(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood))
+    return best_first(results, n_effective)[0]
 
 
 def effective_rows(blocks) -> float:

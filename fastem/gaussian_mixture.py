@@ -84,8 +84,8 @@ class GaussianMixture(MixtureEstimator):
         All that the process may use by default.
     coarse : bool
         Where there are many rows (at least five times those that the named starts see) and no start is given, at least
-        four short runs of EM on a subsample find the start, `n_init` of them if that is more; the fit then goes over
-        all rows until `tol` holds there. False: start from `init_params` as it is.
+        six short runs of EM on a subsample find the start, `n_init` of them if that is more, the worse ones dropped
+        early; the fit then goes over all rows until `tol` holds there. False: start from `init_params` as it is.
 
     Attributes
     ----------

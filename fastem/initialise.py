@@ -14,7 +14,9 @@ from fastem.mixture import Mixture
 from fastem.scale import robust_variances
 
 SUBSAMPLE = 100_000
-LLOYD_STEPS = 10
+LLOYD_STEPS = 5
+SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
+SETTLED = 1e-3  # standard deviations
 
 
 def subsample_rows(n_components):
@@ -36,15 +38,20 @@ def subsample(X, sample_weight, rng, n_components):
     return np.ascontiguousarray(X[rows]), np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
 
 
+def round_clusters(Z, centres, sharpness):
+    """A compiled mixture of equal spheres in which a row's log-density falls with sharpness^2 times the square of its
+    distance from a centre: its one part and the centre of the rows."""
+    K, d = centres.shape
+    scale = np.full(centres.size, sharpness, Z.dtype)
+    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
+    params = (np.zeros(K, Z.dtype), scale, -scale * flat, flat)
+    return (("gaussian_diagonal", d, params),), np.zeros(d, Z.dtype)
+
+
 def scores(Z, centres, n_threads, **outputs):
     """Fill `joint` with minus the squared distances (n, K) or `labels` with the nearest centre (n,)."""
-    origin = np.zeros(Z.shape[1], Z.dtype)
-    ones = np.ones(centres.size, Z.dtype)
-    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
-    params = (np.zeros(len(centres), Z.dtype), ones, -flat, flat)
-    kernels.for_dtype(Z.dtype).score(
-        (("gaussian_diagonal", Z.shape[1], params),), Z, origin, len(centres), n_threads, **outputs
-    )
+    parts, origin = round_clusters(Z, centres, 1)
+    kernels.for_dtype(Z.dtype).score(parts, Z, origin, len(centres), n_threads, **outputs)
 
 
 def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
@@ -75,23 +82,28 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
 
 
 def lloyd(Z, weight, centres, n_threads=1):
-    """Labels after a few steps of k-means; a cluster that empties keeps its centre."""
+    """Labels after a few steps of k-means; a cluster that empties keeps its centre.
+
+    k-means is EM with equal spheres so narrow that a row belongs to one of them.
+    """
+    expect = kernels.for_dtype(Z.dtype).expect
+    K, d = centres.shape
+    for _ in range(LLOYD_STEPS):
+        parts, origin = round_clusters(Z, centres, SHARP)
+        sums, _, _ = expect(parts, Z, weight, origin, K, n_threads)
+        first, counts = sums.reshape(K, -1)[:, :d], sums.reshape(K, -1)[:, -1:]
+        shift = np.where(counts > 0, first / np.where(counts > 0, counts, 1), 0)
+        centres = (centres + shift).astype(Z.dtype)
+        if np.abs(shift).max() < SETTLED:
+            break
     labels = np.empty(len(Z), np.intp)
     scores(Z, centres, n_threads, labels=labels)
-    for _ in range(LLOYD_STEPS):
-        counts = np.bincount(labels, weight, len(centres))
-        sums = np.stack([np.bincount(labels, weight * column, len(centres)) for column in Z.T], axis=1)
-        centres = np.where(counts[:, None] > 0, sums / np.where(counts > 0, counts, 1)[:, None], centres)
-        before = labels.copy()
-        scores(Z, centres, n_threads, labels=labels)
-        if np.array_equal(labels, before):
-            break
     return labels
 
 
 def from_membership(X, weight, membership, n_components, structure, floor):
     """The M-step from given responsibilities (n, K) or labels (n,)."""
-    counts, means, second = [], [], []
+    counts, means, shift, second = [], [], [], []
     for k in range(n_components):
         if membership.ndim == 1:
             rows = np.flatnonzero(membership == k)
@@ -100,13 +112,24 @@ def from_membership(X, weight, membership, n_components, structure, floor):
             r, x = weight * membership[:, k], X
         if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
             r, x = weight / len(X), X
-        x = np.ascontiguousarray(x)  # BLAS adds in an order that depends on the strides
-        counts.append(r.sum())
-        means.append(r @ x / r.sum())
-        second.append(structure.second(r, x - means[-1]))
-    counts, means = np.array(counts), np.array(means, dtype=np.float64)
-    covariance = structure.estimate(counts, np.zeros_like(means), np.array(second, dtype=np.float64), floor)
+        about = x.mean(axis=0, dtype=np.float64)
+        sums = moments(x, r, about, structure)
+        counts.append(sums.counts[0])
+        shift.append(sums.first[0] / sums.counts[0])
+        second.append(sums.second.reshape(-1))
+        means.append(about + shift[-1])
+    counts, means = np.array(counts), np.array(means)
+    covariance = structure.estimate(counts, np.array(shift), np.array(second), floor)
     return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
+
+
+def moments(X, weight, about, structure):
+    """The statistics of one component to which all rows belong: its E-step. Threads and BLAS have no part in it."""
+    d = len(about)
+    shape = structure.shape(1, d)
+    unit = np.broadcast_to(np.eye(d) if shape[-2:] == (d, d) else 1.0, shape)
+    emission = Gaussian(about[None], structure.from_covariances(unit, np.zeros(d)), np.zeros(d))
+    return Mixture(np.ones(1), emission).e_step(X, weight)
 
 
 def from_points(X, weight, means, structure, floor):

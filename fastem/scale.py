@@ -52,8 +52,11 @@ def column_variances(blocks, n_threads, columns=None):
 
 def robust_variances(X, variance):
     """Variances that a few far rows cannot inflate: from the middle half of some 2000 rows, where that varies."""
-    quarters = np.percentile(X[:: max(1, len(X) // 2048)], [25, 75], axis=0)
-    middle = (np.diff(quarters.astype(np.float64), axis=0)[0] / 1.349) ** 2  # 1.349 sigma in a normal one
+    columns = np.sort(X[:: max(1, len(X) // 2048)].T)  # a copy, columns contiguous: much faster than percentile
+    rank = (len(columns[0]) - 1) * np.array([0.25, 0.75])
+    below = rank.astype(int)
+    quarters = columns[:, below] + (rank - below) * (columns[:, -(-rank // 1).astype(int)] - columns[:, below])
+    middle = (np.diff(quarters.astype(np.float64), axis=1)[:, 0] / 1.349) ** 2  # 1.349 sigma in a normal one
     return np.where(middle > 0, np.minimum(middle, variance), variance)
 
 

@@ -7,6 +7,9 @@ import pytest
 
 from fastem import GaussianMixture, em
 from fastem.blocks import ArrayBlocks
+from fastem.coarse import few_rows
+from fastem.initialise import LLOYD_STEPS, lloyd
+from fastem.scale import robust_variances
 
 RNG = np.random.default_rng(0)
 CENTRES = RNG.normal(size=(5, 2)) * 2
@@ -47,3 +50,31 @@ def test_weights_are_heeded():
     moved = X + 100 * (1 - weight[:, None])
     model = GaussianMixture(5, random_state=0).fit(moved, sample_weight=weight)
     assert np.abs(model.means_).max() < 20
+
+
+@pytest.mark.parametrize(
+    "covariance_type, d, n_components, expected", [("diag", 16, 8, 5000), ("full", 64, 32, 20_000)]
+)
+def test_short_runs_see_enough_rows_for_their_covariances(covariance_type, d, n_components, expected):
+    estimator = GaussianMixture(n_components, covariance_type=covariance_type)
+    assert few_rows(estimator, 20_000, d) == expected
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_clusters_are_those_of_plain_k_means(dtype):
+    Z = X[:3000].astype(dtype)
+    weight = np.random.default_rng(1).random(3000)
+    centres = expected = Z[:6].astype(np.float64)
+    for _ in range(LLOYD_STEPS):
+        labels = np.square(Z[:, None] - expected).sum(axis=2).argmin(axis=1)
+        expected = np.stack([np.average(Z[labels == k], axis=0, weights=weight[labels == k]) for k in range(6)])
+    nearest = np.square(Z[:, None] - expected).sum(axis=2).argmin(axis=1)
+    assert np.mean(lloyd(Z, weight, centres.astype(dtype)) != nearest) < 2e-3
+
+
+@pytest.mark.parametrize("n", [2, 5, 400, 5001])
+def test_robust_variances_come_from_the_quartiles(n):
+    rows = np.random.default_rng(0).normal(size=(n, 3))
+    quarters = np.percentile(rows[:: max(1, n // 2048)], [25, 75], axis=0)
+    expected = ((quarters[1] - quarters[0]) / 1.349) ** 2
+    assert np.allclose(robust_variances(rows, np.full(3, np.inf)), expected, rtol=1e-12)
