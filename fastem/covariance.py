@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastem.matrices import IllDefinedCovariance, packed_lower, raise_to_floor, unpack_symmetric
+from fastem.matrices import IllDefinedCovariance, raise_to_floor, unpack_symmetric
 
 
 def outer(shift):

@@ -44,7 +44,7 @@ cdef enum:
     TILE_VECTORS = 96
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
-    LANE_BYTES = 33554432      # memory for the lanes' partial sums
+    LANE_BYTES = 16777216      # memory for the lanes' partial sums
 
 cdef struct Family:
     LogProb log_prob
