@@ -40,24 +40,20 @@ def coarse_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
     """The best of some short runs on a subsample, run on there until it hardly moves."""
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(estimator, len(X), X.shape[1]))
-    starts, failure = [], None
-    for _ in range(max(RUNS, estimator.n_init)):
-        try:
-            starts.append(gaussian_start(estimator, few, floor, rng, n_threads))
-        except IllDefinedCovariance as error:
-            failure = error
-    survivors = short_runs(starts, few, estimator.tol, n_threads, failure)
-    best = short_runs(survivors[: (len(survivors) + 1) // 2], few, estimator.tol, n_threads, failure)[0]
+    starts = [lambda: gaussian_start(estimator, few, floor, rng, n_threads)] * max(RUNS, estimator.n_init)
+    survivors = short_runs(starts, few, estimator.tol, n_threads)
+    better = survivors[: (len(survivors) + 1) // 2]
+    best = short_runs([lambda model=model: model for model in better], few, estimator.tol, n_threads)[0]
     sample, tol = ArrayBlocks(X, weight), LONG_RUN * estimator.tol
     return em(best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
 
 
-def short_runs(starts, blocks, tol, n_threads, failure=None) -> list[Mixture]:
-    """A few iterations from each start, best first; one that becomes ill-defined is out, unless none is left."""
-    runs = []
+def short_runs(starts, blocks, tol, n_threads) -> list[Mixture]:
+    """A few iterations from each start, made in its turn; best first. Ill-defined ones are out, unless all are."""
+    runs, failure = [], None
     for start in starts:
         try:
-            runs.append(em(start, blocks, tol=tol, max_iter=SHORT_RUN, n_threads=n_threads))
+            runs.append(em(start(), blocks, tol=tol, max_iter=SHORT_RUN, n_threads=n_threads))
         except IllDefinedCovariance as error:
             failure = error
     if not runs:
@@ -73,5 +69,7 @@ def few_rows(estimator, n, d):
 
 def sampled(X, weight, n) -> ArrayBlocks:
     """Some n of the rows, evenly spaced."""
+    if n == len(X):
+        return ArrayBlocks(X, weight)
     rows = np.arange(n) * len(X) // n
     return ArrayBlocks(X[rows], weight[rows])

@@ -112,6 +112,7 @@ def from_membership(X, weight, membership, n_components, structure, floor):
             r, x = weight * membership[:, k], X
         if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
             r, x = weight / len(X), X
+        x = np.ascontiguousarray(x)  # numpy adds in an order that depends on the strides
         about = x.mean(axis=0, dtype=np.float64)
         sums = moments(x, r, about, structure)
         counts.append(sums.counts[0])
