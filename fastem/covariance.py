@@ -15,12 +15,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from fastem.matrices import IllDefinedCovariance, raise_to_floor, unpack_symmetric
+from fastem.matrices import (
+    IllDefinedCovariance,
+    from_log_cholesky,
+    log_cholesky,
+    packed_lower,
+    raise_to_floor,
+    unpack_symmetric,
+)
 
 
 def outer(shift):
     """(K, d) to (K, d, d)."""
     return shift[:, :, None] * shift[:, None, :]
+
+
+def pooled_second(second):
+    """Packed second moments of each component, or already of all together, summed over the components."""
+    return second.reshape(-1, second.shape[-1]).sum(axis=0)
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,29 @@ class Full:
     def estimate(cls, counts, shift, second, floor):
         scatter = unpack_symmetric(second, shift.shape[1]) / counts[:, None, None] - outer(shift)
         return cls.from_covariances(scatter, floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        """First and second moments about points that lie `step` (K, d) further."""
+        if not step.any():
+            return first, second
+        i, j = packed_lower(step.shape[1])
+        there = first - counts[:, None] * step
+        return there, second - first[:, i] * step[:, j] - step[:, i] * there[:, j]
+
+    def expected_quadratic(self, second):
+        """Sum over the components of tr(precision times second moment)."""
+        return float((self.precisions() * unpack_symmetric(second, self.precisions_cholesky.shape[-1])).sum())
+
+    def to_vector(self):
+        """Unconstrained coordinates: the Cholesky factors, their diagonals as logarithms."""
+        return log_cholesky(self.covariances).ravel()
+
+    def from_vector(self, vector, floor):
+        """The structure of these coordinates, raised to the floor."""
+        d = self.covariances.shape[-1]
+        covariances = from_log_cholesky(vector.reshape(-1, d * (d + 1) // 2), d)
+        return type(self).from_covariances(covariances.reshape(self.covariances.shape), floor)
 
     @staticmethod
     def shape(n_components, d):
@@ -103,9 +138,15 @@ class Tied(Full):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor):
-        # second: packed, of each component or already pooled
-        pooled = unpack_symmetric(second.reshape(-1, second.shape[-1]).sum(axis=0), shift.shape[1])
+        pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
         return cls.from_covariances((pooled - (counts[:, None] * shift).T @ shift) / counts.sum(), floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        i, j = packed_lower(step.shape[1])
+        there = first - counts[:, None] * step
+        cross = first.T @ step + step.T @ there
+        return there, pooled_second(second) - cross[i, j]
 
     @staticmethod
     def shape(n_components, d):
@@ -156,6 +197,26 @@ class Diagonal:
     @classmethod
     def estimate(cls, counts, shift, second, floor):
         return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0), floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        """First and second moments about points that lie `step` (K, d) further."""
+        if not step.any():
+            return first, second
+        there = first - counts[:, None] * step
+        return there, second - step * (first + there)
+
+    def expected_quadratic(self, second):
+        """Sum over the components of tr(precision times second moment)."""
+        return float((np.square(self.scales(second.shape[1])) * second).sum())
+
+    def to_vector(self):
+        """Unconstrained coordinates: logarithms of the standard deviations."""
+        return -np.log(self.precisions_cholesky).ravel()
+
+    def from_vector(self, vector, floor):
+        """The structure of these coordinates, raised to the floor."""
+        return type(self).from_covariances(np.exp(2 * vector).reshape(self.covariances.shape), floor)
 
     @staticmethod
     def shape(n_components, d):

@@ -95,6 +95,33 @@ class Gaussian:
             emission.require_resolved(counts / counts.sum())
         return emission
 
+    def rebase(self, statistics, given) -> dict:
+        """Moments that were collected at another emission, about its means, as moments about these means."""
+        step = self.means - given.means
+        first, second = self.covariance.moved(statistics.counts, statistics.first, statistics.second, step)
+        return {"first": first, "second": second}
+
+    def expected_log_prob(self, statistics, at) -> float:
+        """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
+        K, d = at.shape
+        constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * np.log(2 * np.pi)
+        second = at.rebase(statistics, self)["second"]
+        return float(statistics.counts @ constant - 0.5 * at.covariance.expected_quadratic(second))
+
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector."""
+        return np.concatenate([self.means.ravel(), self.covariance.covariances.ravel()])
+
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates: means, log-Cholesky factors of the covariances."""
+        return np.concatenate([self.means.ravel(), self.covariance.to_vector()])
+
+    def from_vector(self, vector) -> Gaussian:
+        """The emission of these coordinates, its covariances raised to the floor."""
+        means, rest = np.split(vector, [self.means.size])
+        means = means.reshape(self.shape)
+        return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
+
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
         z = self.means - weights @ self.means

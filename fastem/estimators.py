@@ -87,6 +87,12 @@ class Estimator:
 class MixtureEstimator(Estimator):
     """What every mixture does once it is fitted. Subclasses give `_mixture()`, a :class:`fastem.mixture.Mixture`."""
 
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        self._require_fitted()
+        return self._mixture()
+
     def _score(self, X, **outputs):
         from fastem.threads import resolve
 

@@ -35,15 +35,9 @@ class FullKernel:
     def unpack(covariance, sums, means, dtype):
         K, d = means.shape
         packed = sums.reshape(K, -1)
-        n_second = d * (d + 1) // 2
-        delta = means.astype(dtype) - means
-        first, counts = packed[:, n_second:-1].copy(), packed[:, -1].copy()
-        second = packed[:, :n_second].copy()
-        if delta.any():
-            i, j = packed_lower(d)
-            cross = first + counts[:, None] * delta
-            second += first[:, i] * delta[:, j] + delta[:, i] * cross[:, j]
-            first = cross
+        first, counts = packed[:, -1 - d : -1].copy(), packed[:, -1].copy()
+        second = packed[:, : -1 - d].copy()
+        first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
         return counts, first, second
 
 
@@ -62,10 +56,7 @@ class DiagonalKernel:
         K, d = means.shape
         packed = sums.reshape(K, 2 * d + 1)
         first, second, counts = packed[:, :d].copy(), packed[:, d:-1].copy(), packed[:, -1].copy()
-        delta = means.astype(dtype) - means
-        if delta.any():
-            second += delta * (2 * first + counts[:, None] * delta)
-            first += counts[:, None] * delta
+        first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
         return counts, first, second
 
 

@@ -7,6 +7,7 @@ import numbers
 import numpy as np
 
 from fastem import initialise
+from fastem.acceleration import ACCELERATORS
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import applies, coarse_start
 from fastem.diagnosis import best_sound, diagnose, effective_rows
@@ -27,6 +28,7 @@ from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 from fastem.progress import Progress
 from fastem.scale import column_variances, covariance_floor, robust_variances
+from fastem.stopping import RULES
 from fastem.threads import resolve
 from fastem.validation import (
     as_matrix,
@@ -59,7 +61,7 @@ class GaussianMixture(MixtureEstimator):
     n_components : int
     covariance_type : {"full", "tied", "diag", "spherical"}
     tol : float
-        Stop when the mean log-likelihood changes by less.
+        Stop when the mean log-likelihood changes by less, or what else `stop` names is less.
     reg_covar : float
         Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of
         each column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added
@@ -86,6 +88,10 @@ class GaussianMixture(MixtureEstimator):
         Where there are many rows (at least five times those that the named starts see) and no start is given, at least
         six short runs of EM on a subsample find the start, `n_init` of them if that is more, the worse ones dropped
         early; the fit then goes over all rows until `tol` holds there. False: start from `init_params` as it is.
+    stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
+        See :func:`fastem.em`.
+    accelerate : {None, "anderson", "squarem"}
+        Fewer passes where components overlap strongly; see :func:`fastem.em`.
 
     Attributes
     ----------
@@ -102,6 +108,8 @@ class GaussianMixture(MixtureEstimator):
         Of all rows, each counted with its weight.
     history_ : list
         Mean log-likelihood of the start and after each iteration.
+    steps_ : list of :class:`fastem.history.Step`
+        What the E-step and the M-step of each iteration gained. Not saved to files.
     stop_reason_ : str
     component_status_ : list of str
         "ok", or what is wrong with a component.
@@ -144,6 +152,8 @@ class GaussianMixture(MixtureEstimator):
         verbose_interval: int = 10,
         n_threads: int | None = None,
         coarse: bool = True,
+        stop="log_likelihood",
+        accelerate: str | None = None,
     ):
         self.n_components = n_components
         self.covariance_type = covariance_type
@@ -161,6 +171,8 @@ class GaussianMixture(MixtureEstimator):
         self.verbose_interval = verbose_interval
         self.n_threads = n_threads
         self.coarse = coarse
+        self.stop = stop
+        self.accelerate = accelerate
 
     def fit(self, X, y=None, sample_weight=None) -> GaussianMixture:
         """Fit to rows.
@@ -219,6 +231,10 @@ class GaussianMixture(MixtureEstimator):
         check_number(self, "n_threads", numbers.Integral, 1, optional=True)
         check_number(self, "coarse", numbers.Integral, 0, boolean=True)
         check_choice(self, "covariance_type", STRUCTURES)
+        if self.accelerate is not None:
+            check_choice(self, "accelerate", ACCELERATORS)
+        if not callable(self.stop):
+            check_choice(self, "stop", RULES)
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.STARTS)
 
@@ -237,7 +253,16 @@ class GaussianMixture(MixtureEstimator):
                 else:
                     model = gaussian_start(self, blocks, floor, rng, n_threads)
                 progress = Progress(self.verbose, self.verbose_interval, restart)
-                result = em(model, blocks, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, callback=progress)
+                result = em(
+                    model,
+                    blocks,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    stop=self.stop,
+                    accelerate=self.accelerate,
+                    n_threads=n_threads,
+                    callback=progress,
+                )
                 progress.end(result)
                 results.append(result)
             except IllDefinedCovariance as error:
@@ -258,6 +283,7 @@ class GaussianMixture(MixtureEstimator):
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.history_ = list(result.history)
+        self.steps_ = result.steps
         self.lower_bounds_ = result.history[1:]
         self.lower_bound_ = result.history[-1]
         self.log_likelihood_ = result.log_likelihood

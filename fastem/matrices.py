@@ -104,6 +104,23 @@ def unpack_symmetric(packed, d):
     return packed[..., packed_index(d)]
 
 
+def log_cholesky(covariances):
+    """(…, d, d) positive definite matrices to (…, d(d+1)/2) packed lower factors with logarithms on the diagonal."""
+    d = covariances.shape[-1]
+    i, j = packed_lower(d)
+    packed = np.linalg.cholesky(covariances)[..., i, j]
+    packed[..., i == j] = np.log(packed[..., i == j])
+    return packed
+
+
+def from_log_cholesky(packed, d):
+    """The inverse of `log_cholesky`."""
+    i, j = packed_lower(d)
+    lower = np.zeros((*packed.shape[:-1], d, d))
+    lower[..., i, j] = np.where(i == j, np.exp(np.where(i == j, packed, 0)), packed)
+    return lower @ np.swapaxes(lower, -2, -1)
+
+
 @cache
 def factor_order(d):
     """Rows and columns of a triangular factor in the kernels' order: blocks of rows, column by column."""

@@ -130,8 +130,48 @@ class Mixture:
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector, for stopping rules that watch them."""
-        emission = self.emission
-        return np.concatenate([self.weights, emission.means.ravel(), emission.covariance.covariances.ravel()])
+        return np.concatenate([self.weights, self.emission.parameters()])
+
+    def log_joint(self, X) -> np.ndarray:
+        """(n, K) float64 log p(x, z = k)."""
+        X = self._checked(X)
+        joint = np.empty((len(X), self.n_components), X.dtype)
+        self.score(X, joint=joint)
+        return np.where(joint > kernels.for_dtype(X.dtype).lowest, joint, -np.inf).astype(np.float64)
+
+    def posterior(self, X) -> np.ndarray:
+        """(n, K) float64 p(z = k | x)."""
+        X = self._checked(X)
+        responsibilities = np.empty((len(X), self.n_components), X.dtype)
+        self.score(X, responsibilities=responsibilities)
+        return responsibilities.astype(np.float64)
+
+    def expected_log_joint(self, statistics, at) -> float:
+        """Q(at | self), the expected complete log-likelihood of all rows, from this mixture's statistics alone."""
+        used = statistics.counts > 0
+        with np.errstate(divide="ignore"):
+            prior = statistics.counts[used] @ np.log(at.weights[used])
+        return float(prior + self.emission.expected_log_prob(statistics, at.emission))
+
+    def rebase(self, statistics, given) -> Statistics:
+        """Statistics that were collected at another mixture as if they had been summed about this one's parameters.
+
+        Sums of different iterations add only about the same points: this is the one place that knows of it.
+        """
+        return statistics.replaced(**self.emission.rebase(statistics, given.emission))
+
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates: log-ratios of the weights to the last one, then the emission's."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.log(self.weights[:-1]) - np.log(self.weights[-1])
+        return np.concatenate([ratios, self.emission.to_vector()])
+
+    def from_vector(self, vector) -> Mixture:
+        """The mixture of these coordinates, of this one's kind."""
+        ratios, rest = np.split(vector, [self.n_components - 1])
+        log_weights = np.append(ratios, 0.0)
+        weights = np.exp(log_weights - log_weights.max())
+        return Mixture(weights / weights.sum(), self.emission.from_vector(rest))
 
     def sample(self, n, rng):
         """n rows, sorted by component, and their components."""

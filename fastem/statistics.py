@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Statistics:
-    """Named views of one float64 vector; adding two merges their data.
+    """Named views of one float64 vector; adding two merges their data; a number times them reweights it.
 
     Parameters
     ----------
@@ -62,6 +62,31 @@ class Statistics:
         merged.vector, merged._layout = self.vector.copy(), self._layout
         merged += other
         return merged
+
+    def __mul__(self, factor: float) -> Statistics:
+        scaled = Statistics()
+        scaled.vector, scaled._layout = factor * self.vector, self._layout
+        return scaled
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Statistics) -> Statistics:
+        return self + -1.0 * other
+
+    def replaced(self, **sums) -> Statistics:
+        """The same with some sums replaced."""
+        return Statistics(**{name: getattr(self, name) for name in self._layout} | sums)
+
+    def differences(self, other: Statistics) -> list[str]:
+        """The names whose sums have another shape there, or that only one of the two has."""
+        ours, theirs = ({name: shape for name, (_, _, shape) in s._layout.items()} for s in (self, other))
+        return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+
+    def not_finite(self) -> list[str]:
+        """The names of sums that hold NaN or infinity."""
+        if np.isfinite(self.vector).all():
+            return []
+        return [name for name in self._layout if not np.isfinite(getattr(self, name)).all()]
 
     def __contains__(self, name: str) -> bool:
         return name in self._layout

@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "fastem"
 # From the ground up; a file imports only from lines above its own. A new file needs a place here.
 LAYERS = [
     ["kernels", "errors", "progress"],
-    ["validation", "statistics", "threads", "matrices"],
-    ["covariance", "scale", "blocks"],
+    ["validation", "statistics", "threads", "matrices", "stopping", "acceleration", "history"],
+    ["covariance", "scale", "blocks", "theory"],
     ["gaussian_kernels", "em"],
     ["emissions"],
     ["mixture"],

@@ -1,0 +1,50 @@
+"""What one iteration of EM did as coordinate ascent: the M-step raises the bound, the E-step makes it touch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Step(NamedTuple):
+    """One iteration; log-likelihoods and bounds are means over the rows.
+
+    Attributes
+    ----------
+    log_likelihood : float
+        After the iteration.
+    bound : float
+        After the M-step and before the E-step: Q(new | old) + H(old). NaN where the model has no
+        ``expected_log_joint`` or sums no ``entropy``.
+    m_gain, e_gain : float
+        What the two steps gained: ``bound`` minus the log-likelihood before, and the log-likelihood minus ``bound``.
+        Neither is negative, up to rounding; `m_gain` may be where the step was accelerated.
+    parameter_step : float
+        Length of the step of ``parameters()``; NaN where the model has none.
+    seconds : float
+    accelerated : bool
+        Whether an extrapolated model took the place of the M-step's.
+    """
+
+    log_likelihood: float
+    bound: float
+    m_gain: float
+    e_gain: float
+    parameter_step: float
+    seconds: float
+    accelerated: bool
+
+    @classmethod
+    def between(cls, old, statistics, new, before, after, seconds, accelerated) -> Step:
+        """From the old model and its statistics to the new model: work of the size of the parameters."""
+        bound = lower_bound(old, statistics, new)
+        step = np.linalg.norm(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
+        return cls(after, bound, bound - before, after - bound, float(step), seconds, accelerated)
+
+
+def lower_bound(given, statistics, at) -> float:
+    """Mean ELBO of the model `at` under the posterior of `given`, from its statistics; NaN where they do not tell."""
+    if "entropy" not in statistics or not hasattr(given, "expected_log_joint"):
+        return np.nan
+    return (given.expected_log_joint(statistics, at) + statistics.entropy) / statistics.weight

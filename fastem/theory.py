@@ -1,0 +1,164 @@
+"""What EM rests on, to be looked at: for any distribution q of the latent variables,
+
+    log-likelihood = ELBO(q, model) + KL(q || posterior),    ELBO = E_q[log p(x, z)] + H(q).
+
+The E-step sets q to the posterior, so that the KL is 0 and the bound touches; the M-step raises the bound over the
+model. A model needs ``log_joint(X)``, the (n, K) log p(x, z = k), and for :func:`q_function` also
+``expected_log_joint(statistics, at)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import logsumexp, rel_entr, softmax, xlogy
+
+from fastem.validation import as_sample_weight, generator
+
+
+def log_likelihood(model, X, sample_weight=None) -> float:
+    """Sum over the rows of log p(x)."""
+    return _sum(logsumexp(_log_joint(model, X), axis=1), sample_weight)
+
+
+def posterior(model, X) -> np.ndarray:
+    """(n, K) p(z = k | x): the q of an E-step."""
+    return softmax(_log_joint(model, X), axis=1)
+
+
+def entropy(q, sample_weight=None) -> float:
+    """H(q), summed over the rows."""
+    q = _distribution(q, "q")
+    return _sum(-xlogy(q, q).sum(axis=1), sample_weight)
+
+
+def kl(q, p, sample_weight=None) -> float:
+    """KL(q || p), summed over the rows; both (n, K) with rows that sum to 1."""
+    q, p = _distribution(q, "q"), _distribution(p, "p")
+    if q.shape != p.shape:
+        raise ValueError(f"q has shape {q.shape}, but p has {p.shape}")
+    return _sum(rel_entr(q, p).sum(axis=1), sample_weight)
+
+
+def elbo(model, X, q, sample_weight=None) -> float:
+    """E_q[log p(x, z)] + H(q), summed over the rows: a lower bound of the log-likelihood.
+
+    Parameters
+    ----------
+    model : with ``log_joint(X)``
+    X : (n, d) array
+    q : (n, K) array
+        A distribution of the latent variable for each row.
+    sample_weight : (n,) array, optional
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture, theory
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = GaussianMixture(2, random_state=0).fit(X).model_
+    >>> q = np.full((len(X), 2), 0.5)
+    >>> bound, gap = theory.elbo(model, X, q), theory.kl(q, theory.posterior(model, X))
+    >>> bool(np.isclose(bound + gap, theory.log_likelihood(model, X)))
+    True
+    """
+    joint = _log_joint(model, X)
+    q = _distribution(q, "q", joint.shape)
+    return _sum((_times(q, joint) - xlogy(q, q)).sum(axis=1), sample_weight)
+
+
+def gap(model, X, q, sample_weight=None) -> float:
+    """KL(q || posterior), from log-densities: right also where a posterior probability underflows."""
+    joint = _log_joint(model, X)
+    q = _distribution(q, "q", joint.shape)
+    log_posterior = joint - logsumexp(joint, axis=1, keepdims=True)
+    return _sum((xlogy(q, q) - _times(q, log_posterior)).sum(axis=1), sample_weight)
+
+
+def q_function(at, given, statistics) -> float:
+    """Q(at | given) = E[log p(x, z; at)] under the posterior of `given`, from the statistics of its E-step alone."""
+    if not callable(getattr(given, "expected_log_joint", None)):
+        raise TypeError(f"{type(given).__name__} has no method expected_log_joint(statistics, at)")
+    return given.expected_log_joint(statistics, at)
+
+
+class Divergence(NamedTuple):
+    """A Monte Carlo estimate and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergence:
+    """KL(p || q) between two fitted densities, in nats, by Monte Carlo.
+
+    Maximum likelihood minimises it over q, with the data in the place of p.
+
+    Parameters
+    ----------
+    p : with ``sample(n, random_state)`` and ``score_samples(X)``
+    q : with ``score_samples(X)``
+    n_samples : int
+    random_state : int, Generator, RandomState or None
+
+    Returns
+    -------
+    Divergence
+        ``value`` and ``standard_error``. Infinite where q excludes what p draws.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture, theory
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> two, one = (GaussianMixture(k, random_state=0).fit(X) for k in (2, 1))
+    >>> value, error = theory.kl_divergence(two, one, random_state=0)
+    >>> bool(value > 5 * error)
+    True
+    """
+    for model, names in ((p, ("sample", "score_samples")), (q, ("score_samples",))):
+        for name in names:
+            if not callable(getattr(model, name, None)):
+                raise TypeError(f"{type(model).__name__} has no method {name}")
+    if n_samples < 2:
+        raise ValueError(f"n_samples is {n_samples}; a standard error needs at least 2")
+    if "random_state" not in inspect.signature(p.sample).parameters:
+        raise TypeError(f"{type(p).__name__}.sample takes no random_state, so the draws could not be repeated")
+    drawn = p.sample(n_samples, random_state=int(generator(random_state).integers(2**31)))
+    X = drawn[0] if isinstance(drawn, tuple) else drawn
+    ratio = np.asarray(p.score_samples(X), np.float64) - np.asarray(q.score_samples(X), np.float64)
+    if np.isposinf(ratio).any():
+        return Divergence(np.inf, 0.0)
+    return Divergence(float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n_samples)))
+
+
+def _log_joint(model, X):
+    if not callable(getattr(model, "log_joint", None)):
+        raise TypeError(f"{type(model).__name__} has no method log_joint(X), so it shows no posterior")
+    return np.asarray(model.log_joint(X), dtype=np.float64)
+
+
+def _times(q, log_p):
+    """q log p with 0 log 0 = 0."""
+    return np.where(q > 0, q * np.where(q > 0, log_p, 0), 0)
+
+
+def _sum(rows, sample_weight):
+    weight = as_sample_weight(sample_weight, len(rows))
+    return float(rows.sum() if weight is None else weight @ rows)
+
+
+def _distribution(q, name, shape=None):
+    """(n, K), non-negative, rows that sum to 1."""
+    q = np.asarray(q, dtype=np.float64)
+    if q.ndim != 2 or (shape is not None and q.shape != shape):
+        wanted = "(n, K)" if shape is None else shape
+        raise ValueError(f"{name} has shape {q.shape}; it must be {wanted}, a distribution for each row")
+    wrong = ~((q >= 0).all(axis=1) & (np.abs(q.sum(axis=1) - 1) < 1e-6))  # true of NaN as well
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(f"{name} is no distribution in row {row}: {q[row]} is negative or does not sum to 1")
+    return q
