@@ -13,7 +13,6 @@ from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.diagnosis import best_first, effective_rows
 from fastem.em import em
-from fastem.gaussian_start import STRUCTURES, gaussian_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 
@@ -25,22 +24,19 @@ SHARE = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
 
 
-def applies(estimator, blocks) -> bool:
-    """Whether the rows are many and the start is fastem's to choose."""
-    given = (estimator.weights_init, estimator.means_init, estimator.precisions_init)
-    return (
-        estimator.coarse
-        and isinstance(estimator.init_params, str)
-        and all(part is None for part in given)
-        and len(blocks.X) >= PAYS_FROM * initialise.subsample_rows(estimator.n_components)
-    )
+def pays(blocks, n_components) -> bool:
+    """Whether the rows are many."""
+    return len(blocks.X) >= PAYS_FROM * initialise.subsample_rows(n_components)
 
 
-def coarse_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
-    """The best of some short runs on a subsample, run on there until it hardly moves."""
+def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixture:
+    """The best of some short runs on a subsample, run on there until it hardly moves.
+
+    start(blocks) makes a mixture; all its covariances together need least_rows.
+    """
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
-    few = sampled(X, weight, few_rows(estimator, len(X), X.shape[1]))
-    starts = [lambda: gaussian_start(estimator, few, floor, rng, n_threads)] * max(RUNS, estimator.n_init)
+    few = sampled(X, weight, few_rows(len(X), least_rows))
+    starts = [lambda: start(few)] * max(RUNS, estimator.n_init)
     survivors = short_runs(starts, few, estimator.tol, n_threads)
     better = survivors[: (len(survivors) + 1) // 2]
     best = short_runs([lambda model=model: model for model in better], few, estimator.tol, n_threads)[0]
@@ -61,10 +57,9 @@ def short_runs(starts, blocks, tol, n_threads) -> list[Mixture]:
     return [run.model for run in best_first(runs, effective_rows(blocks))]
 
 
-def few_rows(estimator, n, d):
+def few_rows(n, least_rows):
     """How many rows of a subsample of n the short runs see."""
-    needed = STRUCTURES[estimator.covariance_type].least_rows(d) * estimator.n_components
-    return min(n, max(n // SHARE, ROWS_PER_DIRECTION * needed))
+    return min(n, max(n // SHARE, ROWS_PER_DIRECTION * least_rows))
 
 
 def sampled(X, weight, n) -> ArrayBlocks:

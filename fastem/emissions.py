@@ -122,6 +122,28 @@ class Gaussian:
         means = means.reshape(self.shape)
         return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
 
+    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+        """What is to be said of each component, and whether it describes anything; `counts` are effective rows.
+
+        Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
+        the floor: that is said, but it is no collapse.
+        """
+        K, d = self.shape
+        needed = self.covariance.least_rows(d)
+        centred = self.means - weights @ self.means
+        total = self.covariance.pooled(weights, d) + (weights[:, None] * centred).T @ centred
+        flat = self.covariance.directions_at_floor(total, 2 * self.floor)
+        return [
+            ("at the floor: its variance is held at reg_covar times the data's", False)
+            if low > flat
+            else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
+            if count < needed
+            else (f"at the floor in {low} direction(s) in which the data do not vary", True)
+            if low
+            else ("ok", True)
+            for count, low in zip(counts, np.broadcast_to(self.covariance.at_floor, K))
+        ]
+
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
         z = self.means - weights @ self.means

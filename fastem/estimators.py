@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import numbers
-
-import numpy as np
 
 from fastem.errors import not_fitted
-from fastem.validation import as_matrix, check_features, column_names, generator, require_finite
+from fastem.validation import as_matrix, check_features, column_names, require_finite
 
 
 class Estimator:
@@ -56,7 +53,7 @@ class Estimator:
         )
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "means_")
+        return hasattr(self, "n_features_in_")
 
     def __sklearn_clone__(self):
         from sklearn.base import clone
@@ -82,78 +79,3 @@ class Estimator:
 
         self._require_fitted()
         save(self, path)
-
-
-class MixtureEstimator(Estimator):
-    """What every mixture does once it is fitted. Subclasses give `_mixture()`, a :class:`fastem.mixture.Mixture`."""
-
-    @property
-    def model_(self):
-        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
-        self._require_fitted()
-        return self._mixture()
-
-    def _score(self, X, **outputs):
-        from fastem.threads import resolve
-
-        self._mixture().score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
-
-    def score_samples(self, X) -> np.ndarray:
-        """Log-density of each row, shape (n,), natural logarithm."""
-        X = self._new_rows(X)
-        log_density = np.empty(len(X))
-        self._score(X, log_density=log_density)
-        return log_density
-
-    def score(self, X, y=None) -> float:
-        """Mean log-density of the rows."""
-        return float(self.score_samples(X).mean())
-
-    def predict(self, X) -> np.ndarray:
-        """The most probable component of each row, shape (n,)."""
-        X = self._new_rows(X)
-        labels = np.empty(len(X), np.intp)
-        self._score(X, labels=labels)
-        return labels
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        X = self._new_rows(X)
-        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
-        self._score(X, responsibilities=responsibilities)
-        return responsibilities
-
-    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
-        """Fit, then the most probable component of each row."""
-        return self.fit(X, y, sample_weight).predict(X)
-
-    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted density.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int, Generator, RandomState or None
-            None: the estimator's own.
-
-        Returns
-        -------
-        X : (n_samples, d)
-        y : (n_samples,) the component of each row; rows are sorted by it
-        """
-        self._require_fitted()
-        if not isinstance(n_samples, numbers.Integral):
-            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self._mixture().sample(n_samples, generator(self.random_state if random_state is None else random_state))
-
-    def bic(self, X) -> float:
-        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(self._mixture().n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
-
-    def aic(self, X) -> float:
-        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(2 * self._mixture().n_parameters - 2 * log_density.sum())

@@ -7,50 +7,12 @@ import numbers
 import numpy as np
 
 from fastem import initialise
-from fastem.acceleration import ACCELERATORS
-from fastem.blocks import ArrayBlocks
-from fastem.coarse import applies, coarse_start
-from fastem.diagnosis import best_sound, diagnose, effective_rows
-from fastem.em import em
 from fastem.emissions import Gaussian
-from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
-from fastem.estimators import MixtureEstimator
-from fastem.gaussian_start import (
-    STRUCTURES,
-    checked_array,
-    checked_weights,
-    gaussian_start,
-    require_distinct_rows,
-    start_is_given,
-    warm_start,
-)
+from fastem.gaussian_start import STRUCTURES, gaussian_start, start_is_given, warm_start
 from fastem.matrices import IllDefinedCovariance
-from fastem.mixture import Mixture
-from fastem.progress import Progress
+from fastem.mixture_estimator import MixtureEstimator
 from fastem.scale import column_variances, covariance_floor, robust_variances
-from fastem.stopping import RULES
-from fastem.threads import resolve
-from fastem.validation import (
-    as_matrix,
-    as_sample_weight,
-    check_choice,
-    check_number,
-    column_names,
-    generator,
-    in_moderate_units,
-)
-
-_SAVED_KINDS = {
-    "converged_": bool,
-    "n_iter_": int,
-    "lower_bound_": float,
-    "log_likelihood_": float,
-    "n_parameters_": int,
-    "n_features_in_": int,
-    "stop_reason_": str,
-    "component_status_": list,
-    "history_": list,
-}
+from fastem.validation import check_choice, check_number, checked_array
 
 
 class GaussianMixture(MixtureEstimator):
@@ -130,8 +92,7 @@ class GaussianMixture(MixtureEstimator):
            [ 4.3, 80. ]])
     """
 
-    _saved_arrays = ("weights_", "means_", "covariances_", "precisions_cholesky_", "feature_names_in_")
-    _saved_scalars = tuple(_SAVED_KINDS)
+    _parameter_arrays = ("means_", "covariances_", "precisions_cholesky_")
 
     def __init__(
         self,
@@ -174,140 +135,53 @@ class GaussianMixture(MixtureEstimator):
         self.stop = stop
         self.accelerate = accelerate
 
-    def fit(self, X, y=None, sample_weight=None) -> GaussianMixture:
-        """Fit to rows.
-
-        Parameters
-        ----------
-        X : (n, d) array, data frame or Arrow table
-            float32 and float64 are used as they are, anything else becomes float64.
-        y : ignored
-        sample_weight : (n,), optional
-            Non-negative; a weight of 2 counts as two equal rows.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            Input that cannot be fitted; the message names what was found. Also where ``reg_covar=0`` and a covariance
-            becomes singular.
-
-        Warns
-        -----
-        ConvergenceWarning, DegenerateComponentWarning
-        """
-        self._check_parameters()
-        names = column_names(X)
-        X = as_matrix(X, self, least_rows=2)
-        if len(X) < self.n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
-            )
-        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
-        small = X.size * self.n_components * X.shape[1] < 2_000_000  # a thread team would cost more than it saves
-        n_threads = 1 if small else resolve(self.n_threads)
-        blocks = ArrayBlocks(X, weight)
-        variance = column_variances(blocks, n_threads, names)
-        require_distinct_rows(X, weight, self.n_components)
-        floor = covariance_floor(robust_variances(X, variance), X[0], self.reg_covar)
-        n_effective = effective_rows(blocks)
-        result = self._best_fit(blocks, floor, n_effective, n_threads)
-        self._keep(result, n_effective, X.shape[1], names)
-        self.log_likelihood_ *= unit
-        self._report(result)
-        return self
-
     def _check_parameters(self):
-        check_number(self, "n_components", numbers.Integral, 1)
-        check_number(self, "tol", numbers.Real, 0.0)
+        super()._check_parameters()
         check_number(self, "reg_covar", numbers.Real, 0.0, finite=True)
-        check_number(self, "max_iter", numbers.Integral, 0)
-        check_number(self, "n_init", numbers.Integral, 1)
-        check_number(self, "verbose", numbers.Integral, 0, boolean=True)
-        check_number(self, "verbose_interval", numbers.Integral, 1)
-        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
-        check_number(self, "coarse", numbers.Integral, 0, boolean=True)
         check_choice(self, "covariance_type", STRUCTURES)
-        if self.accelerate is not None:
-            check_choice(self, "accelerate", ACCELERATORS)
-        if not callable(self.stop):
-            check_choice(self, "stop", RULES)
-        if isinstance(self.init_params, str):
-            check_choice(self, "init_params", initialise.STARTS)
 
-    def _best_fit(self, blocks, floor, n_effective, n_threads):
-        """The best sound result of all restarts."""
-        rng = generator(self.random_state)
-        warm = self.warm_start and hasattr(self, "means_")
-        coarse = not warm and applies(self, blocks)
-        results, failure = [], None
-        for restart in range(1 if warm or coarse or start_is_given(self) else self.n_init):
-            try:
-                if warm:
-                    model = warm_start(self, blocks.X.shape[1], floor)
-                elif coarse:
-                    model = coarse_start(self, blocks, floor, rng, n_threads)
-                else:
-                    model = gaussian_start(self, blocks, floor, rng, n_threads)
-                progress = Progress(self.verbose, self.verbose_interval, restart)
-                result = em(
-                    model,
-                    blocks,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    stop=self.stop,
-                    accelerate=self.accelerate,
-                    n_threads=n_threads,
-                    callback=progress,
-                )
-                progress.end(result)
-                results.append(result)
-            except IllDefinedCovariance as error:
-                failure = error
-        if not results:
-            raise failure
-        return best_sound(results, n_effective)
+    def _examine(self, blocks, names, n_threads):
+        """The floor under the covariances, from the columns' variances."""
+        variance = column_variances(blocks, n_threads, names)
+        return covariance_floor(robust_variances(blocks.X, variance), blocks.X[0], self.reg_covar)
 
-    def _keep(self, result, n_effective, n_features, names):
-        model = result.model
-        self._model = model
-        for array in (model.weights, model.emission.means):
-            array.flags.writeable = False  # shared with the model; replace an attribute to change it
-        self.weights_ = model.weights
-        self.means_ = model.emission.means
-        self.covariances_ = model.emission.covariance.covariances
-        self.precisions_cholesky_ = model.emission.covariance.precisions_cholesky
-        self.converged_ = result.converged
-        self.n_iter_ = result.n_iter
-        self.history_ = list(result.history)
-        self.steps_ = result.steps
-        self.lower_bounds_ = result.history[1:]
-        self.lower_bound_ = result.history[-1]
-        self.log_likelihood_ = result.log_likelihood
-        self.stop_reason_ = result.stop_reason
-        self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
-        self.n_parameters_ = model.n_parameters
-        self.n_features_in_ = n_features
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+    def _estimate(self, X, weight, membership, floor):
+        structure = STRUCTURES[self.covariance_type]
+        return initialise.from_membership(X, weight, membership, self.n_components, structure, floor).emission
 
-    def _report(self, result):
-        """Warnings: what the user must know about this fit."""
-        if not result.converged and self.max_iter > 0:
-            warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
-                f"tol, or check for degenerate data. Stopped since {result.stop_reason}.",
-                convergence_warning(),
-            )
-        wrong = [f"component {k}: {status}" for k, status in enumerate(self.component_status_) if status != "ok"]
-        if wrong:
-            more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+    def _least_rows(self, n_features):
+        return STRUCTURES[self.covariance_type].least_rows(n_features)
+
+    def _start_is_given(self):
+        return start_is_given(self)
+
+    def _start_is_free(self):
+        return super()._start_is_free() and self.means_init is None and self.precisions_init is None
+
+    def _start(self, blocks, floor, rng, n_threads):
+        return gaussian_start(self, blocks, floor, rng, n_threads)
+
+    def _warm_start(self, floor):
+        return warm_start(self, floor)
+
+    def _arrays(self, emission):
+        covariance = emission.covariance
+        return {
+            "means_": emission.means,
+            "covariances_": covariance.covariances,
+            "precisions_cholesky_": covariance.precisions_cholesky,
+        }
+
+    def _emission(self):
+        structure = STRUCTURES[self.covariance_type]
+        means = np.asarray(self.means_, dtype=np.float64)
+        if means.ndim != 2:
+            raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
+        shape = structure.shape(*means.shape)
+        upper = checked_array(self.precisions_cholesky_, "precisions_cholesky", shape)
+        covariances = checked_array(self.covariances_, "covariances", shape)
+        covariance = structure(covariances, upper, np.zeros(1, dtype=int))
+        return Gaussian(means, covariance, np.zeros(means.shape[1]))
 
     @property
     def precisions_(self):
@@ -315,49 +189,14 @@ class GaussianMixture(MixtureEstimator):
         self._require_fitted()
         return self._mixture().emission.covariance.precisions()
 
-    def _mixture(self) -> Mixture:
-        """The model of the attributes, which may have been replaced or set by hand since the fit."""
-        model = getattr(self, "_model", None)
-        covariance = None if model is None else model.emission.covariance
-        if (
-            covariance is None
-            or self.means_ is not model.emission.means
-            or self.weights_ is not model.weights
-            or self.covariances_ is not covariance.covariances
-            or self.precisions_cholesky_ is not covariance.precisions_cholesky
-        ):
-            model = self._mixture_of_attributes()
-        return model
-
-    def _mixture_of_attributes(self):
-        structure = STRUCTURES[self.covariance_type]
-        means = np.asarray(self.means_, dtype=np.float64)
-        shape = structure.shape(*means.shape)
-        upper = checked_array(self.precisions_cholesky_, "precisions_cholesky", shape)
-        covariances = checked_array(self.covariances_, "covariances", shape)
-        covariance = structure(covariances, upper, np.zeros(1, dtype=int))
-        weights = checked_weights(self.weights_, len(means))
-        return Mixture(weights, Gaussian(means, covariance, np.zeros(means.shape[1])))
-
     def _restore(self):
-        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
-        self._check_parameters()
-        for name, kind in _SAVED_KINDS.items():
-            if not isinstance(getattr(self, name, None), kind):
-                raise ValueError(f"{name} is missing or no {kind.__name__}")
-        if self.means_.ndim != 2 or self.means_.dtype.kind != "f" or len(self.means_) != self.n_components:
-            raise ValueError(f"means_ of shape {self.means_.shape} are none of {self.n_components} components")
-        K, d = self.means_.shape
-        model = self._mixture_of_attributes()
-        structure = type(model.emission.covariance)
+        super()._restore()
+        covariance = self._mixture().emission.covariance
         try:
-            expected = structure.from_covariances(self.covariances_, np.zeros(d)).precisions_cholesky
+            expected = (
+                type(covariance).from_covariances(self.covariances_, np.zeros(self.n_features_in_)).precisions_cholesky
+            )
         except IllDefinedCovariance:
             raise ValueError("covariances_ are not positive definite") from None
         if np.abs(self.precisions_cholesky_ - expected).max() > 1e-5 * np.abs(expected).max():
             raise ValueError("precisions_cholesky_ does not belong to covariances_")
-        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
-            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to means_ of shape {(K, d)}")
-        if len(getattr(self, "feature_names_in_", range(d))) != d:
-            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
-        self.lower_bounds_ = self.history_[1:]

@@ -96,9 +96,7 @@ def lloyd(Z, weight, centres, n_threads=1):
         centres = (centres + shift).astype(Z.dtype)
         if np.abs(shift).max() < SETTLED:
             break
-    labels = np.empty(len(Z), np.intp)
-    scores(Z, centres, n_threads, labels=labels)
-    return labels
+    return nearest(Z, centres, n_threads)
 
 
 def from_membership(X, weight, membership, n_components, structure, floor):
@@ -152,32 +150,68 @@ def standardised(X, weight):
     return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
 
 
-def by_kmeans(X, weight, n_components, structure, floor, rng, n_threads):
-    """Clusters of a few k-means steps from k-means++ seeds."""
+def kmeans_labels(X, weight, n_components, rng, n_threads):
+    """Clusters of a few k-means steps from k-means++ seeds, in standardised columns."""
     Z = standardised(X, weight)
     seeds = kmeans_plusplus(Z, weight, n_components, rng, n_threads)
-    return from_membership(X, weight, lloyd(Z, weight, Z[seeds], n_threads), n_components, structure, floor)
+    return lloyd(Z, weight, Z[seeds], n_threads)
 
 
-def by_seeds(X, weight, n_components, structure, floor, rng, n_threads):
+def seed_labels(X, weight, n_components, rng, n_threads):
+    """The nearest of some k-means++ seeds."""
+    Z = standardised(X, weight)
+    return nearest(Z, Z[kmeans_plusplus(Z, weight, n_components, rng, n_threads)], n_threads)
+
+
+def row_labels(X, weight, n_components, rng, n_threads):
+    """The nearest of some random rows."""
+    Z = standardised(X, weight)
+    return nearest(Z, random_rows(Z, n_components, rng), n_threads)
+
+
+def chance(X, weight, n_components, rng, n_threads):
+    """Random responsibilities."""
+    membership = rng.random((len(X), n_components))
+    return membership / membership.sum(axis=1, keepdims=True)
+
+
+def nearest(Z, centres, n_threads):
+    """The nearest centre of each row."""
+    labels = np.empty(len(Z), np.intp)
+    scores(Z, centres, n_threads, labels=labels)
+    return labels
+
+
+def random_rows(X, n_components, rng):
+    """Random rows, all different: equal components could never part."""
+    rows = X[rng.choice(len(X), n_components, replace=False)]
+    if len(np.unique(rows, axis=0)) < n_components:
+        rows = rng.permutation(np.unique(X, axis=0))[:n_components]
+    return rows
+
+
+def shares(weight, membership, n_components):
+    """(K,) how much of the weight belongs to each component."""
+    if membership.ndim == 1:
+        counts = np.bincount(membership, weight, minlength=n_components)
+    else:
+        counts = (weight[:, None] * membership).sum(axis=0)
+    counts = np.where(counts > 0, counts, weight.sum() / len(weight))  # nobody belongs there: one row's worth
+    return counts / counts.sum()
+
+
+MEMBERSHIPS = {"kmeans": kmeans_labels, "k-means++": seed_labels, "random": chance, "random_from_data": row_labels}
+
+
+def gaussians_at_seeds(X, weight, n_components, structure, floor, rng, n_threads):
     """k-means++ seeds as means."""
     seeds = kmeans_plusplus(standardised(X, weight), weight, n_components, rng, n_threads)
     return from_points(X, weight, X[seeds], structure, floor)
 
 
-def by_rows(X, weight, n_components, structure, floor, rng, n_threads):
-    """Random rows as means, all different: equal components could never part."""
-    means = X[rng.choice(len(X), n_components, replace=False)]
-    if len(np.unique(means, axis=0)) < n_components:
-        means = rng.permutation(np.unique(X, axis=0))[:n_components]
-    return from_points(X, weight, means, structure, floor)
+def gaussians_at_rows(X, weight, n_components, structure, floor, rng, n_threads):
+    """Random rows as means."""
+    return from_points(X, weight, random_rows(X, n_components, rng), structure, floor)
 
 
-def by_chance(X, weight, n_components, structure, floor, rng, n_threads):
-    """Random responsibilities."""
-    membership = rng.random((len(X), n_components))
-    membership /= membership.sum(axis=1, keepdims=True)
-    return from_membership(X, weight, membership, n_components, structure, floor)
-
-
-STARTS = {"kmeans": by_kmeans, "k-means++": by_seeds, "random": by_chance, "random_from_data": by_rows}
+POINTS = {"k-means++": gaussians_at_seeds, "random_from_data": gaussians_at_rows}

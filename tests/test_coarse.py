@@ -57,7 +57,7 @@ def test_weights_are_heeded():
 )
 def test_short_runs_see_enough_rows_for_their_covariances(covariance_type, d, n_components, expected):
     estimator = GaussianMixture(n_components, covariance_type=covariance_type)
-    assert few_rows(estimator, 20_000, d) == expected
+    assert few_rows(20_000, n_components * estimator._least_rows(d)) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

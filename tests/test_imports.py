@@ -20,6 +20,7 @@ LAYERS = [
     ["gaussian_start"],
     ["coarse"],
     ["estimators"],
+    ["mixture_estimator"],
     ["gaussian_mixture"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "summary", "versions"],

@@ -10,7 +10,7 @@ from passes import bits, problem, score
 import fastem.blocks
 from fastem import GaussianMixture
 from fastem.blocks import ArrayBlocks
-from fastem.coarse import applies
+from fastem.coarse import pays
 from fastem.initialise import STARTS
 
 REALS = ["float64", "float32"]
@@ -90,7 +90,7 @@ def several_blocks(monkeypatch):
 def test_fits(structure, real, weighted, several_blocks, tmp_path):
     X = blobs(0, 100_003, 3, 4, 2.0).astype(real)
     weight = np.random.default_rng(0).choice([0.0, 0.5, 1.0, 3.0], len(X)) if weighted else None
-    assert applies(GaussianMixture(4), ArrayBlocks(X)) and len(list(ArrayBlocks(X))) == 3
+    assert pays(ArrayBlocks(X), 4) and len(list(ArrayBlocks(X))) == 3
     params = {"covariance_type": structure.name}
     expected = fitted_and_scored(X, weight, **params, n_threads=1)
     for n_threads in THREADS[1:]:

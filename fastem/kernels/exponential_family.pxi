@@ -3,7 +3,7 @@
 #   log p = constant + eta . t(x) + base(x),  the features t and the base are the same for all components
 #
 # params: constant (K), eta (K, m), then what the m features are: kind (m), column (m), level (m); has_factorial (d).
-# sums: (K, m + 1) of (t, 1) by responsibility.
+# sums: (K, m + 2) of (t, 1, base) by responsibility.
 #
 # Scratch: the m features, a row of ones, the base.
 
@@ -83,4 +83,4 @@ cdef void exponential_log_prob(const Tile* t, const real** params) noexcept nogi
 
 
 cdef void exponential_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    weighted_sums(t, t.n_features + 1, sums)
+    weighted_sums(t, t.n_features + 2, sums)

@@ -86,7 +86,7 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple par
     if name == "exponential_family":
         m = f.n_features = n_features(params)
         f.log_prob, f.accumulate, f.roots = exponential_log_prob, exponential_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = K * (m + 1), K * (m + 1), m + 2
+        f.n_sums, f.n_acc, f.n_scratch = K * (m + 2), K * (m + 2), m + 2
         return K, K * m, m, m, m, d
     raise ValueError(f"no compiled family {name!r}")
 
@@ -473,6 +473,14 @@ def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_
     job.overflowed = &overflowed[0]
     run(&job, None, n_threads)
     return bool(flags.any())
+
+
+def n_sums(tuple part, Py_ssize_t n_components):
+    """How many of `expect`'s sums a part (family, number of columns, params) has."""
+    cdef Family family
+    name, n_columns, params = part
+    set_family(&family, name, n_components, n_columns, params)
+    return family.n_sums
 
 
 def log_factorial(const real[::1] x):

@@ -1,0 +1,446 @@
+"""What every mixture's face does: check, start, run em, keep what it found, score. A family adds a few small hooks."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from fastem import initialise
+from fastem.acceleration import ACCELERATORS
+from fastem.blocks import ArrayBlocks
+from fastem.coarse import coarse_start, pays
+from fastem.diagnosis import best_sound, diagnose, effective_rows
+from fastem.em import em
+from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
+from fastem.estimators import Estimator
+from fastem.matrices import IllDefinedCovariance
+from fastem.mixture import Mixture
+from fastem.progress import Progress
+from fastem.stopping import RULES
+from fastem.threads import resolve
+from fastem.validation import (
+    as_matrix,
+    as_sample_weight,
+    check_choice,
+    check_number,
+    checked_membership,
+    checked_weights,
+    column_names,
+    generator,
+    in_moderate_units,
+    require_distinct_rows,
+)
+
+_SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "log_likelihood_": float,
+    "n_parameters_": int,
+    "n_features_in_": int,
+    "stop_reason_": str,
+    "component_status_": list,
+    "history_": list,
+}
+
+
+class MixtureEstimator(Estimator):
+    """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
+
+    A family gives `_parameter_arrays` (its fitted attributes), `_examine`, `_estimate`, `_emission` and `_arrays`.
+
+    Parameters
+    ----------
+    n_components : int
+    tol : float
+        Stop when the mean log-likelihood changes by less, or what else `stop` names is less.
+    max_iter : int
+    n_init : int
+        Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
+    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
+        Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
+        The named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
+    weights_init : (K,), optional
+    random_state : int, Generator, RandomState or None
+    warm_start : bool
+        Start from the last fit.
+    verbose, verbose_interval : int
+        Print every ``verbose_interval`` iterations; verbose=2: with the change.
+    n_threads : int, optional
+        All that the process may use by default.
+    coarse : bool
+        Where there are many rows (at least five times those that the named starts see), at least six short runs of EM
+        on a subsample find the start; the fit then goes over all rows until `tol` holds there.
+    stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
+        See :func:`fastem.em`.
+    accelerate : {None, "anderson", "squarem"}
+        Fewer passes where components overlap strongly; see :func:`fastem.em`.
+
+    Attributes
+    ----------
+    weights_ : (K,)
+    converged_ : bool
+    n_iter_ : int
+    lower_bound_ : float
+        Mean log-likelihood at these parameters.
+    lower_bounds_ : list
+        The same after each iteration.
+    log_likelihood_ : float
+        Of all rows, each counted with its weight.
+    history_ : list
+        Mean log-likelihood of the start and after each iteration.
+    steps_ : list of :class:`fastem.history.Step`
+        What the E-step and the M-step of each iteration gained. Not saved to files.
+    stop_reason_ : str
+    component_status_ : list of str
+        "ok", or what is wrong with a component.
+    n_parameters_ : int
+    n_features_in_ : int
+    feature_names_in_ : (d,), where X has names
+    """
+
+    _parameter_arrays: tuple[str, ...] = ()
+    _saved_scalars = tuple(_SAVED_KINDS)
+
+    def __init_subclass__(cls):
+        cls._saved_arrays = ("weights_", *cls._parameter_arrays, "feature_names_in_")
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 1,
+        init_params="kmeans",
+        weights_init=None,
+        random_state=None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        n_threads: int | None = None,
+        coarse: bool = True,
+        stop="log_likelihood",
+        accelerate: str | None = None,
+    ):
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weights_init = weights_init
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.n_threads = n_threads
+        self.coarse = coarse
+        self.stop = stop
+        self.accelerate = accelerate
+
+    # ---- what a family gives ------------------------------------------------------------------------------------
+
+    def _examine(self, blocks, names, n_threads):
+        """Check the values of the rows; what comes out (scales, floors, levels) is passed to `_estimate`."""
+        raise NotImplementedError
+
+    def _estimate(self, X, weight, membership, examined):
+        """The emission that fits labels (n,) or responsibilities (n, K)."""
+        raise NotImplementedError
+
+    def _emission(self):
+        """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
+        raise NotImplementedError
+
+    def _arrays(self, emission) -> dict:
+        """The fitted attributes of an emission, by name."""
+        raise NotImplementedError
+
+    def _least_rows(self, n_features) -> int:
+        """Rows that one component needs."""
+        return 1
+
+    def _start_is_given(self) -> bool:
+        """Whether every restart would be the same."""
+        return not (isinstance(self.init_params, str) or callable(self.init_params))
+
+    def _start_is_free(self) -> bool:
+        """Whether the start is fastem's to choose."""
+        return isinstance(self.init_params, str) and self.weights_init is None
+
+    def _start(self, blocks, examined, rng, n_threads) -> Mixture:
+        """A mixture to start EM from."""
+        K, init = self.n_components, self.init_params
+        if isinstance(init, str):
+            X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, K)
+            membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
+        else:
+            X = blocks.X
+            weight = np.ones(len(X)) if blocks.sample_weight is None else blocks.sample_weight
+            membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
+        weights = checked_weights(self.weights_init, K)
+        if weights is None:
+            weights = initialise.shares(weight, membership, K)
+        return Mixture(weights, self._estimate(X, weight, membership, examined))
+
+    def _warm_start(self, examined) -> Mixture:
+        """The last fit's model."""
+        return self._mixture()
+
+    # ---- fitting ------------------------------------------------------------------------------------------------
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit to rows.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or Arrow table
+            float32 and float64 are used as they are, anything else becomes float64.
+        y : ignored
+        sample_weight : (n,), optional
+            Non-negative; a weight of 2 counts as two equal rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Input that cannot be fitted; the message names what was found.
+
+        Warns
+        -----
+        ConvergenceWarning, DegenerateComponentWarning
+        """
+        self._check_parameters()
+        names = column_names(X)
+        X = as_matrix(X, self, least_rows=2)
+        if len(X) < self.n_components:
+            raise ValueError(
+                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
+            )
+        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
+        small = X.size * self.n_components * X.shape[1] < 2_000_000  # a thread team would cost more than it saves
+        n_threads = 1 if small else resolve(self.n_threads)
+        blocks = ArrayBlocks(X, weight)
+        examined = self._examine(blocks, names, n_threads)
+        require_distinct_rows(X, weight, self.n_components)
+        n_effective = effective_rows(blocks)
+        result = self._best_fit(blocks, examined, n_effective, n_threads)
+        self._keep(result, n_effective, X.shape[1], names)
+        self.log_likelihood_ *= unit
+        self._report(result)
+        return self
+
+    def _check_parameters(self):
+        check_number(self, "n_components", numbers.Integral, 1)
+        check_number(self, "tol", numbers.Real, 0.0)
+        check_number(self, "max_iter", numbers.Integral, 0)
+        check_number(self, "n_init", numbers.Integral, 1)
+        check_number(self, "verbose", numbers.Integral, 0, boolean=True)
+        check_number(self, "verbose_interval", numbers.Integral, 1)
+        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
+        check_number(self, "coarse", numbers.Integral, 0, boolean=True)
+        if self.accelerate is not None:
+            check_choice(self, "accelerate", ACCELERATORS)
+        if not callable(self.stop):
+            check_choice(self, "stop", RULES)
+        if isinstance(self.init_params, str):
+            check_choice(self, "init_params", initialise.MEMBERSHIPS)
+
+    def _best_fit(self, blocks, examined, n_effective, n_threads):
+        """The best sound result of all restarts."""
+        rng = generator(self.random_state)
+        d = blocks.X.shape[1]
+        warm = self.warm_start and self.__sklearn_is_fitted__()
+        if warm:
+            self._require_same_shape(d)
+        coarse = not warm and self.coarse and self._start_is_free() and pays(blocks, self.n_components)
+
+        def start(rows):
+            return self._start(rows, examined, rng, n_threads)
+
+        results, failure = [], None
+        for restart in range(1 if warm or coarse or self._start_is_given() else self.n_init):
+            try:
+                if warm:
+                    model = self._warm_start(examined)
+                elif coarse:
+                    least_rows = self.n_components * self._least_rows(d)
+                    model = coarse_start(start, blocks, self, least_rows, rng, n_threads)
+                else:
+                    model = start(blocks)
+                progress = Progress(self.verbose, self.verbose_interval, restart)
+                result = em(
+                    model,
+                    blocks,
+                    tol=self.tol,
+                    max_iter=self.max_iter,
+                    stop=self.stop,
+                    accelerate=self.accelerate,
+                    n_threads=n_threads,
+                    callback=progress,
+                )
+                progress.end(result)
+                results.append(result)
+            except IllDefinedCovariance as error:
+                failure = error
+        if not results:
+            raise failure
+        return best_sound(results, n_effective)
+
+    def _require_same_shape(self, n_features):
+        """A warm start goes on with the last fit's components and columns."""
+        if len(self.weights_) != self.n_components:
+            raise ValueError(
+                "warm_start=True, but n_components has changed since the last fit. "
+                "Set warm_start=False to start afresh."
+            )
+        if self.n_features_in_ != n_features:
+            raise ValueError(
+                f"X has {n_features} features, but with warm_start=True {type(self).__name__} is expecting "
+                f"{self.n_features_in_} features as input, as in the last fit."
+            )
+
+    def _keep(self, result, n_effective, n_features, names):
+        model = result.model
+        self.weights_ = model.weights
+        for name, array in self._arrays(model.emission).items():
+            setattr(self, name, array)
+        for name in ("weights_", *self._parameter_arrays):
+            getattr(self, name).flags.writeable = False  # shared with the model; replace an attribute to change it
+        self._remember(model)
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        self.history_ = list(result.history)
+        self.steps_ = result.steps
+        self.lower_bounds_ = result.history[1:]
+        self.lower_bound_ = result.history[-1]
+        self.log_likelihood_ = result.log_likelihood
+        self.stop_reason_ = result.stop_reason
+        self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
+        self.n_parameters_ = model.n_parameters
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _report(self, result):
+        """Warnings: what the user must know about this fit."""
+        if not result.converged and self.max_iter > 0:
+            warn(
+                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
+                f"tol, or check for degenerate data. Stopped since {result.stop_reason}.",
+                convergence_warning(),
+            )
+        wrong = [f"component {k}: {status}" for k, status in enumerate(self.component_status_) if status != "ok"]
+        if wrong:
+            more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+
+    def __sklearn_is_fitted__(self):
+        return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
+
+    # ---- the fitted model ---------------------------------------------------------------------------------------
+
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        self._require_fitted()
+        return self._mixture()
+
+    def _remember(self, model):
+        self._model, self._model_arrays = model, self._fitted_arrays()
+
+    def _fitted_arrays(self):
+        return [getattr(self, name) for name in ("weights_", *self._parameter_arrays)]
+
+    def _mixture(self) -> Mixture:
+        """The model of the attributes, which may have been replaced or set by hand since the fit."""
+        arrays = self._fitted_arrays()
+        if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
+            return self._model
+        emission = self._emission()
+        return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
+
+    def _restore(self):
+        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
+        self._check_parameters()
+        for name, kind in _SAVED_KINDS.items():
+            if not isinstance(getattr(self, name, None), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        model = self._mixture()
+        K, d = model.emission.shape
+        if self.n_components != K:
+            raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
+        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
+            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
+        if len(getattr(self, "feature_names_in_", range(d))) != d:
+            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+        self.lower_bounds_ = self.history_[1:]
+
+    def _score(self, X, **outputs):
+        self._mixture().score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm."""
+        X = self._new_rows(X)
+        log_density = np.empty(len(X))
+        self._score(X, log_density=log_density)
+        return log_density
+
+    def score(self, X, y=None) -> float:
+        """Mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable component of each row, shape (n,)."""
+        X = self._new_rows(X)
+        labels = np.empty(len(X), np.intp)
+        self._score(X, labels=labels)
+        return labels
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
+        X = self._new_rows(X)
+        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
+        self._score(X, responsibilities=responsibilities)
+        return responsibilities
+
+    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """Fit, then the most probable component of each row."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None: the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, d)
+        y : (n_samples,) the component of each row; rows are sorted by it
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, numbers.Integral):
+            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        return self._mixture().sample(n_samples, generator(self.random_state if random_state is None else random_state))
+
+    def bic(self, X) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
+        log_density = self.score_samples(X)
+        return float(self._mixture().n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
+
+    def aic(self, X) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
+        log_density = self.score_samples(X)
+        return float(2 * self._mixture().n_parameters - 2 * log_density.sum())
