@@ -19,11 +19,13 @@ import numpy as np
 
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
+from fastem.matrices import packed_lower
 from fastem.mixture import Mixture
-from fastem.moments import mean_and_covariance, summed_moments
+from fastem.moments import mean_and_covariance
 from fastem.statistics import Statistics
 
 LOG_2PI = np.log(2 * np.pi)
+LEAST_RATIO = 1e-3  # by which a column's variance given the others may shrink in a step, lest its inverse lose digits
 
 
 @dataclass(frozen=True)
@@ -67,23 +69,20 @@ class FactorModel:
         """Sums over rows: ``first`` and ``second`` moments about the mean (second: a packed lower triangle),
         ``weight``, ``log_likelihood``, and ``entropy`` of the posterior of z."""
         sums = self.density.e_step(X, sample_weight, n_threads)
-        weight = sums.counts[0]
-        return Statistics(
-            first=sums.first[0],
-            second=sums.second[0],
-            weight=weight,
-            log_likelihood=sums.log_likelihood,
-            entropy=weight * self.posterior_entropy,
-        )
+        return self._statistics(sums.counts[0], sums.first[0], sums.second[0], sums.log_likelihood)
 
     def e_step_of_moments(self, weight, shift, scatter) -> Statistics:
         """The same sums from the rows' mean and mean outer product about the model's mean."""
-        # tr(C^-1 S) = tr(Psi^-1 S) - tr(M^-1 W^T Psi^-1 S Psi^-1 W)
-        scaled = self.loadings / self.noise[:, None]
-        distance = (np.diagonal(scatter) / self.noise).sum() - (self.to_factors * (scaled.T @ scatter)).sum()
-        log_likelihood = -0.5 * weight * (len(self.mean) * LOG_2PI + self.log_det + distance)
-        sums = summed_moments(weight, shift, scatter)
-        return Statistics(**sums, log_likelihood=log_likelihood, entropy=weight * self.posterior_entropy)
+        scaled, _ = self._factored
+        distance = (np.diagonal(scatter) / self.noise).sum() - ((scaled.T @ scatter) * scaled.T).sum()
+        log_det = np.log(self.noise).sum() - self._log_det_posterior
+        log_likelihood = -0.5 * weight * (len(self.mean) * LOG_2PI + log_det + distance)
+        second = weight * scatter[packed_lower(len(shift))]
+        return self._statistics(weight, weight * shift, second, log_likelihood)
+
+    def _statistics(self, weight, first, second, log_likelihood):
+        entropy = weight * self.posterior_entropy
+        return Statistics(weight=weight, first=first, second=second, log_likelihood=log_likelihood, entropy=entropy)
 
     def m_step(self, statistics: Statistics) -> FactorModel:
         """The mean of the rows, then one step for loadings and noise."""
@@ -109,30 +108,43 @@ class FactorModel:
         return self.noise <= self._noise(np.zeros(len(self.mean)))
 
     def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-likelihood."""
-        return self.density.rounding(dtype)
+        """The relative error that rounding leaves in a mean log-likelihood: Woodbury subtracts large sums."""
+        shares = (self.loadings**2).sum(axis=1) / self.noise
+        return max(self.density.rounding(dtype), 8 * np.finfo(np.float64).eps * (1 + shares).sum())
 
-    # q x q algebra
+    # algebra of d x q matrices
+
+    @cached_property
+    def _factored(self):
+        """Psi^-1/2 Q (d, q) and R^-1 (q, q) of the factors Q, I' and R of (Psi^-1/2 W, I) one above the other.
+
+        So M = R^T R without M, whose condition number is the square, C^-1 = Psi^-1 - Psi^-1/2 Q Q^T Psi^-1/2, and a
+        factor without loadings stays apart from the others to the last bit.
+        """
+        root = np.sqrt(self.noise)[:, None]
+        q, r = np.linalg.qr(np.vstack([self.loadings / root, np.eye(self.n_factors)]))
+        return q[: len(root)] / root, np.linalg.inv(r)
 
     @cached_property
     def posterior_covariance(self):
         """(q, q) M^-1, of z given any row."""
-        return np.linalg.inv(np.eye(self.n_factors) + self.loadings.T @ (self.loadings / self.noise[:, None]))
+        inverse = self._factored[1]
+        return inverse @ inverse.T
 
     @cached_property
     def to_factors(self):
         """(q, d) B: takes a row about the mean to the posterior mean of z."""
-        return self.posterior_covariance @ (self.loadings / self.noise[:, None]).T
+        scaled, inverse = self._factored
+        return inverse @ scaled.T
 
     @property
-    def log_det(self) -> float:
-        """log |C| = log |Psi| + log |M|."""
-        return np.log(self.noise).sum() - np.linalg.slogdet(self.posterior_covariance)[1]
+    def _log_det_posterior(self):
+        return 2 * np.log(np.abs(np.diagonal(self._factored[1]))).sum()
 
     @property
     def posterior_entropy(self) -> float:
         """Of z given any row."""
-        return 0.5 * (self.n_factors * (1 + LOG_2PI) + np.linalg.slogdet(self.posterior_covariance)[1])
+        return 0.5 * (self.n_factors * (1 + LOG_2PI) + self._log_det_posterior)
 
     @property
     def n_factors(self) -> int:
@@ -158,8 +170,8 @@ class FactorModel:
     @property
     def precision(self):
         """(d, d) C^-1."""
-        scaled = self.loadings / self.noise[:, None]
-        return np.diag(1 / self.noise) - scaled @ self.to_factors
+        scaled, _ = self._factored
+        return np.diag(1 / self.noise) - scaled @ scaled.T
 
     @cached_property
     def density(self) -> Mixture:
@@ -207,7 +219,7 @@ class FactorModel:
         precision = np.linalg.inv(own_covariance)
         gap = means - own
         distance = (gap @ precision * gap).sum(axis=1) + (precision * covariances).sum(axis=(-2, -1))
-        return 0.5 * (distance - self.n_factors - log_det + np.linalg.slogdet(own_covariance)[1])
+        return 0.5 * (distance - self.n_factors - log_det + self._log_det_posterior)
 
     # coordinates without bounds
 
@@ -242,9 +254,10 @@ class ConditionalFactorModel(FactorModel):
         noise, precision = self.noise.copy(), model.precision
         for i, floor in enumerate(self.floor):
             row = precision[i].copy()
-            own = row[i]
-            noise_i = max(noise[i] + (row @ covariance @ row - own) / own**2, floor)
-            change, noise[i] = noise_i - noise[i], noise_i
+            own = row[i]  # the reciprocal of the column's variance given the others, its noise among it
+            best = (row @ covariance @ row - own) / own**2
+            change = max(best, floor - noise[i], (LEAST_RATIO - 1) / own)
+            noise[i] += change
             precision -= np.outer(row, change / (1 + change * own) * row)
         return replace(model, noise=noise)
 

@@ -28,7 +28,7 @@ from fastem.validation import (
     in_moderate_units,
 )
 
-LEAST_FLOOR = 1e-12  # of the noise, relative to the data: below, its share of a variance is rounding
+LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below, rounding shows in the likelihood
 TRANSFORM_ROWS = 4096  # at a time, so that the rows about their mean stay in the cache
 
 _SAVED_KINDS = {

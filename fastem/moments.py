@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.blocks import Blocks
-from fastem.matrices import packed_lower, unpack_symmetric
+from fastem.matrices import unpack_symmetric
 from fastem.statistics import Statistics
 
 
@@ -16,7 +16,8 @@ class MomentBlocks:
     """Rows that were seen once. :func:`fastem.em` takes them in place of the rows.
 
     A model that is fitted to moments has ``e_step_of_moments(weight, shift, scatter)``, where shift and scatter are the
-    mean and the mean outer product of the rows about the model's own mean, and an ``e_step`` with the same sums.
+    mean and the mean outer product of the rows about the model's own mean, and an ``e_step`` with the same sums:
+    ``weight``, ``first`` and ``second`` moments about the model's mean among them (second: a packed lower triangle).
 
     Attributes
     ----------
@@ -45,11 +46,6 @@ class MomentBlocks:
         """Expected sufficient statistics of all rows."""
         shift = self.mean - model.mean
         return model.e_step_of_moments(self.weight, shift, self.covariance + np.outer(shift, shift))
-
-
-def summed_moments(weight, shift, scatter) -> dict:
-    """Moments as the sums that they are: what :func:`mean_and_covariance` reads."""
-    return {"weight": weight, "first": weight * shift, "second": weight * scatter[packed_lower(len(shift))]}
 
 
 def mean_and_covariance(statistics) -> tuple[np.ndarray, np.ndarray]:
