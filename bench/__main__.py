@@ -5,6 +5,7 @@ scaling   an iteration against rows, columns and components
 models    from data to model with default settings, beside scikit-learn
 scoring   score_samples, predict, predict_proba and score, beside scikit-learn
 small     import, tiny fit, one row
+factors   factor analysis and probabilistic PCA, beside scikit-learn
 baseline  the kernels of each instruction set, beside scikit-learn
 all       all of these; writes bench/RESULTS.md and its plots
 compare   two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
@@ -22,7 +23,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import calls, compare, passes, scaling
+from bench import calls, compare, factors, passes, scaling
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -34,6 +35,7 @@ COMMANDS = {
     "models": calls.models,
     "scoring": calls.scoring,
     "small": calls.small,
+    "factors": factors.run,
     "baseline": passes.baseline,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits

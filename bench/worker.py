@@ -117,6 +117,21 @@ def small(rival) -> dict:
     }
 
 
+def factors(rival, n: int, d: int, q: int) -> dict:
+    """Seconds of fits of factor models with default settings, and the mean log-likelihood that they reach."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, d))
+    X *= np.sqrt(rng.uniform(0.5, 2, d))
+    X += rng.normal(size=(n, q)) @ rng.normal(size=(q, d)) + rng.normal(size=d)
+    module, names = importlib.import_module(rival.FACTORS), {"FactorAnalysis": "FactorAnalysis", "PPCA": rival.PPCA}
+    found = {}
+    for name, own in names.items():
+        model = getattr(module, own)(q)
+        found[f"{name} s"] = seconds_of(lambda: fit_quietly(model, X))  # noqa: B023
+        found[f"{name} log-likelihood"] = float(model.score(X))
+    return found
+
+
 def fit_quietly(model, X):
     """The fitted model; that it may not have converged is no news here."""
     with warnings.catch_warnings():
@@ -158,7 +173,7 @@ def _status_kb(field: str) -> int:
     return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1))
 
 
-TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small)}
+TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small, factors)}
 
 if __name__ == "__main__":
     adapter, name, question = sys.argv[1:]

@@ -4,14 +4,17 @@ from fastem import datasets
 from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.gaussian_mixture import GaussianMixture
+from fastem.latent_factors import PPCA, FactorAnalysis
 from fastem.persistence import load
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
 
 __all__ = [
+    "PPCA",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "EMResult",
+    "FactorAnalysis",
     "GaussianMixture",
     "LogLikelihoodFell",
     "NotFittedError",

@@ -24,7 +24,11 @@ __all__ = ["load", "save"]
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
 HEADER = "fastem.json"
-CLASSES = {"GaussianMixture": "fastem.gaussian_mixture"}  # what can be saved, and where it lives
+CLASSES = {  # what can be saved, and where it lives
+    "FactorAnalysis": "fastem.latent_factors",
+    "GaussianMixture": "fastem.gaussian_mixture",
+    "PPCA": "fastem.latent_factors",
+}
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -34,7 +38,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
 
     Parameters
     ----------
-    estimator : GaussianMixture
+    estimator : GaussianMixture, FactorAnalysis or PPCA
         Fitted.
     path : str or path-like
         Taken as it is; no suffix is added. An existing file is replaced.
@@ -98,7 +102,7 @@ def load(path: str | os.PathLike) -> Any:
 
     Returns
     -------
-    GaussianMixture
+    GaussianMixture, FactorAnalysis or PPCA
         Fitted; it predicts what the saved one did.
 
     Raises

@@ -24,7 +24,12 @@ class ColumnMoments:
 
 
 def column_variances(blocks, n_threads, columns=None):
-    """Variances (d,) of all rows, 0 for a constant column.
+    """Variances (d,) of all rows; see :func:`column_moments`."""
+    return column_moments(blocks, n_threads, columns)[1]
+
+
+def column_moments(blocks, n_threads, columns=None):
+    """Means (d,) and variances (d,) of all rows; the variance of a constant column is 0.
 
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
@@ -46,8 +51,9 @@ def column_variances(blocks, n_threads, columns=None):
                 f"The squares of column {name} of X underflow {X.dtype} "
                 f"(its standard deviation is about {np.ptp(X[:, column]):.3g}): multiply X, or pass float64."
             )
-    rounding = 4 * float(limits.eps) * np.abs(about + shift)
-    return np.where(variance > rounding**2, variance, 0)
+    mean = about + shift
+    rounding = 4 * float(limits.eps) * np.abs(mean)
+    return mean, np.where(variance > rounding**2, variance, 0)
 
 
 def robust_variances(X, variance):

@@ -8,6 +8,7 @@ from importlib.metadata import version as installed_version
 from bench.rivals.estimator import parameters_after
 
 PACKAGE = "fastem"
+FACTORS, PPCA = "fastem", "PPCA"  # the module of factor models, and its name of probabilistic PCA
 COVARIANCES = ("full", "tied", "diag", "spherical")
 INSTALL = "pip install ."
 

@@ -8,6 +8,7 @@ from importlib.metadata import version as installed_version
 from bench.rivals.estimator import parameters_after
 
 PACKAGE = "sklearn.mixture"
+FACTORS, PPCA = "sklearn.decomposition", "PCA"
 COVARIANCES = ("full", "tied", "diag", "spherical")
 INSTALL = "pip install scikit-learn"
 
