@@ -6,6 +6,7 @@ from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFit
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.latent_factors import PPCA, FactorAnalysis
 from fastem.persistence import load
+from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
 
@@ -18,6 +19,7 @@ __all__ = [
     "GaussianMixture",
     "LogLikelihoodFell",
     "NotFittedError",
+    "PoissonMixture",
     "Statistics",
     "datasets",
     "em",

@@ -28,6 +28,7 @@ CLASSES = {  # what can be saved, and where it lives
     "FactorAnalysis": "fastem.latent_factors",
     "GaussianMixture": "fastem.gaussian_mixture",
     "PPCA": "fastem.latent_factors",
+    "PoissonMixture": "fastem.poisson",
 }
 
 

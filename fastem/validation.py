@@ -274,3 +274,16 @@ def require_distinct_rows(X, sample_weight, n_components):
         f"X has {len(distinct)} distinct row(s) of positive weight, fewer than n_components = {n_components}: "
         "choose fewer components."
     )
+
+
+def require_values(X, columns, what, allowed):
+    """Raise with the first row and column whose value is not `allowed` (a function of a block). X must hold `what`."""
+    for start in range(0, len(X), 65536):
+        block = X[start : start + 65536]
+        good = allowed(block)
+        if not good.all():
+            row, column = np.argwhere(~good)[0]
+            name = column if columns is None else repr(columns[column])
+            value = block[row, column]
+            negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
+            raise ValueError(f"{negative}X must hold {what}, but row {start + row}, column {name} is {value:g}.")

@@ -15,13 +15,14 @@ LAYERS = [
     ["covariance", "scale", "blocks", "theory", "rotation"],
     ["gaussian_kernels", "em", "moments"],
     ["emissions"],
-    ["mixture"],
+    ["mixture", "exponential_family"],
     ["initialise", "diagnosis", "factor_analysis"],
     ["gaussian_start"],
     ["coarse"],
     ["estimators"],
     ["mixture_estimator"],
-    ["gaussian_mixture", "latent_factors"],
+    ["family_mixture"],
+    ["gaussian_mixture", "latent_factors", "poisson"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "summary", "versions"],
     ["arrow_tables"],
@@ -30,7 +31,10 @@ LAYERS = [
     ["__main__"],
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-UPWARDS = {("estimators", "persistence"): "the method save calls a leaf, from inside the method"}
+UPWARDS = {
+    ("estimators", "persistence"): "the method save calls a leaf, from inside the method",
+    ("exponential_family", "mixture"): "a start takes its sums from a mixture of one component",
+}
 REQUIRED = {"numpy", "scipy"}
 DOORS = {"arrow_tables": "pyarrow"}  # files of an optional package; they are imported inside functions themselves
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "config"}

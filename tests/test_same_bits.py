@@ -11,7 +11,7 @@ import fastem.blocks
 from fastem import GaussianMixture
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import pays
-from fastem.initialise import STARTS
+from fastem.initialise import MEMBERSHIPS
 
 REALS = ["float64", "float32"]
 THREADS = [1, 2, 3, 5, 8, 16]
@@ -117,7 +117,7 @@ def responsibilities(X, n_components, rng):
 
 
 @pytest.mark.parametrize("real", REALS)
-@pytest.mark.parametrize("init_params", [*STARTS, labels, responsibilities])
+@pytest.mark.parametrize("init_params", [*MEMBERSHIPS, labels, responsibilities])
 def test_fits_to_few_rows_from_every_start(init_params, real, tmp_path):
     """Here the start sees the array itself, not a subsample that was copied from it."""
     X = blobs(1, 3001, 7, 4, 2.0).astype(real)

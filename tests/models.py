@@ -1,0 +1,56 @@
+"""Every mixture family in one table: its estimator, and data that it can describe. The laws are in test_models.py.
+
+A new family adds a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import fastem
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row: an unfitted estimator of K components, and rows for it."""
+
+    name: str
+    make: Any  # K, **parameters -> estimator
+    draw: Any  # rng, n -> (n, d) rows of two or three groups
+    log_prob: Any = None  # model.emission, k, X -> (n,) the oracle: log p(x | z = k), from scipy
+
+    def __str__(self):
+        return self.name
+
+    def data(self, n=400, seed=0):
+        return self.draw(np.random.default_rng([seed, n]), n)
+
+
+def counts(rng, n):
+    return rng.poisson(np.array([[1.0, 8.0, 3.0], [6.0, 2.0, 3.0]])[rng.integers(2, size=n)]).astype(float)
+
+
+def points(rng, n):
+    return rng.normal(size=(n, 3)) + 3 * np.eye(3)[rng.integers(3, size=n)]
+
+
+def poisson_log_prob(emission, k, X):
+    from scipy.stats import poisson
+
+    return poisson.logpmf(X, emission.rates[k]).sum(axis=1)
+
+
+def gaussian_log_prob(emission, k, X):
+    from scipy.stats import multivariate_normal
+
+    upper = emission.covariance.factors(emission.shape[0])[k]
+    return multivariate_normal(emission.means[k], np.linalg.inv(upper @ upper.T)).logpdf(X).reshape(len(X))
+
+
+MODELS = [
+    Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
+    Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
+]

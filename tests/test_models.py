@@ -1,0 +1,186 @@
+"""The laws that every mixture family obeys; the table of families is models.py."""
+
+import warnings
+
+import numpy as np
+import pytest
+from models import MODELS
+from scipy.special import logsumexp
+
+import fastem
+from fastem import em, theory
+from fastem.blocks import ArrayBlocks
+
+every_family = pytest.mark.parametrize("family", MODELS, ids=str)
+REALS = [np.float64, np.float32]
+
+
+def fitted(family, X, K=2, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return family.make(K, **{"random_state": 0, "tol": 1e-6, "max_iter": 200} | parameters).fit(X)
+
+
+def log_joint(family, model, X):
+    """(n, K) by the oracle."""
+    return np.array(
+        [np.log(w) + family.log_prob(model.emission, k, X.astype(float)) for k, w in enumerate(model.weights)]
+    ).T
+
+
+@every_family
+@pytest.mark.parametrize("real", REALS)
+def test_scores_are_those_of_the_formulas(family, real):
+    X = family.data().astype(real)
+    found = fitted(family, X)
+    joint = log_joint(family, found.model_, X)
+    tolerance = 1e-9 if real is np.float64 else 2e-4
+    density = logsumexp(joint, axis=1)
+    assert np.abs(found.score_samples(X) - density).max() < tolerance * (1 + np.abs(density).max())
+    assert np.abs(found.predict_proba(X) - np.exp(joint - density[:, None])).max() < 10 * tolerance
+    assert (found.predict(X) == found.predict_proba(X).argmax(axis=1)).all()
+
+
+@every_family
+@pytest.mark.parametrize("real", REALS)
+def test_the_log_likelihood_never_falls(family, real):
+    X = family.data(seed=1).astype(real)
+    weight = np.random.default_rng(0).choice([0.0, 1.0, 2.5], len(X))
+    start = fitted(family, X, K=3, max_iter=1, init_params="random").model_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", fastem.LogLikelihoodFell)
+        result = em(start, ArrayBlocks(X, weight), tol=0, max_iter=60)
+    gains = np.diff(result.history)
+    assert gains.min() > -(1e-10 if real is np.float64 else 1e-5) * (1 + abs(result.history[0]))
+    assert gains.sum() > 0
+
+
+@every_family
+def test_an_m_step_cannot_be_improved(family):
+    """Brute force: the expected log-joint falls when any coordinate of the new model moves."""
+    X = family.data(seed=2)
+    old = fitted(family, X, max_iter=2).model_
+    statistics = old.e_step(X)
+    new = old.m_step(statistics)
+    best = old.expected_log_joint(statistics, new)
+    vector = new.to_vector()
+    for i in range(len(vector)):
+        for step in (-1e-3, 1e-3):
+            moved = vector.copy()
+            moved[i] += step
+            assert old.expected_log_joint(statistics, new.from_vector(moved)) < best + 1e-9 * abs(best)
+
+
+@every_family
+def test_vectors_are_coordinates(family):
+    model = fitted(family, family.data()).model_
+    again = model.from_vector(model.to_vector())
+    np.testing.assert_allclose(again.parameters(), model.parameters(), rtol=1e-9, atol=1e-12)
+
+
+@every_family
+def test_log_likelihood_is_bound_plus_kl(family):
+    X = family.data()
+    model = fitted(family, X).model_
+    q = np.random.default_rng(0).dirichlet(np.ones(2), len(X))
+    total = theory.elbo(model, X, q) + theory.kl(q, theory.posterior(model, X))
+    assert total == pytest.approx(theory.log_likelihood(model, X), rel=1e-10)
+    statistics = model.e_step(X)
+    bound = model.expected_log_joint(statistics, model) + statistics.entropy
+    assert bound == pytest.approx(statistics.log_likelihood, rel=1e-10)
+
+
+@every_family
+def test_integer_weights_are_repeated_rows(family):
+    X = family.data()
+    times = np.random.default_rng(0).integers(0, 4, len(X))
+    labels = np.arange(len(X)) % 2
+    weighted = family.make(2, init_params=labels, tol=1e-8, max_iter=20)
+    repeated = family.make(2, init_params=np.repeat(labels, times), tol=1e-8, max_iter=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        weighted.fit(X, sample_weight=times.astype(float))
+        repeated.fit(np.repeat(X, times, axis=0))
+    np.testing.assert_allclose(weighted.model_.parameters(), repeated.model_.parameters(), rtol=1e-6, atol=1e-8)
+
+
+@every_family
+@pytest.mark.parametrize("real", REALS)
+def test_blocks_and_threads_do_not_matter(family, real):
+    X = family.data(n=5000).astype(real)
+    model = fitted(family, X, max_iter=3).model_
+    whole = model.e_step(X, None, 1)
+    for n_threads in (2, 3):
+        assert np.array_equal(model.e_step(X, None, n_threads).vector, whole.vector)
+    assert np.array_equal(model.e_step(np.asfortranarray(X)).vector, whole.vector)
+    parts = model.e_step(X[:1234]) + model.e_step(X[1234:])
+    tolerance = 1e-11 if real is np.float64 else 1e-4
+    np.testing.assert_allclose(parts.vector, whole.vector, rtol=tolerance, atol=tolerance * np.abs(whole.vector).max())
+
+
+@every_family
+def test_rows_and_components_in_another_order(family):
+    X = family.data()
+    labels = np.arange(len(X)) % 2
+    order = np.random.default_rng(0).permutation(len(X))
+    one = fitted(family, X, init_params=labels, max_iter=10)
+    rows = fitted(family, X[order], init_params=labels[order], max_iter=10)
+    components = fitted(family, X, init_params=1 - labels, max_iter=10)
+    np.testing.assert_allclose(rows.model_.parameters(), one.model_.parameters(), rtol=1e-6, atol=1e-9)
+    assert np.abs(components.score_samples(X) - one.score_samples(X)).max() < 1e-6
+
+
+@every_family
+def test_saved_and_loaded(family, tmp_path):
+    X = family.data()
+    found = fitted(family, X)
+    found.save(tmp_path / "model.npz")
+    again = fastem.load(tmp_path / "model.npz")
+    assert type(again) is type(found) and again.history_ == found.history_
+    assert np.array_equal(again.score_samples(X), found.score_samples(X))
+    assert np.array_equal(again.predict_proba(X), found.predict_proba(X))
+
+
+@every_family
+def test_samples_come_from_the_density(family):
+    X = family.data(n=2000)
+    found = fitted(family, X)
+    rows, labels = found.sample(20_000, random_state=1)
+    assert rows.shape == (20_000, X.shape[1]) and (np.diff(labels) >= 0).all()
+    assert np.abs(np.bincount(labels, minlength=2) / 20_000 - found.weights_).max() < 0.02
+    own, theirs = found.score_samples(rows), found.score_samples(X)
+    assert abs(own.mean() - theirs.mean()) < 5 * np.hypot(own.std() / 141, theirs.std() / 44)
+    again = fitted(family, rows)
+    assert again.score(rows) >= found.score(rows) - 1e-6
+    assert again.score(rows) - found.score(rows) < 5e-3
+
+
+@every_family
+def test_criteria_count_the_parameters(family):
+    X = family.data()
+    found = fitted(family, X)
+    total = found.score(X) * len(X)
+    assert found.bic(X) == pytest.approx(np.log(len(X)) * found.n_parameters_ - 2 * total)
+    assert found.aic(X) == pytest.approx(2 * found.n_parameters_ - 2 * total)
+
+
+@every_family
+def test_acceleration_does_not_lower_the_likelihood(family):
+    X = family.data(seed=3)
+    plain = fitted(family, X, K=3, tol=1e-7, max_iter=2000, init_params=np.arange(len(X)) % 3)
+    for name in ("anderson", "squarem"):
+        fast = fitted(family, X, K=3, tol=1e-7, max_iter=2000, init_params=np.arange(len(X)) % 3, accelerate=name)
+        assert np.diff(fast.history_).min() > -1e-9
+        assert fast.lower_bound_ > plain.history_[0]
+
+
+@every_family
+def test_a_component_without_rows_is_reported(family):
+    X = family.data()
+    model = fitted(family, X).model_
+    statistics = model.e_step(X)
+    statistics.counts[1] = 0
+    statistics.first[1] = 0
+    kept = model.m_step(statistics)
+    assert np.isfinite(kept.parameters()).all()
+    assert kept.weights[1] == 0
