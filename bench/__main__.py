@@ -6,6 +6,7 @@ models    from data to model with default settings, beside scikit-learn
 scoring   score_samples, predict, predict_proba and score, beside scikit-learn
 small     import, tiny fit, one row
 baseline  the kernels of each instruction set, beside scikit-learn
+acceleration   passes of plain and accelerated EM
 all       all of these; writes bench/RESULTS.md and its plots
 compare   two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
@@ -22,7 +23,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import calls, compare, passes, scaling
+from bench import acceleration, calls, compare, passes, scaling
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -35,6 +36,7 @@ COMMANDS = {
     "scoring": calls.scoring,
     "small": calls.small,
     "baseline": passes.baseline,
+    "acceleration": acceleration.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems

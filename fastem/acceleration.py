@@ -13,7 +13,7 @@ import numpy as np
 
 DEPTH = 10  # steps that Anderson's method looks back on, at most
 DAMPING, DAMPING_START = 1.2, 10  # the squared length is 1 / (1 + 1.2^(10 - accepted)) of the free solution's
-FORWARD = 10.0  # EM steps at most, away from a saddle
+FORWARD = 30.0  # EM steps at most, away from a saddle
 FAST = 0.3  # where each step is that much shorter than the last, EM itself arrives within a few passes
 
 
@@ -47,8 +47,7 @@ class Anderson:
         self.points, self.steps = [], []  # differences of models, and of EM's steps from them
 
     def propose(self, model, image):
-        x = model.to_vector()
-        f = image.to_vector() - x
+        x, f = em_step(model, image)
         if not np.isfinite(f).all():
             self.last = None
             self._restart()
@@ -86,10 +85,10 @@ class Squarem:
 
     def __init__(self, model):
         self.first = None
+        self.longest, self.length = 4.0, 1.0
 
     def propose(self, model, image):
-        x = model.to_vector()
-        f = image.to_vector() - x
+        x, f = em_step(model, image)
         first, self.first = self.first, None
         if not np.isfinite(f).all():
             return None
@@ -98,13 +97,18 @@ class Squarem:
             return None
         origin, r = first
         v = f - r
-        length = np.linalg.norm(r) / max(np.linalg.norm(v), np.finfo(float).tiny)
+        length = min(np.linalg.norm(r) / max(np.linalg.norm(v), np.finfo(float).tiny), self.longest)
         if length <= 1:  # the step that EM makes itself
             return None
+        self.length = length
         return model_at(model, origin + 2 * length * r + length**2 * v)
 
     def judge(self, accepted):
-        """Each cycle stands for itself."""
+        """The longest step grows where it was good, and shrinks where one was not."""
+        if not accepted:
+            self.longest = max(self.length / 4, 2.0)
+        elif self.length == self.longest:
+            self.longest *= 4
 
 
 ACCELERATORS = {"anderson": Anderson, "squarem": Squarem}
@@ -123,13 +127,21 @@ def accelerator(name, model):
     return ACCELERATORS[name](model)
 
 
+def em_step(model, image):
+    """Where a model is, and EM's step from it; not finite where a coordinate is at infinity, e.g. a weight of 0."""
+    x = model.to_vector()
+    with np.errstate(invalid="ignore"):
+        return x, image.to_vector() - x
+
+
 def model_at(template, vector):
     """The model of extrapolated coordinates, or None where there is none."""
     if not np.isfinite(vector).all():
         return None
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         try:
-            return template.from_vector(vector)
+            model = template.from_vector(vector)
+            return model if np.isfinite(model.to_vector()).all() else None
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # e.g. a covariance that cannot be factorised
             return None
 

@@ -42,6 +42,8 @@ class ArrayBlocks:
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows."""
         threads = {"n_threads": n_threads} if "n_threads" in inspect.signature(model.e_step).parameters else {}
+        if not len(self.X):
+            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         total = None
         for X, sample_weight in self:
             part = model.e_step(X, sample_weight, **threads)
@@ -49,6 +51,4 @@ class ArrayBlocks:
                 total = part
             else:
                 total += part
-        if total is None:
-            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         return total

@@ -239,8 +239,7 @@ def _unless_worse(blocks, proposal, n_threads, before):
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):
         return None
-    mean = statistics.log_likelihood / statistics.weight
-    return None if _fell(before, mean, proposal, blocks.dtype) else statistics
+    return statistics if statistics.log_likelihood / statistics.weight >= before else None
 
 
 def _fell(before, mean, model, dtype):
