@@ -26,6 +26,7 @@ from fastem.gaussian_start import (
 )
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
+from fastem.online import Stepwise
 from fastem.progress import Progress
 from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.stopping import RULES
@@ -220,6 +221,35 @@ class GaussianMixture(MixtureEstimator):
         self._report(result)
         return self
 
+    def partial_fit(self, X, y=None, sample_weight=None) -> GaussianMixture:
+        """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
+
+        The first batch of an estimator that is not fitted chooses the start and the floor, as :meth:`fit` would. After
+        a fit, batches go on from it; after loading one or setting its attributes, from the model alone. The history
+        stays that of the last :meth:`fit`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`; an unfitted estimator needs at least `n_components` distinct rows.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        if not hasattr(self, "means_"):
+            start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
+            vars(self).update({name: value for name, value in vars(start).items() if name not in self.get_params()})
+        X = self._new_rows(X)
+        stream = getattr(self, "_stream", None)
+        if stream is None or stream.model is not self._mixture():
+            stream = Stepwise(self._mixture(), n_threads=self.n_threads)
+        stream.update(X, as_sample_weight(sample_weight, len(X)))
+        self._stream = stream
+        self._keep_model(stream.model)
+        return self
+
     def _check_parameters(self):
         check_number(self, "n_components", numbers.Integral, 1)
         check_number(self, "tol", numbers.Real, 0.0)
@@ -272,7 +302,10 @@ class GaussianMixture(MixtureEstimator):
         return best_sound(results, n_effective)
 
     def _keep(self, result, n_effective, n_features, names):
-        model = result.model
+        self._keep_model(result.model)
+        self._keep_outcome(result, n_effective, n_features, names)
+
+    def _keep_model(self, model):
         self._model = model
         for array in (model.weights, model.emission.means):
             array.flags.writeable = False  # shared with the model; replace an attribute to change it
@@ -280,6 +313,9 @@ class GaussianMixture(MixtureEstimator):
         self.means_ = model.emission.means
         self.covariances_ = model.emission.covariance.covariances
         self.precisions_cholesky_ = model.emission.covariance.precisions_cholesky
+
+    def _keep_outcome(self, result, n_effective, n_features, names):
+        self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.history_ = list(result.history)
@@ -289,7 +325,7 @@ class GaussianMixture(MixtureEstimator):
         self.log_likelihood_ = result.log_likelihood
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
-        self.n_parameters_ = model.n_parameters
+        self.n_parameters_ = result.model.n_parameters
         self.n_features_in_ = n_features
         if names is not None:
             self.feature_names_in_ = names

@@ -14,7 +14,7 @@ LAYERS = [
     ["validation", "statistics", "threads", "matrices", "stopping", "acceleration", "history"],
     ["covariance", "scale", "blocks", "theory"],
     ["gaussian_kernels", "em"],
-    ["emissions"],
+    ["emissions", "online"],
     ["mixture"],
     ["initialise", "diagnosis"],
     ["gaussian_start"],
