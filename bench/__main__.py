@@ -1,14 +1,14 @@
 """fastem measured: ``python -m bench COMMAND`` from the checkout.
 
-passes    iterations of EM beside scikit-learn, oneDAL and what the machine can do at best
-scaling   an iteration against rows, columns and components
-models    from data to model with default settings, beside scikit-learn
-scoring   score_samples, predict, predict_proba and score, beside scikit-learn
-small     import, tiny fit, one row
-baseline  the kernels of each instruction set, beside scikit-learn
-acceleration   passes of plain and accelerated EM
-all       all of these; writes bench/RESULTS.md and its plots
-compare   two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
+passes        iterations of EM beside scikit-learn, oneDAL and what the machine can do at best
+scaling       an iteration against rows, columns and components
+models        from data to model with default settings, beside scikit-learn
+scoring       score_samples, predict, predict_proba and score, beside scikit-learn
+small         import, tiny fit, one row
+baseline      the kernels of each instruction set, beside scikit-learn
+acceleration  passes of plain and accelerated EM
+all           all of these; writes bench/RESULTS.md and its plots
+compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
 Every command ends with 1 if something failed, results disagree or a figure cannot be true.
 """
