@@ -1,14 +1,15 @@
 """fastem measured: ``python -m bench COMMAND`` from the checkout.
 
-passes    iterations of EM beside scikit-learn, oneDAL and what the machine can do at best
-scaling   an iteration against rows, columns and components
-models    from data to model with default settings, beside scikit-learn
-scoring   score_samples, predict, predict_proba and score, beside scikit-learn
-small     import, tiny fit, one row
-factors   factor analysis and probabilistic PCA, beside scikit-learn
-baseline  the kernels of each instruction set, beside scikit-learn
-all       all of these; writes bench/RESULTS.md and its plots
-compare   two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
+passes        iterations of EM beside scikit-learn, oneDAL and what the machine can do at best
+scaling       an iteration against rows, columns and components
+models        from data to model with default settings, beside scikit-learn
+scoring       score_samples, predict, predict_proba and score, beside scikit-learn
+small         import, tiny fit, one row
+factors       factor analysis and probabilistic PCA, beside scikit-learn
+baseline      the kernels of each instruction set, beside scikit-learn
+acceleration  passes of plain and accelerated EM
+all           all of these; writes bench/RESULTS.md and its plots
+compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
 Every command ends with 1 if something failed, results disagree or a figure cannot be true.
 """
@@ -23,7 +24,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import calls, compare, factors, passes, scaling
+from bench import acceleration, calls, compare, factors, passes, scaling
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -37,6 +38,7 @@ COMMANDS = {
     "small": calls.small,
     "factors": factors.run,
     "baseline": passes.baseline,
+    "acceleration": acceleration.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems

@@ -13,6 +13,7 @@ import numpy as np
 
 DEPTH = 10  # steps that Anderson's method looks back on, at most
 DAMPING, DAMPING_START = 1.2, 10  # the squared length is 1 / (1 + 1.2^(10 - accepted)) of the free solution's
+FORWARD = 30.0  # EM steps at most, away from a saddle
 FAST = 0.3  # where each step is that much shorter than the last, EM itself arrives within a few passes
 
 
@@ -29,6 +30,9 @@ class NoAcceleration:
 class Anderson:
     """Anderson's mixing of the last steps, restarted and damped.
 
+    It looks for the fixed point next to the last steps. Where EM is leaving a saddle (components that still lie on each
+    other) that point lies behind, against EM's own step; then it goes forward instead, by the same distance.
+
     Henderson, Varadhan: Damped Anderson acceleration with restarts and monotonicity control for accelerating EM and
     EM-like algorithms. Journal of Computational and Graphical Statistics 28 (2019) 834-846 (DAAREM).
     """
@@ -36,18 +40,17 @@ class Anderson:
     def __init__(self, model):
         self.depth = max(1, min(DEPTH, (len(model.to_vector()) + 1) // 2))
         self.accepted = 0
-        self._restart()
         self.last = None
+        self._restart()
 
     def _restart(self):
-        self.points, self.steps = [], []
+        self.points, self.steps = [], []  # differences of models, and of EM's steps from them
 
     def propose(self, model, image):
-        x = model.to_vector()
-        f = image.to_vector() - x
+        x, f = em_step(model, image)
         if not np.isfinite(f).all():
-            self._restart()
             self.last = None
+            self._restart()
             return None
         last, self.last = self.last, (x, f)
         if last is None:
@@ -56,16 +59,21 @@ class Anderson:
             self._restart()
         self.points.append(x - last[0])
         self.steps.append(f - last[1])
-        if np.linalg.norm(f) < FAST * np.linalg.norm(last[1]):
+        length = np.linalg.norm(f)
+        if length < FAST * np.linalg.norm(last[1]):
             return None
-        gamma = damped_least_squares(np.array(self.steps).T, f, self._shrink())
-        return model_at(model, x + f - (np.array(self.points) + np.array(self.steps)).T @ gamma)
-
-    def _shrink(self):
-        return 1 / (1 + DAMPING ** (DAMPING_START - self.accepted))
+        share = 1 / (1 + DAMPING ** (DAMPING_START - self.accepted))
+        points, steps = np.array(self.points).T, np.array(self.steps).T
+        step = f - (points + steps) @ damped_least_squares(steps, f, share)
+        if step @ f <= 0:
+            step = f * min(np.linalg.norm(step) / length, FORWARD)
+        return model_at(model, x + step)
 
     def judge(self, accepted):
-        self.accepted = min(self.accepted + 1, 2 * DAMPING_START) if accepted else self.accepted - self.depth
+        if accepted:
+            self.accepted = min(self.accepted + 1, 2 * DAMPING_START)
+        else:
+            self._restart()
 
 
 class Squarem:
@@ -77,10 +85,10 @@ class Squarem:
 
     def __init__(self, model):
         self.first = None
+        self.longest, self.length = 4.0, 1.0
 
     def propose(self, model, image):
-        x = model.to_vector()
-        f = image.to_vector() - x
+        x, f = em_step(model, image)
         first, self.first = self.first, None
         if not np.isfinite(f).all():
             return None
@@ -89,13 +97,18 @@ class Squarem:
             return None
         origin, r = first
         v = f - r
-        length = np.linalg.norm(r) / max(np.linalg.norm(v), np.finfo(float).tiny)
+        length = min(np.linalg.norm(r) / max(np.linalg.norm(v), np.finfo(float).tiny), self.longest)
         if length <= 1:  # the step that EM makes itself
             return None
+        self.length = length
         return model_at(model, origin + 2 * length * r + length**2 * v)
 
     def judge(self, accepted):
-        """Each cycle stands for itself."""
+        """The longest step grows where it was good, and shrinks where one was not."""
+        if not accepted:
+            self.longest = max(self.length / 4, 2.0)
+        elif self.length == self.longest:
+            self.longest *= 4
 
 
 ACCELERATORS = {"anderson": Anderson, "squarem": Squarem}
@@ -114,13 +127,21 @@ def accelerator(name, model):
     return ACCELERATORS[name](model)
 
 
+def em_step(model, image):
+    """Where a model is, and EM's step from it; not finite where a coordinate is at infinity, e.g. a weight of 0."""
+    x = model.to_vector()
+    with np.errstate(invalid="ignore"):
+        return x, image.to_vector() - x
+
+
 def model_at(template, vector):
     """The model of extrapolated coordinates, or None where there is none."""
     if not np.isfinite(vector).all():
         return None
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         try:
-            return template.from_vector(vector)
+            model = template.from_vector(vector)
+            return model if np.isfinite(model.to_vector()).all() else None
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # e.g. a covariance that cannot be factorised
             return None
 

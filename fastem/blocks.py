@@ -44,6 +44,8 @@ class ArrayBlocks:
         """Expected sufficient statistics of all rows."""
         e_step = getattr(model.e_step, "__func__", model.e_step)
         threads = {"n_threads": n_threads} if _takes_threads(e_step) else {}
+        if not len(self.X):
+            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         total = None
         for X, sample_weight in self:
             part = model.e_step(X, sample_weight, **threads)
@@ -51,8 +53,6 @@ class ArrayBlocks:
                 total = part
             else:
                 total += part
-        if total is None:
-            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         return total
 
 

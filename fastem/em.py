@@ -18,7 +18,7 @@ import numpy as np
 from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
 from fastem.errors import LogLikelihoodNotFinite, warn
-from fastem.history import Step
+from fastem.history import Steps
 from fastem.statistics import Statistics
 from fastem.stopping import stopping_rule
 from fastem.threads import resolve
@@ -47,7 +47,7 @@ class EMResult:
     statistics : its expected sufficient statistics
     history : list of float
         Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`.
-    steps : list of Step
+    steps : sequence of Step
         What each iteration gained, in its two steps; see :class:`fastem.history.Step`.
     n_iter : int
         M-steps done.
@@ -60,7 +60,7 @@ class EMResult:
     model: Any
     statistics: Statistics
     history: list[float] = field(repr=False)
-    steps: list[Step] = field(default_factory=list, repr=False)
+    steps: Steps = field(default_factory=Steps, repr=False)
     n_iter: int = 0
     n_passes: int = 1
     converged: bool = False
@@ -182,7 +182,7 @@ def em(
         result.history.append(mean)
         result.n_iter += 1
         seconds = time.perf_counter() - started
-        result.steps.append(Step.between(old, old_statistics, model, before, mean, seconds, accelerated))
+        result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
         if callback is not None and callback(result):
             result.stop_reason = "the callback asked to stop"
             return result
@@ -239,8 +239,7 @@ def _unless_worse(blocks, proposal, n_threads, before):
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):
         return None
-    mean = statistics.log_likelihood / statistics.weight
-    return None if _fell(before, mean, proposal, blocks.dtype) else statistics
+    return statistics if statistics.log_likelihood / statistics.weight >= before else None
 
 
 def _fell(before, mean, model, dtype):

@@ -70,7 +70,7 @@ class GaussianMixture(MixtureEstimator):
         Of all rows, each counted with its weight.
     history_ : list
         Mean log-likelihood of the start and after each iteration.
-    steps_ : list of :class:`fastem.history.Step`
+    steps_ : sequence of :class:`fastem.history.Step`
         What the E-step and the M-step of each iteration gained. Not saved to files.
     stop_reason_ : str
     component_status_ : list of str

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
 
 
 class Step(NamedTuple):
@@ -39,8 +43,35 @@ class Step(NamedTuple):
     def between(cls, old, statistics, new, before, after, seconds, accelerated) -> Step:
         """From the old model and its statistics to the new model: work of the size of the parameters."""
         bound = lower_bound(old, statistics, new)
-        step = np.linalg.norm(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
+        with np.errstate(over="ignore"):
+            step = np.linalg.norm(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
         return cls(after, bound, bound - before, after - bound, float(step), seconds, accelerated)
+
+
+class Steps(Sequence):
+    """The steps of a fit; those of small models are worked out when they are looked at."""
+
+    def __init__(self):
+        self._entries = []
+
+    def add(self, old, statistics, *rest):
+        """The arguments of :meth:`Step.between`."""
+        step = partial(Step.between, old, statistics, *rest)
+        self._entries.append(step if statistics.vector.size < SMALL else step())
+
+    def __len__(self):
+        return len(self._entries)
+
+    def __getitem__(self, i):
+        if isinstance(i, slice):
+            return [self[j] for j in range(*i.indices(len(self)))]
+        entry = self._entries[i]
+        if not isinstance(entry, Step):
+            entry = self._entries[i] = entry()
+        return entry
+
+    def __repr__(self):
+        return repr(list(self))
 
 
 def lower_bound(given, statistics, at) -> float:

@@ -16,6 +16,7 @@ from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
 from fastem.estimators import Estimator
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
+from fastem.online import Stepwise
 from fastem.progress import Progress
 from fastem.stopping import RULES
 from fastem.threads import resolve
@@ -90,7 +91,7 @@ class MixtureEstimator(Estimator):
         Of all rows, each counted with its weight.
     history_ : list
         Mean log-likelihood of the start and after each iteration.
-    steps_ : list of :class:`fastem.history.Step`
+    steps_ : sequence of :class:`fastem.history.Step`
         What the E-step and the M-step of each iteration gained. Not saved to files.
     stop_reason_ : str
     component_status_ : list of str
@@ -234,6 +235,35 @@ class MixtureEstimator(Estimator):
         self._report(result)
         return self
 
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
+
+        The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the columns.
+        After a fit, batches go on from it; after loading one or setting its attributes, from the model alone. The
+        history stays that of the last :meth:`fit`.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in :meth:`fit`; an unfitted estimator needs at least `n_components` distinct rows.
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        if not self.__sklearn_is_fitted__():
+            start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
+            vars(self).update({name: value for name, value in vars(start).items() if name not in self.get_params()})
+        X = self._new_rows(X)
+        stream = getattr(self, "_stream", None)
+        if stream is None or stream.model is not self._mixture():
+            stream = Stepwise(self._mixture(), n_threads=self.n_threads)
+        stream.update(X, as_sample_weight(sample_weight, len(X)))
+        self._stream = stream
+        self._keep_model(stream.model)
+        return self
+
     def _check_parameters(self):
         check_number(self, "n_components", numbers.Integral, 1)
         check_number(self, "tol", numbers.Real, 0.0)
@@ -304,14 +334,17 @@ class MixtureEstimator(Estimator):
                 f"{self.n_features_in_} features as input, as in the last fit."
             )
 
-    def _keep(self, result, n_effective, n_features, names):
-        model = result.model
+    def _keep_model(self, model):
         self.weights_ = model.weights
         for name, array in self._arrays(model.emission).items():
             setattr(self, name, array)
         for name in ("weights_", *self._parameter_arrays):
             getattr(self, name).flags.writeable = False  # shared with the model; replace an attribute to change it
-        self._remember(model)
+        self._model, self._model_arrays = model, self._fitted_arrays()
+
+    def _keep(self, result, n_effective, n_features, names):
+        self._keep_model(result.model)
+        self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.history_ = list(result.history)
@@ -321,7 +354,7 @@ class MixtureEstimator(Estimator):
         self.log_likelihood_ = result.log_likelihood
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
-        self.n_parameters_ = model.n_parameters
+        self.n_parameters_ = result.model.n_parameters
         self.n_features_in_ = n_features
         if names is not None:
             self.feature_names_in_ = names
@@ -351,9 +384,6 @@ class MixtureEstimator(Estimator):
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         self._require_fitted()
         return self._mixture()
-
-    def _remember(self, model):
-        self._model, self._model_arrays = model, self._fitted_arrays()
 
     def _fitted_arrays(self):
         return [getattr(self, name) for name in ("weights_", *self._parameter_arrays)]

@@ -79,6 +79,8 @@ class Statistics:
 
     def differences(self, other: Statistics) -> list[str]:
         """The names whose sums have another shape there, or that only one of the two has."""
+        if self._layout == other._layout:
+            return []
         ours, theirs = ({name: shape for name, (_, _, shape) in s._layout.items()} for s in (self, other))
         return sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
 

@@ -14,7 +14,7 @@ LAYERS = [
     ["validation", "statistics", "threads", "matrices", "stopping", "acceleration", "history"],
     ["covariance", "scale", "blocks", "theory", "rotation"],
     ["gaussian_kernels", "em", "moments"],
-    ["emissions"],
+    ["emissions", "online"],
     ["mixture", "exponential_family"],
     ["initialise", "diagnosis", "factor_analysis"],
     ["gaussian_start"],

@@ -1,0 +1,152 @@
+"""Partial E-steps: coordinate ascent of F(q, model) in which the statistics of some rows only are renewed at a time.
+
+Sums that were collected at different models add only about the same points. A model whose sums are about its own
+parameters says how to move them: ``rebase(statistics, given)``; the sums of other models are taken as they are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.em import EMResult, as_blocks, collect
+from fastem.history import lower_bound
+from fastem.statistics import Statistics
+from fastem.stopping import stopping_rule
+from fastem.threads import resolve
+
+
+def rebased(model, statistics, given):
+    """Statistics that were collected at `given`, as `model` would sum them."""
+    return model.rebase(statistics, given) if hasattr(model, "rebase") else statistics
+
+
+def incremental_em(
+    model, data, *, n_blocks: int = 10, sample_weight=None, tol: float = 1e-3, max_iter: int = 100, n_threads=None
+) -> EMResult:
+    """EM that renews the statistics of one block of rows at a time, with an M-step after each.
+
+    Every half-step raises F(q, model), the sum of the rows' bounds, so the bound climbs; it is this that `history`
+    holds, once per sweep over all blocks.
+
+    Parameters
+    ----------
+    model
+        With ``entropy`` among its statistics and ``expected_log_joint``, so that the bound can be told.
+    data : (n, d) array
+    n_blocks : int
+        How many parts of consecutive rows the data are cut into; order the rows by chance.
+    sample_weight, n_threads
+        As in :func:`fastem.em`.
+    tol : float
+        Stop when a sweep changes the mean bound by less.
+    max_iter : int
+        Sweeps.
+
+    Returns
+    -------
+    EMResult
+        `statistics` are of all rows at `model`; the last entry of `history` is their log-likelihood.
+
+    References
+    ----------
+    Neal, Hinton: A view of the EM algorithm that justifies incremental, sparse, and other variants. In: Learning in
+    Graphical Models, Kluwer 1998, 355-368.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.online import incremental_em
+    >>> X = load_faithful().data
+    >>> start = GaussianMixture(2, random_state=0, max_iter=0).fit(X).model_
+    >>> round(incremental_em(start, X, tol=1e-9).log_likelihood, 2)
+    -1130.26
+    """
+    X = np.asanyarray(data)
+    if not 1 <= n_blocks <= len(X):
+        raise ValueError(f"n_blocks is {n_blocks}; it must be from 1 to the number of rows, {len(X)}")
+    arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
+    whole = as_blocks(X, sample_weight)
+    rows = np.array_split(np.arange(len(X)), n_blocks)
+    weights = [None if whole.sample_weight is None else whole.sample_weight[part] for part in rows]
+    blocks = [as_blocks(X[part[0] : part[-1] + 1], weight) for part, weight in zip(rows, weights)]
+    parts = [collect(block, model, threads) for block in blocks]
+    total = sum(parts[1:], parts[0])
+    result = EMResult(model, total, [lower_bound(model, total, model)])
+    if not np.isfinite(result.history[0]):
+        raise TypeError(f"{type(model).__name__} does not tell its bound: it needs expected_log_joint and an entropy")
+    while result.n_iter < max_iter and not result.converged:
+        old = reference = model  # all sums of a sweep are about this model's parameters
+        for i, block in enumerate(blocks):
+            model = reference.m_step(total)
+            fresh = rebased(reference, collect(block, model, threads), model)
+            total = total - parts[i] + fresh
+            parts[i] = fresh
+        result.model = model
+        result.n_iter += 1
+        result.n_passes += 1
+        result.history.append(lower_bound(reference, total, model))
+        reason = arrived(result, old)
+        result.converged, result.stop_reason = bool(reason), reason or f"max_iter={max_iter} sweeps were done"
+        parts = [rebased(model, part, reference) for part in parts]
+        total = sum(parts[1:], parts[0])  # anew, so that differences leave no rounding behind
+    result.statistics = collect(whole, model, threads)
+    result.n_passes += 1
+    result.history.append(result.statistics.log_likelihood / result.statistics.weight)
+    return result
+
+
+class Stepwise:
+    """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha.
+
+    Parameters
+    ----------
+    model
+        The start.
+    alpha : float
+        From 0 (only the last batch counts: EM, if each batch is all rows) to 1; above 1/2 it converges.
+    n_threads : int, optional
+    statistics : Statistics, optional
+        Of `model`, to go on from; otherwise the first batch makes the averages.
+
+    Attributes
+    ----------
+    model : the present one
+    statistics : its running averages, per unit of weight; None before the first batch
+    n_batches : int
+
+    References
+    ----------
+    Cappé, Moulines: On-line expectation-maximization algorithm for latent data models. JRSS B 71 (2009) 593-613.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> from fastem.online import Stepwise
+    >>> rng = np.random.default_rng(0)
+    >>> batches = [rng.normal(3, size=(500, 1)) + 6 * rng.integers(0, 2, (500, 1)) for _ in range(50)]
+    >>> stream = Stepwise(GaussianMixture(2, random_state=0).fit(batches[0]).model_)
+    >>> for batch in batches:
+    ...     stream.update(batch)
+    >>> np.sort(stream.model.emission.means.ravel()).round(0)
+    array([3., 9.])
+    """
+
+    def __init__(self, model, alpha: float = 0.7, n_threads: int | None = None, statistics: Statistics | None = None):
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is {alpha}; it must be from 0 to 1")
+        self.model, self.alpha, self.n_threads = model, alpha, n_threads
+        self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
+        self.n_batches = 0
+
+    def update(self, data, sample_weight=None) -> None:
+        """One batch: its E-step, the averages, an M-step."""
+        fresh = collect(as_blocks(data, sample_weight), self.model, resolve(self.n_threads), self.statistics)
+        fresh = (1 / fresh.weight) * fresh
+        if self.statistics is not None:
+            step = (self.n_batches + 2) ** -self.alpha
+            fresh = (1 - step) * self.statistics + step * fresh
+        following = self.model.m_step(fresh)
+        self.statistics, self.model = rebased(following, fresh, self.model), following
+        self.n_batches += 1

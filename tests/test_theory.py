@@ -1,0 +1,178 @@
+"""The identities that EM rests on, against plain sums over rows; each test was seen to fail on a sabotaged model."""
+
+import numpy as np
+import pytest
+import reference
+from instances import INSTANCES, STRUCTURES, random_mixture, start
+from scipy.stats import norm
+
+from fastem import GaussianMixture, Statistics, em, theory
+
+REGULAR = [i for i in INSTANCES if i.name in ("separated", "overlapping", "one column", "17 columns", "one component")]
+OVERLAPPING = REGULAR[1]
+
+
+def pytest_generate_tests(metafunc):
+    if "structure" in metafunc.fixturenames:
+        metafunc.parametrize("structure", STRUCTURES, ids=str)
+    if "instance" in metafunc.fixturenames:
+        metafunc.parametrize("instance", REGULAR, ids=str)
+
+
+def two_models(instance, structure):
+    first = start(instance, structure)
+    return first, em(first, instance.X, tol=0, max_iter=3).model
+
+
+def test_log_joint_is_the_formulas(instance, structure):
+    model = two_models(instance, structure)[1]
+    K, d = model.emission.shape
+    covariances = reference.dense_covariances(model.emission.covariance.covariances, structure.name, K, d)
+    expected = reference.log_joint(instance.X, model.weights, model.emission.means, covariances)
+    assert np.allclose(model.log_joint(instance.X), expected, rtol=1e-10, atol=1e-10)
+    assert np.allclose(model.posterior(instance.X), reference.responsibilities(expected), rtol=0, atol=1e-10)
+    assert np.allclose(theory.posterior(model, instance.X), model.posterior(instance.X), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_log_likelihood_is_bound_plus_gap_for_any_q(instance, structure, seed):
+    rng = np.random.default_rng(seed)
+    model, X = two_models(instance, structure)[1], instance.X
+    q = rng.dirichlet(np.full(instance.n_components, 0.3), len(X))
+    weight = rng.uniform(0.1, 2, len(X)) if seed else None
+    bound, gap = theory.elbo(model, X, q, weight), theory.gap(model, X, q, weight)
+    total = model.e_step(X, weight).log_likelihood
+    assert abs(bound + gap - total) < 1e-10 * (abs(bound) + gap)
+    assert gap >= 0 or instance.n_components == 1
+
+
+def test_the_gap_is_the_divergence_from_the_posterior(structure):
+    model, X = two_models(OVERLAPPING, structure)[1], OVERLAPPING.X
+    q = np.random.default_rng(0).dirichlet(np.ones(4), len(X))
+    assert np.isclose(theory.kl(q, theory.posterior(model, X)), theory.gap(model, X, q), rtol=1e-9)
+    own = theory.posterior(model, X)
+    assert abs(theory.gap(model, X, own)) < 1e-9
+    assert np.isclose(theory.elbo(model, X, own), theory.log_likelihood(model, X), rtol=1e-12)
+
+
+def test_q_from_the_statistics_is_q_from_the_rows(instance, structure):
+    given, at = two_models(instance, structure)
+    statistics = given.e_step(instance.X)
+    posterior = given.posterior(instance.X)
+    for model in (given, at):
+        expected = (posterior * model.log_joint(instance.X)).sum()
+        assert np.isclose(theory.q_function(model, given, statistics), expected, rtol=1e-10)
+    assert np.isclose(statistics.entropy, theory.entropy(posterior), rtol=1e-8, atol=1e-8)
+
+
+def test_statistics_about_other_means_are_those_of_the_rows(structure):
+    """rebase, against sums that are formed about those means; the M-step does not depend on where it is done."""
+    given, other = two_models(OVERLAPPING, structure)
+    statistics = given.e_step(OVERLAPPING.X)
+    moved = other.rebase(statistics, given)
+    r, z = given.posterior(OVERLAPPING.X), OVERLAPPING.X[:, None, :] - other.emission.means
+    assert np.allclose(moved.first, np.einsum("nk,nkd->kd", r, z), rtol=0, atol=1e-9)
+    a, b = given.m_step(statistics), other.m_step(moved)
+    assert np.allclose(a.parameters(), b.parameters(), rtol=1e-9, atol=1e-10)
+
+
+def test_the_vector_says_it_all(instance, structure):
+    model = two_models(instance, structure)[1]
+    vector = model.to_vector()
+    assert vector.shape == (model.n_parameters,) and np.isfinite(vector).all()
+    again = start(instance, structure).from_vector(vector)
+    assert np.allclose(again.parameters(), model.parameters(), rtol=1e-10, atol=1e-12)
+
+
+def test_any_vector_is_a_model(structure):
+    model = two_models(OVERLAPPING, structure)[1]
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        vector = model.to_vector() + rng.normal(size=model.n_parameters)
+        other = model.from_vector(vector)
+        assert np.isclose(other.weights.sum(), 1) and np.isfinite(other.e_step(OVERLAPPING.X).log_likelihood)
+        if not other.emission.covariance.at_floor.any():
+            assert np.allclose(other.to_vector(), vector, rtol=1e-8, atol=1e-8)
+
+
+def test_both_half_steps_gain_and_make_up_the_whole(instance, structure):
+    result = em(start(instance, structure), instance.X, tol=0, max_iter=12)
+    assert len(result.steps) == result.n_iter == 12 and result.n_passes == 13
+    for before, after, step in zip(result.history, result.history[1:], result.steps):
+        assert step.log_likelihood == after and not step.accelerated and step.seconds > 0
+        assert before - 1e-10 <= step.bound <= after + 1e-10
+        assert np.isclose(step.m_gain + step.e_gain, after - before, rtol=0, atol=1e-10)
+    assert result.steps[0].m_gain > 1e-3 and result.steps[0].parameter_step > 0
+
+
+def test_the_bound_is_the_elbo_of_the_new_model_under_the_old_posterior(structure):
+    X = OVERLAPPING.X
+    old = start(OVERLAPPING, structure)
+    result = em(old, X, tol=0, max_iter=1)
+    assert np.isclose(result.steps[0].bound, theory.elbo(result.model, X, old.posterior(X)) / len(X), rtol=1e-10)
+
+
+def test_large_models_keep_their_steps_worked_out():
+    rng = np.random.default_rng(0)
+    model = random_mixture(rng, 3, 30, STRUCTURES[0])
+    result = em(model, model.sample(400, rng)[0], tol=0, max_iter=2)
+    assert result.statistics.vector.size > 1000
+    assert all(step.m_gain >= -1e-10 for step in result.steps[:])
+
+
+Q = [
+    (np.full((600, 3), 0.25), "shape"),
+    (np.full(600, 1.0), "shape"),
+    (np.full((599, 4), 0.25), "shape"),
+    (np.full((600, 4), 0.3), "no distribution in row 0"),
+    (np.tile([1.5, -0.5, 0.0, 0.0], (600, 1)), "no distribution in row 0"),
+    (np.full((600, 4), np.nan), "no distribution in row 0"),
+]
+
+
+@pytest.mark.parametrize("q, message", Q)
+@pytest.mark.parametrize("function", [theory.elbo, theory.gap])
+def test_a_q_that_is_none_is_an_error(function, q, message):
+    with pytest.raises(ValueError, match=message):
+        function(start(OVERLAPPING, STRUCTURES[0]), OVERLAPPING.X, q)
+
+
+def test_a_model_without_a_posterior_is_named():
+    with pytest.raises(TypeError, match="object has no method log_joint"):
+        theory.elbo(object(), OVERLAPPING.X, Q[0][0])
+    with pytest.raises(TypeError, match="object has no method expected_log_joint"):
+        theory.q_function(object(), object(), Statistics())
+
+
+class Normal:
+    """A density whose divergence is known."""
+
+    def __init__(self, mean, sd):
+        self.mean, self.sd = mean, sd
+
+    def sample(self, n, random_state):
+        return np.random.default_rng(random_state).normal(self.mean, self.sd, n)
+
+    def score_samples(self, X):
+        return norm.logpdf(X, self.mean, self.sd)
+
+
+def test_the_divergence_of_two_normals():
+    p, q = Normal(0, 1), Normal(1, 2)
+    exact = np.log(2) + (1 + 1) / (2 * 4) - 0.5
+    found = [theory.kl_divergence(p, q, 2000, seed) for seed in range(50)]
+    z = np.array([(value - exact) / error for value, error in found])
+    assert abs(z.mean()) < 4 / np.sqrt(50) and 0.7 < z.std() < 1.4  # the standard error is what it says
+    assert theory.kl_divergence(p, p, 100, 0) == (0.0, 0.0)
+
+
+def test_the_divergence_of_fitted_mixtures():
+    X = OVERLAPPING.X
+    two, one = (GaussianMixture(k, random_state=0).fit(X) for k in (2, 1))
+    assert theory.kl_divergence(two, one, 5000, 0) == theory.kl_divergence(two, one, 5000, 0)
+    value, error = theory.kl_divergence(two, one, 5000, 0)
+    assert value > -3 * error and error > 0
+    with pytest.raises(TypeError, match="object has no method score_samples"):
+        theory.kl_divergence(two, object())
+    with pytest.raises(ValueError, match="n_samples"):
+        theory.kl_divergence(two, one, 1)
