@@ -15,6 +15,7 @@ from fastem.diagnosis import best_first, effective_rows
 from fastem.em import em
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
+from fastem.threads import for_pass
 
 PAYS_FROM = 5  # times the subsample's rows
 RUNS = 6
@@ -37,11 +38,14 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
     X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(len(X), least_rows))
     starts = [lambda: start(few)] * max(RUNS, estimator.n_init)
-    survivors = short_runs(starts, few, estimator.tol, n_threads)
+    few_threads = for_pass(n_threads, few.X, estimator.n_components)
+    survivors = short_runs(starts, few, estimator.tol, few_threads)
     better = survivors[: (len(survivors) + 1) // 2]
-    best = short_runs([lambda model=model: model for model in better], few, estimator.tol, n_threads)[0]
+    best = short_runs([lambda model=model: model for model in better], few, estimator.tol, few_threads)[0]
     sample, tol = ArrayBlocks(X, weight), LONG_RUN * estimator.tol
-    return em(best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=n_threads).model
+    return em(
+        best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=for_pass(n_threads, X, estimator.n_components)
+    ).model
 
 
 def short_runs(starts, blocks, tol, n_threads) -> list[Mixture]:

@@ -19,7 +19,7 @@ from fastem.mixture import Mixture
 from fastem.online import Stepwise
 from fastem.progress import Progress
 from fastem.stopping import RULES
-from fastem.threads import resolve
+from fastem.threads import for_pass, resolve
 from fastem.validation import (
     as_matrix,
     as_sample_weight,
@@ -223,8 +223,7 @@ class MixtureEstimator(Estimator):
                 f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
             )
         weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
-        small = X.size * self.n_components * X.shape[1] < 2_000_000  # a thread team would cost more than it saves
-        n_threads = 1 if small else resolve(self.n_threads)
+        n_threads = for_pass(self.n_threads, X, self.n_components)
         blocks = ArrayBlocks(X, weight)
         examined = self._examine(blocks, names, n_threads)
         require_distinct_rows(X, weight, self.n_components)

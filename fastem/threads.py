@@ -59,3 +59,12 @@ def resolve(n_threads: int | None) -> int:
     number = available() if n_threads is None else min(int(n_threads), 4 * (os.cpu_count() or 1))
     _team_used = _team_used or number > 1
     return number
+
+
+def for_pass(n_threads: int | None, X, n_components: int) -> int:
+    """The number to use for a pass over X: one where a team would cost more than it saves.
+
+    On a busy machine a team waits some milliseconds until its last thread is given a core, in every pass.
+    """
+    n, d = X.shape
+    return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)
