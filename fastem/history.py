@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem.matrices import length
+
 SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
 
 
@@ -44,7 +46,7 @@ class Step(NamedTuple):
         """From the old model and its statistics to the new model: work of the size of the parameters."""
         bound = lower_bound(old, statistics, new)
         with np.errstate(over="ignore"):
-            step = np.linalg.norm(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
+            step = length(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
         return cls(after, bound, bound - before, after - bound, float(step), seconds, accelerated)
 
 

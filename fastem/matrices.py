@@ -21,6 +21,11 @@ class IllDefinedCovariance(ValueError):
         )
 
 
+def length(vector) -> float:
+    """Euclidean. Without BLAS, whose threads go on spinning beside the next pass."""
+    return float(np.sqrt(np.square(vector).sum()))
+
+
 def precisions_cholesky(covariances):
     """(K, d, d) upper triangular U with U U^T the inverse of each covariance; raises IllDefinedCovariance."""
     d = covariances.shape[-1]

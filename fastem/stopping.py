@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastem.matrices import length
+
 
 def log_likelihood(result, previous):
     """Change of the mean log-likelihood."""
@@ -21,7 +23,7 @@ def relative(result, previous):
 def parameters(result, previous):
     """Change of the parameter vector relative to its length."""
     before, after = previous.parameters(), result.model.parameters()
-    change = np.linalg.norm(after - before) / max(np.linalg.norm(after), np.finfo(np.float64).tiny)
+    change = length(after - before) / max(length(after), np.finfo(np.float64).tiny)
     return change, "the parameters changed by"
 
 
