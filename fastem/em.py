@@ -244,7 +244,7 @@ def _unless_worse(blocks, proposal, n_threads, before):
 
 def _fell(before, mean, model, dtype):
     """Whether a mean log-likelihood is lower than before by more than rounding explains."""
-    return before - mean > _rounding(model, dtype) * (1 + abs(mean))
+    return mean < before and before - mean > _rounding(model, dtype) * (1 + abs(mean))
 
 
 def _rounding(model, dtype):

@@ -23,12 +23,14 @@ KERNELS = {Full: FullKernel, Tied: TiedKernel, Diagonal: DiagonalKernel, Spheric
 class KernelCall(NamedTuple):
     """What a compiled pass needs, and how its sums become named statistics.
 
-    parts: (compiled family, number of columns, its arrays), from the left; see ``expect`` in kernels/mixture_pass.pxi.
+    parts: (compiled family, number of columns, its arrays); order: the columns of X in the parts' order, or None.
+    See ``expect`` in kernels/mixture_pass.pxi.
     """
 
     parts: tuple
     centre: np.ndarray
     unpack: Callable[[np.ndarray], dict]
+    order: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Gaussian:
         log_det = self.covariance.log_det_precision_root(K, d)
         constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
         constant = np.maximum(constant, kernels.for_dtype(dtype).lowest)  # log 0 as a number, so no inf - inf
-        centre = (np.exp(log_weights) @ self.means).astype(dtype)
+        weights = np.exp(log_weights)
+        centre = (weights @ self.means / weights.sum()).astype(dtype)
         means = self.means - centre
         kernel = KERNELS[type(self.covariance)]
         if kernel is TiedKernel and not kernel.serves(self.covariance, means, dtype):

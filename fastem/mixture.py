@@ -69,7 +69,7 @@ class Mixture:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
         call = self.kernel_call(X.dtype)
         sums, log_likelihood, entropy = kernels.for_dtype(X.dtype).expect(
-            call.parts, X, sample_weight, call.centre, self.n_components, resolve(n_threads)
+            call.parts, X, sample_weight, call.centre, self.n_components, resolve(n_threads), call.order
         )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
@@ -89,14 +89,16 @@ class Mixture:
         call = self.kernel_call(X.dtype)
         module = kernels.for_dtype(X.dtype)
         n_threads = resolve(n_threads)
-        if module.score(call.parts, X, call.centre, self.n_components, n_threads, **outputs):
+        if module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, **outputs):
             self._score_far_rows(X, module.lowest, n_threads, outputs)
 
     def _score_far_rows(self, X, lowest, n_threads, outputs):
         """float32 rows again in float64; what overflows there too is given to the nearest component."""
         call = self.kernel_call(X.dtype)
         joint = np.empty((len(X), self.n_components), X.dtype)
-        kernels.for_dtype(X.dtype).score(call.parts, X, call.centre, self.n_components, n_threads, joint=joint)
+        kernels.for_dtype(X.dtype).score(
+            call.parts, X, call.centre, self.n_components, n_threads, call.order, joint=joint
+        )
         far = np.flatnonzero(joint.max(axis=1) <= lowest)
         if X.dtype == np.float32:
             found = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}

@@ -98,6 +98,7 @@ cdef struct Job:
     const char* x            # n x d with byte strides
     Py_ssize_t row_step
     Py_ssize_t column_step
+    const Py_ssize_t* order  # d: which column of X is the tile's column j; or NULL: the same
     const double* weight     # n, or NULL: all one
     const real* centre       # d
     Py_ssize_t n, d, K
@@ -118,7 +119,14 @@ cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) 
     cdef Py_ssize_t padded = (rows + group - 1) // group * group
     cdef Py_ssize_t r
     cdef real* weight = <real*>t.weight
-    load_rows(job.x + start * job.row_step, job.row_step, job.column_step, rows, padded, job.d, job.centre, t.x, t.stride)
+    cdef Py_ssize_t j
+    cdef const char* x = job.x + start * job.row_step
+    if job.order == NULL:
+        load_rows(x, job.row_step, job.column_step, rows, padded, job.d, job.centre, t.x, t.stride)
+    else:
+        for j in range(job.d):
+            load_rows(x + job.order[j] * job.column_step, job.row_step, job.column_step, rows, padded, 1, job.centre + j,
+                      t.x + j * t.stride, t.stride)
     for r in range(rows):
         weight[r] = <real>job.weight[start + r] if job.weight != NULL else 1
     for r in range(rows, padded):
@@ -372,7 +380,8 @@ cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
         raise ValueError(f"{name} has length {found}, expected {expected}")
 
 
-cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components):
+cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
+             const Py_ssize_t[::1] order):
     cdef const real[::1] flat
     cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes, columns = 0
     cdef Part* part
@@ -397,6 +406,12 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
         job.n_scratch += part.family.n_scratch
         job.n_acc = max(job.n_acc, part.family.n_acc)
     require_length("a row of X", job.d, columns)
+    job.order = NULL
+    if order is not None:
+        require_length("order", order.shape[0], job.d)
+        if sorted(order) != list(range(job.d)):
+            raise ValueError(f"order is no permutation of {job.d} columns: {list(order)}")
+        job.order = &order[0]
     require_length("centre", centre.shape[0], job.d)
     job.overflowed = NULL
     job.interrupted = 0
@@ -410,19 +425,20 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
 
 
 def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre,
-           Py_ssize_t n_components, Py_ssize_t n_threads):
+           Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None):
     """E-step over the rows of X: (sums of all parts, log-likelihood, entropy of the responsibilities).
 
     parts          (family, number of columns, params) each: a family of this module, its share of the columns from the
                    left, and flat arrays of `real` as the family says
     X              (n, d) in, any strides; n, d >= 1
     sample_weight  (n) in, or None: every weight 1
-    centre         (d) in; the params are about it
+    centre         (d) in; the params are about it, in the order of the parts' columns
+    order          (d) in: the columns of X in the order of the parts; None: as they are
     """
     cdef Job job
     cdef double[:, ::1] lanes
     cdef Py_ssize_t i, n_sums
-    prepare(&job, parts, X, centre, n_components)
+    prepare(&job, parts, X, centre, n_components, order)
     n_sums = job.n_sums
     job.weight = NULL
     if sample_weight is not None:
@@ -443,6 +459,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
 
 
 def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components, Py_ssize_t n_threads,
+          const Py_ssize_t[::1] order=None,
           double[::1] log_density=None, real[:, ::1] responsibilities=None, real[:, ::1] joint=None, Py_ssize_t[::1] labels=None):
     """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n).
 
@@ -450,7 +467,7 @@ def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_
     """
     cdef Job job
     cdef char[::1] overflowed
-    prepare(&job, parts, X, centre, n_components)
+    prepare(&job, parts, X, centre, n_components, order)
     if log_density is not None:
         require_length("log_density", log_density.shape[0], job.n)
     if labels is not None:
