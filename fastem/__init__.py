@@ -5,6 +5,7 @@ from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.latent_factors import PPCA, FactorAnalysis
+from fastem.mixed import MixedMixture
 from fastem.persistence import load
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
@@ -18,6 +19,7 @@ __all__ = [
     "FactorAnalysis",
     "GaussianMixture",
     "LogLikelihoodFell",
+    "MixedMixture",
     "NotFittedError",
     "PoissonMixture",
     "Statistics",

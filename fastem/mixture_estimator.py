@@ -335,10 +335,14 @@ class MixtureEstimator(Estimator):
 
     def _keep_model(self, model):
         self.weights_ = model.weights
-        for name, array in self._arrays(model.emission).items():
-            setattr(self, name, array)
-        for name in ("weights_", *self._parameter_arrays):
-            getattr(self, name).flags.writeable = False  # shared with the model; replace an attribute to change it
+        arrays = self._arrays(model.emission)
+        for name in self._parameter_arrays:
+            if name in arrays:
+                setattr(self, name, arrays[name])
+            elif hasattr(self, name):
+                delattr(self, name)
+        for array in (model.weights, *arrays.values()):
+            array.flags.writeable = False  # shared with the model; replace an attribute to change it
         self._model, self._model_arrays = model, self._fitted_arrays()
 
     def _keep(self, result, n_effective, n_features, names):
@@ -385,7 +389,7 @@ class MixtureEstimator(Estimator):
         return self._mixture()
 
     def _fitted_arrays(self):
-        return [getattr(self, name) for name in ("weights_", *self._parameter_arrays)]
+        return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
 
     def _mixture(self) -> Mixture:
         """The model of the attributes, which may have been replaced or set by hand since the fit."""

@@ -27,6 +27,7 @@ HEADER = "fastem.json"
 CLASSES = {  # what can be saved, and where it lives
     "FactorAnalysis": "fastem.latent_factors",
     "GaussianMixture": "fastem.gaussian_mixture",
+    "MixedMixture": "fastem.mixed",
     "PPCA": "fastem.latent_factors",
     "PoissonMixture": "fastem.poisson",
 }

@@ -90,6 +90,11 @@ class Statistics:
             return []
         return [name for name in self._layout if not np.isfinite(getattr(self, name)).all()]
 
+    @property
+    def names(self) -> list[str]:
+        """What was summed."""
+        return list(self._layout)
+
     def __contains__(self, name: str) -> bool:
         return name in self._layout
 

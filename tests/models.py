@@ -46,11 +46,27 @@ def poisson_log_prob(emission, k, X):
 def gaussian_log_prob(emission, k, X):
     from scipy.stats import multivariate_normal
 
-    upper = emission.covariance.factors(emission.shape[0])[k]
-    return multivariate_normal(emission.means[k], np.linalg.inv(upper @ upper.T)).logpdf(X).reshape(len(X))
+    covariance = emission.covariance.covariances[k]
+    covariance = np.diag(covariance) if covariance.ndim == 1 else covariance
+    return multivariate_normal(emission.means[k], covariance).logpdf(X).reshape(len(X))
+
+
+def mixed(rng, n):
+    z = rng.integers(2, size=n)
+    return np.column_stack([rng.poisson(2 + 6 * z), rng.normal(3 * z), rng.poisson(3, n), rng.normal(size=n) - z])
+
+
+def mixed_log_prob(emission, k, X):
+    parts = {"gaussian": gaussian_log_prob, "poisson": poisson_log_prob}
+    return sum(parts[kind](own, k, X[:, emission.columns[kind]]) for kind, own in emission.members.items())
+
+
+def mixed_mixture(K, **parameters):
+    return fastem.MixedMixture(K, kinds=["poisson", "gaussian", "poisson", "gaussian"], **parameters)
 
 
 MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
     Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
+    Family("mixed", mixed_mixture, mixed, mixed_log_prob),
 ]

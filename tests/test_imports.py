@@ -24,6 +24,7 @@ LAYERS = [
     ["mixture_estimator"],
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors", "poisson"],
+    ["mixed"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "summary", "versions"],
     ["arrow_tables"],
