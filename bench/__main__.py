@@ -42,6 +42,7 @@ COMMANDS = {
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems
+DRAWN = ("passes", "scaling")  # their figures are
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -58,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         revisions = {"BASE": options.base, "HEAD": options.head}
         sections = [compare.run(session, revisions, options.relative, options.absolute)]
     else:
-        wanted = list(COMMANDS) if options.command == "all" else [options.command]
+        wanted = [options.command]
+        if options.command == "all":
+            wanted = [name for name in COMMANDS if name not in options.without]
         sections = [COMMANDS[name](session) for name in wanted]
     if options.command in LIMITED:
         session.complaints += session.machine.doubts()
@@ -67,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.command == "all":
         from bench import plots
 
-        found = dict(zip(COMMANDS, sections))
+        found = dict(zip(wanted, sections))
         drawn = plots.draw(RESULTS.parent, found["passes"].rows, found["scaling"].rows)
         pictures = "\n\n".join(f"![{caption}]({name})" for name, caption in drawn.items())
         RESULTS.write_text(f"{text}\n\n{pictures}\n", encoding="utf-8")
@@ -92,6 +95,9 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
             own.add_argument("--absolute", type=float, default=0.2, help="… and by more milliseconds (0.2)")
         else:
             own.add_argument("--rivals", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
+        if command == "all":
+            may_miss = [name for name in COMMANDS if name not in DRAWN]
+            own.add_argument("--without", nargs="+", choices=may_miss, default=[], help="commands to leave out")
         if command in NAMED:
             names = ", ".join(PROBLEMS | DENSE_PROBLEMS)
             own.add_argument("names", nargs="*", metavar="NAME", help=f"among {names}")

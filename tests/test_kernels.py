@@ -173,3 +173,15 @@ def test_exp_and_log_at_the_ends(build, real):
     assert np.array_equal(exp_log(x)[0], np.array([0, 0, 0, 1, 1, inf, inf, inf, nan], real), equal_nan=True)
     x = np.array([-inf, -1.0, -np.finfo(real).tiny, -0.0, 0.0, 1.0, inf, nan], real)
     assert np.array_equal(exp_log(x)[1], np.array([nan, nan, nan, -inf, -inf, 0, inf, nan], real), equal_nan=True)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real, largest", [("float64", 1e300), ("float32", 1e30)])
+def test_log_factorial_against_mpmath(build, real, largest):
+    log_factorial = importlib.import_module(f"fastem.kernels._{build}_{real}").log_factorial
+    rng = np.random.default_rng(1)
+    x = np.concatenate([np.arange(200), rng.uniform(0, 40, 200), np.exp(rng.uniform(0, np.log(largest), 300))]).astype(
+        real
+    )
+    exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in x])
+    assert (np.abs(log_factorial(x) - exact) / (1 + np.abs(exact))).max() < 32 * np.finfo(real).eps
