@@ -85,6 +85,11 @@ def label_component(ax, k, x, y, rise=0, size="medium") -> None:
     )
 
 
+def short(name: str) -> str:
+    """A name that fits under a small picture."""
+    return name if len(name) <= 24 else f"{name[:14]}…{name[-9:]}"
+
+
 def sample_rows(X, most) -> np.ndarray:
     """At most so many rows, drawn at random, the same each time; their order is kept."""
     if len(X) <= most:

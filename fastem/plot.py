@@ -33,6 +33,7 @@ from fastem.drawing import (
     marker,
     require_file_type,
     sample_rows,
+    short,
 )
 from fastem.latent_factors import FactorEstimator
 from fastem.mixture import Mixture
@@ -84,7 +85,7 @@ def mixture(model, X, columns=None, *, ax=None):
     chosen = _chosen(columns, names)[: None if columns is not None else FEW_COLUMNS]
     emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
     X = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
-    names = [names[j] for j in chosen]
+    names = [short(names[j]) for j in chosen]
     shown = [limits(X[:, j], *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
         return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
@@ -371,7 +372,7 @@ def _posterior_of(model, X, columns):
     chosen = _chosen(columns, names)[: None if columns is not None else 2]
     if len(chosen) > 2 or (len(chosen) < 2 and X.shape[1] > 1):
         raise ValueError(f"two columns make the axes of this picture. Got {columns!r} instead.")
-    names = [names[j] for j in chosen]
+    names = [short(names[j]) for j in chosen]
     if X.shape[1] == 1:
         x = sample_rows(X, MOST_ROWS)[:, 0].astype(np.float64)
         x = _grid(fitted.emission, x, limits(x))
@@ -451,11 +452,11 @@ def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
         for radius in DEVIATIONS:
             ellipse = Polygon(
                 (mean[:, None] + radius * root @ CIRCLE).T,
-                facecolor=to_rgba(colour(k), 0.08),
+                facecolor=to_rgba(colour(k), 0.05),
                 edgecolor=colour(k),
                 linestyle=line_style(k),
                 linewidth=1.8 if radius == DEVIATIONS[0] else 1.2,
-                path_effects=[withStroke(linewidth=2.6, foreground=ax.get_facecolor(), alpha=0.5)],
+                path_effects=[withStroke(linewidth=2.6, foreground=ax.get_facecolor())],
             )
             ax.add_patch(ellipse)
         label_component(ax, k, *mean, size=size)
