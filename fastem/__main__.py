@@ -63,21 +63,29 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    """``fastem fit``: read, fit, tell, save."""
-    from fastem import GaussianMixture
+    """``fastem fit``: read, fit, tell, save, draw."""
+    from fastem import GaussianMixture, plot
+    from fastem.drawing import require_file_type
     from fastem.summary import summary
     from fastem.tables import read_table
 
     _require_place("--save", arguments.save)
+    _require_place("--plot", arguments.plot)
+    if arguments.plot is not None:
+        require_file_type(arguments.plot)
     X, columns = read_table(arguments.file, arguments.columns)
     given = {name: value for name, value in vars(arguments).items() if name in GaussianMixture().get_params()}
     X = _named(X, [] if _are_numbered(columns) else columns)
     model = GaussianMixture(**given).fit(X)
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
+    if arguments.plot is not None:
+        plot.write(arguments.plot, model, X)
     print(summary(model, X.shape, model.bic(X), model.aic(X), columns))
     if arguments.save is not None:
         print(f"\nsaved to {arguments.save}")
+    if arguments.plot is not None:
+        print(f"\npicture in {arguments.plot}")
 
 
 def _predict(arguments: argparse.Namespace) -> None:
@@ -191,6 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--max-iter", type=int, metavar="N", help="most iterations; 100")
     fit.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="the result does not depend on it")
     fit.add_argument("--save", default=None, metavar="MODEL.npz", help="write the fitted model to this file")
+    fit.add_argument("--plot", default=None, metavar="FILE.png", help="draw components and data; also .svg, .pdf")
     fit.set_defaults(run=_fit)
 
     predict = commands.add_parser("predict", help="label the rows of a file with a saved mixture")

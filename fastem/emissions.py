@@ -174,6 +174,13 @@ class Gaussian:
         towards = np.einsum("knd,kd->kn", rows, means)
         return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
 
+    def marginal(self, columns) -> Gaussian:
+        """The densities of some of the columns."""
+        K, d = self.shape
+        dense = np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+        covariances, floor = dense[:, columns][:, :, columns], self.floor[columns]
+        return Gaussian(self.means[:, columns], Full.from_covariances(covariances, floor), floor)
+
     def sample(self, component, n, rng):
         """n rows of one component."""
         return self.means[component] + self.covariance.colour(component, rng.standard_normal((n, self.shape[1])))

@@ -50,9 +50,11 @@ class ExponentialFamily:
     Attributes
     ----------
     arrays : the names of its parameters, each (K, …)
+    discrete : whether rows are counts or codes, and log p a probability instead of a density
     """
 
     arrays: ClassVar[tuple[str, ...]] = ()
+    discrete: ClassVar[bool] = False
 
     @property
     def shape(self):

@@ -26,6 +26,7 @@ class Poisson(ExponentialFamily):
     """
 
     arrays: ClassVar = ("rates",)
+    discrete: ClassVar = True
 
     rates: np.ndarray
     floor: np.ndarray

@@ -1,0 +1,170 @@
+"""What the pictures of :mod:`fastem.plot` are made of: axes, colours, rows as points or as a density. Knows no model.
+
+matplotlib is an optional package: it is imported inside the functions, and nothing of its global state is changed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+# Okabe and Ito's colours, which colour-blind people tell apart, in an order that puts unlike ones first; the yellow
+# darker, so that it shows on white. Black is left out: it does not show on dark backgrounds.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+LINES = ("-", "--", ":", "-.")  # one for each round of the colours
+MARKERS = "os^DvPX*"
+GREY = "#868C94"  # of the data: shows on light and dark backgrounds
+MOST_ROWS = 1_000_000  # looked at; beyond, a random sample
+MOST_POINTS = 3000  # drawn as points; beyond, as a two-dimensional histogram
+
+
+def require_matplotlib() -> None:
+    """Raise an error that names the extra where matplotlib is missing."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"pictures need matplotlib ({error}): pip install 'fastem[plot]'") from error
+
+
+def require_file_type(path) -> None:
+    """A picture can be written under this name; said before the work, not after it."""
+    require_matplotlib()
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
+    if Path(path).suffix[1:].lower() not in kinds:
+        raise ValueError(f"{path}: the name of a picture ends in .png, .svg or .pdf (or {', '.join(kinds)})")
+
+
+def axes_grid(ax, n_rows=1, n_columns=1, cell=(3.2, 2.4)) -> np.ndarray:
+    """(n_rows, n_columns) axes: those given, new ones in the given figure, or in a new figure of pyplot."""
+    require_matplotlib()
+    if ax is None:
+        from matplotlib import pyplot
+
+        width, height = (6.4, 4.8) if n_rows == n_columns == 1 else (n_columns * cell[0], n_rows * cell[1])
+        ax = pyplot.figure(figsize=(width, height), layout="constrained")
+    if hasattr(ax, "subplots"):
+        return ax.subplots(n_rows, n_columns, squeeze=False)
+    axes = np.array(ax, dtype=object)
+    if axes.size != n_rows * n_columns:
+        raise ValueError(f"ax holds {axes.size} axes, but this picture needs {n_rows} x {n_columns}; or give a figure")
+    return axes.reshape(n_rows, n_columns)
+
+
+def colour(k: int) -> str:
+    return COLOURS[k % len(COLOURS)]
+
+
+def line_style(k: int) -> str:
+    return LINES[k // len(COLOURS) % len(LINES)]
+
+
+def marker(k: int) -> str:
+    return MARKERS[k % len(MARKERS)]
+
+
+def label_component(ax, k, x, y, rise=0, size="medium") -> None:
+    """The number of a component, in its colour, so many points above a place; readable on top of everything."""
+    from matplotlib.patheffects import withStroke
+
+    ax.annotate(
+        str(k),
+        (x, y),
+        (0, rise),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        weight="bold",
+        size=size,
+        color=colour(k),
+        path_effects=[withStroke(linewidth=3, foreground=ax.get_facecolor())],
+        annotation_clip=True,
+        zorder=5,
+    )
+
+
+def short(name: str) -> str:
+    """A name that fits under a small picture."""
+    return name if len(name) <= 24 else f"{name[:14]}…{name[-9:]}"
+
+
+def sample_rows(X, most) -> np.ndarray:
+    """At most so many rows, drawn at random, the same each time; their order is kept."""
+    if len(X) <= most:
+        return X
+    return X[np.sort(np.random.default_rng(0).integers(len(X), size=most))]
+
+
+def limits(x, centres=(), spreads=()) -> tuple[float, float]:
+    """What an axis shows: the rows (of many, all but one in a thousand) and, not too far out, the components."""
+    low, high = (x.min(), x.max()) if len(x) <= MOST_POINTS else np.quantile(x, [0.0005, 0.9995])
+    span = float(high - low) or abs(float(low)) or 1.0
+    below, above = np.subtract(centres, spreads), np.add(centres, spreads)
+    low, high = (
+        max(float(below.min(initial=low)), low - span / 2),
+        min(float(above.max(initial=high)), high + span / 2),
+    )
+    return low - 0.04 * span, high + 0.04 * span
+
+
+def bins(x, low, high, most) -> tuple[float, float, int]:
+    """First edge, width and number of equal bins; those of whole numbers hold equally many of them."""
+    if (x == np.floor(x)).all():
+        width = float(max(1, np.ceil((high - low) / most)))
+        first = np.floor(low) - 0.5
+        return first, width, int(np.ceil((high - first) / width))
+    return low, (high - low) / most, most
+
+
+def _bin_numbers(x, first, width, number):
+    """The bin of each value, and whether it has one."""
+    place = np.floor((x - first) / width)
+    return np.clip(place, 0, number - 1).astype(np.intp), (place >= 0) & (place < number)
+
+
+def draw_histogram(ax, x, low, high, discrete) -> float:
+    """Rows of one column as a density, a bar for each count where there are not too many; the highest bar's height."""
+    most = 100 if discrete else int(np.clip(2 * len(x) ** (1 / 3), 10, 100))
+    first, width, number = bins(x, low, high, most)
+    place, inside = _bin_numbers(x, first, width, number)
+    density = np.bincount(place[inside], minlength=number) / (len(x) * width)
+    ax.stairs(density, first + width * np.arange(number + 1), fill=True, color=GREY, alpha=0.45, label="data")
+    return float(density.max())
+
+
+def draw_rows(ax, x, y, x_limits, y_limits) -> None:
+    """Rows of two columns: points, or where there are many a histogram, darker by the logarithm of the count."""
+    if len(x) <= MOST_POINTS:
+        size = float(np.clip(3000 / len(x), 4, 16))
+        ax.scatter(x, y, s=size, color=GREY, alpha=0.6, linewidths=0)
+        return
+    from matplotlib.colors import to_rgba
+
+    most = int(np.clip(3 * len(x) ** (1 / 3), 30, 120))
+    edges = [bins(values, *shown, most) for values, shown in ((x, x_limits), (y, y_limits))]
+    (i, x_inside), (j, y_inside) = (_bin_numbers(values, *edge) for values, edge in zip((x, y), edges))
+    inside = x_inside & y_inside
+    shape = edges[1][2], edges[0][2]
+    counts = np.bincount((j * shape[1] + i)[inside], minlength=shape[0] * shape[1]).reshape(shape)
+    image = np.empty((*shape, 4))
+    image[:] = to_rgba(GREY)
+    image[..., 3] = 0.75 * np.log1p(counts) / np.log1p(max(1, counts.max()))
+    extent = [end for first, width, number in edges for end in (first, first + number * width)]
+    ax.imshow(image, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
+
+
+def heat_map(ax, values, rows, columns, *, shade, cmap) -> None:
+    """Numbers (n_rows, n_columns) on coloured cells; `shade` in [0, 1] says how far along the colours each lies."""
+    import matplotlib
+
+    colours = matplotlib.colormaps[cmap](shade)
+    ax.imshow(colours, aspect="auto", interpolation="nearest")
+    ax.set_xticks(np.arange(len(columns)), columns, rotation=0 if sum(map(len, columns)) <= 40 else 90)
+    ax.set_yticks(np.arange(len(rows)), rows)
+    if values.size > 150 or len(columns) > 12:  # no room for numbers
+        return
+    brightness = colours[..., :3] @ [0.299, 0.587, 0.114]
+    for (i, j), value in np.ndenumerate(values):
+        ax.text(j, i, f"{value:.3g}", ha="center", va="center", color="black" if brightness[i, j] > 0.5 else "white")
