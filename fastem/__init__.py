@@ -8,6 +8,7 @@ from fastem.latent_factors import PPCA, FactorAnalysis
 from fastem.persistence import load
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
+from fastem.student_t import StudentTMixture
 from fastem.versions import show_versions
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "NotFittedError",
     "PoissonMixture",
     "Statistics",
+    "StudentTMixture",
     "datasets",
     "em",
     "load",

@@ -29,6 +29,7 @@ CLASSES = {  # what can be saved, and where it lives
     "GaussianMixture": "fastem.gaussian_mixture",
     "PPCA": "fastem.latent_factors",
     "PoissonMixture": "fastem.poisson",
+    "StudentTMixture": "fastem.student_t",
 }
 
 

@@ -50,7 +50,19 @@ def gaussian_log_prob(emission, k, X):
     return multivariate_normal(emission.means[k], np.linalg.inv(upper @ upper.T)).logpdf(X).reshape(len(X))
 
 
+def student_log_prob(emission, k, X):
+    from scipy.stats import multivariate_t
+
+    shape, nu = emission.covariance.covariances[k], emission.degrees_of_freedom[k]
+    return multivariate_t(emission.means[k], shape, nu).logpdf(X).reshape(len(X))
+
+
+def tailed(rng, n):
+    return points(rng, n) + rng.standard_t(2.5, size=(n, 3))
+
+
 MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
     Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
+    Family("student", fastem.StudentTMixture, tailed, student_log_prob),
 ]

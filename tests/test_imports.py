@@ -23,6 +23,7 @@ LAYERS = [
     ["mixture_estimator"],
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors", "poisson"],
+    ["student_t"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "summary", "versions"],
     ["arrow_tables"],
