@@ -106,11 +106,23 @@ def test_the_shape_of_a_gamma_distribution():
     np.testing.assert_allclose(gamma_shape(np.log(x) - digamma(x)), x, rtol=1e-6)
 
 
-def test_rows_beyond_all_bounds():
+@every_type
+def test_where_it_arrives_is_a_maximum(covariance_type):
+    X = tailed(6)
+    fit = {"covariance_type": covariance_type, "degrees_of_freedom": [1.0, 100.0], "tol": 0, "max_iter": 500}
+    model = StudentTMixture(2, init_params=(X[:, 0] > 3).astype(int), **fit).fit(X).model_
+    best, vector = model.e_step(X).log_likelihood, model.to_vector()
+    for step in 1e-3 * np.vstack([np.eye(len(vector)), -np.eye(len(vector))]):
+        assert model.from_vector(vector + step).e_step(X).log_likelihood < best
+
+
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_rows_beyond_all_bounds(heavy):
     """Where squares overflow, the component with the heavier tail has them."""
     gaussian = GaussianMixture(2, init_params=np.arange(600) % 2, max_iter=0).fit(tailed(5)).model_
-    model = Mixture(gaussian.weights, StudentT.of_gaussian(gaussian.emission, [30.0, 2.0], True))
+    tails = [2.0, 30.0] if heavy == 0 else [30.0, 2.0]
+    model = Mixture(gaussian.weights, StudentT.of_gaussian(gaussian.emission, tails, True))
     far = np.array([[1e200, 0.0], [-1e180, 1e180]])
     labels = np.empty(2, np.intp)
     model.score(far, labels=labels)
-    assert labels.tolist() == [1, 1]
+    assert labels.tolist() == [heavy, heavy]
