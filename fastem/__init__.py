@@ -5,6 +5,7 @@ from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.latent_factors import PPCA, FactorAnalysis
+from fastem.mixture_of_factor_analyzers import MixtureOfFactorAnalyzers
 from fastem.persistence import load
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
@@ -19,6 +20,7 @@ __all__ = [
     "FactorAnalysis",
     "GaussianMixture",
     "LogLikelihoodFell",
+    "MixtureOfFactorAnalyzers",
     "NotFittedError",
     "PoissonMixture",
     "Statistics",

@@ -27,6 +27,7 @@ HEADER = "fastem.json"
 CLASSES = {  # what can be saved, and where it lives
     "FactorAnalysis": "fastem.latent_factors",
     "GaussianMixture": "fastem.gaussian_mixture",
+    "MixtureOfFactorAnalyzers": "fastem.mixture_of_factor_analyzers",
     "PPCA": "fastem.latent_factors",
     "PoissonMixture": "fastem.poisson",
     "StudentTMixture": "fastem.student_t",

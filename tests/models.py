@@ -21,6 +21,7 @@ class Family:
     make: Any  # K, **parameters -> estimator
     draw: Any  # rng, n -> (n, d) rows of two or three groups
     log_prob: Any = None  # model.emission, k, X -> (n,) the oracle: log p(x | z = k), from scipy
+    maximises: bool = True  # or its M-step only improves: generalised EM
 
     def __str__(self):
         return self.name
@@ -65,4 +66,5 @@ MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
     Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
     Family("student", fastem.StudentTMixture, tailed, student_log_prob),
+    Family("factor_analyzers", fastem.MixtureOfFactorAnalyzers, points, gaussian_log_prob, maximises=False),
 ]

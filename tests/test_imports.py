@@ -23,7 +23,7 @@ LAYERS = [
     ["mixture_estimator"],
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors", "poisson"],
-    ["student_t"],
+    ["student_t", "mixture_of_factor_analyzers"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "summary", "versions"],
     ["arrow_tables"],
