@@ -41,7 +41,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
 
     Parameters
     ----------
-    estimator : GaussianMixture, FactorAnalysis or PPCA
+    estimator : any of fastem's
         Fitted.
     path : str or path-like
         Taken as it is; no suffix is added. An existing file is replaced.
