@@ -6,9 +6,11 @@ from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFit
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.latent_factors import PPCA, FactorAnalysis
 from fastem.mixed import MixedMixture
+from fastem.mixture_of_factor_analyzers import MixtureOfFactorAnalyzers
 from fastem.persistence import load
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
+from fastem.student_t import StudentTMixture
 from fastem.versions import show_versions
 
 __all__ = [
@@ -20,9 +22,11 @@ __all__ = [
     "GaussianMixture",
     "LogLikelihoodFell",
     "MixedMixture",
+    "MixtureOfFactorAnalyzers",
     "NotFittedError",
     "PoissonMixture",
     "Statistics",
+    "StudentTMixture",
     "datasets",
     "em",
     "load",

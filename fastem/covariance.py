@@ -7,11 +7,14 @@ S_k / N_k - m_k m_k^T (stable, since both are about a point inside the component
 `floor` (d,) is the least variance allowed per column: every covariance is kept at or above diag(floor) in the sense of
 positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a maximisation, so EM stays monotone, and a
 component that is not degenerate is not touched at all (adding a constant to the diagonal would change every one).
+
+`kernel` names the compiled family whose sums `estimate` takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,9 +38,16 @@ def pooled_second(second):
     return second.reshape(-1, second.shape[-1]).sum(axis=0)
 
 
+def chosen(structure, components):
+    """The structure of some of the components."""
+    return replace(structure, **{f.name: getattr(structure, f.name)[components] for f in fields(structure)})
+
+
 @dataclass(frozen=True)
 class Full:
     """Each component has its own covariance. covariances, precisions_cholesky: (K, d, d)."""
+
+    kernel: ClassVar = "gaussian_full"
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
@@ -60,6 +70,15 @@ class Full:
         i, j = packed_lower(step.shape[1])
         there = first - counts[:, None] * step
         return there, second - first[:, i] * step[:, j] - step[:, i] * there[:, j]
+
+    @staticmethod
+    def of_full(second, d):
+        """Full second moments, (K, d(d+1)/2) packed, as this structure sums them."""
+        return second
+
+    def dense(self, n_components, d):
+        """The same covariances, each a full matrix."""
+        return self
 
     def expected_quadratic(self, second):
         """Sum over the components of tr(precision times second moment)."""
@@ -131,6 +150,8 @@ class Full:
 class Tied(Full):
     """One covariance for all components. covariances, precisions_cholesky: (d, d)."""
 
+    kernel: ClassVar = "gaussian_tied"
+
     @classmethod
     def from_covariances(cls, covariances, floor):
         covariances, upper, hits = raise_to_floor(covariances[None], floor)
@@ -147,6 +168,12 @@ class Tied(Full):
         there = first - counts[:, None] * step
         cross = first.T @ step + step.T @ there
         return there, pooled_second(second) - cross[i, j]
+
+    def dense(self, n_components, d):
+        return Full(
+            *(np.repeat(a[None], n_components, axis=0) for a in (self.covariances, self.precisions_cholesky)),
+            np.repeat(self.at_floor, n_components),
+        )
 
     @staticmethod
     def shape(n_components, d):
@@ -177,6 +204,8 @@ class Tied(Full):
 class Diagonal:
     """Each component has a diagonal covariance. covariances, precisions_cholesky: (K, d)."""
 
+    kernel: ClassVar = "gaussian_diagonal"
+
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
     at_floor: np.ndarray = field(repr=False)  # how many directions are held there, per component
@@ -205,6 +234,15 @@ class Diagonal:
             return first, second
         there = first - counts[:, None] * step
         return there, second - step * (first + there)
+
+    @staticmethod
+    def of_full(second, d):
+        i, j = packed_lower(d)
+        return second[:, i == j]
+
+    def dense(self, n_components, d):
+        scales = self.scales(d)
+        return Full(*(a[:, :, None] * np.eye(d) for a in (scales**-2, scales)), self.at_floor)
 
     def expected_quadratic(self, second):
         """Sum over the components of tr(precision times second moment)."""

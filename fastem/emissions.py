@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem import kernels
-from fastem.covariance import Diagonal, Full, Spherical, Tied
+from fastem.covariance import Diagonal, Full, Tied, chosen
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
 from fastem.matrices import IllDefinedCovariance
 
-KERNELS = {Full: FullKernel, Tied: TiedKernel, Diagonal: DiagonalKernel, Spherical: DiagonalKernel}
+KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
 
 class KernelCall(NamedTuple):
@@ -67,7 +67,7 @@ class Gaussian:
         weights = np.exp(log_weights)
         centre = (weights @ self.means / weights.sum()).astype(dtype)
         means = self.means - centre
-        kernel = KERNELS[type(self.covariance)]
+        kernel = KERNELS[self.covariance.kernel]
         if kernel is TiedKernel and not kernel.serves(self.covariance, means, dtype):
             kernel = FullKernel
         return KernelCall(
@@ -77,19 +77,19 @@ class Gaussian:
         )
 
     def m_step(self, statistics) -> Gaussian:
-        """Weighted means and covariances. A component without rows keeps its own."""
+        """Weighted means, and what the structure makes of the moments. A component without rows keeps its own."""
         counts = statistics.counts
         present = counts > np.finfo(np.float64).tiny
         shift = statistics.first / np.where(present, counts, 1)[:, None]
-        structure = type(self.covariance)
-        if present.all() or structure is Tied:
-            covariance = structure.estimate(counts, shift, statistics.second, self.floor)
+        if present.all() or isinstance(self.covariance, Tied):
+            covariance = self.covariance.estimate(counts, shift, statistics.second, self.floor)
         else:
             try:
-                found = structure.estimate(counts[present], shift[present], statistics.second[present], self.floor)
+                own = chosen(self.covariance, present)
+                found = own.estimate(counts[present], shift[present], statistics.second[present], self.floor)
             except IllDefinedCovariance as error:
                 raise IllDefinedCovariance(np.flatnonzero(present)[error.components].tolist()) from None
-            merged = {f.name: getattr(self.covariance, f.name).copy() for f in fields(structure)}
+            merged = {f.name: getattr(self.covariance, f.name).copy() for f in fields(found)}
             for name, array in merged.items():
                 array[present] = getattr(found, name)
             covariance = replace(found, **merged)

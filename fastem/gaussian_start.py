@@ -14,21 +14,6 @@ from fastem.validation import checked_array, checked_membership, checked_weights
 STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical}
 
 
-def gaussian_start(estimator, blocks, floor, rng, n_threads) -> Mixture:
-    """A mixture to start EM from: `init_params`, then whatever of weights, means and precisions is given."""
-    structure = STRUCTURES[estimator.covariance_type]
-    K, d = estimator.n_components, blocks.X.shape[1]
-    weights = checked_weights(estimator.weights_init, K)
-    means = checked_array(estimator.means_init, "means", (K, d))
-    covariance = checked_covariance(estimator.precisions_init, structure, K, d, floor)
-    if weights is None or means is None or covariance is None:
-        start = initialised(estimator, blocks, structure, floor, rng, n_threads)
-        weights = start.weights if weights is None else weights
-        means = start.emission.means if means is None else means
-        covariance = start.emission.covariance if covariance is None else covariance
-    return Mixture(weights, Gaussian(means, covariance, floor))
-
-
 def initialised(estimator, blocks, structure, floor, rng, n_threads):
     """The start that `init_params` asks for."""
     K, init = estimator.n_components, estimator.init_params
@@ -41,6 +26,22 @@ def initialised(estimator, blocks, structure, floor, rng, n_threads):
     membership = checked_membership(init(blocks.X, K, rng) if callable(init) else init, len(blocks.X), K)
     weight = np.ones(len(blocks.X)) if blocks.sample_weight is None else blocks.sample_weight
     return initialise.from_membership(blocks.X, weight, membership, K, structure, floor)
+
+
+def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:
+    """A mixture to start EM from: what `initialised` makes of `init_params`, then whatever of weights, means and
+    precisions is given."""
+    structure = STRUCTURES[estimator.covariance_type]
+    K, d = estimator.n_components, blocks.X.shape[1]
+    weights = checked_weights(estimator.weights_init, K)
+    means = checked_array(estimator.means_init, "means", (K, d))
+    covariance = checked_covariance(estimator.precisions_init, structure, K, d, floor)
+    if weights is None or means is None or covariance is None:
+        start = initialised(estimator, blocks, structure, floor, rng, n_threads)
+        weights = start.weights if weights is None else weights
+        means = start.emission.means if means is None else means
+        covariance = start.emission.covariance if covariance is None else covariance
+    return Mixture(weights, Gaussian(means, covariance, floor))
 
 
 def checked_covariance(precisions, structure, K, d, floor):

@@ -28,8 +28,10 @@ CLASSES = {  # what can be saved, and where it lives
     "FactorAnalysis": "fastem.latent_factors",
     "GaussianMixture": "fastem.gaussian_mixture",
     "MixedMixture": "fastem.mixed",
+    "MixtureOfFactorAnalyzers": "fastem.mixture_of_factor_analyzers",
     "PPCA": "fastem.latent_factors",
     "PoissonMixture": "fastem.poisson",
+    "StudentTMixture": "fastem.student_t",
 }
 
 
@@ -40,7 +42,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
 
     Parameters
     ----------
-    estimator : GaussianMixture, FactorAnalysis or PPCA
+    estimator : any of fastem's
         Fitted.
     path : str or path-like
         Taken as it is; no suffix is added. An existing file is replaced.

@@ -21,6 +21,7 @@ class Family:
     make: Any  # K, **parameters -> estimator
     draw: Any  # rng, n -> (n, d) rows of two or three groups
     log_prob: Any = None  # model.emission, k, X -> (n,) the oracle: log p(x | z = k), from scipy
+    maximises: bool = True  # or its M-step only improves: generalised EM
 
     def __str__(self):
         return self.name
@@ -65,8 +66,21 @@ def mixed_mixture(K, **parameters):
     return fastem.MixedMixture(K, kinds=["poisson", "gaussian", "poisson", "gaussian"], **parameters)
 
 
+def student_log_prob(emission, k, X):
+    from scipy.stats import multivariate_t
+
+    shape, nu = emission.covariance.covariances[k], emission.degrees_of_freedom[k]
+    return multivariate_t(emission.means[k], shape, nu).logpdf(X).reshape(len(X))
+
+
+def tailed(rng, n):
+    return points(rng, n) + rng.standard_t(2.5, size=(n, 3))
+
+
 MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
     Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
     Family("mixed", mixed_mixture, mixed, mixed_log_prob),
+    Family("student", fastem.StudentTMixture, tailed, student_log_prob),
+    Family("factor_analyzers", fastem.MixtureOfFactorAnalyzers, points, gaussian_log_prob, maximises=False),
 ]

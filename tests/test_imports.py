@@ -25,6 +25,7 @@ LAYERS = [
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors", "poisson"],
     ["mixed"],
+    ["student_t", "mixture_of_factor_analyzers"],
     # leaves: nothing of the above imports them
     ["datasets", "delimited", "persistence", "plot", "summary", "versions"],
     ["arrow_tables"],
