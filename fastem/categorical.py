@@ -99,7 +99,7 @@ def most_likely(cells, exists):
         free = np.where(held, 0, cells)
         rest = 1 - LEAST * (held & exists).sum(axis=2, keepdims=True)
         total = free.sum(axis=2, keepdims=True)
-        p = np.where(held, LEAST * exists, free * (rest / np.where(total > 0, total, 1)))
+        p = np.where(held, LEAST * exists, free / np.where(total > 0, total, 1) * rest)
         low = ~held & (p < LEAST)
         if not low.any():
             return p

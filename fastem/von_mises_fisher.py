@@ -11,7 +11,8 @@ from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
 
 LEAST = 1e-6  # of the concentrations; what is less cannot be told from uniform
-CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of concentration / (d - 1): what rounding leaves
+CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of concentration / (d - 1): what rounding leaves,
+MOST = 1e9  # and Bessel functions are computed for
 TOLERANCE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-5}  # of a row's norm
 STEPS = 20
 UNDERFLOW = 1e-290
@@ -179,7 +180,7 @@ class VonMisesFisherMixture(FamilyMixture):
     ----------
     mean_directions_ : (K, d)
     concentrations_ : (K,)
-        Between 1e-6 and 1e6 (float32: 1e4) times d - 1; `component_status_` says which are held at the upper end.
+        At least 1e-6, at most 1e6 (float32: 1e4) times d - 1 and 1e9; `component_status_` says which are held there.
 
     Examples
     --------
@@ -219,13 +220,13 @@ class VonMisesFisherMixture(FamilyMixture):
 
     def _pattern(self, X, mean):
         d = len(mean)
-        return VonMisesFisher(np.eye(1, d), np.ones(1), CAP[X.dtype] * (d - 1))
+        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[X.dtype] * (d - 1), MOST))
 
     def _emission(self):
         directions = self._checked_array("mean_directions_", least=-1 - 1e-6, most=1 + 1e-6)
-        concentrations = self._checked_array("concentrations_", least=0, strict=True, shape="(K,)")
+        concentrations = self._checked_array("concentrations_", least=LEAST, most=MOST, shape="(K,)")
         if len(concentrations) != len(directions):
             raise ValueError(f"{len(directions)} mean_directions_ do not go with {len(concentrations)} concentrations_")
         if np.abs(np.linalg.norm(directions, axis=1) - 1).max() > 1e-6:
             raise ValueError("mean_directions_ must be unit vectors")
-        return VonMisesFisher(directions, concentrations, max(CAP.values()) * (directions.shape[1] - 1))
+        return VonMisesFisher(directions, concentrations, MOST)
