@@ -5,13 +5,42 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.scale import column_moments
+from fastem.validation import column_names
 
 
 class FamilyMixture(MixtureEstimator):
-    """A mixture whose `_examine` gives an emission: its kind, bounds and levels, not its parameters.
+    """A mixture of an exponential family, whose rows must be of its kind wherever they come in.
 
-    The attributes in `_parameter_arrays` are the emission's arrays with an underscore.
+    A family gives `_require_values`, `_pattern` and `_emission`. The attributes in `_parameter_arrays` are the
+    emission's arrays with an underscore.
     """
+
+    _positive_only = True  # for scikit-learn's checks
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.positive_only = self._positive_only
+        return tags
+
+    def _require_values(self, X, names):
+        """Raise ValueError at the first row that the family cannot describe."""
+        raise NotImplementedError
+
+    def _pattern(self, X, mean):
+        """An emission of the right kind, bounds and levels for rows with these column means; its parameters are not
+        used."""
+        raise NotImplementedError
+
+    def _examine(self, blocks, names, n_threads):
+        mean, _ = column_moments(blocks, n_threads, names)
+        self._require_values(blocks.X, names)
+        return self._pattern(blocks.X, mean)
+
+    def _new_rows(self, X):
+        array = super()._new_rows(X)
+        self._require_values(array, column_names(X))
+        return array
 
     def _estimate(self, X, weight, membership, emission):
         return emission.from_membership(X, weight, membership, self.n_components)
@@ -19,11 +48,11 @@ class FamilyMixture(MixtureEstimator):
     def _arrays(self, emission):
         return {f"{name}_": getattr(emission, name) for name in emission.arrays}
 
-    def _checked_array(self, name, least=-np.inf, most=np.inf, strict=False):
-        """A fitted attribute, float64 (K, d), as it may have been set by hand."""
+    def _checked_array(self, name, least=-np.inf, most=np.inf, strict=False, shape="(K, d)"):
+        """A fitted attribute, float64, as it may have been set by hand."""
         array = np.asarray(getattr(self, name), dtype=np.float64)
-        if array.ndim != 2:
-            raise ValueError(f"{name} must have shape (K, d), but it has {array.shape}")
+        if array.ndim != len(shape.strip("(),").split(",")):
+            raise ValueError(f"{name} must have shape {shape}, but it has {array.shape}")
         inside = (array > least) & (array < most) if strict else (array >= least) & (array <= most)
         if not inside.all():
             brackets = "()" if strict else "[]"

@@ -25,13 +25,18 @@ FORMAT = "fastem model"
 FORMAT_VERSION = 1
 HEADER = "fastem.json"
 CLASSES = {  # what can be saved, and where it lives
+    "BernoulliMixture": "fastem.bernoulli",
+    "CategoricalMixture": "fastem.categorical",
+    "ExponentialMixture": "fastem.exponential",
     "FactorAnalysis": "fastem.latent_factors",
+    "GammaMixture": "fastem.gamma",
     "GaussianMixture": "fastem.gaussian_mixture",
     "MixedMixture": "fastem.mixed",
     "MixtureOfFactorAnalyzers": "fastem.mixture_of_factor_analyzers",
     "PPCA": "fastem.latent_factors",
     "PoissonMixture": "fastem.poisson",
     "StudentTMixture": "fastem.student_t",
+    "VonMisesFisherMixture": "fastem.von_mises_fisher",
 }
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.scale import column_moments
 from fastem.validation import require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean: a rate of 0 would make every count there impossible
@@ -82,9 +81,10 @@ class PoissonMixture(FamilyMixture):
 
     _parameter_arrays = ("rates_",)
 
-    def _examine(self, blocks, names, n_threads):
-        mean = column_moments(blocks, n_threads, names)[0]
-        require_values(blocks.X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)))
+    def _require_values(self, X, names):
+        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)))
+
+    def _pattern(self, X, mean):
         floor = LEAST_SHARE * np.where(mean > 0, mean, 1)
         return Poisson(floor[None], floor)
 

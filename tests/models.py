@@ -38,10 +38,69 @@ def points(rng, n):
     return rng.normal(size=(n, 3)) + 3 * np.eye(3)[rng.integers(3, size=n)]
 
 
+def bits(rng, n):
+    return (
+        rng.random((n, 4)) < np.array([[0.9, 0.8, 0.2, 0.5], [0.1, 0.3, 0.9, 0.5]])[rng.integers(2, size=n)]
+    ).astype(float)
+
+
+def codes(rng, n):
+    shift = rng.integers(2, size=(n, 1))
+    return np.hstack([rng.binomial(3, 0.2 + 0.5 * shift, (n, 3)), rng.binomial(1, 0.3 + 0.4 * shift, (n, 2))]).astype(
+        float
+    )
+
+
+def lifetimes(rng, n):
+    return rng.exponential(np.array([[1.0, 8.0, 3.0], [30.0, 0.2, 3.0]])[rng.integers(2, size=n)])
+
+
+def sizes(rng, n):
+    z = rng.integers(2, size=n)
+    return rng.gamma(np.array([[2.0, 9.0], [30.0, 3.0]])[z], np.array([[1.0, 0.1], [0.5, 2.0]])[z])
+
+
+def directions(rng, n):
+    X = rng.normal(size=(n, 3)) + 2 * np.eye(3)[rng.integers(2, size=n)]
+    return X / np.linalg.norm(X, axis=1, keepdims=True)
+
+
 def poisson_log_prob(emission, k, X):
     from scipy.stats import poisson
 
     return poisson.logpmf(X, emission.rates[k]).sum(axis=1)
+
+
+def bernoulli_log_prob(emission, k, X):
+    from scipy.stats import bernoulli
+
+    return bernoulli.logpmf(X, emission.probabilities[k]).sum(axis=1)
+
+
+def categorical_log_prob(emission, k, X):
+    from scipy.stats import multinomial
+
+    one_hot = (X[:, :, None] == np.arange(emission.probabilities.shape[2])).astype(int)
+    return multinomial.logpmf(one_hot, 1, emission.probabilities[k]).sum(axis=1)
+
+
+def exponential_log_prob(emission, k, X):
+    from scipy.stats import expon
+
+    return expon.logpdf(X, scale=1 / emission.rates[k]).sum(axis=1)
+
+
+def gamma_log_prob(emission, k, X):
+    from scipy.stats import gamma
+
+    return gamma.logpdf(X, emission.shapes[k], scale=1 / emission.rates[k]).sum(axis=1)
+
+
+def von_mises_fisher_log_prob(emission, k, X):
+    from scipy.stats import vonmises_fisher
+
+    units = X / np.linalg.norm(X, axis=1, keepdims=True)  # float32 rows are units to float32 only
+    return vonmises_fisher(emission.mean_directions[k], emission.concentrations[k]).logpdf(units)
 
 
 def gaussian_log_prob(emission, k, X):
@@ -80,6 +139,11 @@ def tailed(rng, n):
 MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
     Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
+    Family("bernoulli", fastem.BernoulliMixture, bits, bernoulli_log_prob),
+    Family("categorical", fastem.CategoricalMixture, codes, categorical_log_prob),
+    Family("exponential", fastem.ExponentialMixture, lifetimes, exponential_log_prob),
+    Family("gamma", fastem.GammaMixture, sizes, gamma_log_prob),
+    Family("von Mises-Fisher", fastem.VonMisesFisherMixture, directions, von_mises_fisher_log_prob),
     Family("mixed", mixed_mixture, mixed, mixed_log_prob),
     Family("student", fastem.StudentTMixture, tailed, student_log_prob),
     Family("factor_analyzers", fastem.MixtureOfFactorAnalyzers, points, gaussian_log_prob, maximises=False),

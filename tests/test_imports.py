@@ -23,7 +23,8 @@ LAYERS = [
     ["estimators"],
     ["mixture_estimator"],
     ["family_mixture"],
-    ["gaussian_mixture", "latent_factors", "poisson"],
+    ["gaussian_mixture", "latent_factors"],
+    ["bernoulli", "categorical", "exponential", "gamma", "poisson", "von_mises_fisher"],
     ["mixed"],
     ["student_t", "mixture_of_factor_analyzers"],
     # leaves: nothing of the above imports them

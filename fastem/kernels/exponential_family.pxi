@@ -18,7 +18,7 @@ cdef Py_ssize_t n_features(tuple params):
 
 
 cdef inline void features(const Tile* t, Py_ssize_t m, const real** params) noexcept nogil:
-    """Fill the scratch."""
+    """Fill the scratch. Rows of padding are 0: log 0 must be a number there, or 0 times it would be none."""
     cdef Py_ssize_t f, i, r, S = t.stride
     cdef const vec* x
     cdef vec* out
@@ -29,7 +29,7 @@ cdef inline void features(const Tile* t, Py_ssize_t m, const real** params) noex
         out = t.scratch + f * S
         if <int>params[2][f] == LOGARITHM:
             for r in range(t.vectors):
-                out[r] = vlog(x[r])
+                out[r] = vlog(where_less(x[r], splat(0), x[r], vmax(x[r], splat(SMALLEST_NORMAL))))
         elif <int>params[2][f] == INDICATOR:
             level = splat(params[4][f])
             for r in range(t.vectors):

@@ -16,6 +16,7 @@ cdef extern from "simd.h" nogil:
     enum: DIAGONAL_BLOCK
     enum: ALIGNMENT
     const real LOWEST
+    const real SMALLEST_NORMAL
     vec splat(real)
     real lane(vec, int)
     vec vmax(vec, vec)
