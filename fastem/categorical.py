@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import column_names, require_values
+from fastem.validation import require_values
 
 LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
 MOST_CATEGORIES = 1 << 16  # of a column; more are identifiers rather than categories
@@ -197,10 +197,9 @@ class CategoricalMixture(FamilyMixture):
         require_codes(blocks.X, names, pattern.n_categories)
         return pattern
 
-    def _new_rows(self, X):
-        array = super()._new_rows(X)
-        require_codes(array, column_names(X), self.n_categories_)
-        return array
+    def _require_new_values(self, X, names):
+        super()._require_new_values(X, names)
+        require_codes(X, names, self.n_categories_)
 
     def _pattern(self, X, mean):
         n_categories = self._given_categories(X.shape[1])

@@ -6,7 +6,6 @@ import numpy as np
 
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.scale import column_moments
-from fastem.validation import column_names
 
 
 class FamilyMixture(MixtureEstimator):
@@ -37,10 +36,8 @@ class FamilyMixture(MixtureEstimator):
         self._require_values(blocks.X, names)
         return self._pattern(blocks.X, mean)
 
-    def _new_rows(self, X):
-        array = super()._new_rows(X)
-        self._require_values(array, column_names(X))
-        return array
+    def _require_new_values(self, X, names):
+        self._require_values(X, names)
 
     def _estimate(self, X, weight, membership, emission):
         return emission.from_membership(X, weight, membership, self.n_components)

@@ -7,8 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastem import kernels
+from fastem.bernoulli import BernoulliMixture
 from fastem.blocks import ArrayBlocks
+from fastem.categorical import CategoricalMixture
 from fastem.emissions import KernelCall
+from fastem.exponential import ExponentialMixture
+from fastem.gamma import GammaMixture
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.poisson import PoissonMixture
@@ -18,6 +22,10 @@ from fastem.statistics import Statistics
 KINDS = {
     "gaussian": (GaussianMixture, {"covariance_type": "diag"}),
     "poisson": (PoissonMixture, {}),
+    "bernoulli": (BernoulliMixture, {}),
+    "categorical": (CategoricalMixture, {}),
+    "exponential": (ExponentialMixture, {}),
+    "gamma": (GammaMixture, {}),
 }
 
 
@@ -146,8 +154,8 @@ class MixedMixture(MixtureEstimator):
     ----------
     n_components : int
     kinds : sequence of str, or dict
-        One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson", …: the
-        keys of ``fastem.mixed.KINDS``.
+        One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson",
+        "bernoulli", "categorical", "exponential", "gamma"; what each may hold, its own mixture says.
     others : see :class:`fastem.mixture_estimator.MixtureEstimator`
 
     Attributes
@@ -240,7 +248,7 @@ class MixedMixture(MixtureEstimator):
         for kind, own in self._columns(blocks.X.shape[1]).items():
             rows = ArrayBlocks(np.ascontiguousarray(blocks.X[:, own]), blocks.sample_weight)
             face = self._face(kind)
-            examined[kind] = face, own, face._examine(rows, None if names is None else names[own], n_threads)
+            examined[kind] = face, own, face._examine(rows, own if names is None else names[own], n_threads)
         return examined
 
     def _face(self, kind):
@@ -253,6 +261,12 @@ class MixedMixture(MixtureEstimator):
             for kind, (face, own, found) in examined.items()
         }
         return Mixed(members, {kind: own for kind, (_, own, _) in examined.items()})
+
+    def _require_new_values(self, X, names):
+        columns = self._columns(X.shape[1])
+        for kind, face in self.members_.items():
+            own = columns[kind]
+            face._require_new_values(X[:, own], own if names is None else names[own])
 
     def _least_rows(self, n_features):
         return max(self._face(kind)._least_rows(len(own)) for kind, own in self._columns(n_features).items())

@@ -377,6 +377,14 @@ class MixtureEstimator(Estimator):
             more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
             warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
 
+    def _require_new_values(self, X, names):
+        """Raise ValueError at the first row that this fitted family cannot describe."""
+
+    def _new_rows(self, X):
+        array = super()._new_rows(X)
+        self._require_new_values(array, column_names(X))
+        return array
+
     def __sklearn_is_fitted__(self):
         return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
 

@@ -23,6 +23,8 @@ class Family:
     log_prob: Any = None  # model.emission, k, X -> (n,) the oracle: log p(x | z = k), from scipy
     maximises: bool = True  # or its M-step only improves: generalised EM
 
+    one_column: bool = True  # whether rows may have but one
+
     def __str__(self):
         return self.name
 
@@ -111,18 +113,28 @@ def gaussian_log_prob(emission, k, X):
     return multivariate_normal(emission.means[k], covariance).logpdf(X).reshape(len(X))
 
 
+MIXED = ["poisson", "gaussian", "bernoulli", "gaussian", "categorical", "gamma", "poisson"]
+
+
 def mixed(rng, n):
     z = rng.integers(2, size=n)
-    return np.column_stack([rng.poisson(2 + 6 * z), rng.normal(3 * z), rng.poisson(3, n), rng.normal(size=n) - z])
+    numbers = [rng.poisson(2 + 6 * z), rng.normal(3 * z), rng.random(n) < 0.2 + 0.6 * z, rng.normal(size=n) - z]
+    return np.column_stack([*numbers, np.minimum(2, rng.poisson(1, n)), rng.gamma(2 + 3 * z), rng.poisson(3, n)])
 
 
 def mixed_log_prob(emission, k, X):
-    parts = {"gaussian": gaussian_log_prob, "poisson": poisson_log_prob}
-    return sum(parts[kind](own, k, X[:, emission.columns[kind]]) for kind, own in emission.members.items())
+    oracles = {
+        "gaussian": gaussian_log_prob,
+        "poisson": poisson_log_prob,
+        "bernoulli": bernoulli_log_prob,
+        "categorical": categorical_log_prob,
+        "gamma": gamma_log_prob,
+    }
+    return sum(oracles[kind](own, k, X[:, emission.columns[kind]]) for kind, own in emission.members.items())
 
 
 def mixed_mixture(K, **parameters):
-    return fastem.MixedMixture(K, kinds=["poisson", "gaussian", "poisson", "gaussian"], **parameters)
+    return fastem.MixedMixture(K, kinds=MIXED, **parameters)
 
 
 def student_log_prob(emission, k, X):
@@ -143,8 +155,8 @@ MODELS = [
     Family("categorical", fastem.CategoricalMixture, codes, categorical_log_prob),
     Family("exponential", fastem.ExponentialMixture, lifetimes, exponential_log_prob),
     Family("gamma", fastem.GammaMixture, sizes, gamma_log_prob),
-    Family("von Mises-Fisher", fastem.VonMisesFisherMixture, directions, von_mises_fisher_log_prob),
-    Family("mixed", mixed_mixture, mixed, mixed_log_prob),
+    Family("von Mises-Fisher", fastem.VonMisesFisherMixture, directions, von_mises_fisher_log_prob, one_column=False),
+    Family("mixed", mixed_mixture, mixed, mixed_log_prob, one_column=False),
     Family("student", fastem.StudentTMixture, tailed, student_log_prob),
     Family("factor_analyzers", fastem.MixtureOfFactorAnalyzers, points, gaussian_log_prob, maximises=False),
 ]
