@@ -13,7 +13,6 @@ from models import MODELS
 from scipy import stats
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import fastem
 from fastem import (
     BernoulliMixture,
     CategoricalMixture,
@@ -405,8 +404,3 @@ SUITED = [
 @parametrize_with_checks(SUITED)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
-
-
-def test_all_families_are_exported():
-    for name in ("Bernoulli", "Categorical", "Exponential", "Gamma", "VonMisesFisher"):
-        assert f"{name}Mixture" in fastem.__all__
