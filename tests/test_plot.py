@@ -207,7 +207,7 @@ def test_the_eighth_component_differs_from_the_first():
 def test_every_family(family, picture):
     data = family.data(200)
     model = family.make(2, random_state=0).fit(data)
-    if family.name == "mixed" and picture is plot.mixture:
+    if family.name in ("mixed", "categorical") and picture is plot.mixture:
         with pytest.raises(TypeError, match="no parameter for each component and column"):
             picture(model, data, ax=Figure())
         return

@@ -38,7 +38,7 @@ ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
 
 cdef enum:
     MAX_PARAMS = 8
-    MAX_PARTS = 4
+    MAX_PARTS = 8
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
