@@ -23,6 +23,7 @@ from fastem.matrices import (
     from_log_cholesky,
     log_cholesky,
     packed_lower,
+    product,
     raise_to_floor,
     unpack_symmetric,
 )
@@ -143,7 +144,7 @@ class Full:
         return np.linalg.solve(upper.T, z.T).T
 
     def precisions(self):
-        return self.precisions_cholesky @ np.swapaxes(self.precisions_cholesky, 1, 2)
+        return product(self.precisions_cholesky, np.swapaxes(self.precisions_cholesky, 1, 2))
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ class Tied(Full):
         return np.full(n_components, np.log(np.diagonal(self.precisions_cholesky)).sum())
 
     def precisions(self):
-        return self.precisions_cholesky @ self.precisions_cholesky.T
+        return product(self.precisions_cholesky, self.precisions_cholesky.T)
 
 
 @dataclass(frozen=True)

@@ -30,30 +30,59 @@ def precisions_cholesky(covariances):
     """(K, d, d) upper triangular U with U U^T the inverse of each covariance; raises IllDefinedCovariance."""
     d = covariances.shape[-1]
     try:
-        factor = np.linalg.cholesky(covariances)
-        pivots = np.diagonal(factor, axis1=-2, axis2=-1) ** 2
+        upper = inverse_factor(covariances)
+        pivots = 1 / np.diagonal(upper, axis1=-2, axis2=-1) ** 2
         scale = np.diagonal(covariances, axis1=-2, axis2=-1)
         bad = (pivots <= 8 * d * np.finfo(np.float64).eps * scale).any(axis=-1)
     except np.linalg.LinAlgError:
         bad = np.array([not is_positive_definite(c) for c in covariances])
     if bad.any():
         raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
-    return inverse_transposed(factor)
+    return upper
+
+
+def inverse_factor(covariances):
+    """(K, d, d) transposed inverses of the Cholesky factors. Raises LinAlgError.
+
+    By halves beyond 64 columns: there LAPACK would use threads, which go on spinning beside the next pass.
+    """
+    d = covariances.shape[-1]
+    if d <= 64:
+        return inverse_transposed(np.linalg.cholesky(covariances))
+    half = d // 2
+    first = inverse_factor(covariances[..., :half, :half])
+    below = product(covariances[..., half:, :half], first)
+    last = inverse_factor(covariances[..., half:, half:] - product(below, np.swapaxes(below, -2, -1)))
+    return joined(first, below, last)
 
 
 def inverse_transposed(factor):
-    """(K, d, d) transposed inverses of lower triangular matrices; of [A 0; B C] it is [A' -A' B^T C'; 0 C']."""
+    """(K, d, d) transposed inverses of lower triangular matrices."""
     d = factor.shape[-1]
     if d <= 16:
         return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
     half = d // 2
     first = inverse_transposed(factor[..., :half, :half])
     last = inverse_transposed(factor[..., half:, half:])
-    upper = np.zeros_like(factor)
+    return joined(first, factor[..., half:, :half], last)
+
+
+def joined(first, below, last):
+    """The transposed inverse of [A 0; B C] from those of A and C: [A' -A' B^T C'; 0 C']."""
+    half, d = first.shape[-1], first.shape[-1] + last.shape[-1]
+    upper = np.zeros((*first.shape[:-2], d, d))
     upper[..., :half, :half] = first
     upper[..., half:, half:] = last
-    upper[..., :half, half:] = -(first @ np.swapaxes(factor[..., half:, :half], -2, -1) @ last)
+    upper[..., :half, half:] = -product(product(first, np.swapaxes(below, -2, -1)), last)
     return upper
+
+
+def product(a, b):
+    """a @ b in strips of columns so narrow that BLAS uses no threads for them."""
+    strip = max(1, (1 << 18) // (a.shape[-2] * a.shape[-1]))
+    if strip >= b.shape[-1]:
+        return a @ b
+    return np.concatenate([a @ b[..., i : i + strip] for i in range(0, b.shape[-1], strip)], axis=-1)
 
 
 def is_positive_definite(matrix):

@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import betaln, digamma, gammaln, polygamma
 
 from fastem import initialise, kernels
 from fastem.blocks import ArrayBlocks
@@ -66,12 +65,16 @@ class StudentT(Gaussian):
 
     def log_constant(self):
         """(K,) the log-density at the mean."""
+        from scipy.special import betaln, gammaln  # here, since it takes long to import
+
         K, d = self.shape
         nu = self.degrees_of_freedom
         ratio = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma(a) / Gamma(nu / 2), exact for large nu as well
         return ratio - 0.5 * d * np.log(np.pi * nu) + self.covariance.log_det_precision_root(K, d)
 
     def kernel_call(self, log_weights, dtype):
+        from scipy.special import digamma, gammaln  # here, since it takes long to import
+
         K, d = self.shape
         constant = np.maximum(log_weights + self.log_constant(), kernels.for_dtype(dtype).lowest)
         centre = (np.exp(log_weights) @ self.means).astype(dtype)
@@ -81,6 +84,7 @@ class StudentT(Gaussian):
         params = (*FullKernel.pack(scale, constant, means, dtype), *(flat(a, dtype) for a in tails))
 
         def unpack(sums):
+
             packed = sums.reshape(K, -1)
             mass, first, second = FullKernel.unpack(scale, packed[:, :-2], means, dtype)
             counts, logs = packed[:, -2].copy(), packed[:, -1].copy()
@@ -132,6 +136,8 @@ class StudentT(Gaussian):
 
     def expected_log_prob(self, statistics, at):
         """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u, see the head of this file."""
+        from scipy.special import gammaln  # here, since it takes long to import
+
         K, d = at.shape
         counts, nu = statistics.counts, at.degrees_of_freedom
         second = unpack_symmetric(at.rebase(statistics, self)["second"], d)
@@ -187,6 +193,8 @@ def gamma_shape(gap):
 
     Newton's steps for 1/x from a start that is right within 1.5 %: Minka, Estimating a gamma distribution (2002).
     """
+    from scipy.special import digamma, polygamma  # here, since it takes long to import
+
     gap = np.maximum(gap, 1 / MOST**2)  # below: rounding
     x = (3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap)
     for _ in range(4):
