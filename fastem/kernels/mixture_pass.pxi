@@ -437,7 +437,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     """
     cdef Job job
     cdef double[:, ::1] lanes
-    cdef Py_ssize_t i, n_sums
+    cdef Py_ssize_t i, n_sums, most
     prepare(&job, parts, X, centre, n_components, order)
     n_sums = job.n_sums
     job.weight = NULL
@@ -446,9 +446,12 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
         job.weight = <const double*>&sample_weight[0]
     job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
     job.n_sums = n_sums + 2
-    job.n_lanes = min(job.n_tiles, MAX_LANES, max(2, LANE_BYTES // (8 * job.n_sums)))
+    most = max(2, LANE_BYTES // (8 * job.n_sums))
+    if most > 2:
+        most = (most + 3) // 4 * 4           # so that two or four threads get equal shares
+    job.n_lanes = min(job.n_tiles, MAX_LANES, most)
     if job.n_lanes > 8:
-        job.n_lanes -= job.n_lanes % 4       # so that two or four threads get equal shares
+        job.n_lanes -= job.n_lanes % 4
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
