@@ -120,9 +120,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def report(session: Session, sections: list[Section]) -> str:
     """Machine, versions, date, complaints and every section, as Markdown."""
     now = datetime.now(UTC)
+    # without the file of --json: results name no path of a machine
+    said = [word for before, word in zip(sys.argv, sys.argv[1:]) if "--json" not in (before, word)]
     head = [
         "# Results",
-        f"{now:%Y-%m-%d %H:%M} UTC, by `python -m bench {' '.join(sys.argv[1:])}`: "
+        f"{now:%Y-%m-%d %H:%M} UTC, by `python -m bench {' '.join(said)}`: "
         f"{session.repeats} turn(s), medians{', quick: rough' if session.quick else ''}.",
         session.machine.report().replace("\n", "  \n"),
     ]

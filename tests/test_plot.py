@@ -167,7 +167,8 @@ def test_a_sample_is_the_same_each_time(monkeypatch):
 
 
 def test_columns_by_number_and_name():
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = pandas.DataFrame(blobs(2, 200, 5, 2, 4.0), columns=list("abcde"))
     model = fitted(frame, 2)
     ax = plot.mixture(model, frame, ["e", 1], ax=Figure())

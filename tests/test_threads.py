@@ -71,7 +71,6 @@ print(running() - before)
 )
 def test_under_a_limit_of_one_no_thread_is_started(tmp_path, code, environment):
     if "threadpoolctl" in code:
-        pytest.importorskip("threadpoolctl")
         code = "import threadpoolctl\n" + code
     assert run(tmp_path, COUNT.format(code), **environment) == "0\n"
 
@@ -88,14 +87,14 @@ def test_under_a_limit_of_one_no_thread_is_started(tmp_path, code, environment):
 )
 def test_without_a_limit_threads_are_started(tmp_path, code, started):
     if "threadpoolctl" in code:
-        pytest.importorskip("threadpoolctl")
         code = "import threadpoolctl\n" + code
     assert int(run(tmp_path, COUNT.format(code))) == started
 
 
 @needs_openmp
 def test_limits_of_threadpoolctl_hold_while_they_are_set():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
+    import threadpoolctl
+
     before = threads.available()
     for limit in (1, 2):
         with threadpoolctl.threadpool_limits(limit):
