@@ -1,63 +1,278 @@
-"""Data as something that can reduce a model over blocks of rows."""
+"""Data as something that can reduce a model over blocks of rows.
+
+Whatever holds the rows, they are cut into the same blocks, by the number of columns alone, and the sums of the blocks
+are added in the same tree: so neither the container nor its chunks change a bit of the result.
+"""
 
 from __future__ import annotations
 
 import inspect
-from functools import lru_cache
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property, lru_cache
+from itertools import accumulate
 
 import numpy as np
 
+from fastem.read_ahead import read_ahead
 from fastem.statistics import Statistics
 
 BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
 
 
-class Blocks(Protocol):
-    """One verb: the sum of a model's E-step over all rows."""
+class Blocks:
+    """Rows that can be seen again and again, block by block.
+
+    A kind of data gives ``__iter__`` and ``n_rows``; the rest is made of them. Where the rows are elsewhere,
+    :meth:`each` goes to them.
+
+    Attributes
+    ----------
+    dtype : float32 or float64
+    n_features : int
+    n_rows : int
+    names : (d,) array of str, or None
+    weighted : bool
+        Whether rows have weights.
+    """
 
     dtype: np.dtype
+    n_features: int
+    n_rows: int
+    names: np.ndarray | None = None
+    weighted: bool = False
 
-    def reduce(self, model, n_threads: int) -> Statistics: ...
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """X (m, d) and sample_weight (m,) or None of each block in turn."""
+        raise TypeError(f"{type(self).__name__} does not iterate")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)"""
+        return self.n_rows, self.n_features
+
+    def place(self, row: int) -> str:
+        """Where a row is found, for messages."""
+        return f"row {row}"
+
+    def each(self, function: Callable) -> list:
+        """function(X, sample_weight, start) of all blocks in order; `start` is the number of the first row."""
+        return list(self._each(function))
+
+    def _each(self, function):
+        start = 0
+        for X, sample_weight in self:
+            yield function(X, sample_weight, start)
+            start += len(X)
+
+    def reduce(self, model, n_threads: int) -> Statistics:
+        """Expected sufficient statistics of all rows.
+
+        Parameters
+        ----------
+        model
+            With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know.
+        n_threads : int
+        """
+        return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
+
+    def first(self, function: Callable):
+        """The first answer of function(X, sample_weight, start) that is not None, or None; later blocks may not be
+        looked at."""
+        return next((found for found in self._each(function) if found is not None), None)
+
+    @cached_property
+    def _ranks(self):
+        """The numbers of rows of positive weight before each block, by the block's first row; None where all count."""
+        if not self.weighted:
+            return None
+        found = self.each(lambda X, weight, start: (start, int(np.count_nonzero(weight))))
+        starts, counts = zip(*found)
+        ranks = list(accumulate(counts, initial=0))
+        return {"total": ranks[-1]} | dict(zip(starts, ranks))
+
+    @property
+    def n_counted(self) -> int:
+        """The number of rows of positive weight."""
+        return self.n_rows if self._ranks is None else self._ranks["total"]
+
+    def take(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows (m, d) and their weights (m,), contiguous.
+
+        Parameters
+        ----------
+        ranks : (m,) sorted
+            Row numbers; where there are weights, among the rows of positive weight.
+        """
+        before = self._ranks
+        ranks = np.asarray(ranks)
+
+        def own(X, weight, start):
+            counted = None if weight is None else np.flatnonzero(weight)
+            rank, m = (start, len(X)) if counted is None else (before[start], len(counted))
+            wanted = ranks[slice(*np.searchsorted(ranks, (rank, rank + m)))] - rank
+            rows = wanted if counted is None else counted[wanted]
+            return X[rows], np.ones(len(rows)) if weight is None else weight[rows]
+
+        rows, weights = zip(*self.each(own))
+        return np.ascontiguousarray(np.concatenate(rows)), np.concatenate(weights)
+
+    def spread(self, size: int) -> np.ndarray:
+        """At least `size` rows (m, d), evenly spaced, or all there are."""
+        wanted = np.arange(0, self.n_rows, max(1, self.n_rows // size))
+
+        def own(X, weight, start):
+            return X[wanted[slice(*np.searchsorted(wanted, (start, start + len(X))))] - start]
+
+        return np.concatenate(self.each(own))
 
 
-class ArrayBlocks:
-    """An array in memory or memory map, cut by its shape alone.
+class ArrayBlocks(Blocks):
+    """An array in memory or memory map.
 
     Parameters
     ----------
     X : (n, d) array
     sample_weight : (n,) array or None
+    names : (d,) array of str, or None
     """
 
-    def __init__(self, X: np.ndarray, sample_weight: np.ndarray | None = None):
-        self.X, self.sample_weight = X, sample_weight
+    def __init__(self, X: np.ndarray, sample_weight: np.ndarray | None = None, names=None):
+        self.X, self.sample_weight, self.names = X, sample_weight, names
+        self.weighted = sample_weight is not None
         self.dtype = X.dtype
-        self.block_rows = max(1 << 12, BLOCK_VALUES // max(1, int(np.prod(X.shape[1:]))) // 4096 * 4096)
+        self.n_features = int(np.prod(X.shape[1:]))  # a model of one's own may have rows of any shape
+        self.block_rows = block_rows(self.n_features)
+
+    @property
+    def n_rows(self):
+        return len(self.X)
 
     def __iter__(self):
+        if not len(self.X):
+            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
         for start in range(0, len(self.X), self.block_rows):
             rows = slice(start, start + self.block_rows)
             yield self.X[rows], None if self.sample_weight is None else self.sample_weight[rows]
 
-    def reduce(self, model, n_threads: int) -> Statistics:
-        """Expected sufficient statistics of all rows."""
-        e_step = getattr(model.e_step, "__func__", model.e_step)
-        threads = {"n_threads": n_threads} if _takes_threads(e_step) else {}
-        if not len(self.X):
-            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
-        total = None
-        for X, sample_weight in self:
-            part = model.e_step(X, sample_weight, **threads)
-            if total is None:
-                total = part
+
+class StreamBlocks(Blocks):
+    """Rows that are read anew in every pass, some blocks ahead of the computation.
+
+    Parameters
+    ----------
+    source
+        ``dtype``, ``n_features``, ``names``, ``weighted``; ``chunks()``, an iterator over (X, sample_weight or None)
+        of any number of rows, anew each time; ``place(row)``; ``n_rows``, or None where only reading tells it.
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
+        self.weighted = source.weighted
+        self._n_rows = source.n_rows
+
+    @property
+    def n_rows(self):
+        if self._n_rows is None:
+            for _ in self:  # counts
+                pass
+        return self._n_rows
+
+    def place(self, row):
+        return self.source.place(row)
+
+    def __iter__(self):
+        n = 0
+        with read_ahead(cut(self.source.chunks(), block_rows(self.n_features))) as blocks:
+            for block in blocks:
+                yield block
+                n += len(block[0])
+        if self._n_rows is None and n:
+            self._n_rows = n
+        if not n:
+            raise ValueError(f"there are no rows in {self.source}")
+        if n != self._n_rows:
+            raise ValueError(
+                f"{self.source} gave {self._n_rows} rows at first and {n} now: it changed between two passes over "
+                f"it. "
+                "EM passes many times; do not change data while they are fitted, and give a source that can be read "
+                "again."
+            )
+
+
+def block_rows(n_features: int) -> int:
+    """How many rows make a block: a multiple of every tile and lane."""
+    return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
+
+
+def cut(chunks: Iterable, size: int) -> Iterator:
+    """The same rows in chunks of `size`; the last may be shorter. What fits is passed on without a copy."""
+    block, filled = None, 0
+    for X, weight in chunks:
+        start = 0
+        while start < len(X):
+            take = min(size - filled, len(X) - start)
+            rows = slice(start, start + take)
+            if take == size:
+                yield X[rows], None if weight is None else weight[rows]
             else:
-                total += part
-        return total
+                if block is None:
+                    order = "F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"
+                    block = np.empty((size, X.shape[1]), X.dtype, order), None if weight is None else np.empty(size)
+                block[0][filled : filled + take] = X[rows]
+                if weight is not None:
+                    block[1][filled : filled + take] = weight[rows]
+                filled += take
+                if filled == size:
+                    yield block
+                    block, filled = None, 0
+            start += take
+    if filled:
+        yield block[0][:filled], None if block[1] is None else block[1][:filled]
+
+
+def e_step(model, X, sample_weight, n_threads: int) -> Statistics:
+    """A model's E-step, with the number of threads if it wants to know."""
+    own = getattr(model.e_step, "__func__", model.e_step)
+    threads = {"n_threads": n_threads} if _takes_threads(own) else {}
+    return model.e_step(X, sample_weight, **threads)
 
 
 @lru_cache(maxsize=64)
-def _takes_threads(e_step):
-    """Whether a model's own E-step wants to know the number of threads; looking at a signature takes longer than a
-    pass over few rows."""
-    return "n_threads" in inspect.signature(e_step).parameters
+def _takes_threads(own):
+    """Looking at a signature takes longer than a pass over few rows."""
+    return "n_threads" in inspect.signature(own).parameters
+
+
+def merged(parts: Iterable[Statistics]) -> Statistics:
+    """The sum of parts, added pairwise in a tree that depends on their number alone."""
+    return folded(merged_nodes(enumerate(parts)))
+
+
+def merged_nodes(leaves: Iterable[tuple[int, Statistics]]) -> list:
+    """Nodes (level, i, sum) of the tree that some of its leaves (i, sum), in order, make up."""
+    return joined((0, i, part) for i, part in leaves)
+
+
+def joined(nodes: Iterable[tuple[int, int, Statistics]]) -> list:
+    """The same nodes, in order, where two halves of a whole have become one."""
+    found: list = []
+    for level, i, part in nodes:
+        while i % 2 and found and found[-1][:2] == (level, i - 1):
+            part = _sum(found.pop()[2], part)
+            level, i = level + 1, i // 2
+        found.append((level, i, part))
+    return found
+
+
+def folded(nodes: list) -> Statistics:
+    """The sum of the nodes at the tree's open end, from the right."""
+    total = nodes[-1][2]
+    for _, _, part in reversed(nodes[:-1]):
+        total = _sum(part, total)
+    return total
+
+
+def _sum(left, right):
+    left += right
+    return left

@@ -36,6 +36,8 @@ class DelimitedFile:
         From the header, or ``x0, x1, ...`` where there is none.
     delimiter : str or None
         ``None`` stands for any run of blanks.
+    skipped_lines : int
+        Lines before the first row.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,10 +51,10 @@ class DelimitedFile:
             texts[0] = texts[0][commented.end() :]
         self.delimiter = _sniff_delimiter(texts)
         self._sample = [_split(text, self.delimiter) for text in texts]
-        self._skip = numbers[0] - 1  # lines before the first row of data
+        self.skipped_lines = numbers[0] - 1  # lines before the first row of data
         if commented or self._first_is_header(numbers[0]):
             header = self._sample.pop(0)
-            self._skip = numbers[0]
+            self.skipped_lines = numbers[0]
             if not self._sample:
                 raise ValueError(f"{path} holds only a header ({', '.join(header)}); it needs a row of numbers too")
             self.names = [" ".join(name.split()) or f"x{i}" for i, name in enumerate(header)]
@@ -65,7 +67,7 @@ class DelimitedFile:
         """The columns at these places, as float64."""
         whole = chosen == list(range(len(self.names)))
         if not whole:  # asked for some columns only, numpy's reader does not mind fields too many
-            for number, line in self._lines(self._skip):
+            for number, line in self._lines(self.skipped_lines):
                 # Counting delimiters is cheaper than splitting. Where it disagrees there may be quotes.
                 if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
                     self._cells(number, line)
@@ -74,7 +76,7 @@ class DelimitedFile:
                 os.fspath(self.path.absolute()),
                 dtype=np.float64,
                 delimiter=self.delimiter,
-                skiprows=self._skip,
+                skiprows=self.skipped_lines,
                 usecols=None if whole else chosen,
                 comments=None,
                 quotechar='"',
@@ -90,7 +92,7 @@ class DelimitedFile:
     def _read_line_by_line(self, chosen: list[int]) -> np.ndarray:
         """The same table, with NaN for missing values; or an error that names the place to blame."""
         values = array("d")
-        for number, line in self._lines(self._skip):
+        for number, line in self._lines(self.skipped_lines):
             cells = self._cells(number, line)
             for i in chosen:
                 try:

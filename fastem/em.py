@@ -17,8 +17,10 @@ import numpy as np
 
 from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
-from fastem.errors import LogLikelihoodNotFinite, warn
+from fastem.checkpoint import Checkpoint
+from fastem.errors import CheckpointError, LogLikelihoodNotFinite, warn
 from fastem.history import Steps
+from fastem.sources import in_memory, open_rows
 from fastem.statistics import Statistics
 from fastem.stopping import stopping_rule
 from fastem.threads import resolve
@@ -49,6 +51,8 @@ class EMResult:
         Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`.
     steps : sequence of Step
         What each iteration gained, in its two steps; see :class:`fastem.history.Step`.
+    accelerator
+        What it remembers of the last steps.
     n_iter : int
         M-steps done.
     n_passes : int
@@ -61,6 +65,7 @@ class EMResult:
     statistics: Statistics
     history: list[float] = field(repr=False)
     steps: Steps = field(default_factory=Steps, repr=False)
+    accelerator: Any = field(default=None, repr=False)
     n_iter: int = 0
     n_passes: int = 1
     converged: bool = False
@@ -83,6 +88,9 @@ def em(
     accelerate: str | None = None,
     n_threads: int | None = None,
     callback: Callable[[EMResult], bool | None] | None = None,
+    checkpoint=None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
 ) -> EMResult:
     """Maximise the likelihood of a latent variable model by EM.
 
@@ -91,11 +99,11 @@ def em(
     model
         The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
         ``m_step(statistics) -> model``. An M-step that only improves the expected log-likelihood (generalised EM,
-        conditional M-steps) climbs as well.
-    data : (n, d) array, or blocks
-        Anything with ``reduce(model, n_threads)``; an array is wrapped.
+        conditional M-steps) climbs as well. Or an :class:`EMResult` to go on from, on the same data.
+    data
+        Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
+        ``reduce(model, n_threads)``.
     sample_weight : (n,) array, optional
-        For an array.
     tol : float
         Stop when what `stop` names is less.
     max_iter : int
@@ -110,6 +118,11 @@ def em(
         All that the process may use by default.
     callback : callable, optional
         Called with the result so far after each iteration; a true answer ends the fit.
+    checkpoint : path, optional
+        Write what is reached to this file, every `checkpoint_seconds`; see :mod:`fastem.checkpoint`. A fit that ends
+        by itself removes it.
+    resume : bool
+        Go on from the checkpoint, if it is there: with the same bits as a fit that was not interrupted.
 
     Returns
     -------
@@ -146,13 +159,34 @@ def em(
     >>> em(Coins(np.array([0.6, 0.5])), tosses, tol=1e-9).model.heads.round(3)
     array([0.797, 0.52 ])
     """
-    arrived = stopping_rule(stop, model, tol)
-    _require_methods(model, "model")
-    proposals = accelerator(accelerate, model)
     blocks = as_blocks(data, sample_weight)
     threads = resolve(n_threads)
-    statistics = collect(blocks, model, threads)
-    result = EMResult(model, statistics, [statistics.log_likelihood / statistics.weight])
+    keeper = None
+    if checkpoint is not None:
+        asked = {"model": type(model).__name__, "tol": tol, "stop": stop, "accelerate": accelerate}
+        keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
+        model = model if keeper.state is None else keeper.state
+        callback = both(callback, keeper.write_if_due)
+    result = model if isinstance(model, EMResult) else None
+    model = result.model if result else model
+    arrived = stopping_rule(stop, model, tol)
+    _require_methods(model, "model")
+    if result is None:
+        statistics = collect(blocks, model, threads)
+        mean = statistics.log_likelihood / statistics.weight
+        result = EMResult(model, statistics, [mean], accelerator=accelerator(accelerate, model))
+    else:
+        _require_same_data(collect(blocks, model, threads), result.statistics)
+    _climb(result, blocks, threads, max_iter, arrived, callback)
+    if keeper is not None:
+        keeper.remove()
+    return result
+
+
+def _climb(result, blocks, threads, max_iter, arrived, callback):
+    """Iterations until one of the reasons to stop, which `result` then holds."""
+    proposals = result.accelerator
+    result.converged = False
     while result.n_iter < max_iter:
         started = time.perf_counter()
         old, before, old_statistics = result.model, result.history[-1], result.statistics
@@ -177,31 +211,49 @@ def em(
                 f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
             )
             warn(result.stop_reason, LogLikelihoodFell)
-            return result
-        result.model, result.statistics = model, statistics
-        result.history.append(mean)
-        result.n_iter += 1
+            return
+        history, n_iter = [*result.history, mean], result.n_iter + 1
+        # at once, so that an interrupt finds this iteration or the last, and nothing between them
+        vars(result).update(model=model, statistics=statistics, history=history, n_iter=n_iter)
         seconds = time.perf_counter() - started
         result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
         if callback is not None and callback(result):
             result.stop_reason = "the callback asked to stop"
-            return result
+            return
         reason = arrived(result, old)
         if reason:
             result.converged, result.stop_reason = True, reason
-            return result
+            return
     result.stop_reason = f"max_iter={max_iter} iterations were done"
-    return result
+
+
+def both(callback, other):
+    """A callback that calls two; the answer is the first one's."""
+
+    def called(result):
+        answer = callback(result) if callback is not None else None
+        other(result)
+        return answer
+
+    return called
+
+
+def _require_same_data(statistics, before):
+    """The statistics of the model that a fit has reached, now and then."""
+    if statistics.vector.tobytes() != before.vector.tobytes():
+        raise CheckpointError(
+            "the data are not those of the fit that is to be resumed: the statistics of its model have changed. To "
+            "start from its "
+            "parameters on other data, hand in its model."
+        )
 
 
 def as_blocks(data, sample_weight):
-    """Data that reduces a model: blocks as they are, an array wrapped."""
-    if hasattr(data, "reduce"):
-        if sample_weight is not None:
-            raise TypeError("sample_weight goes with an array; these blocks hold their own weights: give them there.")
-        return data
-    X = np.asanyarray(data)
-    return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
+    """Data that reduces a model; an array is taken as it is, since a model of one's own may have rows of any kind."""
+    if in_memory(data):
+        X = np.asanyarray(data)
+        return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
+    return open_rows(data, sample_weight)
 
 
 def _require_methods(model, what):

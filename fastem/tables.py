@@ -13,11 +13,15 @@ from typing import Protocol
 
 import numpy as np
 
+from fastem.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
+from fastem.chunks import ChunkSource
 from fastem.datasets import SHIPPED, Dataset
 from fastem.delimited import DelimitedFile, numbered_names
+from fastem.validation import as_sample_weight
 
 __all__ = ["column_names", "read_table"]
 
+AT_ONCE = 64e6  # bytes of text that are read once, instead of in every pass
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
 ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 
@@ -28,9 +32,9 @@ def read_table(path: str | os.PathLike, columns: Sequence[str | int] | None = No
     Parameters
     ----------
     path : str or path-like
-        A text file (``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``; separated by commas, semicolons, tabs or blanks,
-        with or without a header), ``.npy``, ``.parquet``, ``.feather`` or ``.arrow``; or the name of a shipped data
-        set, ``"faithful"`` or ``"iris"``, unless a file of that name exists.
+        A text file (``.csv``, ``.tsv``, ``.txt``, ``.dat``, ``.data``; separated by commas, semicolons, tabs or
+        blanks, with or without a header), ``.npy``, ``.parquet``, ``.feather`` or ``.arrow``; or the name of a
+        shipped data set, ``"faithful"`` or ``"iris"``, unless a file of that name exists.
     columns : sequence of str or int, optional
         Names or numbers (from 0) of the columns to read, in this order. A name wins over a number. Default: all.
 
@@ -58,6 +62,91 @@ def read_table(path: str | os.PathLike, columns: Sequence[str | int] | None = No
     table = _open(path)
     chosen = _choose(table.names, columns, path)
     return table.read(chosen), [table.names[i] for i in chosen]
+
+
+def open_files(paths, sample_weight=None, columns=None) -> Blocks:
+    """Files of rows, as blocks; what does not fit in memory is read anew in every pass.
+
+    Parameters
+    ----------
+    paths : str, path-like or a list of them
+        Files and folders. One text file of up to 64 MB is read at once; what is larger, Parquet, Feather, and
+        folders are streamed through pyarrow; ``.npy`` is mapped into memory.
+    sample_weight : (n,) array, or the name of a column; optional
+    columns : sequence of str or int, optional
+
+    Returns
+    -------
+    Blocks
+    """
+    given = [Path(path) for path in (paths if isinstance(paths, (list, tuple)) else [paths])]
+    if len(given) == 1 and not given[0].is_dir():
+        path = given[0]
+        suffix = path.suffix.lower()
+        if suffix == ".npy" and path.exists():
+            return _mapped([path], sample_weight, columns)
+        large = path.exists() and path.stat().st_size > AT_ONCE
+        if suffix not in ARROW_SUFFIXES and not large:
+            return _at_once(path, sample_weight, columns)
+    missing = [path for path in given if not path.exists()]
+    if missing:
+        raise FileNotFoundError(f"{missing[0]}: no such file or folder")
+    files = [file for path in given for file in files_in(path)]
+    if files and all(file.suffix.lower() == ".npy" for file in files):
+        return _mapped(files, sample_weight, columns)
+    from fastem.arrow_blocks import open_dataset  # the door to pyarrow, which not everybody has
+
+    return open_dataset(given, files, sample_weight, columns)
+
+
+def files_in(path: Path) -> list[Path]:
+    """A file itself; of a folder all files below it, sorted, without hidden ones."""
+    if not path.is_dir():
+        return [path]
+    return sorted(
+        file
+        for file in path.rglob("*")
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
+    )
+
+
+def _at_once(path, sample_weight, columns):
+    """A small text file or a shipped data set, in memory."""
+    weighted = isinstance(sample_weight, str)
+    if weighted:
+        names = column_names(path)
+        if sample_weight not in names:
+            raise ValueError(f"sample_weight names {sample_weight!r}, but {path} has {_listed(names)}")
+        columns = [name for name in names if name != sample_weight] if columns is None else list(columns)
+        data, names = read_table(path, [*columns, sample_weight])
+        data, sample_weight, names = np.ascontiguousarray(data[:, :-1]), data[:, -1], names[:-1]
+    else:
+        data, names = read_table(path, columns)
+    named = not all(name == f"x{i}" for i, name in enumerate(column_names(path)))
+    weight = as_sample_weight(sample_weight, len(data))
+    return ArrayBlocks(data, weight, np.array(names, dtype=object) if named else None)
+
+
+def _mapped(paths, sample_weight, columns):
+    """Matrices in numpy's format: one is an array, several are chunks."""
+    arrays = [NpyFile(path)._array for path in paths]
+    if isinstance(sample_weight, str):
+        raise TypeError(
+            f"sample_weight={sample_weight!r} names a column, but {paths[0]} has no names: hand in an array."
+        )
+    chosen = _choose(numbered_names(arrays[0].shape[1]), columns, paths[0])
+    whole = chosen == list(range(arrays[0].shape[1]))
+    if len(arrays) == 1 and whole and arrays[0].dtype in (np.float32, np.float64):
+        return ArrayBlocks(arrays[0], as_sample_weight(sample_weight, len(arrays[0])))
+
+    def chunks():
+        for array in arrays:
+            step = block_rows(array.shape[1])
+            for start in range(0, len(array), step):
+                yield array[start : start + step] if whole else array[start : start + step][:, chosen]
+
+    weight = None if sample_weight is None else as_sample_weight(sample_weight, sum(map(len, arrays)))
+    return StreamBlocks(ChunkSource(chunks, ", ".join(map(str, paths[:3])), sum(map(len, arrays)), weight))
 
 
 def column_names(path: str | os.PathLike) -> list[str]:

@@ -32,9 +32,9 @@ def column_names(X):
     return np.asarray(names, dtype=object) if kinds == ["str"] else None
 
 
-def as_matrix(X, estimator, least_rows=1):
-    """X as a two-dimensional float32 or float64 array; no copy where it is one already."""
-    name = type(estimator).__name__
+def as_matrix(X, owner, least_rows=1):
+    """X as a two-dimensional float32 or float64 array, for its owner or one of that name; no copy of such an array."""
+    name = owner if isinstance(owner, str) else type(owner).__name__
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
             "Sparse data was passed for X, but dense data is required. "
@@ -101,8 +101,8 @@ def require_finite(X, name="X", columns=None):
             raise ValueError(f"Input {name} contains {what}: the first is at {place}. Remove or impute such values.")
 
 
-def as_sample_weight(sample_weight, n):
-    """(n,) float64 contiguous weights, or None."""
+def as_sample_weight(sample_weight, n, some=True):
+    """(n,) float64 contiguous weights, or None; `some`: one at least must be positive."""
     if sample_weight is None:
         return None
     try:
@@ -122,7 +122,7 @@ def as_sample_weight(sample_weight, n):
     if (weight < 0).any():
         first = int(np.argmax(weight < 0))
         raise ValueError(f"Negative values in data passed to `sample_weight`: {weight[first]} in row {first}.")
-    if not weight.any():
+    if some and not weight.any():
         raise ValueError("All sample_weight are zero: at least one row must count.")
     return weight
 

@@ -1,0 +1,189 @@
+"""Rows in Dask arrays and data frames. The only file that imports dask, which is an optional requirement.
+
+An iteration is one task per worker: it reduces the model over the worker's own chunks and returns the nodes of the
+tree of sums that they make up. Parameters travel to the data, statistics back; rows stay where Dask has loaded them.
+The tree is that of the chunks, so the number of workers, and which of them has what, changes no bit.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import accumulate
+
+import numpy as np
+
+from fastem.blocks import Blocks, e_step, folded, joined, merged_nodes
+from fastem.errors import warn
+from fastem.validation import as_matrix, as_sample_weight, column_names
+
+try:
+    import dask
+    import dask.array
+except ImportError as error:
+    raise ImportError(f"Dask collections need dask ({error}): pip install 'fastem[dask]'") from error
+try:
+    import distributed
+except ImportError:  # dask alone computes here, chunk by chunk
+    distributed = None
+
+
+class DaskBlocks(Blocks):
+    """Chunks of a Dask collection: on the workers of a client, or computed here one after the other.
+
+    Parameters
+    ----------
+    parts : list of delayed (X, sample_weight or None)
+    names : (d,) array of str, or None
+    weighted : bool
+    client : distributed.Client, optional
+        By default the one that is active, if there is one. Chunks are loaded by tasks and kept in the workers'
+        memory.
+
+    Notes
+    -----
+    A worker uses as many threads as Dask gave it, whatever OMP_NUM_THREADS says there. The chunks of a worker that
+    is lost are loaded again elsewhere, by Dask.
+    """
+
+    def __init__(self, parts, names=None, weighted=False, client=None):
+        self.client = client if client is not None else active_client()
+        self.names, self.weighted = names, weighted
+        self.parts = parts if self.client is None else self.client.compute(parts)
+        shapes = self._of_parts(_shape)
+        self.parts = [part for part, (shape, _) in zip(self.parts, shapes) if shape[0]]
+        shapes = [found for found in shapes if found[0][0]]
+        if not shapes:
+            raise ValueError("all chunks of the Dask collection are empty: there are no rows")
+        (_, self.n_features), self.dtype = shapes[0]
+        for i, (shape, dtype) in enumerate(shapes):
+            if (shape[1], dtype) != (self.n_features, self.dtype):
+                raise ValueError(
+                    f"chunk {i} of the Dask collection has {shape[1]} columns of {dtype}, the first "
+                    f"{self.n_features} of {self.dtype}."
+                )
+        *self.starts, self.n_rows = accumulate((shape[0] for shape, _ in shapes), initial=0)
+
+    @classmethod
+    def of(cls, X, sample_weight=None, client=None) -> DaskBlocks:
+        """The blocks of a Dask array (n, d) or data frame; sample_weight: an array, (n,), of Dask or not."""
+        names = column_names(X)
+        if hasattr(X, "to_dask_array"):
+            X = X.to_dask_array(lengths=True)
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got a Dask array of {X.ndim} dimension(s): rows need two.")
+        if X.numblocks[1] > 1:
+            warn(
+                f"X is chunked across its columns ({X.numblocks[1]} chunks of them): rechunked to whole rows.",
+                UserWarning,
+            )
+            X = X.rechunk({1: -1})
+        if np.isnan(X.chunks[0]).any():
+            X = X.compute_chunk_sizes()
+        parts = X.to_delayed().ravel()
+        weights = [None] * len(parts)
+        if sample_weight is not None:
+            if not hasattr(sample_weight, "to_delayed"):
+                sample_weight = as_sample_weight(sample_weight, X.shape[0])
+            weight = dask.array.asarray(sample_weight)
+            if weight.shape != (X.shape[0],):
+                raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(X.shape[0],)}!")
+            weights = weight.rechunk((X.chunks[0],)).to_delayed().ravel()
+        chunk = dask.delayed(_chunk)
+        return cls(
+            [chunk(part, weight) for part, weight in zip(parts, weights)], names, sample_weight is not None, client
+        )
+
+    def __iter__(self):
+        for part in self.parts:
+            yield part.result() if self.client else dask.compute(part)[0]
+
+    def each(self, function):
+        return self._of_parts(partial(_applied, function), self.starts)
+
+    def first(self, function):
+        return next((found for found in self.each(function) if found is not None), None)
+
+    def _of_parts(self, function, *arguments):
+        """function(part, …) of every part, where it is."""
+        if self.client is None:
+            return [function(dask.compute(part)[0], *rest) for part, *rest in zip(self.parts, *arguments)]
+        return self.client.gather(self.client.map(function, self.parts, *arguments, pure=False))
+
+    def reduce(self, model, n_threads):
+        """Expected sufficient statistics of all rows."""
+        if self.client is None:
+            sums = (e_step(model, *dask.compute(part)[0], n_threads) for part in self.parts)
+            return folded(merged_nodes(enumerate(sums)))
+        if self.client.status in ("closed", "closing"):
+            raise ValueError(
+                "the Dask client of these blocks is closed: open a new one and hand the collection in again."
+            )
+        tasks = [
+            self.client.submit(
+                _reduced,
+                model,
+                indices,
+                [self.parts[i] for i in indices],
+                workers=[worker],
+                allow_other_workers=True,
+                pure=False,
+            )
+            for worker, indices in self._owners().items()
+        ]
+        nodes = [node for own in self.client.gather(tasks) for node in own]
+        return folded(joined(sorted(nodes, key=lambda node: node[1] << node[0])))
+
+    def _owners(self) -> dict:
+        """{worker: its chunks, in order}; a chunk that several have goes to the one with least to do."""
+        distributed.wait(self.parts)
+        has = self.client.who_has(self.parts)
+        owners: dict = {}
+        for i, part in enumerate(self.parts):
+            workers = has.get(part.key) or ["any"]
+            worker = min(workers, key=lambda name: len(owners.get(name, ())))
+            owners.setdefault(worker, []).append(i)
+        return owners
+
+
+def active_client():
+    """The client that this thread would use, or None."""
+    if distributed is None:
+        return None
+    try:
+        return distributed.get_client()
+    except ValueError:
+        return None
+
+
+def mapped(X, function, dtype, width=None):
+    """A lazy Dask array of function(rows) for the rows of a Dask array or frame: (n,), or (n, width)."""
+    names = getattr(X, "columns", None)
+    if hasattr(X, "to_dask_array"):
+        return X.map_partitions(
+            function, meta=np.empty((0,) if width is None else (0, width), dtype), enforce_metadata=False
+        )
+    if X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    shape = {"drop_axis": 1} if width is None else {"chunks": (X.chunks[0], (width,))}
+    del names
+    return X.map_blocks(function, dtype=dtype, meta=np.empty((0,) * (1 if width is None else 2), dtype), **shape)
+
+
+def _chunk(X, sample_weight):
+    """A loaded part as rows and weights."""
+    X = as_matrix(X, "fastem", least_rows=0)
+    return X, None if sample_weight is None else as_sample_weight(sample_weight, len(X), some=False)
+
+
+def _shape(part):
+    return part[0].shape, part[0].dtype
+
+
+def _applied(function, part, start):
+    return function(*part, start)
+
+
+def _reduced(model, indices, parts):
+    """The nodes of the tree of sums that some chunks make up, with the threads that Dask gave this worker."""
+    n_threads = distributed.get_worker().state.nthreads
+    return merged_nodes((i, e_step(model, *part, n_threads)) for i, part in zip(indices, parts))
