@@ -15,6 +15,7 @@ import numpy as np
 
 from fastem.read_ahead import read_ahead
 from fastem.statistics import Statistics
+from fastem.validation import numbered
 
 BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
 
@@ -52,17 +53,23 @@ class Blocks:
 
     def place(self, row: int) -> str:
         """Where a row is found, for messages."""
-        return f"row {row}"
+        return numbered(row)
+
+    def check(self, function: Callable) -> None:
+        """function(X, place) of all blocks, which may raise; place(row of X) is where that row is found."""
+        self.each(lambda X, sample_weight, start: function(X, lambda row: self.place(start + row)))
+
+    def head(self) -> np.ndarray:
+        """The first row, (d,)."""
+        return np.ascontiguousarray(next(iter(self))[0][0])
 
     def each(self, function: Callable) -> list:
         """function(X, sample_weight, start) of all blocks in order; `start` is the number of the first row."""
-        return list(self._each(function))
-
-    def _each(self, function):
-        start = 0
+        found, start = [], 0
         for X, sample_weight in self:
-            yield function(X, sample_weight, start)
+            found.append(function(X, sample_weight, start))
             start += len(X)
+        return found
 
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows.
@@ -74,11 +81,6 @@ class Blocks:
         n_threads : int
         """
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
-
-    def first(self, function: Callable):
-        """The first answer of function(X, sample_weight, start) that is not None, or None; later blocks may not be
-        looked at."""
-        return next((found for found in self._each(function) if found is not None), None)
 
     @cached_property
     def _ranks(self):

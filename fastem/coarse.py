@@ -27,7 +27,7 @@ ROWS_PER_DIRECTION = 20  # or this many per component and row that its covarianc
 
 def pays(blocks, n_components) -> bool:
     """Whether the rows are many."""
-    return len(blocks.X) >= PAYS_FROM * initialise.subsample_rows(n_components)
+    return blocks.n_rows >= PAYS_FROM * initialise.subsample_rows(n_components)
 
 
 def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixture:
@@ -35,7 +35,7 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
 
     start(blocks) makes a mixture; all its covariances together need least_rows.
     """
-    X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, estimator.n_components)
+    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(len(X), least_rows))
     starts = [lambda: start(few)] * max(RUNS, estimator.n_init)
     few_threads = for_pass(n_threads, few.X, estimator.n_components)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 
 class Diagnosis(NamedTuple):
     """What is to be said of a component, and whether it describes anything."""
@@ -42,5 +44,7 @@ def best_sound(results, n_effective):
 
 def effective_rows(blocks) -> float:
     """What the rows count for under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
-    weight = blocks.sample_weight
-    return float(len(blocks.X)) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
+    if not blocks.weighted:
+        return float(blocks.n_rows)
+    sums = np.sum(blocks.each(lambda X, weight, start: (weight.sum(), (weight**2).sum())), axis=0)
+    return float(sums[0] ** 2 / sums[1])

@@ -18,21 +18,21 @@ def initialised(estimator, blocks, structure, floor, rng, n_threads):
     """The start that `init_params` asks for."""
     K, init = estimator.n_components, estimator.init_params
     if isinstance(init, str):
-        X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, K)
+        X, weight = initialise.subsample(blocks, rng, K)
         if init in initialise.POINTS:
             return initialise.POINTS[init](X, weight, K, structure, floor, rng, n_threads)
         membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
         return initialise.from_membership(X, weight, membership, K, structure, floor)
-    membership = checked_membership(init(blocks.X, K, rng) if callable(init) else init, len(blocks.X), K)
-    weight = np.ones(len(blocks.X)) if blocks.sample_weight is None else blocks.sample_weight
-    return initialise.from_membership(blocks.X, weight, membership, K, structure, floor)
+    X, weight = initialise.all_rows(blocks)
+    membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
+    return initialise.from_membership(X, weight, membership, K, structure, floor)
 
 
 def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:
     """A mixture to start EM from: what `initialised` makes of `init_params`, then whatever of weights, means and
     precisions is given."""
     structure = STRUCTURES[estimator.covariance_type]
-    K, d = estimator.n_components, blocks.X.shape[1]
+    K, d = estimator.n_components, blocks.n_features
     weights = checked_weights(estimator.weights_init, K)
     means = checked_array(estimator.means_init, "means", (K, d))
     covariance = checked_covariance(estimator.precisions_init, structure, K, d, floor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
+from fastem.blocks import ArrayBlocks
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
 from fastem.scale import robust_variances
@@ -24,18 +25,21 @@ def subsample_rows(n_components):
     return min(SUBSAMPLE, max(20_000, 200 * n_components))
 
 
-def subsample(X, sample_weight, rng, n_components):
+def subsample(blocks, rng, n_components):
     """At most SUBSAMPLE rows of positive weight, contiguous (BLAS adds in an order that depends on the strides), and
     their weights."""
-    rows = None if sample_weight is None or sample_weight.all() else np.flatnonzero(sample_weight)
-    n = len(X) if rows is None else len(rows)
-    size = subsample_rows(n_components)
-    if n > size:
-        picked = np.sort(rng.choice(n, size, replace=False))
-        rows = picked if rows is None else rows[picked]
-    if rows is None:
-        return np.ascontiguousarray(X), np.ones(n) if sample_weight is None else sample_weight
-    return np.ascontiguousarray(X[rows]), np.ones(len(rows)) if sample_weight is None else sample_weight[rows]
+    n, size = blocks.n_counted, subsample_rows(n_components)
+    return blocks.take(np.sort(rng.choice(n, size, replace=False)) if n > size else np.arange(n))
+
+
+def all_rows(blocks):
+    """All rows and their weights, for a start that is told row by row."""
+    if not isinstance(blocks, ArrayBlocks):
+        raise ValueError(
+            "init_params holds or makes a membership of every row, but X is read in blocks: name a start "
+            f"({', '.join(MEMBERSHIPS)}), or hand in an array."
+        )
+    return blocks.X, np.ones(len(blocks.X)) if blocks.sample_weight is None else blocks.sample_weight
 
 
 def round_clusters(Z, centres, sharpness):

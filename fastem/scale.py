@@ -23,34 +23,37 @@ class ColumnMoments:
         return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
 
 
-def column_variances(blocks, n_threads, columns=None):
+def column_variances(blocks, n_threads):
     """Variances (d,) of all rows; see :func:`column_moments`."""
-    return column_moments(blocks, n_threads, columns)[1]
+    return column_moments(blocks, n_threads)[1]
 
 
-def column_moments(blocks, n_threads, columns=None):
+def column_moments(blocks, n_threads):
     """Means (d,) and variances (d,) of all rows; the variance of a constant column is 0.
 
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
-    X = blocks.X
-    about = np.ascontiguousarray(X[0])
-    if not np.isfinite(about).all():
-        require_finite(X, columns=columns)
-    sums = blocks.reduce(ColumnMoments(about), n_threads)
-    if not np.isfinite(sums.vector).all():
-        require_finite(X, columns=columns)
-        raise ValueError(f"The squares of X overflow {X.dtype}: divide X by its scale first, or pass float64.")
-    limits = np.finfo(X.dtype)
+    names = blocks.names
+    about = blocks.head()
+    if np.isfinite(about).all():
+        sums = blocks.reduce(ColumnMoments(about), n_threads)
+    if not np.isfinite(about).all() or not np.isfinite(sums.vector).all():
+        blocks.check(lambda X, place: require_finite(X, columns=names, place=place))
+        raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+    limits = np.finfo(blocks.dtype)
     shift = sums.first / sums.weight
     variance = np.maximum(sums.second / sums.weight - shift**2, 0)
-    for column in np.flatnonzero(variance < float(limits.tiny) / float(limits.eps)):
-        if X[:, column].min() < X[:, column].max():
-            name = column if columns is None else repr(columns[column])
-            raise ValueError(
-                f"The squares of column {name} of X underflow {X.dtype} "
-                f"(its standard deviation is about {np.ptp(X[:, column]):.3g}): multiply X, or pass float64."
-            )
+    tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
+    if len(tiny):
+        low, high = zip(*blocks.each(lambda X, weight, start: (X[:, tiny].min(axis=0), X[:, tiny].max(axis=0))))
+        ranges = np.max(high, axis=0) - np.min(low, axis=0)
+        for column, width in zip(tiny, ranges):
+            if width > 0:
+                name = column if names is None else repr(names[column])
+                raise ValueError(
+                    f"The squares of column {name} of X underflow {blocks.dtype} "
+                    f"(its standard deviation is about {width:.3g}): multiply X, or pass float64."
+                )
     mean = about + shift
     rounding = 4 * float(limits.eps) * np.abs(mean)
     return mean, np.where(variance > rounding**2, variance, 0)

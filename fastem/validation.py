@@ -86,7 +86,12 @@ def _without_nulls(frame, array):
         return array
 
 
-def require_finite(X, name="X", columns=None):
+def numbered(row):
+    """The place of a row that has nothing but its number."""
+    return f"row {row}"
+
+
+def require_finite(X, name="X", columns=None, place=numbered):
     """Raise with the first row and column that hold NaN or infinity. Blockwise: no copy of the data."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
@@ -94,11 +99,11 @@ def require_finite(X, name="X", columns=None):
         if not finite.all():
             where = np.argwhere(~finite)[0]
             value = block[tuple(where)]
-            place = f"row {start + where[0]}"
+            found = place(start + where[0])
             if X.ndim == 2:
-                place += f", column {where[1] if columns is None else repr(columns[where[1]])}"
+                found += f", column {where[1] if columns is None else repr(columns[where[1]])}"
             what = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype}"
-            raise ValueError(f"Input {name} contains {what}: the first is at {place}. Remove or impute such values.")
+            raise ValueError(f"Input {name} contains {what}: the first is at {found}. Remove or impute such values.")
 
 
 def as_sample_weight(sample_weight, n, some=True):
@@ -259,24 +264,26 @@ def checked_weights(value, n_components):
     return weights
 
 
-def require_distinct_rows(X, sample_weight, n_components):
+def require_distinct_rows(blocks, n_components):
     """Fewer distinct rows than components cannot be told apart. Usually the first few rows settle it."""
-    distinct = X[:0]
-    start, size = 0, 4 * n_components + 8
-    while start < len(X):
-        rows = slice(start, start + size)
-        block = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
-        distinct = np.unique(np.concatenate([distinct, block]), axis=0)[:n_components]
-        if len(distinct) == n_components:
-            return
-        start, size = start + size, max(size, 4096)
+    distinct = np.empty((0, blocks.n_features), blocks.dtype)
+    size = 4 * n_components + 8
+    for X, sample_weight in blocks:
+        start = 0
+        while start < len(X):
+            rows = slice(start, start + size)
+            some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
+            distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
+            if len(distinct) == n_components:
+                return
+            start, size = start + size, max(size, 4096)
     raise ValueError(
         f"X has {len(distinct)} distinct row(s) of positive weight, fewer than n_components = {n_components}: "
         "choose fewer components."
     )
 
 
-def require_values(X, columns, what, allowed):
+def require_values(X, columns, what, allowed, place=numbered):
     """Raise with the first row and column whose value is not `allowed` (a function of a block). X must hold `what`."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
@@ -286,4 +293,4 @@ def require_values(X, columns, what, allowed):
             name = column if columns is None else repr(columns[column])
             value = block[row, column]
             negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
-            raise ValueError(f"{negative}X must hold {what}, but row {start + row}, column {name} is {value:g}.")
+            raise ValueError(f"{negative}X must hold {what}, but {place(start + row)}, column {name} is {value:g}.")
