@@ -105,8 +105,8 @@ class Checkpoint:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self.path)
-        except OSError as error:
-            raise CheckpointError(f"the checkpoint {self.path} cannot be written: {error.strerror}") from error
+        except (OSError, pickle.PicklingError, AttributeError, TypeError) as error:  # the last two: what has no pickle
+            raise CheckpointError(f"the checkpoint {self.path} cannot be written: {error}") from error
         finally:
             beside.unlink(missing_ok=True)
         self._written = time.monotonic()

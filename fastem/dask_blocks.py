@@ -135,7 +135,8 @@ class DaskBlocks(Blocks):
 
     def _owners(self) -> dict:
         """{worker: its chunks, in order}; a chunk that several have goes to the one with least to do."""
-        distributed.wait(self.parts)
+        with self.client.as_current():
+            distributed.wait(self.parts)
         has = self.client.who_has(self.parts)
         owners: dict = {}
         for i, part in enumerate(self.parts):

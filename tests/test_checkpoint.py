@@ -1,0 +1,154 @@
+"""A fit that is killed at any moment goes on where it was, with the same bits; other states are refused."""
+
+import pickle
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastem import em
+from fastem.checkpoint import Checkpoint
+from fastem.covariance import Diagonal
+from fastem.emissions import Gaussian
+from fastem.errors import CheckpointError
+from fastem.mixture import Mixture
+
+X = np.random.default_rng(0).normal(size=(3000, 2)) + 2 * np.random.default_rng(1).integers(0, 3, (3000, 1))
+
+
+def start(K=4):
+    means = np.random.default_rng(2).normal(size=(K, 2))
+    covariance = Diagonal.from_covariances(np.ones((K, 2)), np.zeros(2))
+    return Mixture(np.full(K, 1 / K), Gaussian(means, covariance, np.zeros(2)))
+
+
+def bits(result):
+    return result.statistics.vector.tobytes(), result.history, result.n_iter, result.n_passes, result.stop_reason
+
+
+class Stop(Exception):
+    """What ends a fit in the middle."""
+
+
+def stop_after(n):
+    def callback(result):
+        if result.n_iter == n:
+            raise Stop
+
+    return callback
+
+
+@pytest.mark.parametrize("accelerate", [None, "anderson", "squarem"])
+@pytest.mark.parametrize("n", [1, 7, 23])
+def test_a_resumed_fit_has_the_same_bits(tmp_path, accelerate, n):
+    """The state is written after each iteration; the one in which the fit ends is lost."""
+    settings = dict(tol=1e-7, max_iter=60, accelerate=accelerate)
+    whole = em(start(), X, **settings)
+    kept = dict(checkpoint=tmp_path / "fit.ckpt", checkpoint_seconds=0)
+    with pytest.raises(Stop):
+        em(start(), X, **settings, **kept, callback=stop_after(n))
+    assert (tmp_path / "fit.ckpt").exists() == (n > 1)
+    resumed = em(start(), X, **settings, **kept, resume=True)
+    assert bits(resumed)[:3] == bits(whole)[:3]
+    assert resumed.stop_reason == whole.stop_reason
+    assert [step[:5] for step in resumed.steps] == [step[:5] for step in whole.steps]
+    assert not (tmp_path / "fit.ckpt").exists()
+
+
+KILLED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_checkpoint import X, start
+from fastem import em
+tell = lambda result: print(result.n_iter, flush=True)
+em(start(), X, tol=0, max_iter=10**6, checkpoint={path!r}, checkpoint_seconds=0, callback=tell)
+"""
+
+
+def test_kill_9_and_resume(tmp_path):
+    path = str(tmp_path / "fit.ckpt")
+    program = KILLED.format(tests=str(__import__("pathlib").Path(__file__).parent), path=path)
+    process = subprocess.Popen([sys.executable, "-P", "-c", program], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if int(line) >= 9:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait(60)
+    process.stdout.close()
+    reached = pickle.loads(open(path, "rb").read())["state"].n_iter
+    assert reached >= 8
+    settings = dict(tol=0, max_iter=reached + 12)
+    resumed = em(start(), X, **settings, checkpoint=path, resume=True)
+    assert bits(resumed)[:3] == bits(em(start(), X, **settings))[:3]
+
+
+def interrupted(path, data=X, **settings):
+    with pytest.raises(Stop):
+        em(start(), data, tol=0, checkpoint=path, checkpoint_seconds=0, callback=stop_after(5), **settings)
+
+
+def test_other_data_are_noticed(tmp_path):
+    path = tmp_path / "fit.ckpt"
+    interrupted(path)
+    changed = X.copy()
+    changed[1234, 1] += 1e-9
+    with pytest.raises(CheckpointError, match="the data are not those of the fit"):
+        em(start(), changed, tol=0, checkpoint=path, resume=True)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    "what, words",
+    [
+        ("not asked to resume", "is there already.*resume=True.*delete it"),
+        ("other tol", "another fit: tol was 0 and is 0.1"),
+        ("damaged", "no checkpoint that can be read"),
+        ("another pickle", "not a checkpoint of this version"),
+        ("other kernels", "written with the sse9 kernels"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused(tmp_path, what, words):
+    path = tmp_path / "fit.ckpt"
+    interrupted(path)
+    if what == "damaged":
+        path.write_bytes(path.read_bytes()[:100])
+    elif what == "another pickle":
+        path.write_bytes(pickle.dumps([1, 2]))
+    elif what == "other kernels":
+        found = pickle.loads(path.read_bytes())
+        path.write_bytes(pickle.dumps(found | {"instruction_set": "sse9"}))
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=words):
+        em(start(), X, tol=0.1 if what == "other tol" else 0, checkpoint=path, resume=what != "not asked to resume")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["nowhere/fit.ckpt", "."])
+def test_a_place_that_cannot_be_written_is_found_before_the_fit(tmp_path, place):
+    class Never:
+        def e_step(self, X, sample_weight):
+            raise AssertionError("the fit has begun")
+
+        m_step = e_step
+
+    with pytest.raises(CheckpointError, match="checkpoint="):
+        em(Never(), X, checkpoint=tmp_path / place)
+
+
+def test_a_state_is_written_whole_or_not_at_all(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "fit.ckpt", {}, seconds=0)
+    checkpoint.write("first")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        checkpoint.write(lambda: (yield))  # nothing that can be pickled
+    assert pickle.loads((tmp_path / "fit.ckpt").read_bytes())["state"] == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["fit.ckpt"]
+
+
+def test_going_on_from_a_result():
+    """An EMResult in the place of the model: the same as if it had not stopped."""
+    half = em(start(), X, tol=0, max_iter=10, accelerate="anderson")
+    assert (
+        bits(em(half, X, tol=0, max_iter=25))[:3] == bits(em(start(), X, tol=0, max_iter=25, accelerate="anderson"))[:3]
+    )

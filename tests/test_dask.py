@@ -1,0 +1,153 @@
+"""A cluster is a wider sum: any number of workers gives the bits of one machine, also when one of them dies."""
+
+import os
+import signal
+
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client, LocalCluster
+from distributed.security import Security
+
+from fastem import GaussianMixture, em
+from fastem.covariance import Full
+from fastem.dask_blocks import DaskBlocks
+from fastem.emissions import Gaussian
+from fastem.mixture import Mixture
+from fastem.sources import open_rows
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(20_000, 3)) + 5 * RNG.integers(0, 2, (20_000, 1))
+CHUNKS = (3000, 3)
+
+
+def start():
+    means = np.array([[0.0, 0.0, 0.0], [5.0, 6.0, 7.0]])
+    covariances = np.array([np.eye(3), 2 * np.eye(3)])
+    return Mixture(np.array([0.4, 0.6]), Gaussian(means, Full.from_covariances(covariances, np.zeros(3)), np.zeros(3)))
+
+
+@pytest.fixture(scope="module")
+def client():
+    """Two worker processes that speak TLS with Dask's own certificates."""
+    security = Security.temporary()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, security=security, dashboard_address=None) as cluster,
+        Client(cluster, security=security, set_as_default=False) as client,
+    ):
+        assert cluster.scheduler_address.startswith("tls://")
+        yield client
+
+
+def bits(result):
+    return result.statistics.vector.tobytes(), result.history
+
+
+def local(**settings):
+    return em(start(), DaskBlocks.of(da.from_array(X, chunks=CHUNKS)), tol=0, max_iter=4, **settings)
+
+
+def test_one_machine_agrees_with_the_array():
+    assert np.allclose(local().statistics.vector, em(start(), X, tol=0, max_iter=4).statistics.vector, rtol=1e-11)
+
+
+def test_workers_give_the_bits_of_one_machine(client):
+    blocks = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client)
+    assert bits(em(start(), blocks, tol=0, max_iter=4)) == bits(local())
+
+
+def test_weights_and_frames(client):
+    weight = RNG.integers(0, 3, len(X)).astype(float)
+    expected = em(start(), X, sample_weight=weight, tol=0, max_iter=3).statistics.vector
+    with client.as_current():
+        for own in (weight, da.from_array(weight, chunks=777)):
+            found = em(start(), da.from_array(X, chunks=CHUNKS), sample_weight=own, tol=0, max_iter=3)
+            assert np.allclose(found.statistics.vector, expected, rtol=1e-11)
+        blocks = open_rows(dd.from_pandas(pd.DataFrame(X, columns=list("abc")), npartitions=5))
+        assert list(blocks.names) == ["a", "b", "c"]
+        assert np.allclose(
+            em(start(), blocks, tol=0, max_iter=3).statistics.vector,
+            em(start(), X, tol=0, max_iter=3).statistics.vector,
+            rtol=1e-11,
+        )
+
+
+def test_chunks_across_columns_are_joined_with_a_note(client):
+    with pytest.warns(UserWarning, match="chunked across its columns"):
+        blocks = DaskBlocks.of(da.from_array(X, chunks=(3000, 2)), client=client)
+    assert bits(em(start(), blocks, tol=0, max_iter=4)) == bits(local())
+
+
+def test_a_worker_that_is_killed_costs_time_only(client):
+    """In the middle of a fit; its nanny starts another, and Dask loads its chunks again."""
+    blocks = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client)
+    killed = []
+
+    def kill(result):
+        if not killed:
+            killed.append(next(iter(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    result = em(start(), blocks, tol=0, max_iter=4, callback=kill)
+    assert killed
+    assert bits(result) == bits(local())
+
+
+def test_a_fit_starts_and_scores_there(client):
+    collection = da.from_array(X, chunks=CHUNKS)
+    with client.as_current():
+        model = GaussianMixture(2, random_state=0).fit(collection)
+        expected = GaussianMixture(2, random_state=0).fit(X)
+        assert np.allclose(model.means_, expected.means_, rtol=1e-9)
+        labels, density, proba = (
+            model.predict(collection),
+            model.score_samples(collection),
+            model.predict_proba(collection),
+        )
+        assert isinstance(labels, da.Array)
+        assert labels.chunks == (collection.chunks[0],)
+        assert proba.shape == (len(X), 2)
+        assert (labels.compute() == model.predict(X)).all()
+        assert np.allclose(density.compute(), model.score_samples(X), rtol=1e-13)
+        assert np.allclose(proba.compute(), model.predict_proba(X), rtol=1e-12)
+        assert np.isclose(model.score(collection), model.score(X), rtol=1e-12)
+        assert np.isclose(model.bic(collection), model.bic(X), rtol=1e-12)
+
+
+def test_frames_in_frames_out(client):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    collection = dd.from_pandas(frame, npartitions=4)
+    with client.as_current():
+        model = GaussianMixture(2, random_state=0).fit(collection)
+        assert list(model.feature_names_in_) == ["a", "b", "c"]
+        assert (np.asarray(model.predict(collection).compute()) == model.predict(frame)).all()
+
+
+def test_a_missing_value_is_found_there(client):
+    bad = X.copy()
+    bad[12_345, 2] = np.nan
+    with client.as_current(), pytest.raises(ValueError, match="NaN: the first is at row 12345, column 2"):
+        GaussianMixture(2).fit(da.from_array(bad, chunks=CHUNKS))
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: da.from_array(X[:, 0], chunks=100), "rows need two"),
+        (lambda: da.from_array(X[:0], chunks=(1, 3)), "all chunks .* are empty"),
+    ],
+)
+def test_bad_collections(make, words):
+    with pytest.raises(ValueError, match=words):
+        DaskBlocks.of(make())
+
+
+def test_a_closed_client_is_said():
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
+        client = Client(cluster, set_as_default=False)
+        blocks = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client)
+        client.close()
+        with pytest.raises(ValueError, match="the Dask client of these blocks is closed"):
+            em(start(), blocks)
