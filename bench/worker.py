@@ -21,10 +21,12 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.families import samples
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
 MOST_REPEATS = 15  # … or was done so often
+FAMILY_REPEATS = 7  # of an iteration of each family
 HELD_OUT = 50_000  # rows that judge a model
 IMPORT = "import time, numpy; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
 
@@ -132,6 +134,21 @@ def factors(rival, n: int, d: int, q: int) -> dict:
     return found
 
 
+def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
+    """Milliseconds of an iteration of each family and of a diagonal Gaussian mixture on its rows, and their ratio."""
+    found = {}
+    for family, X, *mixtures in samples(n, d, K, dtype):
+
+        def both():
+            return [1e3 * seconds_of(lambda: m.m_step(m.e_step(X, n_threads=n_threads))) for m in mixtures]  # noqa: B023
+
+        both()  # the first starts the threads
+        times = np.array([both() for _ in range(FAMILY_REPEATS)])
+        ms, gaussian_ms = np.median(times, axis=0)
+        found[family] = {"ms": ms, "gaussian_ms": gaussian_ms, "ratio": np.median(times[:, 0] / times[:, 1])}
+    return found
+
+
 def fit_quietly(model, X):
     """The fitted model; that it may not have converged is no news here."""
     with warnings.catch_warnings():
@@ -173,7 +190,7 @@ def _status_kb(field: str) -> int:
     return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1))
 
 
-TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small, factors)}
+TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small, factors, families)}
 
 if __name__ == "__main__":
     adapter, name, question = sys.argv[1:]
