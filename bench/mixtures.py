@@ -40,10 +40,10 @@ COLUMNS = {
 LEGEND = """\
 Milliseconds of an iteration of EM, from one start, in one real type (f64, f32), on all cores, each library as fast as
 its settings allow: StepMix is given categories that are one-hot encoded beforehand (its default, integer codes, takes
-twice as long), pomegranate a tensor whose values
-it does not check. ratio: the rival's time over fastem's in the same turn, median over the turns. Difference: of the
-final mean log-likelihoods, fastem minus rival. extra MB: peak resident memory in the first fit minus that before it.
-pomegranate's StudentT takes no part: its M-step is the Gaussian's, so it is not EM for that model."""
+twice as long), pomegranate a tensor whose values it does not check. ratio: the rival's time over fastem's in the same
+turn, median over the turns. Difference: of the final mean log-likelihoods, fastem minus rival. extra MB: peak resident
+memory in the first fit minus that before it. pomegranate's StudentT takes no part: its M-step is the Gaussian's, so it
+is not EM for that model."""
 MISSING = "Neither StepMix nor pomegranate is installed: pip install '.[rivals]'"
 
 
