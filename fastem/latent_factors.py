@@ -1,6 +1,6 @@
 """FactorAnalysis and PPCA: scikit-learn's interface on models with continuous latent variables.
 
-A fit goes over the rows twice, for the columns' moments and for the covariance; iterations see only that.
+A fit goes over the rows once, for their mean and covariance; iterations see only these.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastem.estimators import Estimator
 from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel, best_loadings
 from fastem.moments import MomentBlocks
 from fastem.rotation import ROTATIONS, rotated
-from fastem.scale import column_moments, covariance_floor
+from fastem.scale import covariance_floor
 from fastem.threads import resolve
 from fastem.validation import (
     as_matrix,
@@ -83,10 +83,9 @@ class FactorEstimator(Estimator):
         weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
         blocks = ArrayBlocks(X, weight)
         n_threads = 1 if X.size * d < 2_000_000 else resolve(self.n_threads)
-        mean, variance = column_moments(blocks, n_threads, names)
+        moments = MomentBlocks.collect(blocks, n_threads, names)
+        variance = np.diagonal(moments.covariance)
         floor = covariance_floor(variance, X[0], self.reg_covar)
-        independent = FactorModel(mean, np.zeros((d, 0)), np.maximum(variance, floor), floor)
-        moments = MomentBlocks.collect(blocks, independent, n_threads)
         self._keep(self._fit_moments(moments, n_factors, floor), variance, unit, names)
         self._report()
         return self

@@ -41,7 +41,7 @@ def start(model, X, q=2, seed=0):
 
 
 def moments_of(X, sample_weight=None):
-    return MomentBlocks.collect(ArrayBlocks(X, sample_weight), start(FactorModel, X), 1)
+    return MomentBlocks.collect(ArrayBlocks(X, sample_weight), 1)
 
 
 def dense_log_density(model, X):
