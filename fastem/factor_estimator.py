@@ -41,7 +41,11 @@ _SAVED_KINDS = {
 
 
 class FactorEstimator(Estimator):
-    """What both share. Subclasses give `_model_class` and `_fit_moments`, from moments to an EMResult."""
+    """What both share.
+
+    Subclasses give `_model_class`, `_held` (said of a column at the floor), and `_fit_moments`, from moments to an
+    EMResult.
+    """
 
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
     _saved_scalars = tuple(_SAVED_KINDS)
@@ -104,11 +108,7 @@ class FactorEstimator(Estimator):
         self.loglike_ = [mean * total for mean in result.history[1:]] or [self.log_likelihood_]
         self.stop_reason_ = result.stop_reason
         self.feature_status_ = [
-            "constant"
-            if not varies
-            else "Heywood case: its noise variance is held at reg_covar times its own"
-            if held
-            else "ok"
+            "constant" if not varies else self._held if held else "ok"
             for varies, held in zip(variance > 0, model.at_floor)
         ]
         self.n_parameters_ = model.n_parameters

@@ -69,6 +69,7 @@ class FactorAnalysis(FactorEstimator):
     """
 
     _model_class = FactorModel
+    _held = "Heywood case: its noise variance is held at reg_covar times its own"
 
     def __init__(
         self,
@@ -157,6 +158,7 @@ class PPCA(FactorEstimator):
     """
 
     _model_class = PPCAModel
+    _held = "no noise is left: its variance is held at reg_covar times the mean of all columns"
 
     def __init__(
         self,

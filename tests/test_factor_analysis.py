@@ -345,6 +345,12 @@ def test_a_heywood_case_is_held_and_named():
     assert all(a <= b + 1e-9 * abs(b) for a, b in pairwise(model.loglike_))
 
 
+def test_ppca_without_noise_is_told():
+    with pytest.warns(DegenerateComponentWarning, match="no noise is left"):
+        model = PPCA(7, reg_covar=1e-4).fit(rows())
+    assert np.allclose(model.noise_variance_, 1e-4 * rows().var(axis=0).mean(), rtol=1e-9)
+
+
 @both_estimators
 def test_a_constant_column_is_named_and_leaves_the_others_alone(estimator):
     X = rows()
