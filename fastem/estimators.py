@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import inspect
+import numbers
+
+import numpy as np
 
 from fastem.errors import not_fitted
-from fastem.validation import as_matrix, check_features, column_names, require_finite
+from fastem.threads import resolve
+from fastem.validation import as_matrix, check_features, column_names, generator, require_finite
 
 
 class Estimator:
-    """What every fastem estimator shares: parameters, tags, the checks at prediction, saving."""
+    """What every fastem estimator shares: parameters, tags, the checks at prediction, the fitted density, saving.
+
+    Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
+    """
 
     _saved_arrays: tuple[str, ...] = ()
     _saved_scalars: tuple[str, ...] = ()
@@ -72,6 +79,71 @@ class Estimator:
         check_features(self, array, names)
         require_finite(array, columns=names)
         return array
+
+    def _keep_columns(self, n_features, names):
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _require_saved(self, kinds):
+        """ValueError where a loaded attribute is missing or of another kind than these."""
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name, None), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        d = self.n_features_in_
+        if len(getattr(self, "feature_names_in_", range(d))) != d:
+            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        raise NotImplementedError
+
+    def _score(self, X, **outputs):
+        self.model_.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+
+    def score_samples(self, X) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm."""
+        X = self._new_rows(X)
+        log_density = np.empty(len(X))
+        self._score(X, log_density=log_density)
+        return log_density
+
+    def score(self, X, y=None) -> float:
+        """Mean log-density of the rows."""
+        return float(self.score_samples(X).mean())
+
+    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None: the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, d)
+        z : (n_samples,) the component of each row, by which rows are sorted; or (n_samples, q) its factors
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, numbers.Integral):
+            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        return self.model_.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+
+    def bic(self, X) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
+        log_density = self.score_samples(X)
+        return float(self.model_.n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
+
+    def aic(self, X) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
+        return float(2 * self.model_.n_parameters - 2 * self.score_samples(X).sum())
 
     def save(self, path) -> None:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""

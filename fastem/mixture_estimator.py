@@ -12,14 +12,14 @@ from fastem.blocks import ArrayBlocks
 from fastem.coarse import coarse_start, pays
 from fastem.diagnosis import best_sound, diagnose, effective_rows
 from fastem.em import em
-from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
+from fastem.errors import convergence_warning, warn, warn_of_statuses
 from fastem.estimators import Estimator
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 from fastem.online import Stepwise
 from fastem.progress import Progress
 from fastem.stopping import RULES
-from fastem.threads import for_pass, resolve
+from fastem.threads import for_pass
 from fastem.validation import (
     as_matrix,
     as_sample_weight,
@@ -358,11 +358,7 @@ class MixtureEstimator(Estimator):
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
         self.n_parameters_ = result.model.n_parameters
-        self.n_features_in_ = n_features
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._keep_columns(n_features, names)
 
     def _report(self, result):
         """Warnings: what the user must know about this fit."""
@@ -372,10 +368,7 @@ class MixtureEstimator(Estimator):
                 f"tol, or check for degenerate data. Stopped since {result.stop_reason}.",
                 convergence_warning(),
             )
-        wrong = [f"component {k}: {status}" for k, status in enumerate(self.component_status_) if status != "ok"]
-        if wrong:
-            more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+        warn_of_statuses("component", self.component_status_)
 
     def _require_new_values(self, X, names):
         """Raise ValueError at the first row that this fitted family cannot describe."""
@@ -410,32 +403,14 @@ class MixtureEstimator(Estimator):
     def _restore(self):
         """Rebuild the model from loaded arrays; raises ValueError where they make none."""
         self._check_parameters()
-        for name, kind in _SAVED_KINDS.items():
-            if not isinstance(getattr(self, name, None), kind):
-                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        self._require_saved(_SAVED_KINDS)
         model = self._mixture()
         K, d = model.emission.shape
         if self.n_components != K:
             raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
             raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
-        if len(getattr(self, "feature_names_in_", range(d))) != d:
-            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
         self.lower_bounds_ = self.history_[1:]
-
-    def _score(self, X, **outputs):
-        self._mixture().score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
-
-    def score_samples(self, X) -> np.ndarray:
-        """Log-density of each row, shape (n,), natural logarithm."""
-        X = self._new_rows(X)
-        log_density = np.empty(len(X))
-        self._score(X, log_density=log_density)
-        return log_density
-
-    def score(self, X, y=None) -> float:
-        """Mean log-density of the rows."""
-        return float(self.score_samples(X).mean())
 
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""
@@ -454,34 +429,3 @@ class MixtureEstimator(Estimator):
     def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then the most probable component of each row."""
         return self.fit(X, y, sample_weight).predict(X)
-
-    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted density.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int, Generator, RandomState or None
-            None: the estimator's own.
-
-        Returns
-        -------
-        X : (n_samples, d)
-        y : (n_samples,) the component of each row; rows are sorted by it
-        """
-        self._require_fitted()
-        if not isinstance(n_samples, numbers.Integral):
-            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self._mixture().sample(n_samples, generator(self.random_state if random_state is None else random_state))
-
-    def bic(self, X) -> float:
-        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(self._mixture().n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
-
-    def aic(self, X) -> float:
-        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(2 * self._mixture().n_parameters - 2 * log_density.sum())

@@ -17,7 +17,7 @@ from fastem import initialise
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
 from fastem.factor_analysis import ConditionalFactorModel
-from fastem.latent_factors import LEAST_FLOOR
+from fastem.factor_estimator import LEAST_FLOOR
 from fastem.matrices import packed_lower, precisions_cholesky
 from fastem.mixture import Mixture
 from fastem.mixture_estimator import MixtureEstimator

@@ -8,17 +8,18 @@ from fastem import kernels
 from fastem.statistics import Statistics
 from fastem.validation import require_finite
 
+FIRST_ROWS = 256  # whose mean is near enough to that of all, for sums about it to keep their digits
+
 
 class ColumnMoments:
-    """A model whose E-step sums the rows and their squares about a point: one diagonal component of scale 0."""
+    """A model whose E-step sums the rows and their squares about a point, and no density."""
 
     def __init__(self, about):
         self.about = about
 
     def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
         d = len(self.about)
-        zeros = np.zeros(d, X.dtype)
-        parts = (("gaussian_diagonal", d, (zeros[:1], zeros, zeros, zeros)),)
+        parts = (("column_moments", d, (np.zeros(d, X.dtype),)),)
         sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
 
@@ -33,17 +34,33 @@ def column_moments(blocks, n_threads, columns=None):
 
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
-    X = blocks.X
-    about = np.ascontiguousarray(X[0])
-    if not np.isfinite(about).all():
-        require_finite(X, columns=columns)
-    sums = blocks.reduce(ColumnMoments(about), n_threads)
-    if not np.isfinite(sums.vector).all():
-        require_finite(X, columns=columns)
-        raise ValueError(f"The squares of X overflow {X.dtype}: divide X by its scale first, or pass float64.")
-    limits = np.finfo(X.dtype)
+    model = ColumnMoments(among_the_rows(blocks.X))
+    sums = finite_sums(blocks, model, n_threads, columns)
     shift = sums.first / sums.weight
-    variance = np.maximum(sums.second / sums.weight - shift**2, 0)
+    mean = model.about + shift
+    return mean, resolved_variances(blocks.X, mean, sums.second / sums.weight - shift**2, columns)
+
+
+def among_the_rows(X):
+    """(d,) a point to sum about, of the type of X: the first rows' mean, exact in a constant column."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X[0] + (X[:FIRST_ROWS] - X[0]).mean(axis=0)
+
+
+def finite_sums(blocks, model, n_threads, columns=None):
+    """The statistics of all rows about the point `model.about`; ValueError where they are not finite."""
+    if np.isfinite(model.about).all():
+        sums = blocks.reduce(model, n_threads)
+        if np.isfinite(sums.vector).all():
+            return sums
+    X = blocks.X
+    require_finite(X, columns=columns)
+    raise ValueError(f"The squares of X overflow {X.dtype}: divide X by its scale first, or pass float64.")
+
+
+def resolved_variances(X, mean, variance, columns=None):
+    """Computed variances (d,) of columns, 0 where they are rounding; ValueError where the squares underflow."""
+    limits = np.finfo(X.dtype)
     for column in np.flatnonzero(variance < float(limits.tiny) / float(limits.eps)):
         if X[:, column].min() < X[:, column].max():
             name = column if columns is None else repr(columns[column])
@@ -51,9 +68,8 @@ def column_moments(blocks, n_threads, columns=None):
                 f"The squares of column {name} of X underflow {X.dtype} "
                 f"(its standard deviation is about {np.ptp(X[:, column]):.3g}): multiply X, or pass float64."
             )
-    mean = about + shift
     rounding = 4 * float(limits.eps) * np.abs(mean)
-    return mean, np.where(variance > rounding**2, variance, 0)
+    return np.where(variance > rounding**2, variance, 0)
 
 
 def robust_variances(X, variance):

@@ -21,7 +21,7 @@ LAYERS = [
     ["gaussian_start"],
     ["coarse"],
     ["estimators"],
-    ["mixture_estimator"],
+    ["mixture_estimator", "factor_estimator"],
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors"],
     ["bernoulli", "categorical", "exponential", "gamma", "poisson", "von_mises_fisher"],

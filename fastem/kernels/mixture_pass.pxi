@@ -32,6 +32,7 @@ include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
+include "moments.pxi"
 
 ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
 ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
@@ -88,6 +89,14 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple par
         f.log_prob, f.accumulate, f.roots = exponential_log_prob, exponential_accumulate, False
         f.n_sums, f.n_acc, f.n_scratch = K * (m + 2), K * (m + 2), m + 2
         return K, K * m, m, m, m, d
+    if name == "moments":
+        f.log_prob, f.accumulate, f.roots = no_density, moments_accumulate, True
+        f.n_sums, f.n_acc, f.n_scratch = gram, gram, d
+        return (d,)
+    if name == "column_moments":
+        f.log_prob, f.accumulate, f.roots = no_density, column_moments_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = 2 * d + 1, 2 * d + 1, 0
+        return (d,)
     raise ValueError(f"no compiled family {name!r}")
 
 
