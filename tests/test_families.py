@@ -23,7 +23,6 @@ from fastem import (
     VonMisesFisherMixture,
 )
 from fastem.categorical import LEAST, most_likely
-from fastem.gamma import most_likely_shapes
 from fastem.von_mises_fisher import log_bessel, mean_length, most_likely_concentrations
 
 FAMILIES = {family.name: family for family in MODELS}
@@ -258,15 +257,6 @@ def test_a_collapsed_fit_is_outranked():
     collapsed = quietly(GammaMixture(2, init_params=(X[:, 0] != 7).astype(int), max_iter=300), X)
     many = quietly(GammaMixture(2, n_init=5, random_state=0, max_iter=300), X)
     assert collapsed.component_status_[0] != "ok" and many.component_status_ == ["ok", "ok"]
-
-
-def test_shapes_solve_their_equation():
-    from scipy.special import digamma
-
-    a = np.geomspace(1e-3, 9e5, 200)
-    s = np.array([float(mpmath.log(x) - mpmath.digamma(x)) for x in a])
-    assert np.allclose(most_likely_shapes(s, 1e6), a, rtol=1e-8)
-    assert most_likely_shapes(np.array([0.0, -1e-20, np.log(1e4) - digamma(1e4)]), 1e4).tolist() == [1e4] * 3
 
 
 def test_a_gamma_of_one_component_is_scipys():
