@@ -313,6 +313,17 @@ def test_on_the_circle_it_is_von_mises():
     assert density == pytest.approx(stats.vonmises.logpdf(at, kappa, mean), abs=1e-5)
 
 
+@pytest.mark.parametrize("kappa", [1e-3, 0.7, 20.0, 1e5])
+def test_densities_on_the_circle_are_von_mises(kappa):
+    model = VonMisesFisherMixture(2)
+    model.weights_, model.n_features_in_ = np.array([0.3, 0.7]), 2
+    model.mean_directions_, model.concentrations_ = np.array([[1.0, 0.0], [0.0, -1.0]]), np.array([kappa, 2.0])
+    at = np.linspace(-3, 3, 50)
+    first, second = stats.vonmises.pdf(at, kappa), stats.vonmises.pdf(at, 2.0, -np.pi / 2)
+    density = np.exp(model.score_samples(np.column_stack([np.cos(at), np.sin(at)])))
+    np.testing.assert_allclose(density, 0.3 * first + 0.7 * second, rtol=1e-9)
+
+
 def test_equal_directions_hold_the_concentration_and_are_reported():
     rng = np.random.default_rng(0)
     X = np.vstack([np.tile([0.0, 0.6, 0.8], (50, 1)), units(rng.normal(size=(200, 3)))])
