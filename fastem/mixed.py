@@ -17,6 +17,7 @@ from fastem.gaussian_mixture import GaussianMixture
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
+from fastem.von_mises_fisher import VonMisesFisherMixture
 
 # kind of column: the mixture that knows it, and what it is asked for
 KINDS = {
@@ -26,7 +27,16 @@ KINDS = {
     "categorical": (CategoricalMixture, {}),
     "exponential": (ExponentialMixture, {}),
     "gamma": (GammaMixture, {}),
+    "von_mises_fisher": (VonMisesFisherMixture, {}),
 }
+
+
+def chosen_columns(X, columns):
+    """Some columns of X: a view where they follow at equal distances, else a copy."""
+    steps = np.diff(columns)
+    if len(steps) and (steps[0] <= 0 or (steps != steps[0]).any()):
+        return np.ascontiguousarray(X[:, columns])
+    return X[:, columns[0] : columns[-1] + 1 : steps[0] if len(steps) else 1]
 
 
 @dataclass(frozen=True)
@@ -155,7 +165,8 @@ class MixedMixture(MixtureEstimator):
     n_components : int
     kinds : sequence of str, or dict
         One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson",
-        "bernoulli", "categorical", "exponential", "gamma"; what each may hold, its own mixture says.
+        "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction);
+        what each may hold, its own mixture says.
     others : see :class:`fastem.mixture_estimator.MixtureEstimator`
 
     Attributes
@@ -246,7 +257,7 @@ class MixedMixture(MixtureEstimator):
         """Each kind's own look at its columns."""
         examined = {}
         for kind, own in self._columns(blocks.X.shape[1]).items():
-            rows = ArrayBlocks(np.ascontiguousarray(blocks.X[:, own]), blocks.sample_weight)
+            rows = ArrayBlocks(chosen_columns(blocks.X, own), blocks.sample_weight)
             face = self._face(kind)
             examined[kind] = face, own, face._examine(rows, own if names is None else names[own], n_threads)
         return examined
@@ -257,7 +268,7 @@ class MixedMixture(MixtureEstimator):
 
     def _estimate(self, X, weight, membership, examined):
         members = {
-            kind: face._estimate(np.ascontiguousarray(X[:, own]), weight, membership, found)
+            kind: face._estimate(chosen_columns(X, own), weight, membership, found)
             for kind, (face, own, found) in examined.items()
         }
         return Mixed(members, {kind: own for kind, (_, own, _) in examined.items()})
@@ -266,7 +277,7 @@ class MixedMixture(MixtureEstimator):
         columns = self._columns(X.shape[1])
         for kind, face in self.members_.items():
             own = columns[kind]
-            face._require_new_values(X[:, own], own if names is None else names[own])
+            face._require_new_values(chosen_columns(X, own), own if names is None else names[own])
 
     def _least_rows(self, n_features):
         return max(self._face(kind)._least_rows(len(own)) for kind, own in self._columns(n_features).items())

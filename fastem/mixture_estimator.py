@@ -231,6 +231,7 @@ class MixtureEstimator(Estimator):
         result = self._best_fit(blocks, examined, n_effective, n_threads)
         self._keep(result, n_effective, X.shape[1], names)
         self.log_likelihood_ *= unit
+        self._stream.weight_before *= unit
         self._report(result)
         return self
 
@@ -238,8 +239,8 @@ class MixtureEstimator(Estimator):
         """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
         The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the columns.
-        After a fit, batches go on from it; after loading one or setting its attributes, from the model alone. The
-        history stays that of the last :meth:`fit`.
+        After a fit, batches go on from it, which counts as the batches of this size that it would have been; after
+        loading one or setting its attributes, from the model alone. The history stays that of the last :meth:`fit`.
 
         Parameters
         ----------
@@ -253,7 +254,8 @@ class MixtureEstimator(Estimator):
         self._check_parameters()
         if not self.__sklearn_is_fitted__():
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
-            vars(self).update({name: value for name, value in vars(start).items() if name not in self.get_params()})
+            own = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
+            vars(self).update({name: value for name, value in vars(start).items() if name not in own})
         X = self._new_rows(X)
         stream = getattr(self, "_stream", None)
         if stream is None or stream.model is not self._mixture():

@@ -113,13 +113,14 @@ def gaussian_log_prob(emission, k, X):
     return multivariate_normal(emission.means[k], covariance).logpdf(X).reshape(len(X))
 
 
-MIXED = ["poisson", "gaussian", "bernoulli", "gaussian", "categorical", "gamma", "poisson"]
+MIXED = ["poisson", "gaussian", "bernoulli", "gaussian", "categorical", "gamma", "poisson", *["von_mises_fisher"] * 3]
 
 
 def mixed(rng, n):
     z = rng.integers(2, size=n)
     numbers = [rng.poisson(2 + 6 * z), rng.normal(3 * z), rng.random(n) < 0.2 + 0.6 * z, rng.normal(size=n) - z]
-    return np.column_stack([*numbers, np.minimum(2, rng.poisson(1, n)), rng.gamma(2 + 3 * z), rng.poisson(3, n)])
+    numbers += [np.minimum(2, rng.poisson(1, n)), rng.gamma(2 + 3 * z), rng.poisson(3, n)]
+    return np.column_stack([*numbers, directions(rng, n)])
 
 
 def mixed_log_prob(emission, k, X):
@@ -129,6 +130,7 @@ def mixed_log_prob(emission, k, X):
         "bernoulli": bernoulli_log_prob,
         "categorical": categorical_log_prob,
         "gamma": gamma_log_prob,
+        "von_mises_fisher": von_mises_fisher_log_prob,
     }
     return sum(oracles[kind](own, k, X[:, emission.columns[kind]]) for kind, own in emission.members.items())
 

@@ -23,7 +23,6 @@ from fastem import (
     VonMisesFisherMixture,
 )
 from fastem.categorical import LEAST, most_likely
-from fastem.gamma import most_likely_shapes
 from fastem.von_mises_fisher import log_bessel, mean_length, most_likely_concentrations
 
 FAMILIES = {family.name: family for family in MODELS}
@@ -260,15 +259,6 @@ def test_a_collapsed_fit_is_outranked():
     assert collapsed.component_status_[0] != "ok" and many.component_status_ == ["ok", "ok"]
 
 
-def test_shapes_solve_their_equation():
-    from scipy.special import digamma
-
-    a = np.geomspace(1e-3, 9e5, 200)
-    s = np.array([float(mpmath.log(x) - mpmath.digamma(x)) for x in a])
-    assert np.allclose(most_likely_shapes(s, 1e6), a, rtol=1e-8)
-    assert most_likely_shapes(np.array([0.0, -1e-20, np.log(1e4) - digamma(1e4)]), 1e4).tolist() == [1e4] * 3
-
-
 def test_a_gamma_of_one_component_is_scipys():
     X = np.random.default_rng(0).gamma(3.5, 2, (500, 1))
     shape, _, scale = stats.gamma.fit(X, floc=0)
@@ -321,6 +311,17 @@ def test_on_the_circle_it_is_von_mises():
     at = np.linspace(-3, 3, 50)
     density = model.score_samples(np.column_stack([np.cos(at), np.sin(at)]))
     assert density == pytest.approx(stats.vonmises.logpdf(at, kappa, mean), abs=1e-5)
+
+
+@pytest.mark.parametrize("kappa", [1e-3, 0.7, 20.0, 1e5])
+def test_densities_on_the_circle_are_von_mises(kappa):
+    model = VonMisesFisherMixture(2)
+    model.weights_, model.n_features_in_ = np.array([0.3, 0.7]), 2
+    model.mean_directions_, model.concentrations_ = np.array([[1.0, 0.0], [0.0, -1.0]]), np.array([kappa, 2.0])
+    at = np.linspace(-3, 3, 50)
+    first, second = stats.vonmises.pdf(at, kappa), stats.vonmises.pdf(at, 2.0, -np.pi / 2)
+    density = np.exp(model.score_samples(np.column_stack([np.cos(at), np.sin(at)])))
+    np.testing.assert_allclose(density, 0.3 * first + 0.7 * second, rtol=1e-9)
 
 
 def test_equal_directions_hold_the_concentration_and_are_reported():

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "fastem"
 # From the ground up; a file imports only from lines above its own. A new file needs a place here.
 LAYERS = [
     ["kernels", "errors", "progress", "drawing"],
-    ["matrices"],
+    ["matrices", "gamma_shape", "conditional_factors"],
     ["validation", "statistics", "threads", "stopping", "acceleration", "history"],
     ["covariance", "scale", "blocks", "theory", "rotation"],
     ["gaussian_kernels", "em", "moments"],

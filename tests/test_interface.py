@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, parametrize_with_checks
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianMixture, MixtureOfFactorAnalyzers, StudentTMixture
 from fastem.datasets import load_faithful
 
 FAITHFUL = load_faithful().data
@@ -34,7 +34,15 @@ def another_draw(estimator):
 
 @pytest.mark.filterwarnings("ignore:component 0")
 @parametrize_with_checks(
-    [GaussianMixture(), GaussianMixture(2, covariance_type="tied", random_state=0)], expected_failed_checks=another_draw
+    [
+        GaussianMixture(),
+        GaussianMixture(2, covariance_type="tied", random_state=0),
+        StudentTMixture(),
+        StudentTMixture(2, random_state=0),
+        MixtureOfFactorAnalyzers(),
+        MixtureOfFactorAnalyzers(2, random_state=0),
+    ],
+    expected_failed_checks=another_draw,
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
