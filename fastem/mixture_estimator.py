@@ -17,6 +17,7 @@ from fastem.estimators import Estimator
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture import Mixture
 from fastem.online import Stepwise
+from fastem.parameters import full_signature
 from fastem.progress import Progress
 from fastem.stopping import RULES
 from fastem.threads import for_pass, resolve
@@ -104,8 +105,11 @@ class MixtureEstimator(Estimator):
     _parameter_arrays: tuple[str, ...] = ()
     _saved_scalars = tuple(_SAVED_KINDS)
 
-    def __init_subclass__(cls):
+    def __init_subclass__(cls, first_parameters=()):
         cls._saved_arrays = ("weights_", *cls._parameter_arrays, "feature_names_in_")
+        if "__init__" in vars(cls):
+            above = super(cls, cls).__init__
+            cls.__init__.__signature__ = full_signature(cls.__init__, above, first_parameters)
 
     def __init__(
         self,
