@@ -27,6 +27,7 @@ class Categorical(ExponentialFamily):
     """
 
     arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
 
     probabilities: np.ndarray
     n_categories: np.ndarray
