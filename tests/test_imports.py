@@ -26,7 +26,8 @@ LAYERS = [
     ["initialise", "diagnosis", "factor_analysis"],
     ["gaussian_start"],
     ["coarse"],
-    ["estimators"],
+    ["restarts", "estimators"],
+    ["fitted_mixture"],
     ["mixture_estimator"],
     ["family_mixture"],
     ["gaussian_mixture", "latent_factors"],
@@ -34,6 +35,8 @@ LAYERS = [
     ON_FAMILIES,
     ["families"],
     # leaves: nothing of the above imports them
+    ["plot_fits", "plot_parameters"],
+    ["plot_mixtures"],
     ["datasets", "delimited", "persistence", "plot", "summary", "versions"],
     ["arrow_tables"],
     ["tables"],
