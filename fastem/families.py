@@ -5,6 +5,7 @@ from fastem.categorical import CategoricalMixture as CategoricalMixture
 from fastem.exponential import ExponentialMixture as ExponentialMixture
 from fastem.gamma import GammaMixture as GammaMixture
 from fastem.gaussian_mixture import GaussianMixture as GaussianMixture
+from fastem.geometric import GeometricMixture as GeometricMixture
 from fastem.latent_factors import PPCA as PPCA
 from fastem.latent_factors import FactorAnalysis as FactorAnalysis
 from fastem.mixed import MixedMixture as MixedMixture

@@ -60,6 +60,10 @@ def counts(rng, n):
     return rng.poisson(np.array([[1.0, 8.0, 3.0], [6.0, 2.0, 3.0]])[rng.integers(2, size=n)]).astype(float)
 
 
+def failures(rng, n):
+    return rng.geometric(np.array([[0.9, 0.1, 0.5], [0.2, 0.7, 0.5]])[rng.integers(2, size=n)]) - 1.0
+
+
 def points(rng, n):
     return rng.normal(size=(n, 3)) + 3 * np.eye(3)[rng.integers(3, size=n)]
 
@@ -94,6 +98,12 @@ def poisson_log_prob(emission, k, X):
     from scipy.stats import poisson
 
     return poisson.logpmf(X, emission.rates[k]).sum(axis=1)
+
+
+def geometric_log_prob(emission, k, X):
+    from scipy.stats import geom
+
+    return geom.logpmf(X + 1, emission.probabilities[k]).sum(axis=1)
 
 
 def bernoulli_log_prob(emission, k, X):
@@ -180,6 +190,16 @@ MODELS = [
         poisson_log_prob,
         refuses=((0.5, "counts: whole numbers"), NEGATIVE),
         alike=(0, 0),
+        suit=no_fractions,
+    ),
+    Family(
+        "geometric",
+        fastem.GeometricMixture,
+        failures,
+        geometric_log_prob,
+        refuses=((0.5, "counts: whole numbers"), NEGATIVE),
+        alike=(0, 0),
+        alike_status="2 of its probabilities at 1, column 0 first",
         suit=no_fractions,
     ),
     Family(
