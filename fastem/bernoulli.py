@@ -24,6 +24,7 @@ class Bernoulli(ExponentialFamily):
     """
 
     arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
 
     probabilities: np.ndarray
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 
 from fastem.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
+from fastem.parameters import MixtureParameters
 from fastem.validation import require_values
 
 LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
@@ -26,6 +27,7 @@ class Categorical(ExponentialFamily):
     """
 
     arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
 
     probabilities: np.ndarray
     n_categories: np.ndarray
@@ -142,41 +144,8 @@ class CategoricalMixture(FamilyMixture):
 
     _parameter_arrays = ("probabilities_",)
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        n_categories=None,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, n_categories=None, **others: Unpack[MixtureParameters]):
+        super().__init__(n_components, **others)
         self.n_categories = n_categories
 
     def __sklearn_tags__(self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from fastem.exponential import ExponentialMixture
 from fastem.gamma import GammaMixture
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.parameters import MixtureParameters
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
 from fastem.von_mises_fisher import VonMisesFisherMixture
@@ -196,41 +198,8 @@ class MixedMixture(MixtureEstimator):
 
     _parameter_arrays = tuple(f"{kind}_{name}" for kind, (face, _) in KINDS.items() for name in face._parameter_arrays)
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        kinds="gaussian",
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, kinds="gaussian", **others: Unpack[MixtureParameters]):
+        super().__init__(n_components, **others)
         self.kinds = kinds
 
     def _columns(self, d) -> dict:

@@ -1,4 +1,4 @@
-"""What every mixture's face does: check, start, run em, keep what it found, score. A family adds a few small hooks."""
+"""The face of every mixture: check, start, run em, keep what it found. A family adds a few small hooks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import numpy as np
 from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.blocks import ArrayBlocks
-from fastem.coarse import coarse_start, pays
-from fastem.diagnosis import best_sound, diagnose, effective_rows
-from fastem.em import em
+from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, warn, warn_of_statuses
-from fastem.estimators import Estimator
-from fastem.matrices import IllDefinedCovariance
+from fastem.fitted_mixture import FittedMixture
 from fastem.mixture import Mixture
 from fastem.online import Stepwise
-from fastem.progress import Progress
+from fastem.parameters import full_signature
+from fastem.restarts import best_fit
 from fastem.stopping import RULES
 from fastem.threads import for_pass
 from fastem.validation import (
@@ -28,25 +26,12 @@ from fastem.validation import (
     checked_membership,
     checked_weights,
     column_names,
-    generator,
     in_moderate_units,
     require_distinct_rows,
 )
 
-_SAVED_KINDS = {
-    "converged_": bool,
-    "n_iter_": int,
-    "lower_bound_": float,
-    "log_likelihood_": float,
-    "n_parameters_": int,
-    "n_features_in_": int,
-    "stop_reason_": str,
-    "component_status_": list,
-    "history_": list,
-}
 
-
-class MixtureEstimator(Estimator):
+class MixtureEstimator(FittedMixture):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
 
     A family gives `_parameter_arrays` (its fitted attributes), `_examine`, `_estimate`, `_emission` and `_arrays`.
@@ -101,11 +86,11 @@ class MixtureEstimator(Estimator):
     feature_names_in_ : (d,), where X has names
     """
 
-    _parameter_arrays: tuple[str, ...] = ()
-    _saved_scalars = tuple(_SAVED_KINDS)
-
-    def __init_subclass__(cls):
-        cls._saved_arrays = ("weights_", *cls._parameter_arrays, "feature_names_in_")
+    def __init_subclass__(cls, first_parameters=()):
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            above = super(cls, cls).__init__
+            cls.__init__.__signature__ = full_signature(cls.__init__, above, first_parameters)
 
     def __init__(
         self,
@@ -148,14 +133,6 @@ class MixtureEstimator(Estimator):
 
     def _estimate(self, X, weight, membership, examined):
         """The emission that fits labels (n,) or responsibilities (n, K)."""
-        raise NotImplementedError
-
-    def _emission(self):
-        """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
-        raise NotImplementedError
-
-    def _arrays(self, emission) -> dict:
-        """The fitted attributes of an emission, by name."""
         raise NotImplementedError
 
     def _least_rows(self, n_features) -> int:
@@ -228,12 +205,16 @@ class MixtureEstimator(Estimator):
         examined = self._examine(blocks, names, n_threads)
         require_distinct_rows(X, weight, self.n_components)
         n_effective = effective_rows(blocks)
-        result = self._best_fit(blocks, examined, n_effective, n_threads)
+        result = best_fit(self, blocks, examined, n_effective, n_threads)
         self._keep(result, n_effective, X.shape[1], names)
         self.log_likelihood_ *= unit
         self._stream.weight_before *= unit
         self._report(result)
         return self
+
+    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """Fit, then the most probable component of each row."""
+        return self.fit(X, y, sample_weight).predict(X)
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
@@ -265,6 +246,10 @@ class MixtureEstimator(Estimator):
         self._keep_model(stream.model)
         return self
 
+    def _restore(self):
+        self._check_parameters()
+        super()._restore()
+
     def _check_parameters(self):
         check_number(self, "n_components", numbers.Integral, 1)
         check_number(self, "tol", numbers.Real, 0.0)
@@ -281,47 +266,6 @@ class MixtureEstimator(Estimator):
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.MEMBERSHIPS)
 
-    def _best_fit(self, blocks, examined, n_effective, n_threads):
-        """The best sound result of all restarts."""
-        rng = generator(self.random_state)
-        d = blocks.X.shape[1]
-        warm = self.warm_start and self.__sklearn_is_fitted__()
-        if warm:
-            self._require_same_shape(d)
-        coarse = not warm and self.coarse and self._start_is_free() and pays(blocks, self.n_components)
-
-        def start(rows):
-            return self._start(rows, examined, rng, n_threads)
-
-        results, failure = [], None
-        for restart in range(1 if warm or coarse or self._start_is_given() else self.n_init):
-            try:
-                if warm:
-                    model = self._warm_start(examined)
-                elif coarse:
-                    least_rows = self.n_components * self._least_rows(d)
-                    model = coarse_start(start, blocks, self, least_rows, rng, n_threads)
-                else:
-                    model = start(blocks)
-                progress = Progress(self.verbose, self.verbose_interval, restart)
-                result = em(
-                    model,
-                    blocks,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    stop=self.stop,
-                    accelerate=self.accelerate,
-                    n_threads=n_threads,
-                    callback=progress,
-                )
-                progress.end(result)
-                results.append(result)
-            except IllDefinedCovariance as error:
-                failure = error
-        if not results:
-            raise failure
-        return best_sound(results, n_effective)
-
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""
         if len(self.weights_) != self.n_components:
@@ -334,18 +278,6 @@ class MixtureEstimator(Estimator):
                 f"X has {n_features} features, but with warm_start=True {type(self).__name__} is expecting "
                 f"{self.n_features_in_} features as input, as in the last fit."
             )
-
-    def _keep_model(self, model):
-        self.weights_ = model.weights
-        arrays = self._arrays(model.emission)
-        for name in self._parameter_arrays:
-            if name in arrays:
-                setattr(self, name, arrays[name])
-            elif hasattr(self, name):
-                delattr(self, name)
-        for array in (model.weights, *arrays.values()):
-            array.flags.writeable = False  # shared with the model; replace an attribute to change it
-        self._model, self._model_arrays = model, self._fitted_arrays()
 
     def _keep(self, result, n_effective, n_features, names):
         self._keep_model(result.model)
@@ -371,63 +303,3 @@ class MixtureEstimator(Estimator):
                 convergence_warning(),
             )
         warn_of_statuses("component", self.component_status_)
-
-    def _require_new_values(self, X, names):
-        """Raise ValueError at the first row that this fitted family cannot describe."""
-
-    def _new_rows(self, X):
-        array = super()._new_rows(X)
-        self._require_new_values(array, column_names(X))
-        return array
-
-    def __sklearn_is_fitted__(self):
-        return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
-
-    # ---- the fitted model ---------------------------------------------------------------------------------------
-
-    @property
-    def model_(self):
-        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
-        self._require_fitted()
-        return self._mixture()
-
-    def _fitted_arrays(self):
-        return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
-
-    def _mixture(self) -> Mixture:
-        """The model of the attributes, which may have been replaced or set by hand since the fit."""
-        arrays = self._fitted_arrays()
-        if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
-            return self._model
-        emission = self._emission()
-        return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
-
-    def _restore(self):
-        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
-        self._check_parameters()
-        self._require_saved(_SAVED_KINDS)
-        model = self._mixture()
-        K, d = model.emission.shape
-        if self.n_components != K:
-            raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
-        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
-            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
-        self.lower_bounds_ = self.history_[1:]
-
-    def predict(self, X) -> np.ndarray:
-        """The most probable component of each row, shape (n,)."""
-        X = self._new_rows(X)
-        labels = np.empty(len(X), np.intp)
-        self._score(X, labels=labels)
-        return labels
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        X = self._new_rows(X)
-        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
-        self._score(X, responsibilities=responsibilities)
-        return responsibilities
-
-    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
-        """Fit, then the most probable component of each row."""
-        return self.fit(X, y, sample_weight).predict(X)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from fastem.factor_estimator import LEAST_FLOOR
 from fastem.matrices import packed_lower, precisions_cholesky, product, unpack_symmetric
 from fastem.mixture import Mixture
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.parameters import MixtureParameters
 from fastem.scale import column_variances, covariance_floor
 from fastem.validation import check_number, checked_array
 
@@ -146,41 +148,9 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     _parameter_arrays = ("means_", "components_", "noise_variances_")
 
     def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        n_factors: int = 1,
-        reg_covar: float = 1e-6,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
+        self, n_components: int = 1, *, n_factors: int = 1, reg_covar: float = 1e-6, **others: Unpack[MixtureParameters]
     ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+        super().__init__(n_components, **others)
         self.n_factors = n_factors
         self.reg_covar = reg_covar
 

@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from fastem.gaussian_mixture import GaussianMixture
 from fastem.gaussian_start import gaussian_start, robust_start
 from fastem.matrices import unpack_symmetric
 from fastem.mixture import Mixture
+from fastem.parameters import GaussianParameters
 from fastem.statistics import Statistics
 
 LEAST, MOST = 0.1, 1e6  # degrees of freedom
@@ -231,49 +233,8 @@ class StudentTMixture(GaussianMixture):
 
     _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        degrees_of_freedom=None,
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            means_init=means_init,
-            precisions_init=precisions_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, degrees_of_freedom=None, **others: Unpack[GaussianParameters]):
+        super().__init__(n_components, **others)
         self.degrees_of_freedom = degrees_of_freedom
 
     def _check_parameters(self):

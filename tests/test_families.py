@@ -9,7 +9,7 @@ import warnings
 import mpmath
 import numpy as np
 import pytest
-from models import MODELS
+from models import MODELS, units
 from scipy import stats
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -19,17 +19,12 @@ from fastem import (
     DegenerateComponentWarning,
     ExponentialMixture,
     GammaMixture,
-    PoissonMixture,
     VonMisesFisherMixture,
 )
 from fastem.categorical import LEAST, most_likely
 from fastem.von_mises_fisher import log_bessel, mean_length, most_likely_concentrations
 
 FAMILIES = {family.name: family for family in MODELS}
-
-
-def units(X):
-    return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
 def quietly(model, X, **fit):
@@ -42,25 +37,13 @@ def quietly(model, X, **fit):
 
 
 @pytest.mark.parametrize(
-    "name, value, words",
-    [
-        ("poisson", 0.5, "counts: whole numbers"),
-        ("poisson", -1, "Negative values in data"),
-        ("bernoulli", 2, "zeros and ones"),
-        ("bernoulli", 0.5, "zeros and ones"),
-        ("bernoulli", -1, "Negative values in data"),
-        ("categorical", 1.5, "codes: whole numbers >= 0"),
-        ("categorical", -1, "Negative values in data"),
-        ("exponential", 0, "positive numbers"),
-        ("exponential", -2, "Negative values in data"),
-        ("gamma", 0, "positive numbers"),
-        ("gamma", -2, "Negative values in data"),
-    ],
+    "family, value, words",
+    [pytest.param(family, *refused, id=f"{family}-{refused[0]}") for family in MODELS for refused in family.refuses],
 )
 @pytest.mark.parametrize("real", [np.float64, np.float32])
-def test_rows_of_another_kind_are_refused_by_name(name, value, words, real):
-    X = FAMILIES[name].data().astype(real)
-    model = quietly(FAMILIES[name].make(2, random_state=0), X)
+def test_rows_of_another_kind_are_refused_by_name(family, value, words, real):
+    X = family.data().astype(real)
+    model = quietly(family.make(2, random_state=0), X)
     X[7, 1] = value
     for call in (model.fit, model.score_samples, model.predict, model.partial_fit, model.bic):
         with pytest.raises(ValueError, match=re.escape(words)) as error:
@@ -156,32 +139,27 @@ def test_attributes_that_make_no_model(name, attribute, value, words):
 
 # ---- edges of the parameters ------------------------------------------------------------------------------------
 
-CONSTANT = {
-    "poisson": np.zeros((20, 2)),
-    "bernoulli": np.ones((20, 2)),
-    "categorical": np.zeros((20, 2)),
-    "exponential": np.full((20, 2), 3.0),
-    "gamma": np.full((20, 2), 3.0),
-    "von Mises-Fisher": np.tile([0.6, 0.8], (20, 1)),
-}
+with_equal_rows = pytest.mark.parametrize("family", [family for family in MODELS if family.alike], ids=str)
 
 
-@pytest.mark.parametrize("name", CONSTANT)
+@with_equal_rows
 @pytest.mark.parametrize("real", [np.float64, np.float32])
-def test_constant_columns(name, real):
-    X = CONSTANT[name].astype(real)
-    model = quietly(FAMILIES[name].make(1), X)
+def test_rows_that_are_alike(family, real):
+    X = np.tile(family.alike, (20, 1)).astype(real)
+    model = quietly(family.make(1), X)
     assert model.converged_ and np.isfinite(model.score(X)) and np.isfinite(model.model_.parameters()).all()
+    (status,) = model.component_status_
+    assert status.startswith(family.alike_status)
     rows, _ = model.sample(50, random_state=0)
-    assert np.abs(rows - X[0]).mean() < (3 if name == "exponential" else 0.1)
+    assert (np.abs(rows.mean(axis=0) - X[0]) < 5 * rows.std(axis=0) / np.sqrt(50) + 1e-3).all()
     with pytest.raises(ValueError, match="1 distinct row"):
-        FAMILIES[name].make(2).fit(X)
+        family.make(2).fit(X)
 
 
-@pytest.mark.parametrize("name", CONSTANT)
-def test_one_row_for_each_component(name):
-    X = np.unique(FAMILIES[name].data(), axis=0)[:5]
-    model = quietly(FAMILIES[name].make(5, random_state=0, max_iter=20), X)
+@with_equal_rows
+def test_one_row_for_each_component(family):
+    X = np.unique(family.data(), axis=0)[:5]
+    model = quietly(family.make(5, random_state=0, max_iter=20), X)
     assert np.isfinite(model.lower_bound_) and np.isfinite(model.model_.parameters()).all()
     assert np.diff(model.history_).min(initial=0) > -1e-8 * (1 + abs(model.lower_bound_))
     assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
@@ -378,27 +356,7 @@ def suited(make, into_its_kind):
     return Suited()
 
 
-def directions(X):
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.where(norms > 0, X / np.where(norms > 0, norms, 1), np.eye(X.shape[1])[0]).astype(np.result_type(X, 1.0))
-
-
-def no_zeros(X):
-    return np.where(X == 0, X.dtype.type(1), X)
-
-
-def no_fractions(X):
-    return np.round(X).astype(X.dtype)
-
-
-SUITED = [
-    suited(PoissonMixture, no_fractions),
-    suited(BernoulliMixture, lambda X: np.where(X < 0, X, X > 1).astype(X.dtype)),
-    suited(CategoricalMixture, no_fractions),
-    suited(ExponentialMixture, no_zeros),
-    suited(GammaMixture, no_zeros),
-    suited(VonMisesFisherMixture, directions),
-]
+SUITED = [suited(family.make, family.suit) for family in MODELS if family.suit]
 
 
 @pytest.mark.filterwarnings("ignore:component 0")
