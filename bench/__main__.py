@@ -6,6 +6,8 @@ models        from data to model with default settings, beside scikit-learn
 scoring       score_samples, predict, predict_proba and score, beside scikit-learn
 small         import, tiny fit, one row
 factors       factor analysis and probabilistic PCA, beside scikit-learn
+families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
+mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 baseline      the kernels of each instruction set, beside scikit-learn
 acceleration  passes of plain and accelerated EM
 all           all of these; writes bench/RESULTS.md and its plots
@@ -24,7 +26,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, passes, scaling
+from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -37,6 +39,8 @@ COMMANDS = {
     "scoring": calls.scoring,
     "small": calls.small,
     "factors": factors.run,
+    "families": families.run,
+    "mixtures": mixtures.run,
     "baseline": passes.baseline,
     "acceleration": acceleration.run,
 }

@@ -55,7 +55,11 @@ class Rival:
 
 FASTEM = Rival("fastem", "with_fastem")
 SCIKIT_LEARN = Rival("scikit-learn", "with_scikit_learn")
-LIBRARIES = {rival.name: rival for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"))}
+STEPMIX = Rival("stepmix", "with_stepmix")
+POMEGRANATE = Rival("pomegranate", "with_pomegranate")
+LIBRARIES = {
+    rival.name: rival for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE)
+}
 
 
 @dataclass

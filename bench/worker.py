@@ -21,10 +21,13 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.columns import Columns
+from bench.families import samples
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
 MOST_REPEATS = 15  # … or was done so often
+FAMILY_REPEATS = 7  # of an iteration of each family
 HELD_OUT = 50_000  # rows that judge a model
 IMPORT = "import time, numpy; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
 
@@ -49,9 +52,23 @@ def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads:
     with np.load(Path(folder, "start.npz")) as file:
         start = Parameters(file["weights"], file["means"], file["covariances"])
 
-    def fit(iterations: int):
-        return rival.fit(problem, X, start, iterations, n_threads)
+    found, mixture = timed(rival, lambda iterations: rival.fit(problem, X, start, iterations, n_threads), short, long)
+    return found | {"log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture))}
 
+
+def iterate_columns(rival, problem: dict, short: int, long: int, n_threads: int) -> dict:
+    """The same of a mixture over columns of other kinds."""
+    problem = Columns(**problem)
+    X, start = problem.data(), problem.start()
+    rows = rival.prepared(problem, X)
+    found, mixture = timed(
+        rival, lambda iterations: rival.fit_columns(problem, rows, start, iterations, n_threads), short, long
+    )
+    return found | {"log_likelihood": problem.mean_log_likelihood(X, mixture)}
+
+
+def timed(rival, fit, short: int, long: int):
+    """Milliseconds of an iteration and memory of the first fit, and what the last one returned."""
     # The code is loaded before the fit, but the first fit starts the threads: they count.
     importlib.import_module(rival.PACKAGE)
     extra_mb = extra_memory_mb(lambda: fit(short))
@@ -71,11 +88,7 @@ def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads:
         raise RuntimeError(
             f"{long} iterations took no longer than {short}: the machine was disturbed, or there are too few"
         )
-    return {
-        "ms": 1e3 * seconds,
-        "log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture)),
-        "extra_mb": extra_mb,
-    }
+    return {"ms": 1e3 * seconds, "extra_mb": extra_mb}, mixture
 
 
 def learn(rival, sample: dict, seeds: int) -> dict:
@@ -132,6 +145,21 @@ def factors(rival, n: int, d: int, q: int) -> dict:
     return found
 
 
+def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
+    """Milliseconds of an iteration of each family and of a diagonal Gaussian mixture on its rows, and their ratio."""
+    found = {}
+    for family, X, *mixtures in samples(n, d, K, dtype):
+
+        def both():
+            return [1e3 * seconds_of(lambda: m.m_step(m.e_step(X, n_threads=n_threads))) for m in mixtures]  # noqa: B023
+
+        both()  # the first starts the threads
+        times = np.array([both() for _ in range(FAMILY_REPEATS)])
+        ms, gaussian_ms = np.median(times, axis=0)
+        found[family] = {"ms": ms, "gaussian_ms": gaussian_ms, "ratio": np.median(times[:, 0] / times[:, 1])}
+    return found
+
+
 def fit_quietly(model, X):
     """The fitted model; that it may not have converged is no news here."""
     with warnings.catch_warnings():
@@ -173,7 +201,10 @@ def _status_kb(field: str) -> int:
     return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE).group(1))
 
 
-TASKS = {task.__name__: task for task in (about, instruction_sets, iterate, learn, score, small, factors)}
+TASKS = {
+    task.__name__: task
+    for task in (about, instruction_sets, iterate, iterate_columns, learn, score, small, factors, families)
+}
 
 if __name__ == "__main__":
     adapter, name, question = sys.argv[1:]

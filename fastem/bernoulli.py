@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import require_values
+from fastem.validation import numbered, require_values
 
 LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
 
@@ -24,6 +24,7 @@ class Bernoulli(ExponentialFamily):
     """
 
     arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
 
     probabilities: np.ndarray
 
@@ -95,10 +96,10 @@ class BernoulliMixture(FamilyMixture):
 
     _parameter_arrays = ("probabilities_",)
 
-    def _require_values(self, X, names):
-        require_values(X, names, "zeros and ones", lambda x: (x == 0) | (x == 1))
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "zeros and ones", lambda x: (x == 0) | (x == 1), place)
 
-    def _pattern(self, X, mean):
+    def _pattern(self, blocks, mean):
         return Bernoulli(np.full((1, len(mean)), 0.5))
 
     def _emission(self):

@@ -51,17 +51,23 @@ class Blocks:
         """(n, d)"""
         return self.n_rows, self.n_features
 
-    def place(self, row: int) -> str:
-        """Where a row is found, for messages."""
-        return numbered(row)
+    @property
+    def place(self) -> Callable[[int], str]:
+        """A function that says where a row is found, for messages."""
+        return numbered
 
     def check(self, function: Callable) -> None:
         """function(X, place) of all blocks, which may raise; place(row of X) is where that row is found."""
-        self.each(lambda X, sample_weight, start: function(X, lambda row: self.place(start + row)))
+        place = self.place
+        self.each(lambda X, sample_weight, start: function(X, lambda row: place(start + row)))
 
-    def head(self) -> np.ndarray:
-        """The first row, (d,)."""
-        return np.ascontiguousarray(next(iter(self))[0][0])
+    def columns(self, chosen: np.ndarray) -> Blocks:
+        """The same rows with some of their columns."""
+        return ColumnBlocks(self, chosen)
+
+    def head(self, size: int) -> np.ndarray:
+        """The first rows, (m, d), at most so many, of the first block."""
+        return np.ascontiguousarray(next(iter(self))[0][:size])
 
     def each(self, function: Callable) -> list:
         """function(X, sample_weight, start) of all blocks in order; `start` is the number of the first row."""
@@ -174,14 +180,20 @@ class StreamBlocks(Blocks):
         self._n_rows = source.n_rows
 
     @property
+    def n_rows_known(self) -> bool:
+        """Whether the number of rows is told without reading them."""
+        return self._n_rows is not None
+
+    @property
     def n_rows(self):
         if self._n_rows is None:
             for _ in self:  # counts
                 pass
         return self._n_rows
 
-    def place(self, row):
-        return self.source.place(row)
+    @property
+    def place(self):
+        return self.source.place
 
     def __iter__(self):
         n = 0
@@ -200,6 +212,57 @@ class StreamBlocks(Blocks):
                 "EM passes many times; do not change data while they are fitted, and give a source that can be read "
                 "again."
             )
+
+
+class ColumnBlocks(Blocks):
+    """Some columns of other blocks, wherever these are.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    chosen : (m,) numbers of columns
+    """
+
+    def __init__(self, blocks: Blocks, chosen: np.ndarray):
+        self.blocks, self.chosen = blocks, consecutive(chosen)
+        self.dtype, self.weighted, self.n_features = blocks.dtype, blocks.weighted, len(chosen)
+        self.names = np.array(chosen.tolist(), dtype=object) if blocks.names is None else blocks.names[chosen]
+
+    @property
+    def n_rows(self):
+        return self.blocks.n_rows
+
+    @property
+    def place(self):
+        return self.blocks.place
+
+    def __iter__(self):
+        return ((X[:, self.chosen], sample_weight) for X, sample_weight in self.blocks)
+
+    def each(self, function):
+        chosen = self.chosen
+        return self.blocks.each(lambda X, sample_weight, start: function(X[:, chosen], sample_weight, start))
+
+    def reduce(self, model, n_threads):
+        return self.blocks.reduce(OfColumns(model, self.chosen), n_threads)
+
+
+class OfColumns:
+    """A model of some columns as a model of all of them."""
+
+    def __init__(self, model, chosen):
+        self.model, self.chosen = model, chosen
+
+    def e_step(self, X, sample_weight, n_threads):
+        return e_step(self.model, X[:, self.chosen], sample_weight, n_threads)
+
+
+def consecutive(chosen: np.ndarray):
+    """Evenly spaced numbers as a slice, with which numpy makes no copy."""
+    step = int(chosen[1] - chosen[0]) if len(chosen) > 1 else 1
+    if step > 0 and (np.diff(chosen) == step).all():
+        return slice(int(chosen[0]), int(chosen[-1]) + 1, step)
+    return chosen
 
 
 def block_rows(n_features: int) -> int:

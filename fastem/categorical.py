@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 import numpy as np
 
 from fastem.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import require_values
+from fastem.parameters import MixtureParameters
+from fastem.validation import numbered, require_values
 
 LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
 MOST_CATEGORIES = 1 << 16  # of a column; more are identifiers rather than categories
@@ -26,6 +27,7 @@ class Categorical(ExponentialFamily):
     """
 
     arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
 
     probabilities: np.ndarray
     n_categories: np.ndarray
@@ -142,41 +144,8 @@ class CategoricalMixture(FamilyMixture):
 
     _parameter_arrays = ("probabilities_",)
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        n_categories=None,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, n_categories=None, **others: Unpack[MixtureParameters]):
+        super().__init__(n_components, **others)
         self.n_categories = n_categories
 
     def __sklearn_tags__(self):
@@ -189,22 +158,24 @@ class CategoricalMixture(FamilyMixture):
         self._require_fitted()
         return self._mixture().emission.n_categories
 
-    def _require_values(self, X, names):
-        require_values(X, names, "codes: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)))
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "codes: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
 
-    def _examine(self, blocks, names, n_threads):
-        pattern = super()._examine(blocks, names, n_threads)
-        require_codes(blocks.X, names, pattern.n_categories)
+    def _examine(self, blocks, n_threads):
+        pattern = super()._examine(blocks, n_threads)
+        names, n_categories = blocks.names, pattern.n_categories
+        blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
         return pattern
 
-    def _require_new_values(self, X, names):
-        super()._require_new_values(X, names)
-        require_codes(X, names, self.n_categories_)
+    def _require_new_values(self, X, names, place=numbered):
+        super()._require_new_values(X, names, place)
+        require_codes(X, names, self.n_categories_, place)
 
-    def _pattern(self, X, mean):
-        n_categories = self._given_categories(X.shape[1])
+    def _pattern(self, blocks, mean):
+        n_categories = self._given_categories(blocks.n_features)
         if n_categories is None:
-            n_categories = X.max(axis=0).astype(np.int64) + 1
+            most = blocks.each(lambda X, weight, start: X.max(axis=0))
+            n_categories = np.max(most, axis=0).astype(np.int64) + 1
         if n_categories.max() > MOST_CATEGORIES:
             raise ValueError(
                 f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}: "
@@ -245,7 +216,7 @@ class CategoricalMixture(FamilyMixture):
         return Categorical(probabilities, n_categories)
 
 
-def require_codes(X, names, n_categories):
+def require_codes(X, names, n_categories, place=numbered):
     """Raise at the first code that its column does not have."""
     what = " or ".join(map(str, np.unique(n_categories)[:5]))
-    require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories)
+    require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place)

@@ -8,6 +8,7 @@ of fastem that could matter.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pickle
 import secrets
@@ -15,10 +16,32 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastem import kernels
 from fastem.errors import CheckpointError
 
 FORMAT = "fastem checkpoint 1"
+
+
+NOT_ASKED = ("max_iter", "n_threads", "verbose", "verbose_interval")  # may change on resuming
+
+
+def asked_of(estimator) -> dict[str, str]:
+    """What an estimator was asked to do, in words that another process finds as well."""
+    asked = {"estimator": type(estimator).__name__}
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in NOT_ASKED:
+            asked[name] = _told(value)
+    return asked
+
+
+def _told(value):
+    if isinstance(value, np.ndarray):
+        return f"array {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]}"
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return type(value).__name__  # its state is in the checkpoint
+    return getattr(value, "__qualname__", repr(value))
 
 
 class Checkpoint:

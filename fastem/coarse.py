@@ -38,7 +38,7 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
     X, weight = initialise.subsample(blocks, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(len(X), least_rows))
     starts = [lambda: start(few)] * max(RUNS, estimator.n_init)
-    few_threads = for_pass(n_threads, few.X, estimator.n_components)
+    few_threads = for_pass(n_threads, few, estimator.n_components)
     survivors = short_runs(starts, few, estimator.tol, few_threads)
     better = survivors[: (len(survivors) + 1) // 2]
     best = short_runs([lambda model=model: model for model in better], few, estimator.tol, few_threads)[0]

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastem.blocks import Blocks, e_step, folded, joined, merged_nodes
 from fastem.errors import warn
-from fastem.validation import as_matrix, as_sample_weight, column_names, numbered
+from fastem.validation import as_matrix, as_sample_weight, column_names
 
 try:
     import dask
@@ -99,9 +99,6 @@ class DaskBlocks(Blocks):
 
     def each(self, function):
         return self._of_parts(partial(_applied, function), self.starts)
-
-    def check(self, function):
-        self.each(lambda X, sample_weight, start: function(X, lambda row: numbered(start + row)))
 
     def _of_parts(self, function, *arguments):
         """function(part, …) of every part, where it is."""

@@ -177,7 +177,8 @@ def em(
         result = EMResult(model, statistics, [mean], accelerator=accelerator(accelerate, model))
     else:
         _require_same_data(collect(blocks, model, threads), result.statistics)
-    _climb(result, blocks, threads, max_iter, arrived, callback)
+    if not (result.converged and keeper is not None):  # a checkpoint may hold an end
+        _climb(result, blocks, threads, max_iter, arrived, callback)
     if keeper is not None:
         keeper.remove()
     return result
@@ -217,12 +218,12 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         vars(result).update(model=model, statistics=statistics, history=history, n_iter=n_iter)
         seconds = time.perf_counter() - started
         result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
-        if callback is not None and callback(result):
-            result.stop_reason = "the callback asked to stop"
-            return
         reason = arrived(result, old)
         if reason:
             result.converged, result.stop_reason = True, reason
+        if callback is not None and callback(result) and not reason:
+            result.stop_reason = reason = "the callback asked to stop"
+        if reason:
             return
     result.stop_reason = f"max_iter={max_iter} iterations were done"
 

@@ -34,6 +34,14 @@ def warn(message, category) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+def warn_of_statuses(noun, statuses) -> None:
+    """A DegenerateComponentWarning that names the first few statuses that are not "ok", if there are any."""
+    wrong = [f"{noun} {i}: {status}" for i, status in enumerate(statuses) if status != "ok"]
+    if wrong:
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+
+
 def _scikit_learns(own):
     """scikit-learn's class of the same name, once scikit-learn is loaded."""
     return getattr(sys.modules.get("sklearn.exceptions"), own.__name__, own)

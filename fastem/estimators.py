@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import numbers
+
+import numpy as np
 
 from fastem.errors import not_fitted
-from fastem.validation import as_matrix, check_features, column_names, require_finite
+from fastem.sources import in_memory, open_rows
+from fastem.threads import resolve
+from fastem.validation import as_matrix, check_features, column_names, generator, numbered, require_finite
 
 
 class Estimator:
-    """What every fastem estimator shares: parameters, tags, the checks at prediction, saving."""
+    """What every fastem estimator shares: parameters, tags, the checks at prediction, the fitted density, saving.
+
+    Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
+    """
 
     _saved_arrays: tuple[str, ...] = ()
     _saved_scalars: tuple[str, ...] = ()
@@ -64,14 +72,119 @@ class Estimator:
         if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
 
+    def _require_new_values(self, X, names, place=numbered):
+        """Raise ValueError at the first row that this fitted model cannot describe; place(row of X): where it is."""
+
+    def _require_new(self, X, names, place=numbered):
+        require_finite(X, columns=names, place=place)
+        self._require_new_values(X, names, place)
+
     def _new_rows(self, X):
-        """X at prediction, checked against the fit."""
+        """An array or a frame at prediction, checked against the fit."""
         self._require_fitted()
         names = column_names(X)
         array = as_matrix(X, self)
-        check_features(self, array, names)
-        require_finite(array, columns=names)
+        check_features(self, array.shape[1], names)
+        self._require_new(array, names)
         return array
+
+    def _of_new_rows(self, X, function) -> list:
+        """[function(rows)] of the rows of X, checked: of all at once where they are in memory, else block by block."""
+        if in_memory(X):
+            return [function(self._new_rows(X))]
+        self._require_fitted()
+        blocks = open_rows(X, owner=self)
+        check_features(self, blocks.n_features, blocks.names)
+        names, place = blocks.names, blocks.place
+
+        def checked(rows, sample_weight, start):
+            self._require_new(rows, names, lambda row: place(start + row))
+            return function(rows)
+
+        return blocks.each(checked)
+
+    def _evaluated(self, X, function, dtype, width=None):
+        """function(rows), shape (m,) or (m, width), of all rows of X end to end; of a Dask collection a lazy array."""
+        if hasattr(X, "__dask_graph__"):
+            from fastem.dask_blocks import mapped
+
+            self._require_fitted()
+            return mapped(X, lambda rows: function(self._new_rows(rows)), dtype, width)
+        found = self._of_new_rows(X, function)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _keep_columns(self, n_features, names):
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _require_saved(self, kinds):
+        """ValueError where a loaded attribute is missing or of another kind than these."""
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name, None), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        d = self.n_features_in_
+        if len(getattr(self, "feature_names_in_", range(d))) != d:
+            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        raise NotImplementedError
+
+    def _score(self, X, **outputs):
+        self.model_.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+
+    def _log_density(self, rows):
+        found = np.empty(len(rows))
+        self._score(rows, log_density=found)
+        return found
+
+    def score_samples(self, X) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm."""
+        return self._evaluated(X, self._log_density, np.float64)
+
+    def _total(self, X):
+        """The number of rows, and the sum of their log-densities."""
+        found = self._of_new_rows(X, lambda rows: (len(rows), self._log_density(rows).sum()))
+        return tuple(np.sum(found, axis=0))
+
+    def score(self, X, y=None) -> float:
+        """Mean log-density of the rows."""
+        n, total = self._total(X)
+        return float(total / n)
+
+    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None: the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, d)
+        z : (n_samples,) the component of each row, by which rows are sorted; or (n_samples, q) its factors
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, numbers.Integral):
+            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        return self.model_.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+
+    def bic(self, X) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
+        n, total = self._total(X)
+        return float(self.model_.n_parameters * np.log(n) - 2 * total)
+
+    def aic(self, X) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
+        return float(2 * self.model_.n_parameters - 2 * self._total(X)[1])
 
     def save(self, path) -> None:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import require_values
+from fastem.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean, the least mean of a component
 
@@ -81,10 +81,10 @@ class ExponentialMixture(FamilyMixture):
 
     _parameter_arrays = ("rates_",)
 
-    def _require_values(self, X, names):
-        require_values(X, names, "positive numbers", lambda x: x > 0)
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "positive numbers", lambda x: x > 0, place)
 
-    def _pattern(self, X, mean):
+    def _pattern(self, blocks, mean):
         return Exponential(1 / mean[None], 1 / (LEAST_SHARE * mean))
 
     def _emission(self):

@@ -179,6 +179,10 @@ class FactorModel:
         none = np.zeros(len(self.mean))
         return Mixture(np.ones(1), Gaussian(self.mean[None], Full.from_covariances(self.covariance[None], none), none))
 
+    def score(self, X, n_threads=1, **outputs) -> None:
+        """Fill ``log_density`` (n,), as :meth:`fastem.mixture.Mixture.score` does."""
+        self.density.score(X, n_threads, **outputs)
+
     def sample(self, n, rng):
         """n rows (n, d) and their factors (n, q)."""
         z = rng.standard_normal((n, self.n_factors))

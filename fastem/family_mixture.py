@@ -6,6 +6,7 @@ import numpy as np
 
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.scale import column_moments
+from fastem.validation import numbered
 
 
 class FamilyMixture(MixtureEstimator):
@@ -22,22 +23,23 @@ class FamilyMixture(MixtureEstimator):
         tags.input_tags.positive_only = self._positive_only
         return tags
 
-    def _require_values(self, X, names):
+    def _require_values(self, X, names, place=numbered):
         """Raise ValueError at the first row that the family cannot describe."""
         raise NotImplementedError
 
-    def _pattern(self, X, mean):
+    def _pattern(self, blocks, mean):
         """An emission of the right kind, bounds and levels for rows with these column means; its parameters are not
         used."""
         raise NotImplementedError
 
-    def _examine(self, blocks, names, n_threads):
-        mean, _ = column_moments(blocks, n_threads, names)
-        self._require_values(blocks.X, names)
-        return self._pattern(blocks.X, mean)
+    def _examine(self, blocks, n_threads):
+        mean, _ = column_moments(blocks, n_threads)
+        names, require = blocks.names, self._require_values
+        blocks.check(lambda X, place: require(X, names, place))
+        return self._pattern(blocks, mean)
 
-    def _require_new_values(self, X, names):
-        self._require_values(X, names)
+    def _require_new_values(self, X, names, place=numbered):
+        self._require_values(X, names, place)
 
     def _estimate(self, X, weight, membership, emission):
         return emission.from_membership(X, weight, membership, self.n_components)

@@ -9,11 +9,11 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, LOGARITHM, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import require_values
+from fastem.gamma_shape import gamma_shape
+from fastem.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean, the least mean of a component
 CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of the shapes: beyond, rounding shows in the density
-NEWTON_STEPS = 20
 ALIKE = 1e-2  # means that differ by less, relatively
 
 
@@ -53,7 +53,7 @@ class Gamma(ExponentialFamily):
         which log(shape) - digamma(shape) = log m - mean of log x + mean of x / m - 1."""
         mean, mean_log = np.hsplit(first / counts[:, None], 2)
         m = np.maximum(mean, self.floor)
-        shapes = most_likely_shapes(np.log(m) - mean_log + mean / m - 1, self.cap)
+        shapes = gamma_shape(np.log(m) - mean_log + mean / m - 1, self.cap)
         return replace(self, shapes=shapes, rates=shapes / m)
 
     def diagnose(self, weights, counts):
@@ -88,24 +88,6 @@ class Gamma(ExponentialFamily):
         return replace(self, shapes=shapes, rates=shapes / np.maximum(m, self.floor))
 
 
-def most_likely_shapes(s, cap):
-    """The shapes a <= cap for which log(a) - digamma(a) = s, or cap where that is smaller, by Newton's method on 1 / a.
-
-    Minka: Estimating a gamma distribution. Microsoft Research 2002.
-    """
-    from scipy.special import digamma, polygamma
-
-    capped = s <= np.log(cap) - digamma(cap)
-    s = np.where(capped, 1.0, s)
-    a = (3 - s + np.sqrt((s - 3) ** 2 + 24 * s)) / (12 * s)
-    for _ in range(NEWTON_STEPS):
-        before = a
-        a = a / (1 + (np.log(a) - digamma(a) - s) / (1 - a * polygamma(1, a)))
-        if np.allclose(a, before, rtol=1e-13, atol=0):
-            break
-    return np.where(capped, cap, np.minimum(a, cap))
-
-
 class GammaMixture(FamilyMixture):
     """Mixture of products of gamma distributions: positive numbers that are independent given the component.
 
@@ -137,11 +119,11 @@ class GammaMixture(FamilyMixture):
 
     _parameter_arrays = ("shapes_", "rates_")
 
-    def _require_values(self, X, names):
-        require_values(X, names, "positive numbers", lambda x: x > 0)
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "positive numbers", lambda x: x > 0, place)
 
-    def _pattern(self, X, mean):
-        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, CAP[X.dtype])
+    def _pattern(self, blocks, mean):
+        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, CAP[blocks.dtype])
 
     def _emission(self):
         shapes, rates = (self._checked_array(name, least=0, strict=True) for name in self._parameter_arrays)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from typing import Unpack
 
 import numpy as np
 
@@ -11,11 +12,14 @@ from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, gaussian_start, start_is_given, warm_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture_estimator import MixtureEstimator
-from fastem.scale import column_variances, covariance_floor, robust_variances
+from fastem.parameters import MixtureParameters
+from fastem.scale import SOME_ROWS, column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array
 
+SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
 
-class GaussianMixture(MixtureEstimator):
+
+class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
 
     Parameters
@@ -99,51 +103,26 @@ class GaussianMixture(MixtureEstimator):
         n_components: int = 1,
         *,
         covariance_type: str = "full",
-        tol: float = 1e-3,
         reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
         means_init=None,
         precisions_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
+        **others: Unpack[MixtureParameters],
     ):
-        self.n_components = n_components
+        super().__init__(n_components, **others)
         self.covariance_type = covariance_type
-        self.tol = tol
         self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.n_threads = n_threads
-        self.coarse = coarse
-        self.stop = stop
-        self.accelerate = accelerate
 
     def _check_parameters(self):
         super()._check_parameters()
         check_number(self, "reg_covar", numbers.Real, 0.0, finite=True)
         check_choice(self, "covariance_type", STRUCTURES)
 
-    def _examine(self, blocks, names, n_threads):
+    def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances."""
-        variance = column_variances(blocks, n_threads, names)
-        return covariance_floor(robust_variances(blocks.X, variance), blocks.X[0], self.reg_covar)
+        variance = column_variances(blocks, n_threads)
+        return covariance_floor(robust_variances(blocks.spread(SOME_ROWS), variance), blocks.head(1)[0], self.reg_covar)
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import initialise
+from fastem.blocks import ArrayBlocks
 from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.emissions import Gaussian
 from fastem.matrices import is_positive_definite
 from fastem.mixture import Mixture
+from fastem.scale import robust_variances
 from fastem.validation import checked_array, checked_membership, checked_weights
 
 STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical}
+TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
+STEPS = 2048  # rows that show the middle half
 
 
 def initialised(estimator, blocks, structure, floor, rng, n_threads):
@@ -26,6 +30,36 @@ def initialised(estimator, blocks, structure, floor, rng, n_threads):
     X, weight = initialise.all_rows(blocks)
     membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
     return initialise.from_membership(X, weight, membership, K, structure, floor)
+
+
+def tamed(X, weight):
+    """Rows (n, d), each column pulled in to some standard deviations of its middle half around its median.
+
+    Both are those of rows at equal steps of the weight, so that a weight of 2 counts as two equal rows.
+    """
+    mean = weight @ X / weight.sum()
+    cumulative = np.cumsum(weight)
+    steps = (np.arange(STEPS) + 0.5) / STEPS * cumulative[-1]
+    typical = X[np.searchsorted(cumulative, steps)]
+    scale = np.sqrt(robust_variances(typical, weight @ (X - mean) ** 2 / weight.sum()))
+    middle = np.median(typical, axis=0)
+    return np.clip(X, middle - TAME * scale, middle + TAME * scale).astype(X.dtype)
+
+
+def robust_start(estimator, blocks, structure, floor, rng, n_threads):
+    """What `init_params` asks for, in rows that are tamed: outliers are no clusters and do not widen any."""
+    K, init = estimator.n_components, estimator.init_params
+    if not isinstance(init, str):
+        return initialised(estimator, blocks, structure, floor, rng, n_threads)
+    X, weight = initialise.subsample(blocks, rng, K)
+    tame = tamed(X, weight)
+    if init != "kmeans":
+        return initialised(estimator, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
+    labels = initialise.kmeans_labels(tame, weight, K, rng, n_threads)
+    for k in np.unique(labels):
+        own = labels == k
+        tame[own] = tamed(X[own], weight[own])
+    return initialise.from_membership(tame, weight, labels, K, structure, floor)
 
 
 def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:

@@ -79,7 +79,7 @@ def joined(first, below, last):
 
 def product(a, b):
     """a @ b in strips of columns so narrow that BLAS uses no threads for them."""
-    strip = max(1, (1 << 18) // (a.shape[-2] * a.shape[-1]))
+    strip = max(1, (1 << 18) // max(1, a.shape[-2] * a.shape[-1]))
     if strip >= b.shape[-1]:
         return a @ b
     return np.concatenate([a @ b[..., i : i + strip] for i in range(0, b.shape[-1], strip)], axis=-1)

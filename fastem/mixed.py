@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
 from fastem import kernels
 from fastem.bernoulli import BernoulliMixture
-from fastem.blocks import ArrayBlocks
+from fastem.blocks import consecutive
 from fastem.categorical import CategoricalMixture
 from fastem.emissions import KernelCall
 from fastem.exponential import ExponentialMixture
 from fastem.gamma import GammaMixture
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.parameters import MixtureParameters
 from fastem.poisson import PoissonMixture
 from fastem.statistics import Statistics
+from fastem.validation import numbered
+from fastem.von_mises_fisher import VonMisesFisherMixture
 
 # kind of column: the mixture that knows it, and what it is asked for
 KINDS = {
@@ -26,6 +30,7 @@ KINDS = {
     "categorical": (CategoricalMixture, {}),
     "exponential": (ExponentialMixture, {}),
     "gamma": (GammaMixture, {}),
+    "von_mises_fisher": (VonMisesFisherMixture, {}),
 }
 
 
@@ -155,7 +160,8 @@ class MixedMixture(MixtureEstimator):
     n_components : int
     kinds : sequence of str, or dict
         One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson",
-        "bernoulli", "categorical", "exponential", "gamma"; what each may hold, its own mixture says.
+        "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction);
+        what each may hold, its own mixture says.
     others : see :class:`fastem.mixture_estimator.MixtureEstimator`
 
     Attributes
@@ -185,41 +191,8 @@ class MixedMixture(MixtureEstimator):
 
     _parameter_arrays = tuple(f"{kind}_{name}" for kind, (face, _) in KINDS.items() for name in face._parameter_arrays)
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        kinds="gaussian",
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, kinds="gaussian", **others: Unpack[MixtureParameters]):
+        super().__init__(n_components, **others)
         self.kinds = kinds
 
     def _columns(self, d) -> dict:
@@ -242,13 +215,12 @@ class MixedMixture(MixtureEstimator):
                 raise ValueError(f"kinds must be among {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
         return columns
 
-    def _examine(self, blocks, names, n_threads):
+    def _examine(self, blocks, n_threads):
         """Each kind's own look at its columns."""
         examined = {}
-        for kind, own in self._columns(blocks.X.shape[1]).items():
-            rows = ArrayBlocks(np.ascontiguousarray(blocks.X[:, own]), blocks.sample_weight)
+        for kind, own in self._columns(blocks.n_features).items():
             face = self._face(kind)
-            examined[kind] = face, own, face._examine(rows, own if names is None else names[own], n_threads)
+            examined[kind] = face, own, face._examine(blocks.columns(own), n_threads)
         return examined
 
     def _face(self, kind):
@@ -257,16 +229,16 @@ class MixedMixture(MixtureEstimator):
 
     def _estimate(self, X, weight, membership, examined):
         members = {
-            kind: face._estimate(np.ascontiguousarray(X[:, own]), weight, membership, found)
+            kind: face._estimate(X[:, consecutive(own)], weight, membership, found)
             for kind, (face, own, found) in examined.items()
         }
         return Mixed(members, {kind: own for kind, (_, own, _) in examined.items()})
 
-    def _require_new_values(self, X, names):
+    def _require_new_values(self, X, names, place=numbered):
         columns = self._columns(X.shape[1])
         for kind, face in self.members_.items():
             own = columns[kind]
-            face._require_new_values(X[:, own], own if names is None else names[own])
+            face._require_new_values(X[:, consecutive(own)], own if names is None else names[own], place)
 
     def _least_rows(self, n_features):
         return max(self._face(kind)._least_rows(len(own)) for kind, own in self._columns(n_features).items())

@@ -114,8 +114,9 @@ class Mixture:
                 "joint": np.full(one_hot.shape, -np.inf),
                 "labels": nearest,
             }
-        for name, array in outputs.items():
-            array[far] = found[name]
+        with np.errstate(over="ignore"):  # a float32 joint is -inf where only float64 holds it
+            for name, array in outputs.items():
+                array[far] = found[name]
 
     def _checked(self, X):
         """Floating point rows of the right width: the kernels trust what they are given."""
@@ -139,7 +140,12 @@ class Mixture:
         X = self._checked(X)
         joint = np.empty((len(X), self.n_components), X.dtype)
         self.score(X, joint=joint)
-        return np.where(joint > kernels.for_dtype(X.dtype).lowest, joint, -np.inf).astype(np.float64)
+        joint = np.where(joint > kernels.for_dtype(X.dtype).lowest, joint, -np.inf).astype(np.float64)
+        if X.dtype == np.float32:
+            far = np.flatnonzero(np.isneginf(joint).all(axis=1))
+            if len(far):
+                joint[far] = self.log_joint(X[far].astype(np.float64))
+        return joint
 
     def posterior(self, X) -> np.ndarray:
         """(n, K) float64 p(z = k | x)."""

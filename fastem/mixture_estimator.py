@@ -1,4 +1,4 @@
-"""What every mixture's face does: check, start, run em, keep what it found, score. A family adds a few small hooks."""
+"""The face of every mixture: check, start, run em, keep what it found. A family adds a few small hooks."""
 
 from __future__ import annotations
 
@@ -8,45 +8,29 @@ import numpy as np
 
 from fastem import initialise
 from fastem.acceleration import ACCELERATORS
-from fastem.blocks import ArrayBlocks
-from fastem.coarse import coarse_start, pays
-from fastem.diagnosis import best_sound, diagnose, effective_rows
-from fastem.em import em
-from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
-from fastem.estimators import Estimator
-from fastem.matrices import IllDefinedCovariance
+from fastem.checkpoint import Checkpoint, asked_of
+from fastem.diagnosis import diagnose, effective_rows
+from fastem.errors import convergence_warning, warn, warn_of_statuses
+from fastem.fitted_mixture import FittedMixture
 from fastem.mixture import Mixture
 from fastem.online import Stepwise
-from fastem.progress import Progress
+from fastem.parameters import full_signature
+from fastem.restarts import Restarts
+from fastem.sources import open_to_fit
 from fastem.stopping import RULES
-from fastem.threads import for_pass, resolve
+from fastem.threads import for_pass
 from fastem.validation import (
-    as_matrix,
     as_sample_weight,
     check_choice,
     check_number,
     checked_membership,
     checked_weights,
-    column_names,
-    generator,
-    in_moderate_units,
     require_distinct_rows,
+    require_rows,
 )
 
-_SAVED_KINDS = {
-    "converged_": bool,
-    "n_iter_": int,
-    "lower_bound_": float,
-    "log_likelihood_": float,
-    "n_parameters_": int,
-    "n_features_in_": int,
-    "stop_reason_": str,
-    "component_status_": list,
-    "history_": list,
-}
 
-
-class MixtureEstimator(Estimator):
+class MixtureEstimator(FittedMixture):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
 
     A family gives `_parameter_arrays` (its fitted attributes), `_examine`, `_estimate`, `_emission` and `_arrays`.
@@ -60,14 +44,16 @@ class MixtureEstimator(Estimator):
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
-        Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        The named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
+        Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an
+        array. The named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
     weights_init : (K,), optional
     random_state : int, Generator, RandomState or None
     warm_start : bool
         Start from the last fit.
-    verbose, verbose_interval : int
-        Print every ``verbose_interval`` iterations; verbose=2: with the change.
+    verbose : int or "bar"
+        1: a line every `verbose_interval` iterations, through :mod:`logging`; 2: with the change; "bar": a bar with
+        an estimate of the end (tqdm).
+    verbose_interval : int
     n_threads : int, optional
         All that the process may use by default.
     coarse : bool
@@ -101,11 +87,11 @@ class MixtureEstimator(Estimator):
     feature_names_in_ : (d,), where X has names
     """
 
-    _parameter_arrays: tuple[str, ...] = ()
-    _saved_scalars = tuple(_SAVED_KINDS)
-
-    def __init_subclass__(cls):
-        cls._saved_arrays = ("weights_", *cls._parameter_arrays, "feature_names_in_")
+    def __init_subclass__(cls, first_parameters=()):
+        super().__init_subclass__()
+        if "__init__" in vars(cls):
+            above = super(cls, cls).__init__
+            cls.__init__.__signature__ = full_signature(cls.__init__, above, first_parameters)
 
     def __init__(
         self,
@@ -142,20 +128,12 @@ class MixtureEstimator(Estimator):
 
     # ---- what a family gives ------------------------------------------------------------------------------------
 
-    def _examine(self, blocks, names, n_threads):
+    def _examine(self, blocks, n_threads):
         """Check the values of the rows; what comes out (scales, floors, levels) is passed to `_estimate`."""
         raise NotImplementedError
 
     def _estimate(self, X, weight, membership, examined):
         """The emission that fits labels (n,) or responsibilities (n, K)."""
-        raise NotImplementedError
-
-    def _emission(self):
-        """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
-        raise NotImplementedError
-
-    def _arrays(self, emission) -> dict:
-        """The fitted attributes of an emission, by name."""
         raise NotImplementedError
 
     def _least_rows(self, n_features) -> int:
@@ -174,11 +152,10 @@ class MixtureEstimator(Estimator):
         """A mixture to start EM from."""
         K, init = self.n_components, self.init_params
         if isinstance(init, str):
-            X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, K)
+            X, weight = initialise.subsample(blocks, rng, K)
             membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
         else:
-            X = blocks.X
-            weight = np.ones(len(X)) if blocks.sample_weight is None else blocks.sample_weight
+            X, weight = initialise.all_rows(blocks)
             membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
         weights = checked_weights(self.weights_init, K)
         if weights is None:
@@ -191,16 +168,34 @@ class MixtureEstimator(Estimator):
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        callback=None,
+        checkpoint=None,
+        checkpoint_seconds: float = 60.0,
+        resume: bool = False,
+    ):
         """Fit to rows.
 
         Parameters
         ----------
-        X : (n, d) array, data frame or Arrow table
+        X
+            An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`).
             float32 and float64 are used as they are, anything else becomes float64.
         y : ignored
         sample_weight : (n,), optional
             Non-negative; a weight of 2 counts as two equal rows.
+        callback : callable, optional
+            Called with the :class:`fastem.EMResult` so far after each iteration; a true answer ends this start's run.
+        checkpoint : path, optional
+            Write what is reached to this file, every `checkpoint_seconds`; removed when the fit ends. See
+            :mod:`fastem.checkpoint`.
+        resume : bool
+            Go on from the checkpoint, if it is there, to the same bits as a fit that was not interrupted.
 
         Returns
         -------
@@ -210,36 +205,49 @@ class MixtureEstimator(Estimator):
         ------
         ValueError
             Input that cannot be fitted; the message names what was found.
+        CheckpointError
+            A checkpoint that cannot be written, or is of another fit.
+        KeyboardInterrupt, OSError, …
+            What ends a fit from outside is raised again when the last complete iteration is in the attributes.
 
         Warns
         -----
         ConvergenceWarning, DegenerateComponentWarning
         """
         self._check_parameters()
-        names = column_names(X)
-        X = as_matrix(X, self, least_rows=2)
-        if len(X) < self.n_components:
-            raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, n_samples = {len(X)}"
-            )
-        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(X)))
-        n_threads = for_pass(self.n_threads, X, self.n_components)
-        blocks = ArrayBlocks(X, weight)
-        examined = self._examine(blocks, names, n_threads)
-        require_distinct_rows(X, weight, self.n_components)
+        keeper = None
+        if checkpoint is not None:
+            keeper = Checkpoint(checkpoint, asked_of(self), checkpoint_seconds, resume)
+        blocks, unit = open_to_fit(X, sample_weight, self)
+        n_threads = for_pass(self.n_threads, blocks, self.n_components)
+        examined = self._examine(blocks, n_threads)
+        self._require_enough_rows(blocks)
         n_effective = effective_rows(blocks)
-        result = self._best_fit(blocks, examined, n_effective, n_threads)
-        self._keep(result, n_effective, X.shape[1], names)
-        self.log_likelihood_ *= unit
-        self._report(result)
+        restarts = Restarts(self, blocks, examined, n_threads, callback, keeper)
+        try:
+            restarts.run()
+        except BaseException as error:
+            if restarts.results or restarts.running:
+                self._keep(restarts.best(n_effective), n_effective, unit, blocks)
+                self.converged_, self.stop_reason_ = False, f"it was interrupted by {type(error).__name__}: {error}"
+            raise
+        self._keep(restarts.best(n_effective), n_effective, unit, blocks)
+        if keeper is not None:
+            keeper.remove()
+        self._report()
         return self
+
+    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """Fit, then the most probable component of each row."""
+        return self.fit(X, y, sample_weight).predict(X)
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
-        The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the columns.
-        After a fit, batches go on from it; after loading one or setting its attributes, from the model alone. The
-        history stays that of the last :meth:`fit`.
+        The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the
+        columns. After a fit, batches go on from it, which counts as the batches of this size that it would have
+        been; after loading one or setting its attributes, from the model alone. The history stays that of the last
+        :meth:`fit`.
 
         Parameters
         ----------
@@ -253,7 +261,8 @@ class MixtureEstimator(Estimator):
         self._check_parameters()
         if not self.__sklearn_is_fitted__():
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
-            vars(self).update({name: value for name, value in vars(start).items() if name not in self.get_params()})
+            own = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
+            vars(self).update({name: value for name, value in vars(start).items() if name not in own})
         X = self._new_rows(X)
         stream = getattr(self, "_stream", None)
         if stream is None or stream.model is not self._mixture():
@@ -263,12 +272,17 @@ class MixtureEstimator(Estimator):
         self._keep_model(stream.model)
         return self
 
+    def _restore(self):
+        self._check_parameters()
+        super()._restore()
+
     def _check_parameters(self):
         check_number(self, "n_components", numbers.Integral, 1)
         check_number(self, "tol", numbers.Real, 0.0)
         check_number(self, "max_iter", numbers.Integral, 0)
         check_number(self, "n_init", numbers.Integral, 1)
-        check_number(self, "verbose", numbers.Integral, 0, boolean=True)
+        if self.verbose != "bar":
+            check_number(self, "verbose", numbers.Integral, 0, boolean=True)
         check_number(self, "verbose_interval", numbers.Integral, 1)
         check_number(self, "n_threads", numbers.Integral, 1, optional=True)
         check_number(self, "coarse", numbers.Integral, 0, boolean=True)
@@ -278,47 +292,6 @@ class MixtureEstimator(Estimator):
             check_choice(self, "stop", RULES)
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.MEMBERSHIPS)
-
-    def _best_fit(self, blocks, examined, n_effective, n_threads):
-        """The best sound result of all restarts."""
-        rng = generator(self.random_state)
-        d = blocks.X.shape[1]
-        warm = self.warm_start and self.__sklearn_is_fitted__()
-        if warm:
-            self._require_same_shape(d)
-        coarse = not warm and self.coarse and self._start_is_free() and pays(blocks, self.n_components)
-
-        def start(rows):
-            return self._start(rows, examined, rng, n_threads)
-
-        results, failure = [], None
-        for restart in range(1 if warm or coarse or self._start_is_given() else self.n_init):
-            try:
-                if warm:
-                    model = self._warm_start(examined)
-                elif coarse:
-                    least_rows = self.n_components * self._least_rows(d)
-                    model = coarse_start(start, blocks, self, least_rows, rng, n_threads)
-                else:
-                    model = start(blocks)
-                progress = Progress(self.verbose, self.verbose_interval, restart)
-                result = em(
-                    model,
-                    blocks,
-                    tol=self.tol,
-                    max_iter=self.max_iter,
-                    stop=self.stop,
-                    accelerate=self.accelerate,
-                    n_threads=n_threads,
-                    callback=progress,
-                )
-                progress.end(result)
-                results.append(result)
-            except IllDefinedCovariance as error:
-                failure = error
-        if not results:
-            raise failure
-        return best_sound(results, n_effective)
 
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""
@@ -333,155 +306,36 @@ class MixtureEstimator(Estimator):
                 f"{self.n_features_in_} features as input, as in the last fit."
             )
 
-    def _keep_model(self, model):
-        self.weights_ = model.weights
-        arrays = self._arrays(model.emission)
-        for name in self._parameter_arrays:
-            if name in arrays:
-                setattr(self, name, arrays[name])
-            elif hasattr(self, name):
-                delattr(self, name)
-        for array in (model.weights, *arrays.values()):
-            array.flags.writeable = False  # shared with the model; replace an attribute to change it
-        self._model, self._model_arrays = model, self._fitted_arrays()
+    def _require_enough_rows(self, blocks):
+        require_rows(blocks, 2, self)
+        n, K = blocks.n_rows, self.n_components
+        if n < K:
+            raise ValueError(f"Expected n_samples >= n_components but got n_components = {K}, n_samples = {n}")
+        require_distinct_rows(blocks, K)
 
-    def _keep(self, result, n_effective, n_features, names):
+    def _keep(self, result, n_effective, unit, blocks):
         self._keep_model(result.model)
         self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
+        self._stream.weight_before *= unit
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         self.history_ = list(result.history)
         self.steps_ = result.steps
         self.lower_bounds_ = result.history[1:]
         self.lower_bound_ = result.history[-1]
-        self.log_likelihood_ = result.log_likelihood
+        self.log_likelihood_ = result.log_likelihood * unit
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
         self.n_parameters_ = result.model.n_parameters
-        self.n_features_in_ = n_features
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._keep_columns(blocks.n_features, blocks.names)
 
-    def _report(self, result):
+    def _report(self):
         """Warnings: what the user must know about this fit."""
-        if not result.converged and self.max_iter > 0:
+        if not self.converged_ and self.max_iter > 0:
             warn(
-                "Best performing initialization did not converge. Try different init parameters, or increase max_iter, "
-                f"tol, or check for degenerate data. Stopped since {result.stop_reason}.",
+                "Best performing initialization did not converge. Try different init parameters, or increase "
+                "max_iter, "
+                f"tol, or check for degenerate data. Stopped since {self.stop_reason_}.",
                 convergence_warning(),
             )
-        wrong = [f"component {k}: {status}" for k, status in enumerate(self.component_status_) if status != "ok"]
-        if wrong:
-            more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
-
-    def _require_new_values(self, X, names):
-        """Raise ValueError at the first row that this fitted family cannot describe."""
-
-    def _new_rows(self, X):
-        array = super()._new_rows(X)
-        self._require_new_values(array, column_names(X))
-        return array
-
-    def __sklearn_is_fitted__(self):
-        return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
-
-    # ---- the fitted model ---------------------------------------------------------------------------------------
-
-    @property
-    def model_(self):
-        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
-        self._require_fitted()
-        return self._mixture()
-
-    def _fitted_arrays(self):
-        return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
-
-    def _mixture(self) -> Mixture:
-        """The model of the attributes, which may have been replaced or set by hand since the fit."""
-        arrays = self._fitted_arrays()
-        if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
-            return self._model
-        emission = self._emission()
-        return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
-
-    def _restore(self):
-        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
-        self._check_parameters()
-        for name, kind in _SAVED_KINDS.items():
-            if not isinstance(getattr(self, name, None), kind):
-                raise ValueError(f"{name} is missing or no {kind.__name__}")
-        model = self._mixture()
-        K, d = model.emission.shape
-        if self.n_components != K:
-            raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
-        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
-            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
-        if len(getattr(self, "feature_names_in_", range(d))) != d:
-            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
-        self.lower_bounds_ = self.history_[1:]
-
-    def _score(self, X, **outputs):
-        self._mixture().score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
-
-    def score_samples(self, X) -> np.ndarray:
-        """Log-density of each row, shape (n,), natural logarithm."""
-        X = self._new_rows(X)
-        log_density = np.empty(len(X))
-        self._score(X, log_density=log_density)
-        return log_density
-
-    def score(self, X, y=None) -> float:
-        """Mean log-density of the rows."""
-        return float(self.score_samples(X).mean())
-
-    def predict(self, X) -> np.ndarray:
-        """The most probable component of each row, shape (n,)."""
-        X = self._new_rows(X)
-        labels = np.empty(len(X), np.intp)
-        self._score(X, labels=labels)
-        return labels
-
-    def predict_proba(self, X) -> np.ndarray:
-        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        X = self._new_rows(X)
-        responsibilities = np.empty((len(X), len(self.weights_)), X.dtype)
-        self._score(X, responsibilities=responsibilities)
-        return responsibilities
-
-    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
-        """Fit, then the most probable component of each row."""
-        return self.fit(X, y, sample_weight).predict(X)
-
-    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows from the fitted density.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int, Generator, RandomState or None
-            None: the estimator's own.
-
-        Returns
-        -------
-        X : (n_samples, d)
-        y : (n_samples,) the component of each row; rows are sorted by it
-        """
-        self._require_fitted()
-        if not isinstance(n_samples, numbers.Integral):
-            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
-        if n_samples < 1:
-            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self._mixture().sample(n_samples, generator(self.random_state if random_state is None else random_state))
-
-    def bic(self, X) -> float:
-        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(self._mixture().n_parameters * np.log(len(log_density)) - 2 * log_density.sum())
-
-    def aic(self, X) -> float:
-        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        log_density = self.score_samples(X)
-        return float(2 * self._mixture().n_parameters - 2 * log_density.sum())
+        warn_of_statuses("component", self.component_status_)

@@ -2,7 +2,7 @@
 
 1. To the E-step a component is a full Gaussian; its factors are integrated out.
 2. The M-step goes on from the component's own loadings and noise: the best loadings for the noise, then the best noise
-   of one column after the other (`ConditionalFactorModel`). Each raises Q, none needs the rows; together they do not
+   of one column after the other (`conditional_factors`). Each raises Q, none needs the rows; together they do not
    reach its maximum, so this is generalised EM.
 """
 
@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
 from fastem import initialise
-from fastem.covariance import Full
+from fastem.conditional_factors import best_factors
+from fastem.covariance import Full, outer
 from fastem.emissions import Gaussian
-from fastem.factor_analysis import ConditionalFactorModel
-from fastem.latent_factors import LEAST_FLOOR
-from fastem.matrices import packed_lower, precisions_cholesky
+from fastem.factor_estimator import LEAST_FLOOR
+from fastem.matrices import packed_lower, precisions_cholesky, product, unpack_symmetric
 from fastem.mixture import Mixture
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.parameters import MixtureParameters
 from fastem.scale import column_variances, covariance_floor
-from fastem.statistics import Statistics
 from fastem.validation import check_number, checked_array
 
 START_STEPS = 5  # from a component's covariance to factors
@@ -39,7 +40,7 @@ class Factored(Full):
     @classmethod
     def from_factors(cls, loadings, noise, floor):
         """The structure of loadings and of noise variances at or above the floor."""
-        covariances = loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * np.eye(noise.shape[1])
+        covariances = product(loadings, np.swapaxes(loadings, 1, 2)) + noise[:, :, None] * np.eye(noise.shape[1])
         hits = np.zeros(len(noise), dtype=int)
         for k in np.flatnonzero((noise < TOUCHING * floor).any(axis=1)):
             hits[k] = cls.directions_at_floor(covariances[k], TOUCHING * floor)
@@ -58,13 +59,8 @@ class Factored(Full):
 
     def estimate(self, counts, shift, second, floor):
         """Loadings and noise that raise Q, from the present ones."""
-        steps = [
-            ConditionalFactorModel(np.zeros(len(floor)), loadings, noise, floor).m_step(
-                Statistics(weight=weight, first=weight * mean, second=sums)
-            )
-            for loadings, noise, weight, mean, sums in zip(self.loadings, self.noise, counts, shift, second)
-        ]
-        return self.from_factors(np.array([m.loadings for m in steps]), np.array([m.noise for m in steps]), floor)
+        scatter = unpack_symmetric(second, len(floor)) / counts[:, None, None] - outer(shift)
+        return self.from_factors(*best_factors(scatter, self.noise, self.loadings.shape[2], floor), floor)
 
     def to_vector(self):
         """Loadings and the logarithms of the noise variances."""
@@ -97,6 +93,11 @@ class FactorAnalyzers(Gaussian):
             else (status, sound)
             for columns, (status, sound) in zip(held, super().diagnose(weights, counts))
         ]
+
+    def factor_scores(self, component, X):
+        """(n, q) E[z | x] = W^T C^-1 (x - mean) of one component."""
+        loadings, upper = self.covariance.loadings[component], self.covariance.precisions_cholesky[component]
+        return (X - self.means[component]) @ (upper @ (upper.T @ loadings))
 
 
 class MixtureOfFactorAnalyzers(MixtureEstimator):
@@ -147,41 +148,9 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     _parameter_arrays = ("means_", "components_", "noise_variances_")
 
     def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        n_factors: int = 1,
-        reg_covar: float = 1e-6,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
+        self, n_components: int = 1, *, n_factors: int = 1, reg_covar: float = 1e-6, **others: Unpack[MixtureParameters]
     ):
-        super().__init__(
-            n_components,
-            tol=tol,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+        super().__init__(n_components, **others)
         self.n_factors = n_factors
         self.reg_covar = reg_covar
 
@@ -190,12 +159,12 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         check_number(self, "n_factors", numbers.Integral, 0)
         check_number(self, "reg_covar", numbers.Real, LEAST_FLOOR, finite=True)
 
-    def _examine(self, blocks, names, n_threads):
+    def _examine(self, blocks, n_threads):
         """The floor under the noise, from the columns' variances."""
-        d = blocks.X.shape[1]
+        d = blocks.n_features
         if self.n_factors > d:
             raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
-        return covariance_floor(column_variances(blocks, n_threads, names), blocks.X[0], self.reg_covar)
+        return covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar)
 
     def _estimate(self, X, weight, membership, floor):
         full = initialise.from_membership(X, weight, membership, self.n_components, Full, floor).emission
@@ -233,6 +202,31 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
             raise ValueError(f"noise_variances_ must be positive: found {noise.min()}")
         none = np.zeros(d)
         return FactorAnalyzers(means, Factored.from_factors(np.swapaxes(components, 1, 2), noise, none), none)
+
+    def factor_scores(self, X) -> np.ndarray:
+        """Posterior means of the factors given each component, shape (n, K, q).
+
+        The factors of one component have nothing to do with those of another, and are determined up to a rotation: take
+        those of the component that :meth:`predict` names, or look at each with :meth:`predict_proba` beside it.
+
+        Parameters
+        ----------
+        X : (n, d)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import MixtureOfFactorAnalyzers
+        >>> rng = np.random.default_rng(0)
+        >>> factor = rng.normal(size=(500, 1))
+        >>> X = factor @ [[3.0, 3.0, 3.0]] + rng.normal(size=(500, 3))
+        >>> scores = MixtureOfFactorAnalyzers(1, tol=1e-6).fit(X).factor_scores(X)
+        >>> bool(abs(np.corrcoef(scores[:, 0, 0], factor[:, 0])[0, 1]) > 0.95)
+        True
+        """
+        X = self._new_rows(X)
+        emission = self._mixture().emission
+        return np.stack([emission.factor_scores(k, X) for k in range(len(self.weights_))], axis=1)
 
     @property
     def covariances_(self):

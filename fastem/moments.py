@@ -6,9 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastem import kernels
 from fastem.blocks import Blocks
 from fastem.matrices import unpack_symmetric
+from fastem.scale import among_the_rows, finite_sums, resolved_variances
 from fastem.statistics import Statistics
+
+FAR = 10.0  # variances between the mean and the point of the sums: a digit of them is lost
+
+
+class CrossMoments:
+    """A model whose E-step sums the rows and their products about a point, and no density."""
+
+    def __init__(self, about):
+        self.about = about
+
+    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+        d = len(self.about)
+        parts = (("moments", d, (np.zeros(d, X.dtype),)),)
+        sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
+        return Statistics(first=sums[-1 - d : -1], second=sums[: -1 - d], weight=sums[-1])
 
 
 @dataclass(frozen=True)
@@ -36,11 +53,22 @@ class MomentBlocks:
     dtype: np.dtype
 
     @classmethod
-    def collect(cls, blocks: Blocks, model, n_threads: int) -> MomentBlocks:
-        """One pass over the rows, about the mean of a model, which should lie among them."""
-        statistics = blocks.reduce(model, n_threads)
-        shift, covariance = mean_and_covariance(statistics)
-        return cls(statistics.weight, model.mean + shift, covariance, blocks.dtype)
+    def collect(cls, blocks: Blocks, n_threads: int) -> MomentBlocks:
+        """One pass over the rows; a second one where the first rows are no measure of all. 0 for constant columns.
+
+        Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its
+        type.
+        """
+        model = CrossMoments(among_the_rows(blocks))
+        sums = finite_sums(blocks, model, n_threads)
+        shift, covariance = mean_and_covariance(sums)
+        if (shift**2 > FAR * np.diagonal(covariance)).any():
+            model = CrossMoments((model.about + shift).astype(blocks.dtype))
+            sums = finite_sums(blocks, model, n_threads)
+            shift, covariance = mean_and_covariance(sums)
+        mean = model.about + shift
+        varies = resolved_variances(blocks, mean, np.diagonal(covariance)) > 0
+        return cls(sums.weight, mean, np.where(varies & varies[:, None], covariance, 0), blocks.dtype)
 
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows."""
@@ -49,7 +77,7 @@ class MomentBlocks:
 
 
 def mean_and_covariance(statistics) -> tuple[np.ndarray, np.ndarray]:
-    """The mean (d,) about the model's, and the covariance (d, d) about the mean."""
+    """The mean (d,) about the point of the sums, and the covariance (d, d) about the mean."""
     shift = statistics.first / statistics.weight
     second = unpack_symmetric(statistics.second / statistics.weight, len(shift))
     return shift, second - np.outer(shift, shift)

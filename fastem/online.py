@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.blocks import ArrayBlocks
 from fastem.em import EMResult, as_blocks, collect
 from fastem.history import lower_bound
 from fastem.statistics import Statistics
@@ -21,7 +22,14 @@ def rebased(model, statistics, given):
 
 
 def incremental_em(
-    model, data, *, n_blocks: int = 10, sample_weight=None, tol: float = 1e-3, max_iter: int = 100, n_threads=None
+    model,
+    data,
+    *,
+    n_blocks: int | None = None,
+    sample_weight=None,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    n_threads=None,
 ) -> EMResult:
     """EM that renews the statistics of one block of rows at a time, with an M-step after each.
 
@@ -32,9 +40,11 @@ def incremental_em(
     ----------
     model
         With ``entropy`` among its statistics and ``expected_log_joint``, so that the bound can be told.
-    data : (n, d) array
-    n_blocks : int
-        How many parts of consecutive rows the data are cut into; order the rows by chance.
+    data : (n, d) array or :class:`fastem.blocks.Blocks` that give (X, sample_weight) each time they are iterated over
+        Of blocks, one at a time is held; the sums of each are kept.
+    n_blocks : int, optional
+        How many parts of consecutive rows an array is cut into, 10 by default; order the rows by chance. Blocks are
+        parts already.
     sample_weight, n_threads
         As in :func:`fastem.em`.
     tol : float
@@ -62,15 +72,12 @@ def incremental_em(
     >>> round(incremental_em(start, X, tol=1e-9).log_likelihood, 2)
     -1130.26
     """
-    X = np.asanyarray(data)
-    if not 1 <= n_blocks <= len(X):
-        raise ValueError(f"n_blocks is {n_blocks}; it must be from 1 to the number of rows, {len(X)}")
     arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
-    whole = as_blocks(X, sample_weight)
-    rows = np.array_split(np.arange(len(X)), n_blocks)
-    weights = [None if whole.sample_weight is None else whole.sample_weight[part] for part in rows]
-    blocks = [as_blocks(X[part[0] : part[-1] + 1], weight) for part, weight in zip(rows, weights)]
-    parts = [collect(block, model, threads) for block in blocks]
+    whole = as_blocks(data, sample_weight)
+    blocks = cut(whole, n_blocks)
+    parts = [collect(as_blocks(*block), model, threads) for block in blocks]
+    if not parts:
+        raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
     result = EMResult(model, total, [lower_bound(model, total, model)])
     if not np.isfinite(result.history[0]):
@@ -79,7 +86,7 @@ def incremental_em(
         old = reference = model  # all sums of a sweep are about this model's parameters
         for i, block in enumerate(blocks):
             model = reference.m_step(total)
-            fresh = rebased(reference, collect(block, model, threads), model)
+            fresh = rebased(reference, collect(as_blocks(*block), model, threads), model)
             total = total - parts[i] + fresh
             parts[i] = fresh
         result.model = model
@@ -96,8 +103,27 @@ def incremental_em(
     return result
 
 
+def cut(blocks, n_blocks):
+    """What gives (X, sample_weight) of one part after the other, as often as it is asked: an array is cut."""
+    if not isinstance(blocks, ArrayBlocks):
+        if n_blocks is not None:
+            raise TypeError(f"n_blocks = {n_blocks} goes with an array; {type(blocks).__name__} are cut already.")
+        if not hasattr(blocks, "__iter__") or iter(blocks) is blocks:
+            raise TypeError(f"{type(blocks).__name__} must give (X, sample_weight) each time they are iterated over.")
+        return blocks
+    n, n_blocks = len(blocks.X), 10 if n_blocks is None else n_blocks
+    if not 1 <= n_blocks <= n:
+        raise ValueError(f"n_blocks is {n_blocks}; it must be from 1 to the number of rows, {n}")
+    weights = [None] * n_blocks if blocks.sample_weight is None else np.array_split(blocks.sample_weight, n_blocks)
+    return list(zip(np.array_split(blocks.X, n_blocks), weights))
+
+
 class Stepwise:
-    """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha.
+    """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha, t the number of
+    batches before it.
+
+    Statistics to go on from count as the batches that they would have been: their weight over that of the first batch.
+    So the batch after a fit of 100 times its rows moves the averages by 102^-0.7 = 4 %.
 
     Parameters
     ----------
@@ -113,7 +139,8 @@ class Stepwise:
     ----------
     model : the present one
     statistics : its running averages, per unit of weight; None before the first batch
-    n_batches : int
+    n_batches : float
+        Batches so far, those that the given statistics stand for among them (from the first batch on).
 
     References
     ----------
@@ -138,11 +165,14 @@ class Stepwise:
             raise ValueError(f"alpha is {alpha}; it must be from 0 to 1")
         self.model, self.alpha, self.n_threads = model, alpha, n_threads
         self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
+        self.weight_before = 0.0 if statistics is None else statistics.weight
         self.n_batches = 0
 
     def update(self, data, sample_weight=None) -> None:
         """One batch: its E-step, the averages, an M-step."""
         fresh = collect(as_blocks(data, sample_weight), self.model, resolve(self.n_threads), self.statistics)
+        if self.n_batches == 0:
+            self.n_batches = self.weight_before / fresh.weight
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
             step = (self.n_batches + 2) ** -self.alpha

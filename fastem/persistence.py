@@ -12,32 +12,19 @@ import os
 import secrets
 import warnings
 import zipfile
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastem.families import ESTIMATORS
+
 __all__ = ["load", "save"]
 
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
 HEADER = "fastem.json"
-CLASSES = {  # what can be saved, and where it lives
-    "BernoulliMixture": "fastem.bernoulli",
-    "CategoricalMixture": "fastem.categorical",
-    "ExponentialMixture": "fastem.exponential",
-    "FactorAnalysis": "fastem.latent_factors",
-    "GammaMixture": "fastem.gamma",
-    "GaussianMixture": "fastem.gaussian_mixture",
-    "MixedMixture": "fastem.mixed",
-    "MixtureOfFactorAnalyzers": "fastem.mixture_of_factor_analyzers",
-    "PPCA": "fastem.latent_factors",
-    "PoissonMixture": "fastem.poisson",
-    "StudentTMixture": "fastem.student_t",
-    "VonMisesFisherMixture": "fastem.von_mises_fisher",
-}
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -75,7 +62,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise ValueError(f"cannot save to {path}: it is a folder; name a file in it")
-    if type(estimator).__name__ not in CLASSES:
+    if type(estimator) not in ESTIMATORS.values():
         raise ValueError(
             f"a {type(estimator).__name__} cannot be saved, since it could not be loaded; pickle it instead"
         )
@@ -111,7 +98,7 @@ def load(path: str | os.PathLike) -> Any:
 
     Returns
     -------
-    GaussianMixture, FactorAnalysis or PPCA
+    one of fastem's estimators
         Fitted; it predicts what the saved one did.
 
     Raises
@@ -129,11 +116,10 @@ def load(path: str | os.PathLike) -> Any:
         raise FileNotFoundError(f"{path}: no such file")
     header, arrays = _read(path)
     try:
-        if header["class"] not in CLASSES:
-            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(CLASSES)}")
+        if header["class"] not in ESTIMATORS:
+            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(ESTIMATORS)}")
         _check_arrays(header["arrays"], arrays)
-        cls = getattr(import_module(CLASSES[header["class"]]), header["class"])  # late: estimators import this file
-        return _build(cls, header, arrays)
+        return _build(ESTIMATORS[header["class"]], header, arrays)
     except KeyError as error:
         raise ValueError(f"{path} is damaged: {error} is missing; save the model again") from None
     except (AttributeError, TypeError) as error:  # what is there has another type than it must have

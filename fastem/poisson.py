@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
-from fastem.validation import require_values
+from fastem.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean: a rate of 0 would make every count there impossible
 
@@ -81,10 +81,10 @@ class PoissonMixture(FamilyMixture):
 
     _parameter_arrays = ("rates_",)
 
-    def _require_values(self, X, names):
-        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)))
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
 
-    def _pattern(self, X, mean):
+    def _pattern(self, blocks, mean):
         floor = LEAST_SHARE * np.where(mean > 0, mean, 1)
         return Poisson(floor[None], floor)
 

@@ -8,17 +8,19 @@ from fastem import kernels
 from fastem.statistics import Statistics
 from fastem.validation import require_finite
 
+SOME_ROWS = 2048  # from which quartiles are told
+FIRST_ROWS = 256  # whose mean is near enough to that of all, for sums about it to keep their digits
+
 
 class ColumnMoments:
-    """A model whose E-step sums the rows and their squares about a point: one diagonal component of scale 0."""
+    """A model whose E-step sums the rows and their squares about a point, and no density."""
 
     def __init__(self, about):
         self.about = about
 
     def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
         d = len(self.about)
-        zeros = np.zeros(d, X.dtype)
-        parts = (("gaussian_diagonal", d, (zeros[:1], zeros, zeros, zeros)),)
+        parts = (("column_moments", d, (np.zeros(d, X.dtype),)),)
         sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
 
@@ -33,35 +35,51 @@ def column_moments(blocks, n_threads):
 
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
-    names = blocks.names
-    about = blocks.head()
-    if np.isfinite(about).all():
-        sums = blocks.reduce(ColumnMoments(about), n_threads)
-    if not np.isfinite(about).all() or not np.isfinite(sums.vector).all():
-        blocks.check(lambda X, place: require_finite(X, columns=names, place=place))
-        raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
-    limits = np.finfo(blocks.dtype)
+    model = ColumnMoments(among_the_rows(blocks))
+    sums = finite_sums(blocks, model, n_threads)
     shift = sums.first / sums.weight
-    variance = np.maximum(sums.second / sums.weight - shift**2, 0)
+    mean = model.about + shift
+    return mean, resolved_variances(blocks, mean, sums.second / sums.weight - shift**2)
+
+
+def among_the_rows(blocks):
+    """(d,) a point to sum about, of the type of X: the first rows' mean, exact in a constant column."""
+    X = blocks.head(FIRST_ROWS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X[0] + (X - X[0]).mean(axis=0)
+
+
+def finite_sums(blocks, model, n_threads):
+    """The statistics of all rows about the point `model.about`; ValueError where they are not finite."""
+    if np.isfinite(model.about).all():
+        sums = blocks.reduce(model, n_threads)
+        if np.isfinite(sums.vector).all():
+            return sums
+    names = blocks.names
+    blocks.check(lambda X, place: require_finite(X, columns=names, place=place))
+    raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+
+
+def resolved_variances(blocks, mean, variance):
+    """Computed variances (d,) of columns, 0 where they are rounding; ValueError where the squares underflow."""
+    limits = np.finfo(blocks.dtype)
     tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
     if len(tiny):
         low, high = zip(*blocks.each(lambda X, weight, start: (X[:, tiny].min(axis=0), X[:, tiny].max(axis=0))))
-        ranges = np.max(high, axis=0) - np.min(low, axis=0)
-        for column, width in zip(tiny, ranges):
+        for column, width in zip(tiny, np.max(high, axis=0) - np.min(low, axis=0)):
             if width > 0:
-                name = column if names is None else repr(names[column])
+                name = column if blocks.names is None else repr(blocks.names[column])
                 raise ValueError(
                     f"The squares of column {name} of X underflow {blocks.dtype} "
                     f"(its standard deviation is about {width:.3g}): multiply X, or pass float64."
                 )
-    mean = about + shift
     rounding = 4 * float(limits.eps) * np.abs(mean)
-    return mean, np.where(variance > rounding**2, variance, 0)
+    return np.where(variance > rounding**2, variance, 0)
 
 
 def robust_variances(X, variance):
-    """Variances that a few far rows cannot inflate: from the middle half of some 2000 rows, where that varies."""
-    columns = np.sort(X[:: max(1, len(X) // 2048)].T)  # a copy, columns contiguous: much faster than percentile
+    """Variances that a few far rows cannot inflate: from the middle half of some of the rows X, where that varies."""
+    columns = np.sort(X[:: max(1, len(X) // SOME_ROWS)].T)  # a copy, columns contiguous: much faster than percentile
     rank = (len(columns[0]) - 1) * np.array([0.25, 0.75])
     below = rank.astype(int)
     quarters = columns[:, below] + (rank - below) * (columns[:, -(-rank // 1).astype(int)] - columns[:, below])

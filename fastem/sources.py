@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.chunks import ONE_SHOT, ChunkSource
-from fastem.validation import as_matrix, as_sample_weight, column_names
+from fastem.validation import as_matrix, as_sample_weight, column_names, in_moderate_units
 
 
 def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
@@ -51,6 +51,23 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         if recognised(X):
             return opener(X, sample_weight, columns, owner)
     return _array(X, sample_weight, columns, owner)
+
+
+def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
+    """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
+    would leave the range of float32."""
+    blocks = open_rows(X, sample_weight, owner=owner)
+    if not blocks.weighted:
+        return blocks, 1.0
+    if isinstance(blocks, ArrayBlocks):
+        weight, unit = in_moderate_units(blocks.sample_weight)
+        return ArrayBlocks(blocks.X, weight, blocks.names), unit
+    most = max(blocks.each(lambda X, weight, start: weight.max()))
+    if most == 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    if in_moderate_units(np.array([most]))[1] != 1.0:
+        raise ValueError(f"the largest sample_weight is {most:g}: multiply them so that it is near 1.")
+    return blocks, 1.0
 
 
 def in_memory(X) -> bool:

@@ -13,25 +13,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Unpack
 
 import numpy as np
 
-from fastem import initialise, kernels
-from fastem.blocks import ArrayBlocks
+from fastem import kernels
 from fastem.covariance import Full, Tied
 from fastem.emissions import Gaussian, KernelCall
+from fastem.gamma_shape import gamma_shape
 from fastem.gaussian_kernels import FullKernel, flat
 from fastem.gaussian_mixture import GaussianMixture
-from fastem.gaussian_start import gaussian_start, initialised
+from fastem.gaussian_start import gaussian_start, robust_start
 from fastem.matrices import unpack_symmetric
 from fastem.mixture import Mixture
-from fastem.scale import robust_variances
+from fastem.parameters import GaussianParameters
 from fastem.statistics import Statistics
 
 LEAST, MOST = 0.1, 1e6  # degrees of freedom
 START = 10.0  # degrees of freedom, where they are estimated
 GAUSSIAN = 100.0  # degrees of freedom from which on a component may be called one
-TAME = 3.0  # standard deviations of the middle half, to which a start pulls far rows in
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,6 @@ class StudentT(Gaussian):
         params = (*FullKernel.pack(scale, constant, means, dtype), *(flat(a, dtype) for a in tails))
 
         def unpack(sums):
-
             packed = sums.reshape(K, -1)
             mass, first, second = FullKernel.unpack(scale, packed[:, :-2], means, dtype)
             counts, logs = packed[:, -2].copy(), packed[:, -1].copy()
@@ -120,7 +119,7 @@ class StudentT(Gaussian):
         u, log_u = (sums[present] / counts[present] for sums in (mass, statistics.log_mass))
         nu = self.degrees_of_freedom.copy()
         c = factor[present]
-        nu[present] = np.clip(2 * gamma_shape(c * u - 1 - np.log(c) - log_u), LEAST, MOST)
+        nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST / 2), LEAST)
         return replace(found, degrees_of_freedom=nu)
 
     def scaled(self, counts, second, factor):
@@ -188,42 +187,6 @@ class StudentT(Gaussian):
         return self.means[component] + (super().sample(component, n, rng) - self.means[component]) / np.sqrt(u)
 
 
-def gamma_shape(gap):
-    """x with log x - digamma(x) = gap; infinite for a gap of 0.
-
-    Newton's steps for 1/x from a start that is right within 1.5 %: Minka, Estimating a gamma distribution (2002).
-    """
-    from scipy.special import digamma, polygamma  # here, since it takes long to import
-
-    gap = np.maximum(gap, 1 / MOST**2)  # below: rounding
-    x = (3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap)
-    for _ in range(4):
-        x = 1 / (1 / x + (np.log(x) - digamma(x) - gap) / (x - x**2 * polygamma(1, x)))
-    return x
-
-
-def tamed(X):
-    """Rows (n, d), each column pulled in to some standard deviations of its middle half around its median."""
-    scale = np.sqrt(robust_variances(X, X.var(axis=0)))
-    middle = np.median(X, axis=0)
-    return np.clip(X, middle - TAME * scale, middle + TAME * scale).astype(X.dtype)
-
-
-def robust_start(estimator, blocks, structure, floor, rng, n_threads):
-    """What `init_params` asks for, in rows that are tamed: outliers are no clusters and do not widen any."""
-    K, init = estimator.n_components, estimator.init_params
-    if not isinstance(init, str):
-        return initialised(estimator, blocks, structure, floor, rng, n_threads)
-    X, weight = initialise.subsample(blocks.X, blocks.sample_weight, rng, K)
-    tame = tamed(X)
-    if init != "kmeans":
-        return initialised(estimator, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
-    labels = initialise.kmeans_labels(tame, weight, K, rng, n_threads)
-    for k in np.unique(labels):
-        tame[labels == k] = tamed(X[labels == k])
-    return initialise.from_membership(tame, weight, labels, K, structure, floor)
-
-
 class StudentTMixture(GaussianMixture):
     """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
 
@@ -270,49 +233,8 @@ class StudentTMixture(GaussianMixture):
 
     _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        degrees_of_freedom=None,
-        covariance_type: str = "full",
-        tol: float = 1e-3,
-        reg_covar: float = 1e-6,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        means_init=None,
-        precisions_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-    ):
-        super().__init__(
-            n_components,
-            covariance_type=covariance_type,
-            tol=tol,
-            reg_covar=reg_covar,
-            max_iter=max_iter,
-            n_init=n_init,
-            init_params=init_params,
-            weights_init=weights_init,
-            means_init=means_init,
-            precisions_init=precisions_init,
-            random_state=random_state,
-            warm_start=warm_start,
-            verbose=verbose,
-            verbose_interval=verbose_interval,
-            n_threads=n_threads,
-            coarse=coarse,
-            stop=stop,
-            accelerate=accelerate,
-        )
+    def __init__(self, n_components: int = 1, *, degrees_of_freedom=None, **others: Unpack[GaussianParameters]):
+        super().__init__(n_components, **others)
         self.degrees_of_freedom = degrees_of_freedom
 
     def _check_parameters(self):

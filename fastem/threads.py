@@ -61,10 +61,12 @@ def resolve(n_threads: int | None) -> int:
     return number
 
 
-def for_pass(n_threads: int | None, X, n_components: int) -> int:
-    """The number to use for a pass over X: one where a team would cost more than it saves.
+def for_pass(n_threads: int | None, rows, n_components: int) -> int:
+    """The number to use for a pass over an array or blocks: one where a team would cost more than it saves.
 
     On a busy machine a team waits some milliseconds until its last thread is given a core, in every pass.
     """
-    n, d = X.shape
+    if getattr(rows, "n_rows_known", True) is False:  # they are read: there are many
+        return resolve(n_threads)
+    n, d = rows.shape
     return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)

@@ -68,14 +68,22 @@ def as_matrix(X, owner, least_rows=1):
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
-    for axis, what in enumerate(("sample", "feature")):
-        least = least_rows if axis == 0 else 1
-        if array.shape[axis] < least:
-            raise ValueError(
-                f"Found array with {array.shape[axis]} {what}(s) (shape={array.shape}) while a minimum of {least} is "
-                f"required by {name}."
-            )
+    require_rows(array, least_rows, name)
+    if array.shape[1] < 1:
+        raise ValueError(_too_few(array, 1, "feature", name))
     return array
+
+
+def require_rows(rows, least, owner):
+    """Rows with a shape (n, d): at least so many."""
+    if rows.shape[0] < least:
+        raise ValueError(_too_few(rows, least, "sample", owner))
+
+
+def _too_few(rows, least, what, owner):
+    found = rows.shape[0 if what == "sample" else 1]
+    name = owner if isinstance(owner, str) else type(owner).__name__
+    return f"Found array with {found} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {name}."
 
 
 def _without_nulls(frame, array):
@@ -140,8 +148,8 @@ def in_moderate_units(weight):
     return weight / unit, float(unit)
 
 
-def check_features(estimator, X, names):
-    """X at prediction against what the estimator was fitted on."""
+def check_features(estimator, n_features, names):
+    """The columns at prediction against those that the estimator was fitted on."""
     kind = type(estimator).__name__
     fitted = getattr(estimator, "feature_names_in_", None)
     if fitted is None and names is not None:
@@ -150,9 +158,9 @@ def check_features(estimator, X, names):
         warn(f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning)
     elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
         raise ValueError(_names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
-    if X.shape[1] != estimator.n_features_in_:
+    if n_features != estimator.n_features_in_:
         raise ValueError(
-            f"X has {X.shape[1]} features, but {kind} is expecting {estimator.n_features_in_} features as input."
+            f"X has {n_features} features, but {kind} is expecting {estimator.n_features_in_} features as input."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.family_mixture import FamilyMixture
+from fastem.validation import numbered
 
 LEAST = 1e-6  # of the concentrations; what is less cannot be told from uniform
 CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of concentration / (d - 1): what rounding leaves,
@@ -203,7 +204,7 @@ class VonMisesFisherMixture(FamilyMixture):
     _parameter_arrays = ("mean_directions_", "concentrations_")
     _positive_only = False
 
-    def _require_values(self, X, names):
+    def _require_values(self, X, names, place=numbered):
         if X.shape[1] < 2:
             raise ValueError(
                 f"{type(self).__name__} needs unit vectors of at least 2 columns, but X has n_features = {X.shape[1]}."
@@ -215,12 +216,12 @@ class VonMisesFisherMixture(FamilyMixture):
                 row = int(np.argmin(good))
                 what = "it is zero and has no direction" if norms[row] == 0 else "divide rows by their norms"
                 raise ValueError(
-                    f"X must hold unit vectors, but the norm of row {start + row} is {norms[row]:.9g}: {what}."
+                    f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}: {what}."
                 )
 
-    def _pattern(self, X, mean):
+    def _pattern(self, blocks, mean):
         d = len(mean)
-        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[X.dtype] * (d - 1), MOST))
+        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[blocks.dtype] * (d - 1), MOST))
 
     def _emission(self):
         directions = self._checked_array("mean_directions_", least=-1 - 1e-6, most=1 + 1e-6)

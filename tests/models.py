@@ -24,6 +24,10 @@ class Family:
     maximises: bool = True  # or its M-step only improves: generalised EM
 
     one_column: bool = True  # whether rows may have but one
+    refuses: tuple = ()  # (value, words): what no row may hold, and what the error says of it
+    alike: tuple = ()  # a row of two columns; a component of which all rows are such says:
+    alike_status: str = "ok"
+    suit: Any = None  # X -> X: rows of any numbers as rows of its kind, negative ones left for its error
 
     def __str__(self):
         return self.name
@@ -32,8 +36,32 @@ class Family:
         return self.draw(np.random.default_rng([seed, n]), n)
 
 
+NEGATIVE = (-1, "Negative values in data")
+
+
+def no_fractions(X):
+    return np.round(X).astype(X.dtype)
+
+
+def no_zeros(X):
+    return np.where(X == 0, X.dtype.type(1), X)
+
+
+def zeros_and_ones(X):
+    return np.where(X < 0, X, X > 1).astype(X.dtype)
+
+
+def units(X):
+    norms = np.linalg.norm(X, axis=1, keepdims=True)
+    return np.where(norms > 0, X / np.where(norms > 0, norms, 1), np.eye(X.shape[1])[0]).astype(np.result_type(X, 1.0))
+
+
 def counts(rng, n):
     return rng.poisson(np.array([[1.0, 8.0, 3.0], [6.0, 2.0, 3.0]])[rng.integers(2, size=n)]).astype(float)
+
+
+def failures(rng, n):
+    return rng.geometric(np.array([[0.9, 0.1, 0.5], [0.2, 0.7, 0.5]])[rng.integers(2, size=n)]) - 1.0
 
 
 def points(rng, n):
@@ -63,14 +91,19 @@ def sizes(rng, n):
 
 
 def directions(rng, n):
-    X = rng.normal(size=(n, 3)) + 2 * np.eye(3)[rng.integers(2, size=n)]
-    return X / np.linalg.norm(X, axis=1, keepdims=True)
+    return units(rng.normal(size=(n, 3)) + 2 * np.eye(3)[rng.integers(2, size=n)])
 
 
 def poisson_log_prob(emission, k, X):
     from scipy.stats import poisson
 
     return poisson.logpmf(X, emission.rates[k]).sum(axis=1)
+
+
+def geometric_log_prob(emission, k, X):
+    from scipy.stats import geom
+
+    return geom.logpmf(X + 1, emission.probabilities[k]).sum(axis=1)
 
 
 def bernoulli_log_prob(emission, k, X):
@@ -113,13 +146,14 @@ def gaussian_log_prob(emission, k, X):
     return multivariate_normal(emission.means[k], covariance).logpdf(X).reshape(len(X))
 
 
-MIXED = ["poisson", "gaussian", "bernoulli", "gaussian", "categorical", "gamma", "poisson"]
+MIXED = ["poisson", "gaussian", "bernoulli", "gaussian", "categorical", "gamma", "poisson", *["von_mises_fisher"] * 3]
 
 
 def mixed(rng, n):
     z = rng.integers(2, size=n)
     numbers = [rng.poisson(2 + 6 * z), rng.normal(3 * z), rng.random(n) < 0.2 + 0.6 * z, rng.normal(size=n) - z]
-    return np.column_stack([*numbers, np.minimum(2, rng.poisson(1, n)), rng.gamma(2 + 3 * z), rng.poisson(3, n)])
+    numbers += [np.minimum(2, rng.poisson(1, n)), rng.gamma(2 + 3 * z), rng.poisson(3, n)]
+    return np.column_stack([*numbers, directions(rng, n)])
 
 
 def mixed_log_prob(emission, k, X):
@@ -129,6 +163,7 @@ def mixed_log_prob(emission, k, X):
         "bernoulli": bernoulli_log_prob,
         "categorical": categorical_log_prob,
         "gamma": gamma_log_prob,
+        "von_mises_fisher": von_mises_fisher_log_prob,
     }
     return sum(oracles[kind](own, k, X[:, emission.columns[kind]]) for kind, own in emission.members.items())
 
@@ -150,12 +185,74 @@ def tailed(rng, n):
 
 MODELS = [
     Family("full", fastem.GaussianMixture, points, gaussian_log_prob),
-    Family("poisson", fastem.PoissonMixture, counts, poisson_log_prob),
-    Family("bernoulli", fastem.BernoulliMixture, bits, bernoulli_log_prob),
-    Family("categorical", fastem.CategoricalMixture, codes, categorical_log_prob),
-    Family("exponential", fastem.ExponentialMixture, lifetimes, exponential_log_prob),
-    Family("gamma", fastem.GammaMixture, sizes, gamma_log_prob),
-    Family("von Mises-Fisher", fastem.VonMisesFisherMixture, directions, von_mises_fisher_log_prob, one_column=False),
+    Family(
+        "poisson",
+        fastem.PoissonMixture,
+        counts,
+        poisson_log_prob,
+        refuses=((0.5, "counts: whole numbers"), NEGATIVE),
+        alike=(0, 0),
+        suit=no_fractions,
+    ),
+    Family(
+        "geometric",
+        fastem.GeometricMixture,
+        failures,
+        geometric_log_prob,
+        refuses=((0.5, "counts: whole numbers"), NEGATIVE),
+        alike=(0, 0),
+        alike_status="2 of its probabilities at 1, column 0 first",
+        suit=no_fractions,
+    ),
+    Family(
+        "bernoulli",
+        fastem.BernoulliMixture,
+        bits,
+        bernoulli_log_prob,
+        refuses=((2, "zeros and ones"), (0.5, "zeros and ones"), NEGATIVE),
+        alike=(1, 0),
+        alike_status="2 of its probabilities at 0 or 1, column 0 first",
+        suit=zeros_and_ones,
+    ),
+    Family(
+        "categorical",
+        fastem.CategoricalMixture,
+        codes,
+        categorical_log_prob,
+        refuses=((1.5, "codes: whole numbers >= 0"), NEGATIVE),
+        alike=(1, 0),
+        alike_status="a probability at 0 in 1 column(s), column 0 first",
+        suit=no_fractions,
+    ),
+    Family(
+        "exponential",
+        fastem.ExponentialMixture,
+        lifetimes,
+        exponential_log_prob,
+        refuses=((0, "positive numbers"), NEGATIVE),
+        alike=(3, 3),
+        suit=no_zeros,
+    ),
+    Family(
+        "gamma",
+        fastem.GammaMixture,
+        sizes,
+        gamma_log_prob,
+        refuses=((0, "positive numbers"), NEGATIVE),
+        alike=(3, 3),
+        alike_status="in column 0 its values are alike: the shape is held at 1",
+        suit=no_zeros,
+    ),
+    Family(
+        "von Mises-Fisher",
+        fastem.VonMisesFisherMixture,
+        directions,
+        von_mises_fisher_log_prob,
+        one_column=False,
+        alike=(0.6, 0.8),
+        alike_status="its directions are alike: the concentration is held at 1",
+        suit=units,
+    ),
     Family("mixed", mixed_mixture, mixed, mixed_log_prob, one_column=False),
     Family("student", fastem.StudentTMixture, tailed, student_log_prob),
     Family("factor_analyzers", fastem.MixtureOfFactorAnalyzers, points, gaussian_log_prob, maximises=False),

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import sklearn
 from scipy.stats import multivariate_normal
 from sklearn.decomposition import PCA
 from sklearn.decomposition import FactorAnalysis as Theirs
@@ -41,7 +42,7 @@ def start(model, X, q=2, seed=0):
 
 
 def moments_of(X, sample_weight=None):
-    return MomentBlocks.collect(ArrayBlocks(X, sample_weight), start(FactorModel, X), 1)
+    return MomentBlocks.collect(ArrayBlocks(X, sample_weight), 1)
 
 
 def dense_log_density(model, X):
@@ -142,6 +143,17 @@ def test_moments_are_those_of_the_rows():
     moments = moments_of(X)
     assert np.allclose(moments.mean, X.mean(axis=0), rtol=1e-14)
     assert np.allclose(moments.covariance, np.cov(X.T, ddof=0), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_do_not_depend_on_the_first_rows(dtype):
+    """About the mean of first rows that lie far from all others, sums would lose digits."""
+    X = rows(n=3000)
+    X[:300] += 1e4
+    X = X.astype(dtype)
+    weight = np.where(np.arange(len(X)) < 300, 1e-9, 1.0)
+    moments, exact = moments_of(X, weight), np.cov(X.T.astype(float), aweights=weight, ddof=0)
+    assert abs(moments.covariance - exact).max() < 100 * np.finfo(dtype).eps * abs(exact).max()
 
 
 def test_em_finds_the_closed_form_of_ppca():
@@ -266,7 +278,7 @@ def test_vectors_come_and_go(model):
 def test_covariance_and_precision():
     model = FactorAnalysis(2).fit(rows())
     assert np.allclose(model.get_covariance() @ model.get_precision(), np.eye(7), atol=1e-12)
-    assert np.allclose(model.score_samples(rows()), dense_log_density(model._model(), rows()), rtol=1e-12)
+    assert np.allclose(model.score_samples(rows()), dense_log_density(model.model_, rows()), rtol=1e-12)
 
 
 @both_estimators
@@ -331,6 +343,12 @@ def test_a_heywood_case_is_held_and_named():
     assert np.allclose(model.noise_variance_[held], 1e-4 * X.var(axis=0)[held], rtol=1e-9)
     assert np.isfinite(model.score_samples(X)).all() and np.isfinite(model.transform(X)).all()
     assert all(a <= b + 1e-9 * abs(b) for a, b in pairwise(model.loglike_))
+
+
+def test_ppca_without_noise_is_told():
+    with pytest.warns(DegenerateComponentWarning, match="no noise is left"):
+        model = PPCA(7, reg_covar=1e-4).fit(rows())
+    assert np.allclose(model.noise_variance_, 1e-4 * rows().var(axis=0).mean(), rtol=1e-9)
 
 
 @both_estimators
@@ -452,6 +470,29 @@ def test_arrays_that_make_no_model_are_not_loaded(changed, tmp_path):
 
 def test_names_of_the_factors():
     assert FactorAnalysis(2).fit(rows()).get_feature_names_out().tolist() == ["factoranalysis0", "factoranalysis1"]
+
+
+@both_estimators
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_factors_come_in_the_container_that_is_asked_for(estimator, library):
+    frames = pytest.importorskip(library)
+    X = frames.DataFrame({f"c{j}": column for j, column in enumerate(rows().T)})
+    if library == "pandas":
+        X.index = X.index[::-1]
+    model = estimator(2).fit(X)
+    plain = model.transform(X)
+    assert isinstance(plain, np.ndarray)
+    with sklearn.config_context(transform_output=library):
+        everywhere = model.transform(X)
+        assert isinstance(estimator(2).set_output(transform="default").fit_transform(X), np.ndarray)
+    for found in (everywhere, sklearn.clone(model.set_output(transform=library)).fit_transform(X), model.transform(X)):
+        assert isinstance(found, frames.DataFrame)
+        assert list(found.columns) == list(model.get_feature_names_out())
+        assert np.array_equal(found.to_numpy(), plain)
+        assert library != "pandas" or found.index.equals(X.index)
+    assert np.allclose(model.inverse_transform(model.transform(X)), model.inverse_transform(plain))
+    with pytest.raises(ValueError, match=r"transform must be.*'dask'"):
+        model.set_output(transform="dask")
 
 
 @pytest.mark.filterwarnings("ignore:feature", "ignore:FactorAnalysis did not converge")

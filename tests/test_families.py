@@ -9,7 +9,7 @@ import warnings
 import mpmath
 import numpy as np
 import pytest
-from models import MODELS
+from models import MODELS, units
 from scipy import stats
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -19,18 +19,12 @@ from fastem import (
     DegenerateComponentWarning,
     ExponentialMixture,
     GammaMixture,
-    PoissonMixture,
     VonMisesFisherMixture,
 )
 from fastem.categorical import LEAST, most_likely
-from fastem.gamma import most_likely_shapes
 from fastem.von_mises_fisher import log_bessel, mean_length, most_likely_concentrations
 
 FAMILIES = {family.name: family for family in MODELS}
-
-
-def units(X):
-    return X / np.linalg.norm(X, axis=1, keepdims=True)
 
 
 def quietly(model, X, **fit):
@@ -43,25 +37,13 @@ def quietly(model, X, **fit):
 
 
 @pytest.mark.parametrize(
-    "name, value, words",
-    [
-        ("poisson", 0.5, "counts: whole numbers"),
-        ("poisson", -1, "Negative values in data"),
-        ("bernoulli", 2, "zeros and ones"),
-        ("bernoulli", 0.5, "zeros and ones"),
-        ("bernoulli", -1, "Negative values in data"),
-        ("categorical", 1.5, "codes: whole numbers >= 0"),
-        ("categorical", -1, "Negative values in data"),
-        ("exponential", 0, "positive numbers"),
-        ("exponential", -2, "Negative values in data"),
-        ("gamma", 0, "positive numbers"),
-        ("gamma", -2, "Negative values in data"),
-    ],
+    "family, value, words",
+    [pytest.param(family, *refused, id=f"{family}-{refused[0]}") for family in MODELS for refused in family.refuses],
 )
 @pytest.mark.parametrize("real", [np.float64, np.float32])
-def test_rows_of_another_kind_are_refused_by_name(name, value, words, real):
-    X = FAMILIES[name].data().astype(real)
-    model = quietly(FAMILIES[name].make(2, random_state=0), X)
+def test_rows_of_another_kind_are_refused_by_name(family, value, words, real):
+    X = family.data().astype(real)
+    model = quietly(family.make(2, random_state=0), X)
     X[7, 1] = value
     for call in (model.fit, model.score_samples, model.predict, model.partial_fit, model.bic):
         with pytest.raises(ValueError, match=re.escape(words)) as error:
@@ -157,32 +139,27 @@ def test_attributes_that_make_no_model(name, attribute, value, words):
 
 # ---- edges of the parameters ------------------------------------------------------------------------------------
 
-CONSTANT = {
-    "poisson": np.zeros((20, 2)),
-    "bernoulli": np.ones((20, 2)),
-    "categorical": np.zeros((20, 2)),
-    "exponential": np.full((20, 2), 3.0),
-    "gamma": np.full((20, 2), 3.0),
-    "von Mises-Fisher": np.tile([0.6, 0.8], (20, 1)),
-}
+with_equal_rows = pytest.mark.parametrize("family", [family for family in MODELS if family.alike], ids=str)
 
 
-@pytest.mark.parametrize("name", CONSTANT)
+@with_equal_rows
 @pytest.mark.parametrize("real", [np.float64, np.float32])
-def test_constant_columns(name, real):
-    X = CONSTANT[name].astype(real)
-    model = quietly(FAMILIES[name].make(1), X)
+def test_rows_that_are_alike(family, real):
+    X = np.tile(family.alike, (20, 1)).astype(real)
+    model = quietly(family.make(1), X)
     assert model.converged_ and np.isfinite(model.score(X)) and np.isfinite(model.model_.parameters()).all()
+    (status,) = model.component_status_
+    assert status.startswith(family.alike_status)
     rows, _ = model.sample(50, random_state=0)
-    assert np.abs(rows - X[0]).mean() < (3 if name == "exponential" else 0.1)
+    assert (np.abs(rows.mean(axis=0) - X[0]) < 5 * rows.std(axis=0) / np.sqrt(50) + 1e-3).all()
     with pytest.raises(ValueError, match="1 distinct row"):
-        FAMILIES[name].make(2).fit(X)
+        family.make(2).fit(X)
 
 
-@pytest.mark.parametrize("name", CONSTANT)
-def test_one_row_for_each_component(name):
-    X = np.unique(FAMILIES[name].data(), axis=0)[:5]
-    model = quietly(FAMILIES[name].make(5, random_state=0, max_iter=20), X)
+@with_equal_rows
+def test_one_row_for_each_component(family):
+    X = np.unique(family.data(), axis=0)[:5]
+    model = quietly(family.make(5, random_state=0, max_iter=20), X)
     assert np.isfinite(model.lower_bound_) and np.isfinite(model.model_.parameters()).all()
     assert np.diff(model.history_).min(initial=0) > -1e-8 * (1 + abs(model.lower_bound_))
     assert model.predict_proba(X).sum(axis=1) == pytest.approx(1)
@@ -260,15 +237,6 @@ def test_a_collapsed_fit_is_outranked():
     assert collapsed.component_status_[0] != "ok" and many.component_status_ == ["ok", "ok"]
 
 
-def test_shapes_solve_their_equation():
-    from scipy.special import digamma
-
-    a = np.geomspace(1e-3, 9e5, 200)
-    s = np.array([float(mpmath.log(x) - mpmath.digamma(x)) for x in a])
-    assert np.allclose(most_likely_shapes(s, 1e6), a, rtol=1e-8)
-    assert most_likely_shapes(np.array([0.0, -1e-20, np.log(1e4) - digamma(1e4)]), 1e4).tolist() == [1e4] * 3
-
-
 def test_a_gamma_of_one_component_is_scipys():
     X = np.random.default_rng(0).gamma(3.5, 2, (500, 1))
     shape, _, scale = stats.gamma.fit(X, floc=0)
@@ -321,6 +289,17 @@ def test_on_the_circle_it_is_von_mises():
     at = np.linspace(-3, 3, 50)
     density = model.score_samples(np.column_stack([np.cos(at), np.sin(at)]))
     assert density == pytest.approx(stats.vonmises.logpdf(at, kappa, mean), abs=1e-5)
+
+
+@pytest.mark.parametrize("kappa", [1e-3, 0.7, 20.0, 1e5])
+def test_densities_on_the_circle_are_von_mises(kappa):
+    model = VonMisesFisherMixture(2)
+    model.weights_, model.n_features_in_ = np.array([0.3, 0.7]), 2
+    model.mean_directions_, model.concentrations_ = np.array([[1.0, 0.0], [0.0, -1.0]]), np.array([kappa, 2.0])
+    at = np.linspace(-3, 3, 50)
+    first, second = stats.vonmises.pdf(at, kappa), stats.vonmises.pdf(at, 2.0, -np.pi / 2)
+    density = np.exp(model.score_samples(np.column_stack([np.cos(at), np.sin(at)])))
+    np.testing.assert_allclose(density, 0.3 * first + 0.7 * second, rtol=1e-9)
 
 
 def test_equal_directions_hold_the_concentration_and_are_reported():
@@ -377,27 +356,7 @@ def suited(make, into_its_kind):
     return Suited()
 
 
-def directions(X):
-    norms = np.linalg.norm(X, axis=1, keepdims=True)
-    return np.where(norms > 0, X / np.where(norms > 0, norms, 1), np.eye(X.shape[1])[0]).astype(np.result_type(X, 1.0))
-
-
-def no_zeros(X):
-    return np.where(X == 0, X.dtype.type(1), X)
-
-
-def no_fractions(X):
-    return np.round(X).astype(X.dtype)
-
-
-SUITED = [
-    suited(PoissonMixture, no_fractions),
-    suited(BernoulliMixture, lambda X: np.where(X < 0, X, X > 1).astype(X.dtype)),
-    suited(CategoricalMixture, no_fractions),
-    suited(ExponentialMixture, no_zeros),
-    suited(GammaMixture, no_zeros),
-    suited(VonMisesFisherMixture, directions),
-]
+SUITED = [suited(family.make, family.suit) for family in MODELS if family.suit]
 
 
 @pytest.mark.filterwarnings("ignore:component 0")

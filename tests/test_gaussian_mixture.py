@@ -239,3 +239,32 @@ def test_the_fit_moves_and_stretches_with_the_data(covariance_type, seed, powers
     stretch = scale[0] ** 2 if covariance_type == "spherical" else stretch
     assert np.allclose(other.covariances_ / stretch, one.covariances_, rtol=1e-6, atol=1e-6)
     assert np.array_equal(other.predict((X + shift) * scale), one.predict(X))
+
+
+def test_one_dimension_by_hand():
+    """sum of p_j exp(-(x - mu_j)^2 / 2 sigma_j^2) / sqrt(2 pi sigma_j^2), and its updates, as they are written."""
+    x = load_faithful().data[:, 1]
+    labels = (x > 70).astype(int)
+    p = np.array([np.mean(labels == j) for j in (0, 1)])
+    mu = np.array([x[labels == j].mean() for j in (0, 1)])
+    variance = np.array([x[labels == j].var() for j in (0, 1)])
+
+    def joint():
+        return p * np.exp(-((x[:, None] - mu) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance)
+
+    history = [np.log(joint().sum(axis=1)).mean()]
+    for _ in range(20):
+        gamma = joint() / joint().sum(axis=1, keepdims=True)
+        n = gamma.sum(axis=0)
+        mu = gamma.T @ x / n
+        variance = (gamma * (x[:, None] - mu) ** 2).sum(axis=0) / n
+        p = n / len(x)
+        history.append(np.log(joint().sum(axis=1)).mean())
+    for covariance_type in ("full", "diag", "spherical"):
+        model = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, tol=0, max_iter=20).fit(
+            x[:, None]
+        )
+        np.testing.assert_allclose(model.history_, history, rtol=1e-12)
+        np.testing.assert_allclose(model.weights_, p, rtol=1e-10)
+        np.testing.assert_allclose(model.means_.ravel(), mu, rtol=1e-10)
+        np.testing.assert_allclose(model.covariances_.ravel(), variance, rtol=1e-10)

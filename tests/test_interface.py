@@ -1,6 +1,8 @@
 """GaussianMixture where it meets others: scikit-learn's contract, tables, memory layouts, pickle, printing."""
 
+import inspect
 import pickle
+import pydoc
 import subprocess
 import sys
 
@@ -18,8 +20,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, parametrize_with_checks
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianMixture, MixtureOfFactorAnalyzers, StudentTMixture
 from fastem.datasets import load_faithful
+from fastem.families import ESTIMATORS
+from fastem.mixture_estimator import MixtureEstimator
+from fastem.parameters import GaussianParameters, MixtureParameters
 
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]
@@ -34,7 +39,15 @@ def another_draw(estimator):
 
 @pytest.mark.filterwarnings("ignore:component 0")
 @parametrize_with_checks(
-    [GaussianMixture(), GaussianMixture(2, covariance_type="tied", random_state=0)], expected_failed_checks=another_draw
+    [
+        GaussianMixture(),
+        GaussianMixture(2, covariance_type="tied", random_state=0),
+        StudentTMixture(),
+        StudentTMixture(2, random_state=0),
+        MixtureOfFactorAnalyzers(),
+        MixtureOfFactorAnalyzers(2, random_state=0),
+    ],
+    expected_failed_checks=another_draw,
 )
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -62,6 +75,54 @@ def test_scikit_learns_parameters_are_all_there():
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
     assert set(ours) - set(theirs) == {"n_threads", "coarse", "stop", "accelerate"} and set(theirs) <= set(ours)
     assert {name: ours[name] for name in theirs} == theirs
+
+
+@pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_constructors_show_every_parameter(make):
+    shown = inspect.signature(make).parameters
+    assert not [p.name for p in shown.values() if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    assert {name: p.default for name, p in shown.items()} == make().get_params()
+    assert all(name in pydoc.render_doc(make.__init__) for name in shown)
+    for name in shown:
+        marked = make(**{name: "marked"})
+        assert getattr(marked, name) == "marked" and clone(marked).get_params() == marked.get_params()
+        assert repr(marked) == f"{make.__name__}({name}='marked')"
+    with pytest.raises(TypeError, match="n_clusters"):
+        make(n_clusters=3)
+
+
+def test_parameters_stand_in_scikit_learns_order():
+    from sklearn.mixture import GaussianMixture as Theirs
+
+    ours, theirs = ([*inspect.signature(make).parameters] for make in (GaussianMixture, Theirs))
+    assert ours == theirs + ["n_threads", "coarse", "stop", "accelerate"]
+
+
+@pytest.mark.parametrize("make, typed", [(MixtureEstimator, MixtureParameters), (GaussianMixture, GaussianParameters)])
+def test_type_checkers_see_the_same_parameters(make, typed):
+    shown = inspect.signature(make).parameters
+    assert {*typed.__annotations__, "n_components"} == {*shown}
+    for name, type_ in typed.__annotations__.items():
+        if shown[name].annotation is not shown[name].empty:
+            assert type_.__forward_arg__ == shown[name].annotation
+
+
+class WithAnotherParameter(fastem.StudentTMixture):
+    def __init__(self, n_components=2, *, own=1, **others):
+        super().__init__(n_components, **others)
+        self.own = own
+
+
+def test_a_family_of_ones_own_states_only_its_own_parameters():
+    names = [*inspect.signature(fastem.StudentTMixture).parameters]
+    assert [*inspect.signature(WithAnotherParameter).parameters] == ["n_components", "own", *names[1:]]
+    model = clone(WithAnotherParameter(own=3, tol=0.5, covariance_type="diag"))
+    assert repr(model) == "WithAnotherParameter(own=3, covariance_type='diag', tol=0.5)"
+
+
+def test_the_package_exports_its_estimators():
+    assert set(ESTIMATORS) <= set(fastem.__all__) <= set(dir(fastem))
+    assert all(getattr(fastem, name) is make and make.__name__ == name for name, make in ESTIMATORS.items())
 
 
 def test_clone_copies_parameters_and_no_fit():

@@ -185,3 +185,15 @@ def test_log_factorial_against_mpmath(build, real, largest):
     )
     exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in x])
     assert (np.abs(log_factorial(x) - exact) / (1 + np.abs(exact))).max() < 32 * np.finfo(real).eps
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+def test_log_factorial_does_not_depend_on_its_neighbours(build, real):
+    """Small counts among their like are looked up, beside other numbers they are computed: to the same bits."""
+    log_factorial = importlib.import_module(f"fastem.kernels._{build}_{real}").log_factorial
+    counts = np.arange(1200, dtype=real)
+    for neighbour in (0.5, 1e5):
+        mixed = np.full(2 * len(counts), neighbour, real)
+        mixed[::2] = counts
+        assert np.array_equal(log_factorial(mixed)[::2], log_factorial(counts))

@@ -5,6 +5,8 @@ import pytest
 from instances import blobs
 
 from fastem import DegenerateComponentWarning, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers, load
+from fastem.conditional_factors import best_factors
+from fastem.factor_analysis import ConditionalFactorModel, FactorModel
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
 
@@ -63,6 +65,35 @@ def test_where_it_arrives_is_a_maximum():
     best, vector = model.e_step(X).log_likelihood, model.to_vector()
     for step in 1e-3 * np.vstack([np.eye(len(vector)), -np.eye(len(vector))]):
         assert model.from_vector(vector + step).e_step(X).log_likelihood < best
+
+
+@pytest.mark.parametrize("d, q", [(1, 0), (1, 1), (4, 4), (9, 2), (30, 3)])
+def test_a_step_of_all_components_is_each_ones_step(d, q):
+    """Against the factor model of one component, which updates an inverse in full."""
+    rng = np.random.default_rng(d)
+    rows = rng.normal(size=(3, 5 * d + 5, d)) * rng.uniform(0.1, 10, d) + rng.normal(size=(3, 5 * d + 5, 1))
+    scatter = np.swapaxes(rows, 1, 2) @ rows / rows.shape[1]
+    noise, floor = rng.uniform(0.1, 1, (3, d)) * np.diagonal(scatter, axis1=1, axis2=2), np.full(d, 1e-3)
+    loadings, found = best_factors(scatter, noise, q, floor)
+    for k in range(3):
+        alone = ConditionalFactorModel(np.zeros(d), np.zeros((d, q)), noise[k], floor)._step(scatter[k])
+        np.testing.assert_allclose(loadings[k], alone.loadings, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(found[k], alone.noise, rtol=1e-9)
+        one = best_factors(scatter[k : k + 1], noise[k : k + 1], q, floor)
+        assert np.array_equal(one[0][0], loadings[k]) and np.array_equal(one[1][0], found[k])
+
+
+def test_factor_scores_are_those_of_each_component():
+    X, labels = factored(10)
+    model = MixtureOfFactorAnalyzers(2, n_factors=2, init_params=labels).fit(X)
+    scores = model.factor_scores(X)
+    assert scores.shape == (600, 2, 2)
+    for k in range(2):
+        alone = FactorModel(model.means_[k], model.components_[k].T, model.noise_variances_[k], np.zeros(8))
+        np.testing.assert_allclose(scores[:, k], alone.posterior(X)[0], rtol=1e-9, atol=1e-9)
+    assert MixtureOfFactorAnalyzers(2, n_factors=0, init_params=labels).fit(X).factor_scores(X).shape == (600, 2, 0)
+    with pytest.raises(ValueError, match="features"):
+        model.factor_scores(X[:, :3])
 
 
 @pytest.mark.parametrize("empty", [0, 1, 2])

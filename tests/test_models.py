@@ -10,6 +10,7 @@ from scipy.special import logsumexp
 import fastem
 from fastem import em, theory
 from fastem.blocks import ArrayBlocks
+from fastem.online import Stepwise
 
 every_family = pytest.mark.parametrize("family", MODELS, ids=str)
 REALS = [np.float64, np.float32]
@@ -88,10 +89,14 @@ def test_vectors_are_coordinates(family):
 @every_family
 def test_log_likelihood_is_bound_plus_kl(family):
     X = family.data()
-    model = fitted(family, X).model_
-    q = np.random.default_rng(0).dirichlet(np.ones(2), len(X))
-    total = theory.elbo(model, X, q) + theory.kl(q, theory.posterior(model, X))
-    assert total == pytest.approx(theory.log_likelihood(model, X), rel=1e-10)
+    model = fitted(family, X, K=3).model_
+    rng = np.random.default_rng(0)
+    for spread in (0.1, 1.0, 10.0):
+        q, weight = rng.dirichlet(np.full(3, spread), len(X)), rng.uniform(0, 2, len(X))
+        total = theory.elbo(model, X, q, weight) + theory.gap(model, X, q, weight)
+        assert total == pytest.approx(model.e_step(X, weight).log_likelihood, rel=1e-10)
+        total = theory.elbo(model, X, q) + theory.kl(q, theory.posterior(model, X))
+        assert total == pytest.approx(theory.log_likelihood(model, X), rel=1e-10)
     statistics = model.e_step(X)
     bound = model.expected_log_joint(statistics, model) + statistics.entropy
     assert bound == pytest.approx(statistics.log_likelihood, rel=1e-10)
@@ -109,6 +114,17 @@ def test_integer_weights_are_repeated_rows(family):
         weighted.fit(X, sample_weight=times.astype(float))
         repeated.fit(np.repeat(X, times, axis=0))
     np.testing.assert_allclose(weighted.model_.parameters(), repeated.model_.parameters(), rtol=1e-6, atol=1e-8)
+
+
+@every_family
+def test_stepwise_with_all_rows_and_steps_of_1_is_em(family):
+    X = family.data()
+    model = fitted(family, X, max_iter=1, init_params="random").model_
+    stream = Stepwise(model, alpha=0)
+    for _ in range(5):
+        stream.update(X)
+    whole = em(model, X, tol=0, max_iter=5).model
+    np.testing.assert_allclose(stream.model.parameters(), whole.parameters(), rtol=1e-8, atol=1e-10)
 
 
 @every_family

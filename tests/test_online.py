@@ -92,6 +92,46 @@ def test_bad_arguments_are_named():
     for n_blocks in (0, 601):
         with pytest.raises(ValueError, match=f"n_blocks is {n_blocks}"):
             incremental_em(model, OVERLAPPING.X, n_blocks=n_blocks)
+    with pytest.raises(TypeError, match="n_blocks = 3 goes with an array; Chunks are cut already"):
+        incremental_em(model, Chunks([(OVERLAPPING.X, None)]), n_blocks=3)
+    with pytest.raises(TypeError, match="NotIterable must give"):
+        incremental_em(model, NotIterable())
+    with pytest.raises(ValueError, match="Chunks gave no blocks"):
+        incremental_em(model, Chunks([]))
+
+
+class NotIterable:
+    """Blocks of which only the whole can be had."""
+
+    def reduce(self, model, n_threads):
+        raise NotImplementedError
+
+
+class Chunks:
+    """Blocks of rows and weights as a file would give them, one after the other."""
+
+    dtype = np.dtype(float)
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def __iter__(self):
+        yield from self.chunks
+
+    def reduce(self, model, n_threads):
+        first, *others = (model.e_step(X, weight, n_threads) for X, weight in self.chunks)
+        return sum(others, first)
+
+
+def test_blocks_of_any_kind_are_the_parts():
+    X, model = OVERLAPPING.X, start(OVERLAPPING, STRUCTURES[0])
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
+    chunks = Chunks(list(zip(np.array_split(X, 4), np.array_split(weight, 4))))
+    of_array = incremental_em(model, X, n_blocks=4, sample_weight=weight, tol=0, max_iter=5)
+    of_chunks = incremental_em(model, chunks, tol=0, max_iter=5)
+    assert of_chunks.history[:-1] == of_array.history[:-1]
+    assert np.array_equal(of_chunks.model.parameters(), of_array.model.parameters())
+    assert of_chunks.log_likelihood == pytest.approx(of_array.log_likelihood, rel=1e-12)
 
 
 def test_partial_fit_is_stepwise():
@@ -123,5 +163,19 @@ def test_one_odd_batch_does_not_wipe_out_a_fit():
     before = model.weights_.copy()
     own = X[model.predict(X) == 0]
     model.partial_fit(own)
-    step = 2**-0.7
-    assert np.allclose(model.weights_, (1 - step) * before + step * np.eye(3)[0], atol=5e-3)  # step of the first batch
+    step = (len(X) / len(own) + 2) ** -0.7
+    assert np.allclose(model.weights_, (1 - step) * before + step * np.eye(3)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e12])
+def test_a_fit_counts_as_the_batches_that_it_would_have_been(scale):
+    """By hand in one dimension and one component; also where the fit went in other units of the weight."""
+    rng = np.random.default_rng(0)
+    X, batches = rng.normal(5, 1, (1000, 1)), rng.normal(0, 1, (3, 20, 1))
+    model = GaussianMixture(1).fit(X, sample_weight=np.full(1000, scale))
+    mean = X.mean()
+    for t, batch in enumerate(batches):
+        step = (1000 / 20 + t + 2) ** -0.7
+        mean = (1 - step) * mean + step * batch.mean()
+        model.partial_fit(batch, sample_weight=np.full(20, scale))
+        assert model.means_[0, 0] == pytest.approx(mean, rel=1e-9)

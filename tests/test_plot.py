@@ -211,13 +211,17 @@ def test_every_family(family, picture):
     if family.name in ("mixed", "categorical") and picture is plot.mixture:
         with pytest.raises(TypeError, match="no parameter for each component and column"):
             picture(model, data, ax=Figure())
-        return
-    drawn(picture(model, data, ax=Figure()))
-    drawn(picture(model.model_, data, ax=Figure()))
+    else:
+        drawn(picture(model, data, ax=Figure()))
+        drawn(picture(model.model_, data, ax=Figure()))
     if not family.one_column:
         return
     one = data[:, :1].copy()
-    drawn(picture(family.make(2, random_state=0).fit(one), one, ax=Figure()))
+    (ax,) = drawn(picture(family.make(2, random_state=0).fit(one), one, ax=Figure()))
+    if picture is plot.mixture:
+        whole = (one == np.floor(one)).all()
+        assert ax.get_ylabel() == ("probability" if whole else "density")
+        assert not whole or all((line.get_xdata() == np.floor(line.get_xdata())).all() for line in ax.lines)
 
 
 def test_responsibilities_mix_the_colours():

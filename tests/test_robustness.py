@@ -39,6 +39,21 @@ def test_outputs_of_the_wrong_length_are_refused(model):
             model._mixture().score(FAITHFUL, **{name: np.empty(shape)})
 
 
+@pytest.mark.parametrize("make", [GaussianMixture, fastem.StudentTMixture, fastem.MixtureOfFactorAnalyzers])
+def test_single_precision_rows_beyond_its_squares_are_scored_in_double(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = make(2, random_state=0).fit(FAITHFUL.astype(np.float32))
+        far = np.array([[1e25, 1e25], [3, 70], [-1e25, 1e20]], np.float32)
+        joint = np.empty((3, 2), np.float32)
+        model.model_.score(far, joint=joint)
+        exact = model.model_.log_joint(far.astype(float))
+        assert np.allclose(model.model_.log_joint(far), exact, rtol=1e-4)
+        assert np.allclose(model.score_samples(far), np.logaddexp.reduce(exact, axis=1), rtol=1e-4)
+        assert np.array_equal(model.predict(far), exact.argmax(axis=1))
+        assert np.isfinite(joint[1]).all() and ((joint == -np.inf) == (exact < -3.4e38)).all()
+
+
 def test_integers_are_rows_too(model):
     whole = FAITHFUL.astype(int)
     assert model._mixture().e_step(whole).log_likelihood == model._mixture().e_step(whole * 1.0).log_likelihood

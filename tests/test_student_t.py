@@ -5,11 +5,10 @@ import warnings
 import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
-from scipy.special import digamma
 
 from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
 from fastem.mixture import Mixture
-from fastem.student_t import StudentT, gamma_shape
+from fastem.student_t import StudentT
 
 TYPES = [structure.name for structure in STRUCTURES]
 every_type = pytest.mark.parametrize("covariance_type", TYPES)
@@ -101,11 +100,6 @@ def test_degrees_of_freedom_that_are_none(wrong):
         StudentTMixture(2, degrees_of_freedom=wrong).fit(tailed(4))
 
 
-def test_the_shape_of_a_gamma_distribution():
-    x = np.geomspace(0.01, 1e5, 50)
-    np.testing.assert_allclose(gamma_shape(np.log(x) - digamma(x)), x, rtol=1e-6)
-
-
 @every_type
 def test_where_it_arrives_is_a_maximum(covariance_type):
     X = tailed(6)
@@ -126,3 +120,25 @@ def test_rows_beyond_all_bounds(heavy):
     labels = np.empty(2, np.intp)
     model.score(far, labels=labels)
     assert labels.tolist() == [heavy, heavy]
+
+
+@every_type
+def test_weights_count_as_repeats_from_the_start_on(covariance_type):
+    """With one component the start is no draw. Rows that weigh nothing lie far out, and would widen it."""
+    rng = np.random.default_rng(0)
+    X, times = rng.standard_t(1.5, size=(300, 2)), rng.integers(0, 4, 300)
+    X[times == 0] *= 100
+    for max_iter in (0, 3):
+        one, other = (StudentTMixture(1, covariance_type=covariance_type, max_iter=max_iter) for _ in range(2))
+        one.fit(X, sample_weight=times)
+        other.fit(np.repeat(X, times, axis=0))
+        np.testing.assert_allclose(one.model_.parameters(), other.model_.parameters(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_start_follows_the_weight():
+    """Most rows lie elsewhere and weigh next to nothing: the start is at the others."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(300, 2)), 50 + 0.01 * rng.normal(size=(900, 2))])
+    weight = np.repeat([1.0, 1e-9], [300, 900])
+    start = StudentTMixture(1, max_iter=0).fit(X, sample_weight=weight)
+    assert np.abs(start.means_).max() < 0.3 and np.abs(start.covariances_ - np.eye(2)).max() < 0.3

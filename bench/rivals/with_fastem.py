@@ -5,7 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-from bench.rivals.estimator import parameters_after
+import numpy as np
+
+from bench.columns import of_kind
+from bench.rivals.estimator import fit_exactly, parameters_after
 
 PACKAGE = "fastem"
 FACTORS, PPCA = "fastem", "PPCA"  # the module of factor models, and its name of probabilistic PCA
@@ -32,3 +35,34 @@ def fit(problem, X, start, iterations, n_threads):
 
     model = fastem.GaussianMixture(**problem.settings(start, iterations), n_threads=n_threads)
     return parameters_after(iterations, model, X)
+
+
+def prepared(problem, X):
+    """The rows as they are."""
+    return X
+
+
+def fit_columns(problem, X, start, iterations, n_threads):
+    """EM from the given start: the fitted attributes, from which warm_start goes on."""
+    import fastem
+
+    settings = {"max_iter": iterations, "tol": 0, "n_threads": n_threads, "warm_start": True}
+    if len(problem.kinds) > 1:
+        columns = {kind: list(range(own.start, own.stop)) for kind, own in problem.slices().items()}
+        model, prefix = fastem.MixedMixture(problem.K, kinds=columns, **settings), "{}_"
+    elif "gaussian" in problem.kinds:
+        model, prefix = fastem.GaussianMixture(problem.K, covariance_type="diag", reg_covar=0, **settings), ""
+    else:
+        (kind,) = problem.kinds
+        model, prefix = getattr(fastem, f"{kind.capitalize()}Mixture")(problem.K, **settings), ""
+    names = {"weights": "weights_"}
+    for kind in problem.kinds:
+        names |= {f"{kind}_{name}": f"{prefix.format(kind)}{name}_" for name in of_kind(kind, start)}
+    for name, attribute in names.items():
+        setattr(model, attribute, start[name])
+    if "gaussian" in problem.kinds:
+        roots = 1 / np.sqrt(start["gaussian_covariances"])
+        setattr(model, f"{prefix.format('gaussian')}precisions_cholesky_", roots)
+    model.n_features_in_ = X.shape[1]
+    fit_exactly(iterations, model, X)
+    return {name: getattr(model, attribute) for name, attribute in names.items()}

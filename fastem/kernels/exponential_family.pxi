@@ -42,8 +42,7 @@ cdef inline void features(const Tile* t, Py_ssize_t m, const real** params) noex
         base[r] = splat(0)
     for i in range(t.d):
         if params[5][i] != 0:
-            for r in range(t.vectors):
-                base[r] = base[r] - vlog_factorial(t.x[i * S + r])
+            subtract_log_factorials(t.x + i * S, t.vectors, base)
 
 
 cdef inline void linear_forms(const int n, const Tile* t, Py_ssize_t m, const real** params, Py_ssize_t k, Py_ssize_t g) noexcept nogil:

@@ -80,6 +80,11 @@ cdef inline void diagonal_features(const int n, const Tile* t, const real* mean,
 
 
 cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    diagonal_moments_about(t, params[3], sums)
+
+
+cdef void diagonal_moments_about(const Tile* t, const real* means, double* sums) noexcept nogil:
+    """sums += the moments of the live components about their means (K, d)."""
     cdef Py_ssize_t block, i, k, r, n_sums = 2 * t.d + 1
     cdef vec count
     for k in range(t.n_live):
@@ -88,8 +93,8 @@ cdef void diagonal_accumulate(const Tile* t, const real** params, double* sums) 
             count = count + t.joint[k * t.stride + r]
         t.acc[k * n_sums + 2 * t.d] = count
     for block in range(t.d // DIAGONAL_BLOCK):
-        diagonal_features(DIAGONAL_BLOCK, t, params[3], block * DIAGONAL_BLOCK)
+        diagonal_features(DIAGONAL_BLOCK, t, means, block * DIAGONAL_BLOCK)
     for i in range(t.d // DIAGONAL_BLOCK * DIAGONAL_BLOCK, t.d):
-        diagonal_features(1, t, params[3], i)
+        diagonal_features(1, t, means, i)
     for k in range(t.n_live):
         add_lane_sums(t.acc + k * n_sums, n_sums, sums + t.live[k] * n_sums)

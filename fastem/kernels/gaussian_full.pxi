@@ -43,6 +43,11 @@ cdef inline void full_moments(const int d, const Tile* t, const vec* root, const
 
 
 cdef void full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    full_moments_about(t, params[3], sums)
+
+
+cdef void full_moments_about(const Tile* t, const real* means, double* sums) noexcept nogil:
+    """sums += the Gram matrices of the live components about their means (K, d)."""
     cdef Py_ssize_t k, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
     cdef const vec* root
@@ -50,7 +55,7 @@ cdef void full_accumulate(const Tile* t, const real** params, double* sums) noex
     cdef double* own
     for k in range(t.n_live):
         root = t.joint + k * t.stride
-        mean = params[3] + t.live[k] * d
+        mean = means + t.live[k] * d
         own = sums + t.live[k] * n_sums
         if d > 4:
             weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, own)

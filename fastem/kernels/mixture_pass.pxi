@@ -32,6 +32,7 @@ include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
+include "moments.pxi"
 
 ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
 ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
@@ -88,6 +89,14 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple par
         f.log_prob, f.accumulate, f.roots = exponential_log_prob, exponential_accumulate, False
         f.n_sums, f.n_acc, f.n_scratch = K * (m + 2), K * (m + 2), m + 2
         return K, K * m, m, m, m, d
+    if name == "moments":
+        f.log_prob, f.accumulate, f.roots = no_density, moments_accumulate, True
+        f.n_sums, f.n_acc, f.n_scratch = gram, gram, d
+        return (d,)
+    if name == "column_moments":
+        f.log_prob, f.accumulate, f.roots = no_density, column_moments_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = 2 * d + 1, 2 * d + 1, 0
+        return (d,)
     raise ValueError(f"no compiled family {name!r}")
 
 
@@ -504,12 +513,19 @@ def n_sums(tuple part, Py_ssize_t n_components):
 
 
 def log_factorial(const real[::1] x):
-    """log x! as the kernels compute it, for tests."""
-    cdef Py_ssize_t i
+    """log x! as the kernels compute it, for tests: in groups of as many values as they take at a time, the last one with 0s."""
+    cdef Py_ssize_t i, start, size = ROW_VECTORS * LANES
+    cdef vec group[4]
+    cdef vec negative[4]
     out = np.empty_like(x)
     cdef real[::1] y = out
-    for i in range(x.shape[0]):
-        y[i] = lane(vlog_factorial(splat(x[i])), 0)
+    for start in range(0, x.shape[0], size):
+        for i in range(size):
+            (<real*>group)[i] = x[start + i] if start + i < x.shape[0] else 0
+            (<real*>negative)[i] = 0
+        subtract_log_factorials(group, ROW_VECTORS, negative)
+        for i in range(min(size, x.shape[0] - start)):
+            y[start + i] = -(<real*>negative)[i]
     return out
 
 
@@ -525,5 +541,6 @@ def exp_log(const real[::1] x):
     return exps, logs
 
 
+fill_log_factorial_table()
 lowest = LOWEST
 factor_block = FACTOR_BLOCK

@@ -72,8 +72,10 @@ enum {
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FORCE_INLINE static __forceinline
+#define NEVER_INLINE __declspec(noinline)
 #else
 #define FORCE_INLINE static inline __attribute__((always_inline))
+#define NEVER_INLINE __attribute__((noinline))
 #endif
 
 /* Cython's `cdef inline` must mean it: the register tiles are functions whose sizes are constants at each call. */
@@ -92,6 +94,17 @@ FORCE_INLINE ivec isplat(bits_t a) { return a - (ivec){0}; }
 FORCE_INLINE ivec as_bits(vec a) { return (ivec)a; }
 FORCE_INLINE vec from_bits(ivec a) { return (vec)a; }
 FORCE_INLINE real lane(vec a, int i) { return a[i]; }
+FORCE_INLINE int any_bit(ivec a) {
+    bits_t any = 0;
+    for (int i = 0; i < LANES; i++) any |= a[i];
+    return any != 0;
+}
+/* table[x] for whole numbers x */
+FORCE_INLINE vec looked_up(const real *table, vec x) {
+    vec y = {0};
+    for (int i = 0; i < LANES; i++) y[i] = table[(int)x[i]];
+    return y;
+}
 /* a < b ? x : y in every lane; a comparison with NaN is false */
 FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) {
     ivec m = a < b;
@@ -106,6 +119,8 @@ FORCE_INLINE ivec isplat(bits_t a) { return a; }
 FORCE_INLINE ivec as_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
 FORCE_INLINE vec from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
 FORCE_INLINE real lane(vec a, int i) { (void)i; return a; }
+FORCE_INLINE int any_bit(ivec a) { return a != 0; }
+FORCE_INLINE vec looked_up(const real *table, vec x) { return table[(int)x]; }
 FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
 #endif
 
@@ -241,14 +256,54 @@ FORCE_INLINE vec vlog_factorial(vec x) {
     static const real series[] = {   /* Bernoulli numbers B_2j / (2j (2j-1)) */
         REAL_C(0.08333333333333333), REAL_C(-0.002777777777777778), REAL_C(0.0007936507936507937), REAL_C(-0.0005952380952380953),
         REAL_C(0.0008417508417508417), REAL_C(-0.0019175269175269176), REAL_C(0.00641025641025641)};
-    const vec border = splat(16);
-    vec z = x + splat(1), factors = splat(1);
-    for (int j = 0; j < 8; j++) factors = factors * where_less(z, border, z + splat((real)j), splat(1));
-    z = where_less(z, border, z + splat(8), z);
+    const vec border = splat(16), plain = x + splat(1);
+    vec z = where_less(plain, border, plain + splat(8), plain);
     vec inverse = splat(1) / z, square = inverse * inverse, p = splat(series[COUNT(series) - 1]);
     for (int j = COUNT(series) - 2; j >= 0; j--) p = p * square + splat(series[j]);
     vec y = (z - splat(REAL_C(0.5))) * vlog(z) - z + splat(REAL_C(0.9189385332046727)) + p * inverse;
+    if (!any_bit(as_bits(z) ^ as_bits(plain))) return y;   /* nothing is below; log 1 = 0 would be taken away */
+    vec factors = splat(1);
+    for (int j = 0; j < 8; j++) factors = factors * where_less(plain, border, plain + splat((real)j), splat(1));
     return y - vlog(factors);
+}
+
+/* out = log x! for ROW_VECTORS vectors. Never inlined: the table and what it stands for come from the same instructions. */
+static NEVER_INLINE void log_factorial_series(const vec *x, vec *out) {
+    for (int v = 0; v < ROW_VECTORS; v++) out[v] = vlog_factorial(x[v]);
+}
+
+enum { TABLED_FACTORIALS = 1024, TABLE_VECTORS = TABLED_FACTORIALS / LANES };
+static vec log_factorial_table[TABLE_VECTORS];   /* of 0, 1, 2, … */
+
+/* Called once, when the module is loaded. */
+static void fill_log_factorial_table(void) {
+    real *x = (real *)log_factorial_table;
+    for (int i = 0; i < TABLED_FACTORIALS; i++) x[i] = (real)i;
+    for (int v = 0; v < TABLE_VECTORS; v += ROW_VECTORS) log_factorial_series(log_factorial_table + v, log_factorial_table + v);
+}
+
+/* Whether ROW_VECTORS vectors hold nothing but whole numbers that the table has. */
+FORCE_INLINE int all_tabled(const vec *x) {
+    ivec wrong = isplat(0);
+    for (int v = 0; v < ROW_VECTORS; v++) {
+        vec inside = vmin(vmax(x[v], splat(0)), splat(TABLED_FACTORIALS - 1));   /* NaN: 0 */
+        vec whole = (inside + splat(ROUNDING_MAGIC)) - splat(ROUNDING_MAGIC);
+        wrong = wrong | (as_bits(x[v]) ^ as_bits(whole));
+    }
+    return !any_bit(wrong);
+}
+
+/* out -= log x! for n vectors, a multiple of ROW_VECTORS. Small counts are looked up one by one (gather instructions are slow
+   on many CPUs); the bits are the same. */
+static void subtract_log_factorials(const vec *x, ptrdiff_t n, vec *out) {
+    for (ptrdiff_t r = 0; r < n; r += ROW_VECTORS) {
+        vec found[ROW_VECTORS];
+        if (all_tabled(x + r))
+            for (int v = 0; v < ROW_VECTORS; v++) found[v] = looked_up((const real *)log_factorial_table, x[r + v]);
+        else
+            log_factorial_series(x + r, found);
+        for (int v = 0; v < ROW_VECTORS; v++) out[r + v] = out[r + v] - found[v];
+    }
 }
 
 /* ---- lane sums ---------------------------------------------------------------------------- */
@@ -316,12 +371,21 @@ FORCE_INLINE void turn(vec *t, const int columns) {
     }
 }
 
+/* A vector from any address. Not memcpy: gcc 12 moves 16 bytes at a time through the stack, and the wider load that follows
+   waits for those stores. */
+#if HAVE_VECTORS
+typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
+FORCE_INLINE vec load_anywhere(const char *x) { return (vec)*(const unaligned_vec *)x; }
+#else
+FORCE_INLINE vec load_anywhere(const char *x) { vec y; memcpy(&y, x, sizeof y); return y; }
+#endif
+
 /* out[j * stride] = entry j of LANES rows, less centre[j], for `columns` a power of 2 up to LANES. The entries of a row are
    contiguous; rows are row_step bytes apart, and where columns < LANES they must be contiguous too. */
 FORCE_INLINE void turn_rows(const int columns, const char *rows, ptrdiff_t row_step, const real *centre, vec *out, ptrdiff_t stride) {
     vec t[LANES];
     if (columns > LANES) return;   /* never asked for; tells the compiler so */
-    for (int i = 0; i < columns; i++) memcpy(&t[i], rows + i * (columns == LANES ? row_step : (ptrdiff_t)sizeof(vec)), sizeof(vec));
+    for (int i = 0; i < columns; i++) t[i] = load_anywhere(rows + i * (columns == LANES ? row_step : (ptrdiff_t)sizeof(vec)));
     turn(t, columns);
     for (int j = 0; j < columns; j++) out[j * stride] = t[j] - splat(centre[j]);
 }

@@ -25,7 +25,8 @@ cdef extern from "simd.h" nogil:
     vec vexp(vec)
     vec vlog(vec)
     vec vlog1p(vec)
-    vec vlog_factorial(vec)
+    void fill_log_factorial_table()
+    void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
     vec where_less(vec, vec, vec, vec)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
@@ -82,9 +83,11 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
             columns, rows = 4, turn_columns(4, x, row_step, n, centre, out, stride)
         else:
             columns = d // LANES * LANES
-            for j in range(d // LANES):
-                rows = turn_columns(LANES, x + j * LANES * column_step, row_step, n, centre + j * LANES,
-                                    out + j * LANES * stride, stride)
+            rows = n // LANES * LANES
+            for i in range(n // LANES):
+                for j in range(d // LANES):    # the inner loop: memory is read in order, once
+                    turn_rows(LANES, x + i * LANES * row_step + j * LANES * column_step, row_step, centre + j * LANES,
+                              out + j * LANES * stride + i, stride)
     for j in range(d):
         load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))
         for i in range(n, padded):

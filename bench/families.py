@@ -1,0 +1,90 @@
+"""An iteration of the families that are not Gaussian, beside that of a diagonal Gaussian mixture on the same rows."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import numpy as np
+
+from bench.contest import FASTEM, Session
+from bench.report import Section, table
+
+SHAPES = [(200_000, 16, 8), (200_000, 16, 32), (1_000_000, 2, 8), (200_000, 39, 64)]  # rows, columns, components
+FEWER_ROWS = 10
+DTYPES = ("float64", "float32")
+MOST = 2.0  # times the diagonal Gaussian's; more is a complaint
+
+COLUMNS = {
+    "rows × columns, components": ("shape", "s"),
+    "family": ("family", "s"),
+    "ms/iteration": ("ms", ".2f"),
+    "diagonal Gaussian ms": ("gaussian_ms", ".2f"),
+    "ratio": ("ratio", ".2f"),
+}
+LEGEND = """\
+One E-step and one M-step from the parameters that drew the rows; the Gaussian mixture starts from the same components'
+moments. ratio: median over the turns of that within a turn, where the two alternate in one process."""
+
+
+def run(session: Session) -> Section:
+    """Every shape in both real types; a process for each."""
+    rows = []
+    for n, d, K in SHAPES:
+        for dtype in DTYPES:
+            question = {"n": n // FEWER_ROWS if session.quick else n, "d": d, "K": K, "dtype": dtype}
+            title = f"{question['n']} × {d}, {K}, {dtype}"
+            question["n_threads"] = session.machine.n_threads
+            turns = session.take_turns(
+                title,
+                session.present(FASTEM),
+                lambda rival: rival.ask("families", **question),  # noqa: B023
+                session.repeats,
+            )
+            answers = turns.get(FASTEM.name, [])
+            for family in answers[0] if answers else ():
+                found = {
+                    key: median(answer[family][key] for answer in answers) for key in ("ms", "gaussian_ms", "ratio")
+                }
+                rows.append({"shape": title, "family": family} | found)
+                if found["ratio"] > MOST and not session.quick:  # so little work is at the mercy of the scheduler
+                    session.complaints.append(
+                        f"{title}, {family}: {found['ratio']:.2f} times the diagonal Gaussian's time, aim {MOST:g}"
+                    )
+    return Section("Families", f"{table(rows, COLUMNS)}\n\n{LEGEND}", rows)
+
+
+def emissions(d: int, K: int, rng: np.random.Generator) -> dict:
+    """K overlapping components of each family."""
+    from fastem.bernoulli import Bernoulli
+    from fastem.categorical import Categorical
+    from fastem.exponential import Exponential
+    from fastem.gamma import Gamma
+    from fastem.poisson import Poisson
+
+    rates = rng.uniform(0.6, 1.6, (K, d))
+    none = np.zeros(d)
+    return {
+        "Poisson, rates near 3": Poisson(3 * rates, none),
+        "Poisson, rates near 50": Poisson(50 * rates, none),
+        "Poisson, rates near 10 000": Poisson(1e4 * rates, none),
+        "Bernoulli": Bernoulli(rng.uniform(0.2, 0.8, (K, d))),
+        "categorical, 4 levels": Categorical(rng.dirichlet(np.full(4, 2.0), (K, d)) * 0.96 + 0.01, np.full(d, 4)),
+        "exponential": Exponential(rates, np.full(d, np.inf)),
+        "gamma": Gamma(1 + rates, rates, none, 1e4),
+    }
+
+
+def samples(n: int, d: int, K: int, dtype: str):
+    """Of each family: its name, rows, the mixture that drew them, a diagonal Gaussian one of the same moments."""
+    from fastem.covariance import Diagonal
+    from fastem.emissions import Gaussian
+    from fastem.mixture import Mixture
+
+    rng, weights, floor = np.random.default_rng([n, d, K]), np.full(K, 1 / K), np.full(d, 1e-9)
+    for family, emission in emissions(d, K, rng).items():
+        mixture = Mixture(weights, emission)
+        X, component = mixture.sample(n, rng)
+        means, variances = ([f(X[component == k], axis=0) for k in range(K)] for f in (np.mean, np.var))
+        covariances = Diagonal.from_covariances(np.array(variances), floor)
+        rows = rng.permutation(X.astype(dtype))  # drawn, they are sorted by component
+        yield family, rows, mixture, Mixture(weights, Gaussian(np.array(means), covariances, floor))

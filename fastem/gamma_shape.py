@@ -1,0 +1,41 @@
+"""The equation of gamma distributions' shapes and of Student-t distributions' degrees of freedom."""
+
+from __future__ import annotations
+
+import numpy as np
+
+STEPS = 20
+LARGE = 16.0  # from here on the difference of the two logarithmic terms is summed as a series
+BERNOULLI = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)  # B_2k / 2k
+
+
+def log_minus_digamma(x):
+    """log x - digamma(x), to full relative precision; it falls from infinity to 0. x > 0."""
+    from scipy.special import digamma  # here, since it takes long to import
+
+    far = np.maximum(x, LARGE)
+    series = 0.5 / far + np.polyval([*BERNOULLI[::-1], 0], far**-2.0)
+    return np.where(x < LARGE, np.log(x) - digamma(x), series)
+
+
+def gamma_shape(gap, most):
+    """The x <= most with log x - digamma(x) = gap, elementwise; `most` where the gap is smaller than its own.
+
+    Newton's steps for 1/x from a start that is right within 1.5 %, kept between the bounds 1/2 < x gap < 1.
+
+    Minka: Estimating a gamma distribution. Microsoft Research 2002.
+    """
+    from scipy.special import polygamma
+
+    least = float(log_minus_digamma(most))
+    gap = np.asarray(gap, dtype=np.float64)
+    beyond = gap <= least
+    gap = np.where(beyond, 1.0, gap)
+    bounds = 0.5 / gap, 1 / gap
+    x = np.clip((3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap), *bounds)
+    for _ in range(STEPS):
+        before = x
+        x = np.clip(x / (1 + (log_minus_digamma(x) - gap) / (1 - x * polygamma(1, x))), *bounds)
+        if (np.abs(x - before) <= 1e-13 * x).all():
+            break
+    return np.where(beyond, most, np.minimum(x, most))

@@ -1,0 +1,113 @@
+"""Pictures of parameters as heat maps, and what every picture asks of a model: its mixture, rows and names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.drawing import axes_grid, heat_map
+from fastem.latent_factors import FactorEstimator
+from fastem.mixture import Mixture
+from fastem.validation import as_matrix, column_names, require_finite
+
+
+def parameters(model, columns=None, *, names=None, ax=None):
+    """A parameter of each component (down) and column (across): means, rates, whatever has the shape (K, d).
+
+    Coloured in each column from the least to the largest of the components.
+
+    Parameters
+    ----------
+    model : fitted mixture estimator, or :class:`fastem.mixture.Mixture`
+    columns : sequence of int or str, optional
+        Default: all.
+    names : sequence of str, optional
+        Of all columns; those that the model was fitted with by default.
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    emission = mixture_of(model).emission
+    candidates = getattr(emission, "arrays", ("means",))
+    name = next((name for name in candidates if np.shape(getattr(emission, name, None)) == emission.shape), None)
+    if name is None:
+        raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
+    K, d = emission.shape
+    names = names_of(model, d) if names is None else list(names)
+    chosen = chosen_places(columns, names)
+    values = np.asarray(getattr(emission, name))[:, chosen]
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    shade = np.where(span > 0, (values - low) / np.where(span > 0, span, 1), 0.5)
+    (ax,) = axes_grid(ax).flat
+    heat_map(ax, values, [str(k) for k in range(K)], [names[j] for j in chosen], shade=shade, cmap="cividis")
+    ax.set(ylabel="component", title=name)
+    return ax
+
+
+def loadings(model, *, ax=None):
+    """The loadings of each factor (down) on each column (across), from negative (orange) to positive (purple).
+
+    Parameters
+    ----------
+    model : fitted FactorAnalysis or PPCA
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    if not isinstance(model, FactorEstimator):
+        raise TypeError(f"loadings are those of FactorAnalysis and PPCA; {type(model).__name__} has none")
+    model._require_fitted()
+    values = model.components_
+    if not len(values):
+        raise ValueError("there are no factors, and so no loadings to draw")
+    shade = 0.5 + 0.5 * values / (np.abs(values).max() or 1)
+    (ax,) = axes_grid(ax).flat
+    names = names_of(model, values.shape[1])
+    heat_map(ax, values, [str(k) for k in range(len(values))], names, shade=shade, cmap="PuOr")
+    ax.set(ylabel="factor", title="loadings")
+    return ax
+
+
+def mixture_of(model) -> Mixture:
+    """The mixture of an estimator, or itself."""
+    found = model.model_ if hasattr(type(model), "model_") else model
+    if not isinstance(found, Mixture):
+        raise TypeError(f"a mixture is drawn here, fitted or a fastem.mixture.Mixture, and no {type(model).__name__}")
+    return found
+
+
+def fitted_rows(model, X):
+    """The mixture, its rows, checked, and the names of their columns."""
+    found, names = mixture_of(model), column_names(X)
+    if found is not model:
+        X = model._new_rows(X)
+    else:
+        X = as_matrix(X, model)
+        require_finite(X)
+        if X.shape[1] != found.emission.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {found.emission.shape[1]}")
+    return found, X, names_of(model, X.shape[1]) if names is None else [str(name) for name in names]
+
+
+def names_of(model, d):
+    return [str(name) for name in getattr(model, "feature_names_in_", [f"x{j}" for j in range(d)])]
+
+
+def chosen_places(columns, names):
+    """The places of the columns that are asked for by number or name."""
+    if columns is None:
+        return list(range(len(names)))
+    places = []
+    for column in columns:
+        if isinstance(column, str) and column in names:
+            places.append(names.index(column))
+        elif not isinstance(column, str) and column in range(len(names)):
+            places.append(int(column))
+        else:
+            raise ValueError(f"there is no column {column!r}: choose from {', '.join(names)}, or 0 to {len(names) - 1}")
+    if not places or len(set(places)) < len(places):
+        raise ValueError(f"columns must name at least one, and none twice: {columns!r}")
+    return places
