@@ -8,13 +8,14 @@ from fastem import GaussianMixture, em
 from fastem.acceleration import ACCELERATORS, bounded, model_at
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
+from fastem.initialise import from_membership
 from fastem.mixture import Mixture
 
 NAMES = sorted(ACCELERATORS)
 REGULAR = [i for i in INSTANCES if i.name in ("separated", "overlapping", "one column", "17 columns", "one component")]
 
 
-def two_overlapping(d, apart, seed=0, n=1500):
+def two_overlapping(d, apart, seed=0, n=600):
     """Rows of two components, and a start near the truth."""
     rng = np.random.default_rng(seed)
     means = np.zeros((2, d))
@@ -33,12 +34,24 @@ def passes_to(goal, model, X, accelerate):
 @pytest.mark.parametrize("name, at_least", [("anderson", 3), ("squarem", 1.5)])
 def test_fewer_passes_where_components_overlap(name, at_least):
     speedups = []
-    for d, apart, seed in [(2, 2.0, 0), (2, 2.0, 1), (2, 1.5, 1)]:
+    for d, apart, seed in [(2, 2.0, 0), (2, 2.0, 1), (2, 2.0, 2)]:
         X, model = two_overlapping(d, apart, seed)
-        plain = em(model, X, tol=1e-11, max_iter=9000)
+        plain = em(model, X, tol=1e-10, max_iter=9000)
         goal = plain.history[-1] - 1e-6
         speedups.append((np.argmax(np.array(plain.history) >= goal) + 1) / passes_to(goal, model, X, name))
     assert np.median(speedups) >= at_least, speedups
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_ends_at_em_s_own_optimum_where_there_are_several(name):
+    """Unguarded, Anderson's mixing ends lower from each of these starts."""
+    for seed in (0, 4, 8):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(400, 3)) + 2 * np.eye(3)[rng.integers(0, 3, 400)]
+        membership = rng.dirichlet(np.ones(4), 400)
+        model = from_membership(X, np.ones(400), membership, 4, Full, 1e-4 * X.var(axis=0))
+        plain, fast = (em(model, X, tol=1e-10, max_iter=4000, accelerate=a) for a in (None, name))
+        assert abs(fast.history[-1] - plain.history[-1]) < 1e-6 and fast.n_passes < plain.n_passes
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -68,7 +81,7 @@ def test_it_never_falls_and_ends_at_a_fixed_point(instance, structure, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_an_accepted_proposal_costs_no_pass(name):
     X, model = two_overlapping(2, 2.0)
-    result = em(model, X, tol=0, max_iter=30, accelerate=name)
+    result = em(model, X, tol=0, max_iter=100, accelerate=name)
     assert any(step.accelerated for step in result.steps)
 
     class Counting(type(result.model)):
@@ -86,7 +99,7 @@ def test_an_accepted_proposal_costs_no_pass(name):
             other = super().from_vector(vector)
             return Counting(other.weights, other.emission)
 
-    counted = em(Counting(model.weights, model.emission), X, tol=0, max_iter=30, accelerate=name)
+    counted = em(Counting(model.weights, model.emission), X, tol=0, max_iter=100, accelerate=name)
     assert counted.n_passes == Counting.passes == result.n_passes
 
 
