@@ -1,8 +1,12 @@
 """Acceleration: extrapolated models in the place of the M-step's, from the last steps in unconstrained coordinates.
 
-An accelerator is shown each model and its EM image and may propose another model for the next E-step. The driver keeps
-a proposal only if its log-likelihood has not fallen, so the sequence stays monotone; the E-step that judges a proposal
-is the next iteration's own, so only a dropped one costs a pass.
+An accelerator is shown each model and its EM image and may propose another model for the next E-step. The E-step that
+judges a proposal is the next iteration's own, so only a dropped one costs a pass.
+
+Where a likelihood has many maxima, EM's path decides which one is found: it passes saddles, and what leaves the path
+there arrives elsewhere, often lower. So nothing is extrapolated before EM's steps keep their direction (it has become a
+linear map there); a proposal looks a bounded number of EM's steps ahead; and it is kept only if the log-likelihood has
+not fallen and EM's step from it is the one that the linear map foretold.
 
 Works for every model with ``to_vector()`` (unconstrained coordinates) and ``from_vector(vector)`` (a model so).
 """
@@ -11,10 +15,12 @@ from __future__ import annotations
 
 import numpy as np
 
-DEPTH = 10  # steps that Anderson's method looks back on, at most
-DAMPING, DAMPING_START = 1.2, 10  # the squared length is 1 / (1 + 1.2^(10 - accepted)) of the free solution's
-FORWARD = 30.0  # EM steps at most, away from a saddle
+DEPTH = 8  # steps that Anderson's method looks back on, at most
 FAST = 0.3  # where each step is that much shorter than the last, EM itself arrives within a few passes
+TURN, STEADY = 3e-4, 3  # one minus the cosine between steps of a linear map, at most, and for so many steps
+SURPRISE = 0.25  # distance between EM's step from a proposal and the foretold one, in steps from the last model
+AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, at most
+PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, at most
 
 
 class NoAcceleration:
@@ -23,92 +29,127 @@ class NoAcceleration:
     def propose(self, model, image):
         return None
 
-    def judge(self, accepted):
-        """There is nothing to judge."""
+
+class Guarded:
+    """When to extrapolate, how far, and whether EM confirms it; a subclass says where to."""
+
+    def __init__(self, model):
+        self.ahead, self.pause, self.penalty = AHEAD, 0, PAUSE
+        self._forget()
+
+    def _forget(self):
+        self.last, self.calm, self.rest = None, 0, False
+
+    def propose(self, model, image):
+        """The model to try instead of EM's image, or None."""
+        x, f = em_step(model, image)
+        if not np.isfinite(f).all():
+            self._forget()
+            return None
+        last, self.last = self.last, (x, f)
+        if last is None:
+            return None
+        self._remember(x - last[0], f - last[1])
+        if self.rest:  # EM's own step evens out what extrapolation has roughened
+            self.rest = False
+            return None
+        self.length, before = np.linalg.norm(f), np.linalg.norm(last[1])
+        if self.calm < STEADY or self.pause > 0:
+            self.pause -= 1
+            self.calm = self.calm + 1 if f @ last[1] > (1 - TURN) * self.length * before else 0
+            return None
+        if not self.length > FAST * before:
+            return None
+        found = self._extrapolate(x, f)
+        if found is None:
+            return None
+        vector, self.foretold = found
+        return model_at(model, vector)
+
+    def keeps(self, proposal, image):
+        """Whether EM's step from a proposal is the foretold one; `image` is None where the log-likelihood fell."""
+        surprise = np.inf
+        if image is not None:
+            _, f = em_step(proposal, image)
+            surprise = np.linalg.norm(f - self.foretold) / self.length
+        if surprise <= SURPRISE:
+            if surprise < SURPRISE / 2:
+                self.ahead = min(2 * self.ahead, FARTHEST)
+            self.penalty, self.rest = max(self.penalty // 2, PAUSE), True
+            return True
+        self.ahead = max(self.ahead / 4, AHEAD)
+        self.calm, self.pause, self.penalty = 0, self.penalty, min(2 * self.penalty, LONGEST_PAUSE)
+        return False
+
+    def _remember(self, dx, df):
+        """The change of the model and of EM's step from it."""
+        raise NotImplementedError
+
+    def _extrapolate(self, x, f):
+        """(vector, EM's step foretold there) or None."""
+        raise NotImplementedError
 
 
-class Anderson:
-    """Anderson's mixing of the last steps, restarted and damped.
+class Anderson(Guarded):
+    """So many EM steps ahead at once in the linear map that the last steps tell: Anderson's mixing where that is all.
 
-    It looks for the fixed point next to the last steps. Where EM is leaving a saddle (components that still lie on each
-    other) that point lies behind, against EM's own step; then it goes forward instead, by the same distance.
+    The map A is known in the span of the last differences of models, A dx = dx + df; what of EM's step lies outside is
+    taken once. Infinitely many steps ahead is the map's fixed point, as in Anderson's mixing (its first type); fewer
+    damp it, and as EM does they leave a saddle forwards.
 
     Henderson, Varadhan: Damped Anderson acceleration with restarts and monotonicity control for accelerating EM and
     EM-like algorithms. Journal of Computational and Graphical Statistics 28 (2019) 834-846 (DAAREM).
     """
 
     def __init__(self, model):
+        super().__init__(model)
         self.depth = max(1, min(DEPTH, (len(model.to_vector()) + 1) // 2))
-        self.accepted = 0
-        self.last = None
-        self._restart()
 
-    def _restart(self):
-        self.points, self.steps = [], []  # differences of models, and of EM's steps from them
+    def _forget(self):
+        super()._forget()
+        self.points, self.images = [], []
 
-    def propose(self, model, image):
-        x, f = em_step(model, image)
-        if not np.isfinite(f).all():
-            self.last = None
-            self._restart()
+    def _remember(self, dx, df):
+        length = np.linalg.norm(dx)
+        if length > 0:
+            self.points = [*self.points, dx / length][-self.depth :]
+            self.images = [*self.images, (dx + df) / length][-self.depth :]
+
+    def _extrapolate(self, x, f):
+        U, s, Vt = np.linalg.svd(np.array(self.points).T, full_matrices=False)
+        known = s > 1e-5 * s[0]
+        U, s, Vt = U[:, known], s[known], Vt[known]
+        inside = U.T @ f
+        outside = f - U @ inside
+        if np.linalg.norm(outside) > self.length / 2:
             return None
-        last, self.last = self.last, (x, f)
-        if last is None:
-            return None
-        if len(self.steps) == self.depth:
-            self._restart()
-        self.points.append(x - last[0])
-        self.steps.append(f - last[1])
-        length = np.linalg.norm(f)
-        if length < FAST * np.linalg.norm(last[1]):
-            return None
-        share = 1 / (1 + DAMPING ** (DAMPING_START - self.accepted))
-        points, steps = np.array(self.points).T, np.array(self.steps).T
-        step = f - (points + steps) @ damped_least_squares(steps, f, share)
-        if step @ f <= 0:
-            step = f * min(np.linalg.norm(step) / length, FORWARD)
-        return model_at(model, x + step)
-
-    def judge(self, accepted):
-        if accepted:
-            self.accepted = min(self.accepted + 1, 2 * DAMPING_START)
-        else:
-            self._restart()
+        rates, W = np.linalg.eig(U.T @ (np.array(self.images).T @ Vt.T / s))
+        parts = np.linalg.lstsq(W, inside.astype(complex), rcond=None)[0]
+        rates = bounded(rates, np.exp(1 / self.ahead))
+        last = rates**self.ahead
+        at_one = np.abs(rates - 1) < 1e-12
+        total = np.where(at_one, self.ahead, (last - 1) / np.where(at_one, 1, rates - 1))
+        return x + outside + U @ (W @ (total * parts)).real, U @ (W @ (last * parts)).real
 
 
-class Squarem:
+class Squarem(Guarded):
     """Squared extrapolation over two steps, step length 3.
 
     Varadhan, Roland: Simple and globally convergent methods for accelerating the convergence of any EM algorithm.
     Scandinavian Journal of Statistics 35 (2008) 335-353.
     """
 
-    def __init__(self, model):
-        self.first = None
-        self.longest, self.length = 4.0, 1.0
+    def _remember(self, dx, df):
+        self.dx, self.v = dx, df
 
-    def propose(self, model, image):
-        x, f = em_step(model, image)
-        first, self.first = self.first, None
-        if not np.isfinite(f).all():
-            return None
-        if first is None:
-            self.first = x, f
-            return None
-        origin, r = first
-        v = f - r
-        length = min(np.linalg.norm(r) / max(np.linalg.norm(v), np.finfo(float).tiny), self.longest)
+    def _extrapolate(self, x, f):
+        v, r = self.v, f - self.v
+        rate = np.linalg.norm(v) / np.linalg.norm(r)
+        length = min(1 / max(rate, np.finfo(float).tiny), self.ahead)
         if length <= 1:  # the step that EM makes itself
             return None
-        self.length = length
-        return model_at(model, origin + 2 * length * r + length**2 * v)
-
-    def judge(self, accepted):
-        """The longest step grows where it was good, and shrinks where one was not."""
-        if not accepted:
-            self.longest = max(self.length / 4, 2.0)
-        elif self.length == self.longest:
-            self.longest *= 4
+        bend = np.copysign(rate, v @ r) * v
+        return x - self.dx + 2 * length * r + length**2 * v, r + 2 * length * v + length**2 * bend
 
 
 ACCELERATORS = {"anderson": Anderson, "squarem": Squarem}
@@ -146,19 +187,8 @@ def model_at(template, vector):
             return None
 
 
-def damped_least_squares(A, b, share):
-    """The ridge solution of A g = b whose squared length is `share` of the free one's."""
-    u, s, vt = np.linalg.svd(A, full_matrices=False)
-    keep = s > 1e-12 * s[0] if s[0] > 0 else np.zeros(len(s), bool)
-    u, s, vt = u[:, keep], s[keep], vt[keep]
-    along = s * (u.T @ b)
-    wanted = share * np.square(along / s**2).sum()
-    low, high = 0.0, 1.0
-    while np.square(along / (s**2 + high)).sum() > wanted:
-        low, high = high, 4 * high
-    if low == 0.0:
-        low = 1e-30
-    for _ in range(50):  # bisection of the logarithm
-        ridge = np.sqrt(low * high)
-        low, high = (ridge, high) if np.square(along / (s**2 + ridge)).sum() > wanted else (low, ridge)
-    return vt.T @ (along / (s**2 + high))
+def bounded(rates, most):
+    """Eigenvalues as a map of EM may have them: not negative, those that grow at most `most`."""
+    size = np.maximum(np.abs(rates), np.finfo(float).tiny)
+    turning = np.abs(rates.imag) > 1e-9
+    return np.where(rates.real < 0, 0, np.where(turning, rates / np.maximum(size, 1), np.minimum(rates.real, most)))

@@ -112,8 +112,9 @@ def em(
         ``model.parameters()`` relative to its length; or what the mean log-likelihood has still to gain by Aitken's
         extrapolation. A callable is given the result so far, and a true answer ends the fit as converged.
     accelerate : {None, "anderson", "squarem"}
-        For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate over the last steps. A model whose
-        log-likelihood falls is dropped. See :mod:`fastem.acceleration`.
+        For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate over the last steps once they
+        are nearly those of a linear map. A model whose log-likelihood falls, or from which EM's step is not the
+        foretold one, is dropped. See :mod:`fastem.acceleration`.
     n_threads : int, optional
         All that the process may use by default.
     callback : callable, optional
@@ -171,12 +172,12 @@ def em(
     model = result.model if result else model
     arrived = stopping_rule(stop, model, tol)
     _require_methods(model, "model")
+    proposals = accelerator(accelerate, model) if result is None else result.accelerator
+    statistics = collect(blocks, model, threads)
     if result is None:
-        statistics = collect(blocks, model, threads)
-        mean = statistics.log_likelihood / statistics.weight
-        result = EMResult(model, statistics, [mean], accelerator=accelerator(accelerate, model))
+        result = EMResult(model, statistics, [statistics.log_likelihood / statistics.weight], accelerator=proposals)
     else:
-        _require_same_data(collect(blocks, model, threads), result.statistics)
+        _require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold an end
         _climb(result, blocks, threads, max_iter, arrived, callback)
     if keeper is not None:
@@ -188,22 +189,23 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
     """Iterations until one of the reasons to stop, which `result` then holds."""
     proposals = result.accelerator
     result.converged = False
+    image = None  # of result.model, where it is known already
     while result.n_iter < max_iter:
         started = time.perf_counter()
         old, before, old_statistics = result.model, result.history[-1], result.statistics
-        model = old.m_step(old_statistics)
+        model = old.m_step(old_statistics) if image is None else image
         _require_methods(model, f"what the m_step of {type(old).__name__} returns")
-        proposal = proposals.propose(old, model)
-        statistics = None
+        proposal, image, accelerated = proposals.propose(old, model), None, False
         if proposal is not None:
             result.n_passes += 1
             statistics = _unless_worse(blocks, proposal, threads, before)
-            proposals.judge(statistics is not None)
-        accelerated = statistics is not None
+            image = proposal.m_step(statistics) if statistics is not None else None
+            accelerated = proposals.keeps(proposal, image)
         if accelerated:
             model = proposal
         else:
             result.n_passes += 1
+            image = None
             statistics = collect(blocks, model, threads, old_statistics)
         mean = statistics.log_likelihood / statistics.weight
         if _fell(before, mean, model, blocks.dtype):
@@ -244,8 +246,7 @@ def _require_same_data(statistics, before):
     if statistics.vector.tobytes() != before.vector.tobytes():
         raise CheckpointError(
             "the data are not those of the fit that is to be resumed: the statistics of its model have changed. To "
-            "start from its "
-            "parameters on other data, hand in its model."
+            "start from its parameters on other data, hand in its model."
         )
 
 

@@ -32,6 +32,7 @@ def start():
 @pytest.fixture(scope="module")
 def client():
     """Two worker processes that speak TLS with Dask's own certificates."""
+    before = dict(os.environ)  # a cluster of Dask limits the threads of its workers in its own environment as well
     security = Security.temporary()
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, security=security, dashboard_address=None) as cluster,
@@ -39,6 +40,8 @@ def client():
     ):
         assert cluster.scheduler_address.startswith("tls://")
         yield client
+    os.environ.clear()
+    os.environ.update(before)
 
 
 def bits(result):
