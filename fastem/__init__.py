@@ -2,15 +2,17 @@
 
 from fastem import datasets
 from fastem.em import EMResult, LogLikelihoodFell, em
-from fastem.errors import ConvergenceWarning, DegenerateComponentWarning, NotFittedError
+from fastem.errors import CheckpointError, ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
 from fastem.persistence import load
+from fastem.sources import open_rows
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
 
 __all__ = [
     *ESTIMATORS,
+    "CheckpointError",
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "EMResult",
@@ -20,6 +22,7 @@ __all__ = [
     "datasets",
     "em",
     "load",
+    "open_rows",
     "show_versions",
 ]
 

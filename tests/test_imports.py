@@ -53,10 +53,6 @@ UPWARDS = {
 REQUIRED = {"numpy", "scipy"}
 # files of an optional package; they are imported inside functions themselves
 DOORS = {"arrow_tables": ["pyarrow"], "arrow_blocks": ["pyarrow"], "dask_blocks": ["dask", "distributed"]}
-    "arrow_tables": ["pyarrow"],
-    "arrow_blocks": ["pyarrow"],
-    "dask_blocks": ["dask", "distributed"],
-}  # files of an optional package; they are imported inside functions themselves
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "config"}
 
 
