@@ -6,8 +6,8 @@ import numbers
 
 import numpy as np
 
-from fastem.em import em
 from fastem.conditional_factors import best_loadings
+from fastem.em import em
 from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.factor_estimator import FactorEstimator
 from fastem.rotation import ROTATIONS, rotated

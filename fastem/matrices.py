@@ -88,10 +88,12 @@ def product(a, b):
 def leading_eigenpairs(matrices, n):
     """The n largest eigenvalues (…, n) of symmetric matrices (…, d, d), in descending order, and vectors (…, d, n).
 
-    Beyond 64 columns matrix by matrix, and no more pairs than asked for: for all of them LAPACK would use threads.
+    Beyond 25 columns matrix by matrix, and no more pairs than asked for: for all of them LAPACK divides and conquers,
+    with threads that change bits and go on spinning. So the bits do not depend on BLAS threads while d < 200 and
+    n d <= 8192; beyond, LAPACK's reduction to a tridiagonal matrix and the way back use threads too.
     """
     d = matrices.shape[-1]
-    if d <= 64 or n == 0:
+    if d <= 25 or n == 0:
         values, vectors = np.linalg.eigh(matrices)
     else:
         from scipy.linalg import eigh  # here, since it takes long to import
