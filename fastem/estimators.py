@@ -8,6 +8,7 @@ import numbers
 import numpy as np
 
 from fastem.errors import not_fitted
+from fastem.parameters import require_parameters
 from fastem.threads import resolve
 from fastem.validation import as_matrix, check_features, column_names, generator, require_finite
 
@@ -20,6 +21,10 @@ class Estimator:
 
     _saved_arrays: tuple[str, ...] = ()
     _saved_scalars: tuple[str, ...] = ()
+
+    def __new__(cls, *args, **named):
+        require_parameters(cls, args, named)
+        return super().__new__(cls)
 
     @classmethod
     def _parameter_names(cls):
