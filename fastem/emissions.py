@@ -1,14 +1,15 @@
 """Emissions: K densities evaluated together, each a thin layer over a compiled family.
 
 An emission turns its parameters into the arrays of a kernel, the kernel's sums into named statistics, and statistics
-into new parameters. The mixture above it adds the weights.
+into new parameters. The mixture above it adds the weights. Each says for its pictures whether its rows are counts or
+codes (`discrete`, log p is a probability), and whether it has means, covariances and a `marginal` (`has_ellipses`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -44,6 +45,9 @@ class Gaussian:
     floor : (d,)
         Least variance per column; see :mod:`fastem.covariance`.
     """
+
+    discrete: ClassVar[bool] = False
+    has_ellipses: ClassVar[bool] = True
 
     means: np.ndarray
     covariance: Full | Diagonal

@@ -8,6 +8,7 @@ import numbers
 import numpy as np
 
 from fastem.errors import not_fitted
+from fastem.parameters import require_parameters
 from fastem.sources import in_memory, open_rows
 from fastem.threads import resolve
 from fastem.validation import as_matrix, check_features, column_names, generator, numbered, require_finite
@@ -21,6 +22,10 @@ class Estimator:
 
     _saved_arrays: tuple[str, ...] = ()
     _saved_scalars: tuple[str, ...] = ()
+
+    def __new__(cls, *args, **named):
+        require_parameters(cls, args, named)
+        return super().__new__(cls)
 
     @classmethod
     def _parameter_names(cls):

@@ -50,11 +50,12 @@ class ExponentialFamily:
     Attributes
     ----------
     arrays : the names of its parameters, each (K, …)
-    discrete : whether rows are counts or codes, and log p a probability instead of a density
+    discrete, has_ellipses : see :mod:`fastem.emissions`
     """
 
     arrays: ClassVar[tuple[str, ...]] = ()
     discrete: ClassVar[bool] = False
+    has_ellipses: ClassVar[bool] = False
 
     @property
     def shape(self):

@@ -17,6 +17,7 @@ from functools import cached_property
 
 import numpy as np
 
+from fastem.conditional_factors import best_factors, best_loadings
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
 from fastem.matrices import packed_lower
@@ -25,7 +26,6 @@ from fastem.moments import mean_and_covariance
 from fastem.statistics import Statistics
 
 LOG_2PI = np.log(2 * np.pi)
-LEAST_RATIO = 1e-3  # by which a column's variance given the others may shrink in a step, lest its inverse lose digits
 
 
 @dataclass(frozen=True)
@@ -254,16 +254,8 @@ class ConditionalFactorModel(FactorModel):
     """
 
     def _step(self, covariance):
-        model = replace(self, loadings=best_loadings(covariance, self.noise, self.n_factors))
-        noise, precision = self.noise.copy(), model.precision
-        for i, floor in enumerate(self.floor):
-            row = precision[i].copy()
-            own = row[i]  # the reciprocal of the column's variance given the others, its noise among it
-            best = (row @ covariance @ row - own) / own**2
-            change = max(best, floor - noise[i], (LEAST_RATIO - 1) / own)
-            noise[i] += change
-            precision -= np.outer(row, change / (1 + change * own) * row)
-        return replace(model, noise=noise)
+        loadings, noise = best_factors(covariance, self.noise, self.n_factors, self.floor)
+        return replace(self, loadings=loadings, noise=noise)
 
 
 class PPCAModel(FactorModel):
@@ -284,20 +276,7 @@ class PPCAModel(FactorModel):
         """The maximum of the likelihood in closed form: the noise is the mean of the eigenvalues that are left over."""
         left = np.linalg.eigvalsh(covariance)[: len(mean) - n_factors]
         noise = np.full(len(mean), max(np.mean(left) if len(left) else 0, np.mean(floor)))
-        return cls(mean, best_loadings(covariance, noise, n_factors), noise, floor)
-
-
-def best_loadings(covariance, noise, n_factors):
-    """(d, q) the loadings of greatest likelihood for given noise variances: principal components in units of the noise.
-
-    Lawley (1940); of each factor the largest loading is positive.
-    """
-    root = np.sqrt(noise)
-    values, vectors = np.linalg.eigh(covariance / (root[:, None] * root))
-    values, vectors = values[::-1][:n_factors], vectors[:, ::-1][:, :n_factors]
-    loadings = root[:, None] * vectors * np.sqrt(np.maximum(values - 1, 0))
-    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=0)[None], axis=0)
-    return np.where(largest < 0, -loadings, loadings)
+        return cls(mean, best_loadings(covariance, noise, n_factors)[0], noise, floor)
 
 
 def _checked_gaussians(means, covariances, n, q):

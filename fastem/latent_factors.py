@@ -6,8 +6,9 @@ import numbers
 
 import numpy as np
 
+from fastem.conditional_factors import best_loadings
 from fastem.em import em
-from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel, best_loadings
+from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.factor_estimator import FactorEstimator
 from fastem.rotation import ROTATIONS, rotated
 from fastem.validation import check_choice, check_number
@@ -112,7 +113,7 @@ class FactorAnalysis(FactorEstimator):
                     f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X."
                 )
         noise = np.maximum(noise, floor)
-        loadings = best_loadings(moments.covariance, noise, n_factors)
+        loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
         return em(start, moments, tol=self.tol, max_iter=self.max_iter, n_threads=1)
 

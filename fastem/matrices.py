@@ -85,6 +85,25 @@ def product(a, b):
     return np.concatenate([a @ b[..., i : i + strip] for i in range(0, b.shape[-1], strip)], axis=-1)
 
 
+def leading_eigenpairs(matrices, n):
+    """The n largest eigenvalues (…, n) of symmetric matrices (…, d, d), in descending order, and vectors (…, d, n).
+
+    Beyond 25 columns matrix by matrix, and no more pairs than asked for: for all of them LAPACK divides and conquers,
+    with threads that change bits and go on spinning. So the bits do not depend on BLAS threads while d < 200 and
+    n d <= 8192; beyond, LAPACK's reduction to a tridiagonal matrix and the way back use threads too.
+    """
+    d = matrices.shape[-1]
+    if d <= 25 or n == 0:
+        values, vectors = np.linalg.eigh(matrices)
+    else:
+        from scipy.linalg import eigh  # here, since it takes long to import
+
+        pairs = [eigh(m, driver="evr", subset_by_index=(d - n, d - 1)) for m in matrices.reshape(-1, d, d)]
+        values, vectors = (np.array(part) for part in zip(*pairs))
+        values, vectors = values.reshape(*matrices.shape[:-2], n), vectors.reshape(*matrices.shape[:-1], n)
+    return values[..., ::-1][..., :n], vectors[..., ::-1][..., :n]
+
+
 def is_positive_definite(matrix):
     """Whether a Cholesky factorisation exists."""
     try:

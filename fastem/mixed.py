@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import numpy as np
 
@@ -44,8 +44,15 @@ class Mixed:
     columns : {kind: (m,) the columns of X that it describes}
     """
 
+    has_ellipses: ClassVar[bool] = False
+
     members: dict
     columns: dict
+
+    @property
+    def discrete(self):
+        """Whether all columns hold counts or codes."""
+        return all(emission.discrete for emission in self.members.values())
 
     @property
     def shape(self):

@@ -45,3 +45,13 @@ def full_signature(init, above, first=()) -> inspect.Signature:
     order = ["self", "n_components", *first]
     names = [name for name in order if name in own] + [name for name in own if name not in order]
     return signature.replace(parameters=[own[name] for name in names])
+
+
+def require_parameters(cls, args, named):
+    """Raise TypeError, in the name of the class, where its constructor does not take these arguments."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        signature.bind(None, *args, **named)
+    except TypeError as error:
+        parameters = ", ".join(name for name in signature.parameters if name != "self")
+        raise TypeError(f"{cls.__name__}: {error}. Its parameters: {parameters}.") from None

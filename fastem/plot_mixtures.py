@@ -61,7 +61,7 @@ def mixture(model, X, columns=None, *, ax=None):
     4
     """
     fitted, X, names = fitted_rows(model, X)
-    if X.shape[1] > 1 and not hasattr(fitted.emission, "marginal"):
+    if X.shape[1] > 1 and not fitted.emission.has_ellipses:
         return parameters(model, columns, names=names, ax=ax)
     chosen = chosen_places(columns, names)[: None if columns is not None else FEW_COLUMNS]
     emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
@@ -173,7 +173,7 @@ def _posterior_of(model, X, columns):
 
 def _reach(emission, j):
     """Where the components of one column lie and how far they reach; nothing for families without standard errors."""
-    if not hasattr(emission, "marginal"):
+    if not emission.has_ellipses:
         return (), ()
     variances = emission.covariance.variances(*emission.shape)[:, j]
     return emission.means[:, j], DEVIATIONS[-1] * np.sqrt(variances)
@@ -182,9 +182,9 @@ def _reach(emission, j):
 def _grid(emission, x, shown):
     """Where densities of one column are worked out: between the rows; of counts at each; of Gaussians at all peaks."""
     low, high = max(x.min(), shown[0]), min(x.max(), shown[1])
-    if getattr(emission, "discrete", False):
+    if emission.discrete:
         return np.arange(np.ceil(low), high + 1, max(1, np.ceil((high - low) / 400)))
-    if not hasattr(emission, "marginal"):
+    if not emission.has_ellipses:
         return np.linspace(low, high, 400)
     centres, reach = _reach(emission, 0)
     peaks = centres[:, None] + reach[:, None] * np.linspace(-2, 2, 41)
@@ -195,7 +195,7 @@ def _draw_density(ax, fitted, x, shown, name, in_grid=False):
     """The weighted densities of one column over its histogram."""
     import matplotlib
 
-    discrete = getattr(fitted.emission, "discrete", False)
+    discrete = fitted.emission.discrete
     tallest = draw_histogram(ax, x, *shown, discrete)
     grid = _grid(fitted.emission, x, shown)
     joint = np.exp(fitted.log_joint(grid[:, None]))

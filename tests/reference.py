@@ -88,3 +88,18 @@ def em_step(X, weights, means, covariances, covariance_type, sample_weight=None)
     log_likelihood = sample_weight @ log_density(joint)
     sums = moments(X, responsibilities(joint), sample_weight, np.asarray(means))
     return (*m_step(*sums, np.asarray(means), covariance_type), log_likelihood)
+
+
+def conditional_step(covariance, noise, n_factors, floor):
+    """Loadings (d, q) and noise (d,) of one conditional maximisation of a factor model; every inverse afresh."""
+    root = np.sqrt(noise)
+    vectors, values, _ = np.linalg.svd(covariance / np.outer(root, root))
+    loadings = root[:, None] * vectors[:, :n_factors] * np.sqrt(np.maximum(values[:n_factors] - 1, 0))
+    loadings = loadings * np.sign(loadings[abs(loadings).argmax(axis=0), range(n_factors)])
+    noise = noise.copy()
+    for i in range(len(noise)):
+        precision = np.linalg.inv(loadings @ loadings.T + np.diag(noise))
+        own = precision[i, i]
+        best = noise[i] + ((precision @ covariance @ precision)[i, i] - own) / own**2
+        noise[i] = max(best, floor[i], noise[i] - (1 - 1e-3) / own)
+    return loadings, noise

@@ -87,8 +87,10 @@ def test_constructors_show_every_parameter(make):
         marked = make(**{name: "marked"})
         assert getattr(marked, name) == "marked" and clone(marked).get_params() == marked.get_params()
         assert repr(marked) == f"{make.__name__}({name}='marked')"
-    with pytest.raises(TypeError, match="n_clusters"):
+    with pytest.raises(TypeError, match=f"^{make.__name__}: .*'n_clusters'.* parameters: n_components, "):
         make(n_clusters=3)
+    with pytest.raises(TypeError, match=f"^{make.__name__}: too many positional arguments"):
+        make(*shown, 1)
 
 
 def test_parameters_stand_in_scikit_learns_order():

@@ -418,3 +418,10 @@ def test_the_command_refuses_before_it_fits(tmp_path, capsys, monkeypatch, name,
     assert main(["fit", "faithful", "--components", "2", "--plot", name]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and word in err
+
+
+@pytest.mark.parametrize("kind, says", [("poisson", "probability"), ("exponential", "density")])
+def test_a_mixed_mixture_of_one_column_is_drawn_as_its_kind(kind, says):
+    counts = np.random.default_rng(0).poisson(5, (200, 1)) + 1.0
+    model = fastem.MixedMixture(1, kinds=[kind]).fit(counts)
+    assert plot.mixture(model, counts, ax=Figure()).get_ylabel() == says

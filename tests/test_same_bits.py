@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
 from passes import bits, problem, score
+from threadpoolctl import threadpool_limits
 
 import fastem.blocks
-from fastem import GaussianMixture
+from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import pays
 from fastem.initialise import MEMBERSHIPS
+from fastem.matrices import leading_eigenpairs
 
 REALS = ["float64", "float32"]
 THREADS = [1, 2, 3, 5, 8, 16]
@@ -173,3 +175,29 @@ def test_an_estimator_scores_a_row_the_same_alone_and_in_a_large_batch(structure
         together = method(X)
         for i in (0, 1, 5_000, 29_998, 29_999):
             assert method(X[i : i + 1]).tobytes() == together[i : i + 1].tobytes()
+
+
+@pytest.mark.filterwarnings("ignore:.*did not converge")
+@pytest.mark.parametrize("d, q", [(40, 4), (100, 5), (150, 20)])
+def test_fits_of_factors_with_any_number_of_blas_threads(d, q):
+    X = np.random.default_rng(d).normal(size=(5 * d, q + d)) @ np.random.default_rng(q).normal(size=(q + d, d))
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, "blas"):
+            fits = [make(q, max_iter=2).fit(X) for make in (FactorAnalysis, lambda q, max_iter: PPCA(q))]
+            mixture = MixtureOfFactorAnalyzers(2, n_factors=q, init_params=np.arange(len(X)) % 2, max_iter=1).fit(X)
+        arrays = [a for fit in fits for a in (fit.components_, np.array(fit.noise_variance_))]
+        found.append(sha256(*arrays, mixture.components_, mixture.noise_variances_, mixture.means_))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("d, n", [(1, 1), (25, 3), (26, 0), (26, 26), (70, 4)])
+def test_leading_eigenpairs(d, n):
+    rng = np.random.default_rng(d)
+    scatter = np.array([np.cov(rng.normal(size=(3 * d, d)).T).reshape(d, d), np.eye(d), np.diag(np.arange(d) // 2.0)])
+    values, vectors = leading_eigenpairs(scatter, n)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(scatter)[:, ::-1][:, :n], atol=1e-12 * d)
+    np.testing.assert_allclose(scatter @ vectors, vectors * values[:, None], atol=1e-12 * d)
+    np.testing.assert_allclose(np.swapaxes(vectors, 1, 2) @ vectors, [np.eye(n)] * 3, atol=1e-12 * d)
+    alone = leading_eigenpairs(scatter[0], n)
+    assert np.array_equal(alone[0], values[0]) and np.array_equal(alone[1], vectors[0])
