@@ -22,6 +22,10 @@ class LogLikelihoodNotFinite(ValueError, FloatingPointError):
     """The log-likelihood of a model is NaN or infinite."""
 
 
+class StatisticsNotFinite(ValueError, FloatingPointError):
+    """A sum over rows that an E-step returned is NaN or infinite."""
+
+
 def warn(message, category) -> None:
     """A warning that points at the first line outside fastem."""
     level, frame = 2, sys._getframe(1)
