@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-# Okabe and Ito's colours, which colour-blind people tell apart, in an order that puts unlike ones first; the yellow
-# darker, so that it shows on white. Black is left out: it does not show on dark backgrounds.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B8A800")
+# Okabe and Ito's colours, which colour-blind people tell apart, in an order that puts unlike ones first. Their yellow
+# does not show on white, and darkened it is the orange to the red-blind; their black does not show on dark backgrounds.
+# The violet is far from the others, and from GREY, with every kind of cones.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9911FF")
 LINES = ("-", "--", ":", "-.")  # one for each round of the colours
 MARKERS = "os^DvPX*"
 GREY = "#868C94"  # of the data: shows on light and dark backgrounds
+SIZE, LEAST_SIZE, LETTER = 10.0, 5.0, 0.65  # of text in cells, in points; the width of a letter in its size
 MOST_ROWS = 1_000_000  # looked at; beyond, a random sample
 MOST_POINTS = 3000  # drawn as points; beyond, as a two-dimensional histogram
 
@@ -66,9 +68,11 @@ def marker(k: int) -> str:
 
 
 def label_component(ax, k, x, y, rise=0, size="medium") -> None:
-    """The number of a component, in its colour, so many points above a place; readable on top of everything."""
+    """The number of a component, in its colour, so many points above a place; on top of everything. Size 0: none."""
     from matplotlib.patheffects import withStroke
 
+    if not size:
+        return
     ax.annotate(
         str(k),
         (x, y),
@@ -155,16 +159,42 @@ def draw_rows(ax, x, y, x_limits, y_limits) -> None:
     ax.imshow(image, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
 
 
+def legend(ax) -> None:
+    """The legend where it hides least; on a veil, so that it can be read there, and small where room is short."""
+    entries = len(ax.get_legend_handles_labels()[0])
+    room = ax.get_window_extent().height / ax.figure.dpi  # inches
+    ax.legend(
+        framealpha=0.8,
+        edgecolor="none",
+        facecolor=ax.get_facecolor(),
+        fontsize="small" if entries * 0.4 < room else "x-small",
+        labelspacing=0.2,
+    )
+
+
 def heat_map(ax, values, rows, columns, *, shade, cmap) -> None:
     """Numbers (n_rows, n_columns) on coloured cells; `shade` in [0, 1] says how far along the colours each lies."""
     import matplotlib
 
     colours = matplotlib.colormaps[cmap](shade)
     ax.imshow(colours, aspect="auto", interpolation="nearest")
-    ax.set_xticks(np.arange(len(columns)), columns, rotation=0 if sum(map(len, columns)) <= 40 else 90)
-    ax.set_yticks(np.arange(len(rows)), rows)
-    if values.size > 150 or len(columns) > 12:  # no room for numbers
+    extent = ax.get_window_extent()
+    width, height = (72 / ax.figure.dpi * np.array([extent.width, extent.height])) / values.shape[::-1]  # points
+    flat = sum(map(len, columns)) <= 40 and max(map(len, columns)) * LETTER * SIZE <= width
+    _label_cells(ax.xaxis, columns, width if not flat else np.inf, rotation=0 if flat else 90)
+    _label_cells(ax.yaxis, rows, height)
+    texts = [f"{value:.3g}" for value in values.ravel()]
+    size = min(SIZE, height / 1.2, width / (LETTER * max(map(len, texts))))
+    if size < LEAST_SIZE:  # no room for numbers
         return
     brightness = colours[..., :3] @ [0.299, 0.587, 0.114]
-    for (i, j), value in np.ndenumerate(values):
-        ax.text(j, i, f"{value:.3g}", ha="center", va="center", color="black" if brightness[i, j] > 0.5 else "white")
+    for (i, j), text in zip(np.ndindex(values.shape), texts):
+        colour = "black" if brightness[i, j] > 0.5 else "white"
+        ax.text(j, i, text, ha="center", va="center", color=colour, size=size)
+
+
+def _label_cells(axis, names, room, **options) -> None:
+    """The names of cells, each in so many points: smaller, or not all of them, where they would overlap."""
+    size = float(np.clip(room / 1.2, LEAST_SIZE, SIZE))
+    step = max(1, int(np.ceil(1.2 * size / room)))
+    axis.set_ticks(np.arange(len(names))[::step], names[::step], size=size, **options)

@@ -18,7 +18,7 @@ import numpy as np
 from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
 from fastem.checkpoint import Checkpoint
-from fastem.errors import CheckpointError, LogLikelihoodNotFinite, warn
+from fastem.errors import CheckpointError, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.history import Steps
 from fastem.sources import in_memory, open_rows
 from fastem.statistics import Statistics
@@ -210,7 +210,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         mean = statistics.log_likelihood / statistics.weight
         if _fell(before, mean, model, blocks.dtype):
             result.stop_reason = (
-                f"the mean log-likelihood fell from {before!r} to {mean!r} in iteration "
+                f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
                 f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
             )
             warn(result.stop_reason, LogLikelihoodFell)
@@ -273,6 +273,10 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
     for name in ("log_likelihood", "weight"):
         if name not in statistics:
             raise ValueError(f"{own} must return {name!r} among its statistics: {statistics}")
+        if np.ndim(getattr(statistics, name)):
+            raise ValueError(f"{own} must return {name!r} as one number, the sum over the rows: {statistics}")
+    if not statistics.weight > 0:
+        raise ValueError(f"{own} must return the sum of the weights of its rows; 'weight' is {statistics.weight}")
     if not np.isfinite(statistics.log_likelihood / statistics.weight):
         raise LogLikelihoodNotFinite(
             f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
@@ -280,7 +284,7 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
         )
     bad = statistics.not_finite()
     if bad:
-        raise ValueError(f"{own} returned statistics that are not finite: {', '.join(bad)}")
+        raise StatisticsNotFinite(f"{own} returned statistics that are not finite: {', '.join(bad)}")
     changed = statistics.differences(like) if like is not None else []
     if changed:
         raise ValueError(f"{own} changed the shape of its statistics since the last pass: {', '.join(changed)}")
@@ -288,7 +292,7 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
 
 
 def _unless_worse(blocks, proposal, n_threads, before):
-    """The statistics of a proposed model, or None where its log-likelihood has fallen or is not finite."""
+    """The statistics of a proposed model, or None where its log-likelihood has fallen or anything is not finite."""
     try:
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):

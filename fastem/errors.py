@@ -26,6 +26,10 @@ class CheckpointError(ValueError):
     """A checkpoint that cannot be written, read, or gone on with."""
 
 
+class StatisticsNotFinite(ValueError, FloatingPointError):
+    """A sum over rows that an E-step returned is NaN or infinite."""
+
+
 def warn(message, category) -> None:
     """A warning that points at the first line outside fastem."""
     level, frame = 2, sys._getframe(1)

@@ -209,8 +209,11 @@ class MixedMixture(MixtureEstimator):
             kinds = [kinds] * d
         if isinstance(kinds, dict):
             columns = {kind: np.atleast_1d(np.asarray(own)) for kind, own in kinds.items()}
-            if sorted(int(c) for own in columns.values() for c in own) != list(range(d)):
-                raise ValueError(f"kinds must name each of the {d} columns of X once. Got {kinds!r} instead.")
+            places = [place for own in columns.values() for place in own.tolist()]
+            if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
+                raise ValueError(
+                    f"kinds must be {{kind: numbers of its columns}}, each of 0 to {d - 1} once. Got {kinds!r} instead."
+                )
         else:
             if len(kinds) != d:
                 raise ValueError(
@@ -245,7 +248,7 @@ class MixedMixture(MixtureEstimator):
         columns = self._columns(X.shape[1])
         for kind, face in self.members_.items():
             own = columns[kind]
-            face._require_new_values(X[:, consecutive(own)], own if names is None else names[own], place)
+            face._require_new_values(X[:, consecutive(own)], own.tolist() if names is None else names[own], place)
 
     def _least_rows(self, n_features):
         return max(self._face(kind)._least_rows(len(own)) for kind, own in self._columns(n_features).items())

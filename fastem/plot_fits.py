@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.drawing import GREY, axes_grid, colour, line_style, marker
+from fastem.drawing import GREY, axes_grid, colour, legend, line_style, marker
 
 
 def history(fit, *, gap=False, ax=None):
@@ -41,10 +41,11 @@ def history(fit, *, gap=False, ax=None):
     size = 4 if len(values) <= 50 else 2
     ax.plot(iteration, height(values), "o", markersize=size, color=colour(2), label="log-likelihood")
     ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set(xlabel="iteration", ylabel="below the last one" if gap else "mean log-likelihood")
     if gap:
         ax.set_yscale("log")
-    ax.legend(frameon=False, fontsize="small")
+    legend(ax)
     return ax
 
 
@@ -77,9 +78,10 @@ def restarts(fits, *, ax=None):
             label=f"{i}: {values[-1]:.6g}" + (" (best)" if i == best else ""),
         )
     ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
     ax.set(xlabel="iteration", ylabel="mean log-likelihood")
     if len(traces) <= 12:
-        ax.legend(frameon=False, fontsize="small")
+        legend(ax)
     return ax
 
 

@@ -13,6 +13,7 @@ from fastem.drawing import (
     draw_histogram,
     draw_rows,
     label_component,
+    legend,
     limits,
     line_style,
     marker,
@@ -22,6 +23,7 @@ from fastem.drawing import (
 from fastem.mixture import Mixture
 from fastem.plot_parameters import chosen_places, fitted_rows, parameters
 
+LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
 FEW_COLUMNS = 4  # of a grid of pairs, unless others are chosen
 CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
 DEVIATIONS = (1, 2)  # of the ellipses
@@ -73,15 +75,18 @@ def mixture(model, X, columns=None, *, ax=None):
     if len(chosen) == 2:
         return _draw_plane(axes_grid(ax)[0, 0], emission, X, 0, 1, shown, names)
     axes = axes_grid(ax, len(chosen), len(chosen), cell=(2.2, 1.9))
+    size = "small" if axes[0, 0].get_window_extent().height / axes[0, 0].figure.dpi > LEAST_CELL else 0
     for i, j in np.ndindex(axes.shape):
         if j > i:
             axes[i, j].set_axis_off()
         elif j == i:
             part = Mixture(fitted.weights, emission.marginal([j]))
-            _draw_density(axes[i, j], part, X[:, j], shown[j], names[j], in_grid=True)
+            _draw_density(axes[i, j], part, X[:, j], shown[j], names[j], size)
             axes[i, j].set(ylabel=names[i] if i == 0 else "", yticks=[])
         else:
-            _draw_plane(axes[i, j], emission, X, j, i, shown, names, size="small")
+            _draw_plane(axes[i, j], emission, X, j, i, shown, names, size)
+        axes[i, j].locator_params(nbins=3)
+        axes[i, j].tick_params(labelsize=size or "xx-small")
         axes[i, j].label_outer()
     return axes
 
@@ -191,8 +196,8 @@ def _grid(emission, x, shown):
     return np.unique(np.clip(np.append(peaks, np.linspace(*shown, 400)), *shown))
 
 
-def _draw_density(ax, fitted, x, shown, name, in_grid=False):
-    """The weighted densities of one column over its histogram."""
+def _draw_density(ax, fitted, x, shown, name, size=None):
+    """The weighted densities of one column over its histogram; in a grid with numbers of a size, 0 for none."""
     import matplotlib
 
     discrete = fitted.emission.discrete
@@ -206,10 +211,10 @@ def _draw_density(ax, fitted, x, shown, name, in_grid=False):
     for k, density in enumerate(joint.T):
         ax.plot(grid, density, color=colour(k), linestyle=line_style(k), linewidth=1.8, **dots)
         place = int(np.argmax(density))
-        label_component(ax, k, grid[place], min(density[place], 0.85 * top), 6, "small" if in_grid else "medium")
+        label_component(ax, k, grid[place], min(density[place], 0.85 * top), 6, "medium" if size is None else size)
     ax.set(xlabel=name, ylabel="probability" if discrete else "density", xlim=shown, ylim=(0, top))
-    if not in_grid:
-        ax.legend(frameon=False, fontsize="small")
+    if size is None:
+        legend(ax)
     return ax
 
 

@@ -47,7 +47,7 @@ def elbo(model, X, q, sample_weight=None) -> float:
 
     Parameters
     ----------
-    model : with ``log_joint(X)``
+    model : with ``log_joint(X)``, or a fitted mixture estimator
     X : (n, d) array
     q : (n, K) array
         A distribution of the latent variable for each row.
@@ -59,7 +59,7 @@ def elbo(model, X, q, sample_weight=None) -> float:
     >>> from fastem import GaussianMixture, theory
     >>> from fastem.datasets import load_faithful
     >>> X = load_faithful().data
-    >>> model = GaussianMixture(2, random_state=0).fit(X).model_
+    >>> model = GaussianMixture(2, random_state=0).fit(X)
     >>> q = np.full((len(X), 2), 0.5)
     >>> bound, gap = theory.elbo(model, X, q), theory.kl(q, theory.posterior(model, X))
     >>> bool(np.isclose(bound + gap, theory.log_likelihood(model, X)))
@@ -80,6 +80,7 @@ def gap(model, X, q, sample_weight=None) -> float:
 
 def q_function(at, given, statistics) -> float:
     """Q(at | given) = E[log p(x, z; at)] under the posterior of `given`, from the statistics of its E-step alone."""
+    at, given = (model.model_ if hasattr(type(model), "model_") else model for model in (at, given))
     if not callable(getattr(given, "expected_log_joint", None)):
         raise TypeError(f"{type(given).__name__} has no method expected_log_joint(statistics, at)")
     return given.expected_log_joint(statistics, at)
@@ -136,6 +137,8 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
 
 
 def _log_joint(model, X):
+    if hasattr(type(model), "model_"):
+        model, X = model.model_, model._new_rows(X)
     if not callable(getattr(model, "log_joint", None)):
         raise TypeError(f"{type(model).__name__} has no method log_joint(X), so it shows no posterior")
     return np.asarray(model.log_joint(X), dtype=np.float64)

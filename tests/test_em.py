@@ -11,6 +11,7 @@ from instances import INSTANCES, STRUCTURES, start
 
 from fastem import EMResult, LogLikelihoodFell, Statistics, em
 from fastem.blocks import ArrayBlocks
+from fastem.em import collect
 from fastem.mixture import Mixture
 
 FULL = STRUCTURES[0]
@@ -147,7 +148,9 @@ def test_a_step_that_climbs_but_is_not_em_fails_the_law_above(structure):
 def test_a_fall_is_reported_and_the_better_model_returned(structure):
     good = em(start(EASY, structure), EASY.X, tol=1e-6)
     worse = Sabotaged(good.model, wrong_denominator)
-    with pytest.warns(LogLikelihoodFell, match="fell from .* in iteration 1.*defect of the model"):
+    with pytest.warns(
+        LogLikelihoodFell, match="log-likelihood of Sabotaged fell from .* in iteration 1.*defect of the model"
+    ):
         result = em(worse, EASY.X, tol=1e-6)
     assert result.model is worse
     assert not result.converged and result.n_iter == 0
@@ -277,6 +280,30 @@ def test_a_missing_statistic_is_named(missing):
 def test_a_log_likelihood_that_is_not_finite_is_an_error(value):
     with pytest.raises(FloatingPointError, match=f"log-likelihood of Coin is {value}"):
         em(Coin(0.5, value=value), TOSSES)
+
+
+@pytest.mark.parametrize("name", ["log_likelihood", "weight"])
+def test_a_sum_that_is_an_array_is_named(name):
+    e_step = Coin(0.5).e_step(TOSSES, None)
+    with pytest.raises(ValueError, match=f"e_step of Coin must return '{name}' as one number"):
+        collect(Returned(e_step.replaced(**{name: np.ones(4)})), Coin(0.5), 1)
+
+
+@pytest.mark.parametrize("weight", [0.0, -4.0, np.nan])
+def test_a_weight_that_counts_no_rows_is_named(weight):
+    e_step = Coin(0.5).e_step(TOSSES, None)
+    with pytest.raises(ValueError, match=f"e_step of Coin must return the sum of the weights.* {weight}"):
+        collect(Returned(e_step.replaced(weight=weight)), Coin(0.5), 1)
+
+
+class Returned:
+    """Blocks that reduce whatever model to these statistics."""
+
+    def __init__(self, statistics):
+        self.statistics = statistics
+
+    def reduce(self, model, n_threads):
+        return self.statistics
 
 
 def test_an_unknown_stopping_rule_lists_the_known():

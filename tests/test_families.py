@@ -19,6 +19,7 @@ from fastem import (
     DegenerateComponentWarning,
     ExponentialMixture,
     GammaMixture,
+    MixedMixture,
     VonMisesFisherMixture,
 )
 from fastem.categorical import LEAST, most_likely
@@ -363,3 +364,20 @@ SUITED = [suited(family.make, family.suit) for family in MODELS if family.suit]
 @parametrize_with_checks(SUITED)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize(
+    "kinds", [{"a": "gaussian", "b": "poisson"}, {"gaussian": [0.5], "poisson": [1]}, {"poisson": 0}]
+)
+def test_kinds_that_name_no_columns(kinds):
+    with pytest.raises(ValueError, match=r"kinds must be \{kind: numbers of its columns\}, each of 0 to 1 once"):
+        MixedMixture(2, kinds=kinds).fit(np.ones((9, 2)))
+
+
+def test_a_value_of_another_kind_is_found_in_its_column():
+    X = np.column_stack([np.linspace(-1, 1, 30), np.arange(30) % 4])
+    model = MixedMixture(2, kinds=["gaussian", "poisson"], random_state=0).fit(X)
+    X[3, 1] = 0.5
+    for method in (model.fit, model.predict):
+        with pytest.raises(ValueError, match=r"row 3, column 1 is 0\.5"):
+            method(X)

@@ -186,6 +186,30 @@ def test_statistics_that_are_not_finite_are_named():
         em(broken(e_step=e_step), TOSSES)
 
 
+@pytest.mark.parametrize("name", ["anderson", "squarem"])
+def test_a_proposal_whose_statistics_are_not_finite_is_dropped(name):
+    @dataclass(frozen=True)
+    class Careless(Coins):
+        """Its extrapolated models have a likelihood, but not all of their sums."""
+
+        proposed: bool = False
+
+        def m_step(self, statistics):
+            return Careless(Coins.m_step(self, statistics).heads)
+
+        def from_vector(self, vector):
+            return Careless(Coins.from_vector(self, vector).heads, proposed=True)
+
+        def e_step(self, X, sample_weight):
+            statistics = Coins.e_step(self, X, sample_weight)
+            return statistics.replaced(heads=[1.0, np.nan]) if self.proposed else statistics
+
+    plain = em(Coins(np.array([0.6, 0.5])), TOSSES, tol=1e-12, max_iter=500)
+    result = em(Careless(np.array([0.6, 0.5])), TOSSES, tol=1e-12, max_iter=500, accelerate=name)
+    assert result.n_passes > result.n_iter + 1
+    assert np.isclose(result.history[-1], plain.history[-1], atol=1e-10)
+
+
 def test_statistics_that_change_shape_are_named():
     def e_step(self, X, sample_weight):
         extra = {} if self.heads[0] == 0.6 else {"heads": np.zeros(3), "more": 1.0}

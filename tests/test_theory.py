@@ -176,3 +176,18 @@ def test_the_divergence_of_fitted_mixtures():
         theory.kl_divergence(two, object())
     with pytest.raises(ValueError, match="n_samples"):
         theory.kl_divergence(two, one, 1)
+
+
+def test_a_fitted_estimator_stands_for_its_model():
+    X = OVERLAPPING.X
+    fitted = GaussianMixture(2, random_state=0).fit(X)
+    q = np.random.default_rng(0).dirichlet([1, 1], len(X))
+    for function in (theory.elbo, theory.gap):
+        assert function(fitted, X, q) == function(fitted.model_, X, q)
+    assert np.isclose(
+        theory.elbo(fitted, X, q) + theory.gap(fitted, X, q), theory.log_likelihood(fitted, X), rtol=1e-12
+    )
+    statistics = fitted.model_.e_step(X, None)
+    assert theory.q_function(fitted, fitted, statistics) == fitted.model_.expected_log_joint(statistics, fitted.model_)
+    with pytest.raises(ValueError, match="not fitted"):
+        theory.elbo(GaussianMixture(2), X, q)
