@@ -204,8 +204,10 @@ def test_a_proposal_whose_statistics_are_not_finite_is_dropped(name):
             statistics = Coins.e_step(self, X, sample_weight)
             return statistics.replaced(heads=[1.0, np.nan]) if self.proposed else statistics
 
-    plain = em(Coins(np.array([0.6, 0.5])), TOSSES, tol=1e-12, max_iter=500)
-    result = em(Careless(np.array([0.6, 0.5])), TOSSES, tol=1e-12, max_iter=500, accelerate=name)
+    rng = np.random.default_rng(0)  # coins that are hard to tell apart, so that there are proposals
+    tosses = np.column_stack([rng.binomial(4, np.where(rng.random(300) < 0.5, 0.35, 0.6)), np.full(300, 4)])
+    plain = em(Coins(np.array([0.6, 0.45])), tosses, tol=1e-12, max_iter=3000)
+    result = em(Careless(np.array([0.6, 0.45])), tosses, tol=1e-12, max_iter=3000, accelerate=name)
     assert result.n_passes > result.n_iter + 1
     assert np.isclose(result.history[-1], plain.history[-1], atol=1e-10)
 
