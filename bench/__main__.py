@@ -8,6 +8,7 @@ small         import, tiny fit, one row
 factors       factor analysis and probabilistic PCA, beside scikit-learn
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
+spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
 baseline      the kernels of each instruction set, beside scikit-learn
 acceleration  passes of plain and accelerated EM
 all           all of these; writes bench/RESULTS.md and its plots
@@ -26,7 +27,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling
+from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -41,6 +42,7 @@ COMMANDS = {
     "factors": factors.run,
     "families": families.run,
     "mixtures": mixtures.run,
+    "spark": spark.run,
     "baseline": passes.baseline,
     "acceleration": acceleration.run,
 }

@@ -57,8 +57,9 @@ FASTEM = Rival("fastem", "with_fastem")
 SCIKIT_LEARN = Rival("scikit-learn", "with_scikit_learn")
 STEPMIX = Rival("stepmix", "with_stepmix")
 POMEGRANATE = Rival("pomegranate", "with_pomegranate")
+SPARK = Rival("pyspark", "with_spark")
 LIBRARIES = {
-    rival.name: rival for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE)
+    rival.name: rival for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE, SPARK)
 }
 
 

@@ -56,6 +56,14 @@ def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads:
     return found | {"log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture))}
 
 
+def draw_start(rival, problem: dict, folder: str, n_threads: int) -> dict:
+    """Where a rival that takes no start begins on a problem: written to ``folder``, for all."""
+    X = np.load(Path(folder, "X.npy"))
+    weights, means, covariances = rival.drawn_start(Problem(**problem), X, n_threads)
+    np.savez(Path(folder, "start.npz"), weights=weights, means=means, covariances=covariances)
+    return {}
+
+
 def iterate_columns(rival, problem: dict, short: int, long: int, n_threads: int) -> dict:
     """The same of a mixture over columns of other kinds."""
     problem = Columns(**problem)
@@ -203,7 +211,18 @@ def _status_kb(field: str) -> int:
 
 TASKS = {
     task.__name__: task
-    for task in (about, instruction_sets, iterate, iterate_columns, learn, score, small, factors, families)
+    for task in (
+        about,
+        instruction_sets,
+        iterate,
+        draw_start,
+        iterate_columns,
+        learn,
+        score,
+        small,
+        factors,
+        families,
+    )
 }
 
 if __name__ == "__main__":

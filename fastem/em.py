@@ -102,7 +102,7 @@ def em(
         conditional M-steps) climbs as well. Or an :class:`EMResult` to go on from, on the same data.
     data
         Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
-        ``reduce(model, n_threads)``.
+        ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
     sample_weight : (n,) array, optional
     tol : float
         Stop when what `stop` names is less.
@@ -208,7 +208,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
             image = None
             statistics = collect(blocks, model, threads, old_statistics)
         mean = statistics.log_likelihood / statistics.weight
-        if _fell(before, mean, model, blocks.dtype):
+        if _fell(before, mean, model, getattr(blocks, "dtype", np.float64)):
             result.stop_reason = (
                 f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
                 f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"

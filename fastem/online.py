@@ -6,6 +6,9 @@ parameters says how to move them: ``rebase(statistics, given)``; the sums of oth
 
 from __future__ import annotations
 
+import math
+import numbers
+
 import numpy as np
 
 from fastem.blocks import ArrayBlocks
@@ -118,9 +121,18 @@ def cut(blocks, n_blocks):
     return list(zip(np.array_split(blocks.X, n_blocks), weights))
 
 
+def checked_memory(memory) -> float:
+    """About how many batches count: infinitely many for None."""
+    if memory is None:
+        return math.inf
+    if not isinstance(memory, numbers.Real) or not memory >= 1:
+        raise ValueError(f"memory is {memory!r}; it must be a number of batches, at least 1, or None: all count")
+    return memory
+
+
 class Stepwise:
     """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha, t the number of
-    batches before it.
+    batches before it, or of 1/memory where that is more.
 
     Statistics to go on from count as the batches that they would have been: their weight over that of the first batch.
     So the batch after a fit of 100 times its rows moves the averages by 102^-0.7 = 4 %.
@@ -134,6 +146,10 @@ class Stepwise:
     n_threads : int, optional
     statistics : Statistics, optional
         Of `model`, to go on from; otherwise the first batch makes the averages.
+    memory : float, optional
+        At least 1, for a stream that drifts: steps do not fall below 1/memory, from where a batch that is m batches
+        old counts (1 - 1/memory)^m times what the last one does. By default nothing is forgotten, the steps vanish,
+        and the model converges.
 
     Attributes
     ----------
@@ -160,10 +176,18 @@ class Stepwise:
     array([3., 9.])
     """
 
-    def __init__(self, model, alpha: float = 0.7, n_threads: int | None = None, statistics: Statistics | None = None):
+    def __init__(
+        self,
+        model,
+        alpha: float = 0.7,
+        n_threads: int | None = None,
+        statistics: Statistics | None = None,
+        memory: float | None = None,
+    ):
         if not 0 <= alpha <= 1:
             raise ValueError(f"alpha is {alpha}; it must be from 0 to 1")
         self.model, self.alpha, self.n_threads = model, alpha, n_threads
+        self.memory = checked_memory(memory)
         self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
         self.weight_before = 0.0 if statistics is None else statistics.weight
         self.n_batches = 0
@@ -175,7 +199,7 @@ class Stepwise:
             self.n_batches = self.weight_before / fresh.weight
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
-            step = (self.n_batches + 2) ** -self.alpha
+            step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)
             fresh = (1 - step) * self.statistics + step * fresh
         following = self.model.m_step(fresh)
         self.statistics, self.model = rebased(following, fresh, self.model), following

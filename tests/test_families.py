@@ -352,6 +352,9 @@ def suited(make, into_its_kind):
         def _new_rows(self, X):
             return super()._new_rows(changed(X))
 
+        def _new_blocks(self, X, sample_weight=None):
+            return super()._new_blocks(changed(X), sample_weight)
+
     Suited.__name__ = Suited.__qualname__ = f"Suited{make.__name__}"
     globals()[Suited.__name__] = Suited  # where pickle looks for it
     return Suited()

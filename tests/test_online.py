@@ -1,7 +1,9 @@
 """Partial E-steps: the bound climbs, and EM itself is the special case."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from containers import CONTAINERS
 from instances import INSTANCES, STRUCTURES, start
 from test_own_models import TOSSES, Coins
 
@@ -65,6 +67,21 @@ def test_averages_of_other_steps_are_about_the_present_means():
         assert np.isclose(stream.model.emission.covariance.covariances[0, 0, 0], second - first**2, rtol=1e-9)
 
 
+@pytest.mark.parametrize("memory", [1, 3, 7.5])
+def test_with_a_memory_averages_are_exponentially_weighted(memory):
+    """In one dimension and one component, once steps of 1/(t + 2) have come down to 1/memory."""
+    rng = np.random.default_rng(1)
+    stream = Stepwise(GaussianMixture(1, reg_covar=0).fit(rng.normal(0, 1, (9, 1))).model_, alpha=1, memory=memory)
+    batches = rng.normal(size=(30, 20)) + np.arange(30)[:, None]
+    means = []
+    for batch in batches:
+        stream.update(batch[:, None])
+        means.append(stream.model.emission.means[0, 0])
+    settled = int(memory) - 1
+    average = pd.Series([means[settled], *batches[settled + 1 :].mean(axis=1)]).ewm(alpha=1 / memory, adjust=False)
+    assert np.allclose(means[settled:], average.mean(), rtol=1e-10)
+
+
 def test_a_stream_finds_what_all_rows_say():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 2)) + 4 * rng.integers(0, 2, (40_000, 1))
@@ -89,6 +106,13 @@ def test_bad_arguments_are_named():
     model = start(OVERLAPPING, STRUCTURES[0])
     with pytest.raises(ValueError, match=r"alpha is 1\.5"):
         Stepwise(model, alpha=1.5)
+    for memory in (0.5, np.nan, "long"):
+        unfitted = GaussianMixture(2)
+        with pytest.raises(ValueError, match=f"memory is {memory!r}; it must be"):
+            Stepwise(model, memory=memory)
+        with pytest.raises(ValueError, match=f"memory is {memory!r}; it must be"):
+            unfitted.partial_fit(OVERLAPPING.X, memory=memory)
+        assert not hasattr(unfitted, "weights_")
     for n_blocks in (0, 601):
         with pytest.raises(ValueError, match=f"n_blocks is {n_blocks}"):
             incremental_em(model, OVERLAPPING.X, n_blocks=n_blocks)
@@ -145,6 +169,49 @@ def test_partial_fit_is_stepwise():
     for batch in batches:
         stream.update(batch)
     assert np.allclose(model.means_, stream.model.emission.means, rtol=1e-12)
+
+
+def test_partial_fit_with_a_memory_is_stepwise_with_it():
+    batches = np.array_split(np.random.default_rng(0).permutation(OVERLAPPING.X), 10)
+    model = GaussianMixture(3, random_state=0).fit(OVERLAPPING.X)
+    stream = Stepwise(model.model_, memory=2, statistics=model.model_.e_step(OVERLAPPING.X))
+    for batch in batches:
+        model.partial_fit(batch, memory=2)
+        stream.update(batch)
+    assert np.allclose(model.means_, stream.model.emission.means, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_batches_may_be_in_any_container(kind, tmp_path):
+    """The bits of the array."""
+    opened, named, _ = CONTAINERS[kind]
+    batches = np.random.default_rng(0).normal(size=(2, 4000, 2)) + 4 * np.arange(2)[:, None, None]
+    of_array, of_container = GaussianMixture(3, random_state=0), GaussianMixture(3, random_state=0)
+    for i, batch in enumerate(batches):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        of_array.partial_fit(batch)
+        of_container.partial_fit(opened(folder, batch, [f"x{j}" for j in range(batch.shape[1])]))
+    assert np.array_equal(of_container.means_, of_array.means_)
+    assert hasattr(of_container, "feature_names_in_") == named
+
+
+def test_batches_in_containers_are_checked():
+    X = OVERLAPPING.X
+    model = GaussianMixture(3, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit([X[:50, :1], X[50:99, :1]])
+    bad = X[:99].copy()
+    bad[70, 1] = np.nan
+    before = model.means_
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit([bad[:50], bad[50:]])
+    with pytest.raises(TypeError, match="iterated over once only"):
+        model.partial_fit(iter([X[:50]]))
+    assert model.means_ is before
+    weight = np.random.default_rng(0).uniform(0.5, 2, 99)
+    weighted = GaussianMixture(3, random_state=0).fit(X).partial_fit([(X[:50], weight[:50]), (X[50:99], weight[50:])])
+    assert np.array_equal(weighted.means_, model.partial_fit(X[:99], sample_weight=weight).means_)
 
 
 def test_partial_fit_goes_on_from_a_fit():

@@ -1,0 +1,121 @@
+"""The README's Python runs as it stands there: where an engine is needed, one of a few lines stands in for it."""
+
+import pickle
+import re
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow
+import pytest
+
+import fastem
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def block(word):
+    """The one block with this word in it."""
+    (found,) = (text for text in BLOCKS if word in text)
+    return compile(found, README.name, "exec")
+
+
+@pytest.fixture
+def X():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(3000, 2)) + np.where(rng.random((3000, 1)) < 0.8, 0, [2, 1])
+
+
+@pytest.mark.parametrize("text", BLOCKS, ids=lambda text: text.splitlines()[-1][:30])
+def test_every_block_is_python(text):
+    compile(text, README.name, "exec")
+
+
+def test_the_first_example(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(block("load_faithful"), found)
+    assert len(found["labels"]) == len(found["X"]) and Path("model.npz").exists()
+
+
+class Ranks:
+    """What the example asks of a communicator, with a thread for each rank."""
+
+    def __init__(self, size):
+        self.barrier, self.own, self.sent = threading.Barrier(size, timeout=60), threading.local(), [None] * size
+
+    @property
+    def rank(self):
+        return self.own.rank
+
+    def bcast(self, thing):
+        self.sent[self.rank] = pickle.dumps(thing)
+        self.barrier.wait()
+        return pickle.loads(self.sent[0])
+
+    def Allreduce(self, in_place, vector):
+        self.sent[self.rank] = vector.copy()
+        self.barrier.wait()
+        vector[:] = np.sum(self.sent, axis=0)
+        self.barrier.wait()
+
+
+def test_mpi(X, tmp_path, monkeypatch):
+    """Both ranks end with the model of all rows."""
+    monkeypatch.chdir(tmp_path)
+    np.save("rows-0.npy", X[:1000])
+    np.save("rows-1.npy", X[1000:])
+    mpi4py, ranks = ModuleType("mpi4py"), Ranks(2)
+    mpi4py.MPI = SimpleNamespace(COMM_WORLD=ranks, IN_PLACE=None)
+    monkeypatch.setitem(sys.modules, "mpi4py", mpi4py)
+    code = block("mpi4py")
+
+    def run(rank):
+        ranks.own.rank, found = rank, {}
+        exec(code, found)
+        return found["result"]
+
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(run, range(2)))
+    assert np.array_equal(both[0].model.parameters(), both[1].model.parameters())
+    start = fastem.GaussianMixture(2, max_iter=0, random_state=0).fit(X[:1000]).model_
+    whole = fastem.em(start, X)
+    assert both[0].n_iter == whole.n_iter > 1
+    assert np.allclose(both[0].model.parameters(), whole.model.parameters(), rtol=1e-9)
+
+
+class Frame:
+    """What the example asks of a Spark DataFrame: partitions of Arrow batches, one of them empty."""
+
+    def __init__(self, X):
+        self.X = pd.DataFrame(X, columns=["a", "b"])
+
+    def cache(self):
+        return self
+
+    def limit(self, n):
+        return Frame(self.X[:n])
+
+    def toPandas(self):
+        return self.X
+
+    def mapInArrow(self, function, schema):
+        assert schema == "statistics binary"
+        table = pyarrow.Table.from_pandas(self.X)
+        partitions = [table[:1000].to_batches(300), [], table[:0].to_batches(), table[1000:].to_batches()]
+        rows = [row for own in partitions for batch in function(iter(own)) for row in batch.to_pylist()]
+        return SimpleNamespace(collect=lambda: [SimpleNamespace(**row) for row in rows])
+
+
+def test_spark(X):
+    found = {"spark": SimpleNamespace(read=SimpleNamespace(parquet=lambda path: Frame(X)))}
+    exec(block("mapInArrow"), found)
+    start = fastem.GaussianMixture(2, max_iter=0, random_state=0).fit(X).model_
+    whole = fastem.em(start, X)
+    assert found["result"].n_iter == whole.n_iter > 1
+    assert np.allclose(found["result"].model.parameters(), whole.model.parameters(), rtol=1e-9)
