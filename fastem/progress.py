@@ -88,7 +88,8 @@ def remaining_iterations(history, tol) -> int:
     >>> remaining_iterations([0.0, 1.0, 1.5], tol=1 / 16)
     3
     """
-    gains = [max(after - before, 0.0) for before, after in zip(history[-3:], history[-2:])]
+    last = history[-3:]
+    gains = [max(after - before, 0.0) for before, after in zip(last, last[1:])]
     if gains[-1] <= tol:
         return 0
     if len(gains) < 2 or not 0 < gains[-1] < gains[0] or tol <= 0:
