@@ -1,6 +1,5 @@
 """What a fit tells while it runs, to whom, and that nothing is left of it afterwards."""
 
-import functools
 import io
 import logging
 import math
@@ -17,14 +16,23 @@ from fastem.progress import Progress, logger, remaining_iterations
 X = load_faithful().data
 
 
+class Bars(io.StringIO):
+    """What bars of tqdm write, all states of them; and the bars."""
+
+    def __init__(self):
+        super().__init__()
+        self.opened = []
+
+    def open(self, **given):
+        self.opened.append(tqdm.std.tqdm(file=self, mininterval=0, miniters=1, ncols=200, **given))
+        return self.opened[-1]
+
+
 @pytest.fixture
 def bar_in(monkeypatch):
-    """Bars of tqdm write to this text, all states of them."""
-    text = io.StringIO()
-    monkeypatch.setattr(
-        tqdm.auto, "tqdm", functools.partial(tqdm.std.tqdm, file=text, mininterval=0, miniters=1, ncols=200)
-    )
-    return text
+    bars = Bars()
+    monkeypatch.setattr(tqdm.auto, "tqdm", bars.open)
+    return bars
 
 
 class Heard(logging.Handler):
@@ -60,8 +68,10 @@ def test_the_bar_tells_where_the_fit_is(bar_in):
     assert math.isclose(float(told[1]), model.lower_bound_, rel_tol=1e-5)
     assert math.isclose(float(told[2]), model.history_[-1] - model.history_[-2], rel_tol=0.05)
     assert float(told[3]) > 0
-    counts = [int(found[1]) for state in states if (found := re.search(r" (\d+)/\d+ \[", state))]
-    assert sorted(set(counts)) == list(range(model.n_iter_ + 1))
+    totals = dict(re.search(r" (\d+)/(\d+) \[", state).groups() for state in states if "/" in state)
+    left = [remaining_iterations(model.history_[: n + 1], 1e-6) for n in range(1, model.n_iter_ + 1)]
+    assert totals == {"0": "200"} | {str(n): str(min(200, n + more)) for n, more in enumerate(left, start=1)}
+    assert any(0 < more < 200 for more in left)  # an end is in sight before it comes
 
 
 def test_a_bar_for_each_start(bar_in):
@@ -73,6 +83,12 @@ def test_a_bar_that_does_not_converge_says_so(bar_in):
     with pytest.warns(UserWarning, match="did not converge"):
         GaussianMixture(3, random_state=0, tol=0, max_iter=3, verbose="bar").fit(X)
     assert "did not converge" in bar_in.getvalue().split("\r")[-1]
+
+
+def test_a_bar_that_a_callback_ends_is_full(bar_in):
+    with pytest.warns(UserWarning, match="the callback asked to stop"):
+        GaussianMixture(3, random_state=0, tol=1e-9, verbose="bar").fit(X, callback=lambda result: result.n_iter == 4)
+    assert " 4/4 [" in bar_in.getvalue().split("\r")[-1]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -127,7 +143,8 @@ def test_nothing_is_left_behind(verbose, error, capsys, bar_in):
         with pytest.raises(error):
             GaussianMixture(2, verbose=verbose).fit(X, callback=fails)
     assert (list(logger.handlers), logger.level, logger.propagate) == before
-    assert not tqdm.std.tqdm._instances
+    assert all(bar.disable for bar in bar_in.opened)  # as closed ones are
+    assert len(bar_in.opened) == (verbose == "bar")
     told = capsys.readouterr().out + bar_in.getvalue()
     assert "start 0" in told or "Initialization 0" in told
     fit()
