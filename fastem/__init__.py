@@ -6,6 +6,7 @@ from fastem.errors import CheckpointError, ConvergenceWarning, DegenerateCompone
 from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
 from fastem.persistence import load
+from fastem.predictions import write_predictions
 from fastem.sources import open_rows
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "open_rows",
     "show_versions",
+    "write_predictions",
 ]
 
 

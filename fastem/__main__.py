@@ -8,18 +8,19 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
+from fastem.columns import numbered_names
+
 __all__ = ["main"]
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
-BLOCK_ROWS = 65536  # rows predicted at once: bounds the memory for their probabilities
+PICTURED_ROWS = 100_000  # or up to twice as many, evenly spaced
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,49 +65,66 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fit(arguments: argparse.Namespace) -> None:
     """``fastem fit``: read, fit, tell, save, draw."""
-    from fastem import GaussianMixture, plot
+    from fastem import GaussianMixture, open_rows, plot
     from fastem.drawing import require_file_type
     from fastem.summary import summary
-    from fastem.tables import read_table
 
     _require_place("--save", arguments.save)
     _require_place("--plot", arguments.plot)
     if arguments.plot is not None:
         require_file_type(arguments.plot)
-    X, columns = read_table(arguments.file, arguments.columns)
+    if arguments.resume and arguments.checkpoint is None:
+        raise ValueError("--resume goes on from a file: name it with --checkpoint")
+    blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns)
     given = {name: value for name, value in vars(arguments).items() if name in GaussianMixture().get_params()}
-    X = _named(X, [] if _are_numbered(columns) else columns)
-    model = GaussianMixture(**given).fit(X)
+    model = GaussianMixture(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume)
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
+    names = _names(blocks, arguments.columns)
     if arguments.plot is not None:
-        plot.write(arguments.plot, model, X)
-    print(summary(model, X.shape, model.bic(X), model.aic(X), columns))
+        rows = blocks.spread(PICTURED_ROWS)
+        plot.write(arguments.plot, model, rows if blocks.names is None else _NamedColumns(rows, names))
+    weight = model._stream.weight_before if blocks.weighted else None
+    print(summary(model, blocks.n_rows, names, weight))
     if arguments.save is not None:
         print(f"\nsaved to {arguments.save}")
     if arguments.plot is not None:
         print(f"\npicture in {arguments.plot}")
 
 
+def _names(blocks: Any, columns: list[str] | None) -> list[str]:
+    """The names of columns; where the file has none, ``x0, x1, ...`` after their place in it."""
+    if blocks.names is not None:
+        return list(blocks.names)
+    if columns is None:
+        return numbered_names(blocks.n_features)
+    return [f"x{column}" if column.isdecimal() else column for column in columns]
+
+
 def _predict(arguments: argparse.Namespace) -> None:
-    """``fastem predict``: a label, its probability and the log-density for every row of a file."""
-    from fastem import load
-    from fastem.tables import read_table
+    """``fastem predict``: a label, its probability and the log-density for every row of files."""
+    from fastem import load, open_rows, write_predictions
+    from fastem.predictions import text_writer, write_each, writer_for
+    from fastem.tables import files_in
 
     _require_place("--output", arguments.output)
-    if arguments.output is not None and Path(arguments.output).resolve() in map(
-        Path.resolve, map(Path, (arguments.model, arguments.file))
-    ):
-        raise ValueError(f"--output {arguments.output} is one of the files that are read: name another")
+    if arguments.output is not None:
+        read = [Path(arguments.model), *(file for path in arguments.files for file in files_in(Path(path)))]
+        if Path(arguments.output).resolve() in map(Path.resolve, read):
+            raise ValueError(f"--output {arguments.output} is one of the files that are read: name another")
+        writer_for(Path(arguments.output))
     model = load(arguments.model)
-    names = list(getattr(model, "feature_names_in_", []))
-    X, _ = read_table(arguments.file, _columns_to_read(names, arguments))
-    lines = _predictions(model, X, names)
+    if not hasattr(model, "predict_proba"):
+        raise ValueError(
+            f"{arguments.model} holds a {type(model).__name__}, which has no components to label rows with"
+        )
+    names = getattr(model, "feature_names_in_", None)
+    blocks = open_rows(arguments.files, columns=_columns_to_read(names, arguments))
+    blocks.names = names  # the columns stand for those that the model was fitted to
     if arguments.output is None:
-        sys.stdout.writelines(lines)
-        return
-    with open(arguments.output, "w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
+        write_each(model, blocks, text_writer(sys.stdout))
+    else:
+        write_predictions(model, blocks, arguments.output)
 
 
 def _require_place(option: str, path: str | None) -> None:
@@ -117,20 +135,20 @@ def _require_place(option: str, path: str | None) -> None:
         raise ValueError(f"{option} {path} is a folder: name a file in it")
 
 
-def _columns_to_read(known: list[str], arguments: argparse.Namespace) -> list[str] | None:
+def _columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:
     """The columns asked for; else those of the names known to the model, in its order; else all."""
     from fastem.tables import column_names
 
-    if arguments.columns is not None or not known:
+    if arguments.columns is not None or known is None:
         return arguments.columns
-    present = column_names(arguments.file)
+    present = column_names(arguments.files)
     missing = [name for name in known if name not in present]
     if not missing:
-        return known
+        return list(known)
     if _are_numbered(present):  # a file without names: take its columns as they stand
         return None
     raise ValueError(
-        f"{arguments.file} has no column {missing[0]!r}, which the model was fitted to; "
+        f"{arguments.files[0]} has no column {missing[0]!r}, which the model was fitted to; "
         f"name {len(known)} columns with --columns that stand for {', '.join(known)}"
     )
 
@@ -140,31 +158,14 @@ def _are_numbered(columns: list[str]) -> bool:
     return all(re.fullmatch(r"x\d+", name) for name in columns)
 
 
-def _predictions(model: Any, X: np.ndarray, names: list[str]) -> Iterator[str]:
-    """The lines of the output. All that can be wrong with the data is found before the first of them."""
-    labels, densities = model.predict(_named(X, names)), model.score_samples(_named(X, names))
-    probabilities = np.empty(len(X))
-    for start in range(0, len(X), BLOCK_ROWS):
-        rows = slice(start, start + BLOCK_ROWS)
-        responsibilities = model.predict_proba(_named(X[rows], names))
-        probabilities[rows] = np.take_along_axis(responsibilities, labels[rows, None], axis=1)[:, 0]
-    columns = zip(labels.tolist(), probabilities.tolist(), densities.tolist())
-    rows_of_text = (f"{label},{probability!r},{density!r}\n" for label, probability, density in columns)
-    return chain(["label,probability,log_density\n"], rows_of_text)
-
-
 class _NamedColumns:
-    """A matrix whose columns have names: what the estimator needs to see of a data frame."""
+    """A matrix whose columns have names: what a picture needs to see of a data frame."""
 
     def __init__(self, data: np.ndarray, columns: list[str]) -> None:
         self.data, self.columns, self.shape = data, columns, data.shape
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.data, dtype=dtype, copy=True) if copy else np.asarray(self.data, dtype=dtype)
-
-
-def _named(data: np.ndarray, names: list[str]) -> np.ndarray | _NamedColumns:
-    return _NamedColumns(data, names) if names else data
 
 
 def _versions(arguments: argparse.Namespace) -> None:
@@ -185,30 +186,41 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="fastem", description="Fit and use Gaussian mixtures.")
     parser.add_argument("--version", action="version", version=f"fastem {version('fastem')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
-    readable = "CSV (with or without a header), .npy, Parquet or Feather; or shipped data: faithful, iris"
+    readable = (
+        "files and folders of CSV (with or without a header), .npy, Parquet or Feather, read block by block; "
+        "or shipped data: faithful, iris"
+    )
 
     # Options are named after the parameters of GaussianMixture; those not given are left to its own defaults.
-    fit = commands.add_parser("fit", help="fit a mixture to a file", argument_default=argparse.SUPPRESS)
-    fit.add_argument("file", metavar="FILE", help=readable)
+    fit = commands.add_parser("fit", help="fit a mixture to files", argument_default=argparse.SUPPRESS)
+    fit.add_argument("files", metavar="FILE", nargs="+", help=readable)
     fit.add_argument("--components", dest="n_components", type=int, required=True, metavar="K", help="how many")
     fit.add_argument("--columns", type=_comma_list, default=None, metavar="A,B", help="names or numbers from 0; all")
+    fit.add_argument("--weights", default=None, metavar="COLUMN", help="its numbers say how often a row counts")
     fit.add_argument("--covariance", dest="covariance_type", choices=COVARIANCES, help="structure; full")
     fit.add_argument("--seed", dest="random_state", type=int, default=0, help="of the random start; 0")
     fit.add_argument("--n-init", type=int, metavar="N", help="starts, of which the best is kept; 1")
     fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less; 1e-3")
     fit.add_argument("--max-iter", type=int, metavar="N", help="most iterations; 100")
     fit.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="the result does not depend on it")
+    fit.add_argument(
+        "--progress", dest="verbose", action="store_const", const="bar", help="a bar that estimates the end"
+    )
+    fit.add_argument("--checkpoint", default=None, metavar="FILE", help="write what is reached there, every minute")
+    fit.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint, if it is there")
     fit.add_argument("--save", default=None, metavar="MODEL.npz", help="write the fitted model to this file")
     fit.add_argument("--plot", default=None, metavar="FILE.png", help="draw components and data; also .svg, .pdf")
     fit.set_defaults(run=_fit)
 
-    predict = commands.add_parser("predict", help="label the rows of a file with a saved mixture")
+    predict = commands.add_parser("predict", help="label the rows of files with a saved mixture")
     predict.add_argument("model", metavar="MODEL.npz", help="written by fastem fit --save")
-    predict.add_argument("file", metavar="FILE", help=readable)
+    predict.add_argument("files", metavar="FILE", nargs="+", help=readable)
     predict.add_argument(
         "--columns", type=_comma_list, metavar="A,B", help="in the model's order; by default those of the model's names"
     )
-    predict.add_argument("--output", metavar="LABELS.csv", help="where to write label, probability and log-density")
+    predict.add_argument(
+        "--output", metavar="LABELS.csv", help="where to write label, probability and log-density; also .parquet"
+    )
     predict.set_defaults(run=_predict)
 
     versions = commands.add_parser("versions", help="show versions of fastem and what it runs on")

@@ -1,8 +1,9 @@
-"""Rows in Arrow tables and in Parquet, Feather and CSV files, streamed. Imports pyarrow, an optional requirement."""
+"""Rows in Arrow tables and datasets, streamed. Imports pyarrow, an optional requirement."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,19 +11,18 @@ import numpy as np
 
 from fastem.blocks import StreamBlocks, block_rows
 from fastem.chunks import ONE_SHOT
+from fastem.columns import choose, suggest_columns
 from fastem.delimited import DelimitedFile
 from fastem.validation import as_sample_weight
 
 try:
     import pyarrow
-    import pyarrow.csv
     import pyarrow.dataset
     import pyarrow.parquet
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
-PANDAS_INDEX = "__index_level_"  # pandas writes a frame's index beside its columns
-SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".feather": "ipc", ".arrow": "ipc", ".csv": "csv"}
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes a frame's index beside its columns
 
 
 def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
@@ -39,38 +39,6 @@ def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
     schema = pyarrow.RecordBatchReader.from_stream(X).schema
     return StreamBlocks(
         TableSource(schema, lambda: iter(pyarrow.RecordBatchReader.from_stream(X)), None, what, sample_weight, columns)
-    )
-
-
-def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, columns=None) -> StreamBlocks:
-    """Files of one kind, found at some paths, as blocks."""
-    kinds = {SUFFIXES.get(file.suffix.lower()) for file in files} - {None}
-    if len(kinds) != 1:
-        found = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that could be read"
-        raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {found}; hand in Parquet, Feather or CSV files")
-    (kind,) = kinds
-    chosen = [file for file in files if SUFFIXES.get(file.suffix.lower()) == kind]
-    try:
-        dataset = pyarrow.dataset.dataset(
-            [str(file) for file in chosen], format=_text(chosen[0]) if kind == "csv" else kind
-        )
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ValueError(f"{paths[0]} cannot be read by pyarrow: {_first_line(error)}") from None
-    return StreamBlocks(DatasetSource(dataset, sample_weight, columns))
-
-
-def _text(path: Path):
-    """How text files like this one are read: numbers in all columns, named as the first lines tell."""
-    table = DelimitedFile(path)
-    if table.delimiter is None:
-        raise ValueError(f"{path} is separated by blanks; large text files need commas, semicolons or tabs")
-    return pyarrow.dataset.CsvFileFormat(
-        parse_options=pyarrow.csv.ParseOptions(delimiter=table.delimiter),
-        read_options=pyarrow.csv.ReadOptions(column_names=table.names, skip_rows=table.skipped_lines),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(table.names, pyarrow.float64()),
-            null_values=["", "NA", "N/A", "nan", "NaN", "null"],
-        ),
     )
 
 
@@ -96,15 +64,22 @@ class TableSource:
         if sample_weight is not None and self.weight_column is None:
             self.sample_weight = as_sample_weight(sample_weight, np.size(sample_weight) if n_rows is None else n_rows)
         self.weighted = sample_weight is not None
-        chosen = self._chosen(schema, columns)
-        self.names = np.array(chosen, dtype=object)
-        self.read = chosen + ([self.weight_column] if self.weight_column else [])
-        types = []
-        for name in self.read:
-            kind = schema.field(name).type
+        names = names_of(schema, what)
+        places, weight = choose(names, columns, what, self.weight_column)
+        types = [schema.field(names[i]).type for i in (places if weight is None else [*places, weight])]
+        numeric = [i for i, name in enumerate(names) if i != weight and _is_numeric(schema.field(name).type)]
+        for i, kind in zip([*places, weight], types):
             if not _is_numeric(kind):
-                raise ValueError(f"column {name!r} of {what} holds values of type {kind}, not numbers: choose others.")
-            types.append(kind)
+                wanted = numeric if columns is None else [j for j in numeric if j in places]
+                raise ValueError(
+                    f"{what}: column {names[i]!r} holds values of type {kind}, not numbers; "
+                    f"{suggest_columns(names, wanted)}"
+                )
+        chosen = [names[i] for i in places]
+        self.names = np.array(chosen, dtype=object)
+        if weight is not None:
+            self.weight_column = names[weight]
+        self.read = list(dict.fromkeys(chosen if weight is None else [*chosen, self.weight_column]))
         self.n_features = len(chosen)
         self.dtype = np.dtype(
             np.float32 if all(map(pyarrow.types.is_float32, types[: self.n_features])) else np.float64
@@ -115,27 +90,6 @@ class TableSource:
 
     def place(self, row):
         return f"row {row} of {self.what}"
-
-    def _chosen(self, schema, columns) -> list[str]:
-        """The names of the columns to read."""
-        names = [name for name in schema.names if not name.startswith(PANDAS_INDEX)]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"{self.what} has several columns named {twice[0]!r}; give each its own name")
-        if self.weight_column is not None and self.weight_column not in names:
-            raise ValueError(f"sample_weight names {self.weight_column!r}, but {self.what} has {', '.join(names)}.")
-        if columns is None:
-            chosen = [name for name in names if name != self.weight_column]
-        else:
-            chosen = []
-            for column in [columns] if isinstance(columns, (str, int)) else columns:
-                number = isinstance(column, (int, np.integer)) and 0 <= column < len(names)
-                if column not in names and not number:
-                    raise ValueError(f"{self.what} has no column {column!r}; its columns are {', '.join(names)}.")
-                chosen.append(column if column in names else names[column])
-        if not chosen:
-            raise ValueError(f"{self.what} has no columns to read.")
-        return chosen
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """(m, d) columns in Fortran order, and weights, of each batch that has rows."""
@@ -200,32 +154,74 @@ class DatasetSource(TableSource):
             self.counts[i] = found
 
     def _of_file(self, fragment):
-        missing = [name for name in self.read if name not in fragment.physical_schema.names]
+        keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
+        keys = {name: value for name, value in keys.items() if name in self.read}
+        names = [name for name in self.read if name not in keys]
+        batches = self._of_text if isinstance(fragment.format, pyarrow.dataset.CsvFileFormat) else self._of_columns
+        for batch in batches(fragment, names):
+            yield _with_keys(batch, keys) if keys else batch
+
+    def _of_columns(self, fragment, names):
+        missing = [name for name in names if name not in fragment.physical_schema.names]
         if missing:
             raise ValueError(f"{fragment.path} has no column {missing[0]!r}, unlike {self.fragments[0].path}")
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
             with pyarrow.parquet.ParquetFile(fragment.path) as file:
                 for group in range(file.num_row_groups):
-                    yield from _told(
-                        file.iter_batches(self.batch_rows, row_groups=[group], columns=self.read),
+                    yield from told(
+                        file.iter_batches(self.batch_rows, row_groups=[group], columns=names),
                         f"{fragment.path}, row group {group}",
                     )
         else:
-            yield from _told(fragment.to_batches(columns=self.read, batch_size=self.batch_rows), fragment.path)
+            yield from told(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path)
+
+    def _of_text(self, fragment, names):
+        try:
+            batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
+            yield from told(batches, fragment.path)
+        except ValueError:  # pyarrow's own among them
+            _require_numbers(fragment.path, names)  # knows the line
+            raise
+
+
+def names_of(schema, what) -> list[str]:
+    """The columns, without the index that pandas adds."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    names = [name for name in schema.names if name not in index and not PANDAS_INDEX.fullmatch(name)]
+    if not names:
+        raise ValueError(f"{what} has no columns; it needs at least one column of numbers")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{what} has several columns named {twice[0]!r}; give each its own name")
+    return names
+
+
+def _with_keys(batch, keys):
+    """A batch with the keys of its partition as columns."""
+    more = [pyarrow.array(np.full(batch.num_rows, np.nan if value is None else value)) for value in keys.values()]
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *more], names=[*batch.schema.names, *keys])
+
+
+def _require_numbers(path, names):
+    """Raise with the line and column of the first field of a text file that is no number."""
+    table = DelimitedFile(Path(path))
+    if set(names) <= set(table.names):
+        for _ in table.numbers([table.names.index(name) for name in names]):
+            pass
 
 
 def _batches(table):
     return table.to_batches(max_chunksize=1 << 20) if isinstance(table, pyarrow.Table) else [table]
 
 
-def _told(batches, place):
+def told(batches, place):
     """The same batches; what goes wrong names the place."""
     iterator = iter(batches)
     while True:
         try:
             batch = next(iterator, None)
         except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{place} cannot be read: {_first_line(error)}") from error
+            raise ValueError(f"{place} cannot be read: {first_line(error)}") from error
         if batch is None:
             return
         yield batch
@@ -237,7 +233,7 @@ def _counted(fragment):
         try:
             return fragment.metadata.num_rows
         except (pyarrow.ArrowException, OSError) as error:
-            raise ValueError(f"{fragment.path} cannot be read: {_first_line(error)}") from None
+            raise ValueError(f"{fragment.path} cannot be read: {first_line(error)}") from None
     return None
 
 
@@ -255,5 +251,5 @@ def _is_numeric(kind) -> bool:
     return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
 
 
-def _first_line(error):
+def first_line(error):
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

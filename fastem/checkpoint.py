@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.errors import CheckpointError
+from fastem.whole_file import written_whole
 
 FORMAT = "fastem checkpoint 1"
 
@@ -76,9 +76,8 @@ class Checkpoint:
         if self.path.exists():
             if not resume:
                 raise CheckpointError(
-                    f"checkpoint={str(path)!r} is there already, of a fit that did not end: pass resume=True to go "
-                    f"on with it, or "
-                    "delete it."
+                    f"checkpoint={str(path)!r} is there already, of a fit that did not end: pass resume=True "
+                    "(--resume) to go on with it, or delete it."
                 )
             self.state = self._read()
         self._written = time.monotonic()
@@ -115,9 +114,8 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Write a state: whole, or not at all."""
-        beside = self.path.with_name(f"{self.path.name}.{secrets.token_hex(4)}.part")
         try:
-            with open(beside, "wb") as file:
+            with written_whole(self.path) as beside, open(beside, "wb") as file:
                 found = {
                     "format": FORMAT,
                     "asked": self.asked,
@@ -125,13 +123,8 @@ class Checkpoint:
                     "state": state,
                 }
                 pickle.dump(found, file, protocol=5)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, self.path)
         except (OSError, pickle.PicklingError, AttributeError, TypeError) as error:  # the last two: what has no pickle
             raise CheckpointError(f"the checkpoint {self.path} cannot be written: {error}") from error
-        finally:
-            beside.unlink(missing_ok=True)
         self._written = time.monotonic()
 
     def remove(self) -> None:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shlex
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["DelimitedFile", "numbered_names", "suggest_columns"]
+from fastem.columns import numbered_names, suggest_columns
+
+__all__ = ["MISSING", "DelimitedFile"]
 
 DELIMITERS = (",", ";", "\t", None)  # None: any run of blanks; it comes last because tabs are blanks too
 MISSING = {"", "na", "n/a", "nan", "null"}
@@ -89,17 +90,25 @@ class DelimitedFile:
             return self._read_line_by_line(chosen)
         return data
 
+    @property
+    def text(self) -> list[int]:
+        """The places of the columns that hold words, as far as the first lines tell."""
+        kinds = [{_kind(row[i]) for row in self._sample if i < len(row)} for i in range(len(self.names))]
+        return [i for i, found in enumerate(kinds) if "text" in found and not _is_numeric(self._sample, i)]
+
     def _read_line_by_line(self, chosen: list[int]) -> np.ndarray:
         """The same table, with NaN for missing values; or an error that names the place to blame."""
-        values = array("d")
+        return np.frombuffer(array("d", self.numbers(chosen)), dtype=np.float64).reshape(-1, len(chosen))
+
+    def numbers(self, chosen: list[int]) -> Iterator[float]:
+        """The numbers in these columns, line by line; or an error that names the place to blame."""
         for number, line in self._lines(self.skipped_lines):
             cells = self._cells(number, line)
             for i in chosen:
                 try:
-                    values.append(_number(cells[i]))
+                    yield _number(cells[i])
                 except ValueError:
                     raise ValueError(self._blame(number, i, cells[i].strip(), chosen)) from None
-        return np.frombuffer(values, dtype=np.float64).reshape(-1, len(chosen))
 
     def _lines(self, skip: int = 0) -> Iterator[tuple[int, str]]:
         """Line numbers, from 1, and lines, without the blank ones and the first ``skip``."""
@@ -146,22 +155,6 @@ class DelimitedFile:
             return f"{place} is not a number; correct it, or leave the field empty if the value is missing"
         numeric = [j for j in chosen if _is_numeric(self._sample, j)]
         return f"{place} is text, not a number; {suggest_columns(self.names, numeric)}"
-
-
-def numbered_names(n_columns: int) -> list[str]:
-    """Names for columns that have none, as scikit-learn makes them."""
-    return [f"x{i}" for i in range(n_columns)]
-
-
-def suggest_columns(names: Sequence[str], numeric: Sequence[int]) -> str:
-    """What to do about a column of text."""
-    if not numeric:
-        return "no column holds numbers only"
-    if len(numeric) > 20:
-        return "choose the numeric columns with --columns"
-    # A name with a comma in it cannot stand in a list with commas; its number can.
-    words = [str(i) if "," in names[i] or names.count(names[i]) > 1 else names[i] for i in numeric]
-    return f"choose the numeric columns: --columns {shlex.quote(','.join(words))}"
 
 
 def _sniff_delimiter(lines: list[str]) -> str | None:

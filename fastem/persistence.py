@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import warnings
 import zipfile
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastem.families import ESTIMATORS
+from fastem.whole_file import written_whole
 
 __all__ = ["load", "save"]
 
@@ -165,16 +165,8 @@ def _writable(array: Any) -> np.ndarray:
 
 def _write(path: Path, entries: dict[str, np.ndarray]) -> None:
     """The entries as an npz file that appears at once."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(beside, "xb") as file:
-            np.savez(file, **entries)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    with written_whole(path) as beside, open(beside, "xb") as file:
+        np.savez(file, **entries)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -6,6 +6,7 @@ import logging
 import math
 import sys
 import time
+from itertools import pairwise
 
 logger = logging.getLogger("fastem")
 
@@ -88,7 +89,7 @@ def remaining_iterations(history, tol) -> int:
     >>> remaining_iterations([0.0, 1.0, 1.5], tol=1 / 16)
     3
     """
-    gains = [max(after - before, 0.0) for before, after in zip(history[-3:], history[-2:])]
+    gains = [max(after - before, 0.0) for before, after in pairwise(history[-3:])]
     if gains[-1] <= tol:
         return 0
     if len(gains) < 2 or not 0 < gains[-1] < gains[0] or tol <= 0:

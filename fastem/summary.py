@@ -26,24 +26,25 @@ VARIANCES = {
 }
 
 
-def summary(estimator: Any, X_shape: tuple[int, int], bic: float, aic: float, columns: Sequence[str]) -> str:
+def summary(estimator: Any, n_rows: int, columns: Sequence[str], weight: float | None = None) -> str:
     """Describe a fitted Gaussian mixture in words and a table.
 
     Parameters
     ----------
     estimator : GaussianMixture
         Fitted.
-    X_shape : (int, int)
-        Rows and columns of the data.
-    bic, aic : float
-        The information criteria on these data, in scikit-learn's convention: smaller is better.
+    n_rows : int
+        Of the data that it was fitted to.
     columns : sequence of str
         The names of the columns.
+    weight : float, optional
+        The sum of the rows' weights, if they have any: takes the place of their number in what is per row.
 
     Returns
     -------
     str
-        Several lines, without a newline at the end. Standard deviations are the roots of the covariances' diagonals.
+        Several lines, without a newline at the end. Standard deviations are the roots of the covariances' diagonals;
+        the information criteria are those of the fit, in scikit-learn's convention: smaller is better.
 
     Examples
     --------
@@ -53,14 +54,13 @@ def summary(estimator: Any, X_shape: tuple[int, int], bic: float, aic: float, co
     >>> faithful = load_faithful()
     >>> X = faithful.data
     >>> model = fastem.GaussianMixture(2, random_state=0).fit(X)
-    >>> print(summary(model, X.shape, model.bic(X), model.aic(X), faithful.columns).splitlines()[0])
+    >>> print(summary(model, len(X), faithful.columns).splitlines()[0])
     Gaussian mixture, 2 components, full covariance
     """
-    n_rows, d = X_shape
-    n_components = len(estimator.weights_)
+    n_components, d = len(estimator.weights_), len(columns)
     variances = VARIANCES[estimator.covariance_type](np.asarray(estimator.covariances_), n_components, d)
     columns = [_shortened(name) for name in columns]
-    head = _head(estimator, n_rows, bic, aic, columns)
+    head = _head(estimator, n_rows, columns, weight)
     components = _components(
         columns,
         np.asarray(estimator.weights_),
@@ -71,17 +71,19 @@ def summary(estimator: Any, X_shape: tuple[int, int], bic: float, aic: float, co
     return "\n".join([*head, "", *components])
 
 
-def _head(estimator: Any, n_rows: int, bic: float, aic: float, columns: list[str]) -> list[str]:
+def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None) -> list[str]:
+    total, p = estimator.log_likelihood_, estimator.n_parameters_
+    n = n_rows if weight is None else weight
     n_components = len(estimator.weights_)
     outcome = "converged" if estimator.converged_ else "NOT converged"
     facts = {
-        "rows": f"{n_rows}",
+        "rows": f"{n_rows}" if weight is None else f"{n_rows}, of total weight {weight:.10g}",
         "columns": f"{len(columns)} ({_listed(columns)})",
         "iterations": f"{estimator.n_iter_}, {outcome}: {estimator.stop_reason_}",
-        "log-likelihood": f"{estimator.log_likelihood_:.10g} ({estimator.log_likelihood_ / n_rows:.6g} per row)",
-        "parameters": f"{estimator.n_parameters_} free",
-        "BIC": f"{bic:.10g} (smaller is better)",
-        "AIC": f"{aic:.10g} (smaller is better)",
+        "log-likelihood": f"{total:.10g} ({total / n:.6g} per row)",
+        "parameters": f"{p} free",
+        "BIC": f"{p * math.log(n) - 2 * total:.10g} (smaller is better)",
+        "AIC": f"{2 * p - 2 * total:.10g} (smaller is better)",
     }
     s = "s" * (n_components != 1)
     title = f"Gaussian mixture, {n_components} component{s}, {estimator.covariance_type} covariance"

@@ -15,8 +15,9 @@ import numpy as np
 
 from fastem.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.chunks import ChunkSource
+from fastem.columns import choose, numbered_names
 from fastem.datasets import SHIPPED, Dataset
-from fastem.delimited import DelimitedFile, numbered_names
+from fastem.delimited import DelimitedFile
 from fastem.validation import as_sample_weight
 
 __all__ = ["column_names", "read_table"]
@@ -60,7 +61,7 @@ def read_table(path: str | os.PathLike, columns: Sequence[str | int] | None = No
     ((272, 1), ['waiting'])
     """
     table = _open(path)
-    chosen = _choose(table.names, columns, path)
+    chosen, _ = choose(table.names, columns, path)
     return table.read(chosen), [table.names[i] for i in chosen]
 
 
@@ -79,24 +80,36 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     -------
     Blocks
     """
-    given = [Path(path) for path in (paths if isinstance(paths, (list, tuple)) else [paths])]
+    given = _listed(paths)
     if len(given) == 1 and not given[0].is_dir():
         path = given[0]
         suffix = path.suffix.lower()
-        if suffix == ".npy" and path.exists():
-            return _mapped([path], sample_weight, columns)
         large = path.exists() and path.stat().st_size > AT_ONCE
-        if suffix not in ARROW_SUFFIXES and not large:
+        if suffix not in (".npy", *ARROW_SUFFIXES) and not large:
             return _at_once(path, sample_weight, columns)
-    missing = [path for path in given if not path.exists()]
-    if missing:
-        raise FileNotFoundError(f"{missing[0]}: no such file or folder")
-    files = [file for path in given for file in files_in(path)]
-    if files and all(file.suffix.lower() == ".npy" for file in files):
+        _require_known(path)
+    files = _files_of(given)
+    if _are_npy(files):
         return _mapped(files, sample_weight, columns)
-    from fastem.arrow_blocks import open_dataset  # the door to pyarrow, which not everybody has
+    from fastem.arrow_files import open_dataset  # the door to pyarrow, which not everybody has
 
     return open_dataset(given, files, sample_weight, columns)
+
+
+def _listed(paths) -> list[Path]:
+    return [Path(path) for path in (paths if isinstance(paths, (list, tuple)) else [paths])]
+
+
+def _files_of(given: list[Path]) -> list[Path]:
+    """The files at all these paths."""
+    for path in given:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return [file for path in given for file in files_in(path)]
+
+
+def _are_npy(files: list[Path]) -> bool:
+    return bool(files) and all(file.suffix.lower() == ".npy" for file in files)
 
 
 def files_in(path: Path) -> list[Path]:
@@ -112,45 +125,42 @@ def files_in(path: Path) -> list[Path]:
 
 def _at_once(path, sample_weight, columns):
     """A small text file or a shipped data set, in memory."""
+    table = _open(path)
     weighted = isinstance(sample_weight, str)
+    chosen, weight = choose(table.names, columns, path, sample_weight if weighted else None)
+    data = table.read([*chosen, weight] if weighted else chosen)
     if weighted:
-        names = column_names(path)
-        if sample_weight not in names:
-            raise ValueError(f"sample_weight names {sample_weight!r}, but {path} has {_listed(names)}")
-        columns = [name for name in names if name != sample_weight] if columns is None else list(columns)
-        data, names = read_table(path, [*columns, sample_weight])
-        data, sample_weight, names = np.ascontiguousarray(data[:, :-1]), data[:, -1], names[:-1]
-    else:
-        data, names = read_table(path, columns)
-    named = not all(name == f"x{i}" for i, name in enumerate(column_names(path)))
-    weight = as_sample_weight(sample_weight, len(data))
-    return ArrayBlocks(data, weight, np.array(names, dtype=object) if named else None)
+        data, sample_weight = np.ascontiguousarray(data[:, :-1]), data[:, -1]
+    names = None
+    if table.names != numbered_names(len(table.names)):
+        names = np.array([table.names[i] for i in chosen], dtype=object)
+    return ArrayBlocks(data, as_sample_weight(sample_weight, len(data)), names)
 
 
 def _mapped(paths, sample_weight, columns):
     """Matrices in numpy's format: one is an array, several are chunks."""
     arrays = [NpyFile(path)._array for path in paths]
-    if isinstance(sample_weight, str):
-        raise TypeError(
-            f"sample_weight={sample_weight!r} names a column, but {paths[0]} has no names: hand in an array."
-        )
-    chosen = _choose(numbered_names(arrays[0].shape[1]), columns, paths[0])
-    whole = chosen == list(range(arrays[0].shape[1]))
-    if len(arrays) == 1 and whole and arrays[0].dtype in (np.float32, np.float64):
-        return ArrayBlocks(arrays[0], as_sample_weight(sample_weight, len(arrays[0])))
+    width, n = arrays[0].shape[1], sum(map(len, arrays))
+    weighted = isinstance(sample_weight, str)
+    chosen, weight = choose(numbered_names(width), columns, paths[0], sample_weight if weighted else None)
+    whole = chosen == list(range(width))
+    if len(arrays) == 1 and whole and not weighted and arrays[0].dtype in (np.float32, np.float64):
+        return ArrayBlocks(arrays[0], as_sample_weight(sample_weight, n))
+    taken = slice(None) if whole else chosen
 
     def chunks():
         for array in arrays:
-            step = block_rows(array.shape[1])
+            step = block_rows(width)
             for start in range(0, len(array), step):
-                yield array[start : start + step] if whole else array[start : start + step][:, chosen]
+                rows = array[start : start + step]
+                yield (rows[:, taken], rows[:, weight]) if weighted else rows[:, taken]
 
-    weight = None if sample_weight is None else as_sample_weight(sample_weight, sum(map(len, arrays)))
-    return StreamBlocks(ChunkSource(chunks, ", ".join(map(str, paths[:3])), sum(map(len, arrays)), weight))
+    own = None if weighted or sample_weight is None else as_sample_weight(sample_weight, n)
+    return StreamBlocks(ChunkSource(chunks, ", ".join(map(str, paths[:3])), n, own))
 
 
-def column_names(path: str | os.PathLike) -> list[str]:
-    """The names of all columns of a file, without reading its rows.
+def column_names(paths) -> list[str]:
+    """The names of all columns of a file, or of files and folders, without reading their rows.
 
     Examples
     --------
@@ -158,7 +168,15 @@ def column_names(path: str | os.PathLike) -> list[str]:
     >>> column_names("faithful")
     ['eruptions', 'waiting']
     """
-    return list(_open(path).names)
+    given = _listed(paths)
+    if len(given) == 1 and not given[0].is_dir():
+        return list(_open(given[0]).names)
+    files = _files_of(given)
+    if _are_npy(files):
+        return NpyFile(files[0]).names
+    from fastem.arrow_files import names_in
+
+    return names_in(given, files)
 
 
 class Table(Protocol):
@@ -208,66 +226,44 @@ class NpyFile:
         return np.ascontiguousarray(self._array[:, chosen], dtype=dtype)
 
 
+class ArrowFile:
+    """A Parquet, Feather or Arrow file."""
+
+    def __init__(self, path: Path) -> None:
+        from fastem.arrow_files import names_in
+
+        self.path, self.names = path, names_in([path], [path])
+
+    def read(self, chosen: list[int]) -> np.ndarray:
+        blocks = open_files(self.path, columns=[self.names[i] for i in chosen])
+        return np.concatenate([np.ascontiguousarray(X) for X, _ in blocks])
+
+
 def _open(path: str | os.PathLike) -> Table:
     """The table behind a path or the name of a shipped data set."""
     name = os.fspath(path)
     path = Path(path)
+    if name in SHIPPED and not path.exists():
+        return ShippedTable(SHIPPED[name]())
+    _require_known(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return NpyFile(path)
+    return ArrowFile(path) if suffix in ARROW_SUFFIXES else DelimitedFile(path)
+
+
+def _require_known(path: Path) -> None:
+    """A file that is there, of a kind that is read, and not empty."""
     if not path.exists():
-        if name in SHIPPED:
-            return ShippedTable(SHIPPED[name]())
         raise FileNotFoundError(f"{path}: no such file, nor a shipped data set ({', '.join(SHIPPED)})")
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name a file in it")
-    suffix = path.suffix.lower()
     known = (*TEXT_SUFFIXES, ".npy", *ARROW_SUFFIXES)
-    if suffix not in known:
-        found = f"the suffix {path.suffix!r}" if suffix else "no suffix"
+    if path.suffix.lower() not in known:
+        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
         raise ValueError(f"{path} has {found}; fastem reads {', '.join(known)}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; it needs at least one row of numbers")
-    if suffix == ".npy":
-        return NpyFile(path)
-    if suffix in ARROW_SUFFIXES:
-        from fastem.arrow_tables import ArrowFile  # the only door to pyarrow, which not everybody has
-
-        return ArrowFile(path)
-    return DelimitedFile(path)
-
-
-def _choose(names: list[str], columns: Sequence[str | int] | None, path: str | os.PathLike) -> list[int]:
-    """The places of the wanted columns."""
-    if columns is None:
-        return list(range(len(names)))
-    if isinstance(columns, (str, int)):
-        raise ValueError(f"columns={columns!r} is one column; give a list")
-    chosen: list[int] = []
-    for column in columns:
-        place = _place(names, column, path)
-        if place in chosen:
-            raise ValueError(f"{path}: column {column!r} was chosen twice; choose it once")
-        chosen.append(place)
-    if not chosen:
-        raise ValueError(f"{path}: no columns were chosen; its columns are {_listed(names)}")
-    return chosen
-
-
-def _place(names: list[str], column: str | int, path: str | os.PathLike) -> int:
-    """The place of one column, given by name or number."""
-    same = [i for i, name in enumerate(names) if name == str(column)]
-    if len(same) > 1:
-        raise ValueError(f"{path} has several columns named {column!r}; choose by number: {_listed(same)}")
-    if same:
-        return same[0]
-    if str(column).isdecimal() and int(column) < len(names):
-        return int(column)
-    raise ValueError(
-        f"{path} has no column {column!r}; its columns are {_listed(names)} (or by number: 0 to {len(names) - 1})"
-    )
-
-
-def _listed(items: Sequence[str | int], most: int = 20) -> str:
-    more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(map(str, items[:most])) + more
 
 
 def _first_sentence(error: Exception) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
@@ -187,6 +188,93 @@ def test_means_are_told_near_the_origin(run):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# fit: several files, weights, long fits
+
+
+def parts(folder="parts", suffix=".parquet"):
+    """The same rows in a folder of three files."""
+    Path(folder).mkdir()
+    for i, some in enumerate(np.array_split(X, 3)):
+        table = pyarrow.table({"eruptions": some[:, 0], "waiting": some[:, 1]})
+        write = pyarrow.csv.write_csv if suffix == ".csv" else pyarrow.parquet.write_table
+        write(table, Path(folder, f"{i}{suffix}"))
+    return sorted(Path(folder).iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_folders_and_several_files(run, suffix):
+    expected = run("fit", "faithful", "--components", 2)
+    files = parts(suffix=suffix)
+    assert run("fit", "parts", "--components", 2) == run("fit", *files, "--components", 2) == expected
+    assert "1 (waiting)" in run("fit", *files, "--components", 2, "--columns", "waiting", "--plot", "picture.png")
+    assert Path("picture.png").stat().st_size > 1000
+
+
+def test_chosen_columns_without_names_keep_their_place(run):
+    np.save("table.npy", np.c_[X, X])
+    assert "2 (x3, x0)" in run("fit", "table.npy", "--components", 2, "--columns", "3,0")
+
+
+@pytest.mark.parametrize("name", ["table.npy", "table.csv", "table.parquet"])
+def test_weights_count_as_rows(run, name):
+    weight = np.arange(len(X)) % 3.0
+    table = pyarrow.table({"eruptions": X[:, 0], "w": weight, "waiting": X[:, 1]})
+    if name.endswith("npy"):
+        np.save(name, np.c_[X[:, 0], weight, X[:, 1]])
+    elif name.endswith("csv"):
+        pyarrow.csv.write_csv(table, name)
+    else:
+        pyarrow.parquet.write_table(table, name)
+    words = ("--components", 1, "--covariance", "diag", "--tol", 1e-9)
+    found = run("fit", name, "--weights", 1 if name.endswith("npy") else "w", *words).splitlines()
+    np.save("repeated.npy", X[np.repeat(np.arange(len(X)), weight.astype(int))])
+    expected = run("fit", "repeated.npy", *words).splitlines()
+    assert found[2].split(None, 1) == ["rows", f"272, of total weight {weight.sum():.0f}"]
+    assert found[5:9] == expected[5:9]  # log-likelihood, parameters, BIC, AIC
+    assert found[-1].split() == expected[-1].split()
+
+
+def test_weights_that_are_none(refused):
+    assert "no column 'w'" in refused("fit", "faithful", "--components", 2, "--weights", "w")
+    write_csv("table.csv", ["a", "w"], -X)
+    assert "Negative" in refused("fit", "table.csv", "--components", 2, "--weights", "w")
+
+
+def test_an_interrupted_fit_goes_on(run, refused, monkeypatch, capsys):
+    words = ("fit", "faithful", "--components", 3, "--tol", 1e-6, "--max-iter", 500, "--checkpoint", "fit.checkpoint")
+    expected = run(*words)
+    assert not Path("fit.checkpoint").exists()
+    kept = fastem.checkpoint.Checkpoint.write_if_due
+
+    def kept_and_interrupted(self, state):
+        if state["running"].n_iter == 7:
+            self.write(state)
+            raise KeyboardInterrupt
+        kept(self, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fastem.checkpoint.Checkpoint, "write_if_due", kept_and_interrupted)
+        assert main([str(word) for word in words]) == 130
+    assert capsys.readouterr().err == "fastem: interrupted\n"
+    assert "--resume" in refused(*words)
+    assert "of another fit: tol" in refused(*words, "--resume", "--tol", 1e-3)
+    assert run(*words, "--resume") == expected
+    assert not Path("fit.checkpoint").exists()
+    assert "--checkpoint" in refused("fit", "faithful", "--components", 3, "--resume")
+
+
+def test_progress_is_a_bar_on_standard_error(capsys, monkeypatch):
+    assert main(["fit", "faithful", "--components", "2"]) == 0
+    expected = capsys.readouterr().out
+    assert main(["fit", "faithful", "--components", "2", "--progress"]) == 0
+    out, err = capsys.readouterr()
+    assert out == expected and "converged" in err and "log-likelihood" in err
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    assert main(["fit", "faithful", "--components", "2", "--progress"]) == 2
+    assert "pip install 'fastem[progress]'" in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # predict
 
 
@@ -234,7 +322,7 @@ def test_predict_a_file_without_names(run, refused, model):
 
 
 def test_nothing_is_written_when_a_row_is_bad(refused, model, monkeypatch):
-    monkeypatch.setattr("fastem.__main__.BLOCK_ROWS", 100)
+    monkeypatch.setattr("fastem.predictions.block_rows", lambda n_values: 100)
     spoilt = X.copy()
     spoilt[250, 1] = np.nan
     np.save("table.npy", spoilt)
@@ -244,8 +332,23 @@ def test_nothing_is_written_when_a_row_is_bad(refused, model, monkeypatch):
 
 
 def test_predict_in_blocks(run, model, monkeypatch):
-    monkeypatch.setattr("fastem.__main__.BLOCK_ROWS", 100)
+    monkeypatch.setattr("fastem.predictions.block_rows", lambda n_values: 100)
     assert_predictions(run("predict", "model.npz", "faithful"), model, X)
+
+
+def test_predict_many_files_to_parquet(run, refused, model):
+    files = parts()
+    run("predict", "model.npz", "parts", "--output", "labels.parquet")
+    table = pyarrow.parquet.read_table("labels.parquet")
+    text = run("predict", "model.npz", *files)
+    assert_predictions(text, model, X)
+    for name in table.column_names:
+        assert table[name].to_pylist() == [float(row[name]) for row in rows_of(text)]
+    for name in ("parts/1.parquet", "model.npz"):
+        assert "one of the files that are read" in refused("predict", "model.npz", "parts", "--output", name)
+    assert ".parquet" in refused("predict", "model.npz", "parts", "--output", "labels.json")
+    fastem.PPCA(1).fit(X).save("ppca.npz")
+    assert "no components" in refused("predict", "ppca.npz", "parts")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

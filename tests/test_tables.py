@@ -1,16 +1,18 @@
 """Files become matrices; what cannot become one is reported with its place and a way out."""
 
 import builtins
+import decimal
 import sys
 
 import numpy as np
+import pandas
 import pyarrow
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
 from fastem.datasets import load_iris
-from fastem.tables import column_names, read_table
+from fastem.tables import column_names, open_files, read_table
 
 
 @pytest.fixture
@@ -321,8 +323,8 @@ def test_arrow_mistakes(save_arrow):
     with pytest.raises(ValueError, match="no column 'z'; its columns are a, s, b"):
         read_table(path, ["z"])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ValueError, match="cannot be read by pyarrow"):
-        read_table(path)
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_table(path, ["a", "b"])
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match="cannot be read by pyarrow"):
         read_table(path)
@@ -333,13 +335,121 @@ def test_arrow_without_rows(save_arrow):
         read_table(save_arrow(a=np.empty(0)))
 
 
+def test_a_column_of_nulls_holds_no_numbers(save_arrow):
+    path = save_arrow(a=[1.0, 2.0], n=pyarrow.nulls(2))
+    with pytest.raises(ValueError, match=r"column 'n' holds values of type null, not numbers; .*--columns a"):
+        read_table(path)
+    assert np.isnan(read_table(save_arrow(n=pyarrow.nulls(2, pyarrow.float32())))[0]).all()
+
+
+def test_arrow_types_are_numbers(save_arrow):
+    decimals = pyarrow.array([decimal.Decimal("1.25"), None], pyarrow.decimal128(6, 2))
+    path = save_arrow(i=np.array([1, -2], np.int8), u=np.array([3, 2**63], np.uint64), b=[True, None], d=decimals)
+    expected = [[1, 3, 1, 1.25], [-2, 2.0**63, np.nan, np.nan]]
+    np.testing.assert_array_equal(read_table(path)[0], expected)
+    np.testing.assert_array_equal(next(iter(open_files(path)))[0], expected)
+
+
 def test_the_index_of_a_data_frame_is_no_column(save_arrow):
     data, names = read_table(save_arrow(a=[1.0, 2.0], __index_level_0__=[5, 7]))  # as pandas writes it
     assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
 
 
+@pytest.mark.parametrize("index", [None, pandas.Index([5, 7], name="id"), pandas.Index([5, 7])])
+def test_no_index_of_pandas_is_a_column(tmp_path, index):
+    pandas.DataFrame({"a": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "rows.parquet")
+    data, names = read_table(tmp_path / "rows.parquet")
+    assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Folders, and several files
+
+
+def rows_of(blocks):
+    return np.concatenate([X for X, _ in blocks])
+
+
+@pytest.mark.parametrize("header", ["", "a,b\n", "# a,b\n", "\n\na,b\n"])
+def test_text_files_lose_no_row(write, tmp_path, header):
+    write(header + "1,2\n3,\n", "0.csv")
+    write(header + "5,NA\n 7 ,8\n", "1.csv")
+    found = open_files(tmp_path)
+    np.testing.assert_array_equal(rows_of(found), [[1, 2], [3, np.nan], [5, np.nan], [7, 8]])
+    assert list(found.names) == column_names(tmp_path) == (["a", "b"] if header else ["x0", "x1"])
+
+
+def test_a_large_text_file_loses_no_row(write, monkeypatch):
+    monkeypatch.setattr("fastem.tables.AT_ONCE", 1)
+    assert rows_of(open_files(write("1;2\n3;4\n", "rows.txt"))).tolist() == [[1, 2], [3, 4]]
+    assert rows_of(open_files(write("1;2\n3;4\n"), "x1", ["x0"])).tolist() == [[1], [3]]
+
+
+def test_text_files_that_differ_are_told(write, tmp_path):
+    write("a,b\n1,2\n", "0.csv")
+    write("3,4\n5,6\n", "1.csv")  # its first row would be skipped as the header is
+    with pytest.raises(ValueError, match=r"1\.csv has the columns x0, x1 from line 1, .*0\.csv a, b from line 2"):
+        open_files(tmp_path)
+
+
+def test_text_among_numbers_in_a_stream(write, tmp_path):
+    write("kind,a\nred,1\n", "0.csv")
+    lines = "blue,2\n" * 300
+    write(f"kind,a\n{lines}blue,oops\n", "1.csv")
+    with pytest.raises(ValueError, match=r"column 'kind' .*not numbers; .*--columns a"):
+        open_files(tmp_path)
+    with pytest.raises(ValueError, match=r"1\.csv, line 302, column 'a': 'oops' is not a number"):
+        rows_of(open_files(tmp_path, columns=["a"]))
+
+
+def test_hidden_files_are_no_rows(write, tmp_path):
+    write("1,2\n3,4\n", "0.csv")
+    for name in (".hidden.csv", "_SUCCESS", "_temporary.csv"):
+        write("9,9\n", name)
+    (tmp_path / "_delta_log").mkdir()
+    write("9,9\n", "_delta_log/0.csv")
+    assert rows_of(open_files(tmp_path)).tolist() == [[1, 2], [3, 4]]
+
+
+def test_keys_of_hive_partitions_are_columns(tmp_path):
+    table = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "year": [2023, 2024, 2024], "land": ["A", "B", "B"]})
+    table.to_parquet(tmp_path / "year", partition_cols=["year"])
+    assert column_names(tmp_path / "year") == ["a", "land", "year"]
+    found = rows_of(open_files(tmp_path / "year", columns=["year", "a"]))
+    assert found.tolist() == [[2023, 1], [2024, 2], [2024, 3]]
+    table.to_parquet(tmp_path / "land", partition_cols=["land"])
+    assert rows_of(open_files(tmp_path / "land", columns=["a"])).tolist() == [[1], [2], [3]]
+    with pytest.raises(ValueError, match=r"column 'land' .*--columns a,year"):
+        open_files(tmp_path / "land")
+
+
+@pytest.mark.parametrize("name", ["rows.npy", "rows.csv", "rows.parquet"])
+def test_columns_and_weights_by_number(tmp_path, name):
+    table = pandas.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], columns=["a", "b", "c"])
+    path = tmp_path / name
+    if name.endswith("npy"):
+        np.save(path, table.to_numpy())
+    else:
+        table.to_csv(path, index=False) if name.endswith("csv") else table.to_parquet(path)
+    ((X, weight),) = open_files(path, "1")
+    assert X.tolist() == [[1, 3], [4, 6]] and weight.tolist() == [2, 5]
+    ((X, weight),) = open_files(path, "0", [2, "1"])
+    assert X.tolist() == [[3, 2], [6, 5]] and weight.tolist() == [1, 4]
+    with pytest.raises(ValueError, match="no column 'w' for sample_weight; its columns are"):
+        open_files(path, "w")
+
+
+def test_arrow_streams_in_several_files(tmp_path):
+    for i in range(2):
+        table = pyarrow.table({"a": [2.0 * i, 2.0 * i + 1]})
+        with pyarrow.ipc.new_stream(tmp_path / f"{i}.arrow", table.schema) as stream:
+            stream.write_table(table)
+    assert rows_of(open_files(tmp_path)).tolist() == [[0], [1], [2], [3]]
+
+
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, write):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "fastem.arrow_tables", raising=False)
+    for name in ("fastem.arrow_blocks", "fastem.arrow_files"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
         read_table(write("x", "table.parquet"))
