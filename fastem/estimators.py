@@ -88,13 +88,18 @@ class Estimator:
         self._require_new(array, names)
         return array
 
+    def _new_blocks(self, X, sample_weight=None):
+        """Rows for a fitted model as blocks, their columns checked against the fit."""
+        self._require_fitted()
+        blocks = open_rows(X, sample_weight, owner=self)
+        check_features(self, blocks.n_features, blocks.names)
+        return blocks
+
     def _of_new_rows(self, X, function) -> list:
         """[function(rows)] of the rows of X, checked: of all at once where they are in memory, else block by block."""
         if in_memory(X):
             return [function(self._new_rows(X))]
-        self._require_fitted()
-        blocks = open_rows(X, owner=self)
-        check_features(self, blocks.n_features, blocks.names)
+        blocks = self._new_blocks(X)
         names, place = blocks.names, blocks.place
 
         def checked(rows, sample_weight, start):

@@ -10,7 +10,7 @@ from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of
 from fastem.diagnosis import diagnose, effective_rows
-from fastem.errors import convergence_warning, warn, warn_of_statuses
+from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
 from fastem.mixture import Mixture
 from fastem.online import Stepwise
@@ -20,7 +20,6 @@ from fastem.sources import open_to_fit
 from fastem.stopping import RULES
 from fastem.threads import for_pass
 from fastem.validation import (
-    as_sample_weight,
     check_choice,
     check_number,
     checked_membership,
@@ -229,7 +228,7 @@ class MixtureEstimator(FittedMixture):
         except BaseException as error:
             if restarts.results or restarts.running:
                 self._keep(restarts.best(n_effective), n_effective, unit, blocks)
-                self.converged_, self.stop_reason_ = False, f"it was interrupted by {type(error).__name__}: {error}"
+                self.converged_, self.stop_reason_ = False, interruption(error)
             raise
         self._keep(restarts.best(n_effective), n_effective, unit, blocks)
         if keeper is not None:
@@ -263,11 +262,12 @@ class MixtureEstimator(FittedMixture):
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
             own = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
             vars(self).update({name: value for name, value in vars(start).items() if name not in own})
-        X = self._new_rows(X)
+        batch = self._new_blocks(X, sample_weight)
+        batch.check(lambda rows, place: self._require_new(rows, batch.names, place))
         stream = getattr(self, "_stream", None)
         if stream is None or stream.model is not self._mixture():
             stream = Stepwise(self._mixture(), n_threads=self.n_threads)
-        stream.update(X, as_sample_weight(sample_weight, len(X)))
+        stream.update(batch)
         self._stream = stream
         self._keep_model(stream.model)
         return self
