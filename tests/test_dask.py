@@ -3,6 +3,7 @@
 import os
 import signal
 
+import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -10,13 +11,15 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 from distributed.security import Security
+from models import MODELS
 
-from fastem import GaussianMixture, em
+from fastem import PPCA, FactorAnalysis, GaussianMixture, Statistics, em
 from fastem.covariance import Full
 from fastem.dask_blocks import DaskBlocks
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
 from fastem.sources import open_rows
+from fastem.threads import resolve
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20_000, 3)) + 5 * RNG.integers(0, 2, (20_000, 1))
@@ -133,6 +136,104 @@ def test_a_missing_value_is_found_there(client):
     bad[12_345, 2] = np.nan
     with client.as_current(), pytest.raises(ValueError, match="NaN: the first is at row 12345, column 2"):
         GaussianMixture(2).fit(da.from_array(bad, chunks=CHUNKS))
+
+
+def of_pieces(*given):
+    """A Dask array whose chunks are not what it says: loaded as they are."""
+    chunks = [da.from_delayed(dask.delayed(piece), (len(piece), 3), float) for piece in given]
+    return da.concatenate(chunks)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: of_pieces(X[:0], X[:50], X[:50, :2]), "chunk 2 .* has 2 columns of float64, the first .* 3 of"),
+        (lambda: of_pieces(X[:0], X[:50], X[:50].astype("f4")), "chunk 2 .* has 3 columns of float32"),
+        (lambda: of_pieces(X[:50], X[:50].astype(str)), "chunk 1 of the Dask collection: X must hold numbers"),
+        (lambda: dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), npartitions=1), "chunk 0 .*numbers"),
+    ],
+)
+def test_chunks_that_do_not_fit_are_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        DaskBlocks.of(make())
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_bad_weight_names_its_chunk(client, where):
+    weight = np.ones(len(X))
+    weight[10_000] = -1
+    there = client if where == "there" else None
+    with pytest.raises(ValueError, match=r"chunk 3 of the Dask collection: Negative .* in row 1000"):
+        DaskBlocks.of(da.from_array(X, CHUNKS), da.from_array(weight, 3000), there).reduce(start(), 1)
+
+
+def test_rows_that_were_filtered_have_their_weights():
+    """The sizes of their chunks are not known; some are empty."""
+    weight = RNG.integers(1, 3, len(X)).astype(float)
+    own, chosen = X[:, 0] > 5, da.from_array(X[:, 0] > 5, 3000)
+    rows, weights = da.from_array(X, CHUNKS)[chosen], da.from_array(weight, 3000)[chosen]
+    found = em(start(), rows, sample_weight=weights, max_iter=2)
+    assert np.allclose(
+        found.statistics.vector,
+        em(start(), X[own], sample_weight=weight[own], max_iter=2).statistics.vector,
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+def test_every_family_is_fitted_there(client, family):
+    """What it checks and examines travels to the workers."""
+    rows = family.data(600)
+    collection = da.from_array(rows, chunks=(150, rows.shape[1]))
+    with client.as_current():
+        found = family.make(2, random_state=0, max_iter=2).fit(collection)
+    assert np.allclose(found.history_, family.make(2, random_state=0, max_iter=2).fit(collection).history_, rtol=0)
+    assert np.allclose(found.history_, family.make(2, random_state=0, max_iter=2).fit(rows).history_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("face", [FactorAnalysis, PPCA])
+def test_continuous_factors_are_fitted_there(client, face):
+    collection = da.from_array(X, chunks=CHUNKS)
+    with client.as_current():
+        model = face(1).fit(collection)
+        assert np.allclose(model.components_, face(1).fit(X).components_, rtol=1e-6)
+        assert np.allclose(model.transform(collection).compute(), model.transform(X), rtol=1e-9)
+
+
+class Threads:
+    """A model that sums the threads it is given."""
+
+    def e_step(self, X, sample_weight, n_threads):
+        return Statistics(log_likelihood=-1.0, weight=1.0, threads=float(resolve(n_threads)), fits=1.0)
+
+    def m_step(self, statistics):
+        return self
+
+
+def test_a_worker_uses_the_threads_that_dask_gave_it_and_a_lost_cluster_is_said():
+    """One cluster for both. Its nanny sets OMP_NUM_THREADS=1; a fit there has the bits of any other number of workers;
+    the callback closes the cluster in the middle of the fit."""
+    before = dict(os.environ)
+    collection = da.from_array(X, chunks=CHUNKS)
+    expected = GaussianMixture(2, random_state=0, tol=0, max_iter=3).fit(collection)
+    model = GaussianMixture(2, random_state=0, tol=0, max_iter=10**6)
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        client.as_current(),
+    ):
+        assert client.run(os.environ.get, "OMP_NUM_THREADS").popitem()[1] == "1"
+        sums = DaskBlocks.of(collection, client=client).reduce(Threads(), 1)
+        assert sums.threads == 2 * sums.fits
+        found = GaussianMixture(2, random_state=0, tol=0, max_iter=3).fit(collection)
+        assert found.history_ == expected.history_
+        with pytest.raises(ConnectionError, match="the Dask cluster was lost in the middle of a pass"):
+            model.fit(collection, callback=lambda result: result.n_iter == 3 and cluster.close())
+    os.environ.clear()
+    os.environ.update(before)
+    assert (model.n_iter_, model.converged_) == (3, False)
+    assert model.history_[:4] == expected.history_
+    assert "the Dask cluster was lost" in model.stop_reason_
 
 
 @pytest.mark.parametrize(
