@@ -140,7 +140,7 @@ def test_a_missing_value_is_found_there(client):
 
 def of_pieces(*given):
     """A Dask array whose chunks are not what it says: loaded as they are."""
-    chunks = [da.from_delayed(dask.delayed(piece), (len(piece), 3), float) for piece in given]
+    chunks = [da.from_delayed(dask.delayed(piece), (np.nan, 3), float) for piece in given]
     return da.concatenate(chunks)
 
 
@@ -200,19 +200,19 @@ def test_continuous_factors_are_fitted_there(client, face):
         assert np.allclose(model.transform(collection).compute(), model.transform(X), rtol=1e-9)
 
 
-class Threads:
-    """A model that sums the threads it is given."""
-
-    def e_step(self, X, sample_weight, n_threads):
-        return Statistics(log_likelihood=-1.0, weight=1.0, threads=float(resolve(n_threads)), fits=1.0)
-
-    def m_step(self, statistics):
-        return self
-
-
 def test_a_worker_uses_the_threads_that_dask_gave_it_and_a_lost_cluster_is_said():
     """One cluster for both. Its nanny sets OMP_NUM_THREADS=1; a fit there has the bits of any other number of workers;
     the callback closes the cluster in the middle of the fit."""
+
+    class Threads:
+        """Sums the threads it is given; local, so that it travels by value."""
+
+        def e_step(self, X, sample_weight, n_threads):
+            return Statistics(log_likelihood=-1.0, weight=1.0, threads=float(resolve(n_threads)), fits=1.0)
+
+        def m_step(self, statistics):
+            return self
+
     before = dict(os.environ)
     collection = da.from_array(X, chunks=CHUNKS)
     expected = GaussianMixture(2, random_state=0, tol=0, max_iter=3).fit(collection)
