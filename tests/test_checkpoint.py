@@ -126,7 +126,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path, what, words):
     elif what == "another pickle":
         path.write_bytes(pickle.dumps([1, 2]))
     elif what == "no pickle":
-        path.write_text("I1\nhello\n.")
+        path.write_text("Fhello\n.")
     elif what.startswith("other ") and what != "other tol":
         other = {"other kernels": {"instruction_set": "sse9"}, "other version": {"fastem": "0.0.0"}}.get(what, {})
         head, state = stored(path)

@@ -9,7 +9,8 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import CancelledError, Client, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.security import Security
 from models import MODELS
 
@@ -38,7 +39,7 @@ def client():
     before = dict(os.environ)  # a cluster of Dask limits the threads of its workers in its own environment as well
     security = Security.temporary()
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, security=security, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, security=security, dashboard_address=None) as cluster,
         Client(cluster, security=security, set_as_default=False) as client,
     ):
         assert cluster.scheduler_address.startswith("tls://")
@@ -200,9 +201,8 @@ def test_continuous_factors_are_fitted_there(client, face):
         assert np.allclose(model.transform(collection).compute(), model.transform(X), rtol=1e-9)
 
 
-def test_a_worker_uses_the_threads_that_dask_gave_it_and_a_lost_cluster_is_said():
-    """One cluster for both. Its nanny sets OMP_NUM_THREADS=1; a fit there has the bits of any other number of workers;
-    the callback closes the cluster in the middle of the fit."""
+def test_a_worker_uses_the_threads_that_dask_gave_it(client):
+    """Its nanny sets OMP_NUM_THREADS=1."""
 
     class Threads:
         """Sums the threads it is given; local, so that it travels by value."""
@@ -213,26 +213,36 @@ def test_a_worker_uses_the_threads_that_dask_gave_it_and_a_lost_cluster_is_said(
         def m_step(self, statistics):
             return self
 
-    before = dict(os.environ)
-    collection = da.from_array(X, chunks=CHUNKS)
-    expected = GaussianMixture(2, random_state=0, tol=0, max_iter=3).fit(collection)
-    model = GaussianMixture(2, random_state=0, tol=0, max_iter=10**6)
+    assert client.run(os.environ.get, "OMP_NUM_THREADS").popitem()[1] == "1"
+    sums = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client).reduce(Threads(), 1)
+    assert sums.threads == 2 * sums.fits
+
+
+def test_a_whole_fit_has_the_bits_of_one_machine(client):
+    collection, model = da.from_array(X, chunks=CHUNKS), GaussianMixture(2, random_state=0, tol=0, max_iter=3)
+    expected = model.fit(collection).history_
+    with client.as_current():
+        assert model.fit(collection).history_ == expected
+
+
+@pytest.mark.parametrize("error", [CancelledError("task cancelled"), CommClosedError("scheduler is gone")])
+def test_a_lost_cluster_leaves_the_last_iteration(client, monkeypatch, error):
+    """What the client raises where the scheduler is closed, and where it is killed."""
+    model = GaussianMixture(2, random_state=0, tol=0, max_iter=10)
+
+    def gather(*arguments):
+        raise error
+
+    def lose(result):
+        if result.n_iter == 3:
+            monkeypatch.setattr(client, "gather", gather)
+
     with (
-        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster,
-        Client(cluster, set_as_default=False) as client,
         client.as_current(),
+        pytest.raises(ConnectionError, match=r"the Dask cluster was lost.*last complete iteration"),
     ):
-        assert client.run(os.environ.get, "OMP_NUM_THREADS").popitem()[1] == "1"
-        sums = DaskBlocks.of(collection, client=client).reduce(Threads(), 1)
-        assert sums.threads == 2 * sums.fits
-        found = GaussianMixture(2, random_state=0, tol=0, max_iter=3).fit(collection)
-        assert found.history_ == expected.history_
-        with pytest.raises(ConnectionError, match="the Dask cluster was lost in the middle of a pass"):
-            model.fit(collection, callback=lambda result: result.n_iter == 3 and cluster.close())
-    os.environ.clear()
-    os.environ.update(before)
+        model.fit(da.from_array(X, chunks=CHUNKS), callback=lose)
     assert (model.n_iter_, model.converged_) == (3, False)
-    assert model.history_[:4] == expected.history_
     assert "the Dask cluster was lost" in model.stop_reason_
 
 
