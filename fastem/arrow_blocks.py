@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fastem.blocks import StreamBlocks, block_rows
-from fastem.chunks import ONE_SHOT
+from fastem.chunks import ONE_SHOT, weighed
 from fastem.columns import choose, suggest_columns
 from fastem.delimited import DelimitedFile
 from fastem.validation import as_sample_weight
@@ -93,6 +93,10 @@ class TableSource:
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """(m, d) columns in Fortran order, and weights, of each batch that has rows."""
+        return weighed(self._matrices(), self.sample_weight, self.what)
+
+    def _matrices(self):
+        """The same without an array of weights."""
         start = 0
         for batch in self.batches():
             m = batch.num_rows
@@ -101,13 +105,20 @@ class TableSource:
             X = np.empty((m, self.n_features), self.dtype, order="F")
             for k, name in enumerate(self.names):
                 X[:, k] = self._numbers(batch, name, self.dtype)
-            weight = None
-            if self.weight_column is not None:
-                weight = as_sample_weight(np.array(self._numbers(batch, self.weight_column, np.float64)), m, some=False)
-            elif self.sample_weight is not None:
-                weight = self.sample_weight[start : start + m]
-            yield X, weight
+            yield X, None if self.weight_column is None else self._weights(batch, start)
             start += m
+
+    def _weights(self, batch, start):
+        """The column of weights of a batch, whose first row has this number."""
+        weight = np.array(self._numbers(batch, self.weight_column, np.float64))
+        bad = ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            first = int(bad.argmax())
+            raise ValueError(
+                f"sample_weight must be finite and not negative, but {self.place(start + first)}, column "
+                f"{self.weight_column!r} is {weight[first]:g}."
+            )
+        return weight
 
     def batches(self):
         """Record batches, anew."""
@@ -165,6 +176,14 @@ class DatasetSource(TableSource):
         missing = [name for name in names if name not in fragment.physical_schema.names]
         if missing:
             raise ValueError(f"{fragment.path} has no column {missing[0]!r}, unlike {self.fragments[0].path}")
+        for name in names:
+            kind = fragment.physical_schema.field(name).type
+            rounded = self.dtype == np.float32 and name != self.weight_column and kind != pyarrow.float32()
+            if rounded or not _is_numeric(kind):
+                raise ValueError(
+                    f"column {name!r} of {fragment.path} holds {kind}, unlike {self.fragments[0].path}: give all files "
+                    "the same type."
+                )
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
             with pyarrow.parquet.ParquetFile(fragment.path) as file:
                 for group in range(file.num_row_groups):

@@ -177,7 +177,7 @@ class StreamBlocks(Blocks):
         self.source = source
         self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
         self.weighted = source.weighted
-        self._n_rows = source.n_rows
+        self._n_rows, self._total = source.n_rows, None  # which every pass must find again
 
     @property
     def n_rows_known(self) -> bool:
@@ -196,21 +196,25 @@ class StreamBlocks(Blocks):
         return self.source.place
 
     def __iter__(self):
-        n = 0
+        n, total = 0, 0.0
         with read_ahead(cut(self.source.chunks(), block_rows(self.n_features))) as blocks:
             for block in blocks:
                 yield block
                 n += len(block[0])
+                total += 0.0 if block[1] is None else float(block[1].sum())
         if self._n_rows is None and n:
             self._n_rows = n
-        if not n:
+        if self._total is None:
+            self._total = total
+        if not n and not self._n_rows:
             raise ValueError(f"there are no rows in {self.source}")
-        if n != self._n_rows:
+        changed = "rows" if n != self._n_rows else "weight" if total != self._total else None
+        if changed:
+            before, now = (self._n_rows, n) if changed == "rows" else (self._total, total)
             raise ValueError(
-                f"{self.source} gave {self._n_rows} rows at first and {n} now: it changed between two passes over "
-                f"it. "
-                "EM passes many times; do not change data while they are fitted, and give a source that can be read "
-                "again."
+                f"{self.source} gave {before:.15g} {changed} at first and {now:.15g} now: it changed between two "
+                "passes over it. EM passes many times; do not change data while they are fitted, and give a source "
+                "that can be read again."
             )
 
 

@@ -47,17 +47,12 @@ class ChunkSource:
         return f"row {row} of {self.what}"
 
     def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        start = 0
+        return weighed(self._same_chunks(), self.sample_weight, self.what)
+
+    def _same_chunks(self):
         for i, (X, weight, names) in enumerate(self._chunks()):
             self._require_same(i, X, weight, names)
-            if self.sample_weight is not None:
-                weight = self.sample_weight[start : start + len(X)]
-                if len(weight) < len(X):
-                    raise ValueError(f"sample_weight has {len(self.sample_weight)} entries, {self.what} more rows.")
             yield X, weight
-            start += len(X)
-        if self.sample_weight is not None and start != len(self.sample_weight):
-            raise ValueError(f"sample_weight has {len(self.sample_weight)} entries, {self.what} {start} rows.")
 
     def _chunks(self):
         """X, its weights and its columns' names of every chunk that has rows."""
@@ -89,6 +84,21 @@ class ChunkSource:
             raise ValueError(
                 f"chunk {i} of {self.what} {'lacks' if weight is None else 'has'} weights, unlike the first."
             )
+
+
+def weighed(chunks, sample_weight, what: str) -> Iterator:
+    """Chunks (X, weight); where sample_weight (n,) is given, with their part of it, which must fit all the rows."""
+    if sample_weight is None:
+        yield from chunks
+        return
+    n, start = len(sample_weight), 0
+    for X, _ in chunks:
+        if start + len(X) > n:
+            raise ValueError(f"sample_weight has {n} entries, {what} more rows.")
+        yield X, sample_weight[start : start + len(X)]
+        start += len(X)
+    if start != n:
+        raise ValueError(f"sample_weight has {n} entries, {what} {start} rows.")
 
 
 def _listed(names):

@@ -21,6 +21,7 @@ PAYS_FROM = 5  # times the subsample's rows
 RUNS = 6
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 LONG_RUN = 0.1  # of tol: iterations are cheap on the subsample, so the winner is taken further there
+MOST = 100  # iterations there: with tol=0 the fit itself must begin, which has callbacks and checkpoints
 SHARE = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
 
@@ -43,9 +44,8 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
     better = survivors[: (len(survivors) + 1) // 2]
     best = short_runs([lambda model=model: model for model in better], few, estimator.tol, few_threads)[0]
     sample, tol = ArrayBlocks(X, weight), LONG_RUN * estimator.tol
-    return em(
-        best, sample, tol=tol, max_iter=estimator.max_iter, n_threads=for_pass(n_threads, X, estimator.n_components)
-    ).model
+    most = min(MOST, estimator.max_iter)
+    return em(best, sample, tol=tol, max_iter=most, n_threads=for_pass(n_threads, X, estimator.n_components)).model
 
 
 def short_runs(starts, blocks, tol, n_threads) -> list[Mixture]:

@@ -7,6 +7,7 @@ The tree is that of the chunks, so the number of workers, and which of them has 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
 
@@ -49,19 +50,18 @@ class DaskBlocks(Blocks):
         self.client = client if client is not None else active_client()
         self.names, self.weighted = names, weighted
         self.parts = parts if self.client is None else self.client.compute(parts)
-        shapes = self._of_parts(_shape)
-        self.parts = [part for part, (shape, _) in zip(self.parts, shapes) if shape[0]]
-        shapes = [found for found in shapes if found[0][0]]
+        shapes = {i: found for i, found in enumerate(self._of_parts(_shape)) if found[0][0]}
+        self.parts = [self.parts[i] for i in shapes]
         if not shapes:
             raise ValueError("all chunks of the Dask collection are empty: there are no rows")
-        (_, self.n_features), self.dtype = shapes[0]
-        for i, (shape, dtype) in enumerate(shapes):
+        (_, self.n_features), self.dtype = next(iter(shapes.values()))
+        for i, (shape, dtype) in shapes.items():
             if (shape[1], dtype) != (self.n_features, self.dtype):
                 raise ValueError(
-                    f"chunk {i} of the Dask collection has {shape[1]} columns of {dtype}, the first "
+                    f"chunk {i} of the Dask collection has {shape[1]} columns of {dtype}, the first with rows "
                     f"{self.n_features} of {self.dtype}."
                 )
-        *self.starts, self.n_rows = accumulate((shape[0] for shape, _ in shapes), initial=0)
+        *self.starts, self.n_rows = accumulate((shape[0] for shape, _ in shapes.values()), initial=0)
 
     @classmethod
     def of(cls, X, sample_weight=None, client=None) -> DaskBlocks:
@@ -85,12 +85,14 @@ class DaskBlocks(Blocks):
             if not hasattr(sample_weight, "to_delayed"):
                 sample_weight = as_sample_weight(sample_weight, X.shape[0])
             weight = dask.array.asarray(sample_weight)
+            if np.isnan(weight.shape).any():
+                weight = weight.compute_chunk_sizes()
             if weight.shape != (X.shape[0],):
                 raise ValueError(f"sample_weight.shape == {weight.shape}, expected {(X.shape[0],)}!")
             weights = weight.rechunk((X.chunks[0],)).to_delayed().ravel()
         chunk = dask.delayed(_chunk)
         return cls(
-            [chunk(part, weight) for part, weight in zip(parts, weights)], names, sample_weight is not None, client
+            [chunk(*part) for part in zip(range(len(parts)), parts, weights)], names, sample_weight is not None, client
         )
 
     def __iter__(self):
@@ -104,30 +106,36 @@ class DaskBlocks(Blocks):
         """function(part, …) of every part, where it is."""
         if self.client is None:
             return [function(dask.compute(part)[0], *rest) for part, *rest in zip(self.parts, *arguments)]
-        return self.client.gather(self.client.map(function, self.parts, *arguments, pure=False))
+        self._require_open()
+        with _cluster_lost():
+            return self.client.gather(self.client.map(function, self.parts, *arguments, pure=False))
+
+    def _require_open(self):
+        if self.client.status in ("closed", "closing"):
+            raise ValueError(
+                "the Dask client of these blocks is closed: open a new one and hand the collection in again."
+            )
 
     def reduce(self, model, n_threads):
         """Expected sufficient statistics of all rows."""
         if self.client is None:
             sums = (e_step(model, *dask.compute(part)[0], n_threads) for part in self.parts)
             return folded(merged_nodes(enumerate(sums)))
-        if self.client.status in ("closed", "closing"):
-            raise ValueError(
-                "the Dask client of these blocks is closed: open a new one and hand the collection in again."
-            )
-        tasks = [
-            self.client.submit(
-                _reduced,
-                model,
-                indices,
-                [self.parts[i] for i in indices],
-                workers=[worker],
-                allow_other_workers=True,
-                pure=False,
-            )
-            for worker, indices in self._owners().items()
-        ]
-        nodes = [node for own in self.client.gather(tasks) for node in own]
+        self._require_open()
+        with _cluster_lost():
+            tasks = [
+                self.client.submit(
+                    _reduced,
+                    model,
+                    indices,
+                    [self.parts[i] for i in indices],
+                    workers=[worker],
+                    allow_other_workers=True,
+                    pure=False,
+                )
+                for worker, indices in self._owners().items()
+            ]
+            nodes = [node for own in self.client.gather(tasks) for node in own]
         return folded(joined(sorted(nodes, key=lambda node: node[1] << node[0])))
 
     def _owners(self) -> dict:
@@ -143,6 +151,19 @@ class DaskBlocks(Blocks):
         return owners
 
 
+@contextmanager
+def _cluster_lost():
+    """What Dask raises where its scheduler is gone, with a sentence about it."""
+    try:
+        yield
+    except (distributed.CancelledError, distributed.comm.CommClosedError) as error:
+        raise ConnectionError(
+            f"the Dask cluster was lost in the middle of a pass ({type(error).__name__}: {error}). Connect to another "
+            "and hand the collection in again; an estimator has its last complete iteration, and warm_start=True goes "
+            "on from there."
+        ) from error
+
+
 def active_client():
     """The client that this thread would use, or None."""
     if distributed is None:
@@ -155,7 +176,6 @@ def active_client():
 
 def mapped(X, function, dtype, width=None):
     """A lazy Dask array of function(rows) for the rows of a Dask array or frame: (n,), or (n, width)."""
-    names = getattr(X, "columns", None)
     if hasattr(X, "to_dask_array"):
         return X.map_partitions(
             function, meta=np.empty((0,) if width is None else (0, width), dtype), enforce_metadata=False
@@ -163,14 +183,16 @@ def mapped(X, function, dtype, width=None):
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     shape = {"drop_axis": 1} if width is None else {"chunks": (X.chunks[0], (width,))}
-    del names
     return X.map_blocks(function, dtype=dtype, meta=np.empty((0,) * (1 if width is None else 2), dtype), **shape)
 
 
-def _chunk(X, sample_weight):
-    """A loaded part as rows and weights."""
-    X = as_matrix(X, "fastem", least_rows=0)
-    return X, None if sample_weight is None else as_sample_weight(sample_weight, len(X), some=False)
+def _chunk(i, X, sample_weight):
+    """A loaded part as rows and weights; what is wrong with it names its number."""
+    try:
+        X = as_matrix(X, "fastem", least_rows=0)
+        return X, None if sample_weight is None else as_sample_weight(sample_weight, len(X), some=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"chunk {i} of the Dask collection: {error}") from error
 
 
 def _shape(part):

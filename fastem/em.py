@@ -17,7 +17,7 @@ import numpy as np
 
 from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
-from fastem.checkpoint import Checkpoint
+from fastem.checkpoint import Checkpoint, told
 from fastem.errors import CheckpointError, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.history import Steps
 from fastem.sources import in_memory, open_rows
@@ -118,7 +118,8 @@ def em(
     n_threads : int, optional
         All that the process may use by default.
     callback : callable, optional
-        Called with the result so far after each iteration; a true answer ends the fit.
+        Called with the result so far after each iteration; a true answer ends the fit. What ends it from outside (an
+        interrupt, a source that fails) is raised, and that result holds the last complete iteration.
     checkpoint : path, optional
         Write what is reached to this file, every `checkpoint_seconds`; see :mod:`fastem.checkpoint`. A fit that ends
         by itself removes it.
@@ -160,12 +161,17 @@ def em(
     >>> em(Coins(np.array([0.6, 0.5])), tosses, tol=1e-9).model.heads.round(3)
     array([0.797, 0.52 ])
     """
+    if not tol >= 0 or not max_iter >= 0:
+        raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
     blocks = as_blocks(data, sample_weight)
     threads = resolve(n_threads)
     keeper = None
     if checkpoint is not None:
-        asked = {"model": type(model).__name__, "tol": tol, "stop": stop, "accelerate": accelerate}
+        begun = model.model if isinstance(model, EMResult) else model
+        asked = {"model": type(begun).__name__, "n_parameters": getattr(begun, "n_parameters", None)}
+        asked |= {"tol": tol, "stop": told(stop), "accelerate": accelerate}
         keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
+        keeper.require_storable(model)
         model = model if keeper.state is None else keeper.state
         callback = both(callback, keeper.write_if_due)
     result = model if isinstance(model, EMResult) else None
@@ -177,7 +183,7 @@ def em(
     if result is None:
         result = EMResult(model, statistics, [statistics.log_likelihood / statistics.weight], accelerator=proposals)
     else:
-        _require_same_data(statistics, result.statistics)
+        require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold an end
         _climb(result, blocks, threads, max_iter, arrived, callback)
     if keeper is not None:
@@ -241,7 +247,7 @@ def both(callback, other):
     return called
 
 
-def _require_same_data(statistics, before):
+def require_same_data(statistics, before):
     """The statistics of the model that a fit has reached, now and then."""
     if statistics.vector.tobytes() != before.vector.tobytes():
         raise CheckpointError(

@@ -46,6 +46,11 @@ def warn_of_statuses(noun, statuses) -> None:
         warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
 
 
+def interruption(error) -> str:
+    """The stop_reason_ of a fit that an exception has ended."""
+    return f"it was interrupted by {type(error).__name__}" + (f": {error}" if str(error) else "")
+
+
 def _scikit_learns(own):
     """scikit-learn's class of the same name, once scikit-learn is loaded."""
     return getattr(sys.modules.get("sklearn.exceptions"), own.__name__, own)

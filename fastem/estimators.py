@@ -94,20 +94,17 @@ class Estimator:
         return array
 
     def _new_blocks(self, X, sample_weight=None):
-        """Rows of any kind as blocks, checked against the fit."""
+        """Rows for a fitted model as blocks, their columns checked against the fit."""
+        self._require_fitted()
         blocks = open_rows(X, sample_weight, owner=self)
         check_features(self, blocks.n_features, blocks.names)
-        names = blocks.names
-        blocks.check(lambda rows, place: self._require_new(rows, names, place))
         return blocks
 
     def _of_new_rows(self, X, function) -> list:
         """[function(rows)] of the rows of X, checked: of all at once where they are in memory, else block by block."""
         if in_memory(X):
             return [function(self._new_rows(X))]
-        self._require_fitted()
-        blocks = open_rows(X, owner=self)
-        check_features(self, blocks.n_features, blocks.names)
+        blocks = self._new_blocks(X)
         names, place = blocks.names, blocks.place
 
         def checked(rows, sample_weight, start):

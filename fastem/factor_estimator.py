@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from fastem.errors import convergence_warning, warn, warn_of_statuses
+from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators import Estimator
 from fastem.factor_analysis import FactorModel
 from fastem.moments import MomentBlocks
@@ -44,7 +44,7 @@ class FactorEstimator(Estimator):
     """What both share.
 
     Subclasses give `_model_class`, `_held` (said of a column at the floor), and `_fit_moments`, from moments to an
-    EMResult.
+    EMResult, which after each iteration hands it to a callback.
     """
 
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
@@ -55,7 +55,8 @@ class FactorEstimator(Estimator):
 
         Parameters
         ----------
-        X : (n, d) array, data frame or Arrow table
+        X
+            An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`).
             float32 and float64 are used as they are, anything else becomes float64.
         y : ignored
         sample_weight : (n,), optional
@@ -69,6 +70,8 @@ class FactorEstimator(Estimator):
         ------
         ValueError
             Input that cannot be fitted; the message names what was found.
+        KeyboardInterrupt
+            Raised again when the last complete iteration is in the attributes.
 
         Warns
         -----
@@ -84,7 +87,15 @@ class FactorEstimator(Estimator):
         require_rows(blocks, 2, self)
         variance = np.diagonal(moments.covariance)
         floor = covariance_floor(variance, blocks.head(1)[0], self.reg_covar)
-        self._keep(self._fit_moments(moments, n_factors, floor), variance, unit, blocks.names)
+        reached = []
+        try:
+            result = self._fit_moments(moments, n_factors, floor, reached.append)
+        except BaseException as error:
+            if reached:
+                self._keep(reached[-1], variance, unit, blocks.names)
+                self.converged_, self.stop_reason_ = False, interruption(error)
+            raise
+        self._keep(result, variance, unit, blocks.names)
         self._report()
         return self
 

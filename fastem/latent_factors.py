@@ -104,7 +104,7 @@ class FactorAnalysis(FactorEstimator):
     def _most_factors(d):
         return d
 
-    def _fit_moments(self, moments, n_factors, floor):
+    def _fit_moments(self, moments, n_factors, floor, callback):
         noise = np.diagonal(moments.covariance)
         if self.noise_variance_init is not None:
             noise = np.asarray(self.noise_variance_init, np.float64)
@@ -115,7 +115,7 @@ class FactorAnalysis(FactorEstimator):
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
-        return em(start, moments, tol=self.tol, max_iter=self.max_iter, n_threads=1)
+        return em(start, moments, tol=self.tol, max_iter=self.max_iter, n_threads=1, callback=callback)
 
     def _keep(self, result, variance, unit, names):
         super()._keep(result, variance, unit, names)
@@ -178,7 +178,7 @@ class PPCA(FactorEstimator):
     def _most_factors(d):
         return d - 1
 
-    def _fit_moments(self, moments, n_factors, floor):
+    def _fit_moments(self, moments, n_factors, floor, callback):
         result = em(PPCAModel.maximum(moments.mean, moments.covariance, n_factors, floor), moments, max_iter=0)
         result.converged, result.stop_reason = True, "the maximum is known in closed form"
         return result

@@ -10,7 +10,7 @@ from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of
 from fastem.diagnosis import diagnose, effective_rows
-from fastem.errors import convergence_warning, warn, warn_of_statuses
+from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
 from fastem.mixture import Mixture
 from fastem.online import Stepwise, checked_memory
@@ -228,7 +228,7 @@ class MixtureEstimator(FittedMixture):
         except BaseException as error:
             if restarts.results or restarts.running:
                 self._keep(restarts.best(n_effective), n_effective, unit, blocks)
-                self.converged_, self.stop_reason_ = False, f"it was interrupted by {type(error).__name__}: {error}"
+                self.converged_, self.stop_reason_ = False, interruption(error)
             raise
         self._keep(restarts.best(n_effective), n_effective, unit, blocks)
         if keeper is not None:
@@ -285,12 +285,14 @@ class MixtureEstimator(FittedMixture):
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
             own = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
             vars(self).update({name: value for name, value in vars(start).items() if name not in own})
-        blocks = self._new_blocks(X, sample_weight)
+        batch = self._new_blocks(X, sample_weight)
+        names = batch.names
+        batch.check(lambda rows, place: self._require_new(rows, names, place))
         stream = getattr(self, "_stream", None)
         if stream is None or stream.model is not self._mixture():
             stream = Stepwise(self._mixture(), n_threads=self.n_threads)
         stream.memory = memory
-        stream.update(blocks)
+        stream.update(batch)
         self._stream = stream
         self._keep_model(stream.model)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastem.coarse import coarse_start, pays
 from fastem.diagnosis import best_sound
-from fastem.em import both, em
+from fastem.em import both, collect, em, require_same_data
 from fastem.matrices import IllDefinedCovariance
 from fastem.progress import Progress
 from fastem.validation import generator
@@ -52,8 +52,11 @@ class Restarts:
         while self.number < n_init:
             try:
                 running = self.running
-                ended = running is not None and running.converged
-                self.results.append(running if ended else self._climbed(running or self._start(warm, coarse)))
+                if running is not None and running.converged:  # the checkpoint was written when it ended
+                    require_same_data(collect(self.blocks, running.model, self.n_threads), running.statistics)
+                    self.results.append(running)
+                else:
+                    self.results.append(self._climbed(running or self._start(warm, coarse)))
             except IllDefinedCovariance as error:
                 self.failure = error
             self.number += 1
@@ -92,14 +95,18 @@ class Restarts:
                 stop=estimator.stop,
                 accelerate=estimator.accelerate,
                 n_threads=self.n_threads,
-                callback=both(self.callback, both(progress, self._note)),
+                callback=both(self._seen, both(progress, self._write)),
                 **limits,
             )
             progress.end(result)
         return result
 
-    def _note(self, result):
+    def _seen(self, result):
+        """What the user's callback says of an iteration, which is noted before: the callback may raise."""
         self.running = result
+        return self.callback(result) if self.callback is not None else None
+
+    def _write(self, result):
         if self.keeper is not None:
             state = {"number": self.number, "results": self.results, "rng": self.rng, "running": result}
             self.keeper.write_if_due(state)

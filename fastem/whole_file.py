@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, beside: Path | None = None) -> Iterator[Path]:
     """A path beside `path` to write to; moved there at the end, and removed after an error."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    beside = beside or path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield beside
         with open(beside, "rb+") as file:

@@ -24,6 +24,12 @@ def start(K=4):
     return Mixture(np.full(K, 1 / K), Gaussian(means, covariance, np.zeros(2)))
 
 
+def stored(path):
+    """What goes before the state in a checkpoint, and the state."""
+    with open(path, "rb") as file:
+        return pickle.load(file), pickle.load(file)
+
+
 def bits(result):
     return result.statistics.vector.tobytes(), result.history, result.n_iter, result.n_passes, result.stop_reason
 
@@ -77,7 +83,7 @@ def test_kill_9_and_resume(tmp_path):
             break
     process.wait(60)
     process.stdout.close()
-    reached = pickle.loads(open(path, "rb").read())["state"].n_iter
+    reached = stored(path)[1].n_iter
     assert reached >= 8
     settings = dict(tol=0, max_iter=reached + 12)
     resumed = em(start(), X, **settings, checkpoint=path, resume=True)
@@ -106,7 +112,10 @@ def test_other_data_are_noticed(tmp_path):
         ("other tol", "another fit: tol was 0 and is 0.1"),
         ("damaged", "no checkpoint that can be read"),
         ("another pickle", "not a checkpoint of this version"),
+        ("no pickle", "no checkpoint that can be read"),
         ("other kernels", "written with the sse9 kernels"),
+        ("other version", "written by fastem 0.0.0"),
+        ("other model", "another fit: n_parameters was 19 and is 14"),
     ],
 )
 def test_what_cannot_be_resumed_is_refused(tmp_path, what, words):
@@ -116,25 +125,61 @@ def test_what_cannot_be_resumed_is_refused(tmp_path, what, words):
         path.write_bytes(path.read_bytes()[:100])
     elif what == "another pickle":
         path.write_bytes(pickle.dumps([1, 2]))
-    elif what == "other kernels":
-        found = pickle.loads(path.read_bytes())
-        path.write_bytes(pickle.dumps(found | {"instruction_set": "sse9"}))
+    elif what == "no pickle":
+        path.write_text("Fhello\n.")
+    elif what.startswith("other ") and what != "other tol":
+        other = {"other kernels": {"instruction_set": "sse9"}, "other version": {"fastem": "0.0.0"}}.get(what, {})
+        head, state = stored(path)
+        path.write_bytes(pickle.dumps(head | other) + pickle.dumps(state))
     before = path.read_bytes()
     with pytest.raises(CheckpointError, match=words):
-        em(start(), X, tol=0.1 if what == "other tol" else 0, checkpoint=path, resume=what != "not asked to resume")
+        em(
+            start(3 if what == "other model" else 4),
+            X,
+            tol=0.1 if what == "other tol" else 0,
+            checkpoint=path,
+            resume=what != "not asked to resume",
+        )
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("place", ["nowhere/fit.ckpt", "."])
+class Never:
+    """A model that must not be asked."""
+
+    def e_step(self, X, sample_weight):
+        raise AssertionError("the fit has begun")
+
+    m_step = e_step
+
+
+@pytest.mark.parametrize("place", ["nowhere/fit.ckpt", ".", "file/fit.ckpt", "/proc/fit.ckpt"])
 def test_a_place_that_cannot_be_written_is_found_before_the_fit(tmp_path, place):
-    class Never:
-        def e_step(self, X, sample_weight):
-            raise AssertionError("the fit has begun")
-
-        m_step = e_step
-
+    (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="checkpoint="):
         em(Never(), X, checkpoint=tmp_path / place)
+
+
+def test_a_model_without_a_pickle_is_found_before_the_fit(tmp_path):
+    class Local(Never):
+        pass
+
+    with pytest.raises(CheckpointError, match="Local cannot be stored"):
+        em(Local(), X, checkpoint=tmp_path / "fit.ckpt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_costs_no_fit(tmp_path):
+    """Each state is larger than a file may be; Python ignores the signal, and writing fails."""
+    resource = pytest.importorskip("resource")
+    path, limits = tmp_path / "fit.ckpt", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.warns(RuntimeWarning, match="cannot be written.*The fit goes on"):
+            found = em(start(), X, tol=0, max_iter=3, checkpoint=path, checkpoint_seconds=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert bits(found) == bits(em(start(), X, tol=0, max_iter=3))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_state_is_written_whole_or_not_at_all(tmp_path):
@@ -142,7 +187,7 @@ def test_a_state_is_written_whole_or_not_at_all(tmp_path):
     checkpoint.write("first")
     with pytest.raises(CheckpointError, match="cannot be written"):
         checkpoint.write(lambda: (yield))  # nothing that can be pickled
-    assert pickle.loads((tmp_path / "fit.ckpt").read_bytes())["state"] == "first"
+    assert stored(tmp_path / "fit.ckpt")[1] == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["fit.ckpt"]
 
 

@@ -3,20 +3,24 @@
 import os
 import signal
 
+import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client, LocalCluster
+from distributed import CancelledError, Client, LocalCluster
+from distributed.comm import CommClosedError
 from distributed.security import Security
+from models import MODELS
 
-from fastem import GaussianMixture, em
+from fastem import PPCA, FactorAnalysis, GaussianMixture, Statistics, em
 from fastem.covariance import Full
 from fastem.dask_blocks import DaskBlocks
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
 from fastem.sources import open_rows
+from fastem.threads import resolve
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20_000, 3)) + 5 * RNG.integers(0, 2, (20_000, 1))
@@ -35,7 +39,7 @@ def client():
     before = dict(os.environ)  # a cluster of Dask limits the threads of its workers in its own environment as well
     security = Security.temporary()
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, security=security, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, security=security, dashboard_address=None) as cluster,
         Client(cluster, security=security, set_as_default=False) as client,
     ):
         assert cluster.scheduler_address.startswith("tls://")
@@ -133,6 +137,113 @@ def test_a_missing_value_is_found_there(client):
     bad[12_345, 2] = np.nan
     with client.as_current(), pytest.raises(ValueError, match="NaN: the first is at row 12345, column 2"):
         GaussianMixture(2).fit(da.from_array(bad, chunks=CHUNKS))
+
+
+def of_pieces(*given):
+    """A Dask array whose chunks are not what it says: loaded as they are."""
+    chunks = [da.from_delayed(dask.delayed(piece), (np.nan, 3), float) for piece in given]
+    return da.concatenate(chunks)
+
+
+@pytest.mark.parametrize(
+    "make, words",
+    [
+        (lambda: of_pieces(X[:0], X[:50], X[:50, :2]), "chunk 2 .* has 2 columns of float64, the first .* 3 of"),
+        (lambda: of_pieces(X[:0], X[:50], X[:50].astype("f4")), "chunk 2 .* has 3 columns of float32"),
+        (lambda: of_pieces(X[:50], X[:50].astype(str)), "chunk 1 of the Dask collection: X must hold numbers"),
+        (lambda: dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), npartitions=1), "chunk 0 .*numbers"),
+    ],
+)
+def test_chunks_that_do_not_fit_are_named(make, words):
+    with pytest.raises(ValueError, match=words):
+        DaskBlocks.of(make())
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_a_bad_weight_names_its_chunk(client, where):
+    weight = np.ones(len(X))
+    weight[10_000] = -1
+    there = client if where == "there" else None
+    with pytest.raises(ValueError, match=r"chunk 3 of the Dask collection: Negative .* in row 1000"):
+        DaskBlocks.of(da.from_array(X, CHUNKS), da.from_array(weight, 3000), there).reduce(start(), 1)
+
+
+def test_rows_that_were_filtered_have_their_weights():
+    """The sizes of their chunks are not known; some are empty."""
+    weight = RNG.integers(1, 3, len(X)).astype(float)
+    own, chosen = X[:, 0] > 5, da.from_array(X[:, 0] > 5, 3000)
+    rows, weights = da.from_array(X, CHUNKS)[chosen], da.from_array(weight, 3000)[chosen]
+    found = em(start(), rows, sample_weight=weights, max_iter=2)
+    assert np.allclose(
+        found.statistics.vector,
+        em(start(), X[own], sample_weight=weight[own], max_iter=2).statistics.vector,
+        rtol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+def test_every_family_is_fitted_there(client, family):
+    """What it checks and examines travels to the workers."""
+    rows = family.data(600)
+    collection = da.from_array(rows, chunks=(150, rows.shape[1]))
+    with client.as_current():
+        found = family.make(2, random_state=0, max_iter=2).fit(collection)
+    assert np.allclose(found.history_, family.make(2, random_state=0, max_iter=2).fit(collection).history_, rtol=0)
+    assert np.allclose(found.history_, family.make(2, random_state=0, max_iter=2).fit(rows).history_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("face", [FactorAnalysis, PPCA])
+def test_continuous_factors_are_fitted_there(client, face):
+    collection = da.from_array(X, chunks=CHUNKS)
+    with client.as_current():
+        model = face(1).fit(collection)
+        assert np.allclose(model.components_, face(1).fit(X).components_, rtol=1e-6)
+        assert np.allclose(model.transform(collection).compute(), model.transform(X), rtol=1e-9)
+
+
+def test_a_worker_uses_the_threads_that_dask_gave_it(client):
+    """Its nanny sets OMP_NUM_THREADS=1."""
+
+    class Threads:
+        """Sums the threads it is given; local, so that it travels by value."""
+
+        def e_step(self, X, sample_weight, n_threads):
+            return Statistics(log_likelihood=-1.0, weight=1.0, threads=float(resolve(n_threads)), fits=1.0)
+
+        def m_step(self, statistics):
+            return self
+
+    assert client.run(os.environ.get, "OMP_NUM_THREADS").popitem()[1] == "1"
+    sums = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client).reduce(Threads(), 1)
+    assert sums.threads == 2 * sums.fits
+
+
+def test_a_whole_fit_has_the_bits_of_one_machine(client):
+    collection, model = da.from_array(X, chunks=CHUNKS), GaussianMixture(2, random_state=0, tol=0, max_iter=3)
+    expected = model.fit(collection).history_
+    with client.as_current():
+        assert model.fit(collection).history_ == expected
+
+
+@pytest.mark.parametrize("error", [CancelledError("task cancelled"), CommClosedError("scheduler is gone")])
+def test_a_lost_cluster_leaves_the_last_iteration(client, monkeypatch, error):
+    """What the client raises where the scheduler is closed, and where it is killed."""
+    model = GaussianMixture(2, random_state=0, tol=0, max_iter=10)
+
+    def gather(*arguments):
+        raise error
+
+    def lose(result):
+        if result.n_iter == 3:
+            monkeypatch.setattr(client, "gather", gather)
+
+    with (
+        client.as_current(),
+        pytest.raises(ConnectionError, match=r"the Dask cluster was lost.*last complete iteration"),
+    ):
+        model.fit(da.from_array(X, chunks=CHUNKS), callback=lose)
+    assert (model.n_iter_, model.converged_) == (3, False)
+    assert "the Dask cluster was lost" in model.stop_reason_
 
 
 @pytest.mark.parametrize(

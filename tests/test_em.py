@@ -314,3 +314,9 @@ def test_an_unknown_stopping_rule_lists_the_known():
 def test_weights_beside_blocks_are_not_silently_dropped():
     with pytest.raises((TypeError, ValueError), match="sample_weight"):
         em(Coin(0.5), ArrayBlocks(TOSSES), sample_weight=np.array([1, 1, 2, 0.0]))
+
+
+@pytest.mark.parametrize("limits", [{"tol": np.nan}, {"tol": -1e-3}, {"max_iter": -1}])
+def test_limits_that_are_none_are_refused(limits):
+    with pytest.raises(ValueError, match="tol and max_iter must not be negative"):
+        em(Coin(0.5), TOSSES, **limits)

@@ -7,8 +7,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from containers import CONTAINERS, frame, pieces
+from models import MODELS
 
-from fastem import GaussianMixture, PoissonMixture, blocks, em
+from fastem import PPCA, FactorAnalysis, GaussianMixture, PoissonMixture, blocks, em
 from fastem.blocks import ArrayBlocks, merged
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
@@ -177,6 +178,66 @@ def test_what_is_wrong_is_said(kind, error, words, tmp_path, start):
         em(start, open_rows(bad(kind, tmp_path)), max_iter=2)
 
 
+@pytest.mark.parametrize("kind", ["arrow stream", "feather", "list of chunks", "parquet"])
+@pytest.mark.parametrize("n", [8192, 9000 - 5, 9000 + 5])
+def test_weights_of_another_length_are_refused(kind, n, tmp_path, start):
+    """Where reading alone tells the number of rows, too; 8192 end with a block."""
+    source = CONTAINERS[kind][0](tmp_path, rows(9000), NAMES)
+    with pytest.raises(ValueError, match=f"sample_weight.*{n}"):
+        em(start, source, sample_weight=np.ones(n), max_iter=1)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
+def test_a_bad_weight_is_found_by_file_and_row(tmp_path, value, start):
+    weight = np.ones(9000)
+    weight[7000] = value
+    for i, piece in enumerate(pieces(frame(rows(9000), NAMES).assign(weight=weight))):
+        piece.to_parquet(tmp_path / f"part-{i}.parquet")
+    with pytest.raises(ValueError, match=rf"row 998 of .*part-2\.parquet, column 'weight' is {value:g}"):
+        em(start, open_rows(tmp_path, "weight"))
+
+
+@pytest.mark.parametrize(
+    "first, second, words",
+    [
+        (np.float64, str, "column 'b' of .*1.parquet holds .*string, unlike .*0.parquet"),
+        (np.float32, np.float64, "column 'b' of .*1.parquet holds double"),
+        (np.float32, np.int64, "column 'b' of .*1.parquet holds int64"),
+    ],
+)
+def test_a_file_of_another_type_is_named(tmp_path, first, second, words, start):
+    table = frame(rows(9000, dtype=first), NAMES)
+    table.to_parquet(tmp_path / "0.parquet")
+    table.astype({"b": second}).to_parquet(tmp_path / "1.parquet")
+    with pytest.raises(ValueError, match=words):
+        em(start, tmp_path)
+
+
+def test_whole_numbers_in_one_file_are_numbers(tmp_path, start):
+    """As of a table that was written in parts."""
+    X = rows(9000)
+    X[:, 1] = np.round(X[:, 1])
+    frame(X[:5000], NAMES).to_parquet(tmp_path / "0.parquet")
+    frame(X[5000:], NAMES).astype({"b": int}).to_parquet(tmp_path / "1.parquet")
+    assert em(start, tmp_path, max_iter=2).history == em(start, X, max_iter=2).history
+
+
+def test_weights_that_change_are_noticed(start):
+    weights = iter([1.0] * 4 + [2.0] * 9)
+
+    def source():
+        yield rows(9000), np.full(9000, next(weights))
+
+    with pytest.raises(ValueError, match="gave 9000 weight at first and 18000 now"):
+        em(start, source, tol=0, max_iter=10)
+
+
+def test_an_iterator_that_is_used_up_behind_a_function_is_noticed(start):
+    used = iter(pieces(rows(9000)))
+    with pytest.raises(ValueError, match=r"gave 5999 rows at first and 0 now.*read again"):
+        em(start, lambda: (piece for piece in used), tol=0)
+
+
 def test_empty_chunks_are_skipped(start):
     X = rows(9000)
     chunks = [X[:0], *pieces(X), X[:0]]
@@ -226,6 +287,38 @@ def test_fits_have_the_same_bits(kind, tmp_path):
     assert model.means_.tobytes() == expected.means_.tobytes()
     assert model.history_ == expected.history_
     assert hasattr(model, "feature_names_in_") == named
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+def test_every_family_is_fitted_from_a_stream(family):
+    X = family.data(9001)
+    found, expected = (family.make(2, random_state=0, max_iter=3).fit(source) for source in (pieces(X), X))
+    assert found.history_ == expected.history_
+    assert [array.tobytes() for array in found._fitted_arrays() if array is not None] == [
+        array.tobytes() for array in expected._fitted_arrays() if array is not None
+    ]
+
+
+@pytest.mark.parametrize("face", [FactorAnalysis, PPCA])
+def test_continuous_factors_are_fitted_from_a_stream(face):
+    X = rows()
+    found, expected = face(1).fit(pieces(X)), face(1).fit(X)
+    assert found.components_.tobytes() == expected.components_.tobytes()
+    assert found.transform(pieces(X)).tobytes() == expected.transform(X).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["parquet folder", "function", "hdf5", "polars lazy"])
+def test_partial_fits_have_the_same_bits(kind, tmp_path):
+    X, found, expected = rows(), GaussianMixture(2, random_state=0), GaussianMixture(2, random_state=0)
+    source = CONTAINERS[kind][0](tmp_path, X, NAMES)
+    names = NAMES if CONTAINERS[kind][1] else None
+    for _ in range(2):
+        found.partial_fit(source)
+        expected.partial_fit(X if names is None else frame(X, names))
+    assert found.means_.tobytes() == expected.means_.tobytes()
+    X[12_345, 1] = np.nan
+    with pytest.raises(ValueError, match=r"row 12345 of .*, column 1"):
+        GaussianMixture(2, random_state=0).fit(rows()).partial_fit(pieces(X))
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "score_samples", "score", "bic", "aic"])
