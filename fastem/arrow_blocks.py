@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.blocks import StreamBlocks, block_rows
 from fastem.chunks import ONE_SHOT
+from fastem.cutting import Columns
 from fastem.delimited import DelimitedFile
 from fastem.validation import as_sample_weight
 
@@ -137,22 +138,22 @@ class TableSource:
             raise ValueError(f"{self.what} has no columns to read.")
         return chosen
 
-    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """(m, d) columns in Fortran order, and weights, of each batch that has rows."""
+    def chunks(self) -> Iterator[tuple[Columns, np.ndarray | None]]:
+        """The columns, and weights, of each batch that has rows."""
         start = 0
         for batch in self.batches():
             m = batch.num_rows
             if not m:
                 continue
-            X = np.empty((m, self.n_features), self.dtype, order="F")
-            for k, name in enumerate(self.names):
-                X[:, k] = self._numbers(batch, name, self.dtype)
+            columns = [self._numbers(batch, name, self.dtype) for name in self.names]
             weight = None
             if self.weight_column is not None:
                 weight = as_sample_weight(np.array(self._numbers(batch, self.weight_column, np.float64)), m, some=False)
             elif self.sample_weight is not None:
                 weight = self.sample_weight[start : start + m]
-            yield X, weight
+            del batch
+            yield Columns(columns, self.dtype), weight
+            del columns  # a batch goes before the next is read
             start += m
 
     def batches(self):
@@ -197,6 +198,7 @@ class DatasetSource(TableSource):
             for batch in self._of_file(fragment):
                 found += batch.num_rows
                 yield batch
+                del batch
             self.counts[i] = found
 
     def _of_file(self, fragment):
@@ -229,6 +231,7 @@ def _told(batches, place):
         if batch is None:
             return
         yield batch
+        del batch
 
 
 def _counted(fragment):
