@@ -24,6 +24,8 @@ except ImportError as error:
 
 PANDAS_INDEX = "__index_level_"  # pandas writes a frame's index beside its columns
 SUFFIXES = {".parquet": "parquet", ".pq": "parquet", ".feather": "ipc", ".arrow": "ipc", ".csv": "csv"}
+PIECE = 1 << 20  # bytes of a Parquet column that are read at once
+BATCH_ROWS = 1 << 17  # that are decoded at once: fewer cost more, more need not stay in a cache
 
 
 def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
@@ -181,7 +183,7 @@ class DatasetSource(TableSource):
         self.stamps = {fragment.path: _stamp(fragment.path) for fragment in self.fragments}
         more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
         super().__init__(dataset.schema, None, n_rows, f"{self.fragments[0].path}{more}", sample_weight, columns)
-        self.batch_rows = block_rows(self.n_features)
+        self.batch_rows = min(block_rows(self.n_features), BATCH_ROWS)
 
     def place(self, row):
         for fragment, count in zip(self.fragments, self.counts):
@@ -206,7 +208,8 @@ class DatasetSource(TableSource):
         if missing:
             raise ValueError(f"{fragment.path} has no column {missing[0]!r}, unlike {self.fragments[0].path}")
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
-            with pyarrow.parquet.ParquetFile(fragment.path) as file:
+            # by pieces of the columns: a row group may be larger than memory
+            with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
                     yield from _told(
                         file.iter_batches(self.batch_rows, row_groups=[group], columns=self.read),
