@@ -9,6 +9,7 @@ factors       factor analysis and probabilistic PCA, beside scikit-learn
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 baseline      the kernels of each instruction set, beside scikit-learn
+streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
 all           all of these; writes bench/RESULTS.md and its plots
 compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
@@ -26,7 +27,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling
+from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, streams
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -42,6 +43,7 @@ COMMANDS = {
     "families": families.run,
     "mixtures": mixtures.run,
     "baseline": passes.baseline,
+    "streams": streams.run,
     "acceleration": acceleration.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits

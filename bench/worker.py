@@ -24,6 +24,7 @@ import numpy as np
 from bench.columns import Columns
 from bench.families import samples
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
+from bench.streams import dask, stream
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
 MOST_REPEATS = 15  # … or was done so often
@@ -203,7 +204,19 @@ def _status_kb(field: str) -> int:
 
 TASKS = {
     task.__name__: task
-    for task in (about, instruction_sets, iterate, iterate_columns, learn, score, small, factors, families)
+    for task in (
+        about,
+        instruction_sets,
+        iterate,
+        iterate_columns,
+        learn,
+        score,
+        small,
+        factors,
+        families,
+        stream,
+        dask,
+    )
 }
 
 if __name__ == "__main__":
