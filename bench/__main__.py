@@ -10,6 +10,7 @@ families      iterations of Poisson and other mixtures beside diagonal Gaussian 
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
 baseline      the kernels of each instruction set, beside scikit-learn
+streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
 all           all of these; writes bench/RESULTS.md and its plots
 compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
@@ -27,7 +28,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark
+from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark, streams
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -44,6 +45,7 @@ COMMANDS = {
     "mixtures": mixtures.run,
     "spark": spark.run,
     "baseline": passes.baseline,
+    "streams": streams.run,
     "acceleration": acceleration.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits

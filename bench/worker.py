@@ -24,6 +24,7 @@ import numpy as np
 from bench.columns import Columns
 from bench.families import samples
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
+from bench.streams import dask, stream
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
 MOST_REPEATS = 15  # … or was done so often
@@ -222,6 +223,8 @@ TASKS = {
         small,
         factors,
         families,
+        stream,
+        dask,
     )
 }
 

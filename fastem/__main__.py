@@ -20,7 +20,6 @@ from fastem.columns import numbered_names
 __all__ = ["main"]
 
 COVARIANCES = ("full", "tied", "diag", "spherical")
-PICTURED_ROWS = 100_000  # or up to twice as many, evenly spaced
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,7 +81,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         model.save(arguments.save)
     names = _names(blocks, arguments.columns)
     if arguments.plot is not None:
-        rows = blocks.spread(PICTURED_ROWS)
+        rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
+        rows = blocks.spread() if rows is None else rows
         plot.write(arguments.plot, model, rows if blocks.names is None else _NamedColumns(rows, names))
     weight = model._stream.weight_before if blocks.weighted else None
     print(summary(model, blocks.n_rows, names, weight))

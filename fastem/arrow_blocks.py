@@ -12,6 +12,7 @@ import numpy as np
 from fastem.blocks import StreamBlocks, block_rows
 from fastem.chunks import ONE_SHOT, weighed
 from fastem.columns import choose, suggest_columns
+from fastem.cutting import Columns
 from fastem.delimited import DelimitedFile
 from fastem.validation import as_sample_weight
 
@@ -23,6 +24,8 @@ except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes a frame's index beside its columns
+PIECE = 1 << 20  # bytes of a Parquet column that are read at once
+BATCH_ROWS = 1 << 17  # that are decoded at once: fewer cost more, more need not stay in a cache
 
 
 def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
@@ -91,21 +94,22 @@ class TableSource:
     def place(self, row):
         return f"row {row} of {self.what}"
 
-    def chunks(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        """(m, d) columns in Fortran order, and weights, of each batch that has rows."""
-        return weighed(self._matrices(), self.sample_weight, self.what)
+    def chunks(self) -> Iterator[tuple[Columns, np.ndarray | None]]:
+        """The columns, and weights, of each batch that has rows."""
+        return weighed(self._columns(), self.sample_weight, self.what)
 
-    def _matrices(self):
+    def _columns(self):
         """The same without an array of weights."""
         start = 0
         for batch in self.batches():
             m = batch.num_rows
             if not m:
                 continue
-            X = np.empty((m, self.n_features), self.dtype, order="F")
-            for k, name in enumerate(self.names):
-                X[:, k] = self._numbers(batch, name, self.dtype)
-            yield X, None if self.weight_column is None else self._weights(batch, start)
+            columns = [self._numbers(batch, name, self.dtype) for name in self.names]
+            weight = None if self.weight_column is None else self._weights(batch, start)
+            del batch
+            yield Columns(columns, self.dtype), weight
+            del columns  # a batch goes before the next is read
             start += m
 
     def _weights(self, batch, start):
@@ -145,7 +149,7 @@ class DatasetSource(TableSource):
         self.stamps = {fragment.path: _stamp(fragment.path) for fragment in self.fragments}
         more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
         super().__init__(dataset.schema, None, n_rows, f"{self.fragments[0].path}{more}", sample_weight, columns)
-        self.batch_rows = block_rows(self.n_features)
+        self.batch_rows = min(block_rows(self.n_features), BATCH_ROWS)
 
     def place(self, row):
         for fragment, count in zip(self.fragments, self.counts):
@@ -162,6 +166,7 @@ class DatasetSource(TableSource):
             for batch in self._of_file(fragment):
                 found += batch.num_rows
                 yield batch
+                del batch
             self.counts[i] = found
 
     def _of_file(self, fragment):
@@ -185,7 +190,8 @@ class DatasetSource(TableSource):
                     "the same type."
                 )
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
-            with pyarrow.parquet.ParquetFile(fragment.path) as file:
+            # by pieces of the columns: a row group may be larger than memory
+            with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
                     yield from told(
                         file.iter_batches(self.batch_rows, row_groups=[group], columns=names),
@@ -244,6 +250,7 @@ def told(batches, place):
         if batch is None:
             return
         yield batch
+        del batch
 
 
 def _counted(fragment):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from functools import cached_property, lru_cache
 from itertools import accumulate
 
 import numpy as np
 
+from fastem.cutting import cut
 from fastem.read_ahead import read_ahead
 from fastem.statistics import Statistics
 from fastem.validation import numbered
 
 BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
+SPREAD = 2048  # rows that show how a column is distributed
 
 
 class Blocks:
@@ -89,14 +92,23 @@ class Blocks:
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
 
     @cached_property
+    def weights(self) -> np.ndarray:
+        """(blocks, 5): the first row of each block; how many of its weights are positive, their maximum, sum and sum of
+        squares."""
+        return np.array(
+            self.each(
+                lambda X, weight, start: (start, np.count_nonzero(weight), weight.max(), weight.sum(), weight @ weight)
+            )
+        )
+
+    @cached_property
     def _ranks(self):
         """The numbers of rows of positive weight before each block, by the block's first row; None where all count."""
         if not self.weighted:
             return None
-        found = self.each(lambda X, weight, start: (start, int(np.count_nonzero(weight))))
-        starts, counts = zip(*found)
-        ranks = list(accumulate(counts, initial=0))
-        return {"total": ranks[-1]} | dict(zip(starts, ranks))
+        starts, counts = self.weights[:, :2].T.astype(int)
+        ranks = list(accumulate(counts.tolist(), initial=0))
+        return {"total": ranks[-1]} | dict(zip(starts.tolist(), ranks))
 
     @property
     def n_counted(self) -> int:
@@ -124,14 +136,10 @@ class Blocks:
         rows, weights = zip(*self.each(own))
         return np.ascontiguousarray(np.concatenate(rows)), np.concatenate(weights)
 
-    def spread(self, size: int) -> np.ndarray:
-        """At least `size` rows (m, d), evenly spaced, or all there are."""
-        wanted = np.arange(0, self.n_rows, max(1, self.n_rows // size))
-
-        def own(X, weight, start):
-            return X[wanted[slice(*np.searchsorted(wanted, (start, start + len(X))))] - start]
-
-        return np.concatenate(self.each(own))
+    def spread(self) -> np.ndarray:
+        """Every so many rows (m, d), a power of two: SPREAD to twice as many, or all there are."""
+        step = spread_step(self.n_rows)
+        return np.concatenate(self.each(lambda X, weight, start: X[-start % step :: step].copy()))
 
 
 class ArrayBlocks(Blocks):
@@ -170,7 +178,8 @@ class StreamBlocks(Blocks):
     ----------
     source
         ``dtype``, ``n_features``, ``names``, ``weighted``; ``chunks()``, an iterator over (X, sample_weight or None)
-        of any number of rows, anew each time; ``place(row)``; ``n_rows``, or None where only reading tells it.
+        of any number of rows, X an array or :class:`fastem.cutting.Columns`, anew each time; ``place(row)``;
+        ``n_rows``, or None where only reading tells it.
     """
 
     def __init__(self, source):
@@ -178,6 +187,8 @@ class StreamBlocks(Blocks):
         self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
         self.weighted = source.weighted
         self._n_rows, self._total = source.n_rows, None  # which every pass must find again
+        self._head = np.empty((0, self.n_features), self.dtype)
+        self._spread: np.ndarray | None = None  # kept in the first pass, whichever that is
 
     @property
     def n_rows_known(self) -> bool:
@@ -195,13 +206,31 @@ class StreamBlocks(Blocks):
     def place(self):
         return self.source.place
 
+    def head(self, size):
+        """The first rows, kept: no more than they are read."""
+        if len(self._head) < size:
+            with closing(cut(self.source.chunks(), size)) as chunks:
+                self._head = next((np.array(X, order="C") for X, _ in chunks), self._head)
+        return self._head[:size] if len(self._head) else super().head(size)
+
+    def spread(self):
+        if self._spread is None:
+            for _ in self:  # keeps them
+                pass
+        return self._spread
+
     def __iter__(self):
-        n, total = 0, 0.0
+        n, total, spread = 0, 0.0, Spread() if self._spread is None else None
         with read_ahead(cut(self.source.chunks(), block_rows(self.n_features))) as blocks:
-            for block in blocks:
-                yield block
-                n += len(block[0])
-                total += 0.0 if block[1] is None else float(block[1].sum())
+            for X, sample_weight in blocks:
+                if spread is not None:
+                    spread.add(X, n)
+                n += len(X)
+                total += 0.0 if sample_weight is None else float(sample_weight.sum())
+                yield X, sample_weight
+                del X, sample_weight  # the reader may fill them again
+        if spread is not None and n:
+            self._spread = spread.rows()
         if self._n_rows is None and n:
             self._n_rows = n
         if self._total is None:
@@ -269,35 +298,38 @@ def consecutive(chosen: np.ndarray):
     return chosen
 
 
+def spread_step(n_rows: int) -> int:
+    """The least power of two at which no more than twice SPREAD rows are taken."""
+    return 1 << ((n_rows - 1) // (2 * SPREAD)).bit_length()
+
+
+class Spread:
+    """Evenly spaced rows of blocks that follow each other, as :meth:`Blocks.spread` takes them."""
+
+    def __init__(self):
+        self.step, self.parts, self.count = 1, [], 0
+
+    def add(self, X: np.ndarray, start: int) -> None:
+        """One more block, whose first row has the number `start`."""
+        for first in range(0, len(X), SPREAD * self.step):  # else a first, large block would be kept whole
+            part = X[first : first + SPREAD * self.step]
+            self._keep(part[-(start + first) % self.step :: self.step].copy())
+
+    def _keep(self, rows):
+        self.parts.append(rows)
+        self.count += len(rows)
+        if self.count > 2 * SPREAD:
+            self.parts, self.step = [self.rows()[::2]], 2 * self.step
+            self.count = len(self.parts[0])
+
+    def rows(self) -> np.ndarray:
+        """(m, d)"""
+        return np.concatenate(self.parts)
+
+
 def block_rows(n_features: int) -> int:
     """How many rows make a block: a multiple of every tile and lane."""
     return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
-
-
-def cut(chunks: Iterable, size: int) -> Iterator:
-    """The same rows in chunks of `size`; the last may be shorter. What fits is passed on without a copy."""
-    block, filled = None, 0
-    for X, weight in chunks:
-        start = 0
-        while start < len(X):
-            take = min(size - filled, len(X) - start)
-            rows = slice(start, start + take)
-            if take == size:
-                yield X[rows], None if weight is None else weight[rows]
-            else:
-                if block is None:
-                    order = "F" if X.flags.f_contiguous and not X.flags.c_contiguous else "C"
-                    block = np.empty((size, X.shape[1]), X.dtype, order), None if weight is None else np.empty(size)
-                block[0][filled : filled + take] = X[rows]
-                if weight is not None:
-                    block[1][filled : filled + take] = weight[rows]
-                filled += take
-                if filled == size:
-                    yield block
-                    block, filled = None, 0
-            start += take
-    if filled:
-        yield block[0][:filled], None if block[1] is None else block[1][:filled]
 
 
 def e_step(model, X, sample_weight, n_threads: int) -> Statistics:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 
 class Diagnosis(NamedTuple):
     """What is to be said of a component, and whether it describes anything."""
@@ -46,5 +44,5 @@ def effective_rows(blocks) -> float:
     """What the rows count for under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
     if not blocks.weighted:
         return float(blocks.n_rows)
-    sums = np.sum(blocks.each(lambda X, weight, start: (weight.sum(), (weight**2).sum())), axis=0)
-    return float(sums[0] ** 2 / sums[1])
+    total, squares = blocks.weights[:, 3:].sum(axis=0)
+    return float(total**2 / squares)

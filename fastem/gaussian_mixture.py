@@ -13,7 +13,7 @@ from fastem.gaussian_start import STRUCTURES, gaussian_start, start_is_given, wa
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.parameters import MixtureParameters
-from fastem.scale import SOME_ROWS, column_variances, covariance_floor, robust_variances
+from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array
 
 SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
@@ -122,7 +122,7 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances."""
         variance = column_variances(blocks, n_threads)
-        return covariance_floor(robust_variances(blocks.spread(SOME_ROWS), variance), blocks.head(1)[0], self.reg_covar)
+        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]

@@ -11,7 +11,6 @@ import json
 import os
 import warnings
 import zipfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     header = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "fastem": version("fastem"),
+        "fastem": _installed(),
         "class": type(estimator).__name__,
         "parameters": parameters,
         "attributes": {name: getattr(estimator, name) for name in estimator._saved_scalars if hasattr(estimator, name)},
@@ -190,9 +189,16 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if format_version != FORMAT_VERSION:
         raise ValueError(
             f"{path} has version {format_version!r} of the format, written by fastem {header.get('fastem')}; "
-            f"fastem {version('fastem')} reads version {FORMAT_VERSION}"
+            f"fastem {_installed()} reads version {FORMAT_VERSION}"
         )
     return header, entries
+
+
+def _installed() -> str:
+    """The version of fastem."""
+    from importlib.metadata import version  # slow to import
+
+    return version("fastem")
 
 
 def _check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:

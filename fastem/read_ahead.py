@@ -39,6 +39,7 @@ def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
         try:
             for item in iterator:
                 put(("item", item))
+                del item  # not held while the next is made
                 if stopped.is_set():
                     return
             put(("end", None))
@@ -56,6 +57,7 @@ def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
             if kind == "error":
                 raise entry
             yield entry
+            del entry
 
     thread = threading.Thread(target=make, name="fastem-read-ahead", daemon=True)
     thread.start()

@@ -62,7 +62,7 @@ def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     if isinstance(blocks, ArrayBlocks):
         weight, unit = in_moderate_units(blocks.sample_weight)
         return ArrayBlocks(blocks.X, weight, blocks.names), unit
-    most = max(blocks.each(lambda X, weight, start: weight.max()))
+    most = blocks.weights[:, 2].max()
     if most == 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
     if in_moderate_units(np.array([most]))[1] != 1.0:

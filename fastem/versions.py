@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
-from importlib import metadata
 
 from fastem import kernels, threads
 
 
 def versions() -> dict[str, str]:
     """Versions of fastem, Python and the libraries, the instruction set and the threads in use."""
+    from importlib import metadata  # slow to import
+
     found = {"fastem": metadata.version("fastem"), "python": platform.python_version(), "machine": platform.machine()}
     for name in ("numpy", "scipy", "scikit-learn", "pyarrow"):
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from importlib.resources import files
 
 import numpy as np
 
@@ -102,6 +101,8 @@ SHIPPED = {"faithful": load_faithful, "iris": load_iris}
 
 def _read(name: str) -> tuple[list[str], list[list[str]]]:
     """The header and the rows of a CSV file of this folder."""
+    from importlib.resources import files  # slow to import
+
     text = files(__name__).joinpath(name).read_text(encoding="utf-8")
     header, *rows = csv.reader(text.splitlines())
     return header, rows
