@@ -230,7 +230,7 @@ def test_a_lost_cluster_leaves_the_last_iteration(client, monkeypatch, error):
     """What the client raises where the scheduler is closed, and where it is killed."""
     model = GaussianMixture(2, random_state=0, tol=0, max_iter=10)
 
-    def gather(*arguments):
+    def gather(*arguments, **settings):
         raise error
 
     def lose(result):
