@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem import initialise
 from fastem.emissions import Gaussian
-from fastem.gaussian_start import STRUCTURES, gaussian_start, start_is_given, warm_start
+from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.parameters import MixtureParameters
@@ -121,6 +121,7 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
 
     def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances."""
+        check_dimension(self.covariance_type, blocks.n_features)
         variance = column_variances(blocks, n_threads)
         return covariance_floor(robust_variances(blocks.spread(SOME_ROWS), variance), blocks.head(1)[0], self.reg_covar)
 
