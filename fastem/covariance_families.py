@@ -10,6 +10,7 @@ G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognit
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
@@ -148,22 +149,40 @@ def size(variances):
 def common_rotation(scatter, precisions):
     """A rotation R (d, d) that lowers sum_k tr(diag(precisions_k) R^T W_k R): one sweep over all pairs of axes.
 
-    In the plane of two axes the sum is a quadratic form of the first one's direction, so the best rotation there is
-    an eigenvector of a 2×2 matrix. (Common principal components: Flury, Gautschi, SIAM J. Sci. Stat. Comput. 7 (1986)
-    169-184, where precisions depend on the rotation.)
+    In the plane of two axes the sum is a quadratic form of the first one's direction, so the best rotation there is an
+    eigenvector of a 2×2 matrix; planes without a common axis are turned at once. (Common principal components: Flury,
+    Gautschi, SIAM J. Sci. Stat. Comput. 7 (1986) 169-184, where precisions depend on the rotation.)
     """
     d = scatter.shape[1]
     turned, rotation = scatter.copy(), np.eye(d)
-    for i in range(d):
-        for j in range(i + 1, d):
-            lead = precisions[:, i] - precisions[:, j]
-            a, b, c = lead @ turned[:, i, i], lead @ turned[:, i, j], lead @ turned[:, j, j]
-            angle = 0.5 * np.arctan2(-2 * b, c - a)  # of the least value of a cos^2 + 2 b cos sin + c sin^2
-            plane = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-            turned[:, :, [i, j]] = turned[:, :, [i, j]] @ plane
-            turned[:, [i, j], :] = plane.T @ turned[:, [i, j], :]
-            rotation[:, [i, j]] = rotation[:, [i, j]] @ plane
+    for i, j in rounds(d):
+        lead = precisions[:, i] - precisions[:, j]
+        a, b, c = ((lead * turned[:, p, q]).sum(axis=0) for p, q in ((i, i), (i, j), (j, j)))
+        angle = 0.5 * np.arctan2(-2 * b, c - a)  # of the least value of a cos^2 + 2 b cos sin + c sin^2
+        cos, sin = np.cos(angle), np.sin(angle)
+        for matrix in (rotation, turned):
+            turn_columns(matrix, i, j, cos, sin)
+        turn_columns(np.swapaxes(turned, 1, 2), i, j, cos, sin)
     return rotation
+
+
+def turn_columns(matrix, i, j, cos, sin):
+    """Columns i and j of each pair, turned in their plane, in place."""
+    first, second = matrix[..., i], matrix[..., j]
+    matrix[..., i], matrix[..., j] = cos * first + sin * second, cos * second - sin * first
+
+
+@cache
+def rounds(d):
+    """All pairs of d axes, in rounds of pairs that have none in common: a tournament."""
+    players = [*range(d), *[None] * (d % 2)]
+    found = []
+    for _ in range(len(players) - 1):
+        half = len(players) // 2
+        pairs = [pair for pair in zip(players[:half], players[: half - 1 : -1]) if None not in pair]
+        found.append(tuple(np.array(side) for side in zip(*pairs)))
+        players = [players[0], players[-1], *players[1:-1]]
+    return found
 
 
 def held(family, covariances, floor, given, counts, scatter):

@@ -25,7 +25,11 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     Parameters
     ----------
     n_components : int
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : str
+        "full", "tied", "diag", "spherical"; or one of mclust's fourteen families, three letters for volume, shape and
+        orientation, equal (E), variable (V) or of the identity (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV
+        VVV; of one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
+        :mod:`fastem.covariance_families`.
     tol : float
         Stop when the mean log-likelihood changes by less, or what else `stop` names is less.
     reg_covar : float
