@@ -16,10 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastem.columns import numbered_names
+from fastem.gaussian_start import STRUCTURES
 
 __all__ = ["main"]
-
-COVARIANCES = ("full", "tied", "diag", "spherical")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -197,7 +196,13 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--components", dest="n_components", type=int, required=True, metavar="K", help="how many")
     fit.add_argument("--columns", type=_comma_list, default=None, metavar="A,B", help="names or numbers from 0; all")
     fit.add_argument("--weights", default=None, metavar="COLUMN", help="its numbers say how often a row counts")
-    fit.add_argument("--covariance", dest="covariance_type", choices=COVARIANCES, help="structure; full")
+    fit.add_argument(
+        "--covariance",
+        dest="covariance_type",
+        choices=STRUCTURES,
+        metavar="NAME",
+        help="structure or family: full, tied, diag, spherical, VEV, …; full",
+    )
     fit.add_argument("--seed", dest="random_state", type=int, default=0, help="of the random start; 0")
     fit.add_argument("--n-init", type=int, metavar="N", help="starts, of which the best is kept; 1")
     fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less; 1e-3")

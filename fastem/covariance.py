@@ -4,11 +4,15 @@ A structure is a frozen record of K covariances. `estimate` is the M-step: with 
 m_k (new minus old) and second moments S_k about the *old* means, the scatter about the new means is
 S_k / N_k - m_k m_k^T (stable, since both are about a point inside the component).
 
-`floor` (d,) is the least variance allowed per column: every covariance is kept at or above diag(floor) in the sense of
-positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a maximisation, so EM stays monotone, and a
-component that is not degenerate is not touched at all (adding a constant to the diagonal would change every one).
+`floor` (d,) is the least variance allowed per column: every covariance is kept at or above diag(floor) in the sense
+of positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a maximisation, so EM stays monotone,
+and a component that is not degenerate is not touched at all (adding a constant to the diagonal would change every
+one).
 
-`kernel` names the compiled family whose sums `estimate` takes.
+`given` is the structure that the moments were collected at, for estimates that are found by iteration.
+
+`kernel` names the compiled family whose sums `estimate` takes. `shared`: whether all components have one covariance,
+which a component without rows has too.
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ class Full:
     """Each component has its own covariance. covariances, precisions_cholesky: (K, d, d)."""
 
     kernel: ClassVar = "gaussian_full"
+    shared: ClassVar = False
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
@@ -59,7 +64,7 @@ class Full:
         return cls(*raise_to_floor(covariances, floor))
 
     @classmethod
-    def estimate(cls, counts, shift, second, floor):
+    def estimate(cls, counts, shift, second, floor, given=None):
         scatter = unpack_symmetric(second, shift.shape[1]) / counts[:, None, None] - outer(shift)
         return cls.from_covariances(scatter, floor)
 
@@ -152,6 +157,7 @@ class Tied(Full):
     """One covariance for all components. covariances, precisions_cholesky: (d, d)."""
 
     kernel: ClassVar = "gaussian_tied"
+    shared: ClassVar = True
 
     @classmethod
     def from_covariances(cls, covariances, floor):
@@ -159,7 +165,7 @@ class Tied(Full):
         return cls(covariances[0], upper[0], hits)
 
     @classmethod
-    def estimate(cls, counts, shift, second, floor):
+    def estimate(cls, counts, shift, second, floor, given=None):
         pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
         return cls.from_covariances((pooled - (counts[:, None] * shift).T @ shift) / counts.sum(), floor)
 
@@ -206,6 +212,7 @@ class Diagonal:
     """Each component has a diagonal covariance. covariances, precisions_cholesky: (K, d)."""
 
     kernel: ClassVar = "gaussian_diagonal"
+    shared: ClassVar = False
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
@@ -225,7 +232,7 @@ class Diagonal:
         return floor
 
     @classmethod
-    def estimate(cls, counts, shift, second, floor):
+    def estimate(cls, counts, shift, second, floor, given=None):
         return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0), floor)
 
     @staticmethod
@@ -315,7 +322,7 @@ class Spherical(Diagonal):
         return int(np.trace(covariance) / len(floor) < floor.mean())
 
     @classmethod
-    def estimate(cls, counts, shift, second, floor):
+    def estimate(cls, counts, shift, second, floor, given=None):
         return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0).mean(axis=1), floor)
 
     @staticmethod

@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from fastem import kernels
-from fastem.covariance import Diagonal, Full, Tied, chosen
+from fastem.covariance import Diagonal, Full, chosen
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
 from fastem.matrices import IllDefinedCovariance
 
@@ -85,12 +85,12 @@ class Gaussian:
         counts = statistics.counts
         present = counts > np.finfo(np.float64).tiny
         shift = statistics.first / np.where(present, counts, 1)[:, None]
-        if present.all() or isinstance(self.covariance, Tied):
-            covariance = self.covariance.estimate(counts, shift, statistics.second, self.floor)
+        if present.all() or self.covariance.shared:
+            covariance = self.covariance.estimate(counts, shift, statistics.second, self.floor, self.covariance)
         else:
             try:
                 own = chosen(self.covariance, present)
-                found = own.estimate(counts[present], shift[present], statistics.second[present], self.floor)
+                found = own.estimate(counts[present], shift[present], statistics.second[present], self.floor, own)
             except IllDefinedCovariance as error:
                 raise IllDefinedCovariance(np.flatnonzero(present)[error.components].tolist()) from None
             merged = {f.name: getattr(self.covariance, f.name).copy() for f in fields(found)}

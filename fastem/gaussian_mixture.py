@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem import initialise
 from fastem.emissions import Gaussian
-from fastem.gaussian_start import STRUCTURES, gaussian_start, start_is_given, warm_start
+from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.parameters import MixtureParameters
@@ -25,7 +25,11 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     Parameters
     ----------
     n_components : int
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : str
+        "full", "tied", "diag", "spherical"; or one of mclust's fourteen families, three letters for volume, shape and
+        orientation, equal (E), variable (V) or of the identity (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV
+        VVV; of one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
+        :mod:`fastem.covariance_families`.
     tol : float
         Stop when the mean log-likelihood changes by less, or what else `stop` names is less.
     reg_covar : float
@@ -121,6 +125,7 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
 
     def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances."""
+        check_dimension(self.covariance_type, blocks.n_features)
         variance = column_variances(blocks, n_threads)
         return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
 

@@ -7,13 +7,14 @@ import numpy as np
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.covariance import Diagonal, Full, Spherical, Tied
+from fastem.covariance_families import FAMILIES, ONE_DIMENSION
 from fastem.emissions import Gaussian
 from fastem.matrices import is_positive_definite
 from fastem.mixture import Mixture
 from fastem.scale import robust_variances
 from fastem.validation import checked_array, checked_membership, checked_weights
 
-STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical}
+STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical, **FAMILIES, **ONE_DIMENSION}
 TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
 STEPS = 2048  # rows that show the middle half
 
@@ -76,6 +77,18 @@ def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initial
         means = start.emission.means if means is None else means
         covariance = start.emission.covariance if covariance is None else covariance
     return Mixture(weights, Gaussian(means, covariance, floor))
+
+
+def check_dimension(covariance_type, d):
+    """mclust's names say in which dimension they are."""
+    if d == 1 and covariance_type in FAMILIES:
+        raise ValueError(
+            f"covariance_type={covariance_type!r}, but X has one column, where variances are equal or vary: "
+            "choose 'E' or 'V'."
+        )
+    if d > 1 and covariance_type in ONE_DIMENSION:
+        names = ", ".join(FAMILIES)
+        raise ValueError(f"covariance_type={covariance_type!r} is of one column, but X has {d}: choose one of {names}.")
 
 
 def checked_covariance(precisions, structure, K, d, floor):

@@ -201,7 +201,8 @@ class StudentTMixture(GaussianMixture):
     n_components : int
     degrees_of_freedom : float or (K,) array, optional
         Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the heavier the tails.
-    covariance_type : {"full", "tied", "diag", "spherical"}
+    covariance_type : str
+        As in :class:`fastem.GaussianMixture`.
         Of the scale matrices.
     others
         See :class:`fastem.GaussianMixture`; `reg_covar` is a floor under the scale matrices.

@@ -17,14 +17,6 @@ MOST_LINES = 24  # lines of each, before the rest is elided
 MOST_ROWS = 100  # components in a table
 NAME_WIDTH = 24
 
-# The variance of each column in each component, (K, d), from covariances_ as each structure stores them.
-VARIANCES = {
-    "full": lambda covariances, n_components, d: np.diagonal(covariances, axis1=1, axis2=2),
-    "tied": lambda covariances, n_components, d: np.tile(np.diagonal(covariances), (n_components, 1)),
-    "diag": lambda covariances, n_components, d: covariances,
-    "spherical": lambda covariances, n_components, d: np.tile(covariances[:, None], (1, d)),
-}
-
 
 def summary(estimator: Any, n_rows: int, columns: Sequence[str], weight: float | None = None) -> str:
     """Describe a fitted Gaussian mixture in words and a table.
@@ -58,7 +50,7 @@ def summary(estimator: Any, n_rows: int, columns: Sequence[str], weight: float |
     Gaussian mixture, 2 components, full covariance
     """
     n_components, d = len(estimator.weights_), len(columns)
-    variances = VARIANCES[estimator.covariance_type](np.asarray(estimator.covariances_), n_components, d)
+    variances = estimator.model_.emission.covariance.variances(n_components, d)
     columns = [_shortened(name) for name in columns]
     head = _head(estimator, n_rows, columns, weight)
     components = _components(

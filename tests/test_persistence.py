@@ -15,7 +15,7 @@ from fastem.datasets import load_faithful
 from fastem.persistence import HEADER, load, save
 
 X = load_faithful().data
-STRUCTURES = ["full", "tied", "diag", "spherical"]
+STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "VEI", "EVE", "VEV"]
 
 
 @pytest.fixture(scope="module")

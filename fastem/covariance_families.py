@@ -1,0 +1,285 @@
+"""The families of Celeux and Govaert: covariances made of volume, shape and orientation, each equal or variable.
+
+Sigma_k = D_k diag(a_k) D_k^T: the variances a_k along the axes D_k. A family is three letters, mclust's: its volume
+|Sigma_k|^(1/d), its shape a_k / volume and its orientation D_k are E (equal), V (variable) or I (of the identity).
+The estimate is made of the same three pieces, whatever the letters. VVV, EEE, VVI and VII are the structures of
+:mod:`fastem.covariance` themselves; the others are the rows at the end.
+
+G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognition 28 (1995) 781-793.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import ClassVar
+
+import numpy as np
+
+from fastem.covariance import Diagonal, Full, Spherical, Tied, outer
+from fastem.matrices import packed_lower, unpack_symmetric
+
+TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
+MOST_SWEEPS = 500
+TINY = 1e-300
+
+
+class Pieces:
+    """What three letters say about the variances along axes. Scatters W_k are sums over rows, counts their weights."""
+
+    volume: ClassVar[str]
+    form: ClassVar[str]  # the shape; `shape` is that of the arrays
+    orientation: ClassVar[str]
+
+    @classmethod
+    def n_parameters(cls, K, d):
+        volume = {"E": 1, "V": K}[cls.volume]
+        form = {"I": 0, "E": d - 1, "V": K * (d - 1)}[cls.form]
+        orientation = {"I": 0, "E": 1, "V": K}[cls.orientation] * (d * (d - 1) // 2)
+        return volume + form + orientation
+
+    @classmethod
+    def least_rows(cls, d):
+        """Where one component's own rows must determine all variances along axes that are its own too."""
+        if cls.volume == cls.form == "E" and cls.orientation != "V":
+            return 0
+        return d + 1 if cls.form == "V" and cls.orientation == "V" else 2
+
+    @classmethod
+    def variances_along(cls, spread, counts):
+        """(K, d) variances that are most likely for the spread (K, d) of the rows along their axes."""
+        counts, d = counts[:, None], spread.shape[1]
+        if cls.volume == "V" and cls.form == "V":
+            return spread / counts
+        if cls.form == "I":
+            mean = spread.sum(axis=1, keepdims=True) / d
+            return np.broadcast_to(mean.sum() / counts.sum() if cls.volume == "E" else mean / counts, spread.shape)
+        if cls.form == "V":
+            sizes = size(spread)
+            return spread / np.maximum(sizes, TINY) * (sizes.sum() / counts.sum())
+        if cls.volume == "E":
+            return np.broadcast_to(spread.sum(axis=0) / counts.sum(), spread.shape)
+        volumes, before = size(spread / counts), np.inf
+        for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
+            form = (spread / np.maximum(volumes, TINY)).sum(axis=0)
+            form /= max(size(form), TINY)
+            volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts)
+            value = d * (counts * np.log(np.maximum(volumes, TINY))).sum()
+            if before - value <= TIGHT * (1 + abs(value)):
+                break
+            before = value
+        return volumes * form
+
+
+class AlongAxes(Pieces, Diagonal):
+    """Families whose axes are the columns."""
+
+    orientation = "I"
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        spread = np.maximum(second - counts[:, None] * shift**2, 0)
+        return held(cls, cls.variances_along(spread, counts), floor, given, counts, spread)
+
+    def from_vector(self, vector, floor):
+        """The nearest member of the family to the diagonal covariances of these coordinates."""
+        spread = np.exp(2 * vector).reshape(self.covariances.shape)
+        return self.estimate(np.ones(len(spread)), np.zeros_like(spread), spread, floor)
+
+
+class Oriented(Pieces, Full):
+    """Families whose axes are not the columns."""
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        scatter = unpack_symmetric(second, shift.shape[1]) - counts[:, None, None] * outer(shift)
+        axes, variances = (
+            cls.own_axes(scatter, counts) if cls.orientation == "V" else cls.common_axes(scatter, counts, given)
+        )
+        covariances = (axes * variances[:, None, :]) @ np.swapaxes(axes, 1, 2)
+        covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
+        return held(cls, covariances, floor, given, counts, scatter)
+
+    @classmethod
+    def own_axes(cls, scatter, counts):
+        """Each component's axes (K, d, d), and the variances along them (K, d)."""
+        spread, axes = np.linalg.eigh(scatter)
+        return axes, cls.variances_along(np.maximum(spread, 0), counts)
+
+    @classmethod
+    def common_axes(cls, scatter, counts, given):
+        """The same with axes that all share: from the given ones, or the best of those that start at each scatter's own
+        and at all together's."""
+        about = [given.covariances[0]] if given is not None else [*scatter / counts[:, None, None], scatter.sum(axis=0)]
+        found = [cls.axes_from(np.linalg.eigh(matrix)[1], scatter, counts) for matrix in about]
+        _, axes, variances = min(found, key=lambda entry: entry[0])
+        return np.broadcast_to(axes, scatter.shape), variances
+
+    @classmethod
+    def axes_from(cls, axes, scatter, counts):
+        """What is minimised, axes and variances; in turn the variances along axes and the axes that suit these best."""
+        turned = axes.T @ scatter @ axes
+        before = np.inf
+        for _ in range(MOST_SWEEPS):
+            variances = cls.variances_along(np.maximum(np.diagonal(turned, axis1=1, axis2=2), 0), counts)
+            value = (counts @ np.log(np.maximum(variances, TINY))).sum()
+            if before - value <= TIGHT * (1 + abs(value)):
+                break
+            before = value
+            if cls.form == "E":
+                step = np.linalg.eigh((turned / np.maximum(size(variances), TINY)[:, :, None]).sum(axis=0))[1]
+            else:
+                step = common_rotation(turned, 1 / np.maximum(variances, TINY))
+            axes, turned = axes @ step, step.T @ turned @ step
+        return value, axes, variances
+
+    def from_vector(self, vector, floor):
+        """The nearest member of the family to the covariances of these coordinates."""
+        d = self.covariances.shape[-1]
+        near = super().from_vector(vector, np.zeros(d)).covariances
+        i, j = packed_lower(d)
+        return self.estimate(np.ones(len(near)), np.zeros((len(near), d)), near[:, i, j], floor)
+
+
+def size(variances):
+    """(…, 1) geometric means."""
+    with np.errstate(divide="ignore"):
+        return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
+
+
+def common_rotation(scatter, precisions):
+    """A rotation R (d, d) that lowers sum_k tr(diag(precisions_k) R^T W_k R): one sweep over all pairs of axes.
+
+    In the plane of two axes the sum is a quadratic form of the first one's direction, so the best rotation there is an
+    eigenvector of a 2×2 matrix; planes without a common axis are turned at once. (Common principal components: Flury,
+    Gautschi, SIAM J. Sci. Stat. Comput. 7 (1986) 169-184, where precisions depend on the rotation.)
+    """
+    d = scatter.shape[1]
+    turned, rotation = scatter.copy(), np.eye(d)
+    for i, j in rounds(d):
+        lead = precisions[:, i] - precisions[:, j]
+        a, b, c = ((lead * turned[:, p, q]).sum(axis=0) for p, q in ((i, i), (i, j), (j, j)))
+        angle = 0.5 * np.arctan2(-2 * b, c - a)  # of the least value of a cos^2 + 2 b cos sin + c sin^2
+        cos, sin = np.cos(angle), np.sin(angle)
+        for matrix in (rotation, turned):
+            turn_columns(matrix, i, j, cos, sin)
+        turn_columns(np.swapaxes(turned, 1, 2), i, j, cos, sin)
+    return rotation
+
+
+def turn_columns(matrix, i, j, cos, sin):
+    """Columns i and j of each pair, turned in their plane, in place."""
+    first, second = matrix[..., i], matrix[..., j]
+    matrix[..., i], matrix[..., j] = cos * first + sin * second, cos * second - sin * first
+
+
+@cache
+def rounds(d):
+    """All pairs of d axes, in rounds of pairs that have none in common: a tournament."""
+    players = [*range(d), *[None] * (d % 2)]
+    found = []
+    for _ in range(len(players) - 1):
+        half = len(players) // 2
+        pairs = [pair for pair in zip(players[:half], players[: half - 1 : -1]) if None not in pair]
+        found.append(tuple(np.array(side) for side in zip(*pairs)))
+        players = [players[0], players[-1], *players[1:-1]]
+    return found
+
+
+def held(family, covariances, floor, given, counts, scatter):
+    """The family's covariances at or above the floor.
+
+    What is raised there is no longer of the family, and not the most likely one: where it is less likely than what
+    was given, that stays (a generalised M-step).
+    """
+    found = family.from_covariances(covariances, floor)
+    if (
+        given is None
+        or not found.at_floor.any()
+        or minus_twice(found, counts, scatter) <= minus_twice(given, counts, scatter)
+    ):
+        return found
+    return given
+
+
+def minus_twice(structure, counts, scatter):
+    """-2 times the expected log-density, up to a constant."""
+    K, d = scatter.shape[:2]
+    second = scatter if scatter.ndim == 2 else scatter[(slice(None), *packed_lower(d))]
+    return structure.expected_quadratic(second) - 2 * counts @ structure.log_det_precision_root(K, d)
+
+
+class EII(Spherical):
+    """One variance for all. covariances, precisions_cholesky: (K,), equal."""
+
+    shared = True
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        spread = np.maximum(second - counts[:, None] * shift**2, 0)
+        return cls.from_covariances(np.full(len(counts), spread.sum() / (counts.sum() * shift.shape[1])), floor)
+
+    @staticmethod
+    def n_parameters(n_components, d):
+        return 1
+
+    @staticmethod
+    def least_rows(d):
+        return 0
+
+    def from_vector(self, vector, floor):
+        return type(self).from_covariances(np.full(len(vector), np.exp(2 * vector.mean())), floor)
+
+
+class EEI(AlongAxes):
+    volume, form, shared = "E", "E", True
+
+
+class VEI(AlongAxes):
+    volume, form = "V", "E"
+
+
+class EVI(AlongAxes):
+    volume, form = "E", "V"
+
+
+class VEE(Oriented):
+    volume, form, orientation = "V", "E", "E"
+
+
+class EVE(Oriented):
+    volume, form, orientation = "E", "V", "E"
+
+
+class VVE(Oriented):
+    volume, form, orientation = "V", "V", "E"
+
+
+class EEV(Oriented):
+    volume, form, orientation = "E", "E", "V"
+
+
+class VEV(Oriented):
+    volume, form, orientation = "V", "E", "V"
+
+
+class EVV(Oriented):
+    volume, form, orientation = "E", "V", "V"
+
+
+FAMILIES = {
+    "EII": EII,
+    "VII": Spherical,
+    "EEI": EEI,
+    "VEI": VEI,
+    "EVI": EVI,
+    "VVI": Diagonal,
+    "EEE": Tied,
+    "VEE": VEE,
+    "EVE": EVE,
+    "VVE": VVE,
+    "EEV": EEV,
+    "VEV": VEV,
+    "EVV": EVV,
+    "VVV": Full,
+}
+ONE_DIMENSION = {"E": EII, "V": Spherical}

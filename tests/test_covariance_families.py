@@ -1,0 +1,210 @@
+"""The fourteen families: estimates against direct maximisation, families within each other, published optima."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.stats import ortho_group
+
+from fastem import GaussianMixture
+from fastem.covariance import outer
+from fastem.covariance_families import FAMILIES, ONE_DIMENSION
+from fastem.datasets import load_faithful, load_iris
+from fastem.matrices import packed_lower
+
+K, D = 2, 3
+NESTED = {  # each family lies in these
+    "EII": ["VII", "EEI"],
+    "VII": ["VEI"],
+    "EEI": ["VEI", "EVI", "EEE"],
+    "VEI": ["VVI", "VEE"],
+    "EVI": ["VVI", "EVE"],
+    "VVI": ["VVE"],
+    "EEE": ["VEE", "EVE", "EEV"],
+    "VEE": ["VVE", "VEV"],
+    "EVE": ["VVE", "EVV"],
+    "EEV": ["VEV", "EVV"],
+    "VVE": ["VVV"],
+    "VEV": ["VVV"],
+    "EVV": ["VVV"],
+}
+
+
+def random_statistics(seed, d=D, k=K):
+    """Counts, shifts and full second moments about the old means."""
+    rng = np.random.default_rng(seed)
+    counts = rng.uniform(20, 60, k)
+    roots = rng.normal(size=(k, d, d)) * rng.uniform(0.3, 3, (k, 1, d))
+    shift = 0.3 * rng.normal(size=(k, d))
+    scatter = roots @ np.swapaxes(roots, 1, 2) + 0.1 * np.eye(d)
+    return counts, shift, counts[:, None, None] * (scatter + outer(shift)), scatter
+
+
+def packed(second, structure):
+    i, j = packed_lower(second.shape[-1])
+    return structure.of_full(second[:, i, j], second.shape[-1])
+
+
+def minus_log_likelihood(covariances, counts, scatter):
+    _, log_det = np.linalg.slogdet(covariances)
+    traces = np.trace(np.linalg.solve(covariances, scatter), axis1=1, axis2=2)
+    return counts @ (log_det + traces)
+
+
+def rotation(angles, d):
+    """Skew-symmetric coordinates to a rotation, by Cayley's formula."""
+    skew = np.zeros((d, d))
+    skew[np.triu_indices(d, 1)] = angles
+    skew -= skew.T
+    return np.linalg.solve(np.eye(d) + skew, np.eye(d) - skew)
+
+
+def covariances_of(name, vector, k, d, frames):
+    """(k, d, d) covariances of a family from unconstrained coordinates: volumes, shapes, orientations."""
+    volume, form, orientation = name
+    sizes = {"E": 1, "V": k}
+    parts = iter(
+        np.split(
+            vector,
+            np.cumsum(
+                [
+                    sizes[volume],
+                    {"I": 0, **sizes}[form] * (d - 1),
+                    {"I": 0, **sizes}[orientation] * (d * (d - 1) // 2),
+                ]
+            )[:-1],
+        )
+    )
+    volumes = np.broadcast_to(np.exp(next(parts)), k)
+    ratios = next(parts).reshape(-1, d - 1)
+    shapes = np.exp(np.column_stack([ratios, -ratios.sum(axis=1)])) if len(ratios) else np.ones((1, d))
+    angles = next(parts).reshape(-1, d * (d - 1) // 2)
+    turns = [frame @ rotation(a, d) for frame, a in zip(frames, angles)] if len(angles) else [np.eye(d)]
+    turns = np.broadcast_to(np.array(turns), (k, d, d))
+    return (turns * (volumes[:, None] * np.broadcast_to(shapes, (k, d)))[:, None, :]) @ np.swapaxes(turns, 1, 2)
+
+
+def directly(name, counts, scatter, seed):
+    """The least value found by a general optimiser from several starts."""
+    rng = np.random.default_rng(seed)
+    k, d = scatter.shape[:2]
+    structure = FAMILIES[name]
+    best = np.inf
+    for _ in range(6):
+        frames = ortho_group.rvs(d, size=k, random_state=rng).reshape(k, d, d)
+        size = structure.n_parameters(k, d)
+        found = minimize(
+            lambda vector, frames=frames: minus_log_likelihood(
+                covariances_of(name, vector, k, d, frames), counts, scatter
+            ),
+            0.1 * rng.normal(size=size),
+            method="BFGS",
+            options={"gtol": 1e-7},
+        )
+        best = min(best, found.fun)
+    return best
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_estimates_are_the_most_likely(name, seed):
+    counts, shift, second, scatter = random_statistics(seed)
+    structure = FAMILIES[name]
+    found = structure.estimate(counts, shift, packed(second, structure), np.zeros(D))
+    dense = np.array([found.pooled(weights, D) for weights in np.eye(K)])
+    value = minus_log_likelihood(dense, counts, scatter)
+    assert value <= directly(name, counts, scatter, seed) + 1e-6 * counts.sum()
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_estimates_are_members_with_so_many_parameters(name):
+    """The rank of the covariances as functions of their coordinates is the number of parameters."""
+    structure = FAMILIES[name]
+    rng = np.random.default_rng(3)
+    frames = ortho_group.rvs(D, size=K, random_state=rng)
+    at = rng.normal(size=structure.n_parameters(K, D))
+    step = 1e-6 * np.eye(len(at))
+    ranks = [
+        (covariances_of(name, at + e, K, D, frames) - covariances_of(name, at - e, K, D, frames)).ravel() for e in step
+    ]
+    assert np.linalg.matrix_rank(np.array(ranks), tol=1e-9) == len(at)
+    member = covariances_of(name, at, K, D, frames)
+    counts = np.array([10.0, 30.0])
+    second = counts[:, None, None] * member
+    found = structure.estimate(counts, np.zeros((K, D)), packed(second, structure), np.zeros(D))
+    dense = np.array([found.pooled(weights, D) for weights in np.eye(K)])
+    assert np.allclose(dense, member, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("data", [load_faithful, load_iris])
+def test_larger_families_are_as_likely(data):
+    """A larger family that starts at a smaller one's optimum gains."""
+    X = data().data
+    fits = {
+        name: GaussianMixture(2, covariance_type=name, random_state=0, tol=1e-9, max_iter=2000).fit(X)
+        for name in FAMILIES
+    }
+    for name, larger in NESTED.items():
+        inner = fits[name]
+        responsibilities = inner.predict_proba(X)
+        for other in larger:
+            outer_fit = GaussianMixture(
+                2, covariance_type=other, init_params=responsibilities, tol=1e-9, max_iter=2000
+            ).fit(X)
+            assert outer_fit.log_likelihood_ >= inner.log_likelihood_ - 1e-6, (name, other)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_em_climbs(name):
+    X = load_iris().data
+    fit = GaussianMixture(3, covariance_type=name, random_state=1, tol=0, max_iter=60).fit(X)
+    assert (np.diff(fit.history_) >= -1e-11 * (1 + abs(fit.history_[-1]))).all()
+
+
+@pytest.mark.parametrize("accelerate", ["anderson", "squarem"])
+@pytest.mark.parametrize("name", ["EEI", "VEI", "VEE", "EVE", "VEV", "EVV"])
+def test_accelerated_models_stay_in_their_family(name, accelerate):
+    """Coordinates are those of any covariances; their nearest member stands for them."""
+    X = load_iris().data
+    settings = dict(covariance_type=name, random_state=0, tol=1e-8, max_iter=3000)
+    fit = GaussianMixture(3, accelerate=accelerate, **settings).fit(X)
+    model = fit.model_.emission.covariance
+    again = model.from_vector(model.to_vector(), np.zeros(4))
+    assert np.allclose(again.covariances, model.covariances, rtol=1e-6)
+    assert fit.log_likelihood_ >= GaussianMixture(3, **settings).fit(X).log_likelihood_ - 1e-4
+
+
+@pytest.mark.parametrize(
+    "data, name, n_components, n_parameters, log_likelihood",
+    [
+        (load_iris, "EII", 3, 15, -401.80217579),
+        (load_iris, "VEV", 2, 26, -215.726),
+        (load_iris, "VVV", 2, 29, -214.35470437),
+        (load_iris, "EEE", 3, 24, -256.35404313),
+        (load_iris, "VVI", 3, 26, -306.86046051),
+        (load_faithful, "EEE", 3, 11, -1126.31592782),
+        (load_faithful, "VVV", 2, 11, -1130.26396018),
+    ],
+)
+def test_published_optima(data, name, n_components, n_parameters, log_likelihood):
+    fit = GaussianMixture(n_components, covariance_type=name, random_state=0, n_init=10, tol=1e-9, max_iter=3000).fit(
+        data().data
+    )
+    assert fit.n_parameters_ == n_parameters
+    assert -1e-6 <= fit.log_likelihood_ - log_likelihood <= 1e-2
+
+
+@pytest.mark.parametrize("name", ONE_DIMENSION)
+def test_one_dimension(name):
+    X = load_faithful().data[:, :1]
+    fit = GaussianMixture(2, covariance_type=name, random_state=0).fit(X)
+    same = GaussianMixture(2, covariance_type={"E": "tied", "V": "full"}[name], random_state=0).fit(X)
+    assert np.isclose(fit.log_likelihood_, same.log_likelihood_, rtol=1e-9)
+    assert fit.n_parameters_ == same.n_parameters_
+
+
+def test_a_family_of_another_dimension_is_refused():
+    X = load_faithful().data
+    with pytest.raises(ValueError, match=r"'VEV', but X has one column.*choose 'E' or 'V'"):
+        GaussianMixture(2, covariance_type="VEV").fit(X[:, :1])
+    with pytest.raises(ValueError, match="'E' is of one column, but X has 2"):
+        GaussianMixture(2, covariance_type="E").fit(X)
