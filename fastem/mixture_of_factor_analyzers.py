@@ -57,7 +57,7 @@ class Factored(Full):
             found = found.estimate(np.ones(K), np.zeros((K, d)), covariances[:, i, j], floor)
         return found
 
-    def estimate(self, counts, shift, second, floor):
+    def estimate(self, counts, shift, second, floor, given=None):
         """Loadings and noise that raise Q, from the present ones."""
         scatter = unpack_symmetric(second, len(floor)) / counts[:, None, None] - outer(shift)
         return self.from_factors(*best_factors(scatter, self.noise, self.loadings.shape[2], floor), floor)
