@@ -7,7 +7,7 @@ are added in the same tree: so neither the container nor its chunks change a bit
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property, lru_cache
 from itertools import accumulate
@@ -16,11 +16,11 @@ import numpy as np
 
 from fastem.cutting import cut
 from fastem.read_ahead import read_ahead
-from fastem.statistics import Statistics
+from fastem.spread import Spread, spread_step
+from fastem.statistics import Statistics, merged
 from fastem.validation import numbered
 
 BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
-SPREAD = 2048  # rows that show how a column is distributed
 
 
 class Blocks:
@@ -298,35 +298,6 @@ def consecutive(chosen: np.ndarray):
     return chosen
 
 
-def spread_step(n_rows: int) -> int:
-    """The least power of two at which no more than twice SPREAD rows are taken."""
-    return 1 << ((n_rows - 1) // (2 * SPREAD)).bit_length()
-
-
-class Spread:
-    """Evenly spaced rows of blocks that follow each other, as :meth:`Blocks.spread` takes them."""
-
-    def __init__(self):
-        self.step, self.parts, self.count = 1, [], 0
-
-    def add(self, X: np.ndarray, start: int) -> None:
-        """One more block, whose first row has the number `start`."""
-        for first in range(0, len(X), SPREAD * self.step):  # else a first, large block would be kept whole
-            part = X[first : first + SPREAD * self.step]
-            self._keep(part[-(start + first) % self.step :: self.step].copy())
-
-    def _keep(self, rows):
-        self.parts.append(rows)
-        self.count += len(rows)
-        if self.count > 2 * SPREAD:
-            self.parts, self.step = [self.rows()[::2]], 2 * self.step
-            self.count = len(self.parts[0])
-
-    def rows(self) -> np.ndarray:
-        """(m, d)"""
-        return np.concatenate(self.parts)
-
-
 def block_rows(n_features: int) -> int:
     """How many rows make a block: a multiple of every tile and lane."""
     return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
@@ -343,37 +314,3 @@ def e_step(model, X, sample_weight, n_threads: int) -> Statistics:
 def _takes_threads(own):
     """Looking at a signature takes longer than a pass over few rows."""
     return "n_threads" in inspect.signature(own).parameters
-
-
-def merged(parts: Iterable[Statistics]) -> Statistics:
-    """The sum of parts, added pairwise in a tree that depends on their number alone."""
-    return folded(merged_nodes(enumerate(parts)))
-
-
-def merged_nodes(leaves: Iterable[tuple[int, Statistics]]) -> list:
-    """Nodes (level, i, sum) of the tree that some of its leaves (i, sum), in order, make up."""
-    return joined((0, i, part) for i, part in leaves)
-
-
-def joined(nodes: Iterable[tuple[int, int, Statistics]]) -> list:
-    """The same nodes, in order, where two halves of a whole have become one."""
-    found: list = []
-    for level, i, part in nodes:
-        while i % 2 and found and found[-1][:2] == (level, i - 1):
-            part = _sum(found.pop()[2], part)
-            level, i = level + 1, i // 2
-        found.append((level, i, part))
-    return found
-
-
-def folded(nodes: list) -> Statistics:
-    """The sum of the nodes at the tree's open end, from the right."""
-    total = nodes[-1][2]
-    for _, _, part in reversed(nodes[:-1]):
-        total = _sum(part, total)
-    return total
-
-
-def _sum(left, right):
-    left += right
-    return left

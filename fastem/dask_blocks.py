@@ -13,8 +13,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from fastem.blocks import Blocks, e_step, folded, joined, merged_nodes
+from fastem.blocks import Blocks, e_step
 from fastem.errors import warn
+from fastem.statistics import folded, joined, merged_nodes
 from fastem.validation import as_matrix, as_sample_weight, column_names
 
 try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -100,3 +102,37 @@ class Statistics:
 
     def __repr__(self):
         return f"Statistics({', '.join(f'{name}{list(shape)}' for name, (_, _, shape) in self._layout.items())})"
+
+
+def merged(parts: Iterable[Statistics]) -> Statistics:
+    """The sum of parts, added pairwise in a tree that depends on their number alone."""
+    return folded(merged_nodes(enumerate(parts)))
+
+
+def merged_nodes(leaves: Iterable[tuple[int, Statistics]]) -> list:
+    """Nodes (level, i, sum) of the tree that some of its leaves (i, sum), in order, make up."""
+    return joined((0, i, part) for i, part in leaves)
+
+
+def joined(nodes: Iterable[tuple[int, int, Statistics]]) -> list:
+    """The same nodes, in order, where two halves of a whole have become one."""
+    found: list = []
+    for level, i, part in nodes:
+        while i % 2 and found and found[-1][:2] == (level, i - 1):
+            part = _sum(found.pop()[2], part)
+            level, i = level + 1, i // 2
+        found.append((level, i, part))
+    return found
+
+
+def folded(nodes: list) -> Statistics:
+    """The sum of the nodes at the tree's open end, from the right."""
+    total = nodes[-1][2]
+    for _, _, part in reversed(nodes[:-1]):
+        total = _sum(part, total)
+    return total
+
+
+def _sum(left, right):
+    left += right
+    return left

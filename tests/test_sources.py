@@ -10,12 +10,12 @@ from containers import CONTAINERS, frame, pieces
 from models import MODELS
 
 from fastem import PPCA, FactorAnalysis, GaussianMixture, PoissonMixture, blocks, em
-from fastem.blocks import ArrayBlocks, merged
+from fastem.blocks import ArrayBlocks
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
 from fastem.sources import open_rows
-from fastem.statistics import Statistics
+from fastem.statistics import Statistics, folded, joined, merged, merged_nodes
 
 NAMES = ["a", "b", "c"]
 
@@ -103,10 +103,10 @@ def test_the_tree_of_sums_depends_on_their_number_alone(n):
         nodes = [
             node
             for worker in range(3)
-            for node in blocks.merged_nodes((i, leaves[i]) for i in np.flatnonzero(owner == worker))
+            for node in merged_nodes((i, leaves[i]) for i in np.flatnonzero(owner == worker))
         ]
         nodes.sort(key=lambda node: node[1] << node[0])
-        assert blocks.folded(blocks.joined(nodes)) == whole
+        assert folded(joined(nodes)) == whole
 
 
 def test_reading_goes_on_beside_computing():
