@@ -113,7 +113,7 @@ class DaskBlocks(Blocks):
             return [function(dask.compute(part)[0], *rest) for part, *rest in zip(self.parts, *arguments)]
         self._require_open()
         with _cluster_lost():
-            return self.client.gather(self.client.map(function, self.parts, *arguments, pure=False))
+            return self.client.gather(self.client.map(_opened, self.parts, *arguments, sent=Sent(function), pure=False))
 
     def _require_open(self):
         if self.client.status in ("closed", "closing"):
@@ -128,11 +128,12 @@ class DaskBlocks(Blocks):
             return folded(merged_nodes(enumerate(sums)))
         self._require_open()
         with _cluster_lost():
-            plan = self._plan = self._plan or self._owners()
+            plan, sent = self._plan or self._owners(), Sent(model)
+            self._plan = plan
             tasks = [
                 self.client.submit(
                     _reduced,
-                    model,
+                    sent,
                     indices,
                     [self.parts[i] for i in indices],
                     workers=[worker],
@@ -214,12 +215,34 @@ def _shape(part):
     return part[0].shape, part[0].dtype
 
 
+class Sent:
+    """An object packed once for all workers. What one of them cannot unpack is an error of its task; Dask's own
+    unpacking, before the task, would end the worker, and the next one that takes the task."""
+
+    def __init__(self, thing):
+        self.packed = distributed.protocol.pickle.dumps(thing)
+
+    def opened(self):
+        try:
+            return distributed.protocol.pickle.loads(self.packed)
+        except (ImportError, AttributeError) as error:
+            raise ImportError(
+                f"a Dask worker cannot import what the client sent ({error}): install it there, or send it with "
+                "client.upload_file."
+            ) from error
+
+
+def _opened(part, *rest, sent):
+    return sent.opened()(part, *rest)
+
+
 def _applied(function, part, start):
     return function(*part, start)
 
 
-def _reduced(model, indices, parts):
+def _reduced(sent, indices, parts):
     """This worker, and the nodes of the tree of sums that some chunks make up, with the threads that Dask gave it."""
+    model = sent.opened()
     worker = distributed.get_worker()
     n_threads = worker.state.nthreads
     return worker.address, merged_nodes((i, e_step(model, *part, n_threads)) for i, part in zip(indices, parts))

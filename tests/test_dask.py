@@ -265,3 +265,14 @@ def test_a_closed_client_is_said():
         client.close()
         with pytest.raises(ValueError, match="the Dask client of these blocks is closed"):
             em(start(), blocks)
+
+
+def test_a_model_that_workers_cannot_import_is_said(client, tmp_path, monkeypatch):
+    """Dask's own unpacking would end one worker after the other."""
+    (tmp_path / "only_here.py").write_text("class Model:\n    def e_step(self, X, sample_weight): ...\n")
+    blocks = DaskBlocks.of(da.from_array(X, chunks=CHUNKS), client=client)
+    monkeypatch.syspath_prepend(tmp_path)
+    from only_here import Model
+
+    with pytest.raises(ImportError, match=r"a Dask worker cannot import .*only_here.*client\.upload_file"):
+        blocks.reduce(Model(), 1)
