@@ -7,6 +7,7 @@ scoring       score_samples, predict, predict_proba and score, beside scikit-lea
 small         import, tiny fit, one row
 factors       factor analysis and probabilistic PCA, beside scikit-learn
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
+covariances   iterations of the fourteen covariance families beside full and diagonal ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
 baseline      the kernels of each instruction set, beside scikit-learn
@@ -28,7 +29,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark, streams
+from bench import (
+    acceleration,
+    calls,
+    compare,
+    covariances,
+    factors,
+    families,
+    mixtures,
+    passes,
+    scaling,
+    spark,
+    streams,
+)
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -42,6 +55,7 @@ COMMANDS = {
     "small": calls.small,
     "factors": factors.run,
     "families": families.run,
+    "covariances": covariances.run,
     "mixtures": mixtures.run,
     "spark": spark.run,
     "baseline": passes.baseline,
