@@ -20,6 +20,7 @@ from fastem.matrices import packed_lower, unpack_symmetric
 
 TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
 MOST_SWEEPS = 500
+SMALL = 1e-9  # the same of quasi-Newton steps that themselves went on until TIGHT
 TURN = 50  # quasi-Newton steps from one set of axes
 TINY = 1e-300
 
@@ -120,6 +121,7 @@ class Oriented(Pieces, Full):
         """What is minimised, axes and variances; the axes are turned for as long as that lowers it."""
         turned = axes.T @ scatter @ axes
         variances, value = cls.along(turned, counts)
+        enough = TIGHT if cls.form == "E" else SMALL
         for _ in range(MOST_SWEEPS):
             if cls.form == "E":
                 step = np.linalg.eigh((turned / np.maximum(size(variances), TINY)[:, :, None]).sum(axis=0))[1]
@@ -127,11 +129,11 @@ class Oriented(Pieces, Full):
                 step = common_rotation(turned, variances, lambda matrices: cls.along(matrices, counts))
             nearer = step.T @ turned @ step
             found, lower = cls.along(nearer, counts)
-            if lower < value:
-                axes, turned, variances = axes @ step, nearer, found
-            if value - lower <= TIGHT * (1 + abs(value)):
+            gained = value - lower
+            if gained > 0:
+                axes, turned, variances, value = axes @ step, nearer, found, lower
+            if gained <= enough * (1 + abs(value)):
                 break
-            value = lower
         return value, axes, variances
 
     @classmethod

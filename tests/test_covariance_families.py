@@ -220,7 +220,7 @@ def test_published_bic(data, n_components, name):
     if np.isnan(published):
         pytest.skip("not published")
     X = data().data
-    fit = GaussianMixture(n_components, covariance_type=name, random_state=0, n_init=10, tol=1e-7, max_iter=3000).fit(X)
+    fit = GaussianMixture(n_components, covariance_type=name, random_state=0, n_init=5, tol=1e-7, max_iter=3000).fit(X)
     gained = -fit.bic(X) - published
     most = np.inf if name in BETTER.get((data, n_components), ()) else 0.25
     assert -2e-3 <= gained <= most
