@@ -142,9 +142,7 @@ def checked_targets(y, n, owner):
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers: {error}") from error
     if targets.ndim not in (1, 2) or targets.size == 0:
-        raise ValueError(
-            f"y has shape {targets.shape}; it must be (n,) or (n, m): Expected 1D or 2D array, got {targets.ndim}D"
-        )
+        raise ValueError(f"y has shape {targets.shape}; it must be (n,) or (n, m), with a value for each row of X")
     if len(targets) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {n}, y has {len(targets)}")
     targets = targets.reshape(n, -1)

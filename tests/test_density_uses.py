@@ -1,4 +1,4 @@
-"""What a fitted mixture is for: marginals and conditionals, prediction of columns, distribution function, thresholds."""
+"""What a fitted mixture is for: marginals, conditionals, prediction of columns, distribution function, thresholds."""
 
 import pickle
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas
 import pytest
 from instances import STRUCTURES, random_mixture
-from models import FAMILIES
+from models import MODELS
 from scipy import integrate, stats
 
 import fastem
@@ -114,7 +114,7 @@ def test_means_beyond_float64_are_an_error():
 def test_what_comes_out_is_a_fitted_mixture(model, tmp_path):
     for found in (model.marginal([1, 3]), model.conditional([1], [0.2]), model.marginal([1])):
         d = found.n_features_in_
-        drawn, labels = found.sample(50, random_state=0)
+        drawn, _ = found.sample(50, random_state=0)
         assert drawn.shape == (50, d) and np.isfinite(found.score_samples(drawn)).all()
         assert np.isfinite(found.bic(drawn)) and found.n_parameters_ == found.model_.n_parameters
         assert found.component_status_ == model.component_status_ and found.history_ == []
@@ -324,7 +324,7 @@ def test_quantiles_of_rows():
     assert below.sum() == 30
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
+@pytest.mark.parametrize("family", MODELS, ids=str)
 def test_every_family_has_thresholds(family):
     rows = family.data(300)
     model = family.make(2, random_state=0, max_iter=5).fit(rows)

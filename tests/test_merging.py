@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from models import FAMILIES
+from models import MODELS
 from scipy.special import xlogy
 
 from fastem import GaussianMixture
@@ -62,7 +62,7 @@ def test_merging_is_brute_force(fitted, weighted):
     assert np.allclose(found.entropies, entropies, rtol=1e-10, atol=1e-8)
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
+@pytest.mark.parametrize("family", MODELS, ids=str)
 def test_every_family_merges(family):
     X = family.data(300)
     model = family.make(3, random_state=0, max_iter=5).fit(X)
