@@ -10,6 +10,7 @@ Computational and Graphical Statistics 19 (2010) 332-353.
 
 from __future__ import annotations
 
+import numbers
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -49,10 +50,10 @@ class Merging:
         """(K,) the cluster of each component, 0 to n_clusters - 1; by default as many as :meth:`elbow` says."""
         K = self.n_components
         n_clusters = self.elbow() if n_clusters is None else n_clusters
-        if not 1 <= n_clusters <= K or n_clusters != int(n_clusters):
+        if not isinstance(n_clusters, numbers.Integral) or not 1 <= n_clusters <= K:
             raise ValueError(f"n_clusters={n_clusters!r}: {K} components can be 1 to {K} clusters")
         own = np.arange(K)
-        for kept, joined in self.pairs[: K - int(n_clusters)]:
+        for kept, joined in self.pairs[: K - n_clusters]:
             own[own == joined] = kept
         return np.unique(own, return_inverse=True)[1]
 
