@@ -5,6 +5,7 @@ from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import CheckpointError, ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
+from fastem.gaussian_regressor import GaussianMixtureRegressor
 from fastem.persistence import load
 from fastem.predictions import write_predictions
 from fastem.sources import open_rows
@@ -17,6 +18,7 @@ __all__ = [
     "ConvergenceWarning",
     "DegenerateComponentWarning",
     "EMResult",
+    "GaussianMixtureRegressor",
     "LogLikelihoodFell",
     "NotFittedError",
     "Statistics",

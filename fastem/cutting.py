@@ -7,6 +7,14 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+WORK = 1 << 18  # values of work arrays at a time, so that they stay in the cache
+
+
+def slices(n: int, width: int) -> Iterator[slice]:
+    """Cuts n rows that need so many values of work each."""
+    step = max(64, WORK // max(1, width))
+    return (slice(start, min(start + step, n)) for start in range(0, n, step))
+
 
 class Columns:
     """Rows whose columns lie apart, each an array (m,): brought together where a block is filled.

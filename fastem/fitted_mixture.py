@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.density_uses import DensityUses
 from fastem.estimators import Estimator
 from fastem.mixture import Mixture
 from fastem.validation import checked_weights
@@ -21,7 +22,7 @@ _SAVED_KINDS = {
 }
 
 
-class FittedMixture(Estimator):
+class FittedMixture(DensityUses, Estimator):
     """Weights and the arrays of an emission, from a fit, a file or a user's hand; :mod:`fastem.mixture_estimator` fits.
 
     A family gives `_parameter_arrays` (the names of its fitted attributes), `_emission` and `_arrays`. Of the

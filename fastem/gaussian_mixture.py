@@ -10,6 +10,7 @@ import numpy as np
 from fastem import initialise
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
+from fastem.gaussian_uses import GaussianUses
 from fastem.matrices import IllDefinedCovariance
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.parameters import MixtureParameters
@@ -19,7 +20,7 @@ from fastem.validation import check_choice, check_number, checked_array
 SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
 
 
-class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
+class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
 
     Parameters
