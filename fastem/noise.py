@@ -62,9 +62,12 @@ class WithNoise:
         emission = self.emission
         if emission.covariance.kernel == TiedKernel.name:  # it adds the same square to all components
             emission = replace(emission, covariance=emission.covariance.dense(K, d))
-        call = emission.kernel_call(log_weights[:K], dtype)
+        lowest, own = kernels.for_dtype(dtype).lowest, log_weights[:K]
+        noise_alone = np.isneginf(own).all()
+        call = emission.kernel_call(np.zeros(K) if noise_alone else own, dtype)
         ((name, _, (constant, *arrays)),) = call.parts
-        uniform = max(log_weights[K] - self.log_volume, kernels.for_dtype(dtype).lowest)
+        constant = np.full_like(constant, lowest) if noise_alone else constant
+        uniform = max(log_weights[K] - self.log_volume, lowest)
         arrays = (np.append(a, np.zeros(len(a) // K, a.dtype)) for a in arrays)
         params = (np.append(constant, constant.dtype.type(uniform)), *arrays)
 

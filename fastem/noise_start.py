@@ -15,41 +15,46 @@ from fastem.gaussian_start import gaussian_start, initialised, robust_start
 from fastem.mixture import Mixture
 
 SHARE = 0.05  # of the rows, noise to start from
-NEIGHBOURS = 12  # the distance to the last of them tells how dense the rows lie
-AMONG = 2048  # rows in which neighbours are looked for
+NEIGHBOURS = 8  # the distance to the last of them tells how dense the rows lie
+AMONG = 512  # rows in which neighbours are looked for,
+PER_COMPONENT = 16  # or so many for each
+EACH = 2  # starts from each kind of rows
 STEPS = 50
 BLOCK = 4096  # rows whose distances are held at a time
 
 
 def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture:
-    """The better one, after a few iterations on a subsample, of two starts: far rows pulled in, or sparse rows left
-    out; what is given row by row is taken as it is.
+    """The best, after a few iterations on a subsample, of starts from two kinds of rows: all, far ones pulled in, and
+    those that do not lie sparsely. What is given row by row is taken as it is.
 
     with_noise(mixture, share) adds the noise.
     """
     if not isinstance(estimator.init_params, str):
         return with_noise(gaussian_start(estimator, blocks, floor, rng, n_threads), SHARE)
-    sample = ArrayBlocks(*initialise.subsample(blocks, rng, estimator.n_components))
-    starts = [
-        lambda found=found: with_noise(gaussian_start(estimator, sample, floor, rng, n_threads, found), SHARE)
-        for found in (robust_start, dense_start)
-    ]
+    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
+    sample = ArrayBlocks(X, weight)
+
+    def start(rows, found):
+        return with_noise(gaussian_start(estimator, rows, floor, rng, n_threads, found), SHARE)
+
+    kinds = [(sample, robust_start), (dense_rows(X, weight, estimator.n_components, n_threads), initialised)]
+    starts = [lambda kind=kind: start(*kind) for kind in EACH * kinds]
     return short_runs(starts, sample, estimator.tol, n_threads)[0]
 
 
-def dense_start(estimator, blocks, structure, floor, rng, n_threads) -> Mixture:
-    """What `init_params` asks for, of the rows that do not lie as sparsely as clutter."""
-    X, weight = blocks.X, blocks.sample_weight
-    dense = ~sparse(initialise.standardised(X, weight), n_threads)
-    if len(np.unique(X[dense], axis=0)) > estimator.n_components:
-        blocks = ArrayBlocks(X[dense], weight[dense])
-    return initialised(estimator, blocks, structure, floor, rng, n_threads)
+def dense_rows(X, weight, n_components, n_threads) -> ArrayBlocks:
+    """The rows that do not lie as sparsely as clutter; all, where too few would be left."""
+    among = max(AMONG, PER_COMPONENT * n_components)
+    dense = ~sparse(initialise.standardised(X, weight), among, n_threads)
+    if len(np.unique(X[dense], axis=0)) > n_components:
+        return ArrayBlocks(X[dense], weight[dense])
+    return ArrayBlocks(X, weight)
 
 
-def sparse(Z, n_threads) -> np.ndarray:
+def sparse(Z, among, n_threads) -> np.ndarray:
     """(n,) which rows lie sparsely: two intensities of a Poisson process, told apart by EM on the volumes of the balls
-    that reach the twelfth neighbour. There volume times intensity is gamma distributed, with shape 12."""
-    squares, shape = neighbour_squares(Z, n_threads)
+    that reach the k-th neighbour. Volume times intensity is gamma distributed, with shape k."""
+    squares, shape = neighbour_squares(Z, among, n_threads)
     positive = squares > 0
     if not positive.any():
         return np.zeros(len(Z), bool)
@@ -68,10 +73,10 @@ def sparse(Z, n_threads) -> np.ndarray:
     return share > 0.5
 
 
-def neighbour_squares(Z, n_threads):
-    """(n,) squared distances to the so-manyeth neighbour among some of the rows, and which it is."""
+def neighbour_squares(Z, among, n_threads):
+    """(n,) squared distances to the k-th neighbour among so many of the rows, and k."""
     n = len(Z)
-    among = np.arange(min(n, AMONG)) * n // min(n, AMONG)
+    among = np.arange(min(n, among)) * n // min(n, among)
     k = min(NEIGHBOURS, len(among) - 1)
     squares = np.empty(n)
     for start in range(0, n, BLOCK):
@@ -80,5 +85,6 @@ def neighbour_squares(Z, n_threads):
         initialise.scores(rows, Z[among], n_threads, joint=joint)
         (own,) = np.nonzero((among >= start) & (among < start + len(rows)))
         joint[among[own] - start, own] = -np.inf  # no row is its own neighbour
-        squares[start : start + len(rows)] = -np.partition(joint, -k, axis=1)[:, -k]
+        joint.partition(-k, axis=1)
+        squares[start : start + len(rows)] = -joint[:, -k]
     return squares, k
