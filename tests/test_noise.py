@@ -266,9 +266,9 @@ def test_summary_and_pictures():
         plot.responsibilities(model, X, ax=Figure())
         plot.uncertainty(model, X, ax=Figure())
         plot.parameters(model, ax=Figure())
-    wide = np.column_stack([X, X[::-1]])
+    wide = np.column_stack([X, X[::-1, 0]])
     model = GaussianMixture(2, noise="box", random_state=0).fit(wide)
-    assert plot.mixture(model, wide, ax=Figure()).shape == (4, 4)
+    assert plot.mixture(model, wide, ax=Figure()).shape == (3, 3)
     model = GaussianMixture(2, noise="box", random_state=0).fit(X[:, :1])
     assert len(plot.mixture(model, X[:, :1], ax=Figure()).lines) == 4  # two clusters, the noise, all together
 
