@@ -30,10 +30,11 @@ class FittedMixture(DensityUses, Estimator):
     """
 
     _parameter_arrays: tuple[str, ...] = ()
+    _optional_arrays: tuple[str, ...] = ()  # attributes that are not always there
     _saved_scalars = tuple(_SAVED_KINDS)
 
     def __init_subclass__(cls):
-        cls._saved_arrays = ("weights_", *cls._parameter_arrays, "feature_names_in_")
+        cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
 
     def _emission(self):
         """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
@@ -60,6 +61,10 @@ class FittedMixture(DensityUses, Estimator):
         arrays = self._fitted_arrays()
         if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
             return self._model
+        return self._of_attributes()
+
+    def _of_attributes(self) -> Mixture:
+        """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
         return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
 
@@ -98,7 +103,7 @@ class FittedMixture(DensityUses, Estimator):
 
     def predict_proba(self, X) -> np.ndarray:
         """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        K = len(self.weights_) if self.__sklearn_is_fitted__() else 0
+        K = self._mixture().n_components if self.__sklearn_is_fitted__() else 0
 
         def responsibilities(rows):
             found = np.empty((len(rows), K), rows.dtype)

@@ -12,7 +12,8 @@ from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.gaussian_uses import GaussianUses
 from fastem.matrices import IllDefinedCovariance
-from fastem.mixture_estimator import MixtureEstimator
+from fastem.noise import alone
+from fastem.noisy_mixture import NoisyMixture
 from fastem.parameters import MixtureParameters
 from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array
@@ -20,7 +21,7 @@ from fastem.validation import check_choice, check_number, checked_array
 SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
 
 
-class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
+class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS_ORDER):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
 
     Parameters
@@ -55,6 +56,10 @@ class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LE
         Print every ``verbose_interval`` iterations; verbose=2: with the change.
     n_threads : int, optional
         All that the process may use by default.
+    noise : None, "box" or float
+        A further component of constant density 1 / volume takes up rows that lie apart (not counted in `n_components`).
+        The volume is given, or that of the data's box: the product of the columns' ranges, so that units do not matter.
+        Of the K weights that `weights_init` gives, 95 % are left to start from.
     coarse : bool
         Where there are many rows (at least five times those that the named starts see) and no start is given, at least
         six short runs of EM on a subsample find the start, `n_init` of them if that is more, the worse ones dropped
@@ -67,6 +72,11 @@ class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LE
     Attributes
     ----------
     weights_ : (K,)
+        Of sum 1, or 1 - noise_weight_.
+    noise_weight_, noise_log_volume_ : float
+        Where there is noise. `predict` and `sample` give it the label -1, `predict_proba` the last column.
+    noise_box_ : (2, d)
+        Where the volume is that of the data's box, from which :meth:`sample` draws.
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
     converged_ : bool
@@ -85,6 +95,7 @@ class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LE
     component_status_ : list of str
         "ok", or what is wrong with a component.
     n_parameters_ : int
+        The noise adds its weight. (mclust counts the volume as one more.)
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
 
@@ -125,10 +136,11 @@ class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LE
         check_choice(self, "covariance_type", STRUCTURES)
 
     def _examine(self, blocks, n_threads):
-        """The floor under the covariances, from the columns' variances."""
+        """The floor under the covariances, from the columns' variances; and the noise."""
         check_dimension(self.covariance_type, blocks.n_features)
         variance = column_variances(blocks, n_threads)
-        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
+        floor = covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
+        return self._background(blocks, floor)
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]
@@ -144,10 +156,14 @@ class GaussianMixture(GaussianUses, MixtureEstimator, first_parameters=SCIKIT_LE
         return super()._start_is_free() and self.means_init is None and self.precisions_init is None
 
     def _start(self, blocks, floor, rng, n_threads):
+        if self.noise is not None:
+            return self._noisy_start(blocks, floor, rng, n_threads)
         return gaussian_start(self, blocks, floor, rng, n_threads)
 
     def _warm_start(self, floor):
-        return warm_start(self, floor)
+        if self.noise is not None:
+            return floor.beside(warm_start(self, floor.floor))
+        return alone(warm_start(self, floor))
 
     def _arrays(self, emission):
         covariance = emission.covariance

@@ -8,10 +8,11 @@ import numpy as np
 
 from fastem import initialise
 from fastem.acceleration import ACCELERATORS
-from fastem.checkpoint import Checkpoint, asked_of
+from fastem.checkpoint import Checkpoint, asked_of, told
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
+from fastem.labelled import labelled
 from fastem.mixture import Mixture
 from fastem.online import Stepwise, checked_memory
 from fastem.parameters import full_signature
@@ -173,6 +174,7 @@ class MixtureEstimator(FittedMixture):
         y=None,
         sample_weight=None,
         *,
+        labels=None,
         callback=None,
         checkpoint=None,
         checkpoint_seconds: float = 60.0,
@@ -188,6 +190,11 @@ class MixtureEstimator(FittedMixture):
         y : ignored
         sample_weight : (n,), optional
             Non-negative; a weight of 2 counts as two equal rows.
+        labels : (n,) or (n, K), optional
+            What is known of the rows of an array: the component of each, from 0 to K - 1, -1 where it is not known; or
+            a prior of each component for each row, by which the weights are multiplied: not negative, of any scale
+            (with noise K + 1 of them). Where a component has no labelled row, the others' labels still choose which it
+            is. Predictions know nothing of them.
         callback : callable, optional
             Called with the :class:`fastem.EMResult` so far after each iteration; a true answer ends this start's run.
         checkpoint : path, optional
@@ -216,13 +223,17 @@ class MixtureEstimator(FittedMixture):
         self._check_parameters()
         keeper = None
         if checkpoint is not None:
-            keeper = Checkpoint(checkpoint, asked_of(self), checkpoint_seconds, resume)
+            asked = asked_of(self) if labels is None else asked_of(self) | {"labels": told(np.asarray(labels))}
+            keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, self)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
+        starting = self
+        if labels is not None:
+            blocks, starting = labelled(self, blocks, labels, n_threads)
         examined = self._examine(blocks, n_threads)
         self._require_enough_rows(blocks)
         n_effective = effective_rows(blocks)
-        restarts = Restarts(self, blocks, examined, n_threads, callback, keeper)
+        restarts = Restarts(starting, blocks, examined, n_threads, callback, keeper)
         try:
             restarts.run()
         except BaseException as error:
@@ -236,9 +247,9 @@ class MixtureEstimator(FittedMixture):
         self._report()
         return self
 
-    def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
+    def fit_predict(self, X, y=None, sample_weight=None, *, labels=None) -> np.ndarray:
         """Fit, then the most probable component of each row."""
-        return self.fit(X, y, sample_weight).predict(X)
+        return self.fit(X, y, sample_weight, labels=labels).predict(X)
 
     def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
         """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.

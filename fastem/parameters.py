@@ -31,6 +31,7 @@ class GaussianParameters(MixtureParameters, total=False):
     reg_covar: float
     means_init: Any
     precisions_init: Any
+    noise: Any
 
 
 def full_signature(init, above, first=()) -> inspect.Signature:

@@ -79,7 +79,7 @@ def write_each(model: Any, X: Any, write: Callable) -> None:
         raise TypeError("X is a Dask collection: its predict, predict_proba and score_samples are lazy arrays")
 
     def write_block(rows):
-        K = model.n_components
+        K = model.model_.n_components
         step = block_rows(rows.shape[1] + K)  # bounds the memory for the responsibilities
         for start in range(0, len(rows), step):
             some = rows[start : start + step]

@@ -244,6 +244,10 @@ class StudentTMixture(GaussianMixture):
 
     def _check_parameters(self):
         super()._check_parameters()
+        if self.noise is not None:
+            raise ValueError(
+                f"noise={self.noise!r} goes with GaussianMixture: the tails of a StudentTMixture take up what lies far."
+            )
         if self.degrees_of_freedom is not None:
             _checked_degrees(self.degrees_of_freedom, "degrees_of_freedom", self.n_components)
 

@@ -73,6 +73,7 @@ def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None)
         "columns": f"{len(columns)} ({_listed(columns)})",
         "iterations": f"{estimator.n_iter_}, {outcome}: {estimator.stop_reason_}",
         "log-likelihood": f"{total:.10g} ({total / n:.6g} per row)",
+        **({"noise": f"weight {estimator.noise_weight_:.4g}"} if hasattr(estimator, "noise_weight_") else {}),
         "parameters": f"{p} free",
         "BIC": f"{p * math.log(n) - 2 * total:.10g} (smaller is better)",
         "AIC": f"{2 * p - 2 * total:.10g} (smaller is better)",

@@ -73,7 +73,9 @@ def test_scikit_learns_parameters_are_all_there():
     from sklearn.mixture import GaussianMixture as Theirs
 
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
-    assert set(ours) - set(theirs) == {"n_threads", "coarse", "stop", "accelerate"} and set(theirs) <= set(ours)
+    assert set(ours) - set(theirs) == {"n_threads", "coarse", "stop", "accelerate", "noise"} and set(theirs) <= set(
+        ours
+    )
     assert {name: ours[name] for name in theirs} == theirs
 
 

@@ -43,6 +43,14 @@ def test_the_first_example(tmp_path, monkeypatch):
     assert len(found["labels"]) == len(found["X"]) and Path("model.npz").exists()
 
 
+def test_the_example_of_noise_and_labels():
+    found = {}
+    exec(block('noise="box"'), found)
+    clusters = found["clusters"]
+    assert (clusters[:200] == 1).mean() > 0.9 and (clusters[200:400] == 0).mean() > 0.9
+    assert (clusters[400:] == -1).mean() > 0.8
+
+
 class Ranks:
     """What the example asks of a communicator, with a thread for each rank."""
 
