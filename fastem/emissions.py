@@ -17,6 +17,7 @@ from fastem import kernels
 from fastem.covariance import Diagonal, Full, chosen
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
 from fastem.matrices import IllDefinedCovariance
+from fastem.relative_spread import relative_eigenvalues
 
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
@@ -178,10 +179,18 @@ class Gaussian:
         towards = np.einsum("knd,kd->kn", rows, means)
         return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
 
+    def dense_covariances(self):
+        """(K, d, d)"""
+        K, d = self.shape
+        return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+
+    def relative_eigenvalues(self, weights):
+        """(K, r) of the covariances, ascending, in units of the data's; see :mod:`fastem.relative_spread`."""
+        return relative_eigenvalues(self.dense_covariances(), self.means, weights)
+
     def marginal(self, columns) -> Gaussian:
         """The densities of some of the columns."""
-        K, d = self.shape
-        dense = np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+        dense = self.dense_covariances()
         covariances, floor = dense[:, columns][:, :, columns], self.floor[columns]
         return Gaussian(self.means[:, columns], Full.from_covariances(covariances, floor), floor)
 

@@ -41,7 +41,7 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
         A start that is given whole is not repeated.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
+    init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
         "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
         20 000 rows (200 per component if that is more, at most 100 000).
@@ -62,6 +62,14 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
         See :func:`fastem.em`.
     accelerate : {None, "anderson", "squarem"}
         Fewer passes where components overlap strongly; see :func:`fastem.em`.
+    on_collapse : {"floor", "reseed", "drop", "raise"}
+        What happens to a component that is not sound ten iterations long, or in the end. "floor": it stays, is reported,
+        and sound restarts are preferred. "reseed": it takes half of another component, at most three times a start.
+        "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
+        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after the
+        last such repair; `max_iter` counts all iterations.
+    split_merge : int
+        Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
 
     Attributes
     ----------
@@ -83,6 +91,8 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     stop_reason_ : str
     component_status_ : list of str
         "ok", or what is wrong with a component.
+    fit_report_ : :class:`fastem.fit_report.FitReport`
+        What came of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names

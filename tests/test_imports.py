@@ -17,7 +17,7 @@ ON_FAMILIES = ["mixed"]  # families of families
 # From the ground up; a file imports only from lines above its own. A new file needs a place here, a family has one.
 LAYERS = [
     ["kernels", "errors", "progress", "drawing", "read_ahead", "whole_file", "cutting", "spread"],
-    ["matrices", "gamma_shape"],
+    ["matrices", "gamma_shape", "relative_spread"],
     ["conditional_factors"],
     ["validation", "statistics", "threads", "stopping", "acceleration", "history", "parameters", "checkpoint"],
     ["covariance"],
@@ -33,7 +33,9 @@ LAYERS = [
     ["mixture", "exponential_family"],
     ["initialise", "diagnosis", "factor_analysis"],
     ["gaussian_start"],
-    ["coarse"],
+    ["coarse", "fit_report"],
+    ["regroup"],
+    ["collapse"],
     ["restarts", "estimators"],
     ["fitted_mixture", "factor_estimator"],
     ["mixture_estimator"],
