@@ -1,8 +1,8 @@
 """What happens to a component that collapses during a run of EM.
 
-A component counts as collapsed when :func:`fastem.diagnosis.diagnose` finds it unsound after each of PATIENCE iterations
-in a row, or where the run ends: a start may pass through such a state and leave it again. The run then ends, and a new
-one begins from the repaired mixture, whose log-likelihood may be lower; within a run it never falls.
+A component counts as collapsed when :func:`fastem.diagnosis.diagnose` finds it unsound after each of PATIENCE
+iterations in a row, or where the run ends: a start may pass through such a state and leave it again. The run then ends,
+and a new one begins from the repaired mixture, whose log-likelihood may be lower; within a run it never falls.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ class Component:
     effective_rows : float
         Rows that belong to it, each with its posterior probability.
     eigenvalues : (float, float) or None
-        Least and largest of its covariance relative to that of the data (1: as wide as they are in that direction), where
-        the family has covariances.
+        Least and largest of its covariance relative to that of the data (1: as wide as they are in that direction),
+        where the family has covariances.
     floor_hits : int
         Directions in which its covariance is held at the floor.
     status : str
@@ -162,7 +162,7 @@ def components_of(result, n_effective) -> list[Component]:
         Component(
             float(weights[k]),
             float(counts[k]),
-            None if values[k] is None else (float(values[k][0]), float(values[k][-1])),
+            None if values[k] is None or not len(values[k]) else (float(values[k][0]), float(values[k][-1])),
             int(hits[k]),
             diagnosis.status,
         )

@@ -40,11 +40,13 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
+        With "kmeans", those after the first are in turn split and merge of the best so far, "kmeans" and "emem".
         A start that is given whole is not repeated.
     init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
-        20 000 rows (200 per component if that is more, at most 100 000).
+        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the
+        clusters' pooled covariance is a sphere; "emem" is the best of ten short runs of EM from all these starts. The
+        named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None
@@ -63,11 +65,11 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
     accelerate : {None, "anderson", "squarem"}
         Fewer passes where components overlap strongly; see :func:`fastem.em`.
     on_collapse : {"floor", "reseed", "drop", "raise"}
-        What happens to a component that is not sound ten iterations long, or in the end. "floor": it stays, is reported,
-        and sound restarts are preferred. "reseed": it takes half of another component, at most three times a start.
-        "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
-        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after the
-        last such repair; `max_iter` counts all iterations.
+        What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is
+        reported, and sound restarts are preferred. "reseed": it takes half of another component, at most three times a
+        start. "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
+        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after
+        the last such repair; `max_iter` counts all iterations.
     split_merge : int
         Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
 

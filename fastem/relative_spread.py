@@ -8,8 +8,10 @@ FLAT = 1e-12  # share of the largest eigenvalue below which the data do not vary
 
 
 def relative_eigenvalues(dense, means, weights):
-    """(K, r) ascending eigenvalues of the covariances (K, d, d) relative to that of the whole mixture, in the r directions
-    in which it varies: no unit and no rotation of the data changes them."""
+    """(K, r) ascending eigenvalues of the covariances (K, d, d) relative to that of the whole mixture.
+
+    In the r directions in which it varies. No unit and no rotation of the data changes them.
+    """
     centred = means - weights @ means
     total = np.tensordot(weights, dense, axes=1) + (weights[:, None] * centred).T @ centred
     scale = np.sqrt(np.diagonal(total))

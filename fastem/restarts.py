@@ -14,7 +14,7 @@ from fastem.regroup import split_merge_start, starting_with
 from fastem.validation import generator
 
 COARSE, SPLIT_MERGE = "short runs on a subsample", "split and merge"
-FURTHER = {"kmeans": "emem"}  # restarts after the first: k-means from other seeds often ends where it ended before
+FURTHER = {"kmeans": (SPLIT_MERGE, "kmeans", "emem")}  # in turn after the first: one kind is misled again and again
 
 
 class Restarts:
@@ -99,16 +99,18 @@ class Restarts:
     def _kind(self, warm, coarse, n_init) -> str:
         """How the next start is made."""
         estimator, init = self.estimator, self.estimator.init_params
-        if warm:
-            return "the last fit" if self.number == 0 else SPLIT_MERGE
         if self.number >= n_init:
             return SPLIT_MERGE
+        if warm:
+            return "the last fit"
         if coarse:
             return COARSE
         if not isinstance(init, str):
             return "a function" if callable(init) else "given"
-        further = self.number > 0 and estimator.n_components > 1 and estimator._start_is_free()
-        return FURTHER.get(init, init) if further else init
+        if self.number == 0 or not self.results or estimator.n_components == 1 or not estimator._start_is_free():
+            return init
+        further = FURTHER.get(init, (init,))
+        return further[(self.number - 1) % len(further)]
 
     def _start(self, kind):
         estimator, blocks, examined, n_threads = self.estimator, self.blocks, self.examined, self.n_threads
@@ -125,7 +127,7 @@ class Restarts:
         return self._start_in(blocks)
 
     def _start_in(self, rows):
-        if self.estimator.init_params == "emem":
+        if isinstance(self.estimator.init_params, str) and self.estimator.init_params == "emem":
             return emem_start(self._start_of_kind, rows, self.estimator, self.rng, self.n_threads)
         return self.estimator._start(rows, self.examined, self.rng, self.n_threads)
 
