@@ -171,18 +171,24 @@ def whitened_labels(X, weight, n_components, rng, n_threads):
     Z = standardised(X, weight)
     labels = np.zeros(len(Z), np.intp)
     for _ in range(WHITENINGS):
-        within = np.zeros((Z.shape[1], Z.shape[1]))
-        for k in np.unique(labels):
-            own = np.ascontiguousarray(Z[labels == k], np.float64)
-            w = weight[labels == k]
-            if w.sum() > 0:
-                own -= w @ own / w.sum()
-                within += (own * w[:, None]).T @ own
-        values, vectors = np.linalg.eigh(within / weight.sum())
-        root = vectors / np.sqrt(np.maximum(values, NARROWEST * max(values[-1], np.finfo(float).tiny)))
-        Y = np.ascontiguousarray((Z @ root).astype(Z.dtype))
+        within = sum(scatter(Z[labels == k], weight[labels == k]) for k in np.unique(labels))
+        Y = sphered(Z, within)
         labels = lloyd(Y, weight, Y[kmeans_plusplus(Y, weight, n_components, rng, n_threads)], n_threads)
     return labels
+
+
+def scatter(Z, weight):
+    """(d, d) weighted sum of squares about the mean."""
+    own = np.ascontiguousarray(Z, np.float64)
+    own = own - weight @ own / max(weight.sum(), np.finfo(float).tiny)
+    return (own * weight[:, None]).T @ own
+
+
+def sphered(Z, within):
+    """Rows turned and stretched so that this scatter becomes a sphere, contiguous."""
+    values, vectors = np.linalg.eigh(within)
+    root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
+    return np.ascontiguousarray((Z @ root).astype(Z.dtype))
 
 
 def seed_labels(X, weight, n_components, rng, n_threads):

@@ -45,9 +45,13 @@ def posterior_of(model, X, kept):
 
 
 def split(X, weight, membership, component, rng, n_threads):
-    """Responsibilities (n, K + 1) in which the second of two clusters of a component's rows is a component."""
+    """Responsibilities (n, K + 1) in which the second of two clusters of a component's rows is a component.
+
+    Where the component is a sphere, so that no unit and no rotation changes its halves.
+    """
     own = weight * membership[:, component]
     Z = initialise.standardised(X, own)
+    Z = initialise.sphered(Z, initialise.scatter(Z, own))
     seeds = initialise.kmeans_plusplus(Z, own, 2, rng, n_threads)
     second = initialise.lloyd(Z, own, Z[seeds], n_threads) == 1
     found = np.column_stack([membership, np.where(second, membership[:, component], 0)])
