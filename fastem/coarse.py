@@ -24,6 +24,11 @@ LONG_RUN = 0.1  # of tol: iterations are cheap on the subsample, so the winner i
 MOST = 100  # iterations there: with tol=0 the fit itself must begin, which has callbacks and checkpoints
 SHARE = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
+FEW = 2000  # rows are cheap enough for short runs to see all
+MOST_CANDIDATES = 10  # ways to split, or to merge and split, that are tried
+SPLIT_RUN = 20  # iterations that show which of them is best
+POOL = {"kmeans": 3, "k-means++": 2, "whitened": 2, "random_from_data": 2, "random": 1}  # short runs from each start
+POOL_RUN = 10  # iterations of each
 
 
 def pays(blocks, n_components) -> bool:
@@ -48,12 +53,29 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
     return em(best, sample, tol=tol, max_iter=most, n_threads=for_pass(n_threads, X, estimator.n_components)).model
 
 
-def short_runs(starts, blocks, tol, n_threads) -> list[Mixture]:
+def emem_start(start, blocks, estimator, rng, n_threads) -> Mixture:
+    """The best of short runs from starts of many kinds, which are misled by different things.
+
+    start(kind, rows) makes a mixture.
+    """
+    few = few_of(estimator, blocks, rng)
+    starts = [lambda kind=kind: start(kind, few) for kind, runs in POOL.items() for _ in range(runs)]
+    return short_runs(starts, few, estimator.tol, for_pass(n_threads, few, estimator.n_components), POOL_RUN)[0]
+
+
+def few_of(estimator, blocks, rng) -> ArrayBlocks:
+    """The rows on which starts are compared."""
+    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
+    least_rows = estimator.n_components * estimator._least_rows(blocks.n_features)
+    return sampled(X, weight, min(len(X), max(FEW, few_rows(len(X), least_rows))))
+
+
+def short_runs(starts, blocks, tol, n_threads, n_iter=SHORT_RUN) -> list[Mixture]:
     """A few iterations from each start, made in its turn; best first. Ill-defined ones are out, unless all are."""
     runs, failure = [], None
     for start in starts:
         try:
-            runs.append(em(start(), blocks, tol=tol, max_iter=SHORT_RUN, n_threads=n_threads))
+            runs.append(em(start(), blocks, tol=tol, max_iter=n_iter, n_threads=n_threads))
         except IllDefinedCovariance as error:
             failure = error
     if not runs:

@@ -17,7 +17,10 @@ from fastem import kernels
 from fastem.covariance import Diagonal, Full, chosen
 from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
 from fastem.matrices import IllDefinedCovariance
+from fastem.relative_spread import relative_eigenvalues
 
+SPIKE_ROWS = 2  # times the rows that its covariance needs: with fewer a component can win likelihood by being thin,
+SPIKE = 1e-4  # of the data's variance in a direction
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
 
@@ -145,11 +148,22 @@ class Gaussian:
             if low > flat
             else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
             if count < needed
+            else (f"spike: {count:.2f} effective rows, of {thin:.1e} times the data's variance in one direction", False)
+            if thin < SPIKE
             else (f"at the floor in {low} direction(s) in which the data do not vary", True)
             if low
             else ("ok", True)
-            for count, low in zip(counts, np.broadcast_to(self.covariance.at_floor, K))
+            for count, low, thin in zip(
+                counts, np.broadcast_to(self.covariance.at_floor, K), self._thinnest(weights, counts)
+            )
         ]
+
+    def _thinnest(self, weights, counts):
+        """(K,) least variance of components of few rows in units of the data's; infinite for the others."""
+        few = (counts < SPIKE_ROWS * self.covariance.least_rows(self.shape[1])) & (counts > 0)
+        if not few.any():
+            return np.full(len(counts), np.inf)
+        return np.where(few, self.relative_eigenvalues(weights).min(axis=1, initial=np.inf), np.inf)
 
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
@@ -178,10 +192,18 @@ class Gaussian:
         towards = np.einsum("knd,kd->kn", rows, means)
         return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
 
+    def dense_covariances(self):
+        """(K, d, d)"""
+        K, d = self.shape
+        return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+
+    def relative_eigenvalues(self, weights):
+        """(K, r) of the covariances, ascending, in units of the data's; see :mod:`fastem.relative_spread`."""
+        return relative_eigenvalues(self.dense_covariances(), self.means, weights)
+
     def marginal(self, columns) -> Gaussian:
         """The densities of some of the columns."""
-        K, d = self.shape
-        dense = np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+        dense = self.dense_covariances()
         covariances, floor = dense[:, columns][:, :, columns], self.floor[columns]
         return Gaussian(self.means[:, columns], Full.from_covariances(covariances, floor), floor)
 

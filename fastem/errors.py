@@ -22,6 +22,21 @@ class LogLikelihoodNotFinite(ValueError, FloatingPointError):
     """The log-likelihood of a model is NaN or infinite."""
 
 
+class CollapsedComponent(ValueError):
+    """A component collapsed onto too few rows, and on_collapse="raise" asks for an error."""
+
+    def __init__(self, component, iteration, status):
+        self.component, self.iteration, self.status = component, iteration, status
+        super().__init__(component, iteration, status)
+
+    def __str__(self):
+        return (
+            f"component {self.component} collapsed in iteration {self.iteration} ({self.status}). Fit fewer components, "
+            "start elsewhere (random_state, n_init, init_params), or choose "
+            'on_collapse="floor", "reseed" or "drop".'
+        )
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be written, read, or gone on with."""
 

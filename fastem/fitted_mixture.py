@@ -85,11 +85,15 @@ class FittedMixture(DensityUses, Estimator):
         self._require_saved(_SAVED_KINDS)
         model = self._mixture()
         K, d = model.emission.shape
-        if self.n_components != K:
+        if self.n_components != K and not self._may_have(K):
             raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
             raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]
+
+    def _may_have(self, n_components) -> bool:
+        """Whether a fit may have so few components: on_collapse="drop" removes some."""
+        return self.on_collapse == "drop" and n_components < self.n_components
 
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""

@@ -42,11 +42,13 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
+        With "kmeans", those after the first are in turn split and merge of the best so far, "kmeans" and "emem".
         A start that is given whole is not repeated.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
+    init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
-        20 000 rows (200 per component if that is more, at most 100 000).
+        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the
+        clusters' pooled covariance is a sphere; "emem" is the best of ten short runs of EM from all these starts. The
+        named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None
@@ -68,6 +70,14 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         See :func:`fastem.em`.
     accelerate : {None, "anderson", "squarem"}
         Fewer passes where components overlap strongly; see :func:`fastem.em`.
+    on_collapse : {"floor", "reseed", "drop", "raise"}
+        What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is
+        reported, and sound restarts are preferred. "reseed": it takes half of another component, at most three times a
+        start. "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
+        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after
+        the last such repair; `max_iter` counts all iterations.
+    split_merge : int
+        Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
 
     Attributes
     ----------
@@ -94,6 +104,8 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     stop_reason_ : str
     component_status_ : list of str
         "ok", or what is wrong with a component.
+    fit_report_ : :class:`fastem.fit_report.FitReport`
+        What came of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
         The noise adds its weight. (mclust counts the volume as one more.)
     n_features_in_ : int

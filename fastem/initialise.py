@@ -18,6 +18,8 @@ SUBSAMPLE = 100_000
 LLOYD_STEPS = 5
 SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
 SETTLED = 1e-3  # standard deviations
+WHITENINGS = 3
+NARROWEST = 1e-6  # of the largest within-cluster variance: what is narrower is not stretched further
 
 
 def subsample_rows(n_components):
@@ -37,7 +39,7 @@ def all_rows(blocks):
     if not isinstance(blocks, ArrayBlocks):
         raise ValueError(
             "init_params holds or makes a membership of every row, but X is read in blocks: name a start "
-            f"({', '.join(MEMBERSHIPS)}), or hand in an array."
+            f"({', '.join(NAMED)}), or hand in an array."
         )
     return blocks.X, np.ones(len(blocks.X)) if blocks.sample_weight is None else blocks.sample_weight
 
@@ -161,6 +163,34 @@ def kmeans_labels(X, weight, n_components, rng, n_threads):
     return lloyd(Z, weight, Z[seeds], n_threads)
 
 
+def whitened_labels(X, weight, n_components, rng, n_threads):
+    """k-means where the clusters' pooled covariance is a sphere, which the last clusters tell: long ones stay whole.
+
+    Art, Gnanadesikan, Kettenring: Data-based metrics for cluster analysis. Utilitas Mathematica 21A (1982) 75-99.
+    """
+    Z = standardised(X, weight)
+    labels = np.zeros(len(Z), np.intp)
+    for _ in range(WHITENINGS):
+        within = sum(scatter(Z[labels == k], weight[labels == k]) for k in np.unique(labels))
+        Y = sphered(Z, within)
+        labels = lloyd(Y, weight, Y[kmeans_plusplus(Y, weight, n_components, rng, n_threads)], n_threads)
+    return labels
+
+
+def scatter(Z, weight):
+    """(d, d) weighted sum of squares about the mean."""
+    own = np.ascontiguousarray(Z, np.float64)
+    own = own - weight @ own / max(weight.sum(), np.finfo(float).tiny)
+    return (own * weight[:, None]).T @ own
+
+
+def sphered(Z, within):
+    """Rows turned and stretched so that this scatter becomes a sphere, contiguous."""
+    values, vectors = np.linalg.eigh(within)
+    root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
+    return np.ascontiguousarray((Z @ root).astype(Z.dtype))
+
+
 def seed_labels(X, weight, n_components, rng, n_threads):
     """The nearest of some k-means++ seeds."""
     Z = standardised(X, weight)
@@ -204,7 +234,14 @@ def shares(weight, membership, n_components):
     return counts / counts.sum()
 
 
-MEMBERSHIPS = {"kmeans": kmeans_labels, "k-means++": seed_labels, "random": chance, "random_from_data": row_labels}
+MEMBERSHIPS = {
+    "kmeans": kmeans_labels,
+    "whitened": whitened_labels,
+    "k-means++": seed_labels,
+    "random": chance,
+    "random_from_data": row_labels,
+}
+NAMED = (*MEMBERSHIPS, "emem")  # "emem": the best of short runs from all of them
 
 
 def gaussians_at_seeds(X, weight, n_components, structure, floor, rng, n_threads):

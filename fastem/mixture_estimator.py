@@ -9,6 +9,7 @@ import numpy as np
 from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of, told
+from fastem.collapse import POLICIES
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
@@ -43,9 +44,12 @@ class MixtureEstimator(FittedMixture):
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
-    init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
+        With "kmeans", those after the first are in turn split and merge of the best so far, "kmeans" and "emem".
+    init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an
-        array. The named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
+        array. "whitened": k-means where the clusters' pooled covariance is a sphere; "emem": the best of ten short
+        runs of EM from all these starts. The named starts see some 20 000 rows (200 per component if that is more, at
+        most 100 000).
     weights_init : (K,), optional
     random_state : int, Generator, RandomState or None
     warm_start : bool
@@ -63,6 +67,14 @@ class MixtureEstimator(FittedMixture):
         See :func:`fastem.em`.
     accelerate : {None, "anderson", "squarem"}
         Fewer passes where components overlap strongly; see :func:`fastem.em`.
+    on_collapse : {"floor", "reseed", "drop", "raise"}
+        What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is
+        reported, and sound restarts are preferred. "reseed": it takes half of another component, at most three times a
+        start. "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
+        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after
+        the last such repair; `max_iter` counts all iterations.
+    split_merge : int
+        Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
 
     Attributes
     ----------
@@ -82,6 +94,8 @@ class MixtureEstimator(FittedMixture):
     stop_reason_ : str
     component_status_ : list of str
         "ok", or what is wrong with a component.
+    fit_report_ : :class:`fastem.fit_report.FitReport`
+        What came of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
@@ -110,6 +124,8 @@ class MixtureEstimator(FittedMixture):
         coarse: bool = True,
         stop="log_likelihood",
         accelerate: str | None = None,
+        on_collapse: str = "floor",
+        split_merge: int = 0,
     ):
         self.n_components = n_components
         self.tol = tol
@@ -125,6 +141,8 @@ class MixtureEstimator(FittedMixture):
         self.coarse = coarse
         self.stop = stop
         self.accelerate = accelerate
+        self.on_collapse = on_collapse
+        self.split_merge = split_merge
 
     # ---- what a family gives ------------------------------------------------------------------------------------
 
@@ -238,10 +256,10 @@ class MixtureEstimator(FittedMixture):
             restarts.run()
         except BaseException as error:
             if restarts.results or restarts.running:
-                self._keep(restarts.best(n_effective), n_effective, unit, blocks)
+                self._keep(restarts, n_effective, unit, blocks)
                 self.converged_, self.stop_reason_ = False, interruption(error)
             raise
-        self._keep(restarts.best(n_effective), n_effective, unit, blocks)
+        self._keep(restarts, n_effective, unit, blocks)
         if keeper is not None:
             keeper.remove()
         self._report()
@@ -327,11 +345,13 @@ class MixtureEstimator(FittedMixture):
         if not callable(self.stop):
             check_choice(self, "stop", RULES)
         if isinstance(self.init_params, str):
-            check_choice(self, "init_params", initialise.MEMBERSHIPS)
+            check_choice(self, "init_params", initialise.NAMED)
+        check_choice(self, "on_collapse", POLICIES)
+        check_number(self, "split_merge", numbers.Integral, 0)
 
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""
-        if len(self.weights_) != self.n_components:
+        if len(self.weights_) != self.n_components and not self._may_have(len(self.weights_)):
             raise ValueError(
                 "warm_start=True, but n_components has changed since the last fit. "
                 "Set warm_start=False to start afresh."
@@ -349,7 +369,9 @@ class MixtureEstimator(FittedMixture):
             raise ValueError(f"Expected n_samples >= n_components but got n_components = {K}, n_samples = {n}")
         require_distinct_rows(blocks, K)
 
-    def _keep(self, result, n_effective, unit, blocks):
+    def _keep(self, restarts, n_effective, unit, blocks):
+        result = restarts.best(n_effective)
+        self.fit_report_ = restarts.report(result, unit)
         self._keep_model(result.model)
         self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
         self._stream.weight_before *= unit
@@ -374,4 +396,5 @@ class MixtureEstimator(FittedMixture):
                 f"tol, or check for degenerate data. Stopped since {self.stop_reason_}.",
                 convergence_warning(),
             )
+        self.fit_report_.warn_of_events()
         warn_of_statuses("component", self.component_status_)

@@ -22,6 +22,8 @@ class MixtureParameters(TypedDict, total=False):
     coarse: bool
     stop: Any
     accelerate: str | None
+    on_collapse: str
+    split_merge: int
 
 
 class GaussianParameters(MixtureParameters, total=False):

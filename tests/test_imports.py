@@ -17,7 +17,7 @@ ON_FAMILIES = ["mixed"]  # families of families
 # From the ground up; a file imports only from lines above its own. A new file needs a place here, a family has one.
 LAYERS = [
     ["kernels", "errors", "progress", "drawing", "read_ahead", "whole_file", "cutting", "spread"],
-    ["matrices", "gamma_shape"],
+    ["matrices", "gamma_shape", "relative_spread"],
     ["conditional_factors"],
     ["validation", "statistics", "threads", "stopping", "acceleration", "history", "parameters", "checkpoint"],
     ["covariance"],
@@ -35,7 +35,9 @@ LAYERS = [
     ["gaussian_start", "conditional", "component_distances"],
     ["gaussian_uses", "merging"],
     ["density_uses"],
-    ["coarse"],
+    ["coarse", "fit_report"],
+    ["regroup"],
+    ["collapse"],
     ["restarts", "estimators", "noise_start", "labelled"],
     ["fitted_mixture", "factor_estimator"],
     ["mixture_estimator"],
