@@ -60,7 +60,11 @@ class FittedMixture(Estimator):
         if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
             return self._model
         emission = self._emission()
-        return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
+        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
+
+    def _constrained(self, mixture, learned=None) -> Mixture:
+        """The mixture with what its M-step keeps to, from what the data say or the last fit kept of that."""
+        return mixture
 
     def _keep_model(self, model):
         self.weights_ = model.weights

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
 from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of
+from fastem.constraints import check_constraints, has_prior, require_rows_as_unit, require_starts, with_shares
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
@@ -62,6 +65,14 @@ class MixtureEstimator(FittedMixture):
         See :func:`fastem.em`.
     accelerate : {None, "anderson", "squarem"}
         Fewer passes where components overlap strongly; see :func:`fastem.em`.
+    equal_weights : bool
+        All weights are 1/K.
+    weight_concentration_prior : float or (K,), optional
+        Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component. EM then climbs the
+        log-posterior, which `history_` and `lower_bound_` hold (up to a constant); `log_likelihood_` stays what it is.
+    fixed : dict, optional
+        ``{"weights": True}`` or ``{"weights": [0, 2]}``: all or some components keep the weights of `weights_init`, or
+        of the last fit (`warm_start`); the others share the rest.
 
     Attributes
     ----------
@@ -109,6 +120,9 @@ class MixtureEstimator(FittedMixture):
         coarse: bool = True,
         stop="log_likelihood",
         accelerate: str | None = None,
+        equal_weights: bool = False,
+        weight_concentration_prior=None,
+        fixed: dict | None = None,
     ):
         self.n_components = n_components
         self.tol = tol
@@ -124,6 +138,11 @@ class MixtureEstimator(FittedMixture):
         self.coarse = coarse
         self.stop = stop
         self.accelerate = accelerate
+        self.equal_weights = equal_weights
+        self.weight_concentration_prior = weight_concentration_prior
+        self.fixed = fixed
+
+    _fixable: ClassVar = ("weights",)
 
     # ---- what a family gives ------------------------------------------------------------------------------------
 
@@ -164,6 +183,20 @@ class MixtureEstimator(FittedMixture):
     def _warm_start(self, examined) -> Mixture:
         """The last fit's model."""
         return self._mixture()
+
+    def _learned(self, blocks, n_threads):
+        """What constraints take from the data: passed to `_constrained`."""
+        require_starts(self)
+
+    def _constrained(self, mixture, learned=None) -> Mixture:
+        return with_shares(self, mixture)
+
+    def _begun(self, mixture, learned) -> Mixture:
+        """A start that keeps to the constraints."""
+        mixture = self._constrained(mixture, learned)
+        if self.equal_weights:
+            mixture = replace(mixture, weights=np.full(self.n_components, 1 / self.n_components))
+        return mixture
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
@@ -218,6 +251,7 @@ class MixtureEstimator(FittedMixture):
         if checkpoint is not None:
             keeper = Checkpoint(checkpoint, asked_of(self), checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, self)
+        require_rows_as_unit(self, unit)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
         examined = self._examine(blocks, n_threads)
         self._require_enough_rows(blocks)
@@ -280,6 +314,11 @@ class MixtureEstimator(FittedMixture):
         True
         """
         self._check_parameters()
+        if has_prior(self):
+            raise ValueError(
+                "partial_fit keeps averages over rows, among which a prior's rows do not count: set prior=None and "
+                "weight_concentration_prior=None, or fit."
+            )
         memory = checked_memory(memory)
         if not self.__sklearn_is_fitted__():
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
@@ -317,6 +356,7 @@ class MixtureEstimator(FittedMixture):
             check_choice(self, "stop", RULES)
         if isinstance(self.init_params, str):
             check_choice(self, "init_params", initialise.MEMBERSHIPS)
+        check_constraints(self)
 
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""

@@ -22,6 +22,9 @@ class MixtureParameters(TypedDict, total=False):
     coarse: bool
     stop: Any
     accelerate: str | None
+    equal_weights: bool
+    weight_concentration_prior: Any
+    fixed: dict | None
 
 
 class GaussianParameters(MixtureParameters, total=False):
@@ -31,6 +34,8 @@ class GaussianParameters(MixtureParameters, total=False):
     reg_covar: float
     means_init: Any
     precisions_init: Any
+    prior: Any
+    max_eigenvalue_ratio: float | None
 
 
 def full_signature(init, above, first=()) -> inspect.Signature:

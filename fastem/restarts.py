@@ -32,6 +32,7 @@ class Restarts:
 
     def __init__(self, estimator, blocks, examined, n_threads, callback=None, keeper=None):
         self.estimator, self.blocks, self.examined, self.n_threads = estimator, blocks, examined, n_threads
+        self.learned = estimator._learned(blocks, n_threads)
         self.callback, self.keeper = callback, keeper
         state = {} if keeper is None or keeper.state is None else keeper.state
         self.rng = state.get("rng") or generator(estimator.random_state)
@@ -72,14 +73,15 @@ class Restarts:
     def _start(self, warm, coarse):
         estimator = self.estimator
         if warm:
-            return estimator._warm_start(self.examined)
+            return estimator._begun(estimator._warm_start(self.examined), self.learned)
         if not coarse:
             return self._start_in(self.blocks)
         least_rows = estimator.n_components * estimator._least_rows(self.blocks.n_features)
         return coarse_start(self._start_in, self.blocks, estimator, least_rows, self.rng, self.n_threads)
 
     def _start_in(self, rows):
-        return self.estimator._start(rows, self.examined, self.rng, self.n_threads)
+        start = self.estimator._start(rows, self.examined, self.rng, self.n_threads)
+        return self.estimator._begun(start, self.learned)
 
     def _climbed(self, start):
         """The result of one run of em."""
