@@ -162,7 +162,8 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
         """The floor under the covariances, from the columns' variances."""
         check_dimension(self.covariance_type, blocks.n_features)
         variance = column_variances(blocks, n_threads)
-        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
+        least = self.reg_covar if self.max_eigenvalue_ratio is None else max(self.reg_covar, 1e-6)  # of the start alone
+        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], least)
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]
