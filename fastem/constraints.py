@@ -19,7 +19,7 @@ from fastem.gaussian_start import STRUCTURES
 from fastem.moments import MomentBlocks
 from fastem.priors import ConjugatePrior, check_prior, conjugate_prior
 from fastem.scale import column_variances, covariance_floor, robust_variances
-from fastem.shares import FREE, Shares
+from fastem.shares import Shares
 from fastem.validation import check_number
 
 STARTS = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
@@ -144,9 +144,8 @@ def with_shares(estimator, mixture):
     K = len(mixture.weights)
     held = np.full(K, True) if estimator.equal_weights else fixed(estimator, "weights")
     concentration = concentrations(estimator)
-    if not held.any() and (concentration == 1).all():
-        return replace(mixture, shares=FREE)  # the last fit's may have been others
-    return replace(mixture, shares=Shares(concentration - 1, held if held.any() else None))
+    pseudo = concentration - 1 if (concentration > 1).any() else None
+    return replace(mixture, shares=Shares(pseudo, held if held.any() else None))  # the last fit's may have been others
 
 
 def learned(estimator, blocks, n_threads) -> Learned:

@@ -13,13 +13,13 @@ class Shares:
 
     Attributes
     ----------
-    pseudo : float or (K,)
+    pseudo : (K,) or None
         A Dirichlet prior's concentration minus one, not negative: then the mode is where the M-step puts it.
     held : (K,) bool or None
         Weights that stay. Equal weights are held, all of them.
     """
 
-    pseudo: np.ndarray | float = 0.0
+    pseudo: np.ndarray | None = None
     held: np.ndarray | None = None
 
     def n_parameters(self, n_components) -> int:
@@ -29,7 +29,7 @@ class Shares:
 
     def m_step(self, counts, weights) -> np.ndarray:
         """(K,) weights that maximise counts @ log(weights) + log_prior(weights), from those before."""
-        counts = counts + self.pseudo
+        counts = counts if self.pseudo is None else counts + self.pseudo
         return counts / counts.sum() if self.held is None else self.around_held(counts, weights)
 
     def around_held(self, counts, weights) -> np.ndarray:
@@ -45,10 +45,11 @@ class Shares:
 
     def log_prior(self, weights) -> float:
         """The prior's log-density, up to a constant."""
-        pseudo = np.broadcast_to(self.pseudo, weights.shape)
-        used = pseudo > 0
+        if self.pseudo is None:
+            return 0.0
+        used = self.pseudo > 0
         with np.errstate(divide="ignore"):
-            return float(pseudo[used] @ np.log(weights[used]))
+            return float(self.pseudo[used] @ np.log(weights[used]))
 
 
 FREE = Shares()

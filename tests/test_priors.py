@@ -1,6 +1,7 @@
 """Priors: their density against scipy's, the M-step against direct maximisation of Q + log prior, what EM climbs."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.covariance import Diagonal, Spherical
 from fastem.covariance_families import FAMILIES
 from fastem.datasets import load_faithful, load_iris
+from fastem.diagnosis import best_sound
 from fastem.mixture import Mixture
 from fastem.online import incremental_em
 from fastem.priors import ConjugatePrior
@@ -206,6 +208,19 @@ def test_every_driver_climbs_the_posterior():
     result = incremental_em(start, X, n_blocks=4, tol=1e-10, max_iter=500)
     assert np.diff(result.history).min() > -1e-10
     assert np.isclose(result.history[-1], fastem.em(start, X, tol=1e-10, max_iter=1000).history[-1], atol=1e-7)
+
+
+def test_the_best_restart_has_the_best_posterior():
+    """Not the best likelihood, which the model without a prior has."""
+    drawn, free = (
+        GaussianMixture(3, covariance_type="diag", init_params="random", random_state=0, prior=prior, tol=1e-8).fit(X)
+        for prior in ({"scale": 9.0, "dof": 50}, None)
+    )
+    other = replace(drawn.model_, emission=replace(drawn.model_.emission, means=free.means_))
+    other = replace(other, emission=replace(other.emission, covariance=free.model_.emission.covariance))
+    results = [fastem.em(model, X, max_iter=0) for model in (other, drawn.model_)]
+    assert results[0].log_likelihood > results[1].log_likelihood
+    assert best_sound(results, len(X)) is results[1]
 
 
 def test_a_model_of_ones_own_may_have_a_prior():
