@@ -197,6 +197,24 @@ def test_all_together(accelerate, tmp_path):
     assert np.allclose(step.emission.covariance.covariances, same.emission.covariance.covariances)
 
 
+def test_any_coordinates_are_within_the_constraints():
+    """What acceleration proposes keeps to them, wherever it looks."""
+    rng = np.random.default_rng(0)
+    fixed = {"weights": [1], "means": [0, 2], "covariances": [2]}
+    model = GaussianMixture(3, fixed=fixed, max_iter=1, **START).fit(X).model_
+    vector = model.to_vector()
+    found = model.from_vector(vector + rng.normal(size=len(vector)))
+    assert found.weights[1] == WEIGHTS[1] and np.isclose(found.weights.sum(), 1)
+    assert (found.emission.means[[0, 2]] == MEANS[[0, 2]]).all()
+    kept = found.emission.covariance.covariances == model.emission.covariance.covariances
+    assert kept[2].all() and not kept[:2].any()
+    model = GaussianMixture(2, covariance_type="diag", max_eigenvalue_ratio=2.0, random_state=0).fit(X)
+    vector = model.model_.to_vector()
+    emission = model.model_.from_vector(vector + rng.normal(size=len(vector))).emission
+    values = emission.covariance.covariances / np.square(model.column_scales_)
+    assert values.max() <= 2 * values.min() * (1 + 1e-9)
+
+
 def test_streams_keep_constraints():
     model = GaussianMixture(2, max_eigenvalue_ratio=3.0, fixed={"means": [0]}, means_init=MEANS[:2], random_state=0)
     for rows in np.array_split(X, 4):
