@@ -53,7 +53,7 @@ class Collapse:
         """A mixture to go on from after a run of EM, or None where there is nothing to repair."""
         ended = result.converged or self.spent + result.n_iter >= max_iter
         lost = list(self.since) if ended else self.ripe(result)
-        K = result.model.n_components
+        K = result.model.emission.shape[0]
         if not lost or (self.policy == "drop" and K == 1):
             return None
         found = diagnose(result, self.n_effective)
@@ -62,7 +62,7 @@ class Collapse:
         if self.policy == "raise":
             raise CollapsedComponent(lost[0], first, status)
         if len(lost) == K:  # one stays, or there would be nothing to go on from
-            lost.remove(int(result.model.weights.argmax()))
+            lost.remove(int(result.model.weights[:K].argmax()))
         left = self.spent + result.n_iter < max_iter
         if self.policy == "reseed" and (not left or self.reseeds == RESEEDS or not lost):
             self.events.append(f"left at the floor since iteration {first} ({status})")

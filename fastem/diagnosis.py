@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from fastem.history import objective
+
 
 class Diagnosis(NamedTuple):
     """What is to be said of a component, and whether it describes anything."""
@@ -31,8 +33,12 @@ def is_sound(result, n_effective) -> bool:
 
 
 def best_first(results, n_effective):
-    """Sound results before the others, and by their log-likelihood."""
-    return sorted(results, key=lambda result: (is_sound(result, n_effective), result.log_likelihood), reverse=True)
+    """Sound results before the others, and by what EM climbs."""
+
+    def merit(result):
+        return is_sound(result, n_effective), objective(result.model, result.statistics)
+
+    return sorted(results, key=merit, reverse=True)
 
 
 def best_sound(results, n_effective):

@@ -19,7 +19,7 @@ from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
 from fastem.checkpoint import Checkpoint, told
 from fastem.errors import CheckpointError, LogLikelihoodNotFinite, StatisticsNotFinite, warn
-from fastem.history import Steps
+from fastem.history import Steps, objective
 from fastem.sources import in_memory, open_rows
 from fastem.statistics import Statistics
 from fastem.stopping import stopping_rule
@@ -48,7 +48,8 @@ class EMResult:
     model : the last model
     statistics : its expected sufficient statistics
     history : list of float
-        Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`.
+        Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`. Of a model with
+        a prior: the mean log-posterior, (log-likelihood + ``model.log_prior()``) / weight.
     steps : sequence of Step
         What each iteration gained, in its two steps; see :class:`fastem.history.Step`.
     accelerator
@@ -99,7 +100,9 @@ def em(
     model
         The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
         ``m_step(statistics) -> model``. An M-step that only improves the expected log-likelihood (generalised EM,
-        conditional M-steps) climbs as well. Or an :class:`EMResult` to go on from, on the same data.
+        conditional M-steps) climbs as well. With ``log_prior()``, a number, EM climbs the log-posterior: the M-step
+        maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. Or an
+        :class:`EMResult` to go on from, on the same data.
     data
         Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
         ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
@@ -181,7 +184,7 @@ def em(
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
     if result is None:
-        result = EMResult(model, statistics, [statistics.log_likelihood / statistics.weight], accelerator=proposals)
+        result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals)
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold an end
@@ -213,7 +216,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
             result.n_passes += 1
             image = None
             statistics = collect(blocks, model, threads, old_statistics)
-        mean = statistics.log_likelihood / statistics.weight
+        mean = objective(model, statistics)
         if _fell(before, mean, model, getattr(blocks, "dtype", np.float64)):
             result.stop_reason = (
                 f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
@@ -303,7 +306,7 @@ def _unless_worse(blocks, proposal, n_threads, before):
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):
         return None
-    return statistics if statistics.log_likelihood / statistics.weight >= before else None
+    return statistics if objective(proposal, statistics) >= before else None
 
 
 def _fell(before, mean, model, dtype):

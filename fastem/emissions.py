@@ -37,6 +37,21 @@ class KernelCall(NamedTuple):
     order: np.ndarray | None = None
 
 
+def estimated(given, free, counts, shift, second, floor):
+    """What the structure makes of the moments; components that are not free keep what was given, unless all share."""
+    if free.all() or given.shared:
+        return given.estimate(counts, shift, second, floor, given)
+    try:
+        own = chosen(given, free)
+        found = own.estimate(counts[free], shift[free], second[free], floor, own)
+    except IllDefinedCovariance as error:
+        raise IllDefinedCovariance(np.flatnonzero(free)[error.components].tolist()) from None
+    merged = {f.name: getattr(given, f.name).copy() for f in fields(found)}
+    for name, array in merged.items():
+        array[free] = getattr(found, name)
+    return replace(found, **merged)
+
+
 @dataclass(frozen=True)
 class Gaussian:
     """K Gaussian densities.
@@ -65,6 +80,11 @@ class Gaussian:
     def n_parameters(self) -> int:
         return self.means.size + self.covariance.n_parameters(*self.shape)
 
+    @property
+    def least_rows(self) -> int:
+        """Effective rows without which a component's covariance is not determined."""
+        return self.covariance.least_rows(self.shape[1])
+
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""
         K, d = self.shape
@@ -88,18 +108,7 @@ class Gaussian:
         counts = statistics.counts
         present = counts > np.finfo(np.float64).tiny
         shift = statistics.first / np.where(present, counts, 1)[:, None]
-        if present.all() or self.covariance.shared:
-            covariance = self.covariance.estimate(counts, shift, statistics.second, self.floor, self.covariance)
-        else:
-            try:
-                own = chosen(self.covariance, present)
-                found = own.estimate(counts[present], shift[present], statistics.second[present], self.floor, own)
-            except IllDefinedCovariance as error:
-                raise IllDefinedCovariance(np.flatnonzero(present)[error.components].tolist()) from None
-            merged = {f.name: getattr(self.covariance, f.name).copy() for f in fields(found)}
-            for name, array in merged.items():
-                array[present] = getattr(found, name)
-            covariance = replace(found, **merged)
+        covariance = estimated(self.covariance, present, counts, shift, statistics.second, self.floor)
         emission = replace(self, means=self.means + shift, covariance=covariance)
         if not self.floor.any():
             emission.require_resolved(counts / counts.sum())
@@ -139,7 +148,7 @@ class Gaussian:
         the floor: that is said, but it is no collapse.
         """
         K, d = self.shape
-        needed = self.covariance.least_rows(d)
+        needed = self.least_rows
         centred = self.means - weights @ self.means
         total = self.covariance.pooled(weights, d) + (weights[:, None] * centred).T @ centred
         flat = self.covariance.directions_at_floor(total, 2 * self.floor)

@@ -153,7 +153,7 @@ class Outcome:
 def components_of(result, n_effective) -> list[Component]:
     """A record of each component of a result."""
     emission, weights = result.model.emission, result.model.weights
-    K = len(weights)
+    K = emission.shape[0]  # without the noise
     counts = result.statistics.counts * (n_effective / result.statistics.weight)
     covariance = getattr(emission, "covariance", None)
     values = [None] * K if covariance is None else emission.relative_eigenvalues(weights)

@@ -66,7 +66,11 @@ class FittedMixture(DensityUses, Estimator):
     def _of_attributes(self) -> Mixture:
         """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
-        return Mixture(checked_weights(self.weights_, emission.shape[0]), emission)
+        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
+
+    def _constrained(self, mixture, learned=None) -> Mixture:
+        """The mixture with what its M-step keeps to, from what the data say or the last fit kept of that."""
+        return mixture
 
     def _keep_model(self, model):
         self.weights_ = model.weights

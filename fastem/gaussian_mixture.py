@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
 from typing import Unpack
 
 import numpy as np
 
 from fastem import initialise
+from fastem.adaptation import adapted_estimator
+from fastem.constrained_gaussian import ConstrainedGaussian
+from fastem.constraints import Learned, check_gaussian_constraints, learned, with_gaussians
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.gaussian_uses import GaussianUses
@@ -15,6 +19,7 @@ from fastem.matrices import IllDefinedCovariance
 from fastem.noise import alone
 from fastem.noisy_mixture import NoisyMixture
 from fastem.parameters import MixtureParameters
+from fastem.priors import ConjugatePrior
 from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array
 
@@ -78,6 +83,26 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         the last such repair; `max_iter` counts all iterations.
     split_merge : int
         Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
+    equal_weights : bool
+        All weights are 1/K.
+    weight_concentration_prior : float or (K,), optional
+        Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component.
+    fixed : dict, optional
+        What keeps its start, by name: "weights", "means", "covariances"; True for all, or numbers of components. The
+        start is `weights_init`, `means_init` or `precisions_init`, or the last fit's (`warm_start`). Weights that are
+        not fixed share the rest. Covariances of some components are fixed where each has its own (full, diag,
+        spherical), of all with any covariance_type.
+    prior : "default" or dict, optional
+        mclust's conjugate prior of means and covariances; see :mod:`fastem.priors`. "default" is mclust's: shrinkage
+        0.01 to the mean of the data, d + 2 degrees of freedom, and the data's covariance over K^(2/d) as scale (its
+        mean variance, of families along the columns). A dict sets some of "mean" (d,), "shrinkage", "dof" and "scale"
+        (a matrix, variances, or a number, as the family has them). mclust has it for ten families, here all have it:
+        each covariance has the prior, or the common one where all share it whole. With a prior, of weights or of
+        these, EM climbs the log-posterior, which `history_` and `lower_bound_` hold, up to a constant.
+    max_eigenvalue_ratio : float, optional
+        The largest eigenvalue of all covariances over the least, at most, as in tclust, in place of `reg_covar`: for
+        "full" and "diag" with columns in units of their standard deviation (of their middle half, where that is less),
+        so that the data's units do not matter; for "spherical" as it is.
 
     Attributes
     ----------
@@ -107,7 +132,9 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     fit_report_ : :class:`fastem.fit_report.FitReport`
         What came of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
-        The noise adds its weight. (mclust counts the volume as one more.)
+        Those that are fixed do not count; the noise adds its weight. (mclust counts its volume as one more.)
+    prior_ : dict
+        The prior that was used, where there was one.
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
 
@@ -125,6 +152,8 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     """
 
     _parameter_arrays = ("means_", "covariances_", "precisions_cholesky_")
+    _saved_scalars = (*NoisyMixture._saved_scalars, "prior_", "column_scales_")
+    _fixable = ("weights", "means", "covariances")
 
     def __init__(
         self,
@@ -134,6 +163,8 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         reg_covar: float = 1e-6,
         means_init=None,
         precisions_init=None,
+        prior=None,
+        max_eigenvalue_ratio: float | None = None,
         **others: Unpack[MixtureParameters],
     ):
         super().__init__(n_components, **others)
@@ -141,17 +172,21 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         self.reg_covar = reg_covar
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.prior = prior
+        self.max_eigenvalue_ratio = max_eigenvalue_ratio
 
     def _check_parameters(self):
         super()._check_parameters()
         check_number(self, "reg_covar", numbers.Real, 0.0, finite=True)
         check_choice(self, "covariance_type", STRUCTURES)
+        check_gaussian_constraints(self)
 
     def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances; and the noise."""
         check_dimension(self.covariance_type, blocks.n_features)
         variance = column_variances(blocks, n_threads)
-        floor = covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], self.reg_covar)
+        least = self.reg_covar if self.max_eigenvalue_ratio is None else max(self.reg_covar, 1e-6)  # of the start alone
+        floor = covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], least)
         return self._background(blocks, floor)
 
     def _estimate(self, X, weight, membership, floor):
@@ -177,6 +212,37 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
             return floor.beside(warm_start(self, floor.floor))
         return alone(warm_start(self, floor))
 
+    def _learned(self, blocks, n_threads):
+        super()._learned(blocks, n_threads)
+        return learned(self, blocks, n_threads)
+
+    def _constrained(self, mixture, learned=None):
+        mixture = super()._constrained(mixture)
+        found = self._kept() if learned is None else learned
+        return mixture if "means" not in self._fixable else with_gaussians(self, mixture, found)
+
+    def _kept(self):
+        """What the last fit learned of the data for its constraints."""
+        prior, scale = getattr(self, "prior_", None), getattr(self, "column_scales_", None)
+        return Learned(
+            None if prior is None else ConjugatePrior.of(prior), None if scale is None else np.array(scale, np.float64)
+        )
+
+    def _begun(self, mixture, learned):
+        mixture = super()._begun(mixture, learned)
+        if isinstance(mixture.emission, ConstrainedGaussian):
+            mixture = replace(mixture, emission=mixture.emission.feasible(mixture.weights))
+        return mixture
+
+    def _keep_model(self, model):
+        super()._keep_model(model)
+        for name in ("prior_", "column_scales_"):
+            vars(self).pop(name, None)
+        if getattr(model.emission, "prior", None) is not None:
+            self.prior_ = model.emission.prior.told()
+        if getattr(model.emission, "ratio", None) is not None:
+            self.column_scales_ = model.emission.ratio.scale.tolist()
+
     def _arrays(self, emission):
         covariance = emission.covariance
         return {
@@ -195,6 +261,47 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         covariances = checked_array(self.covariances_, "covariances", shape)
         covariance = structure(covariances, upper, np.zeros(1, dtype=int))
         return Gaussian(means, covariance, np.zeros(means.shape[1]))
+
+    def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",), max_iter=1):
+        """A new estimator: this one, moved towards new rows as far as they are many.
+
+        Each component's mean (and weight, and covariance, where asked for) becomes a E[x] + (1 - a) times its own, with
+        a = N / (N + relevance) and N the new rows that belong to it: what few rows tell of is adapted, the rest stays
+        as in this background model.
+
+        Parameters
+        ----------
+        X, sample_weight
+            As in :meth:`fit`.
+        relevance : float
+            Rows that the background counts for in each component. 0: none.
+        parameters : sequence of {"weights", "means", "covariances"}
+        max_iter : int
+            Iterations: with more than one, rows are shared out anew by the adapted model.
+
+        Returns
+        -------
+        GaussianMixture
+            Fitted, with the parameters of this one.
+
+        References
+        ----------
+        Reynolds, Quatieri, Dunn: Speaker verification using adapted Gaussian mixture models. Digital Signal Processing
+        10 (2000) 19-41.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> background = GaussianMixture(1).fit(rng.normal(size=(10_000, 1)))
+        >>> rows = rng.normal(1, 1, (16, 1))
+        >>> moved = background.adapt(rows, relevance=16)
+        >>> bool(np.isclose(moved.means_[0, 0], (rows.mean() + background.means_[0, 0]) / 2))
+        True
+        """
+        self._require_fitted()
+        return adapted_estimator(self, X, sample_weight, relevance, parameters, max_iter)
 
     @property
     def precisions_(self):

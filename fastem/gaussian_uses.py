@@ -7,12 +7,15 @@ import numpy as np
 from fastem.columns import choose, listed, numbered_names
 from fastem.component_distances import KINDS, component_distances
 from fastem.conditional import Conditional, marginal, type_of_some
+from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.covariance import Diagonal
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES
 from fastem.mixture import Mixture
 
-STARTS = "means_init", "precisions_init", "weights_init"  # parameters in the shape of all columns
+# parameters in the shape of all columns, or that a fit of other columns would keep to
+STARTS = "means_init", "precisions_init", "weights_init", "fixed", "prior", "max_eigenvalue_ratio"
+GAUSSIANS = Gaussian, ConstrainedGaussian  # and none of what is made of them
 
 
 class GaussianUses:
@@ -211,7 +214,7 @@ class GaussianUses:
     def _gaussian_mixture(self, asked) -> Mixture:
         """The fitted mixture; TypeError where it is one of something else than Gaussians."""
         mixture = self.model_
-        if type(mixture) is not Mixture or type(mixture.emission) is not Gaussian:
+        if type(mixture) is not Mixture or type(mixture.emission) not in GAUSSIANS:
             raise TypeError(f"{asked} is for mixtures of Gaussians alone; this {type(self).__name__} is none")
         if type(mixture.emission.covariance) is not STRUCTURES.get(self.covariance_type):
             raise ValueError(f"covariance_type has been changed to {self.covariance_type!r} since the fit: fit again")
@@ -249,7 +252,7 @@ class GaussianUses:
     def _exact_quantile(self, q):
         """With one component, -2 log-density is chi-squared but for a constant."""
         mixture = self.model_
-        if type(mixture.emission) is not Gaussian or mixture.n_components > 1:
+        if type(mixture.emission) not in GAUSSIANS or mixture.n_components > 1:
             return None
         from scipy.special import chdtri  # here, since it takes long to import
 

@@ -13,8 +13,18 @@ from fastem.matrices import length
 SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
 
 
+def log_prior(model) -> float:
+    """Of the model's parameters; 0 where it has no prior."""
+    return model.log_prior() if hasattr(model, "log_prior") else 0.0
+
+
+def objective(model, statistics) -> float:
+    """What EM climbs: the mean log-likelihood, and of a model with a prior the mean log-posterior."""
+    return (statistics.log_likelihood + log_prior(model)) / statistics.weight
+
+
 class Step(NamedTuple):
-    """One iteration; log-likelihoods and bounds are means over the rows.
+    """One iteration; log-likelihoods and bounds are means over the rows, with a model's log-prior, if it has one.
 
     Attributes
     ----------
@@ -77,7 +87,11 @@ class Steps(Sequence):
 
 
 def lower_bound(given, statistics, at) -> float:
-    """Mean ELBO of the model `at` under the posterior of `given`, from its statistics; NaN where they do not tell."""
+    """Mean ELBO of the model `at` under the posterior of `given`, from its statistics; NaN where they do not tell.
+
+    With the log-prior of `at`, if it has one: a bound of the :func:`objective`.
+    """
     if "entropy" not in statistics or not hasattr(given, "expected_log_joint"):
         return np.nan
-    return (given.expected_log_joint(statistics, at) + statistics.entropy) / statistics.weight
+    bound = given.expected_log_joint(statistics, at) + statistics.entropy
+    return (bound + log_prior(at)) / statistics.weight

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from fastem import kernels
 from fastem.emissions import Gaussian
+from fastem.shares import FREE, Shares
 from fastem.statistics import Statistics
 from fastem.threads import resolve
 
@@ -21,10 +22,12 @@ class Mixture:
     ----------
     weights : (K,)
     emission : the K densities, e.g. :class:`fastem.emissions.Gaussian`
+    shares : what the M-step makes of the components' counts
     """
 
     weights: np.ndarray
     emission: Gaussian
+    shares: Shares = FREE
 
     @property
     def n_components(self) -> int:
@@ -33,14 +36,14 @@ class Mixture:
     @property
     def n_parameters(self) -> int:
         """Free parameters."""
-        return self.emission.n_parameters + self.n_components - 1
+        return self.emission.n_parameters + self.shares.n_parameters(self.n_components)
 
     @cached_property
     def _calls(self):
         return {}
 
     def __reduce__(self):  # without the prepared calls
-        return Mixture, (self.weights, self.emission)
+        return Mixture, (self.weights, self.emission, self.shares)
 
     def kernel_call(self, dtype):
         """The parameters as the kernels want them, prepared once for each type of data."""
@@ -75,9 +78,14 @@ class Mixture:
         return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
 
     def m_step(self, statistics: Statistics) -> Mixture:
-        """The parameters that maximise the expected complete log-likelihood."""
-        counts = statistics.counts
-        return Mixture(counts / counts.sum(), self.emission.m_step(statistics))
+        """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
+        weights = self.shares.m_step(statistics.counts, self.weights)
+        return replace(self, weights=weights, emission=self.emission.m_step(statistics))
+
+    def log_prior(self) -> float:
+        """Of the parameters, up to a constant; 0 where they have no prior."""
+        own = self.emission.log_prior() if hasattr(self.emission, "log_prior") else 0.0
+        return own + self.shares.log_prior(self.weights)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
@@ -179,7 +187,8 @@ class Mixture:
         ratios, rest = np.split(vector, [self.n_components - 1])
         log_weights = np.append(ratios, 0.0)
         weights = np.exp(log_weights - log_weights.max())
-        return Mixture(weights / weights.sum(), self.emission.from_vector(rest))
+        weights = self.shares.around_held(weights / weights.sum(), self.weights)
+        return replace(self, weights=weights, emission=self.emission.from_vector(rest))
 
     def sample(self, n, rng):
         """n rows, sorted by component, and their components."""

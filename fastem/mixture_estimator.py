@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of, told
 from fastem.collapse import POLICIES
+from fastem.constraints import check_constraints, has_prior, require_rows_as_unit, require_starts, with_shares
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
@@ -75,6 +78,14 @@ class MixtureEstimator(FittedMixture):
         the last such repair; `max_iter` counts all iterations.
     split_merge : int
         Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
+    equal_weights : bool
+        All weights are 1/K.
+    weight_concentration_prior : float or (K,), optional
+        Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component. EM then climbs the
+        log-posterior, which `history_` and `lower_bound_` hold (up to a constant); `log_likelihood_` stays what it is.
+    fixed : dict, optional
+        ``{"weights": True}`` or ``{"weights": [0, 2]}``: all or some components keep the weights of `weights_init`, or
+        of the last fit (`warm_start`); the others share the rest.
 
     Attributes
     ----------
@@ -126,6 +137,9 @@ class MixtureEstimator(FittedMixture):
         accelerate: str | None = None,
         on_collapse: str = "floor",
         split_merge: int = 0,
+        equal_weights: bool = False,
+        weight_concentration_prior=None,
+        fixed: dict | None = None,
     ):
         self.n_components = n_components
         self.tol = tol
@@ -143,6 +157,11 @@ class MixtureEstimator(FittedMixture):
         self.accelerate = accelerate
         self.on_collapse = on_collapse
         self.split_merge = split_merge
+        self.equal_weights = equal_weights
+        self.weight_concentration_prior = weight_concentration_prior
+        self.fixed = fixed
+
+    _fixable: ClassVar = ("weights",)
 
     # ---- what a family gives ------------------------------------------------------------------------------------
 
@@ -183,6 +202,20 @@ class MixtureEstimator(FittedMixture):
     def _warm_start(self, examined) -> Mixture:
         """The last fit's model."""
         return self._mixture()
+
+    def _learned(self, blocks, n_threads):
+        """What constraints take from the data: passed to `_constrained`."""
+        require_starts(self)
+
+    def _constrained(self, mixture, learned=None) -> Mixture:
+        return with_shares(self, mixture)
+
+    def _begun(self, mixture, learned) -> Mixture:
+        """A start that keeps to the constraints."""
+        mixture = self._constrained(mixture, learned)
+        if self.equal_weights:
+            mixture = replace(mixture, weights=np.full(self.n_components, 1 / self.n_components))
+        return mixture
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
@@ -244,6 +277,7 @@ class MixtureEstimator(FittedMixture):
             asked = asked_of(self) if labels is None else asked_of(self) | {"labels": told(np.asarray(labels))}
             keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, self)
+        require_rows_as_unit(self, unit)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
         starting = self
         if labels is not None:
@@ -309,6 +343,11 @@ class MixtureEstimator(FittedMixture):
         True
         """
         self._check_parameters()
+        if has_prior(self):
+            raise ValueError(
+                "partial_fit keeps averages over rows, among which a prior's rows do not count: set prior=None and "
+                "weight_concentration_prior=None, or fit."
+            )
         memory = checked_memory(memory)
         if not self.__sklearn_is_fitted__():
             start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
@@ -348,6 +387,7 @@ class MixtureEstimator(FittedMixture):
             check_choice(self, "init_params", initialise.NAMED)
         check_choice(self, "on_collapse", POLICIES)
         check_number(self, "split_merge", numbers.Integral, 0)
+        check_constraints(self)
 
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""

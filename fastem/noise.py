@@ -107,6 +107,10 @@ class WithNoise:
         own = weights[:-1]
         return self.emission.diagnose(own / (own.sum() or 1), counts[:-1])
 
+    def relative_eigenvalues(self, weights):
+        own = weights[:-1]
+        return self.emission.relative_eigenvalues(own / (own.sum() or 1))
+
     def rounding(self, dtype) -> float:
         return self.emission.rounding(dtype)
 

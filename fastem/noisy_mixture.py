@@ -60,6 +60,10 @@ class NoisyMixture(MixtureEstimator):
                 f"The 'noise' parameter of {type(self).__name__} must be None, 'box' or a volume: a finite number "
                 f"above 0. Got {volume!r} instead."
             )
+        told = self.get_params()
+        for name in ("equal_weights", "weight_concentration_prior", "fixed", "prior", "max_eigenvalue_ratio"):
+            if told.get(name) is not None and told[name] is not False:
+                raise ValueError(f"noise does not go with {name}: drop one of the two. Got {name}={told[name]!r}.")
 
     def _background(self, blocks, floor):
         """The floor alone, or with the noise."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastem.blocks import ArrayBlocks
 from fastem.em import EMResult, as_blocks, collect
-from fastem.history import lower_bound
+from fastem.history import lower_bound, objective
 from fastem.statistics import Statistics
 from fastem.stopping import stopping_rule
 from fastem.threads import resolve
@@ -102,7 +102,7 @@ def incremental_em(
         total = sum(parts[1:], parts[0])  # anew, so that differences leave no rounding behind
     result.statistics = collect(whole, model, threads)
     result.n_passes += 1
-    result.history.append(result.statistics.log_likelihood / result.statistics.weight)
+    result.history.append(objective(model, result.statistics))
     return result
 
 

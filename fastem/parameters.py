@@ -24,6 +24,9 @@ class MixtureParameters(TypedDict, total=False):
     accelerate: str | None
     on_collapse: str
     split_merge: int
+    equal_weights: bool
+    weight_concentration_prior: Any
+    fixed: dict | None
 
 
 class GaussianParameters(MixtureParameters, total=False):
@@ -34,6 +37,8 @@ class GaussianParameters(MixtureParameters, total=False):
     means_init: Any
     precisions_init: Any
     noise: Any
+    prior: Any
+    max_eigenvalue_ratio: float | None
 
 
 def full_signature(init, above, first=()) -> inspect.Signature:

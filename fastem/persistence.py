@@ -149,9 +149,11 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _as_python(value: Any) -> Any:
-    """A number of numpy's as Python's own, for JSON."""
+    """Numbers of numpy's as Python's own, for JSON."""
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":  # inside a dict or a list
+        return value.tolist()
     raise TypeError(f"JSON holds no {type(value).__name__}")
 
 

@@ -77,7 +77,7 @@ def best_of(memberships, estimator, few, examined, n_threads):
 
 def without(model, lost, estimator, blocks, rng, n_threads):
     """The mixture of the other components, their rows dealt out among them."""
-    kept = np.delete(np.arange(model.n_components), lost)
+    kept = np.delete(np.arange(model.emission.shape[0]), lost)
     X, weight = initialise.subsample(blocks, rng, len(kept))
     membership = posterior_of(model, X, kept)
     smaller = starting_from(estimator, membership)
@@ -86,9 +86,9 @@ def without(model, lost, estimator, blocks, rng, n_threads):
 
 def elsewhere(model, lost, estimator, blocks, examined, rng, n_threads):
     """The lost components put where they help most: in place of the halves of others, one after the other."""
-    kept = np.delete(np.arange(model.n_components), lost)
+    kept = np.delete(np.arange(model.emission.shape[0]), lost)
     few = few_of(estimator, blocks, rng)
-    n_threads = for_pass(n_threads, few, model.n_components)
+    n_threads = for_pass(n_threads, few, model.emission.shape[0])
     membership = posterior_of(model, few.X, kept)
     for _ in lost[1:]:
         heaviest = int((few.sample_weight @ membership).argmax())
@@ -103,7 +103,7 @@ def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
 
     Ueda, Nakano, Ghahramani, Hinton: SMEM algorithm for mixture models. Neural Computation 12 (2000) 2109-2128.
     """
-    K = model.n_components
+    K = model.emission.shape[0]
     few = few_of(estimator, blocks, rng)
     n_threads = for_pass(n_threads, few, K)
     membership = posterior_of(model, few.X, np.arange(K))

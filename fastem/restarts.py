@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from fastem.coarse import coarse_start, emem_start, pays
 from fastem.collapse import Collapse
 from fastem.diagnosis import best_sound, effective_rows
@@ -39,6 +41,7 @@ class Restarts:
 
     def __init__(self, estimator, blocks, examined, n_threads, callback=None, keeper=None):
         self.estimator, self.blocks, self.examined, self.n_threads = estimator, blocks, examined, n_threads
+        self.learned = estimator._learned(blocks, n_threads)
         self.callback, self.keeper = callback, keeper
         state = {} if keeper is None or keeper.state is None else keeper.state
         self.rng = state.get("rng") or generator(estimator.random_state)
@@ -115,10 +118,10 @@ class Restarts:
     def _start(self, kind):
         estimator, blocks, examined, n_threads = self.estimator, self.blocks, self.examined, self.n_threads
         if kind == "the last fit":
-            return estimator._warm_start(examined)
+            return self._begun(estimator._warm_start(examined))
         if kind == SPLIT_MERGE:
             best = self.best(self.n_effective).model
-            return split_merge_start(best, estimator, blocks, examined, self.rng, n_threads)
+            return self._begun(split_merge_start(best, estimator, blocks, examined, self.rng, n_threads))
         if kind == COARSE:
             least_rows = estimator.n_components * estimator._least_rows(blocks.n_features)
             return coarse_start(self._start_in, blocks, estimator, least_rows, self.rng, n_threads)
@@ -129,10 +132,16 @@ class Restarts:
     def _start_in(self, rows):
         if isinstance(self.estimator.init_params, str) and self.estimator.init_params == "emem":
             return emem_start(self._start_of_kind, rows, self.estimator, self.rng, self.n_threads)
-        return self.estimator._start(rows, self.examined, self.rng, self.n_threads)
+        return self._begun(self.estimator._start(rows, self.examined, self.rng, self.n_threads))
 
     def _start_of_kind(self, kind, rows):
-        return starting_with(self.estimator, kind)._start(rows, self.examined, self.rng, self.n_threads)
+        return self._begun(starting_with(self.estimator, kind)._start(rows, self.examined, self.rng, self.n_threads))
+
+    def _begun(self, start):
+        """The start within the constraints."""
+        estimator = copy.copy(self.estimator)
+        estimator.n_components = start.emission.shape[0]  # some may have been dropped
+        return estimator._begun(start, self.learned)
 
     def _climbed(self, start):
         """The result of em from a start, after what on_collapse does."""
@@ -147,6 +156,7 @@ class Restarts:
             )
             if start is None:
                 return result
+            start = self._begun(start)
 
     def _run(self, start, max_iter):
         """The result of one run of em."""

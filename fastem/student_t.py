@@ -237,6 +237,7 @@ class StudentTMixture(GaussianMixture):
     """
 
     _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
+    _fixable = ("weights",)
 
     def __init__(self, n_components: int = 1, *, degrees_of_freedom=None, **others: Unpack[GaussianParameters]):
         super().__init__(n_components, **others)

@@ -36,6 +36,12 @@ def test_every_block_is_python(text):
     compile(text, README.name, "exec")
 
 
+def test_priors_and_constraints():
+    names = {"fastem": fastem, "X": fastem.datasets.load_faithful().data}
+    exec(block("max_eigenvalue_ratio"), names)
+    assert names["speaker"].predict(names["X"]).shape == (len(names["X"]),)
+
+
 def test_the_first_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = {}

@@ -1,0 +1,55 @@
+"""What the M-step makes of the components' counts: weights that are free, equal, held, or drawn towards each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Weights proportional to counts and pseudo-counts; those that are held stay, and the others share what they leave.
+
+    Attributes
+    ----------
+    pseudo : (K,) or None
+        A Dirichlet prior's concentration minus one, not negative: then the mode is where the M-step puts it.
+    held : (K,) bool or None
+        Weights that stay. Equal weights are held, all of them.
+    """
+
+    pseudo: np.ndarray | None = None
+    held: np.ndarray | None = None
+
+    def n_parameters(self, n_components) -> int:
+        """Free weights, which sum to what the held ones leave."""
+        free = n_components if self.held is None else n_components - int(self.held.sum())
+        return max(free - 1, 0)
+
+    def m_step(self, counts, weights) -> np.ndarray:
+        """(K,) weights that maximise counts @ log(weights) + log_prior(weights), from those before."""
+        counts = counts if self.pseudo is None else counts + self.pseudo
+        return counts / counts.sum() if self.held is None else self.around_held(counts, weights)
+
+    def around_held(self, counts, weights) -> np.ndarray:
+        """The held ones of the weights; the others in proportion to their counts, as they are where these are all 0."""
+        if self.held is None or self.held.all():
+            return weights
+        free = ~self.held
+        counts = counts[free] if counts[free].any() else weights[free]
+        found = weights.copy()
+        left = max(1 - weights[self.held].sum(), 0.0)
+        found[free] = left * counts / (counts.sum() or 1.0)
+        return found
+
+    def log_prior(self, weights) -> float:
+        """The prior's log-density, up to a constant."""
+        if self.pseudo is None:
+            return 0.0
+        used = self.pseudo > 0
+        with np.errstate(divide="ignore"):
+            return float(self.pseudo[used] @ np.log(weights[used]))
+
+
+FREE = Shares()
