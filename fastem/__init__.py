@@ -7,6 +7,7 @@ from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
 from fastem.persistence import load
 from fastem.predictions import write_predictions
+from fastem.select import Selection, select
 from fastem.sources import open_rows
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
@@ -19,11 +20,13 @@ __all__ = [
     "EMResult",
     "LogLikelihoodFell",
     "NotFittedError",
+    "Selection",
     "Statistics",
     "datasets",
     "em",
     "load",
     "open_rows",
+    "select",
     "show_versions",
     "write_predictions",
 ]

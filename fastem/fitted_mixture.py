@@ -85,6 +85,11 @@ class FittedMixture(Estimator):
             raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]
 
+    def icl(self, X) -> float:
+        """Integrated completed likelihood on X, the smaller the better: BIC plus twice the posterior's entropy."""
+        entropy = self._of_new_rows(X, lambda rows: self.model_.e_step(rows).entropy)
+        return self.bic(X) + 2 * float(np.sum(entropy))
+
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""
 

@@ -8,6 +8,7 @@
 :func:`history`             what the E-step and the M-step of each iteration gained
 :func:`restarts`            the log-likelihoods of several fits
 :func:`loadings`            of FactorAnalysis and PPCA
+:func:`selection`           a criterion against the number of components
 ==========================  ===========================================================================================
 
 `ax` is where to draw: axes, an array of them, or a figure to put new axes into; a new figure by default. The axes come
@@ -20,8 +21,9 @@ from fastem.drawing import require_file_type
 from fastem.plot_fits import history, restarts
 from fastem.plot_mixtures import FEW_COLUMNS, mixture, responsibilities, uncertainty
 from fastem.plot_parameters import loadings, parameters
+from fastem.plot_selection import selection
 
-__all__ = ["history", "loadings", "mixture", "parameters", "responsibilities", "restarts", "uncertainty"]
+__all__ = ["history", "loadings", "mixture", "parameters", "responsibilities", "restarts", "selection", "uncertainty"]
 
 
 def write(path, model, X) -> None:

@@ -33,7 +33,7 @@ LAYERS = [
     ["mixture", "exponential_family"],
     ["initialise", "diagnosis", "factor_analysis"],
     ["gaussian_start"],
-    ["coarse"],
+    ["coarse", "partitions"],
     ["restarts", "estimators"],
     ["fitted_mixture", "factor_estimator"],
     ["mixture_estimator"],
@@ -42,10 +42,12 @@ LAYERS = [
     sorted({*FAMILIES} - {"gaussian_mixture", "latent_factors", *ON_FAMILIES}),
     ON_FAMILIES,
     ["families"],
+    ["model_search"],
     # leaves: nothing of the above imports them
-    ["plot_fits", "plot_parameters"],
+    ["plot_fits", "plot_parameters", "plot_selection"],
     ["plot_mixtures"],
     ["persistence", "plot", "predictions", "summary", "versions"],
+    ["select"],
     ["__init__"],
     ["__main__"],
 ]
