@@ -89,6 +89,8 @@ class AlongAxes(Pieces, Diagonal):
 class Oriented(Pieces, Full):
     """Families whose axes are not the columns."""
 
+    most_sweeps: ClassVar[int] = MOST_SWEEPS  # of the search for common axes; after few the likelihood has grown as well
+
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter = unpack_symmetric(second, shift.shape[1]) - counts[:, None, None] * outer(shift)
@@ -119,7 +121,7 @@ class Oriented(Pieces, Full):
         """What is minimised, axes and variances; in turn the variances along axes and the axes that suit these best."""
         turned = axes.T @ scatter @ axes
         before = np.inf
-        for _ in range(MOST_SWEEPS):
+        for _ in range(cls.most_sweeps):
             variances = cls.variances_along(np.maximum(np.diagonal(turned, axis1=1, axis2=2), 0), counts)
             value = (counts @ np.log(np.maximum(variances, TINY))).sum()
             if before - value <= TIGHT * (1 + abs(value)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
+from fastem.covariance_families import FAMILIES, Oriented
 from fastem.diagnosis import best_first, best_sound, diagnose, effective_rows
 from fastem.em import em
 from fastem.emissions import Gaussian
@@ -23,6 +24,12 @@ from fastem.sources import open_to_fit
 
 ROWS = 2000  # on which starts are found and compared
 ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
+SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
+HASTY = {  # families whose estimate is a search, which need not come to its end while starts are compared
+    structure: type(name, (structure,), {"most_sweeps": 2})
+    for name, structure in FAMILIES.items()
+    if issubclass(structure, Oriented) and structure.orientation == "E"
+}
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of a model: the others go on
 
 
@@ -107,43 +114,41 @@ class ModelSearch:
 
     def best(self, estimator, memberships):
         """The result of the best sound run from some responsibilities (n, K) of the sampled rows."""
-        examined = self.examined[estimator.covariance_type]
-        models, failure = [], None
-        for membership in memberships:
-            try:
-                models.append(self.start(estimator, membership, examined))
-            except FAILURES as error:
-                failure = error
-        for iterations, left in ROUNDS:
-            if len(models) > 1:
-                runs, failure = self.climbed(estimator, models, self.sample, min(iterations, estimator.max_iter))
-                models = [run.model for run in best_first(runs, len(self.X))][:left]
-        runs, failure = self.climbed(estimator, models, self.blocks, estimator.max_iter) if models else ([], failure)
+        structure, examined = STRUCTURES[estimator.covariance_type], self.examined[estimator.covariance_type]
+        if len(memberships) > 1:
+            hasty = HASTY.get(structure, structure)
+            runs, failure = attempts(lambda membership: self.start(membership, hasty, examined), memberships)
+            for iterations, left in ROUNDS:
+                limit = min(iterations, estimator.max_iter)
+                found, failed = attempts(lambda run: self.climbed(estimator, run, self.sample, limit), runs)  # noqa: B023
+                runs, failure = distinct(best_first(found, len(self.X)))[:left], failed or failure
+            models = [replaced(run.model, structure, examined) for run in runs]
+        else:
+            models, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
+        whole = lambda model: self.climbed(estimator, self.warm(estimator, model), self.blocks, estimator.max_iter)
+        runs, failed = attempts(whole, models)
         if not runs:
-            raise failure
+            raise failed or failure
         return best_sound(runs, self.n_effective)
 
-    def climbed(self, estimator, models, blocks, max_iter):
-        """The results of EM from each model that comes to an end, and what the last other one failed of."""
-        runs, failure = [], None
-        for model in models:
-            try:
-                runs.append(
-                    em(
-                        model,
-                        blocks,
-                        tol=estimator.tol,
-                        max_iter=max_iter,
-                        stop=estimator.stop,
-                        accelerate=estimator.accelerate,
-                        n_threads=self.n_threads,
-                    )
-                )
-            except FAILURES as error:
-                failure = error
-        return runs, failure
+    def warm(self, estimator, model):
+        """The model as the estimator's warm start, which adds what the estimator's other parameters ask for."""
+        estimator._keep_model(model)
+        return estimator._warm_start(self.examined[estimator.covariance_type])
 
-    def start(self, estimator, membership, floor):
+    def climbed(self, estimator, start, blocks, max_iter):
+        """The result of EM from a model, or from a result that had fewer iterations."""
+        return em(
+            start if isinstance(start, Mixture) else start.model,
+            blocks,
+            tol=estimator.tol,
+            max_iter=max_iter,
+            stop=estimator.stop,
+            accelerate=estimator.accelerate,
+            n_threads=self.n_threads,
+        )
+
+    def start(self, membership, structure, floor):
         """The M-step from responsibilities (n, K) of the sampled rows."""
         shares = self.weight[:, None] * membership
         counts = shares.sum(axis=0)
@@ -157,15 +162,36 @@ class ModelSearch:
         for k, mean in enumerate(shift):
             rest = centred - mean
             second.append(product((shares[:, k, None] * rest).T, rest)[i, j])
-        structure = STRUCTURES[estimator.covariance_type]
         second = structure.of_full(np.array(second), len(about))
         covariance = structure.estimate(counts, np.zeros_like(shift), second, floor)
-        start = Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, floor))
-        estimator._keep_model(start)  # what an estimator adds to a model, it adds to a warm start
-        return estimator._warm_start(floor)
+        return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, floor))
 
     def statuses(self, result):
         """What is wrong with a result's components, in one line ("" if nothing is), and whether it is sound."""
         found = diagnose(result, self.n_effective)
         wrong = [f"component {k}: {one.status}" for k, one in enumerate(found) if one.status != "ok"]
         return "; ".join(wrong), all(one.sound for one in found)
+
+
+def attempts(function, arguments):
+    """[function(argument)] of those that do not fail, and how the last other one did, or None."""
+    found, failure = [], None
+    for argument in arguments:
+        try:
+            found.append(function(argument))
+        except FAILURES as error:
+            failure = error
+    return found, failure
+
+
+def distinct(runs):
+    """Runs, best first, without those as likely as the one before."""
+    mean = [run.history[-1] for run in runs]
+    return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > SAME]
+
+
+def replaced(model, structure, floor):
+    """The model with its covariances in another structure."""
+    emission = model.emission
+    covariance = structure.from_covariances(emission.covariance.covariances, floor)
+    return Mixture(model.weights, Gaussian(emission.means, covariance, floor))
