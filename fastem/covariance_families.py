@@ -89,7 +89,9 @@ class AlongAxes(Pieces, Diagonal):
 class Oriented(Pieces, Full):
     """Families whose axes are not the columns."""
 
-    most_sweeps: ClassVar[int] = MOST_SWEEPS  # of the search for common axes; after few the likelihood has grown as well
+    most_sweeps: ClassVar[int] = (
+        MOST_SWEEPS  # of the search for common axes; after few the likelihood has grown as well
+    )
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):

@@ -30,6 +30,19 @@ HASTY = {  # families whose estimate is a search, which need not come to its end
     for name, structure in FAMILIES.items()
     if issubclass(structure, Oriented) and structure.orientation == "E"
 }
+CHOSEN_HERE = ("n_components", "covariance_type", "random_state", "n_threads")
+NO_PART_IN_IT = (
+    "n_init",
+    "init_params",
+    "weights_init",
+    "means_init",
+    "precisions_init",
+    "warm_start",
+    "coarse",
+    "verbose",
+    "verbose_interval",
+)
+DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of a model: the others go on
 
 
@@ -85,7 +98,7 @@ class ModelSearch:
         return GaussianMixture(n_components, covariance_type=covariance_type, **self.parameters)
 
     def chain(self, covariance_type, numbers):
-        """For each number of components, in ascending order: the fitted estimator and its result; or what went wrong."""
+        """For each number of components, ascending: it, the fitted estimator and its result; or None and what failed."""
         smaller = None
         for K in numbers:
             try:
@@ -101,7 +114,11 @@ class ModelSearch:
 
     def shared(self, K):
         """The partitions that every family starts from."""
-        return [np.eye(K)[np.minimum(labels, K - 1)] for labels in self.partitions[K]] if K > 1 else [np.ones((len(self.X), 1))]
+        return (
+            [np.eye(K)[np.minimum(labels, K - 1)] for labels in self.partitions[K]]
+            if K > 1
+            else [np.ones((len(self.X), 1))]
+        )
 
     def grown(self, model, K):
         """Responsibilities (n, K) from a model of fewer components."""
@@ -125,8 +142,9 @@ class ModelSearch:
             models = [replaced(run.model, structure, examined) for run in runs]
         else:
             models, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
-        whole = lambda model: self.climbed(estimator, self.warm(estimator, model), self.blocks, estimator.max_iter)
-        runs, failed = attempts(whole, models)
+        runs, failed = attempts(
+            lambda model: self.climbed(estimator, self.warm(estimator, model), self.blocks, estimator.max_iter), models
+        )
         if not runs:
             raise failed or failure
         return best_sound(runs, self.n_effective)
@@ -195,3 +213,9 @@ def replaced(model, structure, floor):
     emission = model.emission
     covariance = structure.from_covariances(emission.covariance.covariances, floor)
     return Mixture(model.weights, Gaussian(emission.means, covariance, floor))
+
+
+def searched_parameters(estimator) -> dict:
+    """An estimator's parameters that have a meaning here, near enough to the optimum for models to be compared."""
+    own = {name: value for name, value in estimator.get_params().items() if name not in (*CHOSEN_HERE, *NO_PART_IN_IT)}
+    return own | {"tol": min(own["tol"], DEFAULTS["tol"]), "max_iter": max(own["max_iter"], DEFAULTS["max_iter"])}

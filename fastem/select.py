@@ -12,25 +12,12 @@ from functools import partial
 from fastem.covariance_families import FAMILIES, ONE_DIMENSION
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.gaussian_start import STRUCTURES
-from fastem.model_search import ModelSearch
+from fastem.model_search import CHOSEN_HERE, DEFAULTS, NO_PART_IN_IT, ModelSearch
 from fastem.sources import open_rows
 from fastem.threads import resolve
 from fastem.validation import generator
 
 CRITERIA = ("bic", "aic", "icl")
-CHOSEN_HERE = ("n_components", "covariance_type", "random_state", "n_threads")
-NO_PART_IN_IT = (
-    "n_init",
-    "init_params",
-    "weights_init",
-    "means_init",
-    "precisions_init",
-    "warm_start",
-    "coarse",
-    "verbose",
-    "verbose_interval",
-)
-DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
 
@@ -135,7 +122,8 @@ class Selection:
         left = (0, 1, len(head) - 1)
         return "\n".join(
             "  ".join(
-                cell.ljust(width) if i in left else cell.rjust(width) for i, (cell, width) in enumerate(zip(line, widths))
+                cell.ljust(width) if i in left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths))
             ).rstrip()
             for line in lines
         )

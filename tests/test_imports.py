@@ -47,7 +47,7 @@ LAYERS = [
     ["plot_fits", "plot_parameters", "plot_selection"],
     ["plot_mixtures"],
     ["persistence", "plot", "predictions", "summary", "versions"],
-    ["select"],
+    ["bootstrap", "select", "standard_errors"],
     ["__init__"],
     ["__main__"],
 ]
