@@ -5,6 +5,7 @@ scaling       an iteration against rows, columns and components
 models        from data to model with default settings, beside scikit-learn
 scoring       score_samples, predict, predict_proba and score, beside scikit-learn
 small         import, tiny fit, one row
+select        one to nine components of fourteen families, to the best
 factors       factor analysis and probabilistic PCA, beside scikit-learn
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
@@ -28,7 +29,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark, streams
+from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, selection, spark, streams
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -40,6 +41,7 @@ COMMANDS = {
     "models": calls.models,
     "scoring": calls.scoring,
     "small": calls.small,
+    "select": selection.run,
     "factors": factors.run,
     "families": families.run,
     "mixtures": mixtures.run,

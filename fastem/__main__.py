@@ -1,4 +1,4 @@
-"""The command line: ``fastem fit``, ``fastem select``, ``fastem predict``, ``fastem versions``; also as ``python -m fastem``."""
+"""The command line: ``fastem fit``, ``select``, ``predict`` and ``versions``; also as ``python -m fastem``."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class ModelSearch:
         return GaussianMixture(n_components, covariance_type=covariance_type, **self.parameters)
 
     def chain(self, covariance_type, numbers):
-        """For each number of components, ascending: it, the fitted estimator and its result; or None and the failure."""
+        """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
         smaller = None
         for K in numbers:
             try:
