@@ -5,6 +5,7 @@ scaling       an iteration against rows, columns and components
 models        from data to model with default settings, beside scikit-learn
 scoring       score_samples, predict, predict_proba and score, beside scikit-learn
 small         import, tiny fit, one row
+select        one to nine components of fourteen families, to the best
 factors       factor analysis and probabilistic PCA, beside scikit-learn
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 covariances   iterations of the fourteen covariance families beside full and diagonal ones
@@ -39,6 +40,7 @@ from bench import (
     mixtures,
     passes,
     scaling,
+    selection,
     spark,
     streams,
 )
@@ -53,6 +55,7 @@ COMMANDS = {
     "models": calls.models,
     "scoring": calls.scoring,
     "small": calls.small,
+    "select": selection.run,
     "factors": factors.run,
     "families": families.run,
     "covariances": covariances.run,

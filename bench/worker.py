@@ -25,6 +25,7 @@ from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
 from bench.families import samples as family_samples
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
+from bench.selection import rows_of_five
 from bench.streams import dask, stream
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
@@ -180,6 +181,24 @@ def beside(samples, n_threads: int) -> dict:
     return found
 
 
+def select(rival, n: int, d: int, K: int, n_threads: int) -> dict:
+    """Seconds to choose among all families with up to K components."""
+    import fastem
+
+    X = rows_of_five(n, d)
+    fastem.select(X[:100], [1, 2], ["VVV"])  # imports what it needs
+    found, begun = [], time.process_time()
+    seconds = seconds_of(lambda: found.append(fastem.select(X, range(1, K + 1), random_state=0, n_jobs=n_threads)))
+    row = found[0].best_row
+    return {
+        "seconds": seconds,
+        "processor": time.process_time() - begun,
+        "models": len(found[0].table),
+        "sound": sum(row.sound for row in found[0].table),
+        "best": f"{row.covariance_type}, {row.n_components}",
+    }
+
+
 def fit_quietly(model, X):
     """The fitted model; that it may not have converged is no news here."""
     with warnings.catch_warnings():
@@ -235,6 +254,7 @@ TASKS = {
         factors,
         families,
         covariances,
+        select,
         stream,
         dask,
     )

@@ -1,6 +1,7 @@
 """fastem: mixture and latent variable models by the EM algorithm, on large data, on multicore CPUs."""
 
 from fastem import datasets
+from fastem.bootstrap import LikelihoodRatioTest, likelihood_ratio_test
 from fastem.em import EMResult, LogLikelihoodFell, em
 from fastem.errors import CheckpointError, ConvergenceWarning, DegenerateComponentWarning, NotFittedError
 from fastem.families import *  # noqa: F403  the estimators
@@ -8,7 +9,9 @@ from fastem.families import ESTIMATORS
 from fastem.gaussian_regressor import GaussianMixtureRegressor
 from fastem.persistence import load
 from fastem.predictions import write_predictions
+from fastem.select import Selection, select
 from fastem.sources import open_rows
+from fastem.standard_errors import StandardErrors, standard_errors
 from fastem.statistics import Statistics
 from fastem.versions import show_versions
 
@@ -19,14 +22,20 @@ __all__ = [
     "DegenerateComponentWarning",
     "EMResult",
     "GaussianMixtureRegressor",
+    "LikelihoodRatioTest",
     "LogLikelihoodFell",
     "NotFittedError",
+    "Selection",
+    "StandardErrors",
     "Statistics",
     "datasets",
     "em",
+    "likelihood_ratio_test",
     "load",
     "open_rows",
+    "select",
     "show_versions",
+    "standard_errors",
     "write_predictions",
 ]
 

@@ -1,4 +1,4 @@
-"""The command line: ``fastem fit``, ``fastem predict``, ``fastem versions``; also as ``python -m fastem``."""
+"""The command line: ``fastem fit``, ``select``, ``predict`` and ``versions``; also as ``python -m fastem``."""
 
 from __future__ import annotations
 
@@ -89,6 +89,46 @@ def _fit(arguments: argparse.Namespace) -> None:
         print(f"\nsaved to {arguments.save}")
     if arguments.plot is not None:
         print(f"\npicture in {arguments.plot}")
+
+
+def _select(arguments: argparse.Namespace) -> None:
+    """``fastem select``: read, fit many, tell, save the best, draw."""
+    from fastem import open_rows, plot, select
+    from fastem.drawing import require_file_type
+
+    _require_place("--save", arguments.save)
+    _require_place("--plot", arguments.plot)
+    if arguments.plot is not None:
+        require_file_type(arguments.plot)
+    given = ("criterion", "random_state", "n_jobs", "tol", "max_iter")
+    found = select(
+        open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns),
+        arguments.n_components,
+        arguments.covariance_types,
+        **{name: value for name, value in vars(arguments).items() if name in given},
+    )
+    if arguments.save is not None:
+        found.best.save(arguments.save)
+    if arguments.plot is not None:
+        plot.write_selection(arguments.plot, found)
+    row = found.best_row
+    s = "s" * (row.n_components != 1)
+    print(found)
+    print(f"\nleast {found.criterion.upper()}: {row.covariance_type} with {row.n_components} component{s}")
+    if not row.sound:
+        print(f"but no model is sound: {row.status}")
+    if arguments.save is not None:
+        print(f"saved to {arguments.save}")
+    if arguments.plot is not None:
+        print(f"picture in {arguments.plot}")
+
+
+def _numbers(text: str) -> list[int]:
+    """The whole numbers of ``1:9`` (both ends), ``1,3,5`` or ``4``."""
+    if not re.fullmatch(r"\d+(:\d+)?(,\d+(:\d+)?)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no 1:9, 1,3,5 or 4")
+    ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
+    return [K for first, *last in ends for K in range(first, (last or [first])[0] + 1)]
 
 
 def _names(blocks: Any, columns: list[str] | None) -> list[str]:
@@ -216,6 +256,28 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--save", default=None, metavar="MODEL.npz", help="write the fitted model to this file")
     fit.add_argument("--plot", default=None, metavar="FILE.png", help="draw components and data; also .svg, .pdf")
     fit.set_defaults(run=_fit)
+
+    # Options that are not given are left to the defaults of fastem.select.
+    select = commands.add_parser("select", help="choose the model of files", argument_default=argparse.SUPPRESS)
+    select.add_argument("files", metavar="FILE", nargs="+", help=readable)
+    select.add_argument(
+        "--components", dest="n_components", type=_numbers, default=range(1, 10), metavar="1:9", help="how many; 1:9"
+    )
+    select.add_argument(
+        "--covariance", dest="covariance_types", type=_comma_list, default=None, metavar="A,B", help="families; all 14"
+    )
+    select.add_argument("--criterion", choices=("bic", "aic", "icl"), help="smaller is better; bic")
+    select.add_argument("--columns", type=_comma_list, default=None, metavar="A,B", help="names or numbers from 0; all")
+    select.add_argument("--weights", default=None, metavar="COLUMN", help="its numbers say how often a row counts")
+    select.add_argument("--seed", dest="random_state", type=int, default=0, help="of the random starts; 0")
+    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less; 1e-6")
+    select.add_argument("--max-iter", type=int, metavar="N", help="most iterations; 1000")
+    select.add_argument("--threads", dest="n_jobs", type=int, metavar="N", help="the result does not depend on it")
+    select.add_argument(
+        "--save", "--model", default=None, metavar="MODEL.npz", help="write the best model to this file"
+    )
+    select.add_argument("--plot", default=None, metavar="FILE.png", help="draw the criterion; also .svg, .pdf")
+    select.set_defaults(run=_select)
 
     predict = commands.add_parser("predict", help="label the rows of files with a saved mixture")
     predict.add_argument("model", metavar="MODEL.npz", help="written by fastem fit --save")

@@ -16,6 +16,7 @@ from fastem.covariance import Tied, pooled_second
 from fastem.diagnosis import effective_rows
 from fastem.em import EMResult, collect
 from fastem.emissions import estimated
+from fastem.fit_report import report_of_one
 from fastem.history import objective
 from fastem.matrices import packed_lower
 from fastem.threads import for_pass
@@ -70,7 +71,8 @@ def adapted_estimator(estimator, X, sample_weight, relevance, parameters, max_it
     result.n_iter = max_iter
     result.converged, result.stop_reason = True, f"adapted in {max_iter} iteration(s)"
     found = type(estimator)(**estimator.get_params(deep=False))
-    found._keep(result, effective_rows(blocks), 1.0, blocks)
+    n_effective = effective_rows(blocks)
+    found._keep(result, report_of_one(result, "the background model", n_effective, 1.0), n_effective, 1.0, blocks)
     return found
 
 

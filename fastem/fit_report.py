@@ -150,6 +150,12 @@ class Outcome:
         return Restart(self.start, n_iter, result.log_likelihood * unit, status, sound, result is best, events)
 
 
+def report_of_one(result, start, n_effective, unit) -> FitReport:
+    """The report of a fit that has one start."""
+    restart = Outcome(start, result=result).restart(result, n_effective, unit)
+    return FitReport([restart], components_of(result, n_effective))
+
+
 def components_of(result, n_effective) -> list[Component]:
     """A record of each component of a result."""
     emission, weights = result.model.emission, result.model.weights

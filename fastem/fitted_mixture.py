@@ -99,6 +99,11 @@ class FittedMixture(DensityUses, Estimator):
         """Whether a fit may have so few components: on_collapse="drop" removes some."""
         return self.on_collapse == "drop" and n_components < self.n_components
 
+    def icl(self, X) -> float:
+        """Integrated completed likelihood on X, the smaller the better: BIC plus twice the posterior's entropy."""
+        entropy = self._of_new_rows(X, lambda rows: self.model_.e_step(rows).entropy)
+        return self.bic(X) + 2 * float(np.sum(entropy))
+
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""
 

@@ -290,10 +290,12 @@ class MixtureEstimator(FittedMixture):
             restarts.run()
         except BaseException as error:
             if restarts.results or restarts.running:
-                self._keep(restarts, n_effective, unit, blocks)
+                best = restarts.best(n_effective)
+                self._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
                 self.converged_, self.stop_reason_ = False, interruption(error)
             raise
-        self._keep(restarts, n_effective, unit, blocks)
+        best = restarts.best(n_effective)
+        self._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
         if keeper is not None:
             keeper.remove()
         self._report()
@@ -409,9 +411,8 @@ class MixtureEstimator(FittedMixture):
             raise ValueError(f"Expected n_samples >= n_components but got n_components = {K}, n_samples = {n}")
         require_distinct_rows(blocks, K)
 
-    def _keep(self, restarts, n_effective, unit, blocks):
-        result = restarts.best(n_effective)
-        self.fit_report_ = restarts.report(result, unit)
+    def _keep(self, result, report, n_effective, unit, blocks):
+        self.fit_report_ = report
         self._keep_model(result.model)
         self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
         self._stream.weight_before *= unit

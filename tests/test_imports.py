@@ -35,7 +35,7 @@ LAYERS = [
     ["gaussian_start", "conditional", "component_distances"],
     ["gaussian_uses", "merging"],
     ["density_uses"],
-    ["coarse", "fit_report", "constraints"],
+    ["coarse", "fit_report", "constraints", "partitions"],
     ["regroup"],
     ["collapse"],
     ["restarts", "estimators", "noise_start", "labelled", "adaptation"],
@@ -47,10 +47,12 @@ LAYERS = [
     sorted({*FAMILIES} - {"gaussian_mixture", "latent_factors", *ON_FAMILIES}),
     ON_FAMILIES,
     ["families"],
+    ["model_search"],
     # leaves: nothing of the above imports them
-    ["plot_fits", "plot_parameters"],
+    ["plot_fits", "plot_parameters", "plot_selection"],
     ["plot_mixtures"],
     ["persistence", "plot", "predictions", "summary", "versions"],
+    ["bootstrap", "select", "standard_errors"],
     ["__init__"],
     ["__main__"],
 ]

@@ -133,3 +133,9 @@ def test_spark(X):
     whole = fastem.em(start, X)
     assert found["result"].n_iter == whole.n_iter > 1
     assert np.allclose(found["result"].model.parameters(), whole.model.parameters(), rtol=1e-9)
+
+
+def test_the_model_is_chosen(X):
+    found = {"fastem": fastem, "X": X[:300]}
+    exec(block("fastem.select"), found)
+    assert len(found["labels"]) == 300 and 0 < found["test"].p_value <= 1 and len(found["errors"].weights)
