@@ -110,6 +110,10 @@ FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) {
     ivec m = a < b;
     return (vec)((m & (ivec)x) | (~m & (ivec)y));
 }
+FORCE_INLINE vec where_number(vec a, vec x, vec y) {   /* y where a is NaN */
+    ivec m = a == a;
+    return (vec)((m & (ivec)x) | (~m & (ivec)y));
+}
 #else
 typedef real vec;
 typedef bits_t ivec;
@@ -122,6 +126,7 @@ FORCE_INLINE real lane(vec a, int i) { (void)i; return a; }
 FORCE_INLINE int any_bit(ivec a) { return a != 0; }
 FORCE_INLINE vec looked_up(const real *table, vec x) { return table[(int)x]; }
 FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
+FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
 #endif
 
 /* The larger, the smaller of two; where one is NaN: the second. */
