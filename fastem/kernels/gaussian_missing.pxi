@@ -11,7 +11,8 @@
 # 3. The equations are solved in double: what a row is filled with is a minimum, so its rounding counts squared.
 #
 # params: those of gaussian_full, then the precision matrices (K, d, d), doubles seen as reals.
-# Scratch: d weighted rows, then what the rows were filled with, (d, S) per component.
+# Scratch: d weighted rows, then per component what its rows were filled with: for each ROW_VECTORS vectors of rows, those of
+#          each missing column.
 
 cdef inline Py_ssize_t run_end(const Tile* t, Py_ssize_t group) noexcept nogil:
     """The first group after this one that has another pattern, or the end of the tile."""
@@ -71,7 +72,7 @@ cdef void solve_missing(Py_ssize_t d, Py_ssize_t m, const Py_ssize_t* columns, c
 
 cdef inline void fill_block(const int m, const int w, Py_ssize_t n, const Py_ssize_t* columns, const Py_ssize_t* observed,
                             const real* coefficient, const real* offset, vec* x, Py_ssize_t S, vec* kept, Py_ssize_t step) noexcept nogil:
-    """m <= 2 missing columns of w <= 4 vectors of rows, into x and kept."""
+    """m <= 2 missing columns of w <= 4 vectors of rows, into x and kept (step vectors for ROW_VECTORS vectors of rows)."""
     cdef vec s[8]
     cdef vec b
     cdef const vec* column
@@ -89,18 +90,18 @@ cdef inline void fill_block(const int m, const int w, Py_ssize_t n, const Py_ssi
     for a in range(m):
         for v in range(w):
             x[columns[a] * S + v] = s[4 * a + v]
-            kept[a * step + v] = s[4 * a + v]
+            kept[v // ROW_VECTORS * step + a * ROW_VECTORS + v % ROW_VECTORS] = s[4 * a + v]
 
 
 cdef inline void fill_columns(const int m, Py_ssize_t n, const Py_ssize_t* columns, const Py_ssize_t* observed,
-                              const real* coefficient, const real* offset, vec* x, Py_ssize_t S, vec* kept, Py_ssize_t vectors) noexcept nogil:
+                              const real* coefficient, const real* offset, vec* x, Py_ssize_t S, vec* kept, Py_ssize_t step, Py_ssize_t vectors) noexcept nogil:
     """m <= 2 missing columns of a run of rows."""
     cdef Py_ssize_t r = 0
     while r + 4 <= vectors:
-        fill_block(m, 4, n, columns, observed, coefficient, offset, x + r, S, kept + r, vectors)
+        fill_block(m, 4, n, columns, observed, coefficient, offset, x + r, S, kept + r // ROW_VECTORS * step, step)
         r += 4
     if r < vectors:     # ROW_VECTORS is 2 here
-        fill_block(m, 2, n, columns, observed, coefficient, offset, x + r, S, kept + r, vectors)
+        fill_block(m, 2, n, columns, observed, coefficient, offset, x + r, S, kept + r // ROW_VECTORS * step, step)
 
 
 cdef double fill_run(const Tile* t, const real** params, Py_ssize_t k, Py_ssize_t group, Py_ssize_t end, vec* kept) noexcept nogil:
@@ -118,11 +119,11 @@ cdef double fill_run(const Tile* t, const real** params, Py_ssize_t k, Py_ssize_
     solve_missing(d, m, columns, precision, params[3] + k * d, root, solved, coefficient, offset)
     while i + 2 <= m:
         fill_columns(2, n, columns + i, columns + m, coefficient + i * n, offset + i, t.x + first, t.stride,
-                     kept + i * vectors, vectors)
+                     kept + i * ROW_VECTORS, m * ROW_VECTORS, vectors)
         i += 2
     if i < m:
         fill_columns(1, n, columns + i, columns + m, coefficient + i * n, offset + i, t.x + first, t.stride,
-                     kept + i * vectors, vectors)
+                     kept + i * ROW_VECTORS, m * ROW_VECTORS, vectors)
     return m * HALF_LOG_2PI - log_det
 
 
@@ -182,10 +183,11 @@ cdef void add_variances(const Tile* t, const double* precision, Py_ssize_t group
 
 
 cdef void missing_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t j, k, i, m, group, end, vectors, S = t.stride, d = t.d
+    cdef Py_ssize_t j, k, i, g, m, group, end, S = t.stride, d = t.d
     cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
     cdef const Py_ssize_t* columns
     cdef const vec* kept
+    cdef int v
     for j in range(t.n_live):
         k = t.live[j]
         kept = t.scratch + (k + 1) * d * S
@@ -196,9 +198,10 @@ cdef void missing_accumulate(const Tile* t, const real** params, double* sums) n
             m = t.n_missing[t.pattern[group]]
             if m:
                 columns = t.columns + t.pattern[group] * d
-                vectors = (end - group) * ROW_VECTORS
-                for i in range(m):
-                    memcpy(t.x + columns[i] * S + group * ROW_VECTORS, kept + i * vectors, vectors * sizeof(vec))
-                kept += m * vectors
+                for g in range(group, end):
+                    for i in range(m):
+                        for v in range(ROW_VECTORS):
+                            t.x[columns[i] * S + g * ROW_VECTORS + v] = kept[v]
+                        kept += ROW_VECTORS
                 add_variances(t, <const double*>params[4] + k * d * d, group, end, t.joint + j * S, sums + k * n_sums)
         full_component(t, t.joint + j * S, params[3] + k * d, sums + k * n_sums)

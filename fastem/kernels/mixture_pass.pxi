@@ -49,6 +49,7 @@ cdef enum:
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
+    ROWS_AHEAD = 32
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
     LANE_BYTES = 16777216      # memory for the lanes' partial sums
@@ -169,7 +170,7 @@ cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) 
 
 cdef void gather_rows(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """load_tile by the numbers of rows, whole groups of them; scratch is free yet."""
-    cdef Py_ssize_t r, i, j, d = job.d
+    cdef Py_ssize_t r, i, j, line, d = job.d
     cdef real* weight = <real*>t.weight
     cdef real* gathered = <real*>t.scratch
     cdef const char* x
@@ -182,6 +183,11 @@ cdef void gather_rows(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows
             weight[r] = <real>job.weight[i] if job.weight != NULL else 1
         x = job.x + i * job.row_step
         if job.column_step == <Py_ssize_t>sizeof(real):
+            if start + r + ROWS_AHEAD < job.n:   # rows of a pattern lie apart, which the hardware does not foresee
+                i = job.rows[start + r + ROWS_AHEAD]
+                i = max(i, -1 - i)
+                for line in range((d * <Py_ssize_t>sizeof(real) + 63) // 64):
+                    PREFETCH(job.x + i * job.row_step + 64 * line)
             memcpy(gathered + r * d, x, d * sizeof(real))
         else:
             for j in range(d):

@@ -56,6 +56,12 @@ typedef uint64_t unsigned_bits_t;
 
 /* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
    of rows in the density; 16 registers (AVX2, SSE2) would spill there. */
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
+
 enum {
     LANES = VECTOR_BYTES / (int)sizeof(real),
 #if VECTOR_BYTES == 64 || defined(__aarch64__)

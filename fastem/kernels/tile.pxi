@@ -29,6 +29,7 @@ cdef extern from "simd.h" nogil:
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
     vec where_less(vec, vec, vec, vec)
     vec where_number(vec, vec, vec)
+    void PREFETCH(const void*)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
