@@ -6,6 +6,7 @@ models        from data to model with default settings, beside scikit-learn
 scoring       score_samples, predict, predict_proba and score, beside scikit-learn
 small         import, tiny fit, one row
 factors       factor analysis and probabilistic PCA, beside scikit-learn
+missing       iterations over rows with missing values, beside the complete rows
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
@@ -28,7 +29,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import acceleration, calls, compare, factors, families, mixtures, passes, scaling, spark, streams
+from bench import acceleration, calls, compare, factors, families, missing, mixtures, passes, scaling, spark, streams
 from bench.contest import LIBRARIES, Session
 from bench.machine import available_cores
 from bench.problems import DENSE_PROBLEMS, PROBLEMS
@@ -41,6 +42,7 @@ COMMANDS = {
     "scoring": calls.scoring,
     "small": calls.small,
     "factors": factors.run,
+    "missing": missing.run,
     "families": families.run,
     "mixtures": mixtures.run,
     "spark": spark.run,

@@ -22,7 +22,7 @@ SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init
 
 
 class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
-    """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
+    """Gaussian mixture fitted by EM. A drop-in for scikit-learn's. NaN is a missing value; see also :meth:`impute`.
 
     Parameters
     ----------
@@ -45,7 +45,8 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
         A start that is given whole is not repeated.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
+        A callable sees missing
+        values filled in. "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
         20 000 rows (200 per component if that is more, at most 100 000).
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
