@@ -23,10 +23,10 @@ COLUMNS = {
     "ratio": ("ratio", ".2f"),
 }
 LEGEND = f"""\
-One E-step and one M-step on {SHAPE["n"]} rows, {SHAPE["d"]} columns, {SHAPE["K"]} components, from the parameters that drew
-the rows; the rows are grouped before, as a fit does once. 10 % of the values are missing: every row has one of 10 patterns of
-two columns, of 1000 random patterns, or one of its own; or of the rows, one in ten has one of the 10 patterns. ratio: median
-over the turns of that within a turn, where the two alternate in one process."""
+One E-step and one M-step on {SHAPE["n"]} rows, {SHAPE["d"]} columns, {SHAPE["K"]} components, from the parameters
+that drew the rows; the rows are grouped before, as a fit does once. 10 % of the values are missing: every row has one
+of 10 patterns of two columns, of 1000 random patterns, or its own; or one row in ten has one of the 10 patterns. ratio:
+median over the turns of that within a turn, where the two alternate in one process."""
 
 
 def run(session: Session) -> Section:

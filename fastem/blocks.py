@@ -87,7 +87,7 @@ class Blocks:
         ----------
         model
             With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know;
-            and `kept`, a dict in which it finds what it has put there when it last saw these rows, if they are in memory.
+            and `kept`, a dict that still holds what it put there when it last saw these rows, if they are in memory.
         n_threads : int
         """
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)

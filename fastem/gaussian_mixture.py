@@ -12,9 +12,9 @@ from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.imputation import impute
 from fastem.matrices import IllDefinedCovariance
+from fastem.missing import observed_variances
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.parameters import MixtureParameters
-from fastem.missing import observed_variances
 from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array, generator
 
@@ -45,9 +45,8 @@ class GaussianMixture(MixtureEstimator, first_parameters=SCIKIT_LEARNS_ORDER):
         A start that is given whole is not repeated.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}, callable or array
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-        A callable sees missing
-        values filled in. "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
-        20 000 rows (200 per component if that is more, at most 100 000).
+        "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns. The named starts see some
+        20 000 rows (200 per component if that is more, at most 100 000). All see missing values filled in.
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None
