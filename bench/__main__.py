@@ -7,6 +7,7 @@ scoring       score_samples, predict, predict_proba and score, beside scikit-lea
 small         import, tiny fit, one row
 select        one to nine components of fourteen families, to the best
 factors       factor analysis and probabilistic PCA, beside scikit-learn
+missing       iterations over rows with missing values, beside the complete rows
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 covariances   iterations of the fourteen covariance families beside full and diagonal ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
@@ -37,6 +38,7 @@ from bench import (
     covariances,
     factors,
     families,
+    missing,
     mixtures,
     passes,
     scaling,
@@ -57,6 +59,7 @@ COMMANDS = {
     "small": calls.small,
     "select": selection.run,
     "factors": factors.run,
+    "missing": missing.run,
     "families": families.run,
     "covariances": covariances.run,
     "mixtures": mixtures.run,

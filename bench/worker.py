@@ -24,6 +24,7 @@ import numpy as np
 from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
 from bench.families import samples as family_samples
+from bench.missing import gaps
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
 from bench.selection import rows_of_five
 from bench.streams import dask, stream
@@ -156,6 +157,26 @@ def factors(rival, n: int, d: int, q: int) -> dict:
     return found
 
 
+def missing(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
+    """Milliseconds of an iteration over rows with each kind of gaps and over the complete ones, and their ratio."""
+    found = {}
+    for kind, covariance_type, mixture, *rows in gaps(n, d, K, dtype):
+        kept = [{}, {}]
+
+        def both():
+            return [
+                1e3 * seconds_of(lambda: mixture.m_step(mixture.e_step(X, n_threads=n_threads, kept=own)))  # noqa: B023
+                for X, own in zip(rows, kept)  # noqa: B023
+            ]
+
+        both()  # the first starts the threads and groups the rows
+        times = np.array([both() for _ in range(FAMILY_REPEATS)])
+        ms, complete_ms = np.median(times, axis=0)
+        ratio = np.median(times[:, 0] / times[:, 1])
+        found[f"{covariance_type}, {kind}"] = {"ms": ms, "complete_ms": complete_ms, "ratio": ratio}
+    return found
+
+
 def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
     """Of each family and of a diagonal Gaussian mixture on its rows; see :func:`beside`."""
     return beside(family_samples(n, d, K, dtype), n_threads)
@@ -255,6 +276,7 @@ TASKS = {
         families,
         covariances,
         select,
+        missing,
         stream,
         dask,
     )

@@ -86,7 +86,8 @@ class Blocks:
         Parameters
         ----------
         model
-            With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know.
+            With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know;
+            and `kept`, a dict that still holds what it put there when it last saw these rows, if they are in memory.
         n_threads : int
         """
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
@@ -158,6 +159,13 @@ class ArrayBlocks(Blocks):
         self.dtype = X.dtype
         self.n_features = int(np.prod(X.shape[1:]))  # a model of one's own may have rows of any shape
         self.block_rows = block_rows(self.n_features)
+        self._kept: dict = {}
+
+    def reduce(self, model, n_threads):
+        return merged(
+            e_step(model, X, sample_weight, n_threads, self._kept.setdefault(i, {}))
+            for i, (X, sample_weight) in enumerate(self)
+        )
 
     @property
     def n_rows(self):
@@ -303,14 +311,14 @@ def block_rows(n_features: int) -> int:
     return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
 
 
-def e_step(model, X, sample_weight, n_threads: int) -> Statistics:
-    """A model's E-step, with the number of threads if it wants to know."""
+def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) -> Statistics:
+    """A model's E-step, with the number of threads and what it has kept of these rows if it wants to know."""
     own = getattr(model.e_step, "__func__", model.e_step)
-    threads = {"n_threads": n_threads} if _takes_threads(own) else {}
-    return model.e_step(X, sample_weight, **threads)
+    offered = {"n_threads": n_threads, "kept": kept}
+    return model.e_step(X, sample_weight, **{name: offered[name] for name in _wanted(own)})
 
 
 @lru_cache(maxsize=64)
-def _takes_threads(own):
+def _wanted(own):
     """Looking at a signature takes longer than a pass over few rows."""
-    return "n_threads" in inspect.signature(own).parameters
+    return [name for name in ("n_threads", "kept") if name in inspect.signature(own).parameters]

@@ -15,7 +15,13 @@ import numpy as np
 
 from fastem import kernels
 from fastem.covariance import Diagonal, Full, chosen
-from fastem.gaussian_kernels import DiagonalKernel, FullKernel, TiedKernel
+from fastem.gaussian_kernels import (
+    DiagonalKernel,
+    DiagonalMissingKernel,
+    FullKernel,
+    FullMissingKernel,
+    TiedKernel,
+)
 from fastem.matrices import IllDefinedCovariance
 from fastem.relative_spread import relative_eigenvalues
 
@@ -27,7 +33,8 @@ KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKe
 class KernelCall(NamedTuple):
     """What a compiled pass needs, and how its sums become named statistics.
 
-    parts: (compiled family, number of columns, its arrays); order: the columns of X in the parts' order, or None.
+    parts: (compiled family, number of columns, its arrays); order: the columns of X in the parts' order, or None;
+    grouped: whether it takes rows by their patterns of missing values.
     See ``expect`` in kernels/mixture_pass.pxi.
     """
 
@@ -35,6 +42,7 @@ class KernelCall(NamedTuple):
     centre: np.ndarray
     unpack: Callable[[np.ndarray], dict]
     order: np.ndarray | None = None
+    grouped: bool = False
 
 
 def estimated(given, free, counts, shift, second, floor):
@@ -87,20 +95,35 @@ class Gaussian:
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""
+        kernel = KERNELS[self.covariance.kernel]
+        if kernel is TiedKernel and not kernel.serves(
+            self.covariance, self._about_centre(log_weights, dtype)[1], dtype
+        ):
+            kernel = FullKernel
+        return self._call_of(kernel, log_weights, dtype)
+
+    def incomplete_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass over rows with missing values."""
+        diagonal = KERNELS[self.covariance.kernel] is DiagonalKernel
+        return self._call_of(DiagonalMissingKernel if diagonal else FullMissingKernel, log_weights, dtype)
+
+    def _about_centre(self, log_weights, dtype):
+        """The centre of the components (d,), and their means (K, d) about it."""
+        weights = np.exp(log_weights)
+        centre = (weights @ self.means / weights.sum()).astype(dtype)
+        return centre, self.means - centre
+
+    def _call_of(self, kernel, log_weights, dtype) -> KernelCall:
         K, d = self.shape
         log_det = self.covariance.log_det_precision_root(K, d)
         constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
         constant = np.maximum(constant, kernels.for_dtype(dtype).lowest)  # log 0 as a number, so no inf - inf
-        weights = np.exp(log_weights)
-        centre = (weights @ self.means / weights.sum()).astype(dtype)
-        means = self.means - centre
-        kernel = KERNELS[self.covariance.kernel]
-        if kernel is TiedKernel and not kernel.serves(self.covariance, means, dtype):
-            kernel = FullKernel
+        centre, means = self._about_centre(log_weights, dtype)
         return KernelCall(
             ((kernel.name, d, kernel.pack(self.covariance, constant, means, dtype)),),
             centre,
             lambda sums: dict(zip(("counts", "first", "second"), kernel.unpack(self.covariance, sums, means, dtype))),
+            grouped=getattr(kernel, "grouped", False),
         )
 
     def m_step(self, statistics) -> Gaussian:

@@ -11,7 +11,15 @@ from fastem.errors import not_fitted
 from fastem.parameters import require_parameters
 from fastem.sources import in_memory, open_rows
 from fastem.threads import resolve
-from fastem.validation import as_matrix, check_features, column_names, generator, numbered, require_finite
+from fastem.validation import (
+    as_matrix,
+    check_features,
+    column_names,
+    generator,
+    not_infinite,
+    numbered,
+    require_finite,
+)
 
 
 class Estimator:
@@ -20,6 +28,7 @@ class Estimator:
     Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
     """
 
+    _takes_missing = False  # NaN as a missing value
     _saved_arrays: tuple[str, ...] = ()
     _saved_scalars: tuple[str, ...] = ()
 
@@ -62,7 +71,7 @@ class Estimator:
             transformer_tags=None,
             classifier_tags=None,
             regressor_tags=None,
-            input_tags=InputTags(),
+            input_tags=InputTags(allow_nan=self._takes_missing),
         )
 
     def __sklearn_is_fitted__(self):
@@ -81,7 +90,8 @@ class Estimator:
         """Raise ValueError at the first row that this fitted model cannot describe; place(row of X): where it is."""
 
     def _require_new(self, X, names, place=numbered):
-        require_finite(X, columns=names, place=place)
+        allowed = not_infinite if self._takes_missing else np.isfinite
+        require_finite(X, columns=names, place=place, allowed=allowed)
         self._require_new_values(X, names, place)
 
     def _new_rows(self, X):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.matrices import factor_order, inverse_transposed, packed_lower, unpack_symmetric
+from fastem.matrices import factor_order, inverse_transposed, packed_lower, product, unpack_symmetric
 
 ROOT_HALF = np.sqrt(0.5)
 
@@ -58,6 +58,42 @@ class DiagonalKernel:
         first, second, counts = packed[:, :d].copy(), packed[:, d:-1].copy(), packed[:, -1].copy()
         first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
         return counts, first, second
+
+
+class FullMissingKernel:
+    """Any covariance per component, rows with missing values in groups; see :func:`fastem.missing.grouped`."""
+
+    name = "gaussian_missing"
+    grouped = True
+    unpack = FullKernel.unpack
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        upper = covariance.factors(len(means))
+        precisions = np.ascontiguousarray(product(upper, np.swapaxes(upper, 1, 2)))
+        return (*FullKernel.pack(covariance, constant, means, dtype), precisions.ravel().view(dtype))
+
+
+class DiagonalMissingKernel:
+    """Diagonal covariances, rows with missing values."""
+
+    name = "gaussian_diagonal_missing"
+    grouped = False
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        gain = np.log(covariance.scales(means.shape[1])) - 0.5 * np.log(2 * np.pi)
+        return (*DiagonalKernel.pack(covariance, constant, means, dtype), flat(gain, dtype))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, 3 * d + 1)
+        first, second, lost, counts = (a.copy() for a in np.split(packed, [d, 2 * d, 3 * d], axis=1))
+        step = means - means.astype(dtype)  # a missing value is expected at the mean itself
+        first, second = first + lost * step, second + lost * (covariance.variances(K, d) + step**2)
+        first, second = covariance.moved(counts[:, 0], first, second, step)
+        return counts[:, 0], first, second
 
 
 class TiedKernel:

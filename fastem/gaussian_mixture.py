@@ -15,19 +15,21 @@ from fastem.constraints import Learned, check_gaussian_constraints, learned, wit
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
 from fastem.gaussian_uses import GaussianUses
+from fastem.imputation import impute
 from fastem.matrices import IllDefinedCovariance
+from fastem.missing import observed_variances
 from fastem.noise import alone
 from fastem.noisy_mixture import NoisyMixture
 from fastem.parameters import MixtureParameters
 from fastem.priors import ConjugatePrior
 from fastem.scale import column_variances, covariance_floor, robust_variances
-from fastem.validation import check_choice, check_number, checked_array
+from fastem.validation import check_choice, check_number, checked_array, generator
 
 SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
 
 
 class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS_ORDER):
-    """Gaussian mixture fitted by EM. A drop-in for scikit-learn's.
+    """Gaussian mixture fitted by EM. A drop-in for scikit-learn's. NaN is a missing value; see also :meth:`impute`.
 
     Parameters
     ----------
@@ -53,7 +55,8 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
         "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the
         clusters' pooled covariance is a sphere; "emem" is the best of ten short runs of EM from all these starts. The
-        named starts see some 20 000 rows (200 per component if that is more, at most 100 000).
+        named starts see some 20 000 rows (200 per component if that is more, at most 100 000). All see missing values
+        filled in.
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None
@@ -184,10 +187,58 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     def _examine(self, blocks, n_threads):
         """The floor under the covariances, from the columns' variances; and the noise."""
         check_dimension(self.covariance_type, blocks.n_features)
-        variance = column_variances(blocks, n_threads)
+        variances = observed_variances if self._takes_missing else column_variances
+        variance = variances(blocks, n_threads)
         least = self.reg_covar if self.max_eigenvalue_ratio is None else max(self.reg_covar, 1e-6)  # of the start alone
         floor = covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], least)
         return self._background(blocks, floor)
+
+    @property
+    def _takes_missing(self):
+        return self.noise is None and self.prior is None  # the box and the prior are those of whole rows
+
+    def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarray:
+        """X with its missing values (NaN) filled in from the observed ones of the same row.
+
+        Parameters
+        ----------
+        X : rows of any kind
+        draws : int, optional
+            Random draws from p(x_missing | x_observed) in place of its mean, so many times: for multiple imputation,
+            where the spread between analyses of the draws tells what the missing values cost.
+        random_state : int, Generator, RandomState or None
+            Of the draws. None: the estimator's own.
+
+        Returns
+        -------
+        (n, d), in the type of X, or with `draws` (draws, n, d)
+            Observed values are as they were. A row in which all is missing gets the mean of the mixture.
+
+        References
+        ----------
+        Ghahramani, Jordan: Supervised learning from incomplete data via an EM approach. NIPS 6 (1994).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> from fastem.datasets import load_faithful
+        >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+        >>> model.impute([[2.0, np.nan], [4.5, np.nan]]).round(1)
+        array([[ 2. , 54.3],
+               [ 4.5, 81.7]])
+        """
+        self._require_fitted()
+        mixture = self._mixture()
+        if draws is None:
+            dtype = getattr(X, "dtype", np.float64)
+            return self._evaluated(X, lambda rows: impute(mixture, rows), dtype, self.n_features_in_)
+        if not isinstance(draws, numbers.Integral) or draws < 1:
+            raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
+        if hasattr(X, "__dask_graph__"):
+            raise TypeError("X is a Dask collection: impute it with draws chunk by chunk, or hand in X.compute().")
+        rng = generator(self.random_state if random_state is None else random_state)
+        return np.concatenate(self._of_new_rows(X, lambda rows: impute(mixture, rows, draws, rng)), axis=1)
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]

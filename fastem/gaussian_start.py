@@ -9,6 +9,7 @@ from fastem.blocks import ArrayBlocks
 from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.covariance_families import FAMILIES, ONE_DIMENSION
 from fastem.emissions import Gaussian
+from fastem.imputation import impute
 from fastem.matrices import is_positive_definite
 from fastem.mixture import Mixture
 from fastem.scale import robust_variances
@@ -16,6 +17,7 @@ from fastem.validation import checked_array, checked_membership, checked_weights
 
 STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical, **FAMILIES, **ONE_DIMENSION}
 TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
+FILLING_STEPS = 5  # of EM for the rows of a start, where values are missing
 STEPS = 2048  # rows that show the middle half
 
 
@@ -24,13 +26,35 @@ def initialised(estimator, blocks, structure, floor, rng, n_threads):
     K, init = estimator.n_components, estimator.init_params
     if isinstance(init, str):
         X, weight = initialise.subsample(blocks, rng, K)
+        X = filled(X, weight)
         if init in initialise.POINTS:
             return initialise.POINTS[init](X, weight, K, structure, floor, rng, n_threads)
         membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
         return initialise.from_membership(X, weight, membership, K, structure, floor)
     X, weight = initialise.all_rows(blocks)
+    X = filled(X, weight)
     membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
     return initialise.from_membership(X, weight, membership, K, structure, floor)
+
+
+def filled(X, weight):
+    """X with its missing values filled in by a few EM steps of one Gaussian, for a start only; X itself where none is.
+
+    Column means would pull every component together.
+    """
+    if not np.isnan(X).any():
+        return X
+    seen = np.where(np.isnan(X), 0, weight[:, None]).sum(axis=0)
+    seen = np.where(seen > 0, seen, 1)  # a column may be missing in all of a subsample
+    mean = np.nansum(weight[:, None] * X, axis=0) / seen
+    variance = np.nansum(weight[:, None] * (X - mean) ** 2, axis=0) / seen
+    variance = np.where(variance > 0, variance, 1)
+    floor = 1e-6 * variance
+    one = Mixture(np.ones(1), Gaussian(mean[None], Full.from_covariances(np.diag(variance)[None], floor), floor))
+    kept: dict = {}
+    for _ in range(FILLING_STEPS):
+        one = one.m_step(one.e_step(X, weight, kept=kept))
+    return impute(one, X)
 
 
 def tamed(X, weight):

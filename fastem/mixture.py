@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.emissions import Gaussian
+from fastem.missing import ROWS, grouped, patterns
 from fastem.shares import FREE, Shares
 from fastem.statistics import Statistics
 from fastem.threads import resolve
@@ -52,7 +53,16 @@ class Mixture:
                 self._calls[dtype] = self.emission.kernel_call(np.log(self.weights), dtype)
         return self._calls[dtype]
 
-    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+    def incomplete_call(self, dtype):
+        """The same for rows with missing values; None where the emission takes none."""
+        if getattr(self.emission, "incomplete_call", None) is None:
+            return None
+        if (dtype, "incomplete") not in self._calls:
+            with np.errstate(divide="ignore"):
+                self._calls[dtype, "incomplete"] = self.emission.incomplete_call(np.log(self.weights), dtype)
+        return self._calls[dtype, "incomplete"]
+
+    def e_step(self, X, sample_weight=None, n_threads=1, kept=None) -> Statistics:
         """Expected sufficient statistics of rows under the posterior of their component.
 
         Parameters
@@ -60,6 +70,8 @@ class Mixture:
         X : (n, d) float32 or float64, any strides
         sample_weight : (n,) float64 or None
         n_threads : int
+        kept : dict, optional
+            Keeps how the rows are grouped where values are missing (NaN), for the next call with the same rows.
 
         Returns
         -------
@@ -70,10 +82,23 @@ class Mixture:
         X = self._checked(X)
         if sample_weight is not None:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
-        call = self.kernel_call(X.dtype)
-        sums, log_likelihood, entropy = kernels.for_dtype(X.dtype).expect(
-            call.parts, X, sample_weight, call.centre, self.n_components, resolve(n_threads), call.order
-        )
+        kept = {} if kept is None else kept
+        call, expect = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype).expect
+        n_threads = resolve(n_threads)
+        if not kept.get("incomplete"):
+            sums, log_likelihood, entropy = expect(
+                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order
+            )
+            if np.isnan(sums).any() and self.incomplete_call(X.dtype) is not None:
+                kept["incomplete"] = bool(np.isnan(X).any())
+        if kept.get("incomplete"):
+            call = self.incomplete_call(X.dtype)
+            if call.grouped and "groups" not in kept:
+                kept["groups"] = grouped(X, kernels.for_dtype(X.dtype).group_rows)
+            groups = kept["groups"] if call.grouped else None
+            sums, log_likelihood, entropy = expect(
+                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, groups
+            )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
 
@@ -98,23 +123,54 @@ class Mixture:
         module = kernels.for_dtype(X.dtype)
         n_threads = resolve(n_threads)
         if module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, **outputs):
-            self._score_far_rows(X, module.lowest, n_threads, outputs)
+            joint = np.empty((len(X), self.n_components), X.dtype)
+            module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, joint=joint)
+            far = np.flatnonzero(joint.max(axis=1) <= module.lowest)  # a row with NaN is
+            if self.incomplete_call(X.dtype) is not None:
+                incomplete = np.isnan(X[far]).any(axis=1)
+                self._score_incomplete(X, far[incomplete], n_threads, outputs)
+                far = far[~incomplete]
+            self._score_far_rows(X, far, n_threads, outputs)
 
-    def _score_far_rows(self, X, lowest, n_threads, outputs):
+    def _score_incomplete(self, X, rows, n_threads, outputs):
+        """The rows that have missing values."""
+        call, module = self.incomplete_call(X.dtype), kernels.for_dtype(X.dtype)
+        for start in range(0, len(rows), ROWS):
+            own = rows[start : start + ROWS]
+            some = X[own]
+            groups = grouped(some, module.group_rows) if call.grouped else None
+            order = groups[0] if groups else np.arange(len(own))
+            found = {name: np.empty((len(order), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            found.setdefault("joint", np.empty((len(order), self.n_components), X.dtype))
+            module.score(call.parts, some, call.centre, self.n_components, n_threads, call.order, groups, **found)
+            real = order >= 0  # the others fill up groups
+            for name, array in outputs.items():
+                array[own[order[real]]] = found[name][real]
+            far = real & (found["joint"].max(axis=1) <= module.lowest)
+            self._score_far_rows(X, own[order[far]], n_threads, outputs)
+
+    def _nearest(self, X):
+        """The nearest component (n,) of rows so far that squares overflow, by what is there of them."""
+        if not np.isnan(X).any():
+            return self.emission.nearest(X)
+        missing, of_row = patterns(X)
+        found = np.empty(len(X), np.intp)
+        for i, pattern in enumerate(missing):
+            there = np.flatnonzero(~pattern)
+            found[of_row == i] = self.emission.marginal(there).nearest(X[of_row == i][:, there])
+        return found
+
+    def _score_far_rows(self, X, far, n_threads, outputs):
         """float32 rows again in float64; what overflows there too is given to the nearest component."""
-        call = self.kernel_call(X.dtype)
-        joint = np.empty((len(X), self.n_components), X.dtype)
-        kernels.for_dtype(X.dtype).score(
-            call.parts, X, call.centre, self.n_components, n_threads, call.order, joint=joint
-        )
-        far = np.flatnonzero(joint.max(axis=1) <= lowest)
+        if not len(far):
+            return
         if X.dtype == np.float32:
             found = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
             for name in found.keys() & {"responsibilities", "joint"}:
                 found[name] = found[name].astype(np.float64)
             self.score(X[far].astype(np.float64), n_threads, **found)
         else:
-            nearest = self.emission.nearest(X[far])
+            nearest = self._nearest(X[far])
             one_hot = np.eye(self.n_components)[nearest]
             found = {
                 "log_density": np.full(len(far), -np.inf),

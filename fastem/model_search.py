@@ -16,7 +16,7 @@ from fastem.em import em
 from fastem.emissions import Gaussian
 from fastem.fit_report import report_of_one
 from fastem.gaussian_mixture import GaussianMixture
-from fastem.gaussian_start import STRUCTURES, check_dimension
+from fastem.gaussian_start import STRUCTURES, check_dimension, filled
 from fastem.matrices import packed_lower, product
 from fastem.mixture import Mixture
 from fastem.partitions import splits, trees
@@ -84,13 +84,14 @@ class ModelSearch:
         X, self.weight = self.blocks.take(ranks)
         order = np.lexsort([self.weight, *X.T[::-1]])  # the order of the rows does not matter
         self.X, self.weight = np.ascontiguousarray(X[order]), self.weight[order]
-        self.Z = initialise.standardised(self.X, self.weight).astype(np.float64)
+        self.complete = filled(self.X, self.weight)
+        self.Z = initialise.standardised(self.complete, self.weight).astype(np.float64)
         self.sample = ArrayBlocks(self.X, self.weight if self.blocks.weighted else None)
-        self.partitions = trees(self.X, self.weight, numbers)
+        self.partitions = trees(self.complete, self.weight, numbers)
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                labels.append(initialise.kmeans_labels(self.X, self.weight, K, rng, 1))
+                labels.append(initialise.kmeans_labels(self.complete, self.weight, K, rng, 1))
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""
@@ -172,8 +173,8 @@ class ModelSearch:
         counts = shares.sum(axis=0)
         empty = counts <= 0
         shares[:, empty], counts[empty] = (self.weight / len(self.X))[:, None], self.weight.sum() / len(self.X)
-        about = self.weight @ self.X / self.weight.sum()
-        centred = self.X - about
+        about = self.weight @ self.complete / self.weight.sum()
+        centred = self.complete - about
         shift = product(shares.T, centred) / counts[:, None]
         i, j = packed_lower(len(about))
         second = []

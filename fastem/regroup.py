@@ -13,6 +13,7 @@ import numpy as np
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import MOST_CANDIDATES, SPLIT_RUN, few_of, short_runs
+from fastem.gaussian_start import filled
 from fastem.threads import for_pass
 
 GIVEN = ("weights_init", "means_init", "precisions_init")
@@ -89,12 +90,12 @@ def elsewhere(model, lost, estimator, blocks, examined, rng, n_threads):
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
     few = few_of(estimator, blocks, rng)
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
-    membership = posterior_of(model, few.X, kept)
+    membership, X = posterior_of(model, few.X, kept), filled(few.X, few.sample_weight)
     for _ in lost[1:]:
         heaviest = int((few.sample_weight @ membership).argmax())
-        membership = split(few.X, few.sample_weight, membership, heaviest, rng, n_threads)
+        membership = split(X, few.sample_weight, membership, heaviest, rng, n_threads)
     heaviest = np.argsort(-(few.sample_weight @ membership), kind="stable")[:MOST_CANDIDATES]
-    halves = [split(few.X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
+    halves = [split(X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
     return best_of(halves, estimator, few, examined, n_threads)
 
 
@@ -106,7 +107,7 @@ def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
     K = model.emission.shape[0]
     few = few_of(estimator, blocks, rng)
     n_threads = for_pass(n_threads, few, K)
-    membership = posterior_of(model, few.X, np.arange(K))
+    membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
     weighted = membership * few.sample_weight[:, None]
     length = np.sqrt((weighted * membership).sum(axis=0))
     shared = (weighted.T @ membership) / np.where(length > 0, length * length[:, None], 1)
@@ -121,5 +122,5 @@ def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
     memberships = []
     for _, (i, j), k in sorted(moves)[:MOST_CANDIDATES]:
         one = merged(membership, i, j)
-        memberships.append(split(few.X, few.sample_weight, one, 0 if K == 2 else k - (k > j), rng, n_threads))
+        memberships.append(split(X, few.sample_weight, one, 0 if K == 2 else k - (k > j), rng, n_threads))
     return best_of(memberships, estimator, few, examined, n_threads)

@@ -36,7 +36,11 @@ def column_moments(blocks, n_threads):
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
     model = ColumnMoments(among_the_rows(blocks))
-    sums = finite_sums(blocks, model, n_threads)
+    return moments_of(blocks, model, finite_sums(blocks, model, n_threads))
+
+
+def moments_of(blocks, model, sums):
+    """Means (d,) and variances (d,) from the sums of a :class:`ColumnMoments`."""
     shift = sums.first / sums.weight
     mean = model.about + shift
     return mean, resolved_variances(blocks, mean, sums.second / sums.weight - shift**2)
@@ -65,8 +69,8 @@ def resolved_variances(blocks, mean, variance):
     limits = np.finfo(blocks.dtype)
     tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
     if len(tiny):
-        low, high = zip(*blocks.each(lambda X, weight, start: (X[:, tiny].min(axis=0), X[:, tiny].max(axis=0))))
-        for column, width in zip(tiny, np.max(high, axis=0) - np.min(low, axis=0)):
+        low, high = zip(*blocks.each(lambda X, weight, start: (np.fmin.reduce(X[:, tiny]), np.fmax.reduce(X[:, tiny]))))
+        for column, width in zip(tiny, np.fmax.reduce(high) - np.fmin.reduce(low)):
             if width > 0:
                 name = column if blocks.names is None else repr(blocks.names[column])
                 raise ValueError(
@@ -80,9 +84,10 @@ def resolved_variances(blocks, mean, variance):
 def robust_variances(X, variance):
     """Variances that a few far rows cannot inflate: from the middle half of some of the rows X, where that varies."""
     columns = np.sort(X[:: max(1, len(X) // SOME_ROWS)].T)  # a copy, columns contiguous: much faster than percentile
-    rank = (len(columns[0]) - 1) * np.array([0.25, 0.75])
-    below = rank.astype(int)
-    quarters = columns[:, below] + (rank - below) * (columns[:, -(-rank // 1).astype(int)] - columns[:, below])
+    there = len(columns[0]) - np.isnan(columns).sum(axis=1)  # missing values are sorted to the end
+    rank = np.maximum(there - 1, 0)[:, None] * np.array([0.25, 0.75])
+    low, high = (np.take_along_axis(columns, r.astype(int), axis=1) for r in (rank, np.ceil(rank)))
+    quarters = low + (rank - rank.astype(int)) * (high - low)
     middle = (np.diff(quarters.astype(np.float64), axis=1)[:, 0] / 1.349) ** 2  # 1.349 sigma in a normal one
     return np.where(middle > 0, np.minimum(middle, variance), variance)
 

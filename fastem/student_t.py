@@ -45,6 +45,8 @@ class StudentT(Gaussian):
         Whether they are estimated.
     """
 
+    incomplete_call = None  # rows with missing values are refused
+
     degrees_of_freedom: np.ndarray
     free: bool
 
@@ -236,6 +238,7 @@ class StudentTMixture(GaussianMixture):
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
 
+    _takes_missing = False
     _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
     _fixable = ("weights",)
 

@@ -99,11 +99,16 @@ def numbered(row):
     return f"row {row}"
 
 
-def require_finite(X, name="X", columns=None, place=numbered):
-    """Raise with the first row and column that hold NaN or infinity. Blockwise: no copy of the data."""
+def not_infinite(X):
+    """Where values are numbers or missing."""
+    return ~np.isinf(X)
+
+
+def require_finite(X, name="X", columns=None, place=numbered, allowed=np.isfinite):
+    """Raise with the first row and column that hold NaN or infinity (that are not `allowed`). Blockwise: no copy."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
-        finite = np.isfinite(block)
+        finite = allowed(block)
         if not finite.all():
             where = np.argwhere(~finite)[0]
             value = block[tuple(where)]
@@ -281,6 +286,7 @@ def require_distinct_rows(blocks, n_components):
         while start < len(X):
             rows = slice(start, start + size)
             some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
+            some = np.where(np.isnan(some), np.inf, some)  # a missing value is like another
             distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
             if len(distinct) == n_components:
                 return

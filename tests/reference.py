@@ -103,3 +103,53 @@ def conditional_step(covariance, noise, n_factors, floor):
         best = noise[i] + ((precision @ covariance @ precision)[i, i] - own) / own**2
         noise[i] = max(best, floor[i], noise[i] - (1 - 1e-3) / own)
     return loadings, noise
+
+
+def incomplete_row(x, mean, covariance):
+    """Of one row with NaN under one Gaussian: log-density of what is there, E[x], Var[x] given that."""
+    d = len(x)
+    o, m = np.flatnonzero(~np.isnan(x)), np.flatnonzero(np.isnan(x))
+    filled, variance = np.where(np.isnan(x), mean, x), np.zeros((d, d))
+    z, observed = x[o] - mean[o], covariance[np.ix_(o, o)]
+    gain = np.linalg.solve(observed, covariance[np.ix_(o, m)]).T if len(o) else np.zeros((len(m), 0))
+    filled[m] += gain @ z
+    variance[np.ix_(m, m)] = covariance[np.ix_(m, m)] - gain @ covariance[np.ix_(o, m)]
+    quadratic = z @ np.linalg.solve(observed, z) if len(o) else 0.0
+    return -0.5 * (len(o) * np.log(2 * np.pi) + np.linalg.slogdet(observed)[1] + quadratic), filled, variance
+
+
+def incomplete_joint(X, weights, means, covariances):
+    """(n, K) log pi_k + log-density of what is there of each row."""
+    return np.array(
+        [
+            [np.log(w) + incomplete_row(x, mean, c)[0] for w, mean, c in zip(weights, means, covariances)]
+            for x in X.astype(np.float64)
+        ]
+    )
+
+
+def incomplete_sums(X, weights, means, covariances, sample_weight=None):
+    """What `expected_sums` gives, of rows with NaN: row by row, component by component."""
+    (n, d), K = X.shape, len(weights)
+    sample_weight = np.ones(n) if sample_weight is None else sample_weight
+    joint = incomplete_joint(X, weights, means, covariances)
+    density, resp = log_density(joint), responsibilities(joint)
+    first, second, size, size2 = np.zeros((K, d)), np.zeros((K, d, d)), np.zeros((K, d)), np.zeros((K, d, d))
+    for x, w, r in zip(X.astype(np.float64), sample_weight, resp):
+        for k in range(K):
+            _, filled, variance = incomplete_row(x, means[k], covariances[k])
+            z = filled - means[k]
+            first[k] += w * r[k] * z
+            second[k] += w * r[k] * (np.outer(z, z) + variance)
+            size[k] += w * r[k] * abs(z)
+            size2[k] += w * r[k] * (np.outer(abs(z), abs(z)) + abs(variance))
+    entropy = -(resp * np.log(np.where(resp > 0, resp, 1))).sum(axis=1)
+    row_size = sample_weight @ (1 + abs(density))
+    return {
+        "weight": (sample_weight.sum(), sample_weight.sum()),
+        "counts": (sample_weight @ resp, sample_weight.sum()),
+        "first": (first, size.max()),
+        "second": (second, size2.max()),
+        "log_likelihood": (sample_weight @ density, row_size),
+        "entropy": (sample_weight @ entropy, row_size),
+    }

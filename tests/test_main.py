@@ -324,10 +324,10 @@ def test_predict_a_file_without_names(run, refused, model):
 def test_nothing_is_written_when_a_row_is_bad(refused, model, monkeypatch):
     monkeypatch.setattr("fastem.predictions.block_rows", lambda n_values: 100)
     spoilt = X.copy()
-    spoilt[250, 1] = np.nan
+    spoilt[250, 1] = np.inf
     np.save("table.npy", spoilt)
     message = refused("predict", "model.npz", "table.npy", "--output", "labels.csv")
-    assert "NaN" in message
+    assert "infinity" in message
     assert not Path("labels.csv").exists()
 
 
@@ -383,9 +383,9 @@ def test_mistakes_in_words(refused, words, expected):
 def test_mistakes_in_files(refused, run, model):
     Path("table.csv").write_text("a,b\n1,2\n3\n")
     assert "line 3" in refused("fit", "table.csv", "--components", 1)
-    Path("table.csv").write_text("a,b\n1,2\n3,\n5,6\n")
+    Path("table.csv").write_text("a,b\n1,2\n3,inf\n5,6\n")
     message = refused("fit", "table.csv", "--components", 1)
-    assert "NaN" in message and "'b'" in message
+    assert "infinity" in message and "'b'" in message
     assert "not a model file" in refused("predict", "table.csv", "faithful")
     assert "labels.csv" in refused("predict", "model.npz", "faithful", "--output", "no/labels.csv")
     assert not Path("no").exists()

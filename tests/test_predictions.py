@@ -61,8 +61,8 @@ def test_a_bad_row_far_down_leaves_the_old_file(tmp_path, suffix):
     model = GaussianMixture(2, random_state=0).fit(X)
     path = tmp_path / f"labels{suffix}"
     path.write_text("old")
-    X[8500, 1] = np.nan
-    with pytest.raises(ValueError, match=r"NaN: the first is at row 8500 of the chunks"):
+    X[8500, 1] = np.inf
+    with pytest.raises(ValueError, match=r"float64: the first is at row 8500 of the chunks"):
         write_predictions(model, [X[:5000], X[5000:]], path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

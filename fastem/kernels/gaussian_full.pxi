@@ -49,26 +49,25 @@ cdef void full_accumulate(const Tile* t, const real** params, double* sums) noex
 cdef void full_moments_about(const Tile* t, const real* means, double* sums) noexcept nogil:
     """sums += the Gram matrices of the live components about their means (K, d)."""
     cdef Py_ssize_t k, d = t.d
-    cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
-    cdef const vec* root
-    cdef const real* mean
-    cdef double* own
     for k in range(t.n_live):
-        root = t.joint + k * t.stride
-        mean = means + t.live[k] * d
-        own = sums + t.live[k] * n_sums
-        if d > 4:
-            weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, own)
-            continue
-        if d == 1:
-            full_moments(1, t, root, mean, t.acc)
-        elif d == 2:
-            full_moments(2, t, root, mean, t.acc)
-        elif d == 3:
-            full_moments(3, t, root, mean, t.acc)
-        else:
-            full_moments(4, t, root, mean, t.acc)
-        add_lane_sums(t.acc, n_sums, own)
+        full_component(t, t.joint + k * t.stride, means + t.live[k] * d, sums + t.live[k] * ((d + 1) * (d + 2) // 2))
+
+
+cdef inline void full_component(const Tile* t, const vec* root, const real* mean, double* own) noexcept nogil:
+    """own += the Gram matrix of one component."""
+    cdef Py_ssize_t d = t.d
+    if d > 4:
+        weighted_gram(d, t.vectors, t.stride, root, mean, t.x, t.scratch, t.acc, own)
+        return
+    if d == 1:
+        full_moments(1, t, root, mean, t.acc)
+    elif d == 2:
+        full_moments(2, t, root, mean, t.acc)
+    elif d == 3:
+        full_moments(3, t, root, mean, t.acc)
+    else:
+        full_moments(4, t, root, mean, t.acc)
+    add_lane_sums(t.acc, (d + 1) * (d + 2) // 2, own)
 
 
 cdef inline Py_ssize_t factor_size(Py_ssize_t d) noexcept nogil:

@@ -13,6 +13,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
+from libc.math cimport log, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -26,10 +27,15 @@ cdef extern from *:
     int PyErr_CheckSignals() nogil
     int propagate "fastem_propagate"() except -1     # raises what a signal handler has raised
 
+cdef double HALF_LOG_2PI = 0.91893853320467274178
+cdef double EPSILON = 2.220446049250313e-16
+
 include "tile.pxi"
 include "gaussian_full.pxi"
 include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
+include "gaussian_missing.pxi"
+include "gaussian_diagonal_missing.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
 include "moments.pxi"
@@ -43,6 +49,7 @@ cdef enum:
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
+    ROWS_AHEAD = 32
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
     LANE_BYTES = 16777216      # memory for the lanes' partial sums
@@ -80,6 +87,15 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple par
         f.log_prob, f.accumulate, f.roots = tied_log_prob, tied_accumulate, False
         f.n_sums, f.n_acc, f.n_scratch = K * (d + 1) + gram, max(K * (d + 1), gram), d + 1
         return K, factor_size(d), d, K * d
+    if name == "gaussian_missing":
+        f.log_prob, f.accumulate, f.roots = missing_log_prob, missing_accumulate, True
+        f.n_sums, f.n_scratch = K * gram, d + K * d
+        f.n_acc = max(gram, <Py_ssize_t>((2 * d * d + d) * sizeof(double) // sizeof(vec) + 1))
+        return K, K * factor_size(d), K * d, K * d, <Py_ssize_t>(K * d * d * sizeof(double) // sizeof(real))
+    if name == "gaussian_diagonal_missing":
+        f.log_prob, f.accumulate, f.roots = diagonal_missing_log_prob, diagonal_missing_accumulate, False
+        f.n_sums, f.n_acc, f.n_scratch = K * (3 * d + 1), 3 * d + 1, 0
+        return K, K * d, K * d, K * d, K * d
     if name == "student_t":
         f.log_prob, f.accumulate, f.roots = student_log_prob, student_accumulate, True
         f.n_sums, f.n_acc, f.n_scratch = K * (gram + 2), gram, d + 1 + K
@@ -108,7 +124,11 @@ cdef struct Job:
     Py_ssize_t row_step
     Py_ssize_t column_step
     const Py_ssize_t* order  # d: which column of X is the tile's column j; or NULL: the same
-    const double* weight     # n, or NULL: all one
+    const Py_ssize_t* rows   # n: which row of X is row i, or its complement: a row to fill up a group, of weight 0; or NULL
+    const Py_ssize_t* pattern    # n / (ROW_VECTORS * LANES), see Tile; or NULL, as the next two
+    const Py_ssize_t* columns
+    const Py_ssize_t* n_missing
+    const double* weight     # of the rows of X, or NULL: all one
     const real* centre       # d
     Py_ssize_t n, d, K
     Py_ssize_t tile_rows, n_tiles, n_lanes
@@ -130,6 +150,9 @@ cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) 
     cdef real* weight = <real*>t.weight
     cdef Py_ssize_t j
     cdef const char* x = job.x + start * job.row_step
+    if job.rows != NULL:
+        gather_rows(job, t, start, rows)
+        return
     if job.order == NULL:
         load_rows(x, job.row_step, job.column_step, rows, padded, job.d, job.centre, t.x, t.stride)
     else:
@@ -141,6 +164,37 @@ cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) 
     for r in range(rows, padded):
         weight[r] = 0
     t.vectors = padded // LANES
+    for r in range(t.vectors):
+        t.root_weight[r] = vsqrt(t.weight[r])
+
+
+cdef void gather_rows(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
+    """load_tile by the numbers of rows, whole groups of them; scratch is free yet."""
+    cdef Py_ssize_t r, i, j, line, d = job.d
+    cdef real* weight = <real*>t.weight
+    cdef real* gathered = <real*>t.scratch
+    cdef const char* x
+    for r in range(rows):
+        i = job.rows[start + r]
+        if i < 0:
+            i = -1 - i
+            weight[r] = 0
+        else:
+            weight[r] = <real>job.weight[i] if job.weight != NULL else 1
+        x = job.x + i * job.row_step
+        if job.column_step == <Py_ssize_t>sizeof(real):
+            if start + r + ROWS_AHEAD < job.n:   # rows of a pattern lie apart, which the hardware does not foresee
+                i = job.rows[start + r + ROWS_AHEAD]
+                i = max(i, -1 - i)
+                for line in range((d * <Py_ssize_t>sizeof(real) + 63) // 64):
+                    PREFETCH(job.x + i * job.row_step + 64 * line)
+            memcpy(gathered + r * d, x, d * sizeof(real))
+        else:
+            for j in range(d):
+                gathered[r * d + j] = (<const real*>(x + j * job.column_step))[0]
+    load_rows(<const char*>gathered, d * sizeof(real), sizeof(real), rows, rows, d, job.centre, t.x, t.stride)
+    t.vectors = rows // LANES
+    t.pattern = job.pattern + start // (ROW_VECTORS * LANES)
     for r in range(t.vectors):
         t.root_weight[r] = vsqrt(t.weight[r])
 
@@ -330,6 +384,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     cdef Py_ssize_t tile, start, rows
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
+    t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -389,8 +444,27 @@ cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
         raise ValueError(f"{name} has length {found}, expected {expected}")
 
 
+cdef prepare_groups(Job* job, tuple groups, tuple parts):
+    """The rows by their patterns of missing values, where a family wants them so."""
+    cdef const Py_ssize_t[::1] rows, pattern, n_missing
+    cdef const Py_ssize_t[:, ::1] columns
+    job.rows, job.pattern, job.columns, job.n_missing = NULL, NULL, NULL, NULL
+    if (groups is not None) != any(part[0] == "gaussian_missing" for part in parts) or (groups and len(parts) > 1):
+        raise ValueError("gaussian_missing, alone, takes rows in groups")
+    if groups is None:
+        return
+    rows, pattern, columns, n_missing = groups
+    require_length("rows", rows.shape[0], pattern.shape[0] * group_rows)
+    require_length("columns", columns.shape[1], job.d)
+    require_length("n_missing", n_missing.shape[0], columns.shape[0])
+    if rows.shape[0] < 1:
+        raise ValueError("there are no rows")
+    job.rows, job.pattern, job.columns, job.n_missing = &rows[0], &pattern[0], &columns[0, 0], &n_missing[0]
+    job.n = rows.shape[0]
+
+
 cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
-             const Py_ssize_t[::1] order):
+             const Py_ssize_t[::1] order, tuple groups):
     cdef const real[::1] flat
     cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes, columns = 0
     cdef Part* part
@@ -421,6 +495,7 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
         if sorted(order) != list(range(job.d)):
             raise ValueError(f"order is no permutation of {job.d} columns: {list(order)}")
         job.order = &order[0]
+    prepare_groups(job, groups, parts)
     require_length("centre", centre.shape[0], job.d)
     job.overflowed = NULL
     job.interrupted = 0
@@ -434,7 +509,7 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
 
 
 def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre,
-           Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None):
+           Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None, tuple groups=None):
     """E-step over the rows of X: (sums of all parts, log-likelihood, entropy of the responsibilities).
 
     parts          (family, number of columns, params) each: a family of this module, its share of the columns from the
@@ -443,15 +518,17 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     sample_weight  (n) in, or None: every weight 1
     centre         (d) in; the params are about it, in the order of the parts' columns
     order          (d) in: the columns of X in the order of the parts; None: as they are
+    groups         (rows (m), pattern (m / group_rows), columns (patterns, d), n_missing (patterns)) in, for gaussian_missing:
+                   see Job; None: all rows as they are
     """
     cdef Job job
     cdef double[:, ::1] lanes
     cdef Py_ssize_t i, n_sums, most
-    prepare(&job, parts, X, centre, n_components, order)
+    prepare(&job, parts, X, centre, n_components, order, groups)
     n_sums = job.n_sums
     job.weight = NULL
     if sample_weight is not None:
-        require_length("sample_weight", sample_weight.shape[0], job.n)
+        require_length("sample_weight", sample_weight.shape[0], X.shape[0])
         job.weight = <const double*>&sample_weight[0]
     job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
     job.n_sums = n_sums + 2
@@ -471,15 +548,17 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
 
 
 def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components, Py_ssize_t n_threads,
-          const Py_ssize_t[::1] order=None,
+          const Py_ssize_t[::1] order=None, tuple groups=None,
           double[::1] log_density=None, real[:, ::1] responsibilities=None, real[:, ::1] joint=None, Py_ssize_t[::1] labels=None):
     """Fill the arrays that are given: log p(x) (n), p(z|x) (n, K), log p(x, z) (n, K), the most probable z (n).
+
+    With `groups`: of the rows in their order there.
 
     Returns whether some row is so far from every component that its squared distances overflow.
     """
     cdef Job job
     cdef char[::1] overflowed
-    prepare(&job, parts, X, centre, n_components, order)
+    prepare(&job, parts, X, centre, n_components, order, groups)
     if log_density is not None:
         require_length("log_density", log_density.shape[0], job.n)
     if labels is not None:
@@ -544,3 +623,4 @@ def exp_log(const real[::1] x):
 fill_log_factorial_table()
 lowest = LOWEST
 factor_block = FACTOR_BLOCK
+group_rows = ROW_VECTORS * LANES

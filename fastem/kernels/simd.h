@@ -56,6 +56,12 @@ typedef uint64_t unsigned_bits_t;
 
 /* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
    of rows in the density; 16 registers (AVX2, SSE2) would spill there. */
+#if defined(__GNUC__) || defined(__clang__)
+#define PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PREFETCH(address) ((void)(address))
+#endif
+
 enum {
     LANES = VECTOR_BYTES / (int)sizeof(real),
 #if VECTOR_BYTES == 64 || defined(__aarch64__)
@@ -110,6 +116,10 @@ FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) {
     ivec m = a < b;
     return (vec)((m & (ivec)x) | (~m & (ivec)y));
 }
+FORCE_INLINE vec where_number(vec a, vec x, vec y) {   /* y where a is NaN */
+    ivec m = a == a;
+    return (vec)((m & (ivec)x) | (~m & (ivec)y));
+}
 #else
 typedef real vec;
 typedef bits_t ivec;
@@ -122,6 +132,7 @@ FORCE_INLINE real lane(vec a, int i) { (void)i; return a; }
 FORCE_INLINE int any_bit(ivec a) { return a != 0; }
 FORCE_INLINE vec looked_up(const real *table, vec x) { return table[(int)x]; }
 FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
+FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
 #endif
 
 /* The larger, the smaller of two; where one is NaN: the second. */

@@ -28,6 +28,8 @@ cdef extern from "simd.h" nogil:
     void fill_log_factorial_table()
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
     vec where_less(vec, vec, vec, vec)
+    vec where_number(vec, vec, vec)
+    void PREFETCH(const void*)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
@@ -41,6 +43,9 @@ cdef struct Tile:
     Py_ssize_t K
     Py_ssize_t n_features  # of an exponential family
     bint further           # not the first part: add to joint
+    const Py_ssize_t* pattern    # of each ROW_VECTORS vectors of rows, where values are missing; else NULL, as the next two
+    const Py_ssize_t* columns    # (patterns, d) the missing columns, ascending, then the observed ones
+    const Py_ssize_t* n_missing  # (patterns)
     vec* x                 # (d, S) in: the rows, about the centre
     vec* weight            # (S) in: sample weights
     vec* root_weight       # (S) in: their square roots
