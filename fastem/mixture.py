@@ -243,7 +243,7 @@ class Mixture:
         ratios, rest = np.split(vector, [self.n_components - 1])
         log_weights = np.append(ratios, 0.0)
         weights = np.exp(log_weights - log_weights.max())
-        weights = self.shares.around_held(weights / weights.sum(), self.weights)
+        weights = self.shares.apportioned(weights, self.weights)
         return replace(self, weights=weights, emission=self.emission.from_vector(rest))
 
     def sample(self, n, rng):

@@ -29,12 +29,13 @@ class Shares:
 
     def m_step(self, counts, weights) -> np.ndarray:
         """(K,) weights that maximise counts @ log(weights) + log_prior(weights), from those before."""
-        counts = counts if self.pseudo is None else counts + self.pseudo
-        return counts / counts.sum() if self.held is None else self.around_held(counts, weights)
+        return self.apportioned(counts if self.pseudo is None else counts + self.pseudo, weights)
 
-    def around_held(self, counts, weights) -> np.ndarray:
-        """The held ones of the weights; the others in proportion to their counts, as they are where these are all 0."""
-        if self.held is None or self.held.all():
+    def apportioned(self, counts, weights) -> np.ndarray:
+        """Weights in proportion to counts, as they are where these are all 0; but the held ones stay."""
+        if self.held is None:
+            return counts / counts.sum()
+        if self.held.all():
             return weights
         free = ~self.held
         counts = counts[free] if counts[free].any() else weights[free]

@@ -205,6 +205,7 @@ def test_any_coordinates_are_within_the_constraints():
     vector = model.to_vector()
     found = model.from_vector(vector + rng.normal(size=len(vector)))
     assert found.weights[1] == WEIGHTS[1] and np.isclose(found.weights.sum(), 1)
+    assert not np.isclose(found.weights[[0, 2]], model.weights[[0, 2]]).any()
     assert (found.emission.means[[0, 2]] == MEANS[[0, 2]]).all()
     kept = found.emission.covariance.covariances == model.emission.covariance.covariances
     assert kept[2].all() and not kept[:2].any()
