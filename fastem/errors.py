@@ -31,8 +31,8 @@ class CollapsedComponent(ValueError):
 
     def __str__(self):
         return (
-            f"component {self.component} collapsed in iteration {self.iteration} ({self.status}). Fit fewer components, "
-            "start elsewhere (random_state, n_init, init_params), or choose "
+            f"component {self.component} collapsed in iteration {self.iteration} ({self.status}). Fit fewer "
+            "components, start elsewhere (random_state, n_init, init_params), or choose "
             'on_collapse="floor", "reseed" or "drop".'
         )
 
