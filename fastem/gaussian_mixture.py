@@ -226,7 +226,7 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
         >>> model.impute([[2.0, np.nan], [4.5, np.nan]]).round(1)
         array([[ 2. , 54.3],
-               [ 4.5, 81.7]])
+               [ 4.5, 81.1]])
         """
         self._require_fitted()
         mixture = self._mixture()

@@ -194,7 +194,7 @@ def test_containers_give_what_an_array_gives(container, covariance_type):
 
 def test_a_file_of_text_with_empty_fields(tmp_path):
     X = blobs()
-    pandas.DataFrame(X).to_csv(tmp_path / "rows.csv", index=False)
+    pandas.DataFrame(X, columns=list("abcd")).to_csv(tmp_path / "rows.csv", index=False)
     expected = GaussianMixture(2, random_state=0).fit(X)
     assert np.array_equal(GaussianMixture(2, random_state=0).fit(tmp_path / "rows.csv").means_, expected.means_)
     assert np.array_equal(GaussianMixture(2, random_state=0).fit([X[:100], X[100:]]).means_, expected.means_)
