@@ -73,7 +73,14 @@ def test_scikit_learns_parameters_are_all_there():
     from sklearn.mixture import GaussianMixture as Theirs
 
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
-    assert set(ours) - set(theirs) == {"n_threads", "coarse", "stop", "accelerate"} and set(theirs) <= set(ours)
+    assert set(ours) - set(theirs) == {
+        "n_threads",
+        "coarse",
+        "stop",
+        "accelerate",
+        "on_collapse",
+        "split_merge",
+    } and set(theirs) <= set(ours)
     assert {name: ours[name] for name in theirs} == theirs
 
 
@@ -97,7 +104,7 @@ def test_parameters_stand_in_scikit_learns_order():
     from sklearn.mixture import GaussianMixture as Theirs
 
     ours, theirs = ([*inspect.signature(make).parameters] for make in (GaussianMixture, Theirs))
-    assert ours == theirs + ["n_threads", "coarse", "stop", "accelerate"]
+    assert ours == theirs + ["n_threads", "coarse", "stop", "accelerate", "on_collapse", "split_merge"]
 
 
 @pytest.mark.parametrize("make, typed", [(MixtureEstimator, MixtureParameters), (GaussianMixture, GaussianParameters)])
