@@ -69,11 +69,15 @@ def test_parameters_come_and_go():
     assert repr(GaussianMixture()) == "GaussianMixture()"
 
 
+OWN_PARAMETERS = ["prior", "max_eigenvalue_ratio", "n_threads", "coarse", "stop", "accelerate"]
+OWN_PARAMETERS += ["equal_weights", "weight_concentration_prior", "fixed"]
+
+
 def test_scikit_learns_parameters_are_all_there():
     from sklearn.mixture import GaussianMixture as Theirs
 
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
-    assert set(ours) - set(theirs) == {"n_threads", "coarse", "stop", "accelerate"} and set(theirs) <= set(ours)
+    assert set(ours) - set(theirs) == {*OWN_PARAMETERS} and set(theirs) <= set(ours)
     assert {name: ours[name] for name in theirs} == theirs
 
 
@@ -97,7 +101,7 @@ def test_parameters_stand_in_scikit_learns_order():
     from sklearn.mixture import GaussianMixture as Theirs
 
     ours, theirs = ([*inspect.signature(make).parameters] for make in (GaussianMixture, Theirs))
-    assert ours == theirs + ["n_threads", "coarse", "stop", "accelerate"]
+    assert ours == theirs + OWN_PARAMETERS
 
 
 @pytest.mark.parametrize("make, typed", [(MixtureEstimator, MixtureParameters), (GaussianMixture, GaussianParameters)])
