@@ -25,7 +25,10 @@ from fastem.priors import ConjugatePrior
 from fastem.scale import column_variances, covariance_floor, robust_variances
 from fastem.validation import check_choice, check_number, checked_array, generator
 
-SCIKIT_LEARNS_ORDER = "covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init"
+SCIKIT_LEARNS_ORDER = (
+    *("covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init", "means_init"),
+    *("precisions_init", "random_state", "warm_start", "verbose", "verbose_interval"),
+)
 
 
 class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS_ORDER):
