@@ -22,7 +22,7 @@ from fastem import kernels
 from fastem.errors import CheckpointError, warn
 from fastem.whole_file import written_whole
 
-FORMAT = "fastem checkpoint 2"
+FORMAT = "fastem checkpoint 3"
 NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # what Python raises for things without a pickle
 NOT_ASKED = ("max_iter", "n_threads", "verbose", "verbose_interval")  # may change on resuming
 
