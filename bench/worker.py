@@ -23,8 +23,8 @@ import numpy as np
 
 from bench.columns import Columns
 from bench.families import samples
-from bench.selection import rows_of_five
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
+from bench.selection import rows_of_five
 from bench.streams import dask, stream
 
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
