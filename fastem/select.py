@@ -185,12 +185,8 @@ def select(
     >>> import fastem
     >>> from fastem.datasets import load_faithful
     >>> found = fastem.select(load_faithful().data, range(1, 5), ["VII", "EEE", "VVV"], random_state=0)
-    >>> found
-    <Selection of 12 models: EEE with 3 components has the least BIC, 2314.295683>
-    >>> found.best.means_[found.best.means_[:, 1].argsort()].round(1)
-    array([[ 2. , 54.5],
-           [ 3.8, 77.7],
-           [ 4.5, 80.8]])
+    >>> found.best.covariance_type, found.best.n_components, round(found.best_row.bic, 1)
+    ('EEE', 3, 2314.3)
     """
     numbers_ = _checked_numbers(n_components)
     if criterion not in CRITERIA:

@@ -56,6 +56,7 @@ def test_published_choices(of_iris):
         ("VEE", 3, -605.3982),
         ("EVE", 2, -657.2263),
         ("VVE", 2, -605.1841),
+        ("VVE", 3, -588.46),  # best known: mclust's is -636.4
         ("EEV", 2, -644.5997),
         ("VEV", 3, -562.5522),
         ("EVV", 2, -658.3306),
@@ -105,7 +106,7 @@ def test_order_does_not_matter():
 
 
 def test_the_same_bits_for_any_number_of_jobs():
-    rows = np.random.default_rng(0).normal(size=(2500, 2)) + 4 * np.random.default_rng(1).integers(0, 2, (2500, 1))
+    rows = np.random.default_rng(0).normal(size=(2500, 2)) + 2 * np.random.default_rng(1).integers(0, 2, (2500, 1))
     tables = [
         figures(fastem.select(rows, [1, 2], families, random_state=3, n_jobs=n_jobs))
         for n_jobs, families in [(1, ["EEE", "VVV"]), (3, ["EEE", "VVV"]), (4, ["EEE"])]
