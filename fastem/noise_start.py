@@ -11,7 +11,8 @@ import numpy as np
 from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import short_runs
-from fastem.gaussian_start import gaussian_start, initialised, robust_start
+from fastem.gaussian_start import gaussian_start, initialised, robust_start, tamed
+from fastem.labelled import Membership
 from fastem.mixture import Mixture
 
 SHARE = 0.05  # of the rows, noise to start from
@@ -25,10 +26,14 @@ BLOCK = 4096  # rows whose distances are held at a time
 
 def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture:
     """The best, after a few iterations on a subsample, of starts from two kinds of rows: all, far ones pulled in, and
-    those that do not lie sparsely. What is given row by row is taken as it is.
+    those that do not lie sparsely. What is given row by row is taken as it is; of labelled rows, far ones
+    are pulled in.
 
     with_noise(mixture, share) adds the noise.
     """
+    if isinstance(estimator.init_params, Membership):
+        X, weight = initialise.all_rows(blocks)
+        blocks = ArrayBlocks(tamed(X, weight), weight)
     if not isinstance(estimator.init_params, str):
         return with_noise(gaussian_start(estimator, blocks, floor, rng, n_threads), SHARE)
     X, weight = initialise.subsample(blocks, rng, estimator.n_components)
