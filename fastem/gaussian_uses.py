@@ -12,6 +12,7 @@ from fastem.covariance import Diagonal
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES
 from fastem.mixture import Mixture
+from fastem.validation import require_finite
 
 # parameters in the shape of all columns, or that a fit of other columns would keep to
 STARTS = "means_init", "precisions_init", "weights_init", "fixed", "prior", "max_eigenvalue_ratio"
@@ -163,6 +164,8 @@ class GaussianUses:
         def of_rows(rows):
             from scipy.special import log_ndtr  # here, since it takes long to import
 
+            require_finite(rows)
+
             found = np.full(len(rows), -np.inf)
             with np.errstate(divide="ignore", over="ignore"):
                 for weight, mean, deviation in zip(mixture.weights, mixture.emission.means, deviations):
@@ -284,7 +287,12 @@ def checked_values(values, columns):
 def moments_in(conditional, n_threads, return_std, return_cov):
     """A function of rows: their predicted mean alone, or with its spread."""
     spread = "std" if return_std else "cov" if return_cov else None
-    return lambda rows: conditional.moments(rows, n_threads, spread)
+
+    def moments(rows):
+        require_finite(rows)  # a missing value is no given one
+        return conditional.moments(rows, n_threads, spread)
+
+    return moments
 
 
 def joined_parts(found):

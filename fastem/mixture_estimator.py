@@ -303,7 +303,8 @@ class MixtureEstimator(FittedMixture):
 
     def fit_predict(self, X, y=None, sample_weight=None, *, labels=None) -> np.ndarray:
         """Fit, then the most probable component of each row."""
-        return self.fit(X, y, sample_weight, labels=labels).predict(X)
+        given = {} if labels is None else {"labels": labels}
+        return self.fit(X, y, sample_weight, **given).predict(X)
 
     def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
         """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.

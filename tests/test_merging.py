@@ -133,8 +133,8 @@ def test_bad_input(fitted):
     for wrong in (0, 7, 2.5, "two"):
         with pytest.raises(ValueError, match=f"n_clusters={wrong!r}: 6 components can be 1 to 6 clusters"):
             merging.clusters(wrong)
-    with pytest.raises(ValueError, match="NaN"):
-        model.merge_components(np.where(X > 5, np.nan, X))
+    with pytest.raises(ValueError, match="infinity"):
+        model.merge_components(np.where(X > 5, np.inf, X))
     with pytest.raises(ValueError, match="X has 1 features"):
         model.merge_components(X[:, :1])
     with pytest.raises(ValueError, match="Negative values"):

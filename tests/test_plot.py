@@ -425,8 +425,8 @@ def test_mistakes():
     for given in (model, model.model_):
         with pytest.raises(ValueError, match="3"):
             plot.mixture(given, np.c_[X, X[:, 0]])
-        with pytest.raises(ValueError, match="NaN"):
-            plot.mixture(given, np.full((3, 2), np.nan))
+        with pytest.raises(ValueError, match="infinity"):
+            plot.mixture(given, np.full((3, 2), np.inf))
     with pytest.raises(ValueError, match="png"):
         plot.write("picture", model, X)
     assert pyplot.get_fignums() == []
