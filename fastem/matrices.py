@@ -60,11 +60,17 @@ def inverse_transposed(factor):
     """(K, d, d) transposed inverses of lower triangular matrices."""
     d = factor.shape[-1]
     if d <= 16:
-        return np.triu(np.swapaxes(np.linalg.inv(factor), -2, -1))
+        return np.where(upper_triangle(d), np.swapaxes(np.linalg.inv(factor), -2, -1), 0.0)
     half = d // 2
     first = inverse_transposed(factor[..., :half, :half])
     last = inverse_transposed(factor[..., half:, half:])
     return joined(first, factor[..., half:, :half], last)
+
+
+@cache
+def upper_triangle(d):
+    """(d, d) bool. np.triu makes it anew, which takes longer than small matrices."""
+    return np.triu(np.ones((d, d), dtype=bool))
 
 
 def joined(first, below, last):
@@ -118,7 +124,6 @@ def raise_to_floor(covariances, floor):
     hits = np.zeros(len(covariances), dtype=int)
     if not floor.any():
         return covariances, precisions_cholesky(covariances), hits
-    root = np.sqrt(floor)
     try:
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
@@ -126,6 +131,7 @@ def raise_to_floor(covariances, floor):
     except IllDefinedCovariance:
         upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
     if len(suspect):
+        root = np.sqrt(floor)
         scaled = covariances[suspect] / (root[:, None] * root)
         values, vectors = np.linalg.eigh(scaled)
         hits[suspect] = (values < 1).sum(axis=1)

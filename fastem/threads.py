@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from functools import cache
 from pathlib import Path
 
 from fastem import kernels
@@ -51,12 +52,18 @@ def _cgroup_cpus():
     return 1 << 30 if quota == "max" else math.ceil(int(quota) / int(period))
 
 
+@cache
+def processors() -> int:
+    """Of the machine; to ask takes as long as a small pass."""
+    return os.cpu_count() or 1
+
+
 def resolve(n_threads: int | None) -> int:
     """The number to use: what was asked for (at most four per processor), or all that is available."""
     global _team_used
     if not kernels.OPENMP or _forked:
         return 1
-    number = available() if n_threads is None else min(int(n_threads), 4 * (os.cpu_count() or 1))
+    number = available() if n_threads is None else min(int(n_threads), 4 * processors())
     _team_used = _team_used or number > 1
     return number
 
