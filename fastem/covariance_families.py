@@ -23,6 +23,7 @@ MOST_SWEEPS = 500
 NEAR = 1e-9  # the same, where starts are compared and where the next M-step goes on from here
 FEW_SWEEPS = 30  # of such an M-step
 TINY = 1e-300
+ROUNDING = 1e-15  # of eigenvalues, in multiples of the largest
 
 
 class Pieces:
@@ -64,12 +65,18 @@ class Pieces:
         for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
             form = (spread / np.maximum(volumes, TINY)).sum(axis=0)
             form /= max(size(form), TINY)
-            volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts)
-            value = d * (counts * np.log(np.maximum(volumes, TINY))).sum()
+            volumes, value = cls.volumes_of(form, spread, counts[:, 0])
             if before - value <= TIGHT * (1 + abs(value)):
                 break
             before = value
         return volumes * form
+
+    @staticmethod
+    def volumes_of(form, spread, counts):
+        """Volumes (K, 1) that suit a common shape (d,) of size 1, and what they minimise."""
+        d = len(form)
+        volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts[:, None])
+        return volumes, d * counts @ np.log(np.maximum(volumes[:, 0], TINY))
 
 
 class AlongAxes(Pieces, Diagonal):
@@ -214,19 +221,19 @@ class VEE(Oriented):
     @classmethod
     def common_axes(cls, scatter, counts, given):
         """From anywhere: what is minimised is convex along the geodesics of the common shape (all of |C| = 1)."""
-        axes = np.linalg.eigh(scatter.sum(axis=0) if given is None else given.covariances[0])[1]
-        turned = axes.T @ scatter @ axes
-        variances, value = cls.along(turned, counts)
-        for _ in range(MOST_SWEEPS):  # axes, and what suits them, in turn
-            step = np.linalg.eigh((turned / np.maximum(size(variances), TINY)[:, :, None]).sum(axis=0))[1]
-            nearer = step.T @ turned @ step
-            found, lower = cls.along(nearer, counts)
-            gained = value - lower
-            if gained > 0:
-                axes, turned, variances, value = axes @ step, nearer, found, lower
-            if gained <= TIGHT * (1 + abs(value)):
+        enough, before = TIGHT if given is None else NEAR, np.inf
+        common = scatter.sum(axis=0) if given is None else given.covariances[0]
+        for _ in range(MOST_SWEEPS):  # volumes and the common matrix in turn
+            form, axes = np.linalg.eigh(common)
+            form = np.maximum(form, ROUNDING * form[-1])
+            form /= max(size(form), TINY)
+            spread = np.maximum(((scatter @ axes) * axes).sum(axis=1), 0)
+            volumes, value = cls.volumes_of(form, spread, counts)
+            if before - value <= enough * (1 + abs(value)):
                 break
-        return np.broadcast_to(axes, scatter.shape), variances
+            before = value
+            common = (scatter / np.maximum(volumes, TINY)[:, :, None]).sum(axis=0)
+        return np.broadcast_to(axes, scatter.shape), volumes * form
 
 
 class EVE(Oriented):
