@@ -78,7 +78,8 @@ def kernel_modules():
     wanted = [name.strip() for name in os.environ.get("FASTEM_INSTRUCTION_SETS", "").split(",") if name.strip()]
     if set(wanted) - set(INSTRUCTION_SETS):
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
-    yield Extension("fastem.kernels._cpu", [str(KERNELS / "_cpu.pyx")])
+    for name in ("_cpu", "_common_axes"):
+        yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
     build = Path("build", "kernels")
     build.mkdir(parents=True, exist_ok=True)
     for isa in [name for name in names if not wanted or name in wanted]:

@@ -13,16 +13,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from scipy.optimize import minimize
 
 from fastem.covariance import Diagonal, Full, Spherical, Tied, outer
+from fastem.kernels import _common_axes
 from fastem.matrices import packed_lower, unpack_symmetric
 
 TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
 MOST_SWEEPS = 500
-SMALL = 1e-9  # the same of quasi-Newton steps that themselves went on until TIGHT
-TURN = 50  # quasi-Newton steps from one set of axes
+NEAR = 1e-9  # the same, where starts are compared and where the next M-step goes on from here
+FEW_SWEEPS = 30  # of such an M-step
 TINY = 1e-300
+ROUNDING = 1e-15  # of eigenvalues, in multiples of the largest
 
 
 class Pieces:
@@ -64,12 +65,18 @@ class Pieces:
         for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
             form = (spread / np.maximum(volumes, TINY)).sum(axis=0)
             form /= max(size(form), TINY)
-            volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts)
-            value = d * (counts * np.log(np.maximum(volumes, TINY))).sum()
+            volumes, value = cls.volumes_of(form, spread, counts[:, 0])
             if before - value <= TIGHT * (1 + abs(value)):
                 break
             before = value
         return volumes * form
+
+    @staticmethod
+    def volumes_of(form, spread, counts):
+        """Volumes (K, 1) that suit a common shape (d,) of size 1, and what they minimise."""
+        d = len(form)
+        volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts[:, None])
+        return volumes, d * counts @ np.log(np.maximum(volumes[:, 0], TINY))
 
 
 class AlongAxes(Pieces, Diagonal):
@@ -109,31 +116,26 @@ class Oriented(Pieces, Full):
 
     @classmethod
     def common_axes(cls, scatter, counts, given):
-        """The same with axes that all share: from the given ones, or the best of those that start at each scatter's own
-        and at all together's."""
-        about = [given.covariances[0]] if given is not None else [*scatter / counts[:, None, None], scatter.sum(axis=0)]
-        found = [cls.axes_from(np.linalg.eigh(matrix)[1], scatter, counts) for matrix in about]
-        _, axes, variances = min(found, key=lambda entry: entry[0])
+        """The same with axes that all share: nearer than the given ones, or the best of those that start at each
+        scatter's own and at all together's."""
+        if given is not None:
+            start = shared_axes(given.covariances)
+            _, axes, variances = cls.axes_from(start, scatter, counts, NEAR, FEW_SWEEPS)
+        else:
+            about = [*scatter / counts[:, None, None], scatter.sum(axis=0)]
+            found = [cls.axes_from(np.linalg.eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
+            best = min(found, key=lambda entry: entry[0])[1]
+            _, axes, variances = cls.axes_from(best, scatter, counts, TIGHT)
         return np.broadcast_to(axes, scatter.shape), variances
 
     @classmethod
-    def axes_from(cls, axes, scatter, counts):
-        """What is minimised, axes and variances; the axes are turned for as long as that lowers it."""
-        turned = axes.T @ scatter @ axes
-        variances, value = cls.along(turned, counts)
-        enough = TIGHT if cls.form == "E" else SMALL
-        for _ in range(MOST_SWEEPS):
-            if cls.form == "E":
-                step = np.linalg.eigh((turned / np.maximum(size(variances), TINY)[:, :, None]).sum(axis=0))[1]
-            else:
-                step = common_rotation(turned, variances, lambda matrices: cls.along(matrices, counts))
-            nearer = step.T @ turned @ step
-            found, lower = cls.along(nearer, counts)
-            gained = value - lower
-            if gained > 0:
-                axes, turned, variances, value = axes @ step, nearer, found, lower
-            if gained <= enough * (1 + abs(value)):
-                break
+    def axes_from(cls, start, scatter, counts, enough, most=MOST_SWEEPS):
+        """What is minimised, axes and variances; the axes are turned for as long as a sweep lowers it by enough."""
+        unit = max(np.trace(scatter, axis1=1, axis2=2).max(), TINY)
+        axes = np.ascontiguousarray(start)
+        turned = np.ascontiguousarray(np.moveaxis(axes.T @ (scatter / unit) @ axes, 0, 2))
+        _common_axes.lower(turned, axes, counts, cls.volume == "E", enough, most)
+        variances, value = cls.along(unit * np.moveaxis(turned, 2, 0), counts)
         return value, axes, variances
 
     @classmethod
@@ -150,50 +152,16 @@ class Oriented(Pieces, Full):
         return self.estimate(np.ones(len(near)), np.zeros((len(near), d)), near[:, i, j], floor)
 
 
+def shared_axes(covariances):
+    """(d, d) the axes that all covariances have; of an uneven sum of them, for one alone may have equal variances."""
+    shares = np.sqrt(np.arange(1, len(covariances) + 1)) / np.trace(covariances, axis1=1, axis2=2)
+    return np.linalg.eigh(np.tensordot(shares, covariances, axes=1))[1]
+
+
 def size(variances):
     """(…, 1) geometric means."""
     with np.errstate(divide="ignore"):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
-
-
-def common_rotation(scatter, variances, along):
-    """A rotation (d, d) of scatters W_k that lowers their common minimum, where the variances suit every rotation.
-
-    Quasi-Newton over Cayley's coordinates Q = (I - S/2)^-1 (I + S/2), S skew-symmetric, each in units of its curvature.
-    By the envelope theorem the gradient is that at fixed variances. (Common principal components: Flury, Gautschi, SIAM
-    J. Sci. Stat. Comput. 7 (1986) 169-184; manifold optimisation for EVE and VVE: Browne, McNicholas, Adv. Data Anal.
-    Classif. 8 (2014) 217-226.)
-
-    Parameters
-    ----------
-    scatter : (K, d, d)
-    variances : (K, d) at no rotation
-    along : function
-        Variances (K, d) along the axes of turned scatters, and what is minimised.
-    """
-    d = scatter.shape[1]
-    identity, (i, j) = np.eye(d), np.triu_indices(d, 1)
-    inverse, diagonal = 1 / np.maximum(variances, TINY), np.diagonal(scatter, axis1=1, axis2=2)
-    curvature = np.abs(((diagonal[:, i] - diagonal[:, j]) * (inverse[:, j] - inverse[:, i])).sum(axis=0))
-    unit = 1 / np.sqrt(np.maximum(2 * curvature, 1e-3 * curvature.max(initial=TINY)))
-
-    def rotation(coordinates):
-        skew = np.zeros((d, d))
-        skew[i, j] = 0.5 * unit * coordinates
-        half = np.linalg.inv(identity - skew + skew.T)
-        return half, 2 * half - identity
-
-    def lowered(coordinates):
-        half, turn = rotation(coordinates)
-        product = scatter @ turn
-        found, value = along(turn.T @ product)
-        slope = (product / np.maximum(found, TINY)[:, None, :]).sum(axis=0)
-        slope = half.T @ slope @ (2 * half).T
-        return value, unit * (slope - slope.T)[i, j]
-
-    options = {"ftol": TIGHT, "gtol": 0, "maxiter": TURN}
-    found = minimize(lowered, np.zeros(len(i)), jac=True, method="L-BFGS-B", options=options)
-    return rotation(found.x)[1]
 
 
 def held(family, covariances, floor, given, counts, scatter):
@@ -255,6 +223,23 @@ class EVI(AlongAxes):
 
 class VEE(Oriented):
     volume, form, orientation = "V", "E", "E"
+
+    @classmethod
+    def common_axes(cls, scatter, counts, given):
+        """From anywhere: what is minimised is convex along the geodesics of the common shape (all of |C| = 1)."""
+        enough, before = TIGHT if given is None else NEAR, np.inf
+        common = scatter.sum(axis=0) if given is None else given.covariances[0]
+        for _ in range(MOST_SWEEPS):  # volumes and the common matrix in turn
+            form, axes = np.linalg.eigh(common)
+            form = np.maximum(form, ROUNDING * form[-1])
+            form /= max(size(form), TINY)
+            spread = np.maximum(((scatter @ axes) * axes).sum(axis=1), 0)
+            volumes, value = cls.volumes_of(form, spread, counts)
+            if before - value <= enough * (1 + abs(value)):
+                break
+            before = value
+            common = (scatter / np.maximum(volumes, TINY)[:, :, None]).sum(axis=0)
+        return np.broadcast_to(axes, scatter.shape), volumes * form
 
 
 class EVE(Oriented):
