@@ -7,6 +7,7 @@ from scipy.special import logsumexp, xlogy
 from scipy.stats import multivariate_normal
 
 from fastem import GaussianMixture, StudentTMixture, likelihood_ratio_test, plot, standard_errors
+from fastem.covariance_families import FAMILIES
 from fastem.matrices import product
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization")
@@ -142,6 +143,27 @@ def test_the_null_hypothesis_draws_rows_with_gaps(monkeypatch):
     likelihood_ratio_test(GaussianMixture(1, covariance_type="EEE"), X, n_draws=2, n_jobs=1, random_state=0)
     first, *others = drawn
     assert len(others) == 2 and all(np.array_equal(first, other) for other in others)
+
+
+SINGULAR = {
+    "a constant column": lambda X: np.column_stack([X, np.ones(len(X))]),
+    "a column twice": lambda X: np.column_stack([X, X[:, 0]]),
+    "two values": lambda X: (X > X.mean(axis=0)).astype(float),
+}
+
+
+@pytest.mark.parametrize("singular", SINGULAR)
+@pytest.mark.filterwarnings("error::RuntimeWarning", "ignore:component")
+def test_no_family_is_led_astray_by_rows_that_do_not_fill_the_space(singular):
+    X = SINGULAR[singular](rows())
+    start = {"init_params": (rows()[:, 0] > 3).astype(int), "tol": 1e-6}
+    found = {}
+    for name in FAMILIES:
+        model = GaussianMixture(2, covariance_type=name, **start).fit(X)
+        assert (np.diff(model.history_) >= -1e-9).all() and np.isfinite(model.means_).all()
+        found[name] = model.log_likelihood_
+    for smaller, larger in [("EEI", "VEI"), ("EEI", "EVI"), ("EEV", "VEV"), ("EEV", "EVV"), ("EEE", "VEE")]:
+        assert found[larger] > found[smaller] - 0.1 * abs(found[smaller]), (smaller, larger, found)
 
 
 def test_pictures_of_rows_with_gaps():
