@@ -19,6 +19,7 @@ from fastem.emissions import estimated
 from fastem.fit_report import report_of_one
 from fastem.history import objective
 from fastem.matrices import packed_lower
+from fastem.noise import WithNoise
 from fastem.threads import for_pass
 
 PARAMETERS = "weights", "means", "covariances"
@@ -80,6 +81,8 @@ def check(estimator, relevance, parameters, max_iter) -> None:
     """ValueError for what no adaptation can be made of."""
     if "means" not in estimator._fixable:
         raise TypeError(f"adapt is of Gaussian mixtures; {type(estimator).__name__} has none.")
+    if isinstance(estimator.model_.emission, WithNoise):
+        raise ValueError("adapt moves Gaussians alone, but this background model has noise: fit one with noise=None.")
     if not isinstance(relevance, numbers.Real) or not 0 <= relevance < np.inf:
         raise ValueError(f"relevance must be a number of rows, 0 or more. Got {relevance!r} instead.")
     if isinstance(parameters, str) or not set(parameters) or not set(parameters) <= set(PARAMETERS):

@@ -65,7 +65,8 @@ def likelihood_ratio_test(
     n_components : (int, int), optional
         Of the null hypothesis and of the alternative: by default the estimator's, and one more.
     n_draws : int
-        Samples of the size of X from the null hypothesis; the least p value is 1 / (n_draws + 1).
+        Samples of the size of X, with its missing values, from the null hypothesis; the least p value is
+        1 / (n_draws + 1).
     n_jobs : int, optional
         Threads, all that the process may use by default. The result does not depend on it.
     random_state : int, Generator, RandomState or None
@@ -112,9 +113,13 @@ def likelihood_ratio_test(
 
     search, null, alternative = fitted(X, int(rng.integers(2**63)), resolve(n_jobs))
     n, dtype = search.blocks.n_rows, search.blocks.dtype
+    missing = np.concatenate(search.blocks.each(lambda X, weight, start: np.isnan(X)))
 
     def draw(seed):
-        rows = null.model_.sample(n, np.random.default_rng(seed))[0].astype(dtype)
+        rng = np.random.default_rng(seed)
+        rows = null.model_.sample(n, rng)[0].astype(dtype)
+        if missing.any():  # where values are missing in X, which tells nothing of a row's component
+            rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
             return ratio(*fitted(rows, seed)[1:])
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):

@@ -16,9 +16,10 @@ from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.covariance import Diagonal, Full, Spherical
 from fastem.eigenvalue_ratio import SERVED, EigenvalueRatio
 from fastem.gaussian_start import STRUCTURES
+from fastem.missing import observed_variances
 from fastem.moments import MomentBlocks
 from fastem.priors import ConjugatePrior, check_prior, conjugate_prior
-from fastem.scale import column_variances, covariance_floor, robust_variances
+from fastem.scale import covariance_floor, robust_variances
 from fastem.shares import Shares
 from fastem.validation import check_number
 
@@ -43,11 +44,10 @@ def check_constraints(estimator) -> None:
     for name in estimator.fixed or {}:
         fixed(estimator, name)
     numbered = [name for name in ("fixed", "weight_concentration_prior") if by_number(getattr(estimator, name))]
-    moves = [name for name in ("on_collapse", "split_merge") if MOVING[name](getattr(estimator, name))]
-    if numbered and moves:
+    if numbered and moving(estimator):
+        name, value = moving(estimator)
         raise ValueError(
-            f"{numbered[0]} tells components by their number, but {moves[0]}={getattr(estimator, moves[0])!r} moves "
-            "them: drop one of the two."
+            f"{numbered[0]} tells components by their number, but {name}={value!r} moves them: drop one of the two."
         )
     if estimator.equal_weights:
         if held.any():
@@ -60,6 +60,25 @@ def check_constraints(estimator) -> None:
         raise ValueError("fixed holds all weights, which leaves weight_concentration_prior nothing to weigh: drop one.")
     if init is not None and np.shape(init) == (K,) and ((np.asarray(init) == 0) & (concentration > 1)).any():
         raise ValueError("weights_init holds 0, of which weight_concentration_prior is infinitely far: start above it.")
+
+
+def moving(estimator):
+    """The parameter that gives components other numbers, and its value; None where none does."""
+    for name, moves in MOVING.items():
+        if moves(getattr(estimator, name)):
+            return name, getattr(estimator, name)
+    return None
+
+
+def require_labels_can_stay(estimator) -> None:
+    """ValueError where labels of rows would be lost on the way."""
+    if moving(estimator):
+        name, value = moving(estimator)
+        raise ValueError(
+            f"labels tell components by their number, but {name}={value!r} moves them: drop one of the two."
+        )
+    if isinstance(estimator.init_params, str) and estimator.init_params == "emem":
+        raise ValueError("init_params='emem' compares starts that know of no labels: choose another beside labels.")
 
 
 def by_number(value) -> bool:
@@ -171,7 +190,7 @@ def learned(estimator, blocks, n_threads) -> Learned:
         structure = STRUCTURES[estimator.covariance_type]
         prior = conjugate_prior(estimator.prior, structure, estimator.n_components, moments.mean, covariance)
     if estimator.max_eigenvalue_ratio is not None:
-        variance = robust_variances(blocks.spread(), column_variances(blocks, n_threads))
+        variance = robust_variances(blocks.spread(), observed_variances(blocks, n_threads))
         scale = np.sqrt(covariance_floor(variance, blocks.head(1)[0], 1.0))
     return Learned(prior, scale)
 

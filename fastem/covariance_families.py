@@ -48,6 +48,17 @@ class Pieces:
         return d + 1 if cls.form == "V" and cls.orientation == "V" else 2
 
     @classmethod
+    def lifted(cls, least, counts, floor):
+        """(K,) the components whose scatters are to be lifted by the floor, from their least variances in units of it.
+
+        A volume is a product of variances, so that one of 0 would take the others with it.
+        """
+        flat = least < 1
+        if not floor.any() or (cls.form == "E" and (cls.volume == "E" or not flat.all())):
+            return np.zeros(len(counts), bool)
+        return flat
+
+    @classmethod
     def variances_along(cls, spread, counts):
         """(K, d) variances that are most likely for the spread (K, d) of the rows along their axes."""
         counts, d = counts[:, None], spread.shape[1]
@@ -87,7 +98,10 @@ class AlongAxes(Pieces, Diagonal):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         spread = np.maximum(second - counts[:, None] * shift**2, 0)
-        return held(cls, cls.variances_along(spread, counts), floor, given, counts, spread)
+        least = (spread / np.where(floor > 0, floor, 1)).min(axis=1) / counts
+        lift = cls.lifted(least, counts, floor)
+        variances = cls.variances_along(spread + (counts * lift)[:, None] * floor, counts)
+        return held(cls, variances, floor, given, counts, spread, lift)
 
     def from_vector(self, vector, floor):
         """The nearest member of the family to the diagonal covariances of these coordinates."""
@@ -101,12 +115,16 @@ class Oriented(Pieces, Full):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter = unpack_symmetric(second, shift.shape[1]) - counts[:, None, None] * outer(shift)
+        root = np.sqrt(np.where(floor > 0, floor, 1))
+        least = np.linalg.eigvalsh(scatter / root / root[:, None]).min(axis=1) / counts
+        lift = cls.lifted(least, counts, floor)
+        of_family = scatter + (counts * lift)[:, None, None] * np.diag(floor)
         axes, variances = (
-            cls.own_axes(scatter, counts) if cls.orientation == "V" else cls.common_axes(scatter, counts, given)
+            cls.own_axes(of_family, counts) if cls.orientation == "V" else cls.common_axes(of_family, counts, given)
         )
         covariances = (axes * variances[:, None, :]) @ np.swapaxes(axes, 1, 2)
         covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
-        return held(cls, covariances, floor, given, counts, scatter)
+        return held(cls, covariances, floor, given, counts, scatter, lift)
 
     @classmethod
     def own_axes(cls, scatter, counts):
@@ -164,16 +182,16 @@ def size(variances):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
 
 
-def held(family, covariances, floor, given, counts, scatter):
+def held(family, covariances, floor, given, counts, scatter, lift):
     """The family's covariances at or above the floor.
 
-    What is raised there is no longer of the family, and not the most likely one: where it is less likely than what
-    was given, that stays (a generalised M-step).
+    What is raised there is no longer of the family, and neither it nor what was lifted is the most likely one: where it
+    is less likely than what was given, that stays (a generalised M-step).
     """
     found = family.from_covariances(covariances, floor)
     if (
         given is None
-        or not found.at_floor.any()
+        or not (found.at_floor.any() or lift.any())
         or minus_twice(found, counts, scatter) <= minus_twice(given, counts, scatter)
     ):
         return found

@@ -191,7 +191,11 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
         """The floor under the covariances, from the columns' variances; and the noise."""
         check_dimension(self.covariance_type, blocks.n_features)
         variances = observed_variances if self._takes_missing else column_variances
-        variance = variances(blocks, n_threads)
+        try:
+            variance = variances(blocks, n_threads)
+        except ValueError as error:
+            self._blame(blocks, error)
+            raise
         least = self.reg_covar if self.max_eigenvalue_ratio is None else max(self.reg_covar, 1e-6)  # of the start alone
         floor = covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], least)
         return self._background(blocks, floor)
@@ -199,6 +203,13 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     @property
     def _takes_missing(self):
         return self.noise is None and self.prior is None  # the box and the prior are those of whole rows
+
+    def _blame(self, blocks, error):
+        """ValueError that names the parameter beside which values must not be missing, where some are."""
+        for name in ("noise", "prior"):
+            value = getattr(self, name)
+            if value is not None and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+                raise ValueError(f"{error} Or set {name}=None, with which NaN is a missing value: {name}={value!r}.")
 
     def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarray:
         """X with its missing values (NaN) filled in from the observed ones of the same row.

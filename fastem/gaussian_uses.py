@@ -12,6 +12,7 @@ from fastem.covariance import Diagonal
 from fastem.emissions import Gaussian
 from fastem.gaussian_start import STRUCTURES
 from fastem.mixture import Mixture
+from fastem.noise import WithNoise
 from fastem.validation import require_finite
 
 # parameters in the shape of all columns, or that a fit of other columns would keep to
@@ -217,6 +218,10 @@ class GaussianUses:
     def _gaussian_mixture(self, asked) -> Mixture:
         """The fitted mixture; TypeError where it is one of something else than Gaussians."""
         mixture = self.model_
+        if isinstance(mixture.emission, WithNoise):
+            raise TypeError(
+                f"{asked} is for mixtures of Gaussians alone; this one has noise={self.noise!r} beside them"
+            )
         if type(mixture) is not Mixture or type(mixture.emission) not in GAUSSIANS:
             raise TypeError(f"{asked} is for mixtures of Gaussians alone; this {type(self).__name__} is none")
         if type(mixture.emission.covariance) is not STRUCTURES.get(self.covariance_type):

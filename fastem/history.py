@@ -94,4 +94,6 @@ def lower_bound(given, statistics, at) -> float:
     if "entropy" not in statistics or not hasattr(given, "expected_log_joint"):
         return np.nan
     bound = given.expected_log_joint(statistics, at) + statistics.entropy
+    if "unseen" in statistics:  # values that are missing are latent too
+        bound += statistics.unseen
     return (bound + log_prior(at)) / statistics.weight

@@ -32,6 +32,7 @@ class Merging:
     Attributes
     ----------
     model : the fitted mixture
+        Noise beside its components stays apart: probabilities have it last, labels are -1.
     pairs : (K - 1, 2) int
         The clusters that each merge joins, each named by its least component.
     entropies : (K,)
@@ -61,13 +62,15 @@ class Merging:
         """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`."""
         own = self.clusters(n_clusters)
         found = self.model.predict_proba(X)
-        if found.shape[1] != len(own):
-            raise ValueError(f"model has {found.shape[1]} components now, but {len(own)} were merged: merge them again")
-        return np.stack([found[:, own == c].sum(axis=1) for c in range(own.max() + 1)], axis=1)
+        K = len(self.model.weights_)
+        if K != len(own):
+            raise ValueError(f"model has {K} components now, but {len(own)} were merged: merge them again")
+        return np.column_stack([*(found[:, :K][:, own == c].sum(axis=1) for c in range(own.max() + 1)), found[:, K:]])
 
     def predict(self, X, n_clusters: int | None = None) -> np.ndarray:
         """(n,) the most probable cluster of each row, which is not always that of its most probable component."""
-        return self.predict_proba(X, n_clusters).argmax(axis=1)
+        found = self.predict_proba(X, n_clusters).argmax(axis=1)
+        return np.where(found > self.clusters(n_clusters).max(), -1, found)
 
     def elbow(self) -> int:
         """The number of clusters at which the entropy, drawn against it, bends: where two straight lines, which meet
@@ -89,7 +92,7 @@ def misfit(x, y):
 def merging_of(estimator, blocks, n_threads: int) -> Merging:
     """How the components of a fitted mixture merge, by rows in :class:`fastem.blocks.Blocks`."""
     mixture = estimator.model_
-    K = mixture.n_components
+    n_densities, K = mixture.n_components, len(estimator.weights_)  # noise is the last density
 
     def sums(function, shape):
         """function(responsibilities (m, K), weights (m,)), which is a sum over rows, of all rows."""
@@ -97,7 +100,7 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
         def of_block(X, weight, start):
             total = np.zeros(shape)
             for some in slices(len(X), 4 * K + X.shape[1]):
-                r = np.empty((some.stop - some.start, K), X.dtype)
+                r = np.empty((some.stop - some.start, n_densities), X.dtype)
                 mixture.score(X[some], n_threads, responsibilities=r)
                 total += function(r.astype(np.float64), np.ones(len(r)) if weight is None else weight[some])
             return total
@@ -105,15 +108,16 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
         return sum(blocks.each(of_block))
 
     def of_pairs(r, weight):
-        found = np.diag(weight @ xlogx(r))
+        found = np.diag(weight @ xlogx(r[:, :K]))
         for i in range(K - 1):
-            found[i, i + 1 :] = weight @ xlogx(r[:, i, None] + r[:, i + 1 :])
+            found[i, i + 1 :] = weight @ xlogx(r[:, i, None] + r[:, i + 1 : K])
         return found
 
     together = sums(of_pairs, (K, K))  # (i, j): the sum of h of i and j joined; (i, i): of i
     together += np.triu(together, 1).T
+    alone = sums(lambda r, weight: weight @ xlogx(r[:, K]), ()) if n_densities > K else 0.0
     alive, clusters = np.arange(K), np.eye(K)  # which are left; the components (columns) of each
-    pairs, entropies = [], [-np.trace(together)]
+    pairs, entropies = [], [-np.trace(together) - alone]
     while len(alive) > 1:
         own = np.diagonal(together)
         i, j = max(combinations(alive.tolist(), 2), key=lambda pair: together[pair] - own[[*pair]].sum())
@@ -122,12 +126,12 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
         members, place = clusters[alive].T, int(np.searchsorted(alive, i))
 
         def with_joined(r, weight, members=members, place=place):
-            r = r @ members
+            r = r[:, :K] @ members
             both = r + r[:, place, None]
             both[:, place] = r[:, place]
             return weight @ xlogx(both)
 
         together[i, alive] = together[alive, i] = sums(with_joined, len(alive))
         pairs.append((i, j))
-        entropies.append(-np.diagonal(together)[alive].sum())
+        entropies.append(-np.diagonal(together)[alive].sum() - alone)
     return Merging(estimator, np.array(pairs, dtype=int).reshape(-1, 2), np.maximum(entropies, 0.0))

@@ -77,7 +77,8 @@ class Mixture:
         -------
         Statistics
             ``counts``, and the emission's own; ``weight`` (sum of sample weights), ``log_likelihood``, and
-            ``entropy`` of the posterior, so that the bound is ``Q + entropy``.
+            ``entropy`` of the posterior, so that the bound is ``Q + entropy``. Where the emission takes missing values,
+            ``unseen``, their entropy given the components, which the bound has as well.
         """
         X = self._checked(X)
         if sample_weight is not None:
@@ -100,7 +101,13 @@ class Mixture:
                 call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, groups
             )
         weight = len(X) if sample_weight is None else sample_weight.sum()
-        return Statistics(**call.unpack(sums), weight=weight, log_likelihood=log_likelihood, entropy=entropy)
+        told = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
+        if getattr(self.emission, "incomplete_call", None) is not None:
+            told["unseen"] = 0.0
+        found = Statistics(**call.unpack(sums), **told)
+        if not kept.get("incomplete"):
+            return found
+        return found.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(found, self))
 
     def m_step(self, statistics: Statistics) -> Mixture:
         """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""

@@ -12,7 +12,14 @@ from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of, told
 from fastem.collapse import POLICIES
-from fastem.constraints import check_constraints, has_prior, require_rows_as_unit, require_starts, with_shares
+from fastem.constraints import (
+    check_constraints,
+    has_prior,
+    require_labels_can_stay,
+    require_rows_as_unit,
+    require_starts,
+    with_shares,
+)
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
@@ -281,6 +288,7 @@ class MixtureEstimator(FittedMixture):
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
         starting = self
         if labels is not None:
+            require_labels_can_stay(self)
             blocks, starting = labelled(self, blocks, labels, n_threads)
         examined = self._examine(blocks, n_threads)
         self._require_enough_rows(blocks)

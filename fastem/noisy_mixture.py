@@ -52,10 +52,11 @@ class NoisyMixture(MixtureEstimator):
     def _check_parameters(self):
         super()._check_parameters()
         volume = self.noise
-        if volume is None or (isinstance(volume, str) and volume == "box"):
+        if volume is None:
             return
+        box = isinstance(volume, str) and volume == "box"
         number = isinstance(volume, numbers.Real) and not isinstance(volume, bool)
-        if not number or not 0 < volume < np.inf:
+        if not box and not (number and 0 < volume < np.inf):
             raise ValueError(
                 f"The 'noise' parameter of {type(self).__name__} must be None, 'box' or a volume: a finite number "
                 f"above 0. Got {volume!r} instead."

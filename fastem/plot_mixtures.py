@@ -69,7 +69,10 @@ def mixture(model, X, columns=None, *, ax=None):
     emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
     X = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
     names = [short(names[j]) for j in chosen]
-    shown = [limits(X[:, j], *_reach(emission, j)) for j in range(len(chosen))]
+    empty = np.flatnonzero(np.isnan(X).all(axis=0))
+    if len(empty):
+        raise ValueError(f"every value of column {names[empty[0]]!r} of X is missing: choose others with columns=")
+    shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
         return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
     if len(chosen) == 2:
@@ -170,10 +173,16 @@ def _posterior_of(model, X, columns):
     names = [short(names[j]) for j in chosen]
     if X.shape[1] == 1:
         x = sample_rows(X, MOST_ROWS)[:, 0].astype(np.float64)
-        x = _grid(fitted.emission, x, limits(x))
+        x = _grid(fitted.emission, there(x), limits(there(x)))
         return x, None, fitted.posterior(x[:, None]), names
-    X = sample_rows(X, MOST_POINTS)
+    X = sample_rows(X[~np.isnan(X[:, chosen]).any(axis=1)], MOST_POINTS)
     return *X[:, chosen].astype(np.float64).T, fitted.posterior(X), names
+
+
+def there(rows):
+    """Rows, or values of one column, without those that have missing values."""
+    missing = np.isnan(rows)
+    return rows[~(missing.any(axis=1) if rows.ndim == 2 else missing)]
 
 
 def _reach(emission, j):
@@ -200,7 +209,7 @@ def _draw_density(ax, fitted, x, shown, name, size=None):
     """The weighted densities of one column over its histogram; in a grid with numbers of a size, 0 for none."""
     import matplotlib
 
-    discrete = fitted.emission.discrete
+    discrete, x = fitted.emission.discrete, there(x)
     tallest = draw_histogram(ax, x, *shown, discrete)
     grid = _grid(fitted.emission, x, shown)
     joint = np.exp(fitted.log_joint(grid[:, None]))
@@ -224,7 +233,7 @@ def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
     from matplotlib.patches import Polygon
     from matplotlib.patheffects import withStroke
 
-    draw_rows(ax, X[:, i], X[:, j], shown[i], shown[j])
+    draw_rows(ax, *there(X[:, [i, j]]).T, shown[i], shown[j])
     part = emission.marginal([i, j])
     for k, (mean, covariance) in enumerate(zip(part.means, part.covariance.covariances)):
         deviation = np.sqrt(np.diagonal(covariance))

@@ -22,6 +22,10 @@ class Shares:
     pseudo: np.ndarray | None = None
     held: np.ndarray | None = None
 
+    @property
+    def constrains(self) -> bool:
+        return self.pseudo is not None or self.held is not None
+
     def n_parameters(self, n_components) -> int:
         """Free weights, which sum to what the held ones leave."""
         free = n_components if self.held is None else n_components - int(self.held.sum())

@@ -19,6 +19,7 @@ from fastem.blocks import ArrayBlocks
 from fastem.covariance import Diagonal, Full, Spherical, Tied
 from fastem.covariance_families import EEI, EII
 from fastem.em import em
+from fastem.emissions import Gaussian
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.matrices import packed_lower
 from fastem.threads import resolve
@@ -69,10 +70,10 @@ def standard_errors(
     X, sample_weight
         The rows, and what each counts for, as in the fit.
     method : {"louis", "bootstrap"}
-        "louis": from the observed information, in one pass; for covariances that are their own coordinates: full, tied,
-        diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E and V. "bootstrap": the spread over fits to rows drawn with
-        replacement, which start from this fit; for every family, and where few rows make the likelihood skew; the
-        rows must be in memory.
+        "louis": from the observed information, in one pass; for whole rows, neither constraints nor prior nor noise,
+        and covariances that are their own coordinates: full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E
+        and V. "bootstrap": the spread over fits to rows drawn with replacement, which start from this fit; for every
+        family, and where few rows make the likelihood skew; the rows must be in memory.
     n_draws : int
         Samples of the bootstrap.
     n_jobs : int, optional
@@ -105,6 +106,7 @@ def standard_errors(
     blocks.check(lambda rows, place: estimator._require_new(rows, blocks.names, place))
     model = estimator.model_
     if method == "louis":
+        require_plain(model, blocks)
         return _by_information(model, blocks)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
@@ -114,6 +116,17 @@ def standard_errors(
 
 
 # ---- the observed information ----------------------------------------------------------------------------------------
+
+
+def require_plain(model, blocks):
+    """ValueError where the likelihood is another than that of whole rows in all weights, means and covariances."""
+    if type(model.emission) is not Gaussian or model.shares.constrains:
+        found = "constraints, a prior, noise or tails of its own"
+    elif any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+        found = "missing values (NaN)"
+    else:
+        return
+    raise ValueError(f"method='louis' knows of no {found}: choose method='bootstrap'.")
 
 
 def coordinates(covariance, K, d):
