@@ -21,6 +21,7 @@ CLEARLY = 1.0  # difference of BIC
 MCLUST = replace(FASTEM, name="mclust")
 SCRIPT = """
 suppressMessages(library(mclust))
+set.seed(1)
 X <- as.matrix(read.csv("{path}", header = FALSE))
 begun <- proc.time()
 found <- mclustBIC(X, G = 1:{K}, verbose = FALSE)

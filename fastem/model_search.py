@@ -21,6 +21,7 @@ from fastem.matrices import packed_lower, product
 from fastem.mixture import Mixture
 from fastem.partitions import splits, trees
 from fastem.sources import open_to_fit
+from fastem.threads import for_pass
 
 ROWS = 2000  # on which starts are found and compared
 ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
@@ -164,7 +165,7 @@ class ModelSearch:
             max_iter=max_iter,
             stop=estimator.stop,
             accelerate=estimator.accelerate,
-            n_threads=self.n_threads,
+            n_threads=for_pass(self.n_threads, blocks, estimator.n_components),
         )
 
     def start(self, membership, structure, floor):

@@ -18,6 +18,7 @@ from fastem.threads import resolve
 from fastem.validation import generator
 
 CRITERIA = ("bic", "aic", "icl")
+PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
 
@@ -160,7 +161,8 @@ def select(
     sample_weight : (n,), optional
         A weight of 2 counts as two rows, in the criteria as well.
     n_jobs : int, optional
-        Threads, all that the process may use by default. The result does not depend on it.
+        Threads, all that the process may use by default, each with a family of its own where the rows are at least
+        5000. The result does not depend on it.
     random_state : int, Generator, RandomState or None
     **parameters
         Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`.
@@ -198,7 +200,7 @@ def select(
     families = _checked_families(covariance_types, blocks.n_features)
     n_jobs = resolve(n_jobs)
     in_memory = hasattr(blocks, "X")  # what is read is read by one at a time, which then has all threads
-    n_chains = min(n_jobs, len(families)) if in_memory else 1
+    n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
     seed = int(generator(random_state).integers(2**63))
     search = ModelSearch(blocks, None, numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains))
     begun = sorted(families, key=lambda name: name not in SLOWEST)
