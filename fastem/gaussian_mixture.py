@@ -52,14 +52,16 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
-        With "kmeans", those after the first are in turn split and merge of the best so far, "kmeans" and "emem".
+        With "kmeans" and "hierarchical", those after the first are in turn split and merge of the best so far, "kmeans"
+        and "emem".
         A start that is given whole is not repeated.
-    init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
+    init_params : {"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"} or own
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
         "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the
-        clusters' pooled covariance is a sphere; "emem" is the best of ten short runs of EM from all these starts. The
-        named starts see some 20 000 rows (200 per component if that is more, at most 100 000). All see missing values
-        filled in.
+        clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
+        likelihood of Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds but the
+        tree. The named starts see some 20 000 rows (200 per component if that is more, at most 100 000). All see
+        missing values filled in.
     weights_init, means_init, precisions_init : arrays, optional
         In scikit-learn's shapes.
     random_state : int, Generator, RandomState or None

@@ -12,13 +12,15 @@ from fastem import kernels
 from fastem.blocks import ArrayBlocks
 from fastem.emissions import Gaussian
 from fastem.mixture import Mixture
-from fastem.scale import robust_variances
+from fastem.partitions import trees
+from fastem.scale import standardised
 
 SUBSAMPLE = 100_000
 LLOYD_STEPS = 5
 SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
 SETTLED = 1e-3  # standard deviations
 WHITENINGS = 3
+TREE_ROWS = 2000
 NARROWEST = 1e-6  # of the largest within-cluster variance: what is narrower is not stretched further
 
 
@@ -148,14 +150,6 @@ def from_points(X, weight, means, structure, floor):
     return Mixture(np.full(n_components, 1 / n_components), emission)
 
 
-def standardised(X, weight):
-    """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
-    centre = weight @ X / weight.sum()
-    Z = np.ascontiguousarray(X - centre.astype(X.dtype))
-    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum()))
-    return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
-
-
 def kmeans_labels(X, weight, n_components, rng, n_threads):
     """Clusters of a few k-means steps from k-means++ seeds, in standardised columns."""
     Z = standardised(X, weight)
@@ -189,6 +183,21 @@ def sphered(Z, within):
     values, vectors = np.linalg.eigh(within)
     root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
     return np.ascontiguousarray((Z @ root).astype(Z.dtype))
+
+
+def tree_labels(X, weight, n_components, rng, n_threads):
+    """Clusters of the model-based tree over some of the rows; the others go with the nearest of these. The tree is that
+    of rows, not of their weights."""
+    if n_components == 1:
+        return np.zeros(len(X), np.intp)
+    some = np.arange(len(X))
+    if len(X) > TREE_ROWS:
+        some = np.sort(rng.choice(len(X), TREE_ROWS, replace=False))
+    labels = trees(X[some], weight[some], [n_components])[n_components][-1]
+    if len(some) == len(X):
+        return labels
+    Z = standardised(X, weight)
+    return labels[nearest(Z, Z[some], n_threads)]
 
 
 def seed_labels(X, weight, n_components, rng, n_threads):
@@ -237,6 +246,7 @@ def shares(weight, membership, n_components):
 MEMBERSHIPS = {
     "kmeans": kmeans_labels,
     "whitened": whitened_labels,
+    "hierarchical": tree_labels,
     "k-means++": seed_labels,
     "random": chance,
     "random_from_data": row_labels,

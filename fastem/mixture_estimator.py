@@ -54,11 +54,13 @@ class MixtureEstimator(FittedMixture):
     max_iter : int
     n_init : int
         Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
-        With "kmeans", those after the first are in turn split and merge of the best so far, "kmeans" and "emem".
-    init_params : {"kmeans", "whitened", "k-means++", "random", "random_from_data", "emem"}, callable or array
+        With "kmeans" and "hierarchical", those after the first are in turn split and merge of the best so far, "kmeans"
+        and "emem".
+    init_params : {"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"} or own
         Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an
-        array. "whitened": k-means where the clusters' pooled covariance is a sphere; "emem": the best of ten short
-        runs of EM from all these starts. The named starts see some 20 000 rows (200 per component if that is more, at
+        array. "whitened": k-means where the clusters' pooled covariance is a sphere; "hierarchical": a tree of at
+        most 2000 rows by the likelihood of Gaussians; "emem": the best of ten short runs of EM from the other kinds but
+        the tree. The named starts see some 20 000 rows (200 per component if that is more, at
         most 100 000).
     weights_init : (K,), optional
     random_state : int, Generator, RandomState or None

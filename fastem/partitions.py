@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.initialise import standardised
 from fastem.matrices import product
+from fastem.scale import standardised
 
 LEAVES = 80  # clusters that the model-based tree begins with,
 LEAF_VALUES = 2400  # fewer where they have many columns

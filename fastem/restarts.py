@@ -16,7 +16,8 @@ from fastem.regroup import split_merge_start, starting_with
 from fastem.validation import generator
 
 COARSE, SPLIT_MERGE = "short runs on a subsample", "split and merge"
-FURTHER = {"kmeans": (SPLIT_MERGE, "kmeans", "emem")}  # in turn after the first: one kind is misled again and again
+# in turn after the first: one kind is misled again and again, and a tree is the same one
+FURTHER = dict.fromkeys(("kmeans", "hierarchical"), (SPLIT_MERGE, "kmeans", "emem"))
 
 
 class Restarts:

@@ -92,6 +92,14 @@ def robust_variances(X, variance):
     return np.where(middle > 0, np.minimum(middle, variance), variance)
 
 
+def standardised(X, weight):
+    """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
+    centre = weight @ X / weight.sum()
+    Z = np.ascontiguousarray(X - centre.astype(X.dtype))
+    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum()))
+    return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
+
+
 def covariance_floor(variance, first_row, reg_covar):
     """(d,) the least variance per column: reg_covar times the column's own.
 

@@ -12,7 +12,7 @@ import fastem
 from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, PoissonMixture, StudentTMixture
 from fastem.datasets import load_faithful, load_iris
 from fastem.errors import CollapsedComponent, DegenerateComponentWarning
-from fastem.initialise import kmeans_labels, whitened_labels
+from fastem.initialise import kmeans_labels, tree_labels, whitened_labels
 from fastem.relative_spread import relative_eigenvalues
 
 FAITHFUL = np.asarray(load_faithful().data, dtype=float)
@@ -127,7 +127,18 @@ def test_whitening_keeps_long_clusters_whole():
     assert max(agreement(labels, z) for labels in round_ones) < 0.8
 
 
-@pytest.mark.parametrize("init_params", ["whitened", "emem"])
+@pytest.mark.parametrize("n", [600, 5000])
+def test_the_tree_keeps_long_clusters_whole(n):
+    """Of at most 2000 rows; with more, the others go with the nearest of these."""
+    rng = np.random.default_rng(1)
+    z = rng.integers(0, 3, n)
+    X = rng.normal(size=(n, 2)) * [8, 0.5] + np.column_stack([np.zeros(n), 6 * z])
+    labels = tree_labels(X, np.ones(n), 3, rng, 1)
+    assert agreement(labels, z) > 0.97
+    assert agreement(kmeans_labels(X, np.ones(n), 3, rng, 1), z) < 0.9
+
+
+@pytest.mark.parametrize("init_params", ["whitened", "hierarchical", "emem"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_new_starts_serve_every_family(init_params, dtype):
     weight = np.random.default_rng(0).integers(0, 3, len(IRIS)).astype(float)
