@@ -218,6 +218,16 @@ class Mixture:
                 joint[far] = self.log_joint(X[far].astype(np.float64))
         return joint
 
+    def doubt(self, X) -> np.ndarray:
+        """(n,) minus the logarithm of each row's largest posterior probability: 0 where its component is certain."""
+        found = np.empty(len(X))
+        for start in range(0, len(X), ROWS):
+            joint = self.log_joint(X[start : start + ROWS])
+            most = joint.max(axis=1, keepdims=True)
+            shares = np.exp(joint - np.where(np.isfinite(most), most, 0)).sum(axis=1)
+            found[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
+        return found
+
     def posterior(self, X) -> np.ndarray:
         """(n, K) float64 p(z = k | x)."""
         X = self._checked(X)

@@ -186,6 +186,15 @@ class ModelSearch:
         covariance = structure.estimate(counts, np.zeros_like(shift), second, floor)
         return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, floor))
 
+    def doubt(self, result) -> float:
+        """Minus the sum of the logarithms of the rows' largest posterior probabilities."""
+
+        def of_block(X, weight, start):
+            doubt = result.model.doubt(X)
+            return doubt.sum() if weight is None else weight @ doubt
+
+        return float(np.sum(self.blocks.each(of_block)))
+
     def statuses(self, result):
         """What is wrong with a result's components, in one line ("" if nothing is), and whether it is sound."""
         found = diagnose(result, self.n_effective)

@@ -157,7 +157,8 @@ def select(
         GaussianMixture.
     criterion : {"bic", "aic", "icl"}
         Smaller is better, as in scikit-learn and :meth:`GaussianMixture.bic`; mclust's BIC and ICL are the negatives.
-        ICL is BIC plus twice the entropy of the rows' posterior: it counts clusters rather than components.
+        ICL is BIC less twice the sum of the logarithms of the rows' largest posterior probabilities: it counts clusters
+        rather than components.
     sample_weight : (n,), optional
         A weight of 2 counts as two rows, in the criteria as well.
     n_jobs : int, optional
@@ -230,7 +231,7 @@ def _rows(search, numbers_, covariance_type) -> list[Row]:
                 n_parameters=p,
                 bic=bic,
                 aic=2 * p - 2 * total,
-                icl=bic + 2 * result.statistics.entropy * search.unit,
+                icl=bic + 2 * search.doubt(result) * search.unit,
                 n_iter=result.n_iter,
                 status=wrong or ("ok" if result.converged else "not converged"),
                 sound=sound,
