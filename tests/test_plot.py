@@ -223,7 +223,7 @@ def test_colour_blind_people_tell_the_colours_apart(cones):
     assert min(np.linalg.norm(a - b) for a, b in combinations(looks, 2)) > 15
 
 
-@pytest.mark.parametrize("K, d", [(3, 5), (12, 1), (12, 5), (40, 20)])
+@pytest.mark.parametrize("K, d", [(3, 5), (12, 1), (12, 5), (30, 15)])
 @pytest.mark.parametrize("size", [(3, 2), (6.4, 4.8), (16, 12)])
 def test_texts_of_a_heat_map_do_not_overlap(K, d, size):
     rng = np.random.default_rng(0)
