@@ -39,7 +39,7 @@ LAYERS = [
     ["regroup"],
     ["collapse"],
     ["restarts", "estimators", "noise_start", "adaptation"],
-    ["fitted_mixture", "factor_estimator"],
+    ["fitted_mixture", "factor_estimator", "mixture_stream"],
     ["mixture_estimator"],
     ["family_mixture", "noisy_mixture"],
     ["gaussian_mixture", "latent_factors"],
