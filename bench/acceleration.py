@@ -96,9 +96,10 @@ def contest(X, start):
 
 def sample(d: int, K: int, apart: float, seed: int, kind: str):
     """Rows of a chain of K standard normals, and a start."""
-    from fastem import initialise
     from fastem.covariance import Full
     from fastem.emissions import Gaussian
+    from fastem.from_memberships import from_membership
+    from fastem.initialise import MEMBERSHIPS
     from fastem.mixture import Mixture
 
     rng = np.random.default_rng([seed, d, K, int(apart)])
@@ -107,7 +108,7 @@ def sample(d: int, K: int, apart: float, seed: int, kind: str):
     X = means[rng.integers(0, K, ROWS)] + rng.normal(size=(ROWS, d))
     floor, weight = 1e-6 * X.var(axis=0), np.ones(ROWS)
     if kind != "truth":
-        membership = initialise.MEMBERSHIPS[kind](X, weight, K, rng, 1)
-        return X, initialise.from_membership(X, weight, membership, K, Full, floor)
+        membership = MEMBERSHIPS[kind](X, weight, K, rng, 1)
+        return X, from_membership(X, weight, membership, K, Full, floor)
     covariance = Full.from_covariances(np.tile(1.2 * np.eye(d), (K, 1, 1)), floor)
     return X, Mixture(np.full(K, 1 / K), Gaussian(means + 0.3 * rng.normal(size=means.shape), covariance, floor))

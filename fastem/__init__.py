@@ -2,12 +2,18 @@
 
 from fastem import datasets
 from fastem.bootstrap import LikelihoodRatioTest, likelihood_ratio_test
-from fastem.em import EMResult, LogLikelihoodFell, em
-from fastem.errors import CheckpointError, ConvergenceWarning, DegenerateComponentWarning, NotFittedError
+from fastem.em import EMResult, em
+from fastem.errors import (
+    CheckpointError,
+    ConvergenceWarning,
+    DegenerateComponentWarning,
+    LogLikelihoodFell,
+    NotFittedError,
+)
 from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
 from fastem.gaussian_regressor import GaussianMixtureRegressor
-from fastem.persistence import load
+from fastem.load import load
 from fastem.predictions import write_predictions
 from fastem.select import Selection, select
 from fastem.sources import open_rows

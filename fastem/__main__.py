@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from fastem.columns import numbered_names
-from fastem.gaussian_start import STRUCTURES
+from fastem.structures import STRUCTURES
 
 __all__ = ["main"]
 

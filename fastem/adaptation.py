@@ -18,8 +18,8 @@ from fastem.em import EMResult, collect
 from fastem.emissions import estimated
 from fastem.fit_report import report_of_one
 from fastem.history import objective
-from fastem.matrices import packed_lower
 from fastem.noise import WithNoise
+from fastem.packing import packed_lower
 from fastem.threads import for_pass
 
 PARAMETERS = "weights", "means", "covariances"

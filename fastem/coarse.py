@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.diagnosis import best_first, effective_rows
 from fastem.em import em
-from fastem.matrices import IllDefinedCovariance
+from fastem.errors import IllDefinedCovariance
 from fastem.mixture import Mixture
+from fastem.subsample import subsample, subsample_rows
 from fastem.threads import for_pass
 
 PAYS_FROM = 5  # times the subsample's rows
@@ -33,7 +33,7 @@ POOL_RUN = 10  # iterations of each
 
 def pays(blocks, n_components) -> bool:
     """Whether the rows are many."""
-    return blocks.n_rows >= PAYS_FROM * initialise.subsample_rows(n_components)
+    return blocks.n_rows >= PAYS_FROM * subsample_rows(n_components)
 
 
 def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixture:
@@ -41,7 +41,7 @@ def coarse_start(start, blocks, estimator, least_rows, rng, n_threads) -> Mixtur
 
     start(blocks) makes a mixture; all its covariances together need least_rows.
     """
-    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
+    X, weight = subsample(blocks, rng, estimator.n_components)
     few = sampled(X, weight, few_rows(len(X), least_rows))
     starts = [lambda: start(few)] * max(RUNS, estimator.n_init)
     few_threads = for_pass(n_threads, few, estimator.n_components)
@@ -65,7 +65,7 @@ def emem_start(start, blocks, estimator, rng, n_threads) -> Mixture:
 
 def few_of(estimator, blocks, rng) -> ArrayBlocks:
     """The rows on which starts are compared."""
-    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
+    X, weight = subsample(blocks, rng, estimator.n_components)
     least_rows = estimator.n_components * estimator._least_rows(blocks.n_features)
     return sampled(X, weight, min(len(X), max(FEW, few_rows(len(X), least_rows))))
 

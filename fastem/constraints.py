@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem.checks import check_number
+from fastem.column_moments import observed_variances
 from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.covariance import Diagonal, Full, Spherical
 from fastem.eigenvalue_ratio import SERVED, EigenvalueRatio
-from fastem.gaussian_start import STRUCTURES
-from fastem.missing import observed_variances
 from fastem.moments import MomentBlocks
 from fastem.priors import ConjugatePrior, check_prior, conjugate_prior
 from fastem.scale import covariance_floor, robust_variances
 from fastem.shares import Shares
-from fastem.validation import check_number
+from fastem.structures import STRUCTURES
 
 STARTS = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 OF_ONE_COMPONENT = Full, Diagonal, Spherical  # whose covariances have nothing to do with each other

@@ -22,15 +22,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.matrices import (
-    IllDefinedCovariance,
-    from_log_cholesky,
-    log_cholesky,
-    packed_lower,
-    product,
-    raise_to_floor,
-    unpack_symmetric,
-)
+from fastem.errors import IllDefinedCovariance
+from fastem.matrices import from_log_cholesky, log_cholesky, product, raise_to_floor
+from fastem.packing import packed_lower, unpack_symmetric
 
 
 def outer(shift):

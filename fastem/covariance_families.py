@@ -16,7 +16,7 @@ import numpy as np
 
 from fastem.covariance import Diagonal, Full, Spherical, Tied, outer
 from fastem.kernels import _common_axes
-from fastem.matrices import packed_lower, unpack_symmetric
+from fastem.packing import packed_lower, unpack_symmetric
 
 TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
 MOST_SWEEPS = 500

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.covariance import Diagonal, Full, Spherical
-from fastem.matrices import unpack_symmetric
+from fastem.packing import unpack_symmetric
 
 SERVED = {Full: "full", Diagonal: "diag", Spherical: "spherical"}
 

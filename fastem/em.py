@@ -18,7 +18,7 @@ import numpy as np
 from fastem.acceleration import accelerator
 from fastem.blocks import ArrayBlocks
 from fastem.checkpoint import Checkpoint, told
-from fastem.errors import CheckpointError, LogLikelihoodNotFinite, StatisticsNotFinite, warn
+from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.history import Steps, objective
 from fastem.sources import in_memory, open_rows
 from fastem.statistics import Statistics
@@ -33,10 +33,6 @@ class Model(Protocol):
     def e_step(self, X, sample_weight) -> Statistics: ...
 
     def m_step(self, statistics: Statistics) -> Model: ...
-
-
-class LogLikelihoodFell(RuntimeWarning):
-    """An EM step lowered the log-likelihood by more than rounding explains: the model's steps do not fit together."""
 
 
 @dataclass

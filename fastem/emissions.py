@@ -7,14 +7,15 @@ codes (`discrete`, log p is a probability), and whether it has means, covariance
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 
 from fastem import kernels
 from fastem.covariance import Diagonal, Full, chosen
+from fastem.emission import KernelCall
+from fastem.errors import IllDefinedCovariance
 from fastem.gaussian_kernels import (
     DiagonalKernel,
     DiagonalMissingKernel,
@@ -22,27 +23,10 @@ from fastem.gaussian_kernels import (
     FullMissingKernel,
     TiedKernel,
 )
-from fastem.matrices import IllDefinedCovariance
-from fastem.relative_spread import relative_eigenvalues
 
 SPIKE_ROWS = 2  # times the rows that its covariance needs: with fewer a component can win likelihood by being thin,
 SPIKE = 1e-4  # of the data's variance in a direction
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
-
-
-class KernelCall(NamedTuple):
-    """What a compiled pass needs, and how its sums become named statistics.
-
-    parts: (compiled family, number of columns, its arrays); order: the columns of X in the parts' order, or None;
-    grouped: whether it takes rows by their patterns of missing values.
-    See ``expect`` in kernels/mixture_pass.pxi.
-    """
-
-    parts: tuple
-    centre: np.ndarray
-    unpack: Callable[[np.ndarray], dict]
-    order: np.ndarray | None = None
-    grouped: bool = False
 
 
 def estimated(given, free, counts, shift, second, floor):
@@ -230,7 +214,7 @@ class Gaussian:
         return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
 
     def relative_eigenvalues(self, weights):
-        """(K, r) of the covariances, ascending, in units of the data's; see :mod:`fastem.relative_spread`."""
+        """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""
         return relative_eigenvalues(self.dense_covariances(), self.means, weights)
 
     def marginal(self, columns) -> Gaussian:
@@ -242,3 +226,21 @@ class Gaussian:
     def sample(self, component, n, rng):
         """n rows of one component."""
         return self.means[component] + self.covariance.colour(component, rng.standard_normal((n, self.shape[1])))
+
+
+FLAT = 1e-12  # share of the largest eigenvalue below which the data do not vary in a direction
+
+
+def relative_eigenvalues(dense, means, weights):
+    """(K, r) ascending eigenvalues of the covariances (K, d, d) relative to that of the whole mixture.
+
+    In the r directions in which it varies. No unit and no rotation of the data changes them.
+    """
+    centred = means - weights @ means
+    total = np.tensordot(weights, dense, axes=1) + (weights[:, None] * centred).T @ centred
+    scale = np.sqrt(np.diagonal(total))
+    scale = np.where(scale > 0, scale, 1)
+    values, vectors = np.linalg.eigh(total / scale[:, None] / scale)
+    varies = values > FLAT * values[-1]
+    root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
+    return np.linalg.eigvalsh(root.T @ dense @ root)

@@ -82,3 +82,19 @@ def not_fitted(estimator) -> Exception:
 def convergence_warning() -> type[Warning]:
     """The category of a warning about a fit that did not converge."""
     return _scikit_learns(ConvergenceWarning)
+
+
+class IllDefinedCovariance(ValueError):
+    """A covariance is not positive definite and there is no floor to hold it."""
+
+    def __init__(self, components):
+        self.components = components
+        super().__init__(
+            "Fitting the mixture model failed because some components have ill-defined empirical covariance "
+            f"(for instance caused by singleton or collapsed samples): component {', '.join(map(str, components))}. "
+            "Try to decrease the number of components, increase reg_covar, or scale the input data."
+        )
+
+
+class LogLikelihoodFell(RuntimeWarning):
+    """An EM step lowered the log-likelihood by more than rounding explains: the model's steps do not fit together."""

@@ -7,19 +7,12 @@ import numbers
 
 import numpy as np
 
+from fastem.checks import check_features
 from fastem.errors import not_fitted
 from fastem.parameters import require_parameters
 from fastem.sources import in_memory, open_rows
 from fastem.threads import resolve
-from fastem.validation import (
-    as_matrix,
-    check_features,
-    column_names,
-    generator,
-    not_infinite,
-    numbered,
-    require_finite,
-)
+from fastem.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
 
 class Estimator:

@@ -12,8 +12,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from fastem import kernels
-from fastem.emissions import KernelCall
-from fastem.gaussian_kernels import flat
+from fastem.emission import KernelCall, flat
 
 IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
 

@@ -20,9 +20,9 @@ import numpy as np
 from fastem.conditional_factors import best_factors, best_loadings
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
-from fastem.matrices import packed_lower
 from fastem.mixture import Mixture
 from fastem.moments import mean_and_covariance
+from fastem.packing import packed_lower
 from fastem.statistics import Statistics
 
 LOG_2PI = np.log(2 * np.pi)

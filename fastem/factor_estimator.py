@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 
+from fastem.checks import check_number
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators import Estimator
 from fastem.factor_analysis import FactorModel
@@ -18,7 +19,7 @@ from fastem.moments import MomentBlocks
 from fastem.scale import covariance_floor
 from fastem.sources import open_to_fit
 from fastem.threads import for_pass
-from fastem.validation import as_matrix, check_number, require_rows
+from fastem.validation import as_matrix, require_rows
 
 LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below, rounding shows in the likelihood
 CONTAINERS = {  # of the factors, and what each takes from the rows X

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.column_moments import column_moments
 from fastem.mixture_estimator import MixtureEstimator
-from fastem.scale import column_moments
 from fastem.validation import numbered
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from fastem.density_uses import DensityUses
 from fastem.estimators import Estimator
+from fastem.given import checked_weights
 from fastem.mixture import Mixture
-from fastem.validation import checked_weights
 
 _SAVED_KINDS = {
     "converged_": bool,

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.matrices import factor_order, inverse_transposed, packed_lower, product, unpack_symmetric
+from fastem.emission import flat
+from fastem.matrices import inverse_transposed, product
+from fastem.packing import factor_order, packed_lower, unpack_symmetric
 
 ROOT_HALF = np.sqrt(0.5)
-
-
-def flat(array, dtype):
-    """A contiguous one-dimensional copy in the kernel's real type."""
-    return np.ascontiguousarray(array, dtype=dtype).ravel()
 
 
 class FullKernel:

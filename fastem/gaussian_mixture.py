@@ -8,22 +8,25 @@ from typing import Unpack
 
 import numpy as np
 
-from fastem import initialise
 from fastem.adaptation import adapted_estimator
+from fastem.checks import check_choice, check_number
+from fastem.column_moments import column_variances, observed_variances
 from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.constraints import Learned, check_gaussian_constraints, learned, with_gaussians
 from fastem.emissions import Gaussian
-from fastem.gaussian_start import STRUCTURES, check_dimension, gaussian_start, start_is_given, warm_start
+from fastem.errors import IllDefinedCovariance
+from fastem.from_memberships import from_membership
+from fastem.gaussian_start import gaussian_start, start_is_given, warm_start
 from fastem.gaussian_uses import GaussianUses
+from fastem.given import checked_array
 from fastem.imputation import impute
-from fastem.matrices import IllDefinedCovariance
-from fastem.missing import observed_variances
 from fastem.noise import alone
 from fastem.noisy_mixture import NoisyMixture
 from fastem.parameters import MixtureParameters
 from fastem.priors import ConjugatePrior
-from fastem.scale import column_variances, covariance_floor, robust_variances
-from fastem.validation import check_choice, check_number, checked_array, generator
+from fastem.scale import covariance_floor, robust_variances
+from fastem.structures import STRUCTURES, check_dimension
+from fastem.validation import generator
 
 SCIKIT_LEARNS_ORDER = (
     *("covariance_type", "tol", "reg_covar", "max_iter", "n_init", "init_params", "weights_init", "means_init"),
@@ -258,7 +261,7 @@ class GaussianMixture(GaussianUses, NoisyMixture, first_parameters=SCIKIT_LEARNS
 
     def _estimate(self, X, weight, membership, floor):
         structure = STRUCTURES[self.covariance_type]
-        return initialise.from_membership(X, weight, membership, self.n_components, structure, floor).emission
+        return from_membership(X, weight, membership, self.n_components, structure, floor).emission
 
     def _least_rows(self, n_features):
         return STRUCTURES[self.covariance_type].least_rows(n_features)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
-from fastem.covariance import Diagonal, Full, Spherical, Tied
-from fastem.covariance_families import FAMILIES, ONE_DIMENSION
+from fastem.covariance import Full
 from fastem.emissions import Gaussian
+from fastem.from_memberships import POINTS, from_membership
+from fastem.given import checked_array, checked_membership, checked_weights
 from fastem.imputation import impute
+from fastem.initialise import MEMBERSHIPS, kmeans_labels
 from fastem.matrices import is_positive_definite
 from fastem.mixture import Mixture
 from fastem.scale import robust_variances
-from fastem.validation import checked_array, checked_membership, checked_weights
+from fastem.structures import STRUCTURES
+from fastem.subsample import all_rows, subsample
 
-STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical, **FAMILIES, **ONE_DIMENSION}
 TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
 FILLING_STEPS = 5  # of EM for the rows of a start, where values are missing
 STEPS = 2048  # rows that show the middle half
@@ -25,16 +26,16 @@ def initialised(estimator, blocks, structure, floor, rng, n_threads):
     """The start that `init_params` asks for."""
     K, init = estimator.n_components, estimator.init_params
     if isinstance(init, str):
-        X, weight = initialise.subsample(blocks, rng, K)
+        X, weight = subsample(blocks, rng, K)
         X = filled(X, weight)
-        if init in initialise.POINTS:
-            return initialise.POINTS[init](X, weight, K, structure, floor, rng, n_threads)
-        membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
-        return initialise.from_membership(X, weight, membership, K, structure, floor)
-    X, weight = initialise.all_rows(blocks)
+        if init in POINTS:
+            return POINTS[init](X, weight, K, structure, floor, rng, n_threads)
+        membership = MEMBERSHIPS[init](X, weight, K, rng, n_threads)
+        return from_membership(X, weight, membership, K, structure, floor)
+    X, weight = all_rows(blocks)
     X = filled(X, weight)
     membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
-    return initialise.from_membership(X, weight, membership, K, structure, floor)
+    return from_membership(X, weight, membership, K, structure, floor)
 
 
 def filled(X, weight):
@@ -76,15 +77,15 @@ def robust_start(estimator, blocks, structure, floor, rng, n_threads):
     K, init = estimator.n_components, estimator.init_params
     if not isinstance(init, str):
         return initialised(estimator, blocks, structure, floor, rng, n_threads)
-    X, weight = initialise.subsample(blocks, rng, K)
+    X, weight = subsample(blocks, rng, K)
     tame = tamed(X, weight)
     if init != "kmeans":
         return initialised(estimator, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
-    labels = initialise.kmeans_labels(tame, weight, K, rng, n_threads)
+    labels = kmeans_labels(tame, weight, K, rng, n_threads)
     for k in np.unique(labels):
         own = labels == k
         tame[own] = tamed(X[own], weight[own])
-    return initialise.from_membership(tame, weight, labels, K, structure, floor)
+    return from_membership(tame, weight, labels, K, structure, floor)
 
 
 def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:
@@ -101,18 +102,6 @@ def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initial
         means = start.emission.means if means is None else means
         covariance = start.emission.covariance if covariance is None else covariance
     return Mixture(weights, Gaussian(means, covariance, floor))
-
-
-def check_dimension(covariance_type, d):
-    """mclust's names say in which dimension they are."""
-    if d == 1 and covariance_type in FAMILIES:
-        raise ValueError(
-            f"covariance_type={covariance_type!r}, but X has one column, where variances are equal or vary: "
-            "choose 'E' or 'V'."
-        )
-    if d > 1 and covariance_type in ONE_DIMENSION:
-        names = ", ".join(FAMILIES)
-        raise ValueError(f"covariance_type={covariance_type!r} is of one column, but X has {d}: choose one of {names}.")
 
 
 def checked_covariance(precisions, structure, K, d, floor):

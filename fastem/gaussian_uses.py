@@ -10,9 +10,9 @@ from fastem.conditional import Conditional, marginal, type_of_some
 from fastem.constrained_gaussian import ConstrainedGaussian
 from fastem.covariance import Diagonal
 from fastem.emissions import Gaussian
-from fastem.gaussian_start import STRUCTURES
 from fastem.mixture import Mixture
 from fastem.noise import WithNoise
+from fastem.structures import STRUCTURES
 from fastem.validation import require_finite
 
 # parameters in the shape of all columns, or that a fit of other columns would keep to

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastem.matrices import length
-
 SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
 
 
@@ -97,3 +95,8 @@ def lower_bound(given, statistics, at) -> float:
     if "unseen" in statistics:  # values that are missing are latent too
         bound += statistics.unseen
     return (bound + log_prior(at)) / statistics.weight
+
+
+def length(vector) -> float:
+    """Euclidean. Without BLAS, whose threads go on spinning beside the next pass."""
+    return float(np.sqrt(np.square(vector).sum()))

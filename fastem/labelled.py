@@ -13,10 +13,12 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp, xlogy
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
+from fastem.initialise import MEMBERSHIPS, nearest
 from fastem.mixture import Mixture
+from fastem.scale import standardised
 from fastem.statistics import merged
+from fastem.subsample import all_rows
 from fastem.threads import for_pass
 
 MOST_GROUPS = 256  # of equal priors; with more, the rows take K + 1 passes instead of a call for each group
@@ -154,17 +156,17 @@ class Membership:
 
     def __call__(self, X, n_components, rng):
         blocks, K = self.blocks, n_components
-        weight = initialise.all_rows(blocks)[1]
+        weight = all_rows(blocks)[1]
         prior = blocks.priors[:, :K]
         certain = (blocks.priors > 0).sum(axis=1) == 1
         told = np.where(certain & prior.any(axis=1), prior.argmax(axis=1), -1)[blocks.own]
         counts = np.bincount(told + 1, weight, minlength=K + 1)[1:]
         if counts.all():
-            Z = initialise.standardised(X, weight)
+            Z = standardised(X, weight)
             sums = [(weight * (told == k)) @ Z for k in range(K)]
-            found = initialise.nearest(Z, (np.array(sums) / counts[:, None]).astype(Z.dtype), self.n_threads)
+            found = nearest(Z, (np.array(sums) / counts[:, None]).astype(Z.dtype), self.n_threads)
         else:
-            found = initialise.MEMBERSHIPS[self.name](X, weight, K, rng, self.n_threads)
+            found = MEMBERSHIPS[self.name](X, weight, K, rng, self.n_threads)
         share = np.where(prior.any(axis=1, keepdims=True), prior, 1)
         share = (share / share.sum(axis=1, keepdims=True))[blocks.own]
         if found.ndim == 2:

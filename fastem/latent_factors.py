@@ -6,12 +6,12 @@ import numbers
 
 import numpy as np
 
+from fastem.checks import check_choice, check_number
 from fastem.conditional_factors import best_loadings
 from fastem.em import em
 from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.factor_estimator import FactorEstimator
 from fastem.rotation import ROTATIONS, rotated
-from fastem.validation import check_choice, check_number
 
 
 class FactorAnalysis(FactorEstimator):

@@ -6,24 +6,8 @@ from functools import cache
 
 import numpy as np
 
-from fastem.kernels import FACTOR_BLOCK
-
-
-class IllDefinedCovariance(ValueError):
-    """A covariance is not positive definite and there is no floor to hold it."""
-
-    def __init__(self, components):
-        self.components = components
-        super().__init__(
-            "Fitting the mixture model failed because some components have ill-defined empirical covariance "
-            f"(for instance caused by singleton or collapsed samples): component {', '.join(map(str, components))}. "
-            "Try to decrease the number of components, increase reg_covar, or scale the input data."
-        )
-
-
-def length(vector) -> float:
-    """Euclidean. Without BLAS, whose threads go on spinning beside the next pass."""
-    return float(np.sqrt(np.square(vector).sum()))
+from fastem.errors import IllDefinedCovariance
+from fastem.packing import packed_lower
 
 
 def precisions_cholesky(covariances):
@@ -144,25 +128,6 @@ def raise_to_floor(covariances, floor):
     return covariances, upper, hits
 
 
-@cache
-def packed_lower(d):
-    """Rows and columns of a packed lower triangle."""
-    return np.tril_indices(d)
-
-
-@cache
-def packed_index(d):
-    """(d, d): where each entry of a symmetric matrix stands in its packed lower triangle."""
-    i, j = np.indices((d, d))
-    i, j = np.maximum(i, j), np.minimum(i, j)
-    return i * (i + 1) // 2 + j
-
-
-def unpack_symmetric(packed, d):
-    """(…, d(d+1)/2) packed lower triangles to (…, d, d) matrices."""
-    return packed[..., packed_index(d)]
-
-
 def log_cholesky(covariances):
     """(…, d, d) positive definite matrices to (…, d(d+1)/2) packed lower factors with logarithms on the diagonal."""
     d = covariances.shape[-1]
@@ -178,15 +143,3 @@ def from_log_cholesky(packed, d):
     lower = np.zeros((*packed.shape[:-1], d, d))
     lower[..., i, j] = np.where(i == j, np.exp(np.where(i == j, packed, 0)), packed)
     return lower @ np.swapaxes(lower, -2, -1)
-
-
-@cache
-def factor_order(d):
-    """Rows and columns of a triangular factor in the kernels' order: blocks of rows, column by column."""
-    rows, columns = [], []
-    for start in range(0, d, FACTOR_BLOCK):
-        stop = min(start + FACTOR_BLOCK, d)
-        for column in range(stop):
-            rows += range(start, stop)
-            columns += [column] * (stop - start)
-    return np.array(rows), np.array(columns)

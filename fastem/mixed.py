@@ -11,7 +11,7 @@ from fastem import kernels
 from fastem.bernoulli import BernoulliMixture
 from fastem.blocks import consecutive
 from fastem.categorical import CategoricalMixture
-from fastem.emissions import KernelCall
+from fastem.emission import KernelCall
 from fastem.exponential import ExponentialMixture
 from fastem.gamma import GammaMixture
 from fastem.gaussian_mixture import GaussianMixture

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem import initialise
 from fastem.acceleration import ACCELERATORS
 from fastem.checkpoint import Checkpoint, asked_of, told
+from fastem.checks import check_choice, check_number
 from fastem.collapse import POLICIES
 from fastem.constraints import (
     check_constraints,
@@ -22,6 +22,9 @@ from fastem.constraints import (
 from fastem.diagnosis import diagnose, effective_rows
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.fitted_mixture import FittedMixture
+from fastem.from_memberships import shares
+from fastem.given import checked_membership, checked_weights
+from fastem.initialise import MEMBERSHIPS, NAMED
 from fastem.labelled import labelled
 from fastem.mixture import Mixture
 from fastem.mixture_stream import MixtureStream
@@ -30,15 +33,9 @@ from fastem.parameters import full_signature
 from fastem.restarts import Restarts
 from fastem.sources import open_to_fit
 from fastem.stopping import RULES
+from fastem.subsample import all_rows, subsample
 from fastem.threads import for_pass
-from fastem.validation import (
-    check_choice,
-    check_number,
-    checked_membership,
-    checked_weights,
-    require_distinct_rows,
-    require_rows,
-)
+from fastem.validation import require_distinct_rows, require_rows
 
 
 class MixtureEstimator(MixtureStream, FittedMixture):
@@ -198,14 +195,14 @@ class MixtureEstimator(MixtureStream, FittedMixture):
         """A mixture to start EM from."""
         K, init = self.n_components, self.init_params
         if isinstance(init, str):
-            X, weight = initialise.subsample(blocks, rng, K)
-            membership = initialise.MEMBERSHIPS[init](X, weight, K, rng, n_threads)
+            X, weight = subsample(blocks, rng, K)
+            membership = MEMBERSHIPS[init](X, weight, K, rng, n_threads)
         else:
-            X, weight = initialise.all_rows(blocks)
+            X, weight = all_rows(blocks)
             membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
         weights = checked_weights(self.weights_init, K)
         if weights is None:
-            weights = initialise.shares(weight, membership, K)
+            weights = shares(weight, membership, K)
         return Mixture(weights, self._estimate(X, weight, membership, examined))
 
     def _warm_start(self, examined) -> Mixture:
@@ -335,7 +332,7 @@ class MixtureEstimator(MixtureStream, FittedMixture):
         if not callable(self.stop):
             check_choice(self, "stop", RULES)
         if isinstance(self.init_params, str):
-            check_choice(self, "init_params", initialise.NAMED)
+            check_choice(self, "init_params", NAMED)
         check_choice(self, "on_collapse", POLICIES)
         check_number(self, "split_merge", numbers.Integral, 0)
         check_constraints(self)

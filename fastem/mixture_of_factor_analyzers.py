@@ -14,17 +14,20 @@ from typing import Unpack
 
 import numpy as np
 
-from fastem import initialise
+from fastem.checks import check_number
+from fastem.column_moments import column_variances
 from fastem.conditional_factors import best_factors
 from fastem.covariance import Full, outer
 from fastem.emissions import Gaussian
 from fastem.factor_estimator import LEAST_FLOOR
-from fastem.matrices import packed_lower, precisions_cholesky, product, unpack_symmetric
+from fastem.from_memberships import from_membership
+from fastem.given import checked_array
+from fastem.matrices import precisions_cholesky, product
 from fastem.mixture import Mixture
 from fastem.mixture_estimator import MixtureEstimator
+from fastem.packing import packed_lower, unpack_symmetric
 from fastem.parameters import MixtureParameters
-from fastem.scale import column_variances, covariance_floor
-from fastem.validation import check_number, checked_array
+from fastem.scale import covariance_floor
 
 START_STEPS = 5  # from a component's covariance to factors
 TOUCHING = 1 + 1e-6  # times the floor: what lies below is held there
@@ -167,7 +170,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         return covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar)
 
     def _estimate(self, X, weight, membership, floor):
-        full = initialise.from_membership(X, weight, membership, self.n_components, Full, floor).emission
+        full = from_membership(X, weight, membership, self.n_components, Full, floor).emission
         covariance = Factored.from_scatter(full.covariance.covariances, self.n_factors, floor)
         return FactorAnalyzers(full.means, covariance, floor)
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.diagnosis import best_first, best_sound, diagnose, effective_rows
 from fastem.em import em
 from fastem.emissions import Gaussian
 from fastem.fit_report import report_of_one
 from fastem.gaussian_mixture import GaussianMixture
-from fastem.gaussian_start import STRUCTURES, check_dimension, filled
-from fastem.matrices import packed_lower, product
+from fastem.gaussian_start import filled
+from fastem.initialise import kmeans_labels
+from fastem.matrices import product
 from fastem.mixture import Mixture
+from fastem.packing import packed_lower
 from fastem.partitions import splits, trees
+from fastem.scale import standardised
 from fastem.sources import open_to_fit
+from fastem.structures import STRUCTURES, check_dimension
 from fastem.threads import for_pass
 
 ROWS = 2000  # on which starts are found and compared
@@ -86,13 +89,13 @@ class ModelSearch:
         order = np.lexsort([self.weight, *X.T[::-1]])  # the order of the rows does not matter
         self.X, self.weight = np.ascontiguousarray(X[order]), self.weight[order]
         self.complete = filled(self.X, self.weight)
-        self.Z = initialise.standardised(self.complete, self.weight).astype(np.float64)
+        self.Z = standardised(self.complete, self.weight).astype(np.float64)
         self.sample = ArrayBlocks(self.X, self.weight if self.blocks.weighted else None)
         self.partitions = trees(self.complete, self.weight, numbers)
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                labels.append(initialise.kmeans_labels(self.complete, self.weight, K, rng, 1))
+                labels.append(kmeans_labels(self.complete, self.weight, K, rng, 1))
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""

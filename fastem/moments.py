@@ -8,8 +8,8 @@ import numpy as np
 
 from fastem import kernels
 from fastem.blocks import Blocks
-from fastem.matrices import unpack_symmetric
-from fastem.scale import among_the_rows, finite_sums, resolved_variances
+from fastem.column_moments import among_the_rows, finite_sums, resolved_variances
+from fastem.packing import unpack_symmetric
 from fastem.statistics import Statistics
 
 FAR = 10.0  # variances between the mean and the point of the sums: a digit of them is lost

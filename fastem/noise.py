@@ -13,7 +13,8 @@ from typing import ClassVar
 import numpy as np
 
 from fastem import kernels
-from fastem.emissions import Gaussian, KernelCall
+from fastem.emission import KernelCall
+from fastem.emissions import Gaussian
 from fastem.gaussian_kernels import TiedKernel
 from fastem.mixture import Mixture
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import short_runs
 from fastem.gaussian_start import gaussian_start, initialised, robust_start, tamed
+from fastem.initialise import scores
 from fastem.labelled import Membership
 from fastem.mixture import Mixture
+from fastem.scale import standardised
+from fastem.subsample import all_rows, subsample
 
 SHARE = 0.05  # of the rows, noise to start from
 NEIGHBOURS = 8  # the distance to the last of them tells how dense the rows lie
@@ -32,11 +34,11 @@ def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture
     with_noise(mixture, share) adds the noise.
     """
     if isinstance(estimator.init_params, Membership):
-        X, weight = initialise.all_rows(blocks)
+        X, weight = all_rows(blocks)
         blocks = ArrayBlocks(tamed(X, weight), weight)
     if not isinstance(estimator.init_params, str):
         return with_noise(gaussian_start(estimator, blocks, floor, rng, n_threads), SHARE)
-    X, weight = initialise.subsample(blocks, rng, estimator.n_components)
+    X, weight = subsample(blocks, rng, estimator.n_components)
     sample = ArrayBlocks(X, weight)
 
     def start(rows, found):
@@ -50,7 +52,7 @@ def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture
 def dense_rows(X, weight, n_components, n_threads) -> ArrayBlocks:
     """The rows that do not lie as sparsely as clutter; all, where too few would be left."""
     among = max(AMONG, PER_COMPONENT * n_components)
-    dense = ~sparse(initialise.standardised(X, weight), among, n_threads)
+    dense = ~sparse(standardised(X, weight), among, n_threads)
     if len(np.unique(X[dense], axis=0)) > n_components:
         return ArrayBlocks(X[dense], weight[dense])
     return ArrayBlocks(X, weight)
@@ -87,7 +89,7 @@ def neighbour_squares(Z, among, n_threads):
     for start in range(0, n, BLOCK):
         rows = Z[start : start + BLOCK]
         joint = np.empty((len(rows), len(among)), Z.dtype)
-        initialise.scores(rows, Z[among], n_threads, joint=joint)
+        scores(rows, Z[among], n_threads, joint=joint)
         (own,) = np.nonzero((among >= start) & (among < start + len(rows)))
         joint[among[own] - start, own] = -np.inf  # no row is its own neighbour
         joint.partition(-k, axis=1)

@@ -7,12 +7,12 @@ from typing import NamedTuple, Unpack
 
 import numpy as np
 
+from fastem.given import checked_weights
 from fastem.mixture import Mixture
 from fastem.mixture_estimator import MixtureEstimator
 from fastem.noise import WithNoise, data_box, in_box
 from fastem.noise_start import SHARE, noise_start
 from fastem.parameters import MixtureParameters
-from fastem.validation import checked_weights
 
 
 class Background(NamedTuple):

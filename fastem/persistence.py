@@ -16,10 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.families import ESTIMATORS
 from fastem.whole_file import written_whole
-
-__all__ = ["load", "save"]
 
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
@@ -61,7 +58,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise ValueError(f"cannot save to {path}: it is a folder; name a file in it")
-    if type(estimator) not in ESTIMATORS.values():
+    if type(estimator).__module__.partition(".")[0] != "fastem" or not estimator._saved_arrays:
         raise ValueError(
             f"a {type(estimator).__name__} cannot be saved, since it could not be loaded; pickle it instead"
         )
@@ -86,45 +83,6 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         "array_parameters": list(parameter_arrays),
     }
     _write(path, {HEADER: np.array(json.dumps(header, default=_as_python)), **arrays})
-
-
-def load(path: str | os.PathLike) -> Any:
-    """Read an estimator that :func:`save` has written.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Returns
-    -------
-    one of fastem's estimators
-        Fitted; it predicts what the saved one did.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        If there is no such file, or it is damaged, of another kind, from a later version of the format, or its numbers
-        make no model.
-
-    Examples
-    --------
-    See :func:`save`.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    header, arrays = _read(path)
-    try:
-        if header["class"] not in ESTIMATORS:
-            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(ESTIMATORS)}")
-        _check_arrays(header["arrays"], arrays)
-        return _build(ESTIMATORS[header["class"]], header, arrays)
-    except KeyError as error:
-        raise ValueError(f"{path} is damaged: {error} is missing; save the model again") from None
-    except (AttributeError, TypeError) as error:  # what is there has another type than it must have
-        raise ValueError(f"{path} is damaged: {error}; save the model again") from error
-    except ValueError as error:
-        raise ValueError(f"{path} is not a usable model: {error}") from error
 
 
 def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -170,7 +128,7 @@ def _write(path: Path, entries: dict[str, np.ndarray]) -> None:
         np.savez(file, **entries)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and all arrays of a model file."""
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a model file: not an npz archive, or cut short; save the model again")
@@ -203,10 +161,10 @@ def _installed() -> str:
     return version("fastem")
 
 
-def _check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
+def check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
     """Refuses arrays that are not what the header declares."""
     if set(declared) != set(arrays):
-        raise ValueError(f"its header declares {_listed(declared)}, but it holds {_listed(arrays)}")
+        raise ValueError(f"its header declares {listed(declared)}, but it holds {listed(arrays)}")
     for name, array in arrays.items():
         shape, dtype = tuple(declared[name]["shape"]), declared[name]["dtype"]
         if array.shape != shape or array.dtype.str != dtype:
@@ -228,23 +186,5 @@ def _problem(array: np.ndarray) -> str | None:
     return None
 
 
-def _build(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-    """An estimator of this class with the parameters, attributes and arrays of the file."""
-    array_parameters = set(header["array_parameters"])
-    unknown = (set(arrays) - array_parameters - set(cls._saved_arrays)) | (
-        set(header["attributes"]) - set(cls._saved_scalars)
-    )
-    if unknown:  # nothing else may be set: a file must not replace a method
-        raise ValueError(f"{_listed(unknown)} cannot be part of a {cls.__name__}")
-    estimator = cls(**header["parameters"], **{name: arrays[name] for name in array_parameters})
-    for name, array in arrays.items():
-        if name not in array_parameters:
-            setattr(estimator, name, array.astype(object) if array.dtype.kind == "U" else array)
-    for name, value in header["attributes"].items():
-        setattr(estimator, name, value)
-    estimator._restore()
-    return estimator
-
-
-def _listed(names: Any) -> str:
+def listed(names: Any) -> str:
     return ", ".join(sorted(map(str, names))) or "nothing"

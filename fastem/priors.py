@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.covariance import Diagonal, Full, Spherical, Tied, outer, pooled_second
-from fastem.matrices import packed_lower
+from fastem.packing import packed_lower
 
 NAMES = "mean", "shrinkage", "dof", "scale"
 

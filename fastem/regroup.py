@@ -10,10 +10,12 @@ from itertools import combinations
 
 import numpy as np
 
-from fastem import initialise
 from fastem.blocks import ArrayBlocks
 from fastem.coarse import MOST_CANDIDATES, SPLIT_RUN, few_of, short_runs
 from fastem.gaussian_start import filled
+from fastem.initialise import kmeans_plusplus, lloyd, scatter, sphered
+from fastem.scale import standardised
+from fastem.subsample import subsample
 from fastem.threads import for_pass
 
 GIVEN = ("weights_init", "means_init", "precisions_init")
@@ -51,10 +53,10 @@ def split(X, weight, membership, component, rng, n_threads):
     Where the component is a sphere, so that no unit and no rotation changes its halves.
     """
     own = weight * membership[:, component]
-    Z = initialise.standardised(X, own)
-    Z = initialise.sphered(Z, initialise.scatter(Z, own))
-    seeds = initialise.kmeans_plusplus(Z, own, 2, rng, n_threads)
-    second = initialise.lloyd(Z, own, Z[seeds], n_threads) == 1
+    Z = standardised(X, own)
+    Z = sphered(Z, scatter(Z, own))
+    seeds = kmeans_plusplus(Z, own, 2, rng, n_threads)
+    second = lloyd(Z, own, Z[seeds], n_threads) == 1
     found = np.column_stack([membership, np.where(second, membership[:, component], 0)])
     found[second, component] = 0
     return found
@@ -79,7 +81,7 @@ def best_of(memberships, estimator, few, examined, n_threads):
 def without(model, lost, estimator, blocks, rng, n_threads):
     """The mixture of the other components, their rows dealt out among them."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
-    X, weight = initialise.subsample(blocks, rng, len(kept))
+    X, weight = subsample(blocks, rng, len(kept))
     membership = posterior_of(model, X, kept)
     smaller = starting_from(estimator, membership)
     return smaller._start(ArrayBlocks(X, weight), smaller._examine(blocks, n_threads), rng, n_threads)

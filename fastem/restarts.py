@@ -8,9 +8,8 @@ from fastem.coarse import coarse_start, emem_start, pays
 from fastem.collapse import Collapse
 from fastem.diagnosis import best_sound, effective_rows
 from fastem.em import both, collect, em, require_same_data
-from fastem.errors import CollapsedComponent
+from fastem.errors import CollapsedComponent, IllDefinedCovariance
 from fastem.fit_report import FitReport, Outcome, components_of
-from fastem.matrices import IllDefinedCovariance
 from fastem.progress import Progress
 from fastem.regroup import split_merge_start, starting_with
 from fastem.validation import generator

@@ -11,9 +11,9 @@ from functools import partial
 
 from fastem.covariance_families import FAMILIES, ONE_DIMENSION
 from fastem.gaussian_mixture import GaussianMixture
-from fastem.gaussian_start import STRUCTURES
 from fastem.model_search import CHOSEN_HERE, DEFAULTS, NO_PART_IN_IT, ModelSearch
 from fastem.sources import open_rows
+from fastem.structures import STRUCTURES
 from fastem.threads import resolve
 from fastem.validation import generator
 

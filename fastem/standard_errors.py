@@ -21,7 +21,7 @@ from fastem.covariance_families import EEI, EII
 from fastem.em import em
 from fastem.emissions import Gaussian
 from fastem.gaussian_mixture import GaussianMixture
-from fastem.matrices import packed_lower
+from fastem.packing import packed_lower
 from fastem.threads import resolve
 from fastem.validation import generator
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastem.matrices import length
+from fastem.history import length
 
 
 def log_likelihood(result, previous):

@@ -19,13 +19,14 @@ import numpy as np
 
 from fastem import kernels
 from fastem.covariance import Full, Tied
-from fastem.emissions import Gaussian, KernelCall
+from fastem.emission import KernelCall, flat
+from fastem.emissions import Gaussian
 from fastem.gamma_shape import gamma_shape
-from fastem.gaussian_kernels import FullKernel, flat
+from fastem.gaussian_kernels import FullKernel
 from fastem.gaussian_mixture import GaussianMixture
 from fastem.gaussian_start import gaussian_start, robust_start
-from fastem.matrices import unpack_symmetric
 from fastem.mixture import Mixture
+from fastem.packing import unpack_symmetric
 from fastem.parameters import GaussianParameters
 from fastem.statistics import Statistics
 

@@ -5,11 +5,7 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 
 from __future__ import annotations
 
-import numbers
-
 import numpy as np
-
-from fastem.errors import warn
 
 
 def column_names(X):
@@ -153,62 +149,6 @@ def in_moderate_units(weight):
     return weight / unit, float(unit)
 
 
-def check_features(estimator, n_features, names):
-    """The columns at prediction against those that the estimator was fitted on."""
-    kind = type(estimator).__name__
-    fitted = getattr(estimator, "feature_names_in_", None)
-    if fitted is None and names is not None:
-        warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning)
-    elif fitted is not None and names is None:
-        warn(f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning)
-    elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
-        raise ValueError(_names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
-    if n_features != estimator.n_features_in_:
-        raise ValueError(
-            f"X has {n_features} features, but {kind} is expecting {estimator.n_features_in_} features as input."
-        )
-
-
-def _names_differ(unseen, missing):
-    def listed(names):
-        return "".join(f"- {name}\n" for name in names[:5]) + ("- ...\n" if len(names) > 5 else "")
-
-    message = "The feature names should match those that were passed during fit.\n"
-    if unseen:
-        message += "Feature names unseen at fit time:\n" + listed(unseen)
-    if missing:
-        message += "Feature names seen at fit time, yet now missing:\n" + listed(missing)
-    if not missing and not unseen:
-        message += "Feature names must be in the same order as they were in fit.\n"
-    return message
-
-
-def check_number(estimator, name, kind, low, *, optional=False, finite=False, boolean=False):
-    """A parameter that must be a number of at least `low`."""
-    value = getattr(estimator, name)
-    if optional and value is None:
-        return
-    integral = kind is numbers.Integral
-    right_type = isinstance(value, kind) and (boolean or not isinstance(value, bool))
-    if not right_type or not value >= low or (finite and not np.isfinite(value)):
-        what = "an int" if integral else "a float"
-        raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be {what} in the range "
-            f"[{low}, inf){' or None' if optional else ''}. Got {value!r} instead."
-        )
-
-
-def check_choice(estimator, name, choices):
-    """A parameter that must be one of some strings."""
-    value = getattr(estimator, name)
-    if not isinstance(value, str) or value not in choices:
-        listed = ", ".join(repr(choice) for choice in sorted(choices))
-        raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be a str among {{{listed}}}. "
-            f"Got {value!r} instead."
-        )
-
-
 def generator(random_state) -> np.random.Generator:
     """A numpy Generator from None, a seed, a Generator or a RandomState (which is advanced by one draw)."""
     if isinstance(random_state, np.random.RandomState):
@@ -219,62 +159,6 @@ def generator(random_state) -> np.random.Generator:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{random_state!r} cannot be used to seed a random number generator: {error}") from error
-
-
-def checked_membership(membership, n, n_components):
-    """Responsibilities (n, K) whose rows sum to 1, or labels (n,) below K."""
-    array = np.asarray(membership)
-    if array.shape == (n,):
-        if array.dtype.kind not in "iu":
-            raise ValueError(f"init_params holds labels of type {array.dtype}; they must be whole numbers.")
-        if array.min() < 0 or array.max() >= n_components:
-            raise ValueError(
-                f"init_params holds labels that are not whole numbers from 0 to {n_components - 1}: "
-                f"found {array.dtype} between {array.min()} and {array.max()}."
-            )
-        return array
-    if array.shape != (n, n_components):
-        raise ValueError(
-            f"init_params must be responsibilities of shape {(n, n_components)} or labels of shape {(n,)}, "
-            f"but got an array of shape {array.shape}."
-        )
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"init_params holds responsibilities of type {array.dtype}; they must be numbers.")
-    array = array.astype(np.float64)
-    require_finite(array, "init_params")
-    if (array < 0).any() or np.abs(array.sum(axis=1) - 1).max() > 1e-6:
-        raise ValueError("init_params holds responsibilities whose rows are not probabilities that sum to 1.")
-    return array
-
-
-def checked_array(value, name, shape):
-    """float64 and of the right shape, or None."""
-    if value is None:
-        return None
-    try:
-        array = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"The parameter '{name}' must hold numbers in the shape of {shape}: {error}") from error
-    if array.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' contains NaN or infinity.")
-    return array
-
-
-def checked_weights(value, n_components):
-    """Mixture weights: in [0, 1], summing to 1."""
-    weights = checked_array(value, "weights", (n_components,))
-    if weights is None:
-        return None
-    if (weights < 0).any() or (weights > 1).any():
-        raise ValueError(
-            "The parameter 'weights' should be in the range [0, 1], but got max value "
-            f"{weights.max():.5f}, min value {weights.min():.5f}"
-        )
-    if abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
-    return weights
 
 
 def require_distinct_rows(blocks, n_components):

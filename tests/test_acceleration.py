@@ -8,7 +8,7 @@ from fastem import GaussianMixture, em
 from fastem.acceleration import ACCELERATORS, bounded, model_at
 from fastem.covariance import Full
 from fastem.emissions import Gaussian
-from fastem.initialise import from_membership
+from fastem.from_memberships import from_membership
 from fastem.mixture import Mixture
 
 NAMES = sorted(ACCELERATORS)

@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 
 from fastem import GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
-from fastem.matrices import packed_lower
+from fastem.packing import packed_lower
 from fastem.standard_errors import coordinates
 
 X = load_faithful().data

@@ -6,7 +6,7 @@ from scipy.stats import ortho_group
 
 from fastem.covariance_families import FAMILIES, TIGHT
 from fastem.kernels import _common_axes
-from fastem.matrices import packed_lower
+from fastem.packing import packed_lower
 
 SHARED = ["VEE", "EVE", "VVE"]
 SEARCHED = ["EVE", "VVE"]

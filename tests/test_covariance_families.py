@@ -9,7 +9,7 @@ from fastem import GaussianMixture
 from fastem.covariance import outer
 from fastem.covariance_families import FAMILIES, ONE_DIMENSION
 from fastem.datasets import load_faithful, load_iris
-from fastem.matrices import packed_lower
+from fastem.packing import packed_lower
 
 K, D = 2, 3
 NESTED = {  # each family lies in these

@@ -11,9 +11,9 @@ from scipy.linalg import eigh
 import fastem
 from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, PoissonMixture, StudentTMixture
 from fastem.datasets import load_faithful, load_iris
+from fastem.emissions import relative_eigenvalues
 from fastem.errors import CollapsedComponent, DegenerateComponentWarning
 from fastem.initialise import kmeans_labels, tree_labels, whitened_labels
-from fastem.relative_spread import relative_eigenvalues
 
 FAITHFUL = np.asarray(load_faithful().data, dtype=float)
 IRIS = np.asarray(load_iris().data, dtype=float)

@@ -224,7 +224,7 @@ def test_without_missing_values_nothing_is_grouped():
 
 
 def test_many_rows_take_a_coarse_start(monkeypatch):
-    monkeypatch.setattr("fastem.initialise.SUBSAMPLE", 200)
+    monkeypatch.setattr("fastem.subsample.SUBSAMPLE", 200)
     X = blobs(2000)
     model = GaussianMixture(2, random_state=0, tol=1e-6).fit(X)
     assert np.isclose(

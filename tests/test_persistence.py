@@ -12,7 +12,8 @@ import pytest
 
 import fastem
 from fastem.datasets import load_faithful
-from fastem.persistence import HEADER, load, save
+from fastem.load import load
+from fastem.persistence import HEADER, save
 
 X = load_faithful().data
 STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "VEI", "EVE", "VEV"]
