@@ -96,11 +96,11 @@ def contest(X, start):
 
 def sample(d: int, K: int, apart: float, seed: int, kind: str):
     """Rows of a chain of K standard normals, and a start."""
-    from fastem.covariance import Full
-    from fastem.emissions import Gaussian
-    from fastem.from_memberships import from_membership
-    from fastem.initialise import MEMBERSHIPS
-    from fastem.mixture import Mixture
+    from fastem.models.gaussian.covariance import Full
+    from fastem.models.gaussian.emission import Gaussian
+    from fastem.models.mixture import Mixture
+    from fastem.starts.clusters import MEMBERSHIPS
+    from fastem.starts.from_memberships import from_membership
 
     rng = np.random.default_rng([seed, d, K, int(apart)])
     steps = rng.normal(size=(K, d))

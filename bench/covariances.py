@@ -22,7 +22,7 @@ def run(session: Session) -> Section:
 
 def samples(n: int, d: int, K: int, dtype: str):
     """Of each family: its name, rows, its mixture after two iterations, that of VVV or VVI after as many."""
-    from fastem.covariance_families import FAMILIES
+    from fastem.models.gaussian.parsimonious import FAMILIES
 
     rng = np.random.default_rng([n, d, K])
     means, roots = 2 * rng.standard_normal((K, d)), rng.standard_normal((K, d, d)) / np.sqrt(d) + np.eye(d)
@@ -38,8 +38,8 @@ def samples(n: int, d: int, K: int, dtype: str):
 
 def _iterated(X, family, means):
     """The mixture of a family after two iterations from spheres about these means."""
-    from fastem.emissions import Gaussian
-    from fastem.mixture import Mixture
+    from fastem.models.gaussian.emission import Gaussian
+    from fastem.models.mixture import Mixture
 
     K, d = means.shape
     floor = np.full(d, 1e-9)

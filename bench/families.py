@@ -57,11 +57,11 @@ def compared(session: Session, name: str, task: str, shapes, other: str, most: f
 
 def emissions(d: int, K: int, rng: np.random.Generator) -> dict:
     """K overlapping components of each family."""
-    from fastem.bernoulli import Bernoulli
-    from fastem.categorical import Categorical
-    from fastem.exponential import Exponential
-    from fastem.gamma import Gamma
-    from fastem.poisson import Poisson
+    from fastem.families.bernoulli import Bernoulli
+    from fastem.families.categorical import Categorical
+    from fastem.families.exponential import Exponential
+    from fastem.families.gamma import Gamma
+    from fastem.families.poisson import Poisson
 
     rates = rng.uniform(0.6, 1.6, (K, d))
     none = np.zeros(d)
@@ -78,9 +78,9 @@ def emissions(d: int, K: int, rng: np.random.Generator) -> dict:
 
 def samples(n: int, d: int, K: int, dtype: str):
     """Of each family: its name, rows, the mixture that drew them, a diagonal Gaussian one of the same moments."""
-    from fastem.covariance import Diagonal
-    from fastem.emissions import Gaussian
-    from fastem.mixture import Mixture
+    from fastem.models.gaussian.covariance import Diagonal
+    from fastem.models.gaussian.emission import Gaussian
+    from fastem.models.mixture import Mixture
 
     rng, weights, floor = np.random.default_rng([n, d, K]), np.full(K, 1 / K), np.full(d, 1e-9)
     for family, emission in emissions(d, K, rng).items():

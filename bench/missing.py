@@ -71,9 +71,9 @@ def masks(n: int, d: int, rng: np.random.Generator) -> dict:
 
 def gaps(n: int, d: int, K: int, dtype: str):
     """Kind of gaps, covariance type, the mixture that drew the rows, the rows with gaps, and without."""
-    from fastem.covariance import Diagonal, Full
-    from fastem.emissions import Gaussian
-    from fastem.mixture import Mixture
+    from fastem.models.gaussian.covariance import Diagonal, Full
+    from fastem.models.gaussian.emission import Gaussian
+    from fastem.models.mixture import Mixture
 
     rng, floor = np.random.default_rng([n, d, K]), np.full(d, 1e-9)
     roots = rng.normal(size=(K, d, d)) / np.sqrt(d) + np.eye(d)

@@ -123,9 +123,9 @@ def _container(name) -> tuple[str, int]:
 
 def start(K=COMPONENTS):
     """The mixture that draws the rows, and from which iterations start; or one of more components around its."""
-    from fastem.covariance import Full
-    from fastem.emissions import Gaussian
-    from fastem.mixture import Mixture
+    from fastem.models.gaussian.covariance import Full
+    from fastem.models.gaussian.emission import Gaussian
+    from fastem.models.mixture import Mixture
 
     covariances = np.broadcast_to(np.eye(COLUMNS), (K, COLUMNS, COLUMNS))
     nothing, around = np.zeros(COLUMNS), np.random.default_rng(1).normal(size=(K, COLUMNS))
@@ -234,7 +234,7 @@ def dask(rival, n: int) -> list[dict]:
     import dask.array
     from distributed import Client, LocalCluster
 
-    from fastem.dask_blocks import DaskBlocks
+    from fastem.rows.sources.dask_blocks import DaskBlocks
 
     model, found = start(), []
     for workers in (1, 2):

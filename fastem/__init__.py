@@ -1,8 +1,7 @@
 """fastem: mixture and latent variable models by the EM algorithm, on large data, on multicore CPUs."""
 
 from fastem import datasets
-from fastem.bootstrap import LikelihoodRatioTest, likelihood_ratio_test
-from fastem.em import EMResult, em
+from fastem.driver.em import EMResult, em
 from fastem.errors import (
     CheckpointError,
     ConvergenceWarning,
@@ -10,15 +9,16 @@ from fastem.errors import (
     LogLikelihoodFell,
     NotFittedError,
 )
+from fastem.estimators.predictions import write_predictions
 from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
-from fastem.gaussian_regressor import GaussianMixtureRegressor
-from fastem.load import load
-from fastem.predictions import write_predictions
-from fastem.select import Selection, select
-from fastem.sources import open_rows
-from fastem.standard_errors import StandardErrors, standard_errors
-from fastem.statistics import Statistics
+from fastem.families.gaussian.regressor import GaussianMixtureRegressor
+from fastem.families.load import load
+from fastem.inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
+from fastem.inference.selection import Selection, select
+from fastem.inference.standard_errors import StandardErrors, standard_errors
+from fastem.rows.sources.open_rows import open_rows
+from fastem.rows.statistics import Statistics
 from fastem.versions import show_versions
 
 __all__ = [

@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from fastem.columns import numbered_names
-from fastem.structures import STRUCTURES
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.rows.sources.columns import numbered_names
 
 __all__ = ["main"]
 
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fit(arguments: argparse.Namespace) -> None:
     """``fastem fit``: read, fit, tell, save, draw."""
     from fastem import GaussianMixture, open_rows, plot
-    from fastem.drawing import require_file_type
+    from fastem.plot.canvas import require_file_type
     from fastem.summary import summary
 
     _require_place("--save", arguments.save)
@@ -94,7 +94,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 def _select(arguments: argparse.Namespace) -> None:
     """``fastem select``: read, fit many, tell, save the best, draw."""
     from fastem import open_rows, plot, select
-    from fastem.drawing import require_file_type
+    from fastem.plot.canvas import require_file_type
 
     _require_place("--save", arguments.save)
     _require_place("--plot", arguments.plot)
@@ -143,8 +143,8 @@ def _names(blocks: Any, columns: list[str] | None) -> list[str]:
 def _predict(arguments: argparse.Namespace) -> None:
     """``fastem predict``: a label, its probability and the log-density for every row of files."""
     from fastem import load, open_rows, write_predictions
-    from fastem.predictions import text_writer, write_each, writer_for
-    from fastem.tables import files_in
+    from fastem.estimators.predictions import text_writer, write_each, writer_for
+    from fastem.rows.sources.files import files_in
 
     _require_place("--output", arguments.output)
     if arguments.output is not None:
@@ -176,7 +176,7 @@ def _require_place(option: str, path: str | None) -> None:
 
 def _columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:
     """The columns asked for; else those of the names known to the model, in its order; else all."""
-    from fastem.tables import column_names
+    from fastem.rows.sources.files import column_names
 
     if arguments.columns is not None or known is None:
         return arguments.columns

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp, rel_entr, softmax, xlogy
 
-from fastem.validation import as_sample_weight, generator
+from fastem.rows.validation import as_sample_weight, generator
 
 
 def log_likelihood(model, X, sample_weight=None) -> float:

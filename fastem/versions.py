@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from fastem import kernels, threads
+from fastem import kernels
+from fastem.kernels import threads
 
 
 def versions() -> dict[str, str]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.covariance import Diagonal, Full, Spherical, Tied
-from fastem.emissions import Gaussian
-from fastem.mixture import Mixture
+from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.mixture import Mixture
 
 
 @dataclass(frozen=True)

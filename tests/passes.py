@@ -4,7 +4,7 @@ import numpy as np
 import reference
 from instances import dense, random_mixture
 
-from fastem.packing import packed_lower
+from fastem.kernels.packing import packed_lower
 
 TOLERANCE = {"float64": 1e-12, "float32": 2e-5}  # of the sum of the terms' absolute values
 

@@ -153,3 +153,42 @@ def incomplete_sums(X, weights, means, covariances, sample_weight=None):
         "log_likelihood": (sample_weight @ density, row_size),
         "entropy": (sample_weight @ entropy, row_size),
     }
+
+
+def minus_log_likelihood(covariances, counts, scatter):
+    _, log_det = np.linalg.slogdet(covariances)
+    traces = np.trace(np.linalg.solve(covariances, scatter), axis1=1, axis2=2)
+    return counts @ (log_det + traces)
+
+
+def rotation(angles, d):
+    """Skew-symmetric coordinates to a rotation, by Cayley's formula."""
+    skew = np.zeros((d, d))
+    skew[np.triu_indices(d, 1)] = angles
+    skew -= skew.T
+    return np.linalg.solve(np.eye(d) + skew, np.eye(d) - skew)
+
+
+def covariances_of(name, vector, k, d, frames):
+    """(k, d, d) covariances of a family from unconstrained coordinates: volumes, shapes, orientations."""
+    volume, form, orientation = name
+    sizes = {"E": 1, "V": k}
+    parts = iter(
+        np.split(
+            vector,
+            np.cumsum(
+                [
+                    sizes[volume],
+                    {"I": 0, **sizes}[form] * (d - 1),
+                    {"I": 0, **sizes}[orientation] * (d * (d - 1) // 2),
+                ]
+            )[:-1],
+        )
+    )
+    volumes = np.broadcast_to(np.exp(next(parts)), k)
+    ratios = next(parts).reshape(-1, d - 1)
+    shapes = np.exp(np.column_stack([ratios, -ratios.sum(axis=1)])) if len(ratios) else np.ones((1, d))
+    angles = next(parts).reshape(-1, d * (d - 1) // 2)
+    turns = [frame @ rotation(a, d) for frame, a in zip(frames, angles)] if len(angles) else [np.eye(d)]
+    turns = np.broadcast_to(np.array(turns), (k, d, d))
+    return (turns * (volumes[:, None] * np.broadcast_to(shapes, (k, d)))[:, None, :]) @ np.swapaxes(turns, 1, 2)

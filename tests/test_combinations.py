@@ -7,8 +7,8 @@ from scipy.special import logsumexp, xlogy
 from scipy.stats import multivariate_normal
 
 from fastem import GaussianMixture, StudentTMixture, likelihood_ratio_test, plot, standard_errors
-from fastem.covariance_families import FAMILIES
-from fastem.matrices import product
+from fastem.models.gaussian.linear_algebra import product
+from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.online import incremental_em
 
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization")
@@ -148,7 +148,7 @@ def test_the_observed_information_is_refused_beside_missing_values_and_tails():
 def test_the_null_hypothesis_draws_rows_with_gaps(monkeypatch):
     drawn = []
     monkeypatch.setattr(
-        "fastem.bootstrap.ModelSearch",
+        "fastem.inference.likelihood_ratio.ModelSearch",
         lambda X, *rest, of=likelihood_ratio_test.__globals__["ModelSearch"]: (
             drawn.append(np.isnan(X).copy()) or of(X, *rest)
         ),

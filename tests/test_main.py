@@ -244,7 +244,7 @@ def test_an_interrupted_fit_goes_on(run, refused, monkeypatch, capsys):
     words = ("fit", "faithful", "--components", 3, "--tol", 1e-6, "--max-iter", 500, "--checkpoint", "fit.checkpoint")
     expected = run(*words)
     assert not Path("fit.checkpoint").exists()
-    kept = fastem.checkpoint.Checkpoint.write_if_due
+    kept = fastem.driver.checkpoint.Checkpoint.write_if_due
 
     def kept_and_interrupted(self, state):
         if state["running"].n_iter == 7:
@@ -253,7 +253,7 @@ def test_an_interrupted_fit_goes_on(run, refused, monkeypatch, capsys):
         kept(self, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fastem.checkpoint.Checkpoint, "write_if_due", kept_and_interrupted)
+        patch.setattr(fastem.driver.checkpoint.Checkpoint, "write_if_due", kept_and_interrupted)
         assert main([str(word) for word in words]) == 130
     assert capsys.readouterr().err == "fastem: interrupted\n"
     assert "--resume" in refused(*words)
@@ -322,7 +322,7 @@ def test_predict_a_file_without_names(run, refused, model):
 
 
 def test_nothing_is_written_when_a_row_is_bad(refused, model, monkeypatch):
-    monkeypatch.setattr("fastem.predictions.block_rows", lambda n_values: 100)
+    monkeypatch.setattr("fastem.estimators.predictions.block_rows", lambda n_values: 100)
     spoilt = X.copy()
     spoilt[250, 1] = np.inf
     np.save("table.npy", spoilt)
@@ -332,7 +332,7 @@ def test_nothing_is_written_when_a_row_is_bad(refused, model, monkeypatch):
 
 
 def test_predict_in_blocks(run, model, monkeypatch):
-    monkeypatch.setattr("fastem.predictions.block_rows", lambda n_values: 100)
+    monkeypatch.setattr("fastem.estimators.predictions.block_rows", lambda n_values: 100)
     assert_predictions(run("predict", "model.npz", "faithful"), model, X)
 
 

@@ -62,8 +62,9 @@ STREAM = """
 import ctypes, re, resource, sys, warnings
 from pathlib import Path
 import numpy as np
-from fastem import GaussianMixture, PoissonMixture, blocks
-from fastem.sources import open_rows
+from fastem import GaussianMixture, PoissonMixture
+from fastem.rows import blocks
+from fastem.rows.sources.open_rows import open_rows
 
 kind, family, n, allowed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 warnings.simplefilter("ignore")

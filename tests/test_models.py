@@ -9,8 +9,8 @@ from scipy.special import logsumexp
 
 import fastem
 from fastem import em, theory
-from fastem.blocks import ArrayBlocks
 from fastem.online import Stepwise
+from fastem.rows.blocks import ArrayBlocks
 
 every_family = pytest.mark.parametrize("family", MODELS, ids=str)
 REALS = [np.float64, np.float32]

@@ -8,12 +8,12 @@ from instances import STRUCTURES, blobs
 from passes import bits, problem, score
 from threadpoolctl import threadpool_limits
 
-import fastem.blocks
+import fastem.rows.blocks
 from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
-from fastem.blocks import ArrayBlocks
-from fastem.coarse import pays
-from fastem.initialise import MEMBERSHIPS
-from fastem.matrices import leading_eigenpairs
+from fastem.models.gaussian.linear_algebra import leading_eigenpairs
+from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.clusters import MEMBERSHIPS
+from fastem.starts.short_runs import pays
 
 REALS = ["float64", "float32"]
 THREADS = [1, 2, 3, 5, 8, 16]
@@ -83,7 +83,7 @@ def fitted_and_scored(X, weight=None, **params):
 @pytest.fixture
 def several_blocks(monkeypatch):
     """A fit to 100 000 rows goes block by block, as one to millions does."""
-    monkeypatch.setattr(fastem.blocks, "BLOCK_VALUES", 1 << 17)
+    monkeypatch.setattr(fastem.rows.blocks, "BLOCK_VALUES", 1 << 17)
 
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["unweighted", "weighted"])

@@ -1,0 +1,1 @@
+"""EM itself: it knows `e_step` and `m_step`, and nothing else."""

@@ -1,0 +1,168 @@
+"""Long fits that survive: what a fit has reached, in a file, written atomically every so many seconds.
+
+An :class:`fastem.EMResult` is all that the driver needs to go on, so a checkpoint is that, pickled, with what the
+fit was asked to do. Data are not stored: on resuming, the statistics of the stored model are collected again and
+must have the same bits, which costs one pass and notices any change of the data, of the machine's instruction set or
+of fastem that could matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem import kernels
+from fastem.driver.atomic_write import written_whole
+from fastem.errors import CheckpointError, warn
+
+FORMAT = "fastem checkpoint 3"
+NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # what Python raises for things without a pickle
+NOT_ASKED = ("max_iter", "n_threads", "verbose", "verbose_interval")  # may change on resuming
+
+
+def asked_of(estimator) -> dict[str, str]:
+    """What an estimator was asked to do, in words that another process finds as well."""
+    asked = {"estimator": type(estimator).__name__}
+    for name, value in estimator.get_params(deep=False).items():
+        if name not in NOT_ASKED:
+            asked[name] = told(value)
+    return asked
+
+
+def told(value) -> str:
+    """A wish, in words that another process finds as well."""
+    if hasattr(value, "__array__"):
+        value = np.asarray(value)
+        return f"array {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]}"
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return type(value).__name__  # its state is in the checkpoint
+    return getattr(value, "__qualname__", re.sub(" at 0x[0-9a-f]+", "", repr(value)))
+
+
+class Checkpoint:
+    """A file that holds the last state of a fit.
+
+    Like every pickle, a checkpoint can hold code: resume only files that you have written.
+
+    Parameters
+    ----------
+    path : str or path-like
+    asked : dict
+        What the fit was asked to do, by name: a checkpoint of other wishes is refused.
+    seconds : float
+        Least time between two states that are written.
+    resume : bool
+        Go on from the file, if it is there. False: a file that is there is an error, so that nothing is lost.
+
+    Attributes
+    ----------
+    state : dict or None
+        What the file held.
+    """
+
+    def __init__(self, path, asked: dict[str, Any], seconds: float = 60.0, resume: bool = False):
+        self.path, self.asked, self.seconds = Path(path), asked, seconds
+        self.state = None
+        self._beside = self.path.with_name(f"{self.path.name}.part")
+        if self.path.is_dir():
+            raise CheckpointError(f"checkpoint={str(path)!r} is a folder: name a file in it.")
+        try:
+            self._beside.touch()  # only this tells whether it can be written: not the folder's mode, at least to root
+            self._beside.unlink()
+        except OSError as error:
+            raise CheckpointError(
+                f"checkpoint={str(path)!r}: no file can be written to {self.path.absolute().parent} "
+                f"({error.strerror}); name a file in a folder that can be written to."
+            ) from error
+        if self.path.exists():
+            if not resume:
+                raise CheckpointError(
+                    f"checkpoint={str(path)!r} is there already, of a fit that did not end: pass resume=True "
+                    "(--resume) to go on with it, or delete it."
+                )
+            self.state = self._read()
+        self._written = time.monotonic()
+
+    def _read(self):
+        with open(self.path, "rb") as file:
+            self._require_own(self._unpickled(file))
+            return self._unpickled(file)
+
+    def _unpickled(self, file):
+        try:
+            return pickle.load(file)
+        except Exception as error:  # any: what bytes that are no pickle raise depends on the bytes
+            raise CheckpointError(f"{self.path} is no checkpoint that can be read ({error}): delete it.") from error
+
+    def _require_own(self, head):
+        """That the state which follows this head belongs to the fit that goes on."""
+        if not isinstance(head, dict) or head.get("format") != FORMAT:
+            raise CheckpointError(f"{self.path} is not a checkpoint of this version of fastem: delete it.")
+        own = self._head()
+        for name in own["asked"].keys() | head["asked"].keys():
+            then, now = (repr(asked.get(name)) for asked in (head["asked"], own["asked"]))
+            if then != now:
+                raise CheckpointError(
+                    f"{self.path} is the checkpoint of another fit: {name} was {then} and is {now}. Delete it to "
+                    f"start afresh."
+                )
+        if head["fastem"] != own["fastem"]:
+            raise CheckpointError(
+                f"{self.path} was written by fastem {head['fastem']}, this is {own['fastem']}: go on with that "
+                "version, or delete it to start afresh."
+            )
+        if head["instruction_set"] != own["instruction_set"]:
+            raise CheckpointError(
+                f"{self.path} was written with the {head['instruction_set']} kernels, this machine uses "
+                f"{kernels.INSTRUCTION_SET}: "
+                f"set FASTEM_INSTRUCTION_SET={head['instruction_set']} to go on with the same bits."
+            )
+
+    def _head(self):
+        """What must be the same where a state is gone on with."""
+        return {
+            "format": FORMAT,
+            "fastem": metadata.version("fastem"),
+            "asked": self.asked,
+            "instruction_set": kernels.INSTRUCTION_SET,
+        }
+
+    def require_storable(self, model) -> None:
+        """Raise before the fit where a model has no pickle."""
+        try:
+            pickle.dumps(model)
+        except NOT_STORABLE as error:
+            raise CheckpointError(
+                f"{type(model).__name__} cannot be stored in a checkpoint ({error}): define its class in a module, "
+                "and let it hold numbers and arrays."
+            ) from error
+
+    def write_if_due(self, state: dict[str, Any]) -> None:
+        """Write a state where the last was written long enough ago; a disk that is full costs no fit."""
+        if time.monotonic() - self._written >= self.seconds:
+            try:
+                self.write(state)
+            except CheckpointError as error:
+                warn(f"{error}. The fit goes on, and this is tried again.", RuntimeWarning)
+                self._written = time.monotonic()
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write a state: whole, or not at all."""
+        try:
+            with written_whole(self.path, self._beside) as beside, open(beside, "wb") as file:
+                pickle.dump(self._head(), file, protocol=5)
+                pickle.dump(state, file, protocol=5)
+        except (OSError, *NOT_STORABLE) as error:
+            raise CheckpointError(f"the checkpoint {self.path} cannot be written: {error}") from error
+        self._written = time.monotonic()
+
+    def remove(self) -> None:
+        """The fit has ended: nothing is left to go on with."""
+        self.path.unlink(missing_ok=True)

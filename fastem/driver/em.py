@@ -1,0 +1,316 @@
+"""The driver: expectation-maximisation for any model with `e_step` and `m_step`.
+
+    E-step   data x parameters -> expected sufficient statistics
+    M-step   statistics -> the parameters that maximise the bound
+
+The log-likelihood never falls; the driver checks that it does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastem.driver.acceleration import accelerator
+from fastem.driver.checkpoint import Checkpoint, told
+from fastem.driver.history import Steps, objective
+from fastem.driver.stopping import stopping_rule
+from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
+from fastem.kernels.threads import resolve
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.sources.open_rows import in_memory, open_rows
+from fastem.rows.statistics import Statistics
+from fastem.rows.validation import as_sample_weight
+
+
+class Model(Protocol):
+    """What the driver needs: a frozen record of parameters with two methods."""
+
+    def e_step(self, X, sample_weight) -> Statistics: ...
+
+    def m_step(self, statistics: Statistics) -> Model: ...
+
+
+@dataclass
+class EMResult:
+    """What :func:`em` found.
+
+    Attributes
+    ----------
+    model : the last model
+    statistics : its expected sufficient statistics
+    history : list of float
+        Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`. Of a model with
+        a prior: the mean log-posterior, (log-likelihood + ``model.log_prior()``) / weight.
+    steps : sequence of Step
+        What each iteration gained, in its two steps; see :class:`fastem.driver.history.Step`.
+    accelerator
+        What it remembers of the last steps.
+    n_iter : int
+        M-steps done.
+    n_passes : int
+        E-steps over all rows: one more than iterations, and one for each accelerated step that was dropped.
+    converged : bool
+    stop_reason : str
+    """
+
+    model: Any
+    statistics: Statistics
+    history: list[float] = field(repr=False)
+    steps: Steps = field(default_factory=Steps, repr=False)
+    accelerator: Any = field(default=None, repr=False)
+    n_iter: int = 0
+    n_passes: int = 1
+    converged: bool = False
+    stop_reason: str = ""
+
+    @property
+    def log_likelihood(self) -> float:
+        """Of all rows, at `model`."""
+        return self.statistics.log_likelihood
+
+
+def em(
+    model: Model,
+    data,
+    *,
+    sample_weight=None,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    stop: str | Callable[[EMResult], bool] = "log_likelihood",
+    accelerate: str | None = None,
+    n_threads: int | None = None,
+    callback: Callable[[EMResult], bool | None] | None = None,
+    checkpoint=None,
+    checkpoint_seconds: float = 60.0,
+    resume: bool = False,
+) -> EMResult:
+    """Maximise the likelihood of a latent variable model by EM.
+
+    Parameters
+    ----------
+    model
+        The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
+        ``m_step(statistics) -> model``. An M-step that only improves the expected log-likelihood (generalised EM,
+        conditional M-steps) climbs as well. With ``log_prior()``, a number, EM climbs the log-posterior: the M-step
+        maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. Or an
+        :class:`EMResult` to go on from, on the same data.
+    data
+        Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
+        ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
+    sample_weight : (n,) array, optional
+    tol : float
+        Stop when what `stop` names is less.
+    max_iter : int
+    stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
+        The change of the mean log-likelihood; the same relative to its size; the change of the vector
+        ``model.parameters()`` relative to its length; or what the mean log-likelihood has still to gain by Aitken's
+        extrapolation. A callable is given the result so far, and a true answer ends the fit as converged.
+    accelerate : {None, "anderson", "squarem"}
+        For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate over the last steps once they
+        are nearly those of a linear map. A model whose log-likelihood falls, or from which EM's step is not the
+        foretold one, is dropped. See :mod:`fastem.driver.acceleration`.
+    n_threads : int, optional
+        All that the process may use by default.
+    callback : callable, optional
+        Called with the result so far after each iteration; a true answer ends the fit. What ends it from outside (an
+        interrupt, a source that fails) is raised, and that result holds the last complete iteration.
+    checkpoint : path, optional
+        Write what is reached to this file, every `checkpoint_seconds`; see :mod:`fastem.driver.checkpoint`. A fit
+        that ends by itself removes it.
+    resume : bool
+        Go on from the checkpoint, if it is there: with the same bits as a fit that was not interrupted.
+
+    Returns
+    -------
+    EMResult
+
+    Warns
+    -----
+    LogLikelihoodFell
+        When an iteration lowers the log-likelihood. The better, earlier model is returned.
+
+    References
+    ----------
+    Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39 (1977) 1-38.
+
+    Examples
+    --------
+    A model of one's own: the two probabilities of heads of two coins, one of which was drawn for each row of tosses.
+
+    >>> import numpy as np
+    >>> from dataclasses import dataclass
+    >>> from fastem import Statistics, em
+    >>> @dataclass
+    ... class Coins:
+    ...     heads: np.ndarray
+    ...     def e_step(self, X, sample_weight):
+    ...         h, n = X[:, :1], X[:, 1:]
+    ...         joint = 0.5 * self.heads**h * (1 - self.heads) ** (n - h)
+    ...         r = joint / joint.sum(axis=1, keepdims=True)
+    ...         return Statistics(heads=(r * h).sum(0), tosses=(r * n).sum(0), weight=len(X),
+    ...                           log_likelihood=np.log(joint.sum(axis=1)).sum())
+    ...     def m_step(self, statistics):
+    ...         return Coins(statistics.heads / statistics.tosses)
+    >>> tosses = np.array([[5, 10], [9, 10], [8, 10], [4, 10], [7, 10]])
+    >>> em(Coins(np.array([0.6, 0.5])), tosses, tol=1e-9).model.heads.round(3)
+    array([0.797, 0.52 ])
+    """
+    if not tol >= 0 or not max_iter >= 0:
+        raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
+    blocks = as_blocks(data, sample_weight)
+    threads = resolve(n_threads)
+    keeper = None
+    if checkpoint is not None:
+        begun = model.model if isinstance(model, EMResult) else model
+        asked = {"model": type(begun).__name__, "n_parameters": getattr(begun, "n_parameters", None)}
+        asked |= {"tol": tol, "stop": told(stop), "accelerate": accelerate}
+        keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
+        keeper.require_storable(model)
+        model = model if keeper.state is None else keeper.state
+        callback = both(callback, keeper.write_if_due)
+    result = model if isinstance(model, EMResult) else None
+    model = result.model if result else model
+    arrived = stopping_rule(stop, model, tol)
+    _require_methods(model, "model")
+    proposals = accelerator(accelerate, model) if result is None else result.accelerator
+    statistics = collect(blocks, model, threads)
+    if result is None:
+        result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals)
+    else:
+        require_same_data(statistics, result.statistics)
+    if not (result.converged and keeper is not None):  # a checkpoint may hold an end
+        _climb(result, blocks, threads, max_iter, arrived, callback)
+    if keeper is not None:
+        keeper.remove()
+    return result
+
+
+def _climb(result, blocks, threads, max_iter, arrived, callback):
+    """Iterations until one of the reasons to stop, which `result` then holds."""
+    proposals = result.accelerator
+    result.converged = False
+    image = None  # of result.model, where it is known already
+    while result.n_iter < max_iter:
+        started = time.perf_counter()
+        old, before, old_statistics = result.model, result.history[-1], result.statistics
+        model = old.m_step(old_statistics) if image is None else image
+        _require_methods(model, f"what the m_step of {type(old).__name__} returns")
+        proposal, image, accelerated = proposals.propose(old, model), None, False
+        if proposal is not None:
+            result.n_passes += 1
+            statistics = _unless_worse(blocks, proposal, threads, before)
+            image = proposal.m_step(statistics) if statistics is not None else None
+            accelerated = proposals.keeps(proposal, image)
+        if accelerated:
+            model = proposal
+        else:
+            result.n_passes += 1
+            image = None
+            statistics = collect(blocks, model, threads, old_statistics)
+        mean = objective(model, statistics)
+        if _fell(before, mean, model, getattr(blocks, "dtype", np.float64)):
+            result.stop_reason = (
+                f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
+                f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
+            )
+            warn(result.stop_reason, LogLikelihoodFell)
+            return
+        history, n_iter = [*result.history, mean], result.n_iter + 1
+        # at once, so that an interrupt finds this iteration or the last, and nothing between them
+        vars(result).update(model=model, statistics=statistics, history=history, n_iter=n_iter)
+        seconds = time.perf_counter() - started
+        result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
+        reason = arrived(result, old)
+        if reason:
+            result.converged, result.stop_reason = True, reason
+        if callback is not None and callback(result) and not reason:
+            result.stop_reason = reason = "the callback asked to stop"
+        if reason:
+            return
+    result.stop_reason = f"max_iter={max_iter} iterations were done"
+
+
+def both(callback, other):
+    """A callback that calls two; the answer is the first one's."""
+
+    def called(result):
+        answer = callback(result) if callback is not None else None
+        other(result)
+        return answer
+
+    return called
+
+
+def require_same_data(statistics, before):
+    """The statistics of the model that a fit has reached, now and then."""
+    if statistics.vector.tobytes() != before.vector.tobytes():
+        raise CheckpointError(
+            "the data are not those of the fit that is to be resumed: the statistics of its model have changed. To "
+            "start from its parameters on other data, hand in its model."
+        )
+
+
+def as_blocks(data, sample_weight):
+    """Data that reduces a model; an array is taken as it is, since a model of one's own may have rows of any kind."""
+    if in_memory(data):
+        X = np.asanyarray(data)
+        return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
+    return open_rows(data, sample_weight)
+
+
+def _require_methods(model, what):
+    for name in ("e_step", "m_step"):
+        if not callable(getattr(model, name, None)):
+            raise TypeError(f"{what} must have a method {name}; {type(model).__name__} has none.")
+
+
+def collect(blocks, model, n_threads, like=None) -> Statistics:
+    """One pass, its sums checked: what is needed is there, finite, and shaped like the pass before."""
+    statistics = blocks.reduce(model, n_threads)
+    own = f"the e_step of {type(model).__name__}"
+    if not isinstance(statistics, Statistics):
+        raise TypeError(f"{own} must return fastem.Statistics, not {type(statistics).__name__}")
+    for name in ("log_likelihood", "weight"):
+        if name not in statistics:
+            raise ValueError(f"{own} must return {name!r} among its statistics: {statistics}")
+        if np.ndim(getattr(statistics, name)):
+            raise ValueError(f"{own} must return {name!r} as one number, the sum over the rows: {statistics}")
+    if not statistics.weight > 0:
+        raise ValueError(f"{own} must return the sum of the weights of its rows; 'weight' is {statistics.weight}")
+    if not np.isfinite(statistics.log_likelihood / statistics.weight):
+        raise LogLikelihoodNotFinite(
+            f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
+            "(rescale X), or a component cannot produce a row"
+        )
+    bad = statistics.not_finite()
+    if bad:
+        raise StatisticsNotFinite(f"{own} returned statistics that are not finite: {', '.join(bad)}")
+    changed = statistics.differences(like) if like is not None else []
+    if changed:
+        raise ValueError(f"{own} changed the shape of its statistics since the last pass: {', '.join(changed)}")
+    return statistics
+
+
+def _unless_worse(blocks, proposal, n_threads, before):
+    """The statistics of a proposed model, or None where its log-likelihood has fallen or anything is not finite."""
+    try:
+        statistics = collect(blocks, proposal, n_threads)
+    except (LogLikelihoodNotFinite, FloatingPointError):
+        return None
+    return statistics if objective(proposal, statistics) >= before else None
+
+
+def _fell(before, mean, model, dtype):
+    """Whether a mean log-likelihood is lower than before by more than rounding explains."""
+    return mean < before and before - mean > _rounding(model, dtype) * (1 + abs(mean))
+
+
+def _rounding(model, dtype):
+    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may know better."""
+    usual = 3e-5 if dtype == np.float32 else 1e-10
+    return max(usual, model.rounding(dtype)) if hasattr(model, "rounding") else usual

@@ -1,0 +1,207 @@
+"""Partial E-steps: coordinate ascent of F(q, model) in which the statistics of some rows only are renewed at a time.
+
+Sums that were collected at different models add only about the same points. A model whose sums are about its own
+parameters says how to move them: ``rebase(statistics, given)``; the sums of other models are taken as they are.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+import numpy as np
+
+from fastem.driver.em import EMResult, as_blocks, collect
+from fastem.driver.history import lower_bound, objective
+from fastem.driver.stopping import stopping_rule
+from fastem.kernels.threads import resolve
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.statistics import Statistics
+
+
+def rebased(model, statistics, given):
+    """Statistics that were collected at `given`, as `model` would sum them."""
+    return model.rebase(statistics, given) if hasattr(model, "rebase") else statistics
+
+
+def incremental_em(
+    model,
+    data,
+    *,
+    n_blocks: int | None = None,
+    sample_weight=None,
+    tol: float = 1e-3,
+    max_iter: int = 100,
+    n_threads=None,
+) -> EMResult:
+    """EM that renews the statistics of one block of rows at a time, with an M-step after each.
+
+    Every half-step raises F(q, model), the sum of the rows' bounds, so the bound climbs; it is this that `history`
+    holds, once per sweep over all blocks.
+
+    Parameters
+    ----------
+    model
+        With ``entropy`` among its statistics and ``expected_log_joint``, so that the bound can be told.
+    data : (n, d) array or :class:`fastem.rows.blocks.Blocks`
+        Blocks give (X, sample_weight) each time they are iterated over; one at a time is held, and the sums of each
+        are kept.
+    n_blocks : int, optional
+        How many parts of consecutive rows an array is cut into, 10 by default; order the rows by chance. Blocks are
+        parts already.
+    sample_weight, n_threads
+        As in :func:`fastem.em`.
+    tol : float
+        Stop when a sweep changes the mean bound by less.
+    max_iter : int
+        Sweeps.
+
+    Returns
+    -------
+    EMResult
+        `statistics` are of all rows at `model`; the last entry of `history` is their log-likelihood.
+
+    References
+    ----------
+    Neal, Hinton: A view of the EM algorithm that justifies incremental, sparse, and other variants. In: Learning in
+    Graphical Models, Kluwer 1998, 355-368.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> from fastem.driver.partial_steps import incremental_em
+    >>> X = load_faithful().data
+    >>> start = GaussianMixture(2, random_state=0, max_iter=0).fit(X).model_
+    >>> round(incremental_em(start, X, tol=1e-9).log_likelihood, 2)
+    -1130.26
+    """
+    arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
+    whole = as_blocks(data, sample_weight)
+    blocks = cut(whole, n_blocks)
+    parts = [collect(as_blocks(*block), model, threads) for block in blocks]
+    if not parts:
+        raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
+    total = sum(parts[1:], parts[0])
+    result = EMResult(model, total, [lower_bound(model, total, model)])
+    if not np.isfinite(result.history[0]):
+        raise TypeError(f"{type(model).__name__} does not tell its bound: it needs expected_log_joint and an entropy")
+    while result.n_iter < max_iter and not result.converged:
+        old = reference = model  # all sums of a sweep are about this model's parameters
+        for i, block in enumerate(blocks):
+            model = reference.m_step(total)
+            fresh = rebased(reference, collect(as_blocks(*block), model, threads), model)
+            total = total - parts[i] + fresh
+            parts[i] = fresh
+        result.model = model
+        result.n_iter += 1
+        result.n_passes += 1
+        result.history.append(lower_bound(reference, total, model))
+        reason = arrived(result, old)
+        result.converged, result.stop_reason = bool(reason), reason or f"max_iter={max_iter} sweeps were done"
+        parts = [rebased(model, part, reference) for part in parts]
+        total = sum(parts[1:], parts[0])  # anew, so that differences leave no rounding behind
+    result.statistics = collect(whole, model, threads)
+    result.n_passes += 1
+    result.history.append(objective(model, result.statistics))
+    return result
+
+
+def cut(blocks, n_blocks):
+    """What gives (X, sample_weight) of one part after the other, as often as it is asked: an array is cut."""
+    if not isinstance(blocks, ArrayBlocks):
+        if n_blocks is not None:
+            raise TypeError(f"n_blocks = {n_blocks} goes with an array; {type(blocks).__name__} are cut already.")
+        if not hasattr(blocks, "__iter__") or iter(blocks) is blocks:
+            raise TypeError(f"{type(blocks).__name__} must give (X, sample_weight) each time they are iterated over.")
+        return blocks
+    n, n_blocks = len(blocks.X), 10 if n_blocks is None else n_blocks
+    if not 1 <= n_blocks <= n:
+        raise ValueError(f"n_blocks is {n_blocks}; it must be from 1 to the number of rows, {n}")
+    weights = [None] * n_blocks if blocks.sample_weight is None else np.array_split(blocks.sample_weight, n_blocks)
+    return list(zip(np.array_split(blocks.X, n_blocks), weights))
+
+
+def checked_memory(memory) -> float:
+    """About how many batches count: infinitely many for None."""
+    if memory is None:
+        return math.inf
+    if not isinstance(memory, numbers.Real) or not memory >= 1:
+        raise ValueError(f"memory is {memory!r}; it must be a number of batches, at least 1, or None: all count")
+    return memory
+
+
+class Stepwise:
+    """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha, t the number of
+    batches before it, or of 1/memory where that is more.
+
+    Statistics to go on from count as the batches that they would have been: their weight over that of the first batch.
+    So the batch after a fit of 100 times its rows moves the averages by 102^-0.7 = 4 %.
+
+    Parameters
+    ----------
+    model
+        The start.
+    alpha : float
+        From 0 (only the last batch counts: EM, if each batch is all rows) to 1; above 1/2 it converges.
+    n_threads : int, optional
+    statistics : Statistics, optional
+        Of `model`, to go on from; otherwise the first batch makes the averages.
+    memory : float, optional
+        At least 1, for a stream that drifts: steps do not fall below 1/memory, from where a batch that is m batches
+        old counts (1 - 1/memory)^m times what the last one does. By default nothing is forgotten, the steps vanish,
+        and the model converges.
+
+    Attributes
+    ----------
+    model : the present one
+    statistics : its running averages, per unit of weight; None before the first batch
+    n_batches : float
+        Batches so far, those that the given statistics stand for among them (from the first batch on).
+
+    References
+    ----------
+    Cappé, Moulines: On-line expectation-maximization algorithm for latent data models. JRSS B 71 (2009) 593-613.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> from fastem.driver.partial_steps import Stepwise
+    >>> rng = np.random.default_rng(0)
+    >>> batches = [rng.normal(3, size=(500, 1)) + 6 * rng.integers(0, 2, (500, 1)) for _ in range(50)]
+    >>> stream = Stepwise(GaussianMixture(2, random_state=0).fit(batches[0]).model_)
+    >>> for batch in batches:
+    ...     stream.update(batch)
+    >>> np.sort(stream.model.emission.means.ravel()).round(0)
+    array([3., 9.])
+    """
+
+    def __init__(
+        self,
+        model,
+        alpha: float = 0.7,
+        n_threads: int | None = None,
+        statistics: Statistics | None = None,
+        memory: float | None = None,
+    ):
+        if not 0 <= alpha <= 1:
+            raise ValueError(f"alpha is {alpha}; it must be from 0 to 1")
+        self.model, self.alpha, self.n_threads = model, alpha, n_threads
+        self.memory = checked_memory(memory)
+        self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
+        self.weight_before = 0.0 if statistics is None else statistics.weight
+        self.n_batches = 0
+
+    def update(self, data, sample_weight=None) -> None:
+        """One batch: its E-step, the averages, an M-step."""
+        fresh = collect(as_blocks(data, sample_weight), self.model, resolve(self.n_threads), self.statistics)
+        if self.n_batches == 0:
+            self.n_batches = self.weight_before / fresh.weight
+        fresh = (1 / fresh.weight) * fresh
+        if self.statistics is not None:
+            step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)
+            fresh = (1 - step) * self.statistics + step * fresh
+        following = self.model.m_step(fresh)
+        self.statistics, self.model = rebased(following, fresh, self.model), following
+        self.n_batches += 1

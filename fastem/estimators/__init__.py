@@ -1,0 +1,1 @@
+"""What all estimators in scikit-learn's shape share."""

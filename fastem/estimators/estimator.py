@@ -1,0 +1,207 @@
+"""Estimators shaped like scikit-learn's, without importing it: validate, build a start, call em, copy the results."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+
+import numpy as np
+
+from fastem.errors import not_fitted
+from fastem.estimators.checks import check_features
+from fastem.estimators.parameters import require_parameters
+from fastem.kernels.threads import resolve
+from fastem.rows.sources.open_rows import in_memory, open_rows
+from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
+
+
+class Estimator:
+    """What every fastem estimator shares: parameters, tags, the checks at prediction, the fitted density, saving.
+
+    Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
+    """
+
+    _takes_missing = False  # NaN as a missing value
+    _saved_arrays: tuple[str, ...] = ()
+    _saved_scalars: tuple[str, ...] = ()
+
+    def __new__(cls, *args, **named):
+        require_parameters(cls, args, named)
+        return super().__new__(cls)
+
+    @classmethod
+    def _parameter_names(cls):
+        return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    def get_params(self, deep: bool = True) -> dict:
+        """The constructor's parameters by name."""
+        return {name: getattr(self, name) for name in self._parameter_names()}
+
+    def set_params(self, **params):
+        """Set constructor parameters; returns self."""
+        valid = self._parameter_names()
+        for name, value in params.items():
+            if name not in valid:
+                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self):
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name in defaults
+            if name != "self" and repr(getattr(self, name)) != repr(defaults[name].default)
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="density_estimator",
+            target_tags=TargetTags(required=False),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=None,
+            input_tags=InputTags(allow_nan=self._takes_missing),
+        )
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_clone__(self):
+        from sklearn.base import clone
+
+        return type(self)(**{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()})
+
+    def _require_fitted(self):
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(self)
+
+    def _require_new_values(self, X, names, place=numbered):
+        """Raise ValueError at the first row that this fitted model cannot describe; place(row of X): where it is."""
+
+    def _require_new(self, X, names, place=numbered):
+        allowed = not_infinite if self._takes_missing else np.isfinite
+        require_finite(X, columns=names, place=place, allowed=allowed)
+        self._require_new_values(X, names, place)
+
+    def _new_rows(self, X):
+        """An array or a frame at prediction, checked against the fit."""
+        self._require_fitted()
+        names = column_names(X)
+        array = as_matrix(X, self)
+        check_features(self, array.shape[1], names)
+        self._require_new(array, names)
+        return array
+
+    def _new_blocks(self, X, sample_weight=None):
+        """Rows for a fitted model as blocks, their columns checked against the fit."""
+        self._require_fitted()
+        blocks = open_rows(X, sample_weight, owner=self)
+        check_features(self, blocks.n_features, blocks.names)
+        return blocks
+
+    def _of_new_rows(self, X, function) -> list:
+        """[function(rows)] of the rows of X, checked: of all at once where they are in memory, else block by block."""
+        if in_memory(X):
+            return [function(self._new_rows(X))]
+        blocks = self._new_blocks(X)
+        names, place = blocks.names, blocks.place
+
+        def checked(rows, sample_weight, start):
+            self._require_new(rows, names, lambda row: place(start + row))
+            return function(rows)
+
+        return blocks.each(checked)
+
+    def _evaluated(self, X, function, dtype, width=None):
+        """function(rows), shape (m,) or (m, width), of all rows of X end to end; of a Dask collection a lazy array."""
+        if hasattr(X, "__dask_graph__"):
+            from fastem.rows.sources.dask_blocks import mapped
+
+            self._require_fitted()
+            return mapped(X, lambda rows: function(self._new_rows(rows)), dtype, width)
+        found = self._of_new_rows(X, function)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _keep_columns(self, n_features, names):
+        self.n_features_in_ = n_features
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+    def _require_saved(self, kinds):
+        """ValueError where a loaded attribute is missing or of another kind than these."""
+        for name, kind in kinds.items():
+            if not isinstance(getattr(self, name, None), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        d = self.n_features_in_
+        if len(getattr(self, "feature_names_in_", range(d))) != d:
+            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        raise NotImplementedError
+
+    def _score(self, X, **outputs):
+        self.model_.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+
+    def _log_density(self, rows):
+        found = np.empty(len(rows))
+        self._score(rows, log_density=found)
+        return found
+
+    def score_samples(self, X) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm."""
+        return self._evaluated(X, self._log_density, np.float64)
+
+    def _total(self, X):
+        """The number of rows, and the sum of their log-densities."""
+        found = self._of_new_rows(X, lambda rows: (len(rows), self._log_density(rows).sum()))
+        return tuple(np.sum(found, axis=0))
+
+    def score(self, X, y=None) -> float:
+        """Mean log-density of the rows."""
+        n, total = self._total(X)
+        return float(total / n)
+
+    def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows from the fitted density.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None: the estimator's own.
+
+        Returns
+        -------
+        X : (n_samples, d)
+        z : (n_samples,) the component of each row, by which rows are sorted; or (n_samples, q) its factors
+        """
+        self._require_fitted()
+        if not isinstance(n_samples, numbers.Integral):
+            raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
+        if n_samples < 1:
+            raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
+        return self.model_.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+
+    def bic(self, X) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
+        n, total = self._total(X)
+        return float(self.model_.n_parameters * np.log(n) - 2 * total)
+
+    def aic(self, X) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
+        return float(2 * self.model_.n_parameters - 2 * self._total(X)[1])
+
+    def save(self, path) -> None:
+        """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""
+        from fastem.estimators.model_file import save
+
+        self._require_fitted()
+        save(self, path)

@@ -1,0 +1,235 @@
+"""What the faces of models with continuous latent variables do: check, collect moments, keep what was found, transform.
+
+A fit goes over the rows once, for their mean and covariance; iterations see only these.
+"""
+
+from __future__ import annotations
+
+import importlib
+import numbers
+import sys
+
+import numpy as np
+
+from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
+from fastem.estimators.checks import check_number
+from fastem.estimators.estimator import Estimator
+from fastem.kernels.threads import for_pass
+from fastem.models.gaussian.factor_models import FactorModel
+from fastem.rows.cross_moments import MomentBlocks
+from fastem.rows.scale import covariance_floor
+from fastem.rows.sources.open_rows import open_to_fit
+from fastem.rows.validation import as_matrix, require_rows
+
+LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below, rounding shows in the likelihood
+CONTAINERS = {  # of the factors, and what each takes from the rows X
+    "default": None,
+    "pandas": lambda X: {"index": X.index} if hasattr(X, "iloc") else {},
+    "polars": lambda X: {"orient": "row"},
+}
+TRANSFORM_ROWS = 4096  # at a time, so that the rows about their mean stay in the cache
+
+_SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "log_likelihood_": float,
+    "loglike_": list,
+    "stop_reason_": str,
+    "feature_status_": list,
+    "n_parameters_": int,
+    "n_features_in_": int,
+}
+
+
+class FactorEstimator(Estimator):
+    """What both share.
+
+    Subclasses give `_model_class`, `_held` (said of a column at the floor), and `_fit_moments`, from moments to an
+    EMResult, which after each iteration hands it to a callback.
+    """
+
+    _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
+    _saved_scalars = tuple(_SAVED_KINDS)
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit to rows.
+
+        Parameters
+        ----------
+        X
+            An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`).
+            float32 and float64 are used as they are, anything else becomes float64.
+        y : ignored
+        sample_weight : (n,), optional
+            Non-negative; a weight of 2 counts as two equal rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            Input that cannot be fitted; the message names what was found.
+        KeyboardInterrupt
+            Raised again when the last complete iteration is in the attributes.
+
+        Warns
+        -----
+        ConvergenceWarning, DegenerateComponentWarning
+        """
+        self._check_parameters()
+        blocks, unit = open_to_fit(X, sample_weight, self)
+        d = blocks.n_features
+        n_factors = self._most_factors(d) if self.n_components is None else self.n_components
+        if n_factors > d:
+            raise ValueError(f"n_components = {n_factors} is more than the {d} feature(s) of X.")
+        moments = MomentBlocks.collect(blocks, for_pass(self.n_threads, blocks, 1))
+        require_rows(blocks, 2, self)
+        variance = np.diagonal(moments.covariance)
+        floor = covariance_floor(variance, blocks.head(1)[0], self.reg_covar)
+        reached = []
+        try:
+            result = self._fit_moments(moments, n_factors, floor, reached.append)
+        except BaseException as error:
+            if reached:
+                self._keep(reached[-1], variance, unit, blocks.names)
+                self.converged_, self.stop_reason_ = False, interruption(error)
+            raise
+        self._keep(result, variance, unit, blocks.names)
+        self._report()
+        return self
+
+    def _check_parameters(self):
+        check_number(self, "n_components", numbers.Integral, 0, optional=True)
+        check_number(self, "reg_covar", numbers.Real, LEAST_FLOOR, finite=True)
+        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
+
+    def _keep(self, result, variance, unit, names):
+        model = result.model
+        self.mean_ = model.mean
+        self.components_ = model.loadings.T.copy()
+        self.noise_variance_ = model.noise
+        self.converged_ = result.converged
+        self.n_iter_ = result.n_iter
+        total = result.statistics.weight * unit
+        self.log_likelihood_ = result.history[-1] * total
+        self.loglike_ = [mean * total for mean in result.history[1:]] or [self.log_likelihood_]
+        self.stop_reason_ = result.stop_reason
+        self.feature_status_ = [
+            "constant" if not varies else self._held if held else "ok"
+            for varies, held in zip(variance > 0, model.at_floor)
+        ]
+        self.n_parameters_ = model.n_parameters
+        self._keep_columns(len(model.mean), names)
+
+    def _report(self):
+        """Warnings: what the user must know about this fit."""
+        if not self.converged_:
+            warn(
+                f"{type(self).__name__} did not converge. Increase max_iter or tol. Stopped since {self.stop_reason_}.",
+                convergence_warning(),
+            )
+        warn_of_statuses("feature", self.feature_status_)
+
+    @property
+    def model_(self) -> FactorModel:
+        """The fitted model itself, which :func:`fastem.em` takes, of the attributes as they are now."""
+        self._require_fitted()
+        d = len(self.mean_)
+        noise = np.broadcast_to(np.asarray(self.noise_variance_, np.float64), d)
+        return self._model_class(self.mean_, np.asarray(self.components_, np.float64).T, noise, np.zeros(d))
+
+    def transform(self, X) -> np.ndarray:
+        """Posterior means of the factors of each row, shape (n, n_components), in the type of X."""
+        model = self.model_
+
+        def factors(rows):
+            found = np.empty((len(rows), model.n_factors), rows.dtype)
+            for start in range(0, len(rows), TRANSFORM_ROWS):
+                some = slice(start, start + TRANSFORM_ROWS)
+                found[some] = (rows[some] - model.mean) @ model.to_factors.T
+            return found
+
+        found = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
+        return self._contained(found, X) if isinstance(found, np.ndarray) else found
+
+    def set_output(self, *, transform=None):
+        """What `transform` returns.
+
+        Parameters
+        ----------
+        transform : {None, "default", "pandas", "polars"}
+            "default": an array; None: as it is.
+
+        Returns
+        -------
+        self
+        """
+        if transform not in (None, *CONTAINERS):
+            raise ValueError(f"transform must be None or one of {', '.join(map(repr, CONTAINERS))}. Got {transform!r}.")
+        if transform is not None:
+            self._output = transform
+        return self
+
+    def _contained(self, factors, X):
+        """Factors (n, q) of the rows X in the container that is asked for here, or else of scikit-learn as a whole."""
+        everywhere = sys.modules["sklearn"].get_config()["transform_output"] if "sklearn" in sys.modules else "default"
+        container = getattr(self, "_output", everywhere)
+        if container == "default":
+            return factors
+        frame = importlib.import_module(container).DataFrame(factors, **CONTAINERS[container](X))
+        frame.columns = list(self.get_feature_names_out())
+        return frame
+
+    def __sklearn_clone__(self):
+        clone = super().__sklearn_clone__()
+        return clone.set_output(transform=getattr(self, "_output", None))
+
+    def fit_transform(self, X, y=None, sample_weight=None) -> np.ndarray:
+        """Fit, then the posterior means of the factors."""
+        return self.fit(X, y, sample_weight).transform(X)
+
+    def inverse_transform(self, X) -> np.ndarray:
+        """Rows (n, d) that are expected of factors X (n, n_components)."""
+        self._require_fitted()
+        factors = as_matrix(X, self) if len(self.components_) else np.empty((len(X), 0))
+        if factors.shape[1] != len(self.components_):
+            raise ValueError(f"X has {factors.shape[1]} columns; there are {len(self.components_)} components.")
+        return factors @ self.components_ + self.mean_
+
+    def get_covariance(self) -> np.ndarray:
+        """(d, d) covariance of the fitted density, ``components_.T @ components_`` and the noise."""
+        return self.model_.covariance
+
+    def get_precision(self) -> np.ndarray:
+        """(d, d) its inverse."""
+        return self.model_.precision
+
+    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+        """Names of the factors, the class's name and a number."""
+        self._require_fitted()
+        return np.array([f"{type(self).__name__.lower()}{k}" for k in range(len(self.components_))], dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "components_")
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import TransformerTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type = None
+        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        return tags
+
+    def _restore(self):
+        """Refuses loaded arrays that make no model."""
+        self._check_parameters()
+        self._require_saved(_SAVED_KINDS)
+        d = self.n_features_in_
+        if self.mean_.shape != (d,) or self.components_.ndim != 2 or self.components_.shape[1] != d:
+            raise ValueError(
+                f"mean_ {self.mean_.shape} and components_ {self.components_.shape} do not have {d} columns"
+            )
+        if self.noise_variance_.shape != (d,) or not (self.noise_variance_ > 0).all():
+            raise ValueError(f"noise_variance_ is not positive in {d} columns")

@@ -1,0 +1,133 @@
+"""A mixture as its fitted attributes tell it: scores, predictions, samples, criteria, and what a file must hold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.estimators.density_uses import DensityUses
+from fastem.estimators.estimator import Estimator
+from fastem.models.mixture import Mixture
+from fastem.starts.given import checked_weights
+
+_SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "lower_bound_": float,
+    "log_likelihood_": float,
+    "n_parameters_": int,
+    "n_features_in_": int,
+    "stop_reason_": str,
+    "component_status_": list,
+    "history_": list,
+}
+
+
+class FittedMixture(DensityUses, Estimator):
+    """Weights and the arrays of an emission, from a fit, a file or a user's hand.
+
+    :mod:`fastem.estimators.mixture_estimator` fits them.
+
+    A family gives `_parameter_arrays` (the names of its fitted attributes), `_emission` and `_arrays`. Of the
+    parameters, `n_components`, `random_state` and `n_threads` are used here.
+    """
+
+    _parameter_arrays: tuple[str, ...] = ()
+    _optional_arrays: tuple[str, ...] = ()  # attributes that are not always there
+    _saved_scalars = tuple(_SAVED_KINDS)
+
+    def __init_subclass__(cls):
+        cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
+
+    def _emission(self):
+        """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
+        raise NotImplementedError
+
+    def _arrays(self, emission) -> dict:
+        """The fitted attributes of an emission, by name."""
+        raise NotImplementedError
+
+    def __sklearn_is_fitted__(self):
+        return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
+
+    @property
+    def model_(self):
+        """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
+        self._require_fitted()
+        return self._mixture()
+
+    def _fitted_arrays(self):
+        return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
+
+    def _mixture(self) -> Mixture:
+        """The model of the attributes, which may have been replaced or set by hand since the fit."""
+        arrays = self._fitted_arrays()
+        if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
+            return self._model
+        return self._of_attributes()
+
+    def _of_attributes(self) -> Mixture:
+        """The model that the attributes make; ValueError where they make none."""
+        emission = self._emission()
+        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
+
+    def _constrained(self, mixture, learned=None) -> Mixture:
+        """The mixture with what its M-step keeps to, from what the data say or the last fit kept of that."""
+        return mixture
+
+    def _keep_model(self, model):
+        self.weights_ = model.weights
+        arrays = self._arrays(model.emission)
+        for name in self._parameter_arrays:
+            if name in arrays:
+                setattr(self, name, arrays[name])
+            elif hasattr(self, name):
+                delattr(self, name)
+        for array in (model.weights, *arrays.values()):
+            array.flags.writeable = False  # shared with the model; replace an attribute to change it
+        self._model, self._model_arrays = model, self._fitted_arrays()
+
+    def _restore(self):
+        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
+        self._require_saved(_SAVED_KINDS)
+        model = self._mixture()
+        K, d = model.emission.shape
+        if self.n_components != K and not self._may_have(K):
+            raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
+        if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
+            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
+        self.lower_bounds_ = self.history_[1:]
+
+    def _may_have(self, n_components) -> bool:
+        """Whether a fit may have so few components: on_collapse="drop" removes some."""
+        return self.on_collapse == "drop" and n_components < self.n_components
+
+    def icl(self, X) -> float:
+        """Integrated completed likelihood on X, the smaller the better: BIC, less twice the sum of the logarithms of
+        the rows' largest posterior probabilities.
+
+        C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
+        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's is the negative.
+        """
+        doubt = self._of_new_rows(X, lambda rows: self.model_.doubt(rows).sum())
+        return self.bic(X) + 2 * float(np.sum(doubt))
+
+    def predict(self, X) -> np.ndarray:
+        """The most probable component of each row, shape (n,)."""
+
+        def labels(rows):
+            found = np.empty(len(rows), np.intp)
+            self._score(rows, labels=found)
+            return found
+
+        return self._evaluated(X, labels, np.intp)
+
+    def predict_proba(self, X) -> np.ndarray:
+        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
+        K = self._mixture().n_components if self.__sklearn_is_fitted__() else 0
+
+        def responsibilities(rows):
+            found = np.empty((len(rows), K), rows.dtype)
+            self._score(rows, responsibilities=found)
+            return found
+
+        return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)

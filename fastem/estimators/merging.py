@@ -1,0 +1,137 @@
+"""Components merged into clusters, the most confused first: a cluster may need several Gaussians.
+
+Each merge is the one that lowers the entropy of the posterior most. With a row's probabilities r and x log x = h(x), it
+falls by sum_n h(r_i + r_j) - h(r_i) - h(r_j): sums over rows, so the rows are passed over once for each merge, and
+nothing of size n x K^2 exists.
+
+J.-P. Baudry, A. E. Raftery, G. Celeux, K. Lo, R. Gottardo: Combining mixture components for clustering. Journal of
+Computational and Graphical Statistics 19 (2010) 332-353.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from fastem.rows.rechunk import slices
+
+
+def xlogx(x):
+    """x log x, 0 at 0."""
+    return x * np.log(np.where(x > 0, x, 1))
+
+
+@dataclass(frozen=True)
+class Merging:
+    """Which components are merged when, from K clusters to one.
+
+    Attributes
+    ----------
+    model : the fitted mixture
+        Noise beside its components stays apart: probabilities have it last, labels are -1.
+    pairs : (K - 1, 2) int
+        The clusters that each merge joins, each named by its least component.
+    entropies : (K,)
+        Of the posterior of the clusters, summed over the rows, with K, K - 1, …, 1 clusters, in nats.
+    """
+
+    model: Any
+    pairs: np.ndarray
+    entropies: np.ndarray
+
+    @property
+    def n_components(self) -> int:
+        return len(self.entropies)
+
+    def clusters(self, n_clusters: int | None = None) -> np.ndarray:
+        """(K,) the cluster of each component, 0 to n_clusters - 1; by default as many as :meth:`elbow` says."""
+        K = self.n_components
+        n_clusters = self.elbow() if n_clusters is None else n_clusters
+        if not isinstance(n_clusters, numbers.Integral) or not 1 <= n_clusters <= K:
+            raise ValueError(f"n_clusters={n_clusters!r}: {K} components can be 1 to {K} clusters")
+        own = np.arange(K)
+        for kept, joined in self.pairs[: K - n_clusters]:
+            own[own == joined] = kept
+        return np.unique(own, return_inverse=True)[1]
+
+    def predict_proba(self, X, n_clusters: int | None = None) -> np.ndarray:
+        """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`."""
+        own = self.clusters(n_clusters)
+        found = self.model.predict_proba(X)
+        K = len(self.model.weights_)
+        if K != len(own):
+            raise ValueError(f"model has {K} components now, but {len(own)} were merged: merge them again")
+        return np.column_stack([*(found[:, :K][:, own == c].sum(axis=1) for c in range(own.max() + 1)), found[:, K:]])
+
+    def predict(self, X, n_clusters: int | None = None) -> np.ndarray:
+        """(n,) the most probable cluster of each row, which is not always that of its most probable component."""
+        found = self.predict_proba(X, n_clusters).argmax(axis=1)
+        return np.where(found > self.clusters(n_clusters).max(), -1, found)
+
+    def elbow(self) -> int:
+        """The number of clusters at which the entropy, drawn against it, bends: where two straight lines, which meet
+        there, fit best. With fewer than three components nothing bends: all of them."""
+        K = self.n_components
+        numbers, entropies = np.arange(1, K + 1), self.entropies[::-1]
+        costs = [
+            misfit(numbers[:c], entropies[:c]) + misfit(numbers[c - 1 :], entropies[c - 1 :]) for c in numbers[1:-1]
+        ]
+        return int(numbers[1:-1][np.argmin(costs)]) if costs else K
+
+
+def misfit(x, y):
+    """The sum of squares that the best straight line leaves."""
+    x, y = x - x.mean(), y - y.mean()
+    return float(y @ y - (x @ y) ** 2 / (x @ x))
+
+
+def merging_of(estimator, blocks, n_threads: int) -> Merging:
+    """How the components of a fitted mixture merge, by rows in :class:`fastem.rows.blocks.Blocks`."""
+    mixture = estimator.model_
+    n_densities, K = mixture.n_components, len(estimator.weights_)  # noise is the last density
+
+    def sums(function, shape):
+        """function(responsibilities (m, K), weights (m,)), which is a sum over rows, of all rows."""
+
+        def of_block(X, weight, start):
+            total = np.zeros(shape)
+            for some in slices(len(X), 4 * K + X.shape[1]):
+                r = np.empty((some.stop - some.start, n_densities), X.dtype)
+                mixture.score(X[some], n_threads, responsibilities=r)
+                total += function(r.astype(np.float64), np.ones(len(r)) if weight is None else weight[some])
+            return total
+
+        return sum(blocks.each(of_block))
+
+    def of_pairs(r, weight):
+        found = np.diag(weight @ xlogx(r[:, :K]))
+        for i in range(K - 1):
+            found[i, i + 1 :] = weight @ xlogx(r[:, i, None] + r[:, i + 1 : K])
+        return found
+
+    together = sums(of_pairs, (K, K))  # (i, j): the sum of h of i and j joined; (i, i): of i
+    together += np.triu(together, 1).T
+    alone = sums(lambda r, weight: weight @ xlogx(r[:, K]), ()) if n_densities > K else 0.0
+    alive, clusters = np.arange(K), np.eye(K)  # which are left; the components (columns) of each
+    pairs, entropies = [], [-np.trace(together) - alone]
+    while len(alive) > 1:
+        own = np.diagonal(together)
+        i, j = max(combinations(alive.tolist(), 2), key=lambda pair: together[pair] - own[[*pair]].sum())
+        clusters[i] += clusters[j]
+        alive = alive[alive != j]
+        members, place = clusters[alive].T, int(np.searchsorted(alive, i))
+
+        def with_joined(r, weight, members=members, place=place):
+            r = r[:, :K] @ members
+            both = r + r[:, place, None]
+            both[:, place] = r[:, place]
+            return weight @ xlogx(both)
+
+        together[i, alive] = together[alive, i] = sums(with_joined, len(alive))
+        pairs.append((i, j))
+        entropies.append(-np.diagonal(together)[alive].sum() - alone)
+    return Merging(estimator, np.array(pairs, dtype=int).reshape(-1, 2), np.maximum(entropies, 0.0))

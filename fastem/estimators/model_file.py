@@ -1,0 +1,190 @@
+"""Fitted estimators in files: an ``.npz`` with the arrays and one JSON text that says what they are.
+
+Nothing in such a file is code, and nothing is unpickled. What an estimator is made of it tells itself:
+``_saved_arrays`` and ``_saved_scalars`` name its attributes, ``get_params()`` its parameters, and ``_restore()``
+rebuilds the model from the arrays and refuses those that make none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.driver.atomic_write import written_whole
+
+FORMAT = "fastem model"
+FORMAT_VERSION = 1
+HEADER = "fastem.json"
+
+
+def save(estimator: Any, path: str | os.PathLike) -> None:
+    """Write a fitted estimator to a file.
+
+    The file is complete or not there: it is written beside its place and then moved.
+
+    Parameters
+    ----------
+    estimator : any of fastem's
+        Fitted.
+    path : str or path-like
+        Taken as it is; no suffix is added. An existing file is replaced.
+
+    Warns
+    -----
+    UserWarning
+        For parameters that a file cannot hold, such as functions and random generators: they are saved as None.
+
+    Examples
+    --------
+    >>> import tempfile, os, fastem
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.npz")
+    ...     model.save(path)
+    ...     again = fastem.load(path)
+    >>> bool((again.predict(X) == model.predict(X)).all())
+    True
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise ValueError(f"cannot save to {path}: it is a folder; name a file in it")
+    if type(estimator).__module__.partition(".")[0] != "fastem" or not estimator._saved_arrays:
+        raise ValueError(
+            f"a {type(estimator).__name__} cannot be saved, since it could not be loaded; pickle it instead"
+        )
+    present = [name for name in estimator._saved_arrays if getattr(estimator, name, None) is not None]
+    if not present:
+        raise ValueError(f"this {type(estimator).__name__} is not fitted yet; call fit before save")
+    arrays = {name: _writable(getattr(estimator, name)) for name in present}
+    parameters, parameter_arrays = _split_parameters(estimator.get_params(deep=False))
+    arrays |= parameter_arrays
+    for name, array in arrays.items():
+        problem = _problem(array)
+        if problem:
+            raise ValueError(f"cannot save {name}: it {problem}")
+    header = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "fastem": _installed(),
+        "class": type(estimator).__name__,
+        "parameters": parameters,
+        "attributes": {name: getattr(estimator, name) for name in estimator._saved_scalars if hasattr(estimator, name)},
+        "arrays": {name: {"shape": list(a.shape), "dtype": a.dtype.str} for name, a in arrays.items()},
+        "array_parameters": list(parameter_arrays),
+    }
+    _write(path, {HEADER: np.array(json.dumps(header, default=_as_python)), **arrays})
+
+
+def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The constructor's parameters: those that JSON can hold, and arrays."""
+    plain, arrays = {}, {}
+    for name, value in parameters.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+            arrays[name] = value
+            continue
+        try:
+            json.dumps(value, default=_as_python)
+        except TypeError:
+            warnings.warn(
+                f"the parameter {name} is a {type(value).__name__}, which a file cannot hold; it is saved as None. "
+                "Set it again after loading if you mean to fit",
+                UserWarning,
+                stacklevel=4,
+            )
+            value = None
+        plain[name] = value
+    return plain, arrays
+
+
+def _as_python(value: Any) -> Any:
+    """Numbers of numpy's as Python's own, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":  # inside a dict or a list
+        return value.tolist()
+    raise TypeError(f"JSON holds no {type(value).__name__}")
+
+
+def _writable(array: Any) -> np.ndarray:
+    """The array; names, which estimators keep as objects, as text that needs no pickle."""
+    array = np.asarray(array)
+    holds_names = array.dtype == object and all(isinstance(name, str) for name in array.flat)
+    return array.astype(str) if holds_names else array
+
+
+def _write(path: Path, entries: dict[str, np.ndarray]) -> None:
+    """The entries as an npz file that appears at once."""
+    with written_whole(path) as beside, open(beside, "xb") as file:
+        np.savez(file, **entries)
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The header and all arrays of a model file."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a model file: not an npz archive, or cut short; save the model again")
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            entries = {name: file[name] for name in file.files}
+    except Exception as error:  # zip, zlib and numpy have some ten kinds of complaint about damaged bytes
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); save the model again") from error
+    if HEADER not in entries:
+        raise ValueError(f"{path} is not a model file: it holds {', '.join(entries) or 'nothing'} and no {HEADER}")
+    try:
+        header = json.loads(str(entries.pop(HEADER)))
+        found, format_version = header["format"], header["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is not a model file: its {HEADER} cannot be read ({error!r})") from None
+    if found != FORMAT:
+        raise ValueError(f"{path} is not a model file: its format is {found!r}, not {FORMAT!r}")
+    if format_version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path} has version {format_version!r} of the format, written by fastem {header.get('fastem')}; "
+            f"fastem {_installed()} reads version {FORMAT_VERSION}"
+        )
+    return header, entries
+
+
+def _installed() -> str:
+    """The version of fastem."""
+    from importlib.metadata import version  # slow to import
+
+    return version("fastem")
+
+
+def check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
+    """Refuses arrays that are not what the header declares."""
+    if set(declared) != set(arrays):
+        raise ValueError(f"its header declares {listed(declared)}, but it holds {listed(arrays)}")
+    for name, array in arrays.items():
+        shape, dtype = tuple(declared[name]["shape"]), declared[name]["dtype"]
+        if array.shape != shape or array.dtype.str != dtype:
+            raise ValueError(
+                f"{name} has shape {array.shape} and dtype {array.dtype.str}, its header declares {shape}, {dtype}"
+            )
+        problem = _problem(array)
+        if problem:
+            raise ValueError(f"{name} {problem}")
+
+
+def _problem(array: np.ndarray) -> str | None:
+    """Why an array may not stand in a model file."""
+    if array.dtype.kind not in "fiubU":
+        return f"holds {array.dtype}, neither real numbers nor names"
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        return f"holds {array[place]} at {place}; all values must be finite"
+    return None
+
+
+def listed(names: Any) -> str:
+    return ", ".join(sorted(map(str, names))) or "nothing"

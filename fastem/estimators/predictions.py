@@ -1,0 +1,136 @@
+"""What a fitted mixture says of many rows, in a file: block by block, in one pass of the kernels over each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.driver.atomic_write import written_whole
+from fastem.rows.blocks import block_rows
+
+__all__ = ["text_writer", "write_each", "write_predictions"]
+
+COLUMNS = ("label", "probability", "log_density")
+
+
+def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
+    """Write the label of each row, its probability and the log-density of the row to a file.
+
+    Rows are read and written block by block: neither they nor the predictions need to fit in memory. The file is
+    complete or not there: it is written beside its place and then moved.
+
+    Parameters
+    ----------
+    model : one of fastem's mixtures
+        Fitted.
+    X
+        Rows of any kind but a Dask collection: see :func:`fastem.open_rows`.
+    path : str or path-like
+        Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
+        (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced.
+
+    Raises
+    ------
+    ValueError
+        Another suffix; rows that the model cannot describe, with their place.
+    TypeError
+        A model without components, or a Dask collection.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    >>> fastem.write_predictions(model, X, "labels.csv")
+    >>> print(open("labels.csv").readline().strip())
+    label,probability,log_density
+    """
+    path = Path(path)
+    opened = writer_for(path)
+    with written_whole(path) as beside, opened(beside) as write:
+        write_each(model, X, write)
+
+
+def writer_for(path: Path) -> Callable:
+    """What opens a file of this name for predictions; says what is wrong with the name before the work."""
+    suffix = path.suffix.lower()
+    if suffix not in WRITERS:
+        raise ValueError(f"{path}: the name of a file of predictions ends in {', '.join(WRITERS)}")
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no such folder")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it")
+    if WRITERS[suffix] is _parquet_file:
+        _require_pyarrow()
+    return WRITERS[suffix]
+
+
+def write_each(model: Any, X: Any, write: Callable) -> None:
+    """write(labels, probabilities, log_densities), each (m,), of some rows after the other."""
+    if not hasattr(model, "predict_proba"):
+        raise TypeError(f"a {type(model).__name__} has no components to label rows with; use score_samples")
+    if hasattr(X, "__dask_graph__"):
+        raise TypeError("X is a Dask collection: its predict, predict_proba and score_samples are lazy arrays")
+
+    def write_block(rows):
+        K = model.model_.n_components
+        step = block_rows(rows.shape[1] + K)  # bounds the memory for the responsibilities
+        for start in range(0, len(rows), step):
+            some = rows[start : start + step]
+            labels, densities = np.empty(len(some), np.intp), np.empty(len(some))
+            responsibilities = np.empty((len(some), K), some.dtype)
+            model._score(some, labels=labels, responsibilities=responsibilities, log_density=densities)
+            write(labels, np.take_along_axis(responsibilities, labels[:, None], axis=1)[:, 0], densities)
+
+    model._of_new_rows(X, write_block)
+
+
+def text_writer(file) -> Callable:
+    """A function that writes predictions to an open text file, the header before the first."""
+    header = [",".join(COLUMNS) + "\n"]
+
+    def write(labels, probabilities, densities):
+        file.writelines(header)
+        header.clear()
+        rows = zip(labels.tolist(), probabilities.tolist(), densities.tolist())
+        file.writelines(f"{label},{probability!r},{density!r}\n" for label, probability, density in rows)
+
+    return write
+
+
+@contextmanager
+def _text_file(path: Path) -> Iterator[Callable]:
+    with open(path, "w", encoding="utf-8", newline="\n") as file:
+        yield text_writer(file)
+
+
+@contextmanager
+def _parquet_file(path: Path) -> Iterator[Callable]:
+    import pyarrow
+    import pyarrow.parquet
+
+    schema = pyarrow.schema(zip(COLUMNS, (pyarrow.int64(), pyarrow.float64(), pyarrow.float64())))
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+
+        def write(labels, probabilities, densities):
+            columns = [labels, probabilities.astype(np.float64), densities]
+            file.write_table(pyarrow.table(columns, schema=schema))
+
+        yield write
+
+
+def _require_pyarrow() -> None:
+    """Raise an error that names the extra where pyarrow is missing."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise ImportError(f"Parquet files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
+
+
+WRITERS = {".csv": _text_file, ".txt": _text_file, ".parquet": _parquet_file, ".pq": _parquet_file}

@@ -1,0 +1,106 @@
+"""Mixtures of independent binary columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.rows.validation import numbered, require_values
+
+LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
+
+
+@dataclass(frozen=True)
+class Bernoulli(ExponentialFamily):
+    """K products of Bernoulli distributions.
+
+    Attributes
+    ----------
+    probabilities : (K, d) of a 1
+    """
+
+    arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
+
+    probabilities: np.ndarray
+
+    @property
+    def shape(self):
+        return self.probabilities.shape
+
+    def features(self):
+        return Features.of_columns(self.shape[1], IDENTITY)
+
+    def natural(self):
+        return np.log1p(-self.probabilities).sum(axis=1), self.logits()
+
+    def logits(self):
+        """(K, d)"""
+        return np.log(self.probabilities) - np.log1p(-self.probabilities)
+
+    def estimate(self, counts, first):
+        return bounded(first / counts[:, None])
+
+    def diagnose(self, weights, counts):
+        certain = np.minimum(self.probabilities, 1 - self.probabilities) <= 2 * LEAST
+        return [
+            (f"{row.sum()} of its probabilities at 0 or 1, column {row.argmax()} first" if row.any() else "ok", True)
+            for row in certain
+        ]
+
+    def sample(self, component, n, rng):
+        return (rng.random((n, self.shape[1])) < self.probabilities[component]).astype(np.float64)
+
+    def to_vector(self):
+        """Unconstrained coordinates: the logits."""
+        return self.logits().ravel()
+
+    def from_vector(self, vector):
+        return bounded(1 / (1 + np.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
+
+
+def bounded(probabilities):
+    """The nearest emission whose rows are all possible; a likelihood falls on either side of its maximum, so what is
+    nearest to that is best."""
+    return Bernoulli(np.clip(probabilities, LEAST, 1 - LEAST))
+
+
+class BernoulliMixture(FamilyMixture):
+    """Mixture of products of Bernoulli distributions: columns of 0 and 1 that are independent given the component.
+
+    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+
+    Attributes
+    ----------
+    probabilities_ : (K, d)
+        Of a 1. Held inside [1e-10, 1 - 1e-10], so that no row is impossible; `component_status_` says where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import BernoulliMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.random((600, 4)) < np.repeat([[0.9, 0.9, 0.1, 0.2], [0.1, 0.2, 0.9, 0.9]], 300, axis=0)
+    >>> BernoulliMixture(2, random_state=0).fit(X).probabilities_.round(1)
+    array([[0.2, 0.2, 0.9, 0.9],
+           [0.9, 0.9, 0.1, 0.2]])
+
+    References
+    ----------
+    Bishop: Pattern Recognition and Machine Learning. Springer 2006, section 9.3.3.
+    """
+
+    _parameter_arrays = ("probabilities_",)
+
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "zeros and ones", lambda x: (x == 0) | (x == 1), place)
+
+    def _pattern(self, blocks, mean):
+        return Bernoulli(np.full((1, len(mean)), 0.5))
+
+    def _emission(self):
+        return Bernoulli(self._checked_array("probabilities_", least=0, most=1, strict=True))

@@ -1,0 +1,222 @@
+"""Latent class analysis: mixtures of independent categorical columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Unpack
+
+import numpy as np
+
+from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.parameters import MixtureParameters
+from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
+from fastem.rows.validation import numbered, require_values
+
+LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
+MOST_CATEGORIES = 1 << 16  # of a column; more are identifiers rather than categories
+
+
+@dataclass(frozen=True)
+class Categorical(ExponentialFamily):
+    """K products of categorical distributions.
+
+    Attributes
+    ----------
+    probabilities : (K, d, L) of the codes 0 .. L - 1; 0 beyond a column's own categories
+    n_categories : (d,)
+    """
+
+    arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
+
+    probabilities: np.ndarray
+    n_categories: np.ndarray
+
+    @property
+    def shape(self):
+        return self.probabilities.shape[:2]
+
+    @property
+    def n_parameters(self):
+        return int(self.shape[0] * (self.n_categories - 1).sum())
+
+    def levels(self):
+        """Column and code of each feature: all codes but 0, whose indicator follows from the others."""
+        return np.nonzero(self.exists()[:, 1:]) + np.array([[0], [1]])
+
+    def exists(self):
+        """(d, L) whether a column has a code."""
+        return np.arange(self.probabilities.shape[2]) < self.n_categories[:, None]
+
+    def features(self):
+        column, level = self.levels()
+        return Features(np.full(len(column), INDICATOR), column, level, np.zeros(self.shape[1]))
+
+    def natural(self):
+        column, level = self.levels()
+        reference = np.log(self.probabilities[:, :, 0])
+        return reference.sum(axis=1), np.log(self.probabilities[:, column, level]) - reference[:, column]
+
+    def estimate(self, counts, first):
+        column, level = self.levels()
+        cells = np.zeros((len(counts), *self.probabilities.shape[1:]))
+        cells[:, column, level] = first
+        cells[:, :, 0] = np.maximum(counts[:, None] - cells.sum(axis=2), 0)
+        return replace(self, probabilities=most_likely(cells, self.exists()))
+
+    def diagnose(self, weights, counts):
+        never = ((self.probabilities <= 2 * LEAST) & self.exists()).any(axis=2)
+        return [
+            (f"a probability at 0 in {row.sum()} column(s), column {row.argmax()} first" if row.any() else "ok", True)
+            for row in never
+        ]
+
+    def sample(self, component, n, rng):
+        cumulative = self.probabilities[component].cumsum(axis=1)
+        below = (rng.random((n, self.shape[1], 1)) >= cumulative[:, :-1]).sum(axis=2)
+        return np.minimum(below, self.n_categories - 1).astype(np.float64)
+
+    def to_vector(self):
+        """Unconstrained coordinates: log-ratios of the probabilities to that of code 0."""
+        return self.natural()[1].ravel()
+
+    def from_vector(self, vector):
+        column, level = self.levels()
+        ratios = np.where(self.exists(), 0.0, -np.inf) * np.ones((self.shape[0], 1, 1))
+        ratios[:, column, level] = vector.reshape(self.shape[0], -1)
+        cells = np.exp(ratios - ratios.max(axis=2, keepdims=True))
+        return replace(self, probabilities=most_likely(cells, self.exists()))
+
+
+def most_likely(cells, exists):
+    """Probabilities that maximise sum(cells * log p) among those of LEAST at least.
+
+    What would be less is held there, the others share the rest in proportion to their cells.
+
+    cells : (K, d, L)
+    exists : (d, L) where there are probabilities at all
+    """
+    held = ~exists & np.ones(cells.shape, bool)
+    while True:
+        free = np.where(held, 0, cells)
+        rest = 1 - LEAST * (held & exists).sum(axis=2, keepdims=True)
+        total = free.sum(axis=2, keepdims=True)
+        p = np.where(held, LEAST * exists, free / np.where(total > 0, total, 1) * rest)
+        low = ~held & (p < LEAST)
+        if not low.any():
+            return p
+        held |= low
+
+
+class CategoricalMixture(FamilyMixture):
+    """Latent class analysis: columns of categories that are independent given the component.
+
+    Parameters
+    ----------
+    n_categories : int, sequence of int (one per column) or None
+        The codes of a column are 0 .. n_categories - 1. None: up to the largest in the data.
+
+    Other parameters and attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+
+    Attributes
+    ----------
+    probabilities_ : (K, d, L)
+        ``probabilities_[k, column, code]``; L is the most categories of any column, and beyond a column's own there are
+        zeros. Held at 1e-10 at least, so that no row is impossible; `component_status_` says where.
+    n_categories_ : (d,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import CategoricalMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.choice(3, (300, 5), p=[0.8, 0.1, 0.1]), rng.choice(3, (300, 5), p=[0.1, 0.1, 0.8])])
+    >>> model = CategoricalMixture(2, random_state=0).fit(X)
+    >>> model.probabilities_[:, 0].round(1)
+    array([[0.1, 0.1, 0.8],
+           [0.8, 0.1, 0.1]])
+
+    References
+    ----------
+    Goodman: Exploratory latent structure analysis using both identifiable and unidentifiable models. Biometrika 61
+    (1974) 215-231.
+    """
+
+    _parameter_arrays = ("probabilities_",)
+
+    def __init__(self, n_components: int = 1, *, n_categories=None, **others: Unpack[MixtureParameters]):
+        super().__init__(n_components, **others)
+        self.n_categories = n_categories
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.categorical = True
+        return tags
+
+    @property
+    def n_categories_(self):
+        self._require_fitted()
+        return self._mixture().emission.n_categories
+
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "codes: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
+
+    def _examine(self, blocks, n_threads):
+        pattern = super()._examine(blocks, n_threads)
+        names, n_categories = blocks.names, pattern.n_categories
+        blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
+        return pattern
+
+    def _require_new_values(self, X, names, place=numbered):
+        super()._require_new_values(X, names, place)
+        require_codes(X, names, self.n_categories_, place)
+
+    def _pattern(self, blocks, mean):
+        n_categories = self._given_categories(blocks.n_features)
+        if n_categories is None:
+            most = blocks.each(lambda X, weight, start: X.max(axis=0))
+            n_categories = np.max(most, axis=0).astype(np.int64) + 1
+        if n_categories.max() > MOST_CATEGORIES:
+            raise ValueError(
+                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}: "
+                "number those that occur from 0, as numpy.unique(..., return_inverse=True) does."
+            )
+        exists = np.arange(n_categories.max()) < n_categories[:, None]
+        return Categorical(most_likely(exists[None].astype(np.float64), exists), n_categories)
+
+    def _given_categories(self, n_features):
+        """(d,) what the parameter says, or None."""
+        if self.n_categories is None:
+            return None
+        given = np.asarray(self.n_categories)
+        if given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
+            raise ValueError(
+                f"The 'n_categories' parameter of {type(self).__name__} must be None, a whole number >= 1 or one for "
+                f"each of {n_features} columns. Got {self.n_categories!r} instead."
+            )
+        return np.broadcast_to(given, n_features).astype(np.int64)
+
+    def _warm_start(self, examined):
+        if (examined.n_categories > self.n_categories_).any():
+            raise ValueError(
+                f"warm_start=True, but the columns now have {examined.n_categories} categories, in the last fit "
+                f"{self.n_categories_}. Give n_categories, or set warm_start=False to start afresh."
+            )
+        return super()._warm_start(examined)
+
+    def _emission(self):
+        probabilities = self._checked_array("probabilities_", least=0, most=1, shape="(K, d, L)")
+        exists = probabilities[0] > 0
+        n_categories = exists.sum(axis=1)
+        in_front = np.arange(exists.shape[1]) < n_categories[:, None]
+        if not ((probabilities > 0) == in_front).all():
+            raise ValueError("probabilities_ must be positive for the first codes of each column and 0 for the others")
+        if np.abs(probabilities.sum(axis=2) - 1).max() > 1e-6:
+            raise ValueError("probabilities_ must sum to 1 over the codes of each column")
+        return Categorical(probabilities, n_categories)
+
+
+def require_codes(X, names, n_categories, place=numbered):
+    """Raise at the first code that its column does not have."""
+    what = " or ".join(map(str, np.unique(n_categories)[:5]))
+    require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place)

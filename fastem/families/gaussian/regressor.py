@@ -1,0 +1,150 @@
+"""Gaussian mixture regression: a mixture over columns and targets together, asked for the targets given the columns."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+
+from fastem.errors import not_fitted
+from fastem.estimators.estimator import Estimator
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.families.gaussian.uses import joined_parts, moments_in
+from fastem.models.gaussian.conditional import Conditional
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
+
+
+class GaussianMixtureRegressor(Estimator):
+    """Regression by a Gaussian mixture over X and y together: curved means, and spreads that change with X.
+
+    Parameters
+    ----------
+    n_components : int
+        1 is linear regression.
+    others
+        Those of :class:`fastem.GaussianMixture`. Arrays among them are of the columns of X and then of y.
+
+    Attributes
+    ----------
+    mixture_ : :class:`fastem.GaussianMixture`
+        Of the columns of X and then of y. :meth:`~fastem.GaussianMixture.predict_columns` of it predicts any others.
+    model_ : the fitted mixture of X alone
+        `score_samples`, `sample`, `bic` and `aic` are its: how usual a row is, whatever its target.
+    n_features_in_ : int
+    feature_names_in_ : (d,), where X has names
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixtureRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.uniform(-3, 3, (2000, 1))
+    >>> y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=2000)
+    >>> model = GaussianMixtureRegressor(2, random_state=0).fit(X, y)
+    >>> mean, std = model.predict([[-2], [2]], return_std=True)
+    >>> mean.round(), std.round(1)
+    (array([2., 2.]), array([0.1, 0.1]))
+    """
+
+    def __init__(self, n_components: int = 1, **others):
+        bound = inspect.signature(GaussianMixture.__init__).bind(self, n_components, **others)
+        bound.apply_defaults()
+        vars(self).update({name: value for name, value in bound.arguments.items() if name != "self"})
+
+    __init__.__signature__ = inspect.signature(GaussianMixture.__init__)  # type: ignore[attr-defined]
+
+    def __sklearn_tags__(self):
+        from sklearn.utils import RegressorTags, TargetTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        tags.target_tags = TargetTags(required=True, multi_output=True)
+        return tags
+
+    def fit(self, X, y, sample_weight=None):
+        """Fit to rows and their targets.
+
+        Parameters
+        ----------
+        X : (n, d) array or frame
+            Copied beside y. What is not in memory: fit a :class:`fastem.GaussianMixture` to all columns and ask its
+            `predict_columns`.
+        y : (n,) or (n, m) array
+        sample_weight : (n,), optional
+
+        Returns
+        -------
+        self
+        """
+        names, rows = column_names(X), as_matrix(X, self)
+        require_rows(rows, 2, self)
+        require_finite(rows, columns=names)
+        targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
+        mixture = GaussianMixture(**self.get_params(deep=False))
+        mixture.fit(np.column_stack([rows, targets]), sample_weight=as_sample_weight(sample_weight, len(rows)))
+        self.mixture_ = mixture
+        d = rows.shape[1]
+        self._keep_columns(d, names)
+        self._conditional = Conditional(mixture.model_, np.arange(d), np.arange(d, d + targets.shape[1]))
+        self.n_iter_, self.converged_ = mixture.n_iter_, mixture.converged_
+        return self
+
+    @property
+    def model_(self):
+        """The fitted mixture of the columns of X."""
+        self._require_fitted()
+        return self._conditional.given
+
+    def predict(self, X, return_std: bool = False, return_cov: bool = False):
+        """The mean of the targets given each row, shape (n,) or (n, m) as y had.
+
+        Parameters
+        ----------
+        X : (n, d) rows of any kind that :meth:`fastem.GaussianMixture.predict` takes
+        return_std : bool
+            Also the standard deviations, shaped as the mean.
+        return_cov : bool
+            Also the covariances of the targets of each row, (n, m, m).
+        """
+        if return_std and return_cov:
+            raise ValueError("return_std and return_cov are both true: choose one")
+        self._require_fitted()
+        found = self._of_new_rows(X, moments_in(self._conditional, self.n_threads, return_std, return_cov))
+        found = joined_parts(found)
+        if not self._flat:
+            return found
+        if return_cov:
+            return found[0][:, 0], found[1]
+        return tuple(part[:, 0] for part in found) if return_std else found[:, 0]
+
+    def score(self, X, y, sample_weight=None) -> float:
+        """The coefficient of determination, 1 - (squares about the prediction) / (squares about the mean)."""
+        if not self.__sklearn_is_fitted__():
+            raise not_fitted(self)
+        predicted = self.predict(X).reshape(-1, len(self._conditional.wanted))
+        targets, _ = checked_targets(y, len(predicted), type(self).__name__)
+        weight = as_sample_weight(sample_weight, len(targets))
+        mean = np.average(targets, axis=0, weights=weight)
+        left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            shares = np.where(left == 0, 1.0, np.where(all_ == 0, 0.0, 1 - left / all_))
+        return float(shares.mean())
+
+
+def checked_targets(y, n, owner):
+    """y as (n, m) finite numbers, and whether it had one dimension."""
+    if y is None:
+        raise ValueError(f"{owner} requires y to be passed, but the target y is None")
+    targets = np.asarray(y)
+    flat = targets.ndim == 1
+    try:
+        targets = targets if targets.dtype in (np.float32, np.float64) else targets.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"y must hold numbers: {error}") from error
+    if targets.ndim not in (1, 2) or targets.size == 0:
+        raise ValueError(f"y has shape {targets.shape}; it must be (n,) or (n, m), with a value for each row of X")
+    if len(targets) != n:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {n}, y has {len(targets)}")
+    targets = targets.reshape(n, -1)
+    require_finite(targets, "y")
+    return targets, flat

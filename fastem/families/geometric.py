@@ -1,0 +1,102 @@
+"""Mixtures of independent geometric counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.rows.validation import numbered, require_values
+
+LEAST = 1e-10  # of a failure: a probability of 0 would make every count but 0 impossible
+
+
+@dataclass(frozen=True)
+class Geometric(ExponentialFamily):
+    """K products of geometric distributions, p (1 - p)^x for x = 0, 1, …
+
+    Attributes
+    ----------
+    probabilities : (K, d) of a success
+    """
+
+    arrays: ClassVar = ("probabilities",)
+    discrete: ClassVar = True
+
+    probabilities: np.ndarray
+
+    @property
+    def shape(self):
+        return self.probabilities.shape
+
+    def features(self):
+        return Features.of_columns(self.shape[1], IDENTITY)
+
+    def natural(self):
+        return np.log(self.probabilities).sum(axis=1), np.log1p(-self.probabilities)
+
+    def estimate(self, counts, first):
+        return bounded(1 / (1 + first / counts[:, None]))
+
+    def diagnose(self, weights, counts):
+        certain = 1 - self.probabilities <= 2 * LEAST
+        return [
+            (f"{row.sum()} of its probabilities at 1, column {row.argmax()} first" if row.any() else "ok", True)
+            for row in certain
+        ]
+
+    def sample(self, component, n, rng):
+        return rng.geometric(self.probabilities[component], (n, self.shape[1])) - 1.0
+
+    def to_vector(self):
+        """Unconstrained coordinates: the logits."""
+        return (np.log(self.probabilities) - np.log1p(-self.probabilities)).ravel()
+
+    def from_vector(self, vector):
+        return bounded(1 / (1 + np.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
+
+
+def bounded(probabilities):
+    """The nearest emission whose rows are all possible; as the likelihood has one peak, also the best of them."""
+    return Geometric(np.minimum(probabilities, 1 - LEAST))
+
+
+class GeometricMixture(FamilyMixture):
+    """Mixture of products of geometric distributions: numbers of failures before the first success, independent given
+    the component.
+
+    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+
+    Attributes
+    ----------
+    probabilities_ : (K, d)
+        Of a success. Held at 1 - 1e-10 at most, so that no count is impossible; `component_status_` says where.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GeometricMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.geometric([0.9, 0.1], (500, 2)), rng.geometric([0.1, 0.9], (500, 2))]) - 1
+    >>> GeometricMixture(2, random_state=0).fit(X).probabilities_.round(1)
+    array([[0.1, 0.9],
+           [0.9, 0.1]])
+
+    References
+    ----------
+    Titterington, Smith, Makov: Statistical Analysis of Finite Mixture Distributions. Wiley 1985.
+    """
+
+    _parameter_arrays = ("probabilities_",)
+
+    def _require_values(self, X, names, place=numbered):
+        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
+
+    def _pattern(self, blocks, mean):
+        return Geometric(np.full((1, len(mean)), 0.5))
+
+    def _emission(self):
+        return Geometric(self._checked_array("probabilities_", least=0, most=1, strict=True))

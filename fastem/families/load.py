@@ -1,0 +1,69 @@
+"""Fitted estimators from files; :mod:`fastem.estimators.model_file` writes them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators.model_file import check_arrays, listed, read_file
+from fastem.families import ESTIMATORS
+
+
+def load(path: str | os.PathLike) -> Any:
+    """Read an estimator that :func:`save` has written.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    one of fastem's estimators
+        Fitted; it predicts what the saved one did.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is damaged, of another kind, from a later version of the format, or its numbers
+        make no model.
+
+    Examples
+    --------
+    See :func:`save`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    header, arrays = read_file(path)
+    try:
+        if header["class"] not in ESTIMATORS:
+            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(ESTIMATORS)}")
+        check_arrays(header["arrays"], arrays)
+        return _build(ESTIMATORS[header["class"]], header, arrays)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: {error} is missing; save the model again") from None
+    except (AttributeError, TypeError) as error:  # what is there has another type than it must have
+        raise ValueError(f"{path} is damaged: {error}; save the model again") from error
+    except ValueError as error:
+        raise ValueError(f"{path} is not a usable model: {error}") from error
+
+
+def _build(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """An estimator of this class with the parameters, attributes and arrays of the file."""
+    array_parameters = set(header["array_parameters"])
+    unknown = (set(arrays) - array_parameters - set(cls._saved_arrays)) | (
+        set(header["attributes"]) - set(cls._saved_scalars)
+    )
+    if unknown:  # nothing else may be set: a file must not replace a method
+        raise ValueError(f"{listed(unknown)} cannot be part of a {cls.__name__}")
+    estimator = cls(**header["parameters"], **{name: arrays[name] for name in array_parameters})
+    for name, array in arrays.items():
+        if name not in array_parameters:
+            setattr(estimator, name, array.astype(object) if array.dtype.kind == "U" else array)
+    for name, value in header["attributes"].items():
+        setattr(estimator, name, value)
+    estimator._restore()
+    return estimator

@@ -1,0 +1,238 @@
+"""Mixtures of factor analyzers: Gaussian components with covariances W W^T + Psi, of loadings W and noise Psi.
+
+1. To the E-step a component is a full Gaussian; its factors are integrated out.
+2. The M-step goes on from the component's own loadings and noise: the best loadings for the noise, then the best noise
+   of one column after the other (`conditional_factors`). Each raises Q, none needs the rows; together they do not
+   reach its maximum, so this is generalised EM.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass, replace
+from typing import Unpack
+
+import numpy as np
+
+from fastem.estimators.checks import check_number
+from fastem.estimators.factor_estimator import LEAST_FLOOR
+from fastem.estimators.mixture_estimator import MixtureEstimator
+from fastem.estimators.parameters import MixtureParameters
+from fastem.kernels.packing import packed_lower, unpack_symmetric
+from fastem.models.gaussian.covariance import Full, outer
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.factor_steps import best_factors
+from fastem.models.gaussian.linear_algebra import precisions_cholesky, product
+from fastem.models.mixture import Mixture
+from fastem.rows.column_moments import column_variances
+from fastem.rows.scale import covariance_floor
+from fastem.starts.from_memberships import from_membership
+from fastem.starts.given import checked_array
+
+START_STEPS = 5  # from a component's covariance to factors
+TOUCHING = 1 + 1e-6  # times the floor: what lies below is held there
+
+
+@dataclass(frozen=True)
+class Factored(Full):
+    """Covariances W W^T + Psi. loadings: (K, d, q), noise: (K, d), the diagonals of Psi."""
+
+    loadings: np.ndarray
+    noise: np.ndarray
+
+    @classmethod
+    def from_factors(cls, loadings, noise, floor):
+        """The structure of loadings and of noise variances at or above the floor."""
+        covariances = product(loadings, np.swapaxes(loadings, 1, 2)) + noise[:, :, None] * np.eye(noise.shape[1])
+        hits = np.zeros(len(noise), dtype=int)
+        for k in np.flatnonzero((noise < TOUCHING * floor).any(axis=1)):
+            hits[k] = cls.directions_at_floor(covariances[k], TOUCHING * floor)
+        return cls(covariances, precisions_cholesky(covariances), hits, loadings, noise)
+
+    @classmethod
+    def from_scatter(cls, covariances, n_factors, floor):
+        """A few steps towards given covariances (K, d, d)."""
+        K, d = covariances.shape[:2]
+        noise = np.maximum(np.diagonal(covariances, axis1=1, axis2=2), floor)
+        found = cls.from_factors(np.zeros((K, d, n_factors)), noise, floor)
+        i, j = packed_lower(d)
+        for _ in range(START_STEPS):
+            found = found.estimate(np.ones(K), np.zeros((K, d)), covariances[:, i, j], floor)
+        return found
+
+    def estimate(self, counts, shift, second, floor, given=None):
+        """Loadings and noise that raise Q, from the present ones."""
+        scatter = unpack_symmetric(second, len(floor)) / counts[:, None, None] - outer(shift)
+        return self.from_factors(*best_factors(scatter, self.noise, self.loadings.shape[2], floor), floor)
+
+    def to_vector(self):
+        """Loadings and the logarithms of the noise variances."""
+        return np.concatenate([self.loadings.ravel(), np.log(self.noise).ravel()])
+
+    def from_vector(self, vector, floor):
+        loadings, logs = np.split(vector, [self.loadings.size])
+        noise = np.maximum(np.exp(logs).reshape(self.noise.shape), floor)
+        return self.from_factors(loadings.reshape(self.loadings.shape), noise, floor)
+
+    def n_parameters(self, n_components, d):
+        """Loadings are determined up to a rotation, and a covariance has d (d + 1) / 2 at most."""
+        q = self.loadings.shape[2]
+        return n_components * min(d * q - q * (q - 1) // 2 + d, d * (d + 1) // 2)
+
+    def least_rows(self, d):
+        return self.loadings.shape[2] + 2
+
+
+@dataclass(frozen=True)
+class FactorAnalyzers(Gaussian):
+    """K Gaussians over a `Factored` structure."""
+
+    def diagnose(self, weights, counts):
+        """As for Gaussians; and the columns of which a component's factors explain all (Heywood cases)."""
+        held = [np.flatnonzero(noise < TOUCHING * self.floor).tolist() for noise in self.covariance.noise]
+        return [
+            (f"Heywood case: the noise of column(s) {', '.join(map(str, columns))} is held at reg_covar", True)
+            if columns and status == "ok"
+            else (status, sound)
+            for columns, (status, sound) in zip(held, super().diagnose(weights, counts))
+        ]
+
+    def factor_scores(self, component, X):
+        """(n, q) E[z | x] = W^T C^-1 (x - mean) of one component."""
+        loadings, upper = self.covariance.loadings[component], self.covariance.precisions_cholesky[component]
+        return (X - self.means[component]) @ (upper @ (upper.T @ loadings))
+
+
+class MixtureOfFactorAnalyzers(MixtureEstimator):
+    """Mixture of factor analyzers, fitted by generalised EM: clusters and, within each, a few common factors.
+
+    Between full and diagonal covariances: d (q + 1) parameters per component for d columns.
+
+    Parameters
+    ----------
+    n_components : int
+    n_factors : int
+        Of each component, at most as many as columns. 0: diagonal covariances.
+    reg_covar : float
+        Least noise variance, relative to the variance of each column; at least 1e-8.
+    others
+        See :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+
+    Attributes
+    ----------
+    means_ : (K, d)
+    components_ : (K, q, d)
+        Loadings.
+    noise_variances_ : (K, d)
+    others
+        See :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import MixtureOfFactorAnalyzers
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(2000, 1)) @ [[3.0, 3.0, 0.0]] + rng.normal(size=(2000, 3))
+    >>> X[1000:] += [0, 0, 20]
+    >>> model = MixtureOfFactorAnalyzers(2, n_factors=1, random_state=0, tol=1e-6).fit(X)
+    >>> abs(model.components_).round()
+    array([[[3., 3., 0.]],
+    <BLANKLINE>
+           [[3., 3., 0.]]])
+
+    References
+    ----------
+    Ghahramani, Hinton: The EM algorithm for mixtures of factor analyzers. Toronto CRG-TR-96-1 (1996).
+    McLachlan, Peel: Finite Mixture Models. Wiley 2000, chapter 8.
+    Zhao, Yu: Fast ML estimation for the mixture of factor analyzers via an ECM algorithm. IEEE Transactions on Neural
+    Networks 19 (2008) 1956-1961.
+    """
+
+    _parameter_arrays = ("means_", "components_", "noise_variances_")
+
+    def __init__(
+        self, n_components: int = 1, *, n_factors: int = 1, reg_covar: float = 1e-6, **others: Unpack[MixtureParameters]
+    ):
+        super().__init__(n_components, **others)
+        self.n_factors = n_factors
+        self.reg_covar = reg_covar
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_number(self, "n_factors", numbers.Integral, 0)
+        check_number(self, "reg_covar", numbers.Real, LEAST_FLOOR, finite=True)
+
+    def _examine(self, blocks, n_threads):
+        """The floor under the noise, from the columns' variances."""
+        d = blocks.n_features
+        if self.n_factors > d:
+            raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
+        return covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar)
+
+    def _estimate(self, X, weight, membership, floor):
+        full = from_membership(X, weight, membership, self.n_components, Full, floor).emission
+        covariance = Factored.from_scatter(full.covariance.covariances, self.n_factors, floor)
+        return FactorAnalyzers(full.means, covariance, floor)
+
+    def _least_rows(self, n_features):
+        return self.n_factors + 2
+
+    def _warm_start(self, floor):
+        model = self._mixture()
+        own = model.emission.covariance
+        if own.loadings.shape[2] != self.n_factors:
+            raise ValueError(
+                "warm_start=True, but n_factors has changed since the last fit. Set warm_start=False to start afresh."
+            )
+        covariance = Factored.from_factors(own.loadings, np.maximum(own.noise, floor), floor)
+        return Mixture(model.weights, replace(model.emission, covariance=covariance, floor=floor))
+
+    def _arrays(self, emission):
+        return {
+            "means_": emission.means,
+            "components_": np.swapaxes(emission.covariance.loadings, 1, 2).copy(),
+            "noise_variances_": emission.covariance.noise,
+        }
+
+    def _emission(self):
+        means = np.asarray(self.means_, dtype=np.float64)
+        if means.ndim != 2:
+            raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
+        K, d = means.shape
+        components = checked_array(self.components_, "components_", (K, self.n_factors, d))
+        noise = checked_array(self.noise_variances_, "noise_variances_", (K, d))
+        if not (noise > 0).all():
+            raise ValueError(f"noise_variances_ must be positive: found {noise.min()}")
+        none = np.zeros(d)
+        return FactorAnalyzers(means, Factored.from_factors(np.swapaxes(components, 1, 2), noise, none), none)
+
+    def factor_scores(self, X) -> np.ndarray:
+        """Posterior means of the factors given each component, shape (n, K, q).
+
+        The factors of one component have nothing to do with those of another, and are determined up to a rotation: take
+        those of the component that :meth:`predict` names, or look at each with :meth:`predict_proba` beside it.
+
+        Parameters
+        ----------
+        X : (n, d)
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import MixtureOfFactorAnalyzers
+        >>> rng = np.random.default_rng(0)
+        >>> factor = rng.normal(size=(500, 1))
+        >>> X = factor @ [[3.0, 3.0, 3.0]] + rng.normal(size=(500, 3))
+        >>> scores = MixtureOfFactorAnalyzers(1, tol=1e-6).fit(X).factor_scores(X)
+        >>> bool(abs(np.corrcoef(scores[:, 0, 0], factor[:, 0])[0, 1]) > 0.95)
+        True
+        """
+        X = self._new_rows(X)
+        emission = self._mixture().emission
+        return np.stack([emission.factor_scores(k, X) for k in range(len(self.weights_))], axis=1)
+
+    @property
+    def covariances_(self):
+        """(K, d, d) covariances of the components."""
+        self._require_fitted()
+        return self._mixture().emission.covariance.covariances

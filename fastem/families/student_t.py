@@ -1,0 +1,287 @@
+"""Mixtures of multivariate Student-t distributions: Gaussians with tails, which outliers do not drag along.
+
+1. A row of component k is Gaussian with covariance Sigma_k / u, with u ~ Gamma(nu_k / 2, rate nu_k / 2) of its own.
+   Given the row, u is Gamma with a = (nu + d) / 2 and rate a / E[u]: far rows have a small E[u] and count for little.
+2. Q and the entropy of u follow from sums alone, since E[log u] = digamma(a) - log a + log E[u].
+3. The posterior of u may be stretched by a factor c_k before the M-step: any c gives a lower bound, and maximising over
+   c, Sigma and nu together costs no more than over Sigma and nu. That is PX-EM: Sigma is the scatter over sum r u, in
+   place of sum r, and nu solves log(nu/2) - digamma(nu/2) = log mean(u) - mean(log u), which always has a root.
+   So `expected_log_prob` is E[log p(x, u | z)] plus the entropy of u, at the best c: a lower bound of E[log p(x | z)]
+   that touches at the parameters of the E-step. With the floor under it or tied, a scale takes EM's step, c = 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Unpack
+
+import numpy as np
+
+from fastem import kernels
+from fastem.estimators.parameters import GaussianParameters
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.kernels.packing import unpack_symmetric
+from fastem.models.emission import KernelCall, flat
+from fastem.models.gamma_shape import gamma_shape
+from fastem.models.gaussian.covariance import Full, Tied
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.kernel_arrays import FullKernel
+from fastem.models.mixture import Mixture
+from fastem.rows.statistics import Statistics
+from fastem.starts.gaussian_start import gaussian_start, robust_start
+
+LEAST, MOST = 0.1, 1e6  # degrees of freedom
+START = 10.0  # degrees of freedom, where they are estimated
+GAUSSIAN = 100.0  # degrees of freedom from which on a component may be called one
+
+
+@dataclass(frozen=True)
+class StudentT(Gaussian):
+    """K Student-t densities. `covariance` holds the scale matrices.
+
+    Attributes
+    ----------
+    degrees_of_freedom : (K,)
+    free : bool
+        Whether they are estimated.
+    """
+
+    incomplete_call = None  # rows with missing values are refused
+
+    degrees_of_freedom: np.ndarray
+    free: bool
+
+    @classmethod
+    def of_gaussian(cls, gaussian, degrees_of_freedom, free):
+        """The same means and scale matrices, with tails."""
+        nu = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), len(gaussian.means)).copy()
+        return cls(gaussian.means, gaussian.covariance, gaussian.floor, nu, free)
+
+    @property
+    def n_parameters(self):
+        return super().n_parameters + self.free * len(self.means)
+
+    @property
+    def power(self):
+        """(K,) a, of the posterior of u."""
+        return (self.degrees_of_freedom + self.shape[1]) / 2
+
+    def log_constant(self):
+        """(K,) the log-density at the mean."""
+        from scipy.special import betaln, gammaln  # here, since it takes long to import
+
+        K, d = self.shape
+        nu = self.degrees_of_freedom
+        ratio = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma(a) / Gamma(nu / 2), exact for large nu as well
+        return ratio - 0.5 * d * np.log(np.pi * nu) + self.covariance.log_det_precision_root(K, d)
+
+    def kernel_call(self, log_weights, dtype):
+        from scipy.special import digamma, gammaln  # here, since it takes long to import
+
+        K, d = self.shape
+        constant = np.maximum(log_weights + self.log_constant(), kernels.for_dtype(dtype).lowest)
+        centre = (np.exp(log_weights) @ self.means).astype(dtype)
+        means = self.means - centre
+        scale = self.covariance.dense(K, d)
+        tails = (self.power, 2 / self.degrees_of_freedom)
+        params = (*FullKernel.pack(scale, constant, means, dtype), *(flat(a, dtype) for a in tails))
+
+        def unpack(sums):
+            packed = sums.reshape(K, -1)
+            mass, first, second = FullKernel.unpack(scale, packed[:, :-2], means, dtype)
+            counts, logs = packed[:, -2].copy(), packed[:, -1].copy()
+            a = self.power
+            return {
+                "counts": counts,
+                "mass": mass,  # sum r u
+                "first": first,
+                "second": second,
+                "log_mass": logs + counts * (digamma(a) - np.log(a)),  # sum r log u
+                "u_entropy": logs.sum() + counts @ (a - np.log(a) + gammaln(a) + (1 - a) * digamma(a)),
+            }
+
+        return KernelCall((("student_t", d, params),), centre, unpack)
+
+    def m_step(self, statistics):
+        """Means, scale matrices and degrees of freedom. A component without rows keeps its own."""
+        counts, mass = statistics.counts, statistics.mass
+        present = counts > np.finfo(np.float64).tiny
+        shift = np.where(present, 1 / np.where(present, mass, 1), 0)[:, None] * statistics.first
+        moved = replace(self, means=self.means + shift)
+        second = moved.rebase(statistics, self)["second"]
+        factor = np.ones(len(counts))
+        if len(counts) == 1 or not isinstance(self.covariance, Tied):
+            factor[present] = counts[present] / mass[present]
+        found = moved.scaled(counts, second, factor)
+        held = found.covariance.at_floor > 0
+        if held.any():
+            factor = np.where(held, 1.0, factor)
+            found = moved.scaled(counts, second, factor)
+        if not self.free:
+            return found
+        u, log_u = (sums[present] / counts[present] for sums in (mass, statistics.log_mass))
+        nu = self.degrees_of_freedom.copy()
+        c = factor[present]
+        nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST / 2), LEAST)
+        return replace(found, degrees_of_freedom=nu)
+
+    def scaled(self, counts, second, factor):
+        """The scale matrices of second moments about these means, u stretched by a factor."""
+        d = self.shape[1]
+        second = self.covariance.of_full(factor[:, None] * second, d)
+        return super().m_step(Statistics(counts=counts, first=np.zeros_like(self.means), second=second))
+
+    def rebase(self, statistics, given):
+        step = self.means - given.means
+        first, second = Full.moved(statistics.mass, statistics.first, statistics.second, step)
+        return {"first": first, "second": second}
+
+    def expected_log_prob(self, statistics, at):
+        """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u, see the head of this file."""
+        from scipy.special import gammaln  # here, since it takes long to import
+
+        K, d = at.shape
+        counts, nu = statistics.counts, at.degrees_of_freedom
+        second = unpack_symmetric(at.rebase(statistics, self)["second"], d)
+        distance = (at.covariance.dense(K, d).precisions() * second).sum(axis=(1, 2)) + nu * statistics.mass
+        wanted = counts * (nu + d)
+        used = (counts > 0) & (distance > 0)
+        best = np.where(used, wanted, 1) / np.where(used, distance, 1)
+        constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * np.log(2 * np.pi)
+        constant += 0.5 * nu * np.log(0.5 * nu) - gammaln(0.5 * nu)
+        u = (at.power - 1) * statistics.log_mass + 0.5 * (wanted * np.log(best) - best * distance)
+        return float(counts @ constant + u.sum() + statistics.u_entropy)
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-density: nu times the logarithm of nearly 1."""
+        return super().rounding(dtype) + 10 * float(np.finfo(dtype).eps * self.degrees_of_freedom.max())
+
+    def parameters(self):
+        """All parameters as one vector; degrees of freedom as reciprocals, lest a Gaussian's outweigh all else."""
+        return np.concatenate([super().parameters(), 1 / self.degrees_of_freedom])
+
+    def to_vector(self):
+        """Unconstrained coordinates: the Gaussian's, logarithms of the degrees of freedom where they are free."""
+        return np.concatenate([super().to_vector(), np.log(self.degrees_of_freedom[: self.free * len(self.means)])])
+
+    def from_vector(self, vector):
+        if not self.free:
+            return super().from_vector(vector)
+        rest, logs = np.split(vector, [len(vector) - len(self.means)])
+        return replace(super().from_vector(rest), degrees_of_freedom=np.clip(np.exp(logs), LEAST, MOST))
+
+    def diagnose(self, weights, counts):
+        """As for Gaussians; and components whose 1 / nu is within a standard error of 0."""
+        information = self.shape[1] * (self.shape[1] + 2) / 2  # of a row about 1 / nu, at 0
+        return [
+            (f"degrees of freedom ran off to {nu:.3g}: it is a Gaussian as far as its rows can tell", True)
+            if self.free and status == "ok" and nu > max(GAUSSIAN, np.sqrt(count * information))
+            else (status, sound)
+            for nu, count, (status, sound) in zip(self.degrees_of_freedom, counts, super().diagnose(weights, counts))
+        ]
+
+    def nearest(self, X):
+        """The most probable component of rows so far that squared distances overflow."""
+        scale = np.abs(X).max(axis=1, keepdims=True)
+        whiten = self.covariance.whiten
+        distance = np.array([np.square(whiten(k, X / scale)).sum(axis=1) for k in range(len(self.means))]).T
+        log_tail = 2 * np.log(scale) + np.log(distance / self.degrees_of_freedom)
+        return np.argmax(self.log_constant() - self.power * log_tail, axis=1)
+
+    def sample(self, component, n, rng):
+        nu = self.degrees_of_freedom[component]
+        u = rng.gamma(nu / 2, 2 / nu, (n, 1))
+        return self.means[component] + (super().sample(component, n, rng) - self.means[component]) / np.sqrt(u)
+
+
+class StudentTMixture(GaussianMixture):
+    """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
+
+    Rows far from a component weigh little in its mean and scale matrix, so that outliers do not spoil them.
+
+    Parameters
+    ----------
+    n_components : int
+    degrees_of_freedom : float or (K,) array, optional
+        Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the heavier the tails.
+    covariance_type : str
+        As in :class:`fastem.GaussianMixture`.
+        Of the scale matrices.
+    others
+        See :class:`fastem.GaussianMixture`; `reg_covar` is a floor under the scale matrices.
+
+    Attributes
+    ----------
+    means_ : (K, d)
+    covariances_, precisions_, precisions_cholesky_ : by covariance_type
+        The scale matrices and their inverses. A component's covariance is nu / (nu - 2) times its scale matrix, where
+        it has one (nu > 2).
+    degrees_of_freedom_ : (K,)
+        Large where they ran off (1e6 at most): `component_status_` calls the component a Gaussian where its rows
+        cannot tell. EM gets there slowly; ``accelerate="anderson"`` does not.
+    others
+        See :class:`fastem.GaussianMixture`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import StudentTMixture
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.vstack([rng.normal([0, 0], 1, (300, 2)), rng.normal([9, 9], 1, (300, 2)), rng.uniform(-90, 90, (30, 2))])
+    >>> t = StudentTMixture(2, random_state=0, tol=1e-5).fit(X)
+    >>> abs(t.means_[t.means_[:, 0].argsort()].round())
+    array([[0., 0.],
+           [9., 9.]])
+
+    References
+    ----------
+    Peel, McLachlan: Robust mixture modelling using the t distribution. Statistics and Computing 10 (2000) 339-348.
+    Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
+    """
+
+    _takes_missing = False
+    _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
+    _fixable = ("weights",)
+
+    def __init__(self, n_components: int = 1, *, degrees_of_freedom=None, **others: Unpack[GaussianParameters]):
+        super().__init__(n_components, **others)
+        self.degrees_of_freedom = degrees_of_freedom
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if self.noise is not None:
+            raise ValueError(
+                f"noise={self.noise!r} goes with GaussianMixture: the tails of a StudentTMixture take up what lies far."
+            )
+        if self.degrees_of_freedom is not None:
+            _checked_degrees(self.degrees_of_freedom, "degrees_of_freedom", self.n_components)
+
+    def _start(self, blocks, floor, rng, n_threads):
+        return self._with_tails(gaussian_start(self, blocks, floor, rng, n_threads, robust_start), START)
+
+    def _warm_start(self, floor):
+        return self._with_tails(super()._warm_start(floor), self.degrees_of_freedom_)
+
+    def _with_tails(self, mixture, otherwise):
+        """The given degrees of freedom, or others to start from."""
+        free = self.degrees_of_freedom is None
+        nu = otherwise if free else self.degrees_of_freedom
+        return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
+
+    def _arrays(self, emission):
+        return super()._arrays(emission) | {"degrees_of_freedom_": emission.degrees_of_freedom}
+
+    def _emission(self):
+        gaussian = super()._emission()
+        nu = _checked_degrees(self.degrees_of_freedom_, "degrees_of_freedom_", len(gaussian.means))
+        return StudentT.of_gaussian(gaussian, nu, self.degrees_of_freedom is None)
+
+
+def _checked_degrees(value, name, n_components):
+    """A positive number, or one for each component."""
+    nu = np.asarray(value)
+    if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
+        raise ValueError(
+            f"{name} must be a finite number above 0, or {n_components} of them, one for each component. Got {value!r}."
+        )
+    return nu

@@ -1,0 +1,228 @@
+"""Fits of one data set by many mixtures: starts that all share, and those that a smaller fit of the same family gives.
+
+For each number of components the trees of :mod:`fastem.starts.partitions` and k-means propose partitions of some rows;
+what the family found with fewer components proposes more, each with one component cut in two. A few iterations on these
+rows drop the worse ones, and the best go over all rows until the stopping rule holds there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.driver.em import em
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.kernels.packing import packed_lower
+from fastem.kernels.threads import for_pass
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.linear_algebra import product
+from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.mixture import Mixture
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import standardised
+from fastem.rows.sources.open_rows import open_to_fit
+from fastem.starts.clusters import kmeans_labels
+from fastem.starts.diagnosis import best_first, best_sound, diagnose, effective_rows
+from fastem.starts.fit_report import report_of_one
+from fastem.starts.gaussian_start import filled
+from fastem.starts.partitions import splits, trees
+
+ROWS = 2000  # on which starts are found and compared
+ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
+SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
+CHOSEN_HERE = ("n_components", "covariance_type", "random_state", "n_threads")
+NO_PART_IN_IT = (
+    "n_init",
+    "init_params",
+    "weights_init",
+    "means_init",
+    "precisions_init",
+    "warm_start",
+    "coarse",
+    "verbose",
+    "verbose_interval",
+    "on_collapse",
+    "split_merge",
+    "fixed",
+    "noise",
+)
+DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
+FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of a model: the others go on
+
+
+class ModelSearch:
+    """The rows, and what all fits to them share.
+
+    Parameters
+    ----------
+    X, sample_weight
+        As :meth:`fastem.GaussianMixture.fit` takes them.
+    numbers : sequence of int
+        Of components.
+    covariance_types : sequence of str
+    parameters : dict
+        The others of GaussianMixture.
+    seed : int
+    n_threads : int
+        Of a pass.
+
+    Raises
+    ------
+    ValueError
+        Where no model at all can be fitted.
+    """
+
+    def __init__(self, X, sample_weight, numbers, covariance_types, parameters, seed, n_threads=1):
+        self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
+        least = self.estimator(1, covariance_types[0])
+        self.blocks, self.unit = open_to_fit(X, sample_weight, least)
+        least._check_parameters()
+        least._require_enough_rows(self.blocks)
+        for name in covariance_types:
+            check_dimension(name, self.blocks.n_features)
+        self.examined = {name: self.estimator(1, name)._examine(self.blocks, n_threads) for name in covariance_types}
+        self.n_effective = effective_rows(self.blocks)
+        n = self.blocks.n_counted
+        ranks = np.arange(n)
+        if n > ROWS:
+            ranks = np.sort(np.random.default_rng(seed).choice(n, ROWS, replace=False))
+        X, self.weight = self.blocks.take(ranks)
+        order = np.lexsort([self.weight, *X.T[::-1]])  # the order of the rows does not matter
+        self.X, self.weight = np.ascontiguousarray(X[order]), self.weight[order]
+        self.complete = filled(self.X, self.weight)
+        self.Z = standardised(self.complete, self.weight).astype(np.float64)
+        self.sample = ArrayBlocks(self.X, self.weight if self.blocks.weighted else None)
+        self.partitions = trees(self.complete, self.weight, numbers)
+        for K, labels in self.partitions.items():
+            if len(np.unique(self.X, axis=0)) >= K:
+                rng = np.random.default_rng([seed, K])
+                labels.append(kmeans_labels(self.complete, self.weight, K, rng, 1))
+
+    def estimator(self, n_components, covariance_type):
+        """The estimator of a model, not fitted."""
+        return GaussianMixture(n_components, covariance_type=covariance_type, **self.parameters)
+
+    def chain(self, covariance_type, numbers):
+        """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
+        smaller = None
+        for K in numbers:
+            try:
+                estimator = self.estimator(K, covariance_type)
+                estimator._require_enough_rows(self.blocks)
+                result = self.best(estimator, [*self.shared(K), *self.grown(smaller, K)])
+            except FAILURES as error:
+                yield K, None, error
+                continue
+            smaller = result.model
+            report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
+            estimator._keep(result, report, self.n_effective, self.unit, self.blocks)
+            yield K, estimator, result
+
+    def shared(self, K):
+        """The partitions that every family starts from."""
+        return (
+            [np.eye(K)[np.minimum(labels, K - 1)] for labels in self.partitions[K]]
+            if K > 1
+            else [np.ones((len(self.X), 1))]
+        )
+
+    def grown(self, model, K):
+        """Responsibilities (n, K) from a model of fewer components."""
+        if model is None:
+            return []
+        found = [model.posterior(self.X)]
+        for _ in range(K - model.n_components):
+            found = [cut for responsibilities in found[:1] for cut in splits(self.Z, self.weight, responsibilities)]
+        return found
+
+    def best(self, estimator, memberships):
+        """The result of the best sound run from some responsibilities (n, K) of the sampled rows."""
+        structure, examined = STRUCTURES[estimator.covariance_type], self.examined[estimator.covariance_type]
+        if len(memberships) > 1:
+            runs, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
+            for iterations, left in ROUNDS:
+                limit = min(iterations, estimator.max_iter)
+                found, failed = attempts(lambda run: self.climbed(estimator, run, self.sample, limit), runs)  # noqa: B023
+                runs, failure = distinct(best_first(found, len(self.X)))[:left], failed or failure
+            models = [run.model for run in runs]
+        else:
+            models, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
+        runs, failed = attempts(
+            lambda model: self.climbed(estimator, self.warm(estimator, model), self.blocks, estimator.max_iter), models
+        )
+        if not runs:
+            raise failed or failure
+        return best_sound(runs, self.n_effective)
+
+    def warm(self, estimator, model):
+        """The model as the estimator's warm start, which keeps to the estimator's constraints."""
+        estimator._keep_model(model)
+        warm = estimator._warm_start(self.examined[estimator.covariance_type])
+        return estimator._begun(warm, estimator._learned(self.blocks, self.n_threads))
+
+    def climbed(self, estimator, start, blocks, max_iter):
+        """The result of EM from a model, or from a result that had fewer iterations."""
+        return em(
+            start if isinstance(start, Mixture) else start.model,
+            blocks,
+            tol=estimator.tol,
+            max_iter=max_iter,
+            stop=estimator.stop,
+            accelerate=estimator.accelerate,
+            n_threads=for_pass(self.n_threads, blocks, estimator.n_components),
+        )
+
+    def start(self, membership, structure, floor):
+        """The M-step from responsibilities (n, K) of the sampled rows."""
+        shares = self.weight[:, None] * membership
+        counts = shares.sum(axis=0)
+        empty = counts <= 0
+        shares[:, empty], counts[empty] = (self.weight / len(self.X))[:, None], self.weight.sum() / len(self.X)
+        about = self.weight @ self.complete / self.weight.sum()
+        centred = self.complete - about
+        shift = product(shares.T, centred) / counts[:, None]
+        i, j = packed_lower(len(about))
+        second = []
+        for k, mean in enumerate(shift):
+            rest = centred - mean
+            second.append(product((shares[:, k, None] * rest).T, rest)[i, j])
+        second = structure.of_full(np.array(second), len(about))
+        covariance = structure.estimate(counts, np.zeros_like(shift), second, floor)
+        return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, floor))
+
+    def doubt(self, result) -> float:
+        """Minus the sum of the logarithms of the rows' largest posterior probabilities."""
+
+        def of_block(X, weight, start):
+            doubt = result.model.doubt(X)
+            return doubt.sum() if weight is None else weight @ doubt
+
+        return float(np.sum(self.blocks.each(of_block)))
+
+    def statuses(self, result):
+        """What is wrong with a result's components, in one line ("" if nothing is), and whether it is sound."""
+        found = diagnose(result, self.n_effective)
+        wrong = [f"component {k}: {one.status}" for k, one in enumerate(found) if one.status != "ok"]
+        return "; ".join(wrong), all(one.sound for one in found)
+
+
+def attempts(function, arguments):
+    """[function(argument)] of those that do not fail, and how the last other one did, or None."""
+    found, failure = [], None
+    for argument in arguments:
+        try:
+            found.append(function(argument))
+        except FAILURES as error:
+            failure = error
+    return found, failure
+
+
+def distinct(runs):
+    """Runs, best first, without those as likely as the one before."""
+    mean = [run.history[-1] for run in runs]
+    return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > SAME]
+
+
+def searched_parameters(estimator) -> dict:
+    """An estimator's parameters that have a meaning here, near enough to the optimum for models to be compared."""
+    own = {name: value for name, value in estimator.get_params().items() if name not in (*CHOSEN_HERE, *NO_PART_IN_IT)}
+    return own | {"tol": min(own["tol"], DEFAULTS["tol"]), "max_iter": max(own["max_iter"], DEFAULTS["max_iter"])}

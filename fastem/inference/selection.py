@@ -1,0 +1,281 @@
+"""Choosing the model: many mixtures fitted to the same rows, in a table."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.inference.model_search import CHOSEN_HERE, DEFAULTS, NO_PART_IN_IT, ModelSearch
+from fastem.kernels.threads import resolve
+from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.rows.sources.open_rows import open_rows
+from fastem.rows.validation import generator
+
+CRITERIA = ("bic", "aic", "icl")
+PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
+SLOWEST = ("VVE", "EVE", "VEE")  # begun first
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model in the table of a :class:`Selection`.
+
+    Attributes
+    ----------
+    covariance_type : str
+    n_components : int
+    log_likelihood : float
+        Of all rows, natural logarithm; NaN where there is no fit, as are the criteria.
+    n_parameters : int
+    bic, aic, icl : float
+        Smaller is better.
+    n_iter : int
+        Over all rows, of the run that is kept; those on a sample that chose its start do not count.
+    status : str
+        "ok"; "not converged"; or what is wrong: with a component, or why there is no fit.
+    sound : bool
+        Whether every component describes something: others do not compete while one is sound.
+    estimator : GaussianMixture or None
+        Fitted.
+    """
+
+    covariance_type: str
+    n_components: int
+    log_likelihood: float = math.nan
+    n_parameters: int = 0
+    bic: float = math.nan
+    aic: float = math.nan
+    icl: float = math.nan
+    n_iter: int = 0
+    status: str = "ok"
+    sound: bool = False
+    estimator: GaussianMixture | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What :func:`select` found.
+
+    Attributes
+    ----------
+    table : list of Row
+        By family, then number of components.
+    criterion : str
+    best : GaussianMixture
+        Fitted: the one whose row is ``best_row``.
+    """
+
+    table: list[Row]
+    criterion: str
+
+    @property
+    def ranked(self) -> list[Row]:
+        """The fitted rows, best first: sound ones before others, by the criterion; the fewer parameters the better."""
+        fitted = [row for row in self.table if row.estimator is not None]
+        return sorted(fitted, key=lambda row: (not row.sound, getattr(row, self.criterion), row.n_parameters))
+
+    @property
+    def best_row(self) -> Row:
+        return self.ranked[0]
+
+    @property
+    def best(self) -> GaussianMixture:
+        return self.best_row.estimator
+
+    def to_frame(self):
+        """The table as a pandas data frame."""
+        import pandas as pd
+
+        return pd.DataFrame([_record(row) for row in self.table])
+
+    def plot(self, ax=None):
+        """The criterion against the number of components, a line per family; see :func:`fastem.plot.selection`."""
+        from fastem.plot import selection
+
+        return selection(self, ax=ax)
+
+    def __repr__(self):
+        row = self.best_row
+        value = getattr(row, self.criterion)
+        return (
+            f"<Selection of {len(self.table)} models: {row.covariance_type} with {row.n_components} "
+            f"component{'s' * (row.n_components != 1)} has the least {self.criterion.upper()}, {value:.10g}>"
+        )
+
+    def __str__(self):
+        """The table as text, the best model marked."""
+        best = self.best_row
+        head = ["", "family", "K", "log-likelihood", "parameters", "BIC", "AIC", "ICL", "iterations", "status"]
+        lines = [head]
+        for row in self.table:
+            values = [f"{value:.4f}" for value in (row.log_likelihood, row.bic, row.aic, row.icl)]
+            lines.append(
+                ["*" if row is best else "", row.covariance_type, str(row.n_components), values[0]]
+                + [str(row.n_parameters), *values[1:], str(row.n_iter), row.status]
+            )
+        widths = [max(map(len, column)) for column in zip(*lines)]
+        left = (0, 1, len(head) - 1)
+        return "\n".join(
+            "  ".join(
+                cell.ljust(width) if i in left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths))
+            ).rstrip()
+            for line in lines
+        )
+
+
+def select(
+    X,
+    n_components: Iterable[int] = range(1, 10),
+    covariance_types: Sequence[str] | None = None,
+    criterion: str = "bic",
+    *,
+    sample_weight=None,
+    n_jobs: int | None = None,
+    random_state=None,
+    **parameters,
+) -> Selection:
+    """Fit Gaussian mixtures of several families and numbers of components, and tell which is best.
+
+    All families start from the same partitions of some rows (hierarchical clusterings and k-means), and from their own
+    fit with fewer components, each of these cut in two; the best run is kept. What fails is marked in the table with
+    its reason, and so are models with a component that collapsed, which do not compete with sound ones.
+
+    Parameters
+    ----------
+    X
+        Rows, as :meth:`GaussianMixture.fit` takes them: an array, a data frame, files, ….
+    n_components : iterable of int
+    covariance_types : sequence of str, optional
+        mclust's fourteen families by default (of one column: E and V); also "full" and the other names of
+        GaussianMixture.
+    criterion : {"bic", "aic", "icl"}
+        Smaller is better, as in scikit-learn and :meth:`GaussianMixture.bic`; mclust's BIC and ICL are the negatives.
+        ICL is BIC less twice the sum of the logarithms of the rows' largest posterior probabilities: it counts clusters
+        rather than components.
+    sample_weight : (n,), optional
+        A weight of 2 counts as two rows, in the criteria as well.
+    n_jobs : int, optional
+        Threads, all that the process may use by default, each with a family of its own where the rows are at least
+        5000. The result does not depend on it.
+    random_state : int, Generator, RandomState or None
+    **parameters
+        Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ValueError, TypeError
+        Wrong input. A model that cannot be fitted raises nothing, unless there is none that can.
+
+    References
+    ----------
+    Fraley, Raftery: Model-based clustering, discriminant analysis, and density estimation. JASA 97 (2002) 611-631.
+    Biernacki, Celeux, Govaert: Assessing a mixture model for clustering with the integrated completed likelihood.
+    IEEE Transactions on Pattern Analysis and Machine Intelligence 22 (2000) 719-725.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> from fastem.datasets import load_faithful
+    >>> found = fastem.select(load_faithful().data, range(1, 5), ["VII", "EEE", "VVV"], random_state=0)
+    >>> found.best.covariance_type, found.best.n_components, round(found.best_row.bic, 1)
+    ('EEE', 3, 2314.3)
+    """
+    numbers_ = _checked_numbers(n_components)
+    if criterion not in CRITERIA:
+        raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
+    _check_parameters(parameters)
+    if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs < 1):
+        raise ValueError(f"n_jobs must be an int of at least 1, or None. Got {n_jobs!r} instead.")
+    blocks = open_rows(X, sample_weight, owner="select")
+    families = _checked_families(covariance_types, blocks.n_features)
+    n_jobs = resolve(n_jobs)
+    in_memory = hasattr(blocks, "X")  # what is read is read by one at a time, which then has all threads
+    n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
+    seed = int(generator(random_state).integers(2**63))
+    search = ModelSearch(blocks, None, numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains))
+    begun = sorted(families, key=lambda name: name not in SLOWEST)
+    with ThreadPoolExecutor(n_chains) as pool:
+        chains = dict(zip(begun, pool.map(partial(_rows, search, numbers_), begun)))
+    table = [row for name in families for row in chains[name]]
+    if not any(row.estimator is not None for row in table):
+        raise ValueError(f"none of the {len(table)} models can be fitted; the first: {table[0].status}")
+    return Selection(table, criterion)
+
+
+def _rows(search, numbers_, covariance_type) -> list[Row]:
+    """The rows of a family."""
+    rows = []
+    for K, estimator, result in search.chain(covariance_type, numbers_):
+        if estimator is None:
+            rows.append(Row(covariance_type, K, status=" ".join(str(result).split())))
+            continue
+        wrong, sound = search.statuses(result)
+        p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
+        bic = p * math.log(n) - 2 * total
+        rows.append(
+            Row(
+                covariance_type,
+                K,
+                log_likelihood=total,
+                n_parameters=p,
+                bic=bic,
+                aic=2 * p - 2 * total,
+                icl=bic + 2 * search.doubt(result) * search.unit,
+                n_iter=result.n_iter,
+                status=wrong or ("ok" if result.converged else "not converged"),
+                sound=sound,
+                estimator=estimator,
+            )
+        )
+    return rows
+
+
+def _record(row):
+    """Its columns in a table."""
+    return {name: value for name, value in vars(row).items() if name != "estimator"}
+
+
+def _checked_numbers(n_components) -> list[int]:
+    """Numbers of components, ascending, each once."""
+    found = [n_components] if isinstance(n_components, numbers.Integral) else list(n_components)
+    for K in found:
+        if not isinstance(K, numbers.Integral) or isinstance(K, bool) or K < 1:
+            raise ValueError(f"n_components must hold whole numbers of at least 1. Found {K!r}.")
+    if not found:
+        raise ValueError("n_components is empty: name at least one number of components.")
+    return sorted({int(K) for K in found})
+
+
+def _checked_families(covariance_types, d) -> list[str]:
+    """Names of families, in the order of the table, each once."""
+    if covariance_types is None:
+        return list(ONE_DIMENSION if d == 1 else FAMILIES)
+    found = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
+    for name in found:
+        if name not in STRUCTURES:
+            raise ValueError(f"covariance_types holds {name!r}; there are {', '.join(STRUCTURES)}.")
+    if not found:
+        raise ValueError("covariance_types is empty: name at least one.")
+    return [name for name in STRUCTURES if name in found]
+
+
+def _check_parameters(parameters):
+    """Of GaussianMixture, and with a meaning here."""
+    known = GaussianMixture().get_params()
+    for name in parameters:
+        if name in CHOSEN_HERE or name in NO_PART_IN_IT:
+            raise TypeError(f"select() takes no {name}: leave it out.")
+        if name not in known:
+            listed = ", ".join(sorted({*known} - {*CHOSEN_HERE, *NO_PART_IN_IT}))
+            raise TypeError(f"select() got an unexpected parameter {name!r}; of GaussianMixture it takes {listed}.")

@@ -1,0 +1,290 @@
+"""How certain the parameters of a fitted Gaussian mixture are: by the observed information, or by the bootstrap.
+
+Louis: the observed information is that of the complete data, less what not knowing the components costs: the
+conditional variance of the complete data's score. Both are sums over rows, from one pass.
+
+T. A. Louis: Finding the observed information matrix when using the EM algorithm. JRSS B 44 (1982) 226-233.
+B. Efron, R. J. Tibshirani: An introduction to the bootstrap. Chapman & Hall (1993).
+"""
+
+from __future__ import annotations
+
+import numbers
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.driver.em import em
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.kernels.packing import packed_lower
+from fastem.kernels.threads import resolve
+from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.parsimonious import EEI, EII
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.validation import generator
+
+METHODS = ("louis", "bootstrap")
+CHUNK_VALUES = 1 << 20  # of the scores that are held at a time
+FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)
+
+
+@dataclass(frozen=True)
+class StandardErrors:
+    """Standard errors in the units of the parameters, and in their shapes.
+
+    Attributes
+    ----------
+    weights : (K,)
+    means : (K, d)
+    covariances : as ``covariances_``
+    method : str
+    n_draws : int
+        Samples that were fitted; 0 for "louis".
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    method: str
+    n_draws: int = 0
+
+
+def standard_errors(
+    estimator: GaussianMixture,
+    X,
+    method: str = "louis",
+    *,
+    sample_weight=None,
+    n_draws: int = 200,
+    n_jobs: int | None = None,
+    random_state=None,
+) -> StandardErrors:
+    """Standard errors of the weights, means and covariances of a fitted mixture.
+
+    Parameters
+    ----------
+    estimator : GaussianMixture
+        Fitted to X, and near its maximum: with a `tol` of 1e-8, say.
+    X, sample_weight
+        The rows, and what each counts for, as in the fit.
+    method : {"louis", "bootstrap"}
+        "louis": from the observed information, in one pass; for whole rows, neither constraints nor prior nor noise,
+        and covariances that are their own coordinates: full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E
+        and V. "bootstrap": the spread over fits to rows drawn with replacement, which start from this fit; for every
+        family, and where few rows make the likelihood skew; the rows must be in memory.
+    n_draws : int
+        Samples of the bootstrap.
+    n_jobs : int, optional
+        Threads of the bootstrap, all that the process may use by default. The result does not depend on it.
+    random_state : int, Generator, RandomState or None
+
+    Returns
+    -------
+    StandardErrors
+
+    Raises
+    ------
+    ValueError
+        No maximum, a component at the floor, or a family without such coordinates; the message says what to do.
+
+    Examples
+    --------
+    >>> import fastem
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = fastem.GaussianMixture(2, tol=1e-9, max_iter=1000, random_state=0).fit(X)
+    >>> fastem.standard_errors(model, X).weights.round(4)
+    array([0.0291, 0.0291])
+    """
+    if not isinstance(estimator, GaussianMixture):
+        raise TypeError(f"standard_errors is of a GaussianMixture; {type(estimator).__name__} is none.")
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
+    blocks = estimator._new_blocks(X, sample_weight)
+    blocks.check(lambda rows, place: estimator._require_new(rows, blocks.names, place))
+    model = estimator.model_
+    if method == "louis":
+        require_plain(model, blocks)
+        return _by_information(model, blocks)
+    if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
+        raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
+    if not isinstance(blocks, ArrayBlocks):
+        raise ValueError("method='bootstrap' draws rows, which must be in memory: hand in an array, or take 'louis'.")
+    return _by_bootstrap(estimator, blocks, int(n_draws), resolve(n_jobs), generator(random_state))
+
+
+# ---- the observed information ----------------------------------------------------------------------------------------
+
+
+def require_plain(model, blocks):
+    """ValueError where the likelihood is another than that of whole rows in all weights, means and covariances."""
+    if type(model.emission) is not Gaussian or model.shares.constrains:
+        found = "constraints, a prior, noise or tails of its own"
+    elif any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+        found = "missing values (NaN)"
+    else:
+        return
+    raise ValueError(f"method='louis' knows of no {found}: choose method='bootstrap'.")
+
+
+def coordinates(covariance, K, d):
+    """(K, d(d+1)/2) the number of the coordinate that each packed entry is; -1: always 0. ValueError where they are not
+    coordinates."""
+    q, diagonal = d * (d + 1) // 2, np.equal(*packed_lower(d))
+    along = np.where(diagonal, np.cumsum(diagonal) - 1, -1)
+    of_k = np.arange(K)[:, None]
+    found = {
+        Full: of_k * q + np.arange(q),
+        Tied: 0 * of_k + np.arange(q),
+        Diagonal: np.where(diagonal, of_k * d + along, -1),
+        Spherical: np.where(diagonal, of_k, -1),
+        EEI: 0 * of_k + along,
+        EII: np.where(diagonal, 0 * of_k, -1),
+    }.get(type(covariance))
+    if found is None:
+        raise ValueError(
+            f"method='louis' has no coordinates for covariance_type={type(covariance).__name__!r}: choose "
+            "method='bootstrap'."
+        )
+    return found
+
+
+def information(model, blocks):
+    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free."""
+    K, d = model.emission.shape
+    i, j = packed_lower(d)
+    precisions = model.emission.covariance.dense(K, d).precisions()
+    halves = np.where(i == j, 0.5, 1.0)
+    T = 1 + d + len(i)
+    observed = np.zeros((K * T, K * T))
+    counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
+    rows_at_once = max(1, CHUNK_VALUES // (K * T))
+
+    def add(X, weight, start):
+        for begin in range(0, len(X), rows_at_once):
+            rows = slice(begin, begin + rows_at_once)
+            x = np.asarray(X[rows], np.float64)
+            w = np.ones(len(x)) if weight is None else weight[rows]
+            r = model.posterior(X[rows])
+            score = np.empty((len(x), K, T))
+            for k in range(K):
+                own = slice(k * T, (k + 1) * T)
+                rest = x - model.emission.means[k]
+                y = rest @ precisions[k]
+                score[:, k, 0] = 1 / model.weights[k]
+                score[:, k, 1 : 1 + d] = y
+                score[:, k, 1 + d :] = halves * (y[:, i] * y[:, j] - precisions[k][i, j])
+                share = w * r[:, k]
+                counts[k] += share.sum()
+                first[k] += share @ rest
+                second[k] += (share[:, None] * rest).T @ rest
+                observed[own, own] -= (share[:, None] * score[:, k]).T @ score[:, k]
+            expected = (r[:, :, None] * score).reshape(len(x), -1)
+            observed[...] += (w[:, None] * expected).T @ expected
+
+    blocks.each(add)
+    basis = np.zeros((len(i), d, d))
+    basis[np.arange(len(i)), i, j] = basis[np.arange(len(i)), j, i] = 1
+    for k in range(K):
+        P, begin = precisions[k], k * T
+        turned = P @ basis @ P  # (q, d, d)
+        observed[begin, begin] += counts[k] / model.weights[k] ** 2
+        mean, packed = slice(begin + 1, begin + 1 + d), slice(begin + 1 + d, begin + T)
+        observed[mean, mean] += counts[k] * P
+        cross = turned @ first[k]
+        observed[packed, mean] += cross
+        observed[mean, packed] += cross.T
+        scatter = P @ second[k] - 0.5 * counts[k] * np.eye(d)
+        observed[packed, packed] += np.einsum("aij,bjl,li->ab", turned, basis, scatter, optimize=True)
+    return observed
+
+
+def _by_information(model, blocks):
+    K, d = model.emission.shape
+    covariance = model.emission.covariance
+    place = coordinates(covariance, K, d)
+    if covariance.at_floor.any():
+        raise ValueError("a component is at the floor, where the likelihood has no maximum: choose fewer components.")
+    n_free = place.max() + 1
+    T = 1 + d + place.shape[1]
+    spread = np.zeros((K, T, (K - 1) + K * d + n_free))  # the free coordinates to all of them
+    for k in range(K):
+        spread[k, 0, : K - 1] = -1.0 if k == K - 1 else np.arange(K - 1) == k
+        spread[k, 1 : 1 + d, K - 1 + k * d : K - 1 + (k + 1) * d] = np.eye(d)
+        entries = np.flatnonzero(place[k] >= 0)
+        spread[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
+    spread = spread.reshape(K * T, -1)
+    scale = np.concatenate([np.ones(1), *(np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))[None])])
+    i, j = packed_lower(d)
+    unit = np.tile(np.concatenate([scale, scale[1:][i] * scale[1:][j]]), K)  # so that no column's units are lost
+    free = spread.T @ (unit[:, None] * information(model, blocks) * unit) @ spread
+    try:
+        variance = np.linalg.inv(free)
+        np.linalg.cholesky((free + free.T) / 2)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "the observed information is not positive definite, so this is no maximum of the likelihood: fit with a "
+            "smaller tol, choose fewer components, or method='bootstrap'."
+        ) from None
+    errors = unit * np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", spread, variance, spread, optimize=True), 0))
+    errors = errors.reshape(K, T)
+    dense = np.zeros((K, d, d))
+    dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
+    return StandardErrors(errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance), "louis")
+
+
+def like_covariances(dense, covariance):
+    """Numbers (K, d, d) in the shape of the structure's covariances."""
+    shape = covariance.covariances.shape
+    if isinstance(covariance, Full):
+        return dense.reshape(-1, *shape[-2:])[: shape[0]].reshape(shape) if len(shape) == 3 else dense[0]
+    diagonal = np.diagonal(dense, axis1=1, axis2=2)
+    return diagonal[:, 0].copy() if len(shape) == 1 else diagonal.copy()
+
+
+# ---- the bootstrap ---------------------------------------------------------------------------------------------------
+
+
+def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
+    model, n = estimator.model_, blocks.n_rows
+    K = model.n_components
+    weight = np.ones(n) if blocks.sample_weight is None else blocks.sample_weight
+    seeds = rng.integers(2**63, size=n_draws)
+    per_component = model.emission.covariance.shape(K + 1, 2) != model.emission.covariance.shape(K, 2)
+
+    def draw(seed):
+        own = np.random.default_rng(seed).multinomial(n, weight / weight.sum()) * (weight.sum() / n)
+        try:
+            result = em(
+                model,
+                ArrayBlocks(blocks.X, own.astype(np.float64)),
+                tol=min(estimator.tol, 1e-6),
+                max_iter=max(estimator.max_iter, 1000),
+                n_threads=1,
+            )
+        except FAILURES:
+            return None
+        order = matched(model, result.model)
+        emission = result.model.emission
+        covariances = emission.covariance.covariances
+        return result.model.weights[order], emission.means[order], covariances[order] if per_component else covariances
+
+    with ThreadPoolExecutor(n_jobs) as pool:
+        found = [one for one in pool.map(draw, seeds) if one is not None]
+    if len(found) < 2:
+        raise ValueError(f"of {n_draws} samples only {len(found)} could be fitted: choose fewer components.")
+    weights, means, covariances = (np.std(np.array(part), axis=0, ddof=1) for part in zip(*found))
+    return StandardErrors(weights, means, covariances, "bootstrap", len(found))
+
+
+def matched(model, other):
+    """For each component of a model the one of the other that it is: by the distances between means."""
+    from scipy.optimize import linear_sum_assignment  # here, since it takes long to import
+
+    whiten = model.emission.covariance.whiten
+    distance = [
+        np.square(whiten(k, other.emission.means - mean)).sum(axis=1) for k, mean in enumerate(model.emission.means)
+    ]
+    return linear_sum_assignment(np.array(distance))[1]

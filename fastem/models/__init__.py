@@ -1,0 +1,1 @@
+"""Frozen parameters with an `e_step` and an `m_step`."""

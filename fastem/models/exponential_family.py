@@ -1,0 +1,153 @@
+"""Emissions of one exponential family: log p = constant + eta . t(x) + base(x), one compiled family for all of them.
+
+A family says which features t of the columns it needs, and how its parameters make (constant, eta) and come from the
+sums of the features. Everything else is here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from fastem import kernels
+from fastem.models.emission import KernelCall, flat
+
+IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
+
+
+class Features(NamedTuple):
+    """t: feature f is a function (kind) of a column, for an indicator of one level of it.
+
+    kind, column, level : (m,)
+    has_factorial : (d,) whether -log x! of the column belongs to the base
+    """
+
+    kind: np.ndarray
+    column: np.ndarray
+    level: np.ndarray
+    has_factorial: np.ndarray
+
+    @classmethod
+    def of_columns(cls, d, *kinds, factorial=False):
+        """The same kinds of features of each of d columns: all columns by the first kind, then by the second."""
+        m = d * len(kinds)
+        return cls(np.repeat(kinds, d), np.tile(np.arange(d), len(kinds)), np.zeros(m), np.full(d, factorial))
+
+    def of(self, X) -> np.ndarray:
+        """(n, m) the features of rows, for oracles and rows that leave the kernels' range."""
+        x = X[:, self.column].astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(self.kind == LOGARITHM, np.log(x), np.where(self.kind == INDICATOR, x == self.level, x))
+
+
+@dataclass(frozen=True)
+class ExponentialFamily:
+    """What K densities of an exponential family share. A family gives the methods that raise here, and `arrays`.
+
+    Attributes
+    ----------
+    arrays : the names of its parameters, each (K, …)
+    discrete, has_ellipses : see :mod:`fastem.models.gaussian.emission`
+    """
+
+    arrays: ClassVar[tuple[str, ...]] = ()
+    discrete: ClassVar[bool] = False
+    has_ellipses: ClassVar[bool] = False
+
+    @property
+    def shape(self):
+        """(K, d)"""
+        raise NotImplementedError
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters."""
+        return sum(getattr(self, name).size for name in self.arrays)
+
+    def features(self) -> Features:
+        raise NotImplementedError
+
+    def natural(self) -> tuple[np.ndarray, np.ndarray]:
+        """constant (K,) and eta (K, m)."""
+        raise NotImplementedError
+
+    def estimate(self, counts, first) -> ExponentialFamily:
+        """The maximum likelihood for sums of the features `first` (K, m) of `counts` (K,) > 0 rows."""
+        raise NotImplementedError
+
+    def sample(self, component, n, rng) -> np.ndarray:
+        """n rows of one component."""
+        raise NotImplementedError
+
+    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+        """What is to be said of each component, and whether it describes anything."""
+        return [("ok", True)] * len(counts)
+
+    def kernel_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass for these parameters, on data of a real type."""
+        d = self.shape[1]
+        features, (constant, eta) = self.features(), self.natural()
+        constant = np.maximum(log_weights + constant, kernels.for_dtype(dtype).lowest)
+        params = tuple(flat(a, dtype) for a in (constant, eta, *features))
+        return KernelCall((("exponential_family", d, params),), np.zeros(d, dtype), self.unpack)
+
+    def unpack(self, sums) -> dict:
+        """The kernel's sums by name."""
+        packed = sums.reshape(self.shape[0], -1)
+        return {"counts": packed[:, -2].copy(), "first": packed[:, :-2].copy(), "base": packed[:, -1].copy()}
+
+    def m_step(self, statistics) -> ExponentialFamily:
+        """The maximum. A component without rows keeps its parameters."""
+        counts, first = statistics.counts, statistics.first
+        present = counts > np.finfo(np.float64).tiny
+        if present.all():
+            return self.estimate(counts, first)
+        found = self.estimate(np.where(present, counts, 1), np.where(present[:, None], first, self.any_sums(first)))
+        merged = {}
+        for name in self.arrays:
+            own, new = getattr(self, name), getattr(found, name)
+            merged[name] = np.where(present.reshape(-1, *[1] * (own.ndim - 1)), new, own)
+        return replace(found, **merged)
+
+    @staticmethod
+    def any_sums(first) -> np.ndarray:
+        """Sums of features that stand in for those of a component without rows: what comes out is not used."""
+        return first.sum(axis=0) / max(1, len(first))
+
+    def from_membership(self, X, weight, membership, n_components) -> ExponentialFamily:
+        """The emission that fits labels (n,) or responsibilities (n, K); only the shape of self counts."""
+        # here, since a mixture stands above its emission
+        from fastem.models.mixture import Mixture
+
+        one = Mixture(np.ones(1), replace(self, **{name: getattr(self, name)[:1] for name in self.arrays}))
+        sums = []
+        for k in range(n_components):
+            r = weight * (membership == k if membership.ndim == 1 else membership[:, k])
+            sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # nobody belongs here: all do, a little
+        counts, first = (np.concatenate([getattr(s, name) for s in sums]) for name in ("counts", "first"))
+        return self.estimate(counts, first)
+
+    def rebase(self, statistics, given) -> dict:
+        """Sums that were collected at another emission: they do not depend on it."""
+        return {"first": statistics.first}
+
+    def expected_log_prob(self, statistics, at) -> float:
+        """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
+        constant, eta = at.natural()
+        return float(statistics.counts @ constant + (statistics.first * eta).sum() + statistics.base.sum())
+
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector."""
+        return np.concatenate([getattr(self, name).ravel() for name in self.arrays])
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-density."""
+        return 100 * float(np.finfo(dtype).eps)
+
+    def nearest(self, X) -> np.ndarray:
+        """The most probable component of rows whose log-density overflows."""
+        constant, eta = self.natural()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.argmax(constant + self.features().of(X) @ eta.T, axis=1)

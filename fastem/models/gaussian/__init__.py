@@ -1,0 +1,1 @@
+"""What only Gaussian densities have: structures of covariances, priors, noise, missing values, factors."""

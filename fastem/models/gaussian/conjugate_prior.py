@@ -1,0 +1,143 @@
+"""mclust's conjugate prior of Gaussian components as rows that were not seen: counts and moments added to the data's.
+
+    mu_k | Sigma_k ~ N(mean, Sigma_k / shrinkage),    Sigma_k ~ inverse Wishart(dof, scale)
+
+Up to a constant, its logarithm is that of `extra` rows of density |Sigma_k|^(-1/2) exp(-tr(Sigma_k^-1 M) / 2) with the
+second moment M = scale + shrinkage (mu_k - mean)(mu_k - mean)^T, so the M-step of every family takes it in with the
+counts and moments of the data. Where variances stand along the columns, each has an inverse gamma prior with the shape
+dof / 2 and the rate scale / 2, as in mclust; a covariance that all components share has its prior once.
+
+C. Fraley, A. E. Raftery: Bayesian regularization for normal mixture estimation and model-based clustering. Journal of
+Classification 24 (2007) 155-181.
+"""
+
+from __future__ import annotations
+
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.kernels.packing import packed_lower
+from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied, outer, pooled_second
+
+NAMES = "mean", "shrinkage", "dof", "scale"
+
+
+@dataclass(frozen=True)
+class ConjugatePrior:
+    """Normal-inverse-Wishart.
+
+    Attributes
+    ----------
+    mean : (d,)
+    shrinkage : float
+        Rows that the prior's mean counts for. 0: no prior of the means.
+    dof : float
+    scale : (d, d)
+        Of families along the columns the diagonal counts; of spheres each entry is the scale of the trace.
+    """
+
+    mean: np.ndarray
+    shrinkage: float
+    dof: float
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, told):
+        """The prior that :meth:`told` tells; ValueError where that is none."""
+        check_prior(told)
+        mean = np.array(told["mean"], dtype=np.float64)
+        return conjugate_prior(told, Full, 1, mean, np.eye(len(mean)))
+
+    def extra(self, covariance, n_components):
+        """(K,) rows that each component's determinant counts for, beside the data's."""
+        d = len(self.mean)
+        rows = self.dof + d + 1
+        if isinstance(covariance, Diagonal):
+            rows = (self.dof + 2) / (d if isinstance(covariance, Spherical) else 1)
+        once = n_components if covariance.shared else 1
+        return np.full(n_components, rows / once + (self.shrinkage > 0))
+
+    def second(self, covariance, means):
+        """(K, …) the prior's second moments about some means, as the structure sums them."""
+        K, d = means.shape
+        scale = self.scale / d if isinstance(covariance, Spherical) else self.scale
+        once = K if covariance.shared else 1
+        i, j = packed_lower(d)
+        moments = scale / once + self.shrinkage * outer(self.mean - means)
+        return covariance.of_full(moments[:, i, j], d)
+
+    def added(self, covariance, means, statistics):
+        """Counts, first and second moments about the means with the prior's rows among them."""
+        first = statistics.first + self.shrinkage * (self.mean - means)
+        second, own = statistics.second, self.second(covariance, means)
+        if isinstance(covariance, Tied):
+            second, own = pooled_second(second), pooled_second(own)
+        return statistics.counts + self.shrinkage, first, second + own
+
+    def log_density(self, covariance, means) -> float:
+        """Of K components, up to a constant."""
+        K, d = means.shape
+        determinants = self.extra(covariance, K) @ covariance.log_det_precision_root(K, d)
+        return float(determinants - 0.5 * covariance.expected_quadratic(self.second(covariance, means)))
+
+    def told(self) -> dict:
+        """Plain numbers and lists, of which :meth:`of` makes the same prior."""
+        return {
+            "mean": self.mean.tolist(),
+            "shrinkage": float(self.shrinkage),
+            "dof": float(self.dof),
+            "scale": self.scale.tolist(),
+        }
+
+
+def check_prior(prior) -> None:
+    """ValueError where it is neither "default" nor a record of what mclust's priors are made of."""
+    if prior is None or (isinstance(prior, str) and prior == "default"):
+        return
+    if not isinstance(prior, dict):
+        raise ValueError(f"prior must be None, 'default' or a dict with some of {', '.join(NAMES)}. Got {prior!r}.")
+    unknown = [name for name in prior if name not in NAMES]
+    if unknown:
+        raise ValueError(f"prior holds {unknown[0]!r}; it may hold {', '.join(NAMES)}.")
+    for name in ("shrinkage", "dof"):
+        value = prior.get(name, 0.0)
+        if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < np.inf:
+            raise ValueError(f"prior[{name!r}] must be a number, not negative. Got {value!r} instead.")
+
+
+def conjugate_prior(prior, structure, n_components, mean, covariance) -> ConjugatePrior:
+    """The prior that is asked for; what it leaves open is mclust's default for data of this mean and covariance."""
+    d = len(mean)
+    asked = {} if isinstance(prior, str) else prior
+    scale = covariance if issubclass(structure, Full) else np.trace(covariance) / d * np.eye(d)
+    scale = scale * n_components ** (-2 / d)
+    if asked.get("scale") is not None:
+        scale = checked_scale(asked["scale"], structure, d)
+    if asked.get("mean") is not None:
+        mean = np.asarray(asked["mean"], dtype=np.float64)
+        if mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
+            raise ValueError(f"prior['mean'] must hold {d} finite number(s), one for each column: {asked['mean']!r}.")
+    mean = np.broadcast_to(mean, d).astype(np.float64)
+    return ConjugatePrior(mean, float(asked.get("shrinkage", 0.01)), float(asked.get("dof", d + 2)), scale)
+
+
+def checked_scale(value, structure, d):
+    """(d, d) of a number, of one for each column, or of a matrix, as far as the structure has them."""
+    scale = np.asarray(value, dtype=np.float64)
+    shapes = {(): "a number"}
+    if not issubclass(structure, Spherical):
+        shapes[(d,)] = f"{d} numbers"
+    if issubclass(structure, Full):
+        shapes[(d, d)] = f"a matrix {(d, d)}"
+    if scale.shape not in shapes:
+        raise ValueError(
+            f"prior['scale'] must be {' or '.join(shapes.values())} for this covariance_type, but its shape is "
+            f"{scale.shape}."
+        )
+    scale = scale if scale.ndim == 2 else np.diag(np.broadcast_to(scale, d))
+    good = np.isfinite(scale).all() and np.allclose(scale, scale.T)
+    if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale) or not np.trace(scale) > 0:
+        raise ValueError(f"prior['scale'] must be symmetric and positive. Got {value!r} instead.")
+    return scale

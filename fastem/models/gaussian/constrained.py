@@ -1,0 +1,91 @@
+"""Gaussians whose M-step keeps to something: a prior, a bound on the ratio of eigenvalues, fixed parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastem.models.gaussian.conjugate_prior import ConjugatePrior
+from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
+from fastem.models.gaussian.emission import Gaussian, estimated
+
+
+@dataclass(frozen=True)
+class ConstrainedGaussian(Gaussian):
+    """K Gaussian densities.
+
+    Attributes
+    ----------
+    fixed_means, fixed_covariances : (K,) bool
+        What stays as it is.
+    prior : ConjugatePrior or None
+    ratio : EigenvalueRatio or None
+        In place of the floor, which is 0.
+    """
+
+    fixed_means: np.ndarray
+    fixed_covariances: np.ndarray
+    prior: ConjugatePrior | None = None
+    ratio: EigenvalueRatio | None = None
+
+    @property
+    def n_parameters(self) -> int:
+        K, d = self.shape
+        free = K - int(self.fixed_covariances.sum())
+        covariances = self.covariance.n_parameters(free, d) if free else 0
+        return covariances + d * (K - int(self.fixed_means.sum()))
+
+    @property
+    def least_rows(self) -> int:
+        """0 where a prior or the other components make up for rows."""
+        determined = self.prior is not None or self.ratio is not None or self.fixed_covariances.all()
+        return 0 if determined else super().least_rows
+
+    def m_step(self, statistics) -> ConstrainedGaussian:
+        """The means, then the covariances about them: each the best there is within the constraints."""
+        counts, first, second = statistics.counts, statistics.first, statistics.second
+        divisors = counts
+        if self.prior is not None:
+            counts, first, second = self.prior.added(self.covariance, self.means, statistics)
+            divisors = statistics.counts + self.prior.extra(self.covariance, len(counts))
+        tiny = np.finfo(np.float64).tiny
+        shift = first / np.where(counts > tiny, counts, 1)[:, None]
+        shift[self.fixed_means] = 0
+        _, second = self.covariance.moved(counts, first, second, shift)
+        emission = replace(self, means=self.means + shift)
+        free = (divisors > tiny) & ~self.fixed_covariances
+        if free.any():
+            emission = replace(emission, covariance=self._estimated(free, divisors, second))
+        if not self.floor.any():
+            emission.require_resolved(divisors / divisors.sum())
+        return emission
+
+    def _estimated(self, free, counts, second):
+        if self.ratio is not None:
+            return self.ratio.estimate(type(self.covariance), counts, second, self.covariance)
+        return estimated(self.covariance, free, counts, np.zeros_like(self.means), second, self.floor)
+
+    def log_prior(self) -> float:
+        """Of means and covariances, up to a constant."""
+        return 0.0 if self.prior is None else self.prior.log_density(self.covariance, self.means)
+
+    def feasible(self, weights) -> ConstrainedGaussian:
+        """The same with covariances within the bound on the ratio."""
+        if self.ratio is None:
+            return self
+        covariance = self.ratio.within(type(self.covariance), self.covariance.covariances, weights)
+        return replace(self, covariance=covariance)
+
+    def from_vector(self, vector) -> ConstrainedGaussian:
+        """The emission of these coordinates within the constraints."""
+        found = super().from_vector(vector)
+        means = np.where(self.fixed_means[:, None], self.means, found.means)
+        if self.fixed_covariances.all():
+            return replace(found, means=means, covariance=self.covariance)
+        if self.fixed_covariances.any():
+            arrays = {name: np.array(array) for name, array in vars(found.covariance).items()}
+            for name, array in arrays.items():
+                array[self.fixed_covariances] = getattr(self.covariance, name)[self.fixed_covariances]
+            found = replace(found, covariance=replace(found.covariance, **arrays))
+        return replace(found, means=means).feasible(np.ones(len(means)))

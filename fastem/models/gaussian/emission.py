@@ -1,0 +1,246 @@
+"""Emissions: K densities evaluated together, each a thin layer over a compiled family.
+
+An emission turns its parameters into the arrays of a kernel, the kernel's sums into named statistics, and statistics
+into new parameters. The mixture above it adds the weights. Each says for its pictures whether its rows are counts or
+codes (`discrete`, log p is a probability), and whether it has means, covariances and a `marginal` (`has_ellipses`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+
+from fastem import kernels
+from fastem.errors import IllDefinedCovariance
+from fastem.models.emission import KernelCall
+from fastem.models.gaussian.covariance import Diagonal, Full, chosen
+from fastem.models.gaussian.kernel_arrays import (
+    DiagonalKernel,
+    DiagonalMissingKernel,
+    FullKernel,
+    FullMissingKernel,
+    TiedKernel,
+)
+
+SPIKE_ROWS = 2  # times the rows that its covariance needs: with fewer a component can win likelihood by being thin,
+SPIKE = 1e-4  # of the data's variance in a direction
+KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
+
+
+def estimated(given, free, counts, shift, second, floor):
+    """What the structure makes of the moments; components that are not free keep what was given, unless all share."""
+    if free.all() or given.shared:
+        return given.estimate(counts, shift, second, floor, given)
+    try:
+        own = chosen(given, free)
+        found = own.estimate(counts[free], shift[free], second[free], floor, own)
+    except IllDefinedCovariance as error:
+        raise IllDefinedCovariance(np.flatnonzero(free)[error.components].tolist()) from None
+    merged = {f.name: getattr(given, f.name).copy() for f in fields(found)}
+    for name, array in merged.items():
+        array[free] = getattr(found, name)
+    return replace(found, **merged)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """K Gaussian densities.
+
+    Attributes
+    ----------
+    means : (K, d)
+    covariance : a structure of :mod:`fastem.models.gaussian.covariance`
+    floor : (d,)
+        Least variance per column; see :mod:`fastem.models.gaussian.covariance`.
+    """
+
+    discrete: ClassVar[bool] = False
+    has_ellipses: ClassVar[bool] = True
+
+    means: np.ndarray
+    covariance: Full | Diagonal
+    floor: np.ndarray
+
+    @property
+    def shape(self):
+        """(K, d)"""
+        return self.means.shape
+
+    @property
+    def n_parameters(self) -> int:
+        return self.means.size + self.covariance.n_parameters(*self.shape)
+
+    @property
+    def least_rows(self) -> int:
+        """Effective rows without which a component's covariance is not determined."""
+        return self.covariance.least_rows(self.shape[1])
+
+    def kernel_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass for these parameters, on data of a real type."""
+        kernel = KERNELS[self.covariance.kernel]
+        if kernel is TiedKernel and not kernel.serves(
+            self.covariance, self._about_centre(log_weights, dtype)[1], dtype
+        ):
+            kernel = FullKernel
+        return self._call_of(kernel, log_weights, dtype)
+
+    def incomplete_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass over rows with missing values."""
+        diagonal = KERNELS[self.covariance.kernel] is DiagonalKernel
+        return self._call_of(DiagonalMissingKernel if diagonal else FullMissingKernel, log_weights, dtype)
+
+    def _about_centre(self, log_weights, dtype):
+        """The centre of the components (d,), and their means (K, d) about it."""
+        weights = np.exp(log_weights)
+        centre = (weights @ self.means / weights.sum()).astype(dtype)
+        return centre, self.means - centre
+
+    def _call_of(self, kernel, log_weights, dtype) -> KernelCall:
+        K, d = self.shape
+        log_det = self.covariance.log_det_precision_root(K, d)
+        constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
+        constant = np.maximum(constant, kernels.for_dtype(dtype).lowest)  # log 0 as a number, so no inf - inf
+        centre, means = self._about_centre(log_weights, dtype)
+        return KernelCall(
+            ((kernel.name, d, kernel.pack(self.covariance, constant, means, dtype)),),
+            centre,
+            lambda sums: dict(zip(("counts", "first", "second"), kernel.unpack(self.covariance, sums, means, dtype))),
+            grouped=getattr(kernel, "grouped", False),
+        )
+
+    def m_step(self, statistics) -> Gaussian:
+        """Weighted means, and what the structure makes of the moments. A component without rows keeps its own."""
+        counts = statistics.counts
+        present = counts > np.finfo(np.float64).tiny
+        shift = statistics.first / np.where(present, counts, 1)[:, None]
+        covariance = estimated(self.covariance, present, counts, shift, statistics.second, self.floor)
+        emission = replace(self, means=self.means + shift, covariance=covariance)
+        if not self.floor.any():
+            emission.require_resolved(counts / counts.sum())
+        return emission
+
+    def rebase(self, statistics, given) -> dict:
+        """Moments that were collected at another emission, about its means, as moments about these means."""
+        step = self.means - given.means
+        first, second = self.covariance.moved(statistics.counts, statistics.first, statistics.second, step)
+        return {"first": first, "second": second}
+
+    def expected_log_prob(self, statistics, at) -> float:
+        """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
+        K, d = at.shape
+        constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * np.log(2 * np.pi)
+        second = at.rebase(statistics, self)["second"]
+        return float(statistics.counts @ constant - 0.5 * at.covariance.expected_quadratic(second))
+
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector."""
+        return np.concatenate([self.means.ravel(), self.covariance.covariances.ravel()])
+
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates: means, log-Cholesky factors of the covariances."""
+        return np.concatenate([self.means.ravel(), self.covariance.to_vector()])
+
+    def from_vector(self, vector) -> Gaussian:
+        """The emission of these coordinates, its covariances raised to the floor."""
+        means, rest = np.split(vector, [self.means.size])
+        means = means.reshape(self.shape)
+        return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
+
+    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+        """What is to be said of each component, and whether it describes anything; `counts` are effective rows.
+
+        Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
+        the floor: that is said, but it is no collapse.
+        """
+        K, d = self.shape
+        needed = self.least_rows
+        centred = self.means - weights @ self.means
+        total = self.covariance.pooled(weights, d) + (weights[:, None] * centred).T @ centred
+        flat = self.covariance.directions_at_floor(total, 2 * self.floor)
+        return [
+            ("at the floor: its variance is held at reg_covar times the data's", False)
+            if low > flat
+            else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
+            if count < needed
+            else (f"spike: {count:.2f} effective rows, of {thin:.1e} times the data's variance in one direction", False)
+            if thin < SPIKE
+            else (f"at the floor in {low} direction(s) in which the data do not vary", True)
+            if low
+            else ("ok", True)
+            for count, low, thin in zip(
+                counts, np.broadcast_to(self.covariance.at_floor, K), self._thinnest(weights, counts)
+            )
+        ]
+
+    def _thinnest(self, weights, counts):
+        """(K,) least variance of components of few rows in units of the data's; infinite for the others."""
+        few = (counts < SPIKE_ROWS * self.covariance.least_rows(self.shape[1])) & (counts > 0)
+        if not few.any():
+            return np.full(len(counts), np.inf)
+        return np.where(few, self.relative_eigenvalues(weights).min(axis=1, initial=np.inf), np.inf)
+
+    def require_resolved(self, weights):
+        """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
+        z = self.means - weights @ self.means
+        whitened = np.array([np.abs(self.covariance.whiten(k, z[k])).max() for k in range(len(z))])
+        points = np.flatnonzero(whitened * np.finfo(np.float64).eps > 1e-3)
+        if len(points):
+            raise IllDefinedCovariance(points.tolist())
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-density: eps times the worst condition number."""
+        K, d = self.shape
+        spread = self.covariance.variances(K, d).sum(axis=1)
+        return float(np.finfo(dtype).eps * (spread * self.covariance.traces(d)).max())
+
+    def nearest(self, X):
+        """The component with the least Mahalanobis distance for rows so far that its square overflows.
+
+        There |L^-1 (x - mu)|^2 is |L^-1 x|^2; components in which that is equal differ by the product with their means.
+        """
+        scale = np.abs(X).max(axis=1, keepdims=True)
+        whiten = self.covariance.whiten
+        rows = np.array([whiten(k, X / scale) / np.sqrt(X.shape[1]) for k in range(len(self.means))])
+        means = np.array([whiten(k, mean) for k, mean in enumerate(self.means)])
+        distance = np.square(rows).sum(axis=2)
+        towards = np.einsum("knd,kd->kn", rows, means)
+        return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
+
+    def dense_covariances(self):
+        """(K, d, d)"""
+        K, d = self.shape
+        return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
+
+    def relative_eigenvalues(self, weights):
+        """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""
+        return relative_eigenvalues(self.dense_covariances(), self.means, weights)
+
+    def marginal(self, columns) -> Gaussian:
+        """The densities of some of the columns."""
+        dense = self.dense_covariances()
+        covariances, floor = dense[:, columns][:, :, columns], self.floor[columns]
+        return Gaussian(self.means[:, columns], Full.from_covariances(covariances, floor), floor)
+
+    def sample(self, component, n, rng):
+        """n rows of one component."""
+        return self.means[component] + self.covariance.colour(component, rng.standard_normal((n, self.shape[1])))
+
+
+FLAT = 1e-12  # share of the largest eigenvalue below which the data do not vary in a direction
+
+
+def relative_eigenvalues(dense, means, weights):
+    """(K, r) ascending eigenvalues of the covariances (K, d, d) relative to that of the whole mixture.
+
+    In the r directions in which it varies. No unit and no rotation of the data changes them.
+    """
+    centred = means - weights @ means
+    total = np.tensordot(weights, dense, axes=1) + (weights[:, None] * centred).T @ centred
+    scale = np.sqrt(np.diagonal(total))
+    scale = np.where(scale > 0, scale, 1)
+    values, vectors = np.linalg.eigh(total / scale[:, None] / scale)
+    varies = values > FLAT * values[-1]
+    root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
+    return np.linalg.eigvalsh(root.T @ dense @ root)

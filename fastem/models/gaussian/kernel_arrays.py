@@ -1,0 +1,135 @@
+"""The compiled Gaussian families seen from Python: parameters to flat arrays, sums to moments about the means.
+
+One class per family of fastem/kernels/gaussian_*.pxi, whose head describes the arrays. Densities are taken as
+constant - |y|^2, so the factor 1/2 goes into the factors as ROOT_HALF. `means` are about the centre of the rows.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.kernels.packing import factor_order, packed_lower, unpack_symmetric
+from fastem.models.emission import flat
+from fastem.models.gaussian.linear_algebra import inverse_transposed, product
+
+ROOT_HALF = np.sqrt(0.5)
+
+
+class FullKernel:
+    """Any covariance per component."""
+
+    name = "gaussian_full"
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        K, d = means.shape
+        lower = ROOT_HALF * np.swapaxes(covariance.factors(K), 1, 2)
+        rows, columns = factor_order(d)
+        offset = -np.einsum("kij,kj->ki", lower, means)
+        return tuple(flat(a, dtype) for a in (constant, lower[:, rows, columns], offset, means))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, -1)
+        first, counts = packed[:, -1 - d : -1].copy(), packed[:, -1].copy()
+        second = packed[:, : -1 - d].copy()
+        first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
+        return counts, first, second
+
+
+class DiagonalKernel:
+    """Diagonal covariances, spherical ones among them."""
+
+    name = "gaussian_diagonal"
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        scale = ROOT_HALF * covariance.scales(means.shape[1])
+        return tuple(flat(a, dtype) for a in (constant, scale, -scale * means, means))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, 2 * d + 1)
+        first, second, counts = packed[:, :d].copy(), packed[:, d:-1].copy(), packed[:, -1].copy()
+        first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
+        return counts, first, second
+
+
+class FullMissingKernel:
+    """Any covariance per component, rows with missing values in groups.
+
+    See :func:`fastem.rows.missing_patterns.grouped`.
+    """
+
+    name = "gaussian_missing"
+    grouped = True
+    unpack = FullKernel.unpack
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        upper = covariance.factors(len(means))
+        precisions = np.ascontiguousarray(product(upper, np.swapaxes(upper, 1, 2)))
+        return (*FullKernel.pack(covariance, constant, means, dtype), precisions.ravel().view(dtype))
+
+
+class DiagonalMissingKernel:
+    """Diagonal covariances, rows with missing values."""
+
+    name = "gaussian_diagonal_missing"
+    grouped = False
+
+    @staticmethod
+    def pack(covariance, constant, means, dtype):
+        gain = np.log(covariance.scales(means.shape[1])) - 0.5 * np.log(2 * np.pi)
+        return (*DiagonalKernel.pack(covariance, constant, means, dtype), flat(gain, dtype))
+
+    @staticmethod
+    def unpack(covariance, sums, means, dtype):
+        K, d = means.shape
+        packed = sums.reshape(K, 3 * d + 1)
+        first, second, lost, counts = (a.copy() for a in np.split(packed, [d, 2 * d, 3 * d], axis=1))
+        step = means - means.astype(dtype)  # a missing value is expected at the mean itself
+        first, second = first + lost * step, second + lost * (covariance.variances(K, d) + step**2)
+        first, second = covariance.moved(counts[:, 0], first, second, step)
+        return counts[:, 0], first, second
+
+
+class TiedKernel:
+    """One covariance for all: whitened rows, one scatter. It loses digits with (separation / sigma)^2: see `serves`."""
+
+    name = "gaussian_tied"
+
+    @staticmethod
+    def serves(covariance, means, dtype):
+        """Whether the components lie near enough to each other for a common scatter."""
+        largest = ((means @ covariance.precisions_cholesky) ** 2).sum(axis=1).max(initial=0)
+        return largest * np.finfo(dtype).eps < (1e-8 if np.dtype(dtype) == np.float64 else 1e-3)
+
+    @staticmethod
+    def rounded_factor(covariance, dtype):
+        return (ROOT_HALF * covariance.precisions_cholesky).astype(dtype).astype(np.float64)
+
+    @classmethod
+    def pack(cls, covariance, constant, means, dtype):
+        d = means.shape[1]
+        upper = cls.rounded_factor(covariance, dtype)
+        rows, columns = factor_order(d)
+        return tuple(flat(a, dtype) for a in (constant, upper.T[rows, columns], np.zeros(d), means @ upper))
+
+    @classmethod
+    def unpack(cls, covariance, sums, means, dtype):
+        K, d = means.shape
+        upper = cls.rounded_factor(covariance, dtype)
+        centred = sums[: K * (d + 1)].reshape(K, d + 1)
+        counts = centred[:, d].copy()
+        nu = means @ upper
+        first = centred[:, :d] - counts[:, None] * nu
+        scatter = unpack_symmetric(sums[K * (d + 1) : -(d + 1)], d)
+        cross = first.T @ nu
+        scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
+        back = inverse_transposed(upper.T)
+        first = first @ back
+        scatter = back.T @ scatter @ back
+        return counts, first, scatter[packed_lower(d)]

@@ -1,0 +1,20 @@
+"""The covariance structures by the names of `covariance_type`."""
+
+from __future__ import annotations
+
+from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
+
+STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical, **FAMILIES, **ONE_DIMENSION}
+
+
+def check_dimension(covariance_type, d):
+    """mclust's names say in which dimension they are."""
+    if d == 1 and covariance_type in FAMILIES:
+        raise ValueError(
+            f"covariance_type={covariance_type!r}, but X has one column, where variances are equal or vary: "
+            "choose 'E' or 'V'."
+        )
+    if d > 1 and covariance_type in ONE_DIMENSION:
+        names = ", ".join(FAMILIES)
+        raise ValueError(f"covariance_type={covariance_type!r} is of one column, but X has {d}: choose one of {names}.")

@@ -1,0 +1,270 @@
+"""The mixture: weights over an emission. Two methods make it a model for EM; the rest evaluates it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from fastem import kernels
+from fastem.kernels.threads import resolve
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.weights import FREE, Shares
+from fastem.rows.missing_patterns import ROWS, grouped, patterns
+from fastem.rows.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """p(x) = sum_k weights_k p_k(x).
+
+    Attributes
+    ----------
+    weights : (K,)
+    emission : the K densities, e.g. :class:`fastem.models.gaussian.emission.Gaussian`
+    shares : what the M-step makes of the components' counts
+    """
+
+    weights: np.ndarray
+    emission: Gaussian
+    shares: Shares = FREE
+
+    @property
+    def n_components(self) -> int:
+        return len(self.weights)
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters."""
+        return self.emission.n_parameters + self.shares.n_parameters(self.n_components)
+
+    @cached_property
+    def _calls(self):
+        return {}
+
+    def __reduce__(self):  # without the prepared calls
+        return Mixture, (self.weights, self.emission, self.shares)
+
+    def kernel_call(self, dtype):
+        """The parameters as the kernels want them, prepared once for each type of data."""
+        if dtype not in self._calls:
+            with np.errstate(divide="ignore"):
+                self._calls[dtype] = self.emission.kernel_call(np.log(self.weights), dtype)
+        return self._calls[dtype]
+
+    def incomplete_call(self, dtype):
+        """The same for rows with missing values; None where the emission takes none."""
+        if getattr(self.emission, "incomplete_call", None) is None:
+            return None
+        if (dtype, "incomplete") not in self._calls:
+            with np.errstate(divide="ignore"):
+                self._calls[dtype, "incomplete"] = self.emission.incomplete_call(np.log(self.weights), dtype)
+        return self._calls[dtype, "incomplete"]
+
+    def e_step(self, X, sample_weight=None, n_threads=1, kept=None) -> Statistics:
+        """Expected sufficient statistics of rows under the posterior of their component.
+
+        Parameters
+        ----------
+        X : (n, d) float32 or float64, any strides
+        sample_weight : (n,) float64 or None
+        n_threads : int
+        kept : dict, optional
+            Keeps how the rows are grouped where values are missing (NaN), for the next call with the same rows.
+
+        Returns
+        -------
+        Statistics
+            ``counts``, and the emission's own; ``weight`` (sum of sample weights), ``log_likelihood``, and
+            ``entropy`` of the posterior, so that the bound is ``Q + entropy``. Where the emission takes missing values,
+            ``unseen``, their entropy given the components, which the bound has as well.
+        """
+        X = self._checked(X)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
+        kept = {} if kept is None else kept
+        call, expect = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype).expect
+        n_threads = resolve(n_threads)
+        if not kept.get("incomplete"):
+            sums, log_likelihood, entropy = expect(
+                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order
+            )
+            if np.isnan(sums).any() and self.incomplete_call(X.dtype) is not None:
+                kept["incomplete"] = bool(np.isnan(X).any())
+        if kept.get("incomplete"):
+            call = self.incomplete_call(X.dtype)
+            if call.grouped and "groups" not in kept:
+                kept["groups"] = grouped(X, kernels.for_dtype(X.dtype).group_rows)
+            groups = kept["groups"] if call.grouped else None
+            sums, log_likelihood, entropy = expect(
+                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, groups
+            )
+        weight = len(X) if sample_weight is None else sample_weight.sum()
+        told = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
+        if getattr(self.emission, "incomplete_call", None) is not None:
+            told["unseen"] = 0.0
+        found = Statistics(**call.unpack(sums), **told)
+        if not kept.get("incomplete"):
+            return found
+        return found.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(found, self))
+
+    def m_step(self, statistics: Statistics) -> Mixture:
+        """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
+        weights = self.shares.m_step(statistics.counts, self.weights)
+        return replace(self, weights=weights, emission=self.emission.m_step(statistics))
+
+    def log_prior(self) -> float:
+        """Of the parameters, up to a constant; 0 where they have no prior."""
+        own = self.emission.log_prior() if hasattr(self.emission, "log_prior") else 0.0
+        return own + self.shares.log_prior(self.weights)
+
+    def score(self, X, n_threads=1, **outputs) -> None:
+        """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
+        (n, K), both in the data's type, and ``labels`` (n,).
+
+        A row whose squared distances overflow has log-density -inf and belongs to the nearest component.
+        """
+        X = self._checked(X)
+        call = self.kernel_call(X.dtype)
+        module = kernels.for_dtype(X.dtype)
+        n_threads = resolve(n_threads)
+        if module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, **outputs):
+            joint = np.empty((len(X), self.n_components), X.dtype)
+            module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, joint=joint)
+            far = np.flatnonzero(joint.max(axis=1) <= module.lowest)  # a row with NaN is
+            if self.incomplete_call(X.dtype) is not None:
+                incomplete = np.isnan(X[far]).any(axis=1)
+                self._score_incomplete(X, far[incomplete], n_threads, outputs)
+                far = far[~incomplete]
+            self._score_far_rows(X, far, n_threads, outputs)
+
+    def _score_incomplete(self, X, rows, n_threads, outputs):
+        """The rows that have missing values."""
+        call, module = self.incomplete_call(X.dtype), kernels.for_dtype(X.dtype)
+        for start in range(0, len(rows), ROWS):
+            own = rows[start : start + ROWS]
+            some = X[own]
+            groups = grouped(some, module.group_rows) if call.grouped else None
+            order = groups[0] if groups else np.arange(len(own))
+            found = {name: np.empty((len(order), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            found.setdefault("joint", np.empty((len(order), self.n_components), X.dtype))
+            module.score(call.parts, some, call.centre, self.n_components, n_threads, call.order, groups, **found)
+            real = order >= 0  # the others fill up groups
+            for name, array in outputs.items():
+                array[own[order[real]]] = found[name][real]
+            far = real & (found["joint"].max(axis=1) <= module.lowest)
+            self._score_far_rows(X, own[order[far]], n_threads, outputs)
+
+    def _nearest(self, X):
+        """The nearest component (n,) of rows so far that squares overflow, by what is there of them."""
+        if not np.isnan(X).any():
+            return self.emission.nearest(X)
+        missing, of_row = patterns(X)
+        found = np.empty(len(X), np.intp)
+        for i, pattern in enumerate(missing):
+            there = np.flatnonzero(~pattern)
+            found[of_row == i] = self.emission.marginal(there).nearest(X[of_row == i][:, there])
+        return found
+
+    def _score_far_rows(self, X, far, n_threads, outputs):
+        """float32 rows again in float64; what overflows there too is given to the nearest component."""
+        if not len(far):
+            return
+        if X.dtype == np.float32:
+            found = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            for name in found.keys() & {"responsibilities", "joint"}:
+                found[name] = found[name].astype(np.float64)
+            self.score(X[far].astype(np.float64), n_threads, **found)
+        else:
+            nearest = self._nearest(X[far])
+            one_hot = np.eye(self.n_components)[nearest]
+            found = {
+                "log_density": np.full(len(far), -np.inf),
+                "responsibilities": one_hot,
+                "joint": np.full(one_hot.shape, -np.inf),
+                "labels": nearest,
+            }
+        with np.errstate(over="ignore"):  # a float32 joint is -inf where only float64 holds it
+            for name, array in outputs.items():
+                array[far] = found[name]
+
+    def _checked(self, X):
+        """Floating point rows of the right width: the kernels trust what they are given."""
+        X = np.asanyarray(X)
+        if X.dtype not in (np.float32, np.float64):
+            X = X.astype(np.float64)
+        if X.ndim != 2 or X.shape[1] != self.emission.shape[1] or len(X) == 0:
+            raise ValueError(f"X has shape {X.shape}; this mixture needs rows of {self.emission.shape[1]} columns.")
+        return X
+
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-likelihood."""
+        return self.emission.rounding(dtype)
+
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector, for stopping rules that watch them."""
+        return np.concatenate([self.weights, self.emission.parameters()])
+
+    def log_joint(self, X) -> np.ndarray:
+        """(n, K) float64 log p(x, z = k)."""
+        X = self._checked(X)
+        joint = np.empty((len(X), self.n_components), X.dtype)
+        self.score(X, joint=joint)
+        joint = np.where(joint > kernels.for_dtype(X.dtype).lowest, joint, -np.inf).astype(np.float64)
+        if X.dtype == np.float32:
+            far = np.flatnonzero(np.isneginf(joint).all(axis=1))
+            if len(far):
+                joint[far] = self.log_joint(X[far].astype(np.float64))
+        return joint
+
+    def doubt(self, X) -> np.ndarray:
+        """(n,) minus the logarithm of each row's largest posterior probability: 0 where its component is certain."""
+        found = np.empty(len(X))
+        for start in range(0, len(X), ROWS):
+            joint = self.log_joint(X[start : start + ROWS])
+            most = joint.max(axis=1, keepdims=True)
+            shares = np.exp(joint - np.where(np.isfinite(most), most, 0)).sum(axis=1)
+            found[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
+        return found
+
+    def posterior(self, X) -> np.ndarray:
+        """(n, K) float64 p(z = k | x)."""
+        X = self._checked(X)
+        responsibilities = np.empty((len(X), self.n_components), X.dtype)
+        self.score(X, responsibilities=responsibilities)
+        return responsibilities.astype(np.float64)
+
+    def expected_log_joint(self, statistics, at) -> float:
+        """Q(at | self), the expected complete log-likelihood of all rows, from this mixture's statistics alone."""
+        used = statistics.counts > 0
+        with np.errstate(divide="ignore"):
+            prior = statistics.counts[used] @ np.log(at.weights[used])
+        return float(prior + self.emission.expected_log_prob(statistics, at.emission))
+
+    def rebase(self, statistics, given) -> Statistics:
+        """Statistics that were collected at another mixture as if they had been summed about this one's parameters.
+
+        Sums of different iterations add only about the same points: this is the one place that knows of it.
+        """
+        return statistics.replaced(**self.emission.rebase(statistics, given.emission))
+
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates: log-ratios of the weights to the last one, then the emission's."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios = np.log(self.weights[:-1]) - np.log(self.weights[-1])
+        return np.concatenate([ratios, self.emission.to_vector()])
+
+    def from_vector(self, vector) -> Mixture:
+        """The mixture of these coordinates, of this one's kind."""
+        ratios, rest = np.split(vector, [self.n_components - 1])
+        log_weights = np.append(ratios, 0.0)
+        weights = np.exp(log_weights - log_weights.max())
+        weights = self.shares.apportioned(weights, self.weights)
+        return replace(self, weights=weights, emission=self.emission.from_vector(rest))
+
+    def sample(self, n, rng):
+        """n rows, sorted by component, and their components."""
+        counts = rng.multinomial(n, self.weights)
+        X = np.vstack([self.emission.sample(k, int(m), rng) for k, m in enumerate(counts)])
+        return X, np.repeat(np.arange(self.n_components), counts)

@@ -1,0 +1,254 @@
+"""Pictures of mixtures over their data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.models.mixture import Mixture
+from fastem.plot.canvas import (
+    GREY,
+    MOST_POINTS,
+    MOST_ROWS,
+    axes_grid,
+    colour,
+    draw_histogram,
+    draw_rows,
+    label_component,
+    legend,
+    limits,
+    line_style,
+    marker,
+    sample_rows,
+    short,
+)
+from fastem.plot.parameter_maps import chosen_places, fitted_rows, parameters
+
+LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
+FEW_COLUMNS = 4  # of a grid of pairs, unless others are chosen
+CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
+DEVIATIONS = (1, 2)  # of the ellipses
+
+
+def mixture(model, X, columns=None, *, ax=None):
+    """The components over the data.
+
+    Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
+    are drawn as a histogram. One column: the weighted densities over a histogram. More columns: both, for all pairs.
+    A mixture of another family than the Gaussian is drawn so for one column (counts: the probability of each); of
+    several columns its :func:`parameters` are drawn.
+
+    Parameters
+    ----------
+    model : fitted mixture estimator, or :class:`fastem.models.mixture.Mixture`
+    X : (n, d) array, data frame or Arrow table
+    columns : sequence of int or str, optional
+        Default: the first four.
+    ax : axes, array of axes, or figure, optional
+
+    Returns
+    -------
+    Axes, or for m > 2 columns an (m, m) array of them
+
+    Examples
+    --------
+    Without `ax`: a figure of pyplot, for ``pyplot.show()``. Here a figure that is only written:
+
+    >>> from matplotlib.figure import Figure
+    >>> from fastem import GaussianMixture, plot
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> figure = Figure()
+    >>> axes = plot.mixture(GaussianMixture(2, random_state=0).fit(X), X, ax=figure)
+    >>> len(axes.patches)  # two ellipses for each component
+    4
+    """
+    fitted, X, names = fitted_rows(model, X)
+    if X.shape[1] > 1 and not fitted.emission.has_ellipses:
+        return parameters(model, columns, names=names, ax=ax)
+    chosen = chosen_places(columns, names)[: None if columns is not None else FEW_COLUMNS]
+    emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
+    X = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
+    names = [short(names[j]) for j in chosen]
+    empty = np.flatnonzero(np.isnan(X).all(axis=0))
+    if len(empty):
+        raise ValueError(f"every value of column {names[empty[0]]!r} of X is missing: choose others with columns=")
+    shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
+    if len(chosen) == 1:
+        return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
+    if len(chosen) == 2:
+        return _draw_plane(axes_grid(ax)[0, 0], emission, X, 0, 1, shown, names)
+    axes = axes_grid(ax, len(chosen), len(chosen), cell=(2.2, 1.9))
+    size = "small" if axes[0, 0].get_window_extent().height / axes[0, 0].figure.dpi > LEAST_CELL else 0
+    for i, j in np.ndindex(axes.shape):
+        if j > i:
+            axes[i, j].set_axis_off()
+        elif j == i:
+            part = Mixture(fitted.weights, emission.marginal([j]))
+            _draw_density(axes[i, j], part, X[:, j], shown[j], names[j], size)
+            axes[i, j].set(ylabel=names[i] if i == 0 else "", yticks=[])
+        else:
+            _draw_plane(axes[i, j], emission, X, j, i, shown, names, size)
+        axes[i, j].locator_params(nbins=3)
+        axes[i, j].tick_params(labelsize=size or "xx-small")
+        axes[i, j].label_outer()
+    return axes
+
+
+def responsibilities(model, X, columns=None, *, ax=None):
+    """Whose each row is: the colours of the components, mixed by their posterior probabilities.
+
+    The marker is that of the most probable component. One column: the probabilities along it. Of more than 3000 rows
+    3000 drawn at random are shown.
+
+    Parameters
+    ----------
+    model : fitted mixture estimator, or :class:`fastem.models.mixture.Mixture`, of any family
+    X : (n, d) array, data frame or Arrow table
+    columns : two of int or str, optional
+        Default: the first two.
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    x, y, posterior, names = _posterior_of(model, X, columns)
+    (ax,) = axes_grid(ax).flat
+    from matplotlib.colors import to_rgb
+
+    if y is None:
+        for k, along in enumerate(posterior.T):
+            ax.plot(x, along, color=colour(k), linestyle=line_style(k))
+            place = int(np.argmax(along))
+            label_component(ax, k, x[place], along[place], rise=-9)
+        ax.set(xlabel=names[0], ylabel="responsibility", ylim=(-0.03, 1.03))
+        return ax
+    mixed = posterior @ np.array([to_rgb(colour(k)) for k in range(posterior.shape[1])])
+    labels = posterior.argmax(axis=1)
+    for k in np.unique(labels):
+        own = labels == k
+        ax.scatter(x[own], y[own], s=14, c=np.clip(mixed[own], 0, 1), marker=marker(k), linewidths=0)
+    for k in np.flatnonzero(posterior.sum(axis=0)):
+        label_component(ax, k, *np.average([x, y], axis=1, weights=posterior[:, k]))
+    ax.set(xlabel=names[0], ylabel=names[1])
+    return ax
+
+
+def uncertainty(model, X, columns=None, *, ax=None):
+    """Rows that might as well belong to another component: 1 - the largest responsibility, as colour and size.
+
+    Parameters, thinning and return value are those of :func:`responsibilities`.
+    """
+    x, y, posterior, names = _posterior_of(model, X, columns)
+    (ax,) = axes_grid(ax).flat
+    from matplotlib.colors import LinearSegmentedColormap
+
+    value = 1 - posterior.max(axis=1)
+    if y is None:
+        ax.plot(x, value, color=colour(1))
+        ax.set(xlabel=names[0], ylabel="uncertainty", ylim=(-0.03, 1.03))
+        return ax
+    order = np.argsort(value)  # the uncertain ones on top
+    points = ax.scatter(
+        x[order],
+        y[order],
+        c=value[order],
+        s=6 + 50 * value[order],
+        cmap=LinearSegmentedColormap.from_list("uncertainty", [GREY, colour(4), colour(1)]),
+        vmin=0,
+        vmax=0.5,  # between two components; more takes three
+        linewidths=0,
+    )
+    ax.figure.colorbar(points, ax=ax, label="uncertainty", extend="max" if value.max() > 0.5 else "neither")
+    ax.set(xlabel=names[0], ylabel=names[1])
+    return ax
+
+
+def _posterior_of(model, X, columns):
+    """x, y and responsibilities of the rows to draw, and the names of the axes; of one column: along it, y None."""
+    fitted, X, names = fitted_rows(model, X)
+    chosen = chosen_places(columns, names)[: None if columns is not None else 2]
+    if len(chosen) > 2 or (len(chosen) < 2 and X.shape[1] > 1):
+        raise ValueError(f"two columns make the axes of this picture. Got {columns!r} instead.")
+    names = [short(names[j]) for j in chosen]
+    if X.shape[1] == 1:
+        x = sample_rows(X, MOST_ROWS)[:, 0].astype(np.float64)
+        x = _grid(fitted.emission, there(x), limits(there(x)))
+        return x, None, fitted.posterior(x[:, None]), names
+    X = sample_rows(X[~np.isnan(X[:, chosen]).any(axis=1)], MOST_POINTS)
+    return *X[:, chosen].astype(np.float64).T, fitted.posterior(X), names
+
+
+def there(rows):
+    """Rows, or values of one column, without those that have missing values."""
+    missing = np.isnan(rows)
+    return rows[~(missing.any(axis=1) if rows.ndim == 2 else missing)]
+
+
+def _reach(emission, j):
+    """Where the components of one column lie and how far they reach; nothing for families without standard errors."""
+    if not emission.has_ellipses:
+        return (), ()
+    variances = emission.covariance.variances(*emission.shape)[:, j]
+    return emission.means[:, j], DEVIATIONS[-1] * np.sqrt(variances)
+
+
+def _grid(emission, x, shown):
+    """Where densities of one column are worked out: between the rows; of counts at each; of Gaussians at all peaks."""
+    low, high = max(x.min(), shown[0]), min(x.max(), shown[1])
+    if emission.discrete:
+        return np.arange(np.ceil(low), high + 1, max(1, np.ceil((high - low) / 400)))
+    if not emission.has_ellipses:
+        return np.linspace(low, high, 400)
+    centres, reach = _reach(emission, 0)
+    peaks = centres[:, None] + reach[:, None] * np.linspace(-2, 2, 41)
+    return np.unique(np.clip(np.append(peaks, np.linspace(*shown, 400)), *shown))
+
+
+def _draw_density(ax, fitted, x, shown, name, size=None):
+    """The weighted densities of one column over its histogram; in a grid with numbers of a size, 0 for none."""
+    import matplotlib
+
+    discrete, x = fitted.emission.discrete, there(x)
+    tallest = draw_histogram(ax, x, *shown, discrete)
+    grid = _grid(fitted.emission, x, shown)
+    joint = np.exp(fitted.log_joint(grid[:, None]))
+    dots = {"marker": ".", "markersize": 4} if discrete and len(grid) < 60 else {}
+    total = joint.sum(axis=1)
+    ax.plot(grid, total, color=matplotlib.rcParams["text.color"], linewidth=0.8, label="mixture")
+    top = 1.15 * max(tallest, min(total.max(), 2 * tallest))  # a narrow peak must not flatten the rest
+    for k, density in enumerate(joint.T):
+        ax.plot(grid, density, color=colour(k), linestyle=line_style(k), linewidth=1.8, **dots)
+        place = int(np.argmax(density))
+        label_component(ax, k, grid[place], min(density[place], 0.85 * top), 6, "medium" if size is None else size)
+    ax.set(xlabel=name, ylabel="probability" if discrete else "density", xlim=shown, ylim=(0, top))
+    if size is None:
+        legend(ax)
+    return ax
+
+
+def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
+    """Ellipses of the components in the plane of columns i and j over the rows."""
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Polygon
+    from matplotlib.patheffects import withStroke
+
+    draw_rows(ax, *there(X[:, [i, j]]).T, shown[i], shown[j])
+    part = emission.marginal([i, j])
+    for k, (mean, covariance) in enumerate(zip(part.means, part.covariance.covariances)):
+        deviation = np.sqrt(np.diagonal(covariance))
+        slope = np.clip(covariance[0, 1] / (deviation[0] * deviation[1] or 1), -1, 1)  # the correlation
+        root = deviation[:, None] * np.array([[1, 0], [slope, np.sqrt(1 - slope**2)]])
+        for radius in DEVIATIONS:
+            ellipse = Polygon(
+                (mean[:, None] + radius * root @ CIRCLE).T,
+                facecolor=to_rgba(colour(k), 0.05),
+                edgecolor=colour(k),
+                linestyle=line_style(k),
+                linewidth=1.8 if radius == DEVIATIONS[0] else 1.2,
+                path_effects=[withStroke(linewidth=2.6, foreground=ax.get_facecolor())],
+            )
+            ax.add_patch(ellipse)
+        label_component(ax, k, *mean, size=size)
+    ax.set(xlabel=names[i], ylabel=names[j], xlim=shown[i], ylim=shown[j])
+    return ax

@@ -1,0 +1,99 @@
+"""Pictures of how fits went: their histories."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.plot.canvas import GREY, axes_grid, colour, legend, line_style, marker
+
+
+def history(fit, *, gap=False, ax=None):
+    """The mean log-likelihood of each iteration as a staircase: what its M-step and then its E-step gained.
+
+    Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit that
+    tells no bounds (read from a file, or of FactorAnalysis) is drawn by its log-likelihoods.
+
+    Parameters
+    ----------
+    fit : :class:`fastem.EMResult` or fitted estimator
+    gap : bool
+        Draw how far each value lies below the last one, on a logarithmic axis: how fast EM converges.
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    values, bounds = _trace(fit)
+    (ax,) = axes_grid(ax).flat
+    height = (lambda y: np.where(y < values[-1], values[-1] - y, np.nan)) if gap else np.asarray
+    iteration = np.arange(len(values))
+    line = {"color": GREY, "linewidth": 1, "zorder": 1}
+    if bounds is None:
+        ax.plot(iteration, height(values), **line)
+    else:
+        middle = iteration[1:] - 0.5
+        ax.vlines(middle, height(values[:-1]), height(bounds), color=colour(0), linewidth=3, label="M-step")
+        ax.vlines(iteration[1:], height(bounds), height(values[1:]), color=colour(1), linewidth=3, label="E-step")
+        ax.hlines(height(values[:-1]), iteration[:-1], middle, **line)
+        ax.hlines(height(bounds), middle, iteration[1:], **line)
+        ax.plot(middle, height(bounds), "_", color=colour(0), label="bound")
+    size = 4 if len(values) <= 50 else 2
+    ax.plot(iteration, height(values), "o", markersize=size, color=colour(2), label="log-likelihood")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
+    ax.set(xlabel="iteration", ylabel="below the last one" if gap else "mean log-likelihood")
+    if gap:
+        ax.set_yscale("log")
+    legend(ax)
+    return ax
+
+
+def restarts(fits, *, ax=None):
+    """The mean log-likelihoods of several fits to the same data, beside each other; the best in bold.
+
+    Parameters
+    ----------
+    fits : sequence of :class:`fastem.EMResult` or fitted estimators
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    traces = [_trace(fit)[0] for fit in fits]
+    if not traces:
+        raise ValueError("fits is empty: there is nothing to draw")
+    best = int(np.argmax([values[-1] for values in traces]))
+    (ax,) = axes_grid(ax).flat
+    for i, values in enumerate(traces):
+        ax.plot(
+            values,
+            color=colour(i),
+            linestyle=line_style(i),
+            linewidth=3 if i == best else 1.2,
+            marker=marker(i),
+            markevery=[len(values) - 1],
+            zorder=3 if i == best else 2,
+            label=f"{i}: {values[-1]:.6g}" + (" (best)" if i == best else ""),
+        )
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.ticklabel_format(axis="y", useOffset=False)
+    ax.set(xlabel="iteration", ylabel="mean log-likelihood")
+    if len(traces) <= 12:
+        legend(ax)
+    return ax
+
+
+def _trace(fit):
+    """Mean log-likelihood of the start and after each iteration, and the bounds between them where they are known."""
+    for name in ("history", "history_", "loglike_"):
+        if hasattr(fit, name):
+            values = np.asarray(getattr(fit, name), np.float64)
+            break
+    else:
+        raise TypeError(f"a fastem.EMResult or a fitted estimator has a history; {type(fit).__name__} has none")
+    steps = getattr(fit, "steps", getattr(fit, "steps_", ()))
+    bounds = np.array([step.bound for step in steps])
+    known = len(bounds) == len(values) - 1 > 0 and np.isfinite(bounds).all()
+    return values, bounds if known else None

@@ -1,0 +1,130 @@
+"""Pictures of parameters as heat maps, and what every picture asks of a model: its mixture, rows and names."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.families.factor_analysis import FactorEstimator
+from fastem.models.mixture import Mixture
+from fastem.plot.canvas import axes_grid, heat_map
+from fastem.rows.validation import as_matrix, column_names, require_finite
+
+
+def parameters(model, columns=None, *, names=None, ax=None):
+    """A parameter of each component (down) and column (across): means, rates, probabilities of each code.
+
+    Coloured in each column from the least to the largest of the components.
+
+    Parameters
+    ----------
+    model : fitted mixture estimator, or :class:`fastem.models.mixture.Mixture`
+    columns : sequence of int or str, optional
+        Default: all.
+    names : sequence of str, optional
+        Of all columns; those that the model was fitted with by default.
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    emission = mixture_of(model).emission
+    K, d = emission.shape
+    names = names_of(model, d) if names is None else list(names)
+    title, values, places, labels = _table(emission, names)
+    order = [i for place in chosen_places(columns, names) for i in np.flatnonzero(places == place)]
+    values, labels = values[:, order], [labels[i] for i in order]
+    low, span = values.min(axis=0), np.ptp(values, axis=0)
+    shade = np.where(span > 0, (values - low) / np.where(span > 0, span, 1), 0.5)
+    (ax,) = axes_grid(ax).flat
+    heat_map(ax, values, [str(k) for k in range(K)], labels, shade=shade, cmap="cividis")
+    ax.set(ylabel="component", title=title)
+    return ax
+
+
+def _table(emission, names):
+    """What of an emission is drawn: its name, the values (K, m), the columns that they belong to, and their labels."""
+    if hasattr(emission, "members"):
+        own = {kind: list(columns) for kind, columns in emission.columns.items()}
+        parts = [_table(member, [names[j] for j in own[kind]]) for kind, member in emission.members.items()]
+        titles, values, places, labels = zip(*parts)
+        places = np.concatenate([np.take(own[kind], place) for kind, place in zip(own, places)])
+        return ", ".join(dict.fromkeys(titles)), np.hstack(values), places, [label for part in labels for label in part]
+    for name in getattr(emission, "arrays", ("means",)):
+        array = np.asarray(getattr(emission, name))
+        if array.shape == emission.shape:
+            return name, array, np.arange(len(names)), list(names)
+        if array.shape[:2] == emission.shape:  # of the codes of each column
+            column, code = np.nonzero(emission.exists())
+            return name, array[:, column, code], column, [f"{names[j]}={c}" for j, c in zip(column, code)]
+    raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
+
+
+def loadings(model, *, ax=None):
+    """The loadings of each factor (down) on each column (across), from negative (orange) to positive (purple).
+
+    Parameters
+    ----------
+    model : fitted FactorAnalysis or PPCA
+    ax : axes or figure, optional
+
+    Returns
+    -------
+    Axes
+    """
+    if not isinstance(model, FactorEstimator):
+        raise TypeError(f"loadings are those of FactorAnalysis and PPCA; {type(model).__name__} has none")
+    model._require_fitted()
+    values = model.components_
+    if not len(values):
+        raise ValueError("there are no factors, and so no loadings to draw")
+    shade = 0.5 + 0.5 * values / (np.abs(values).max() or 1)
+    (ax,) = axes_grid(ax).flat
+    names = names_of(model, values.shape[1])
+    heat_map(ax, values, [str(k) for k in range(len(values))], names, shade=shade, cmap="PuOr")
+    ax.set(ylabel="factor", title="loadings")
+    return ax
+
+
+def mixture_of(model) -> Mixture:
+    """The mixture of an estimator, or itself."""
+    found = model.model_ if hasattr(type(model), "model_") else model
+    if not isinstance(found, Mixture):
+        raise TypeError(
+            f"a mixture is drawn here, fitted or a fastem.models.mixture.Mixture, and no {type(model).__name__}"
+        )
+    return found
+
+
+def fitted_rows(model, X):
+    """The mixture, its rows, checked, and the names of their columns."""
+    found, names = mixture_of(model), column_names(X)
+    if found is not model:
+        X = model._new_rows(X)
+    else:
+        X = as_matrix(X, model)
+        require_finite(X)
+        if X.shape[1] != found.emission.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {found.emission.shape[1]}")
+    return found, X, names_of(model, X.shape[1]) if names is None else [str(name) for name in names]
+
+
+def names_of(model, d):
+    return [str(name) for name in getattr(model, "feature_names_in_", [f"x{j}" for j in range(d)])]
+
+
+def chosen_places(columns, names):
+    """The places of the columns that are asked for by number or name."""
+    if columns is None:
+        return list(range(len(names)))
+    places = []
+    for column in columns:
+        if isinstance(column, str) and column in names:
+            places.append(names.index(column))
+        elif not isinstance(column, str) and column in range(len(names)):
+            places.append(int(column))
+        else:
+            raise ValueError(f"there is no column {column!r}: choose from {', '.join(names)}, or 0 to {len(names) - 1}")
+    if not places or len(set(places)) < len(places):
+        raise ValueError(f"columns must name at least one, and none twice: {columns!r}")
+    return places

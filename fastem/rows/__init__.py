@@ -1,0 +1,1 @@
+"""Whatever holds rows, as blocks whose sums add."""

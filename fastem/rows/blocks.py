@@ -1,0 +1,324 @@
+"""Data as something that can reduce a model over blocks of rows.
+
+Whatever holds the rows, they are cut into the same blocks, by the number of columns alone, and the sums of the blocks
+are added in the same tree: so neither the container nor its chunks change a bit of the result.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import cached_property, lru_cache
+from itertools import accumulate
+
+import numpy as np
+
+from fastem.rows.read_ahead import read_ahead
+from fastem.rows.rechunk import cut
+from fastem.rows.spaced_rows import Spread, spread_step
+from fastem.rows.statistics import Statistics, merged
+from fastem.rows.validation import numbered
+
+BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
+
+
+class Blocks:
+    """Rows that can be seen again and again, block by block.
+
+    A kind of data gives ``__iter__`` and ``n_rows``; the rest is made of them. Where the rows are elsewhere,
+    :meth:`each` goes to them.
+
+    Attributes
+    ----------
+    dtype : float32 or float64
+    n_features : int
+    n_rows : int
+    names : (d,) array of str, or None
+    weighted : bool
+        Whether rows have weights.
+    """
+
+    dtype: np.dtype
+    n_features: int
+    n_rows: int
+    names: np.ndarray | None = None
+    weighted: bool = False
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """X (m, d) and sample_weight (m,) or None of each block in turn."""
+        raise TypeError(f"{type(self).__name__} does not iterate")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, d)"""
+        return self.n_rows, self.n_features
+
+    @property
+    def place(self) -> Callable[[int], str]:
+        """A function that says where a row is found, for messages."""
+        return numbered
+
+    def check(self, function: Callable) -> None:
+        """function(X, place) of all blocks, which may raise; place(row of X) is where that row is found."""
+        place = self.place
+        self.each(lambda X, sample_weight, start: function(X, lambda row: place(start + row)))
+
+    def columns(self, chosen: np.ndarray) -> Blocks:
+        """The same rows with some of their columns."""
+        return ColumnBlocks(self, chosen)
+
+    def head(self, size: int) -> np.ndarray:
+        """The first rows, (m, d), at most so many, of the first block."""
+        return np.ascontiguousarray(next(iter(self))[0][:size])
+
+    def each(self, function: Callable) -> list:
+        """function(X, sample_weight, start) of all blocks in order; `start` is the number of the first row."""
+        found, start = [], 0
+        for X, sample_weight in self:
+            found.append(function(X, sample_weight, start))
+            start += len(X)
+        return found
+
+    def reduce(self, model, n_threads: int) -> Statistics:
+        """Expected sufficient statistics of all rows.
+
+        Parameters
+        ----------
+        model
+            With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know;
+            and `kept`, a dict that still holds what it put there when it last saw these rows, if they are in memory.
+        n_threads : int
+        """
+        return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """(blocks, 5): the first row of each block; how many of its weights are positive, their maximum, sum and sum of
+        squares."""
+        return np.array(
+            self.each(
+                lambda X, weight, start: (start, np.count_nonzero(weight), weight.max(), weight.sum(), weight @ weight)
+            )
+        )
+
+    @cached_property
+    def _ranks(self):
+        """The numbers of rows of positive weight before each block, by the block's first row; None where all count."""
+        if not self.weighted:
+            return None
+        starts, counts = self.weights[:, :2].T.astype(int)
+        ranks = list(accumulate(counts.tolist(), initial=0))
+        return {"total": ranks[-1]} | dict(zip(starts.tolist(), ranks))
+
+    @property
+    def n_counted(self) -> int:
+        """The number of rows of positive weight."""
+        return self.n_rows if self._ranks is None else self._ranks["total"]
+
+    def take(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows (m, d) and their weights (m,), contiguous.
+
+        Parameters
+        ----------
+        ranks : (m,) sorted
+            Row numbers; where there are weights, among the rows of positive weight.
+        """
+        before = self._ranks
+        ranks = np.asarray(ranks)
+
+        def own(X, weight, start):
+            counted = None if weight is None else np.flatnonzero(weight)
+            rank, m = (start, len(X)) if counted is None else (before[start], len(counted))
+            wanted = ranks[slice(*np.searchsorted(ranks, (rank, rank + m)))] - rank
+            rows = wanted if counted is None else counted[wanted]
+            return X[rows], np.ones(len(rows)) if weight is None else weight[rows]
+
+        rows, weights = zip(*self.each(own))
+        return np.ascontiguousarray(np.concatenate(rows)), np.concatenate(weights)
+
+    def spread(self) -> np.ndarray:
+        """Every so many rows (m, d), a power of two: SPREAD to twice as many, or all there are."""
+        step = spread_step(self.n_rows)
+        return np.concatenate(self.each(lambda X, weight, start: X[-start % step :: step].copy()))
+
+
+class ArrayBlocks(Blocks):
+    """An array in memory or memory map.
+
+    Parameters
+    ----------
+    X : (n, d) array
+    sample_weight : (n,) array or None
+    names : (d,) array of str, or None
+    """
+
+    def __init__(self, X: np.ndarray, sample_weight: np.ndarray | None = None, names=None):
+        self.X, self.sample_weight, self.names = X, sample_weight, names
+        self.weighted = sample_weight is not None
+        self.dtype = X.dtype
+        self.n_features = int(np.prod(X.shape[1:]))  # a model of one's own may have rows of any shape
+        self.block_rows = block_rows(self.n_features)
+        self._kept: dict = {}
+
+    def reduce(self, model, n_threads):
+        return merged(
+            e_step(model, X, sample_weight, n_threads, self._kept.setdefault(i, {}))
+            for i, (X, sample_weight) in enumerate(self)
+        )
+
+    @property
+    def n_rows(self):
+        return len(self.X)
+
+    def __iter__(self):
+        if not len(self.X):
+            raise ValueError(f"there are no rows: X has shape {self.X.shape}")
+        for start in range(0, len(self.X), self.block_rows):
+            rows = slice(start, start + self.block_rows)
+            yield self.X[rows], None if self.sample_weight is None else self.sample_weight[rows]
+
+
+class StreamBlocks(Blocks):
+    """Rows that are read anew in every pass, some blocks ahead of the computation.
+
+    Parameters
+    ----------
+    source
+        ``dtype``, ``n_features``, ``names``, ``weighted``; ``chunks()``, an iterator over (X, sample_weight or None)
+        of any number of rows, X an array or :class:`fastem.rows.rechunk.Columns`, anew each time; ``place(row)``;
+        ``n_rows``, or None where only reading tells it.
+    """
+
+    def __init__(self, source):
+        self.source = source
+        self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
+        self.weighted = source.weighted
+        self._n_rows, self._total = source.n_rows, None  # which every pass must find again
+        self._head = np.empty((0, self.n_features), self.dtype)
+        self._spread: np.ndarray | None = None  # kept in the first pass, whichever that is
+
+    @property
+    def n_rows_known(self) -> bool:
+        """Whether the number of rows is told without reading them."""
+        return self._n_rows is not None
+
+    @property
+    def n_rows(self):
+        if self._n_rows is None:
+            for _ in self:  # counts
+                pass
+        return self._n_rows
+
+    @property
+    def place(self):
+        return self.source.place
+
+    def head(self, size):
+        """The first rows, kept: no more than they are read."""
+        if len(self._head) < size:
+            with closing(cut(self.source.chunks(), size)) as chunks:
+                self._head = next((np.array(X, order="C") for X, _ in chunks), self._head)
+        return self._head[:size] if len(self._head) else super().head(size)
+
+    def spread(self):
+        if self._spread is None:
+            for _ in self:  # keeps them
+                pass
+        return self._spread
+
+    def __iter__(self):
+        n, total, spread = 0, 0.0, Spread() if self._spread is None else None
+        with read_ahead(cut(self.source.chunks(), block_rows(self.n_features))) as blocks:
+            for X, sample_weight in blocks:
+                if spread is not None:
+                    spread.add(X, n)
+                n += len(X)
+                total += 0.0 if sample_weight is None else float(sample_weight.sum())
+                yield X, sample_weight
+                del X, sample_weight  # the reader may fill them again
+        if spread is not None and n:
+            self._spread = spread.rows()
+        if self._n_rows is None and n:
+            self._n_rows = n
+        if self._total is None:
+            self._total = total
+        if not n and not self._n_rows:
+            raise ValueError(f"there are no rows in {self.source}")
+        changed = "rows" if n != self._n_rows else "weight" if total != self._total else None
+        if changed:
+            before, now = (self._n_rows, n) if changed == "rows" else (self._total, total)
+            raise ValueError(
+                f"{self.source} gave {before:.15g} {changed} at first and {now:.15g} now: it changed between two "
+                "passes over it. EM passes many times; do not change data while they are fitted, and give a source "
+                "that can be read again."
+            )
+
+
+class ColumnBlocks(Blocks):
+    """Some columns of other blocks, wherever these are.
+
+    Parameters
+    ----------
+    blocks : Blocks
+    chosen : (m,) numbers of columns
+    """
+
+    def __init__(self, blocks: Blocks, chosen: np.ndarray):
+        self.blocks, self.chosen = blocks, consecutive(chosen)
+        self.dtype, self.weighted, self.n_features = blocks.dtype, blocks.weighted, len(chosen)
+        self.names = np.array(chosen.tolist(), dtype=object) if blocks.names is None else blocks.names[chosen]
+
+    @property
+    def n_rows(self):
+        return self.blocks.n_rows
+
+    @property
+    def place(self):
+        return self.blocks.place
+
+    def __iter__(self):
+        return ((X[:, self.chosen], sample_weight) for X, sample_weight in self.blocks)
+
+    def each(self, function):
+        chosen = self.chosen
+        return self.blocks.each(lambda X, sample_weight, start: function(X[:, chosen], sample_weight, start))
+
+    def reduce(self, model, n_threads):
+        return self.blocks.reduce(OfColumns(model, self.chosen), n_threads)
+
+
+class OfColumns:
+    """A model of some columns as a model of all of them."""
+
+    def __init__(self, model, chosen):
+        self.model, self.chosen = model, chosen
+
+    def e_step(self, X, sample_weight, n_threads):
+        return e_step(self.model, X[:, self.chosen], sample_weight, n_threads)
+
+
+def consecutive(chosen: np.ndarray):
+    """Evenly spaced numbers as a slice, with which numpy makes no copy."""
+    step = int(chosen[1] - chosen[0]) if len(chosen) > 1 else 1
+    if step > 0 and (np.diff(chosen) == step).all():
+        return slice(int(chosen[0]), int(chosen[-1]) + 1, step)
+    return chosen
+
+
+def block_rows(n_features: int) -> int:
+    """How many rows make a block: a multiple of every tile and lane."""
+    return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
+
+
+def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) -> Statistics:
+    """A model's E-step, with the number of threads and what it has kept of these rows if it wants to know."""
+    own = getattr(model.e_step, "__func__", model.e_step)
+    offered = {"n_threads": n_threads, "kept": kept}
+    return model.e_step(X, sample_weight, **{name: offered[name] for name in _wanted(own)})
+
+
+@lru_cache(maxsize=64)
+def _wanted(own):
+    """Looking at a signature takes longer than a pass over few rows."""
+    return [name for name in ("n_threads", "kept") if name in inspect.signature(own).parameters]

@@ -1,0 +1,131 @@
+"""Means and variances of the columns in one pass, which also finds what is not finite.
+
+Of all values, or of those that are there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem import kernels
+from fastem.rows.missing_patterns import ROWS
+from fastem.rows.statistics import Statistics
+from fastem.rows.validation import not_infinite, require_finite
+
+FIRST_ROWS = 256  # whose mean is near enough to that of all, for sums about it to keep their digits
+
+
+class ColumnMoments:
+    """A model whose E-step sums the rows and their squares about a point, and no density."""
+
+    def __init__(self, about):
+        self.about = about
+
+    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+        d = len(self.about)
+        parts = (("column_moments", d, (np.zeros(d, X.dtype),)),)
+        sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
+        return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
+
+
+def column_variances(blocks, n_threads):
+    """Variances (d,) of all rows; see :func:`column_moments`."""
+    return column_moments(blocks, n_threads)[1]
+
+
+def column_moments(blocks, n_threads):
+    """Means (d,) and variances (d,) of all rows; the variance of a constant column is 0.
+
+    Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
+    """
+    model = ColumnMoments(among_the_rows(blocks))
+    return moments_of(blocks, model, finite_sums(blocks, model, n_threads))
+
+
+def moments_of(blocks, model, sums):
+    """Means (d,) and variances (d,) from the sums of a :class:`ColumnMoments`."""
+    shift = sums.first / sums.weight
+    mean = model.about + shift
+    return mean, resolved_variances(blocks, mean, sums.second / sums.weight - shift**2)
+
+
+def among_the_rows(blocks):
+    """(d,) a point to sum about, of the type of X: the first rows' mean, exact in a constant column."""
+    X = blocks.head(FIRST_ROWS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return X[0] + (X - X[0]).mean(axis=0)
+
+
+def finite_sums(blocks, model, n_threads):
+    """The statistics of all rows about the point `model.about`; ValueError where they are not finite."""
+    if np.isfinite(model.about).all():
+        sums = blocks.reduce(model, n_threads)
+        if np.isfinite(sums.vector).all():
+            return sums
+    names = blocks.names
+    blocks.check(lambda X, place: require_finite(X, columns=names, place=place))
+    raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+
+
+def resolved_variances(blocks, mean, variance):
+    """Computed variances (d,) of columns, 0 where they are rounding; ValueError where the squares underflow."""
+    limits = np.finfo(blocks.dtype)
+    tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
+    if len(tiny):
+        low, high = zip(*blocks.each(lambda X, weight, start: (np.fmin.reduce(X[:, tiny]), np.fmax.reduce(X[:, tiny]))))
+        for column, width in zip(tiny, np.fmax.reduce(high) - np.fmin.reduce(low)):
+            if width > 0:
+                name = column if blocks.names is None else repr(blocks.names[column])
+                raise ValueError(
+                    f"The squares of column {name} of X underflow {blocks.dtype} "
+                    f"(its standard deviation is about {width:.3g}): multiply X, or pass float64."
+                )
+    rounding = 4 * float(limits.eps) * np.abs(mean)
+    return np.where(variance > rounding**2, variance, 0)
+
+
+class ObservedMoments:
+    """A model whose E-step sums, column by column, the values that are there and their squares about a point."""
+
+    def __init__(self, about):
+        self.about = about
+
+    def e_step(self, X, sample_weight) -> Statistics:
+        sums = np.zeros((3, X.shape[1]))
+        for start in range(0, len(X), ROWS):
+            z = X[start : start + ROWS] - self.about
+            there = ~np.isnan(z)
+            weight = 1.0 if sample_weight is None else sample_weight[start : start + ROWS, None]
+            z = np.where(there, z, 0)
+            sums += np.array([(weight * there).sum(axis=0), (weight * z).sum(axis=0), (weight * z**2).sum(axis=0)])
+        return Statistics(weight=sums[0], first=sums[1], second=sums[2])
+
+
+def observed_variances(blocks, n_threads):
+    """Variances (d,) of the values that are there; the compiled pass tells whether all are.
+
+    Raises ValueError where a value is infinite, where squares leave the range of their type, and for a column in which
+    every value is missing.
+    """
+    model = ColumnMoments(among_the_rows(blocks))
+    if np.isfinite(model.about).all():
+        sums = blocks.reduce(model, n_threads)
+        if np.isfinite(sums.vector).all():
+            return moments_of(blocks, model, sums)[1]
+    names = blocks.names
+    blocks.check(lambda X, place: require_finite(X, columns=names, place=place, allowed=not_infinite))
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = blocks.reduce(ObservedMoments(np.zeros(blocks.n_features)), n_threads)
+        empty = np.flatnonzero(sums.weight == 0)
+        if len(empty):
+            listed = ", ".join(str(i) if names is None else repr(names[i]) for i in empty)
+            raise ValueError(
+                f"Column {listed} of X: every value is missing (NaN) in the rows of positive weight. Leave it out."
+            )
+        mean = sums.first / sums.weight
+        sums = blocks.reduce(ObservedMoments(mean), n_threads)
+    limit = np.finfo(blocks.dtype).max
+    if not (np.isfinite(sums.vector).all() and (sums.second < limit).all()):
+        raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+    shift = sums.first / sums.weight
+    return resolved_variances(blocks, mean + shift, sums.second / sums.weight - shift**2)

@@ -1,0 +1,83 @@
+"""Data as their first two moments: for models that see nothing else, iterations do not depend on the number of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem import kernels
+from fastem.kernels.packing import unpack_symmetric
+from fastem.rows.blocks import Blocks
+from fastem.rows.column_moments import among_the_rows, finite_sums, resolved_variances
+from fastem.rows.statistics import Statistics
+
+FAR = 10.0  # variances between the mean and the point of the sums: a digit of them is lost
+
+
+class CrossMoments:
+    """A model whose E-step sums the rows and their products about a point, and no density."""
+
+    def __init__(self, about):
+        self.about = about
+
+    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+        d = len(self.about)
+        parts = (("moments", d, (np.zeros(d, X.dtype),)),)
+        sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
+        return Statistics(first=sums[-1 - d : -1], second=sums[: -1 - d], weight=sums[-1])
+
+
+@dataclass(frozen=True)
+class MomentBlocks:
+    """Rows that were seen once. :func:`fastem.em` takes them in place of the rows.
+
+    A model that is fitted to moments has ``e_step_of_moments(weight, shift, scatter)``, where shift and scatter are the
+    mean and the mean outer product of the rows about the model's own mean, and an ``e_step`` with the same sums:
+    ``weight``, ``first`` and ``second`` moments about the model's mean among them (second: a packed lower triangle).
+
+    Attributes
+    ----------
+    weight : float
+        The number of rows, or the sum of their weights.
+    mean : (d,)
+    covariance : (d, d)
+        About the mean, with denominator `weight`.
+    dtype
+        Of the rows.
+    """
+
+    weight: float
+    mean: np.ndarray
+    covariance: np.ndarray
+    dtype: np.dtype
+
+    @classmethod
+    def collect(cls, blocks: Blocks, n_threads: int) -> MomentBlocks:
+        """One pass over the rows; a second one where the first rows are no measure of all. 0 for constant columns.
+
+        Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its
+        type.
+        """
+        model = CrossMoments(among_the_rows(blocks))
+        sums = finite_sums(blocks, model, n_threads)
+        shift, covariance = mean_and_covariance(sums)
+        if (shift**2 > FAR * np.diagonal(covariance)).any():
+            model = CrossMoments((model.about + shift).astype(blocks.dtype))
+            sums = finite_sums(blocks, model, n_threads)
+            shift, covariance = mean_and_covariance(sums)
+        mean = model.about + shift
+        varies = resolved_variances(blocks, mean, np.diagonal(covariance)) > 0
+        return cls(sums.weight, mean, np.where(varies & varies[:, None], covariance, 0), blocks.dtype)
+
+    def reduce(self, model, n_threads: int) -> Statistics:
+        """Expected sufficient statistics of all rows."""
+        shift = self.mean - model.mean
+        return model.e_step_of_moments(self.weight, shift, self.covariance + np.outer(shift, shift))
+
+
+def mean_and_covariance(statistics) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (d,) about the point of the sums, and the covariance (d, d) about the mean."""
+    shift = statistics.first / statistics.weight
+    second = unpack_symmetric(statistics.second / statistics.weight, len(shift))
+    return shift, second - np.outer(shift, shift)

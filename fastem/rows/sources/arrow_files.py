@@ -1,0 +1,110 @@
+"""Parquet, Feather, Arrow and text files, and folders of them, streamed. Imports pyarrow, an optional requirement."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from fastem.rows.blocks import StreamBlocks
+from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, told
+from fastem.rows.sources.text_files import MISSING, DelimitedFile
+
+try:
+    import pyarrow
+    import pyarrow.csv
+    import pyarrow.dataset
+    import pyarrow.fs
+    import pyarrow.ipc
+except ImportError as error:
+    raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
+
+KINDS = {
+    **dict.fromkeys((".parquet", ".pq"), "parquet"),
+    **dict.fromkeys((".feather", ".arrow"), "ipc"),
+    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data"), "csv"),
+}
+
+
+def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, columns=None) -> StreamBlocks:
+    """Files of one kind, found at some paths, as blocks.
+
+    The keys of hive partitions (``year=2024/``) below a folder are columns. Other errors than those of values name
+    the file.
+    """
+    found = _opened(paths, files)
+    if isinstance(found, pyarrow.dataset.Dataset):
+        return StreamBlocks(DatasetSource(found, sample_weight, columns))
+    schema, batches = found
+    return StreamBlocks(TableSource(schema, batches, None, str(paths[0]), sample_weight, columns))
+
+
+def names_in(paths: list[Path], files: list[Path]) -> list[str]:
+    """The names of all columns of files of one kind."""
+    found = _opened(paths, files)
+    return names_of(found.schema if isinstance(found, pyarrow.dataset.Dataset) else found[0], str(paths[0]))
+
+
+def _opened(paths, files):
+    """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them."""
+    kinds = {KINDS.get(file.suffix.lower()) for file in files} - {None}
+    if len(kinds) != 1:
+        found = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that could be read"
+        raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {found}; hand in Parquet, Feather or CSV files")
+    (kind,) = kinds
+    chosen = [file for file in files if KINDS.get(file.suffix.lower()) == kind]
+    form = _form_of_text(chosen) if kind == "csv" else pyarrow.dataset.IpcFileFormat()
+    if kind == "parquet":
+        form = pyarrow.dataset.ParquetFileFormat()
+    options = {}
+    if len(paths) == 1 and paths[0].is_dir():
+        keys = pyarrow.dataset.HivePartitioning.discover()
+        options = {"partition_base_dir": paths[0].absolute().as_posix(), "partitioning": keys}
+    try:
+        if kind == "ipc" and not any(_is_ipc_file(file) for file in chosen):
+            with pyarrow.OSFile(os.fspath(chosen[0])) as file, pyarrow.ipc.open_stream(file) as stream:
+                return stream.schema, lambda: _of_streams(chosen)
+        return pyarrow.dataset.FileSystemDatasetFactory(
+            pyarrow.fs.LocalFileSystem(),
+            [file.absolute().as_posix() for file in chosen],
+            form,
+            pyarrow.dataset.FileSystemFactoryOptions(**options),
+        ).finish()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{paths[0]} cannot be read by pyarrow: {first_line(error)}") from None
+
+
+def _is_ipc_file(path: Path) -> bool:
+    """Whether it is in Arrow's file format, else it is a stream."""
+    with open(path, "rb") as file:
+        return file.read(6) == b"ARROW1"
+
+
+def _of_streams(paths):
+    """The batches of files in Arrow's format of streams."""
+    for path in paths:
+        with pyarrow.OSFile(os.fspath(path)) as file, pyarrow.ipc.open_stream(file) as stream:
+            yield from told(stream, path)
+
+
+def _form_of_text(paths: list[Path]):
+    """How these text files are read; the first lines of each tell, and must tell the same."""
+    tables = [DelimitedFile(path) for path in paths]
+    first = tables[0]
+    if first.delimiter is None:
+        raise ValueError(f"{first.path} is separated by blanks; large text files need commas, semicolons or tabs")
+    for table in tables[1:]:
+        if (table.names, table.delimiter, table.skipped_lines) != (first.names, first.delimiter, first.skipped_lines):
+            raise ValueError(
+                f"{table.path} has the columns {', '.join(table.names)} from line {table.skipped_lines + 1}, "
+                f"{first.path} {', '.join(first.names)} from line {first.skipped_lines + 1}: give all files the same "
+                "header and delimiter"
+            )
+    numbers = [name for i, name in enumerate(first.names) if i not in first.text]
+    return pyarrow.dataset.CsvFileFormat(
+        parse_options=pyarrow.csv.ParseOptions(delimiter=first.delimiter),
+        read_options=pyarrow.csv.ReadOptions(column_names=first.names, skip_rows=first.skipped_lines),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(numbers, pyarrow.float64()),
+            null_values=[form for word in MISSING for form in {word, word.upper(), word.title()}] + ["NaN"],
+        ),
+    )

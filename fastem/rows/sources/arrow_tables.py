@@ -1,0 +1,281 @@
+"""Rows in Arrow tables and datasets, streamed. Imports pyarrow, an optional requirement."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from fastem.rows.blocks import StreamBlocks, block_rows
+from fastem.rows.rechunk import Columns
+from fastem.rows.sources.chunks import ONE_SHOT, weighed
+from fastem.rows.sources.columns import choose, suggest_columns
+from fastem.rows.sources.text_files import DelimitedFile
+from fastem.rows.validation import as_sample_weight
+
+try:
+    import pyarrow
+    import pyarrow.dataset
+    import pyarrow.parquet
+except ImportError as error:
+    raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
+
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes a frame's index beside its columns
+PIECE = 1 << 20  # bytes of a Parquet column that are read at once
+BATCH_ROWS = 1 << 17  # that are decoded at once: fewer cost more, more need not stay in a cache
+
+
+def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
+    """A table, a dataset or anything with the Arrow C stream, as blocks."""
+    if isinstance(X, pyarrow.RecordBatchReader):
+        raise TypeError(ONE_SHOT.format("a RecordBatchReader"))
+    if isinstance(X, pyarrow.dataset.Dataset):
+        return StreamBlocks(DatasetSource(X, sample_weight, columns))
+    if isinstance(X, (pyarrow.Table, pyarrow.RecordBatch)):
+        return StreamBlocks(
+            TableSource(X.schema, lambda: _batches(X), X.num_rows, "the Arrow table", sample_weight, columns)
+        )
+    what = f"the {type(X).__name__}"
+    schema = pyarrow.RecordBatchReader.from_stream(X).schema
+    return StreamBlocks(
+        TableSource(schema, lambda: iter(pyarrow.RecordBatchReader.from_stream(X)), None, what, sample_weight, columns)
+    )
+
+
+class TableSource:
+    """Batches of an Arrow table, read anew in every pass.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+    opened : function
+        Returns an iterator over record batches.
+    n_rows : int or None
+    what : str
+        For messages.
+    sample_weight : (n,) array, or the name of a column
+    columns : names or numbers of columns
+    """
+
+    def __init__(self, schema, opened, n_rows, what, sample_weight=None, columns=None):
+        self.opened, self.n_rows, self.what = opened, n_rows, what
+        self.weight_column = sample_weight if isinstance(sample_weight, str) else None
+        self.sample_weight = None
+        if sample_weight is not None and self.weight_column is None:
+            self.sample_weight = as_sample_weight(sample_weight, np.size(sample_weight) if n_rows is None else n_rows)
+        self.weighted = sample_weight is not None
+        names = names_of(schema, what)
+        places, weight = choose(names, columns, what, self.weight_column)
+        types = [schema.field(names[i]).type for i in (places if weight is None else [*places, weight])]
+        numeric = [i for i, name in enumerate(names) if i != weight and _is_numeric(schema.field(name).type)]
+        for i, kind in zip([*places, weight], types):
+            if not _is_numeric(kind):
+                wanted = numeric if columns is None else [j for j in numeric if j in places]
+                raise ValueError(
+                    f"{what}: column {names[i]!r} holds values of type {kind}, not numbers; "
+                    f"{suggest_columns(names, wanted)}"
+                )
+        chosen = [names[i] for i in places]
+        self.names = np.array(chosen, dtype=object)
+        if weight is not None:
+            self.weight_column = names[weight]
+        self.read = list(dict.fromkeys(chosen if weight is None else [*chosen, self.weight_column]))
+        self.n_features = len(chosen)
+        self.dtype = np.dtype(
+            np.float32 if all(map(pyarrow.types.is_float32, types[: self.n_features])) else np.float64
+        )
+
+    def __str__(self):
+        return self.what
+
+    def place(self, row):
+        return f"row {row} of {self.what}"
+
+    def chunks(self) -> Iterator[tuple[Columns, np.ndarray | None]]:
+        """The columns, and weights, of each batch that has rows."""
+        return weighed(self._columns(), self.sample_weight, self.what)
+
+    def _columns(self):
+        """The same without an array of weights."""
+        start = 0
+        for batch in self.batches():
+            m = batch.num_rows
+            if not m:
+                continue
+            columns = [self._numbers(batch, name, self.dtype) for name in self.names]
+            weight = None if self.weight_column is None else self._weights(batch, start)
+            del batch
+            yield Columns(columns, self.dtype), weight
+            del columns  # a batch goes before the next is read
+            start += m
+
+    def _weights(self, batch, start):
+        """The column of weights of a batch, whose first row has this number."""
+        weight = np.array(self._numbers(batch, self.weight_column, np.float64))
+        bad = ~(np.isfinite(weight) & (weight >= 0))
+        if bad.any():
+            first = int(bad.argmax())
+            raise ValueError(
+                f"sample_weight must be finite and not negative, but {self.place(start + first)}, column "
+                f"{self.weight_column!r} is {weight[first]:g}."
+            )
+        return weight
+
+    def batches(self):
+        """Record batches, anew."""
+        return self.opened()
+
+    def _numbers(self, batch, name, dtype):
+        """One column of a batch; nulls are NaN."""
+        column = batch.column(batch.schema.get_field_index(name))
+        target = pyarrow.float32() if dtype == np.float32 else pyarrow.float64()
+        if column.type != target:
+            column = column.cast(target, safe=False)  # what rounds are whole numbers beyond 2^53
+        return column.to_numpy(zero_copy_only=False)
+
+
+class DatasetSource(TableSource):
+    """Files of a pyarrow dataset, row group by row group; an error names the file and the row group."""
+
+    def __init__(self, dataset, sample_weight=None, columns=None):
+        self.fragments = list(dataset.get_fragments())
+        if not self.fragments:
+            raise ValueError("the dataset holds no files")
+        self.counts = [_counted(fragment) for fragment in self.fragments]
+        n_rows = None if None in self.counts else sum(self.counts)
+        self.stamps = {fragment.path: _stamp(fragment.path) for fragment in self.fragments}
+        more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
+        super().__init__(dataset.schema, None, n_rows, f"{self.fragments[0].path}{more}", sample_weight, columns)
+        self.batch_rows = min(block_rows(self.n_features), BATCH_ROWS)
+
+    def place(self, row):
+        for fragment, count in zip(self.fragments, self.counts):
+            if count is None or row < count:
+                return f"row {row} of {fragment.path}"
+            row -= count
+        return f"row {row} of {self.what}"
+
+    def batches(self):
+        for i, fragment in enumerate(self.fragments):
+            if _stamp(fragment.path) != self.stamps[fragment.path]:
+                raise ValueError(f"{fragment.path} has changed since it was opened: do not write to it during a fit.")
+            found = 0
+            for batch in self._of_file(fragment):
+                found += batch.num_rows
+                yield batch
+                del batch
+            self.counts[i] = found
+
+    def _of_file(self, fragment):
+        keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
+        keys = {name: value for name, value in keys.items() if name in self.read}
+        names = [name for name in self.read if name not in keys]
+        batches = self._of_text if isinstance(fragment.format, pyarrow.dataset.CsvFileFormat) else self._of_columns
+        for batch in batches(fragment, names):
+            yield _with_keys(batch, keys) if keys else batch
+
+    def _of_columns(self, fragment, names):
+        missing = [name for name in names if name not in fragment.physical_schema.names]
+        if missing:
+            raise ValueError(f"{fragment.path} has no column {missing[0]!r}, unlike {self.fragments[0].path}")
+        for name in names:
+            kind = fragment.physical_schema.field(name).type
+            rounded = self.dtype == np.float32 and name != self.weight_column and kind != pyarrow.float32()
+            if rounded or not _is_numeric(kind):
+                raise ValueError(
+                    f"column {name!r} of {fragment.path} holds {kind}, unlike {self.fragments[0].path}: give all files "
+                    "the same type."
+                )
+        if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
+            # by pieces of the columns: a row group may be larger than memory
+            with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
+                for group in range(file.num_row_groups):
+                    yield from told(
+                        file.iter_batches(self.batch_rows, row_groups=[group], columns=names),
+                        f"{fragment.path}, row group {group}",
+                    )
+        else:
+            yield from told(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path)
+
+    def _of_text(self, fragment, names):
+        try:
+            batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
+            yield from told(batches, fragment.path)
+        except ValueError:  # pyarrow's own among them
+            _require_numbers(fragment.path, names)  # knows the line
+            raise
+
+
+def names_of(schema, what) -> list[str]:
+    """The columns, without the index that pandas adds."""
+    index = (schema.pandas_metadata or {}).get("index_columns", [])
+    names = [name for name in schema.names if name not in index and not PANDAS_INDEX.fullmatch(name)]
+    if not names:
+        raise ValueError(f"{what} has no columns; it needs at least one column of numbers")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{what} has several columns named {twice[0]!r}; give each its own name")
+    return names
+
+
+def _with_keys(batch, keys):
+    """A batch with the keys of its partition as columns."""
+    more = [pyarrow.array(np.full(batch.num_rows, np.nan if value is None else value)) for value in keys.values()]
+    return pyarrow.RecordBatch.from_arrays([*batch.columns, *more], names=[*batch.schema.names, *keys])
+
+
+def _require_numbers(path, names):
+    """Raise with the line and column of the first field of a text file that is no number."""
+    table = DelimitedFile(Path(path))
+    if set(names) <= set(table.names):
+        for _ in table.numbers([table.names.index(name) for name in names]):
+            pass
+
+
+def _batches(table):
+    return table.to_batches(max_chunksize=1 << 20) if isinstance(table, pyarrow.Table) else [table]
+
+
+def told(batches, place):
+    """The same batches; what goes wrong names the place."""
+    iterator = iter(batches)
+    while True:
+        try:
+            batch = next(iterator, None)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise ValueError(f"{place} cannot be read: {first_line(error)}") from error
+        if batch is None:
+            return
+        yield batch
+        del batch
+
+
+def _counted(fragment):
+    """The rows of a file where its metadata tell them, else None."""
+    if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
+        try:
+            return fragment.metadata.num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise ValueError(f"{fragment.path} cannot be read: {first_line(error)}") from None
+    return None
+
+
+def _stamp(path):
+    """Size and time of change of a file."""
+    try:
+        found = os.stat(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    return found.st_size, found.st_mtime_ns
+
+
+def _is_numeric(kind) -> bool:
+    types = pyarrow.types
+    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
+
+
+def first_line(error):
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,218 @@
+"""What a user may hand in as rows, and how each kind is opened as blocks.
+
+A kind of data is a row in `KINDS`: how it is recognised, without importing its package, and what opens it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
+from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units
+
+
+def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
+    """Anything that holds rows, as blocks.
+
+    Parameters
+    ----------
+    X
+        An array, a memory map or a data frame; a path (``.npy``, Parquet, Feather, Arrow, text), a folder of
+        Parquet, Feather or CSV files or a list of such; an Arrow table or dataset; a polars LazyFrame; a zarr or
+        HDF5 array; a list of chunks, or a function that returns an iterator over chunks, where a chunk is an array
+        (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; blocks.
+    sample_weight : (n,) array, or for tables in files the name of a column; optional
+    columns : sequence of str or int, optional
+        The columns to read; of files and Arrow tables.
+    owner : str
+        Who asks, for messages.
+
+    Returns
+    -------
+    Blocks
+
+    Raises
+    ------
+    TypeError, ValueError
+        What is wrong with X, and what to do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem.rows.sources.open_rows import open_rows
+    >>> blocks = open_rows(lambda: (np.full((3, 2), i) for i in range(4)))
+    >>> blocks.shape
+    (12, 2)
+    """
+    for recognised, opener in KINDS:
+        if recognised(X):
+            return opener(X, sample_weight, columns, owner)
+    return _array(X, sample_weight, columns, owner)
+
+
+def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
+    """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
+    would leave the range of float32."""
+    blocks = open_rows(X, sample_weight, owner=owner)
+    if not blocks.weighted:
+        return blocks, 1.0
+    if isinstance(blocks, ArrayBlocks):
+        weight, unit = in_moderate_units(blocks.sample_weight)
+        return ArrayBlocks(blocks.X, weight, blocks.names), unit
+    most = blocks.weights[:, 2].max()
+    if most == 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    if in_moderate_units(np.array([most]))[1] != 1.0:
+        raise ValueError(f"the largest sample_weight is {most:g}: multiply them so that it is near 1.")
+    return blocks, 1.0
+
+
+def in_memory(X) -> bool:
+    """Whether X is an array or a frame, whose rows are all at hand."""
+    return not any(recognised(X) for recognised, _ in KINDS)
+
+
+def _array(X, sample_weight, columns, owner):
+    if columns is not None:
+        raise TypeError("columns goes with files and Arrow tables; choose the columns of an array or a frame before.")
+    names = column_names(X)
+    X = as_matrix(X, owner)
+    return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)), names)
+
+
+def _stream(opened, what, sample_weight, columns, owner, n_rows=None):
+    if columns is not None:
+        raise TypeError(f"columns goes with files and Arrow tables, X is {what}: choose its columns in its chunks.")
+    if isinstance(sample_weight, str):
+        raise TypeError(
+            f"sample_weight={sample_weight!r} names a column, but X is {what}: give (X, sample_weight) chunks."
+        )
+    weight = None if sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
+    return StreamBlocks(ChunkSource(opened, what, n_rows, weight, owner))
+
+
+def _function(X, sample_weight, columns, owner):
+    """A function that opens an iterator over chunks, anew in each call."""
+    previous = []
+
+    def opened():
+        chunks = X()
+        if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
+            raise TypeError(
+                f"the function handed in as X returned {type(chunks).__name__}; it must return an iterator over chunks"
+            )
+        iterator = iter(chunks)
+        if iterator is chunks and previous and previous[0] is chunks:
+            raise ValueError(
+                "the function handed in as X returned the same iterator again, which is used up: it must open a new "
+                "one "
+                "in each call."
+            )
+        previous[:] = [chunks]
+        return iterator
+
+    return _stream(opened, f"the chunks of {getattr(X, '__name__', type(X).__name__)}()", sample_weight, columns, owner)
+
+
+def _chunks(X, sample_weight, columns, owner):
+    """A list or another iterable of chunks."""
+    iterator = iter(X)
+    if iterator is X:
+        raise TypeError(ONE_SHOT.format(f"an iterator ({type(X).__name__})"))
+    return _stream(lambda: iter(X), f"the chunks of a {type(X).__name__}", sample_weight, columns, owner)
+
+
+def _sliced(X, sample_weight, columns, owner):
+    """Anything with shape, dtype and slicing, such as a zarr or HDF5 array, read by whole chunks of its own."""
+    what = f"{type(X).__module__.partition('.')[0]} array {getattr(X, 'name', '')}".strip()
+    if len(X.shape) != 2:
+        raise ValueError(f"X is a {what} of shape {tuple(X.shape)}; rows need two dimensions.")
+    n, d = X.shape
+    own = (getattr(X, "chunks", None) or (1,))[0]
+    step = max(own, block_rows(d) // own * own)
+    return _stream(
+        lambda: (np.asarray(X[start : start + step]) for start in range(0, n, step)),
+        what,
+        sample_weight,
+        columns,
+        owner,
+        n,
+    )
+
+
+def _lazy_frame(X, sample_weight, columns, owner):
+    """A polars LazyFrame, collected in batches."""
+    if columns is not None:
+        X = X.select(list(columns))
+    return _stream(lambda: X.collect_batches(), "a polars LazyFrame", sample_weight, None, owner)
+
+
+def _files(X, sample_weight, columns, owner):
+    from fastem.rows.sources.files import open_files
+
+    return open_files(X, sample_weight, columns)
+
+
+def _arrow(X, sample_weight, columns, owner):
+    from fastem.rows.sources.arrow_tables import open_arrow
+
+    return open_arrow(X, sample_weight, columns)
+
+
+def _dask(X, sample_weight, columns, owner):
+    from fastem.rows.sources.dask_blocks import DaskBlocks
+
+    if columns is not None:
+        raise TypeError("columns goes with files and Arrow tables; choose the columns of a Dask collection before.")
+    return DaskBlocks.of(X, sample_weight)
+
+
+def _blocks(X, sample_weight, columns, owner):
+    if sample_weight is not None or columns is not None:
+        raise TypeError("sample_weight and columns go with rows; these blocks hold their own weights: give them there.")
+    return X
+
+
+def _is_path(X):
+    return isinstance(X, (str, os.PathLike))
+
+
+def _is_table_of_arrow(X):
+    """Whether X hands out Arrow batches, and is no frame that is an array as well."""
+    package = type(X).__module__.partition(".")[0]
+    return package == "pyarrow" or (hasattr(X, "__arrow_c_stream__") and package not in ("pandas", "polars"))
+
+
+def _is_sliced(X):
+    """Whether X has shape, dtype and slices, but is no array in memory."""
+    return (
+        isinstance(getattr(X, "dtype", None), np.dtype)
+        and hasattr(X, "shape")
+        and hasattr(X, "__getitem__")
+        and not isinstance(X, (np.ndarray, np.generic))
+        and not any(hasattr(X, name) for name in ("__array_interface__", "iloc", "toarray"))
+    )
+
+
+def _is_list_of_chunks(X):
+    """Whether X is a sequence of matrices or frames, each maybe with its weights, or any other iterable."""
+    if isinstance(X, (list, tuple)):
+        first = X[0] if len(X) else None
+        first = first[0] if isinstance(first, tuple) and len(first) == 2 else first
+        return len(getattr(first, "shape", ())) == 2
+    return hasattr(X, "__iter__") and not any(hasattr(X, name) for name in ("shape", "__array__", "__len__"))
+
+
+KINDS = (
+    (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
+    (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
+    (lambda X: hasattr(X, "__dask_graph__"), _dask),
+    (lambda X: hasattr(X, "collect_batches"), _lazy_frame),
+    (_is_table_of_arrow, _arrow),
+    (_is_sliced, _sliced),
+    (lambda X: callable(X) and not hasattr(X, "shape"), _function),
+    (_is_list_of_chunks, _chunks),
+)

@@ -1,0 +1,211 @@
+"""Tables in text files: delimiter and header are found by looking at the first lines.
+
+The numbers are read by numpy's C reader. Only when that refuses, the file is read again line by line, which finds
+missing values (they become NaN) or the line and column to blame. So the common case is fast and the rare one exact.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from fastem.rows.sources.columns import numbered_names, suggest_columns
+
+__all__ = ["MISSING", "DelimitedFile"]
+
+DELIMITERS = (",", ";", "\t", None)  # None: any run of blanks; it comes last because tabs are blanks too
+MISSING = {"", "na", "n/a", "nan", "null"}
+SAMPLE_LINES = 100
+DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+COMMENT_SIGN = re.compile(r"#+ *(?=[^\s,;])")  # numpy.savetxt writes its header as a comment: "# a b"
+
+
+class DelimitedFile:
+    """A text file with one row of numbers a line.
+
+    Attributes
+    ----------
+    names : list of str
+        From the header, or ``x0, x1, ...`` where there is none.
+    delimiter : str or None
+        ``None`` stands for any run of blanks.
+    skipped_lines : int
+        Lines before the first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = list(islice(self._lines(), SAMPLE_LINES))
+        if not lines:
+            raise ValueError(f"{path} holds blank lines only; it needs at least one row of numbers")
+        numbers, texts = map(list, zip(*lines))
+        commented = COMMENT_SIGN.match(texts[0])
+        if commented:
+            texts[0] = texts[0][commented.end() :]
+        self.delimiter = _sniff_delimiter(texts)
+        self._sample = [_split(text, self.delimiter) for text in texts]
+        self.skipped_lines = numbers[0] - 1  # lines before the first row of data
+        if commented or self._first_is_header(numbers[0]):
+            header = self._sample.pop(0)
+            self.skipped_lines = numbers[0]
+            if not self._sample:
+                raise ValueError(f"{path} holds only a header ({', '.join(header)}); it needs a row of numbers too")
+            self.names = [" ".join(name.split()) or f"x{i}" for i, name in enumerate(header)]
+            self._width_from = f"the header (line {numbers[0]}) has"
+        else:
+            self.names = numbered_names(Counter(map(len, self._sample)).most_common(1)[0][0])
+            self._width_from = "most lines have"
+
+    def read(self, chosen: list[int]) -> np.ndarray:
+        """The columns at these places, as float64."""
+        whole = chosen == list(range(len(self.names)))
+        if not whole:  # asked for some columns only, numpy's reader does not mind fields too many
+            for number, line in self._lines(self.skipped_lines):
+                # Counting delimiters is cheaper than splitting. Where it disagrees there may be quotes.
+                if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
+                    self._cells(number, line)
+        try:
+            data = np.loadtxt(
+                os.fspath(self.path.absolute()),
+                dtype=np.float64,
+                delimiter=self.delimiter,
+                skiprows=self.skipped_lines,
+                usecols=None if whole else chosen,
+                comments=None,
+                quotechar='"',
+                encoding="utf-8-sig",
+                ndmin=2,
+            )
+        except ValueError:
+            return self._read_line_by_line(chosen)
+        if data.shape[1] != len(chosen):  # all rows agree with each other, but not with the header
+            return self._read_line_by_line(chosen)
+        return data
+
+    @property
+    def text(self) -> list[int]:
+        """The places of the columns that hold words, as far as the first lines tell."""
+        kinds = [{_kind(row[i]) for row in self._sample if i < len(row)} for i in range(len(self.names))]
+        return [i for i, found in enumerate(kinds) if "text" in found and not _is_numeric(self._sample, i)]
+
+    def _read_line_by_line(self, chosen: list[int]) -> np.ndarray:
+        """The same table, with NaN for missing values; or an error that names the place to blame."""
+        return np.frombuffer(array("d", self.numbers(chosen)), dtype=np.float64).reshape(-1, len(chosen))
+
+    def numbers(self, chosen: list[int]) -> Iterator[float]:
+        """The numbers in these columns, line by line; or an error that names the place to blame."""
+        for number, line in self._lines(self.skipped_lines):
+            cells = self._cells(number, line)
+            for i in chosen:
+                try:
+                    yield _number(cells[i])
+                except ValueError:
+                    raise ValueError(self._blame(number, i, cells[i].strip(), chosen)) from None
+
+    def _lines(self, skip: int = 0) -> Iterator[tuple[int, str]]:
+        """Line numbers, from 1, and lines, without the blank ones and the first ``skip``."""
+        try:
+            with open(self.path, encoding="utf-8-sig") as file:
+                for number, line in enumerate(file, start=1):
+                    if number > skip and line.strip():
+                        if "\0" in line:
+                            raise ValueError(f"{self.path}, line {number} holds a zero byte; save it as UTF-8 text")
+                        yield number, line
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+    def _cells(self, number: int, line: str) -> list[str]:
+        """The fields of a line, as many as there must be."""
+        cells = _split(line, self.delimiter)
+        if len(cells) != len(self.names):
+            raise ValueError(
+                f"{self.path}, line {number} has {len(cells)} field{'s' * (len(cells) != 1)} where {self._width_from} "
+                f"{len(self.names)}; give every line the same number of fields"
+            )
+        return cells
+
+    def _first_is_header(self, number: int) -> bool:
+        """Whether the first line names the columns: it holds text and no number."""
+        first, *rows = self._sample
+        kinds = [_kind(cell) for cell in first]
+        if "number" not in kinds:
+            return "text" in kinds
+        for i, kind in enumerate(kinds):
+            if kind == "text" and _is_numeric(rows, i):
+                raise ValueError(
+                    f"{self.path}, line {number}: {first[i]!r} above a column of numbers looks like a header, "
+                    f"{first[kinds.index('number')]!r} like data; correct the line, or start every name with a letter"
+                )
+        return False
+
+    def _blame(self, number: int, i: int, cell: str, chosen: list[int]) -> str:
+        """What is wrong with this field, and what to do."""
+        place = f"{self.path}, line {number}, column {self.names[i]!r}: {cell!r}"
+        if DECIMAL_COMMA.fullmatch(cell):
+            return f"{place} has a decimal comma; write decimal points"
+        if _is_numeric(self._sample, i):
+            return f"{place} is not a number; correct it, or leave the field empty if the value is missing"
+        numeric = [j for j in chosen if _is_numeric(self._sample, j)]
+        return f"{place} is text, not a number; {suggest_columns(self.names, numeric)}"
+
+
+def _sniff_delimiter(lines: list[str]) -> str | None:
+    """The delimiter that cuts the lines into equally many fields, most of them numbers."""
+
+    def merit(delimiter: str | None) -> tuple[float, float]:
+        rows = [_split(line, delimiter) for line in lines]
+        data = rows[1:] or rows
+        width = Counter(map(len, data)).most_common(1)[0][0]
+        if width == 1:
+            return (-1.0, -1.0)
+        agreeing = sum(len(row) == width for row in rows) / len(rows)
+        kinds = [_kind(cell) for row in data for cell in row]
+        return (agreeing * (1 - kinds.count("text") / len(kinds)), agreeing)
+
+    # A single column has no delimiter; all candidates are equal then, and the first will do.
+    return max(DELIMITERS, key=merit)
+
+
+def _split(line: str, delimiter: str | None) -> list[str]:
+    """The fields of a line; a field in double quotes may hold delimiters."""
+    line = line.rstrip("\r\n")
+    if '"' not in line:
+        return line.split(delimiter)
+    if delimiter is None:
+        line, delimiter = " ".join(line.split()), " "
+    return next(csv.reader([line], delimiter=delimiter))
+
+
+def _number(cell: str) -> float:
+    """The number in a field; NaN where the field says that the value is missing."""
+    cell = cell.strip()
+    if cell.lower() in MISSING:
+        return float("nan")
+    if "_" in cell:  # Python reads 1_000 as a number; in a table it is a slip or a name
+        raise ValueError(cell)
+    return float(cell)
+
+
+def _kind(cell: str) -> str:
+    """``"number"``, ``"missing"`` or ``"text"``."""
+    if DECIMAL_COMMA.fullmatch(cell):  # is meant as a number, and the reader says what is wrong with it
+        return "number"
+    try:
+        value = _number(cell)
+    except ValueError:
+        return "text"
+    return "missing" if np.isnan(value) else "number"
+
+
+def _is_numeric(rows: list[list[str]], i: int) -> bool:
+    """Whether column ``i`` holds numbers, apart from missing values and slips."""
+    kinds = [_kind(row[i]) for row in rows if i < len(row)]
+    return "number" in kinds and kinds.count("number") >= kinds.count("text")

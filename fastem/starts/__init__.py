@@ -1,0 +1,1 @@
+"""Where EM begins, how often, and which result is kept."""

@@ -1,0 +1,175 @@
+"""Partitions of rows by k-means, seeds, random rows and trees: the memberships that EM starts from.
+
+Seeds and clusters are found in columns divided by their standard deviations: a mixture does not care for units, so its
+start does not either. Distances come from the compiled pass.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem import kernels
+from fastem.rows.scale import standardised
+from fastem.starts.partitions import trees
+
+LLOYD_STEPS = 5
+SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
+SETTLED = 1e-3  # standard deviations
+WHITENINGS = 3
+TREE_ROWS = 2000
+NARROWEST = 1e-6  # of the largest within-cluster variance: what is narrower is not stretched further
+
+
+def round_clusters(Z, centres, sharpness):
+    """A compiled mixture of equal spheres in which a row's log-density falls with sharpness^2 times the square of its
+    distance from a centre: its one part and the centre of the rows."""
+    K, d = centres.shape
+    scale = np.full(centres.size, sharpness, Z.dtype)
+    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
+    params = (np.zeros(K, Z.dtype), scale, -scale * flat, flat)
+    return (("gaussian_diagonal", d, params),), np.zeros(d, Z.dtype)
+
+
+def scores(Z, centres, n_threads, **outputs):
+    """Fill `joint` with minus the squared distances (n, K) or `labels` with the nearest centre (n,)."""
+    parts, origin = round_clusters(Z, centres, 1)
+    kernels.for_dtype(Z.dtype).score(parts, Z, origin, len(centres), n_threads, **outputs)
+
+
+def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
+    """Indices of K rows, each the best of a few drawn in proportion to their squared distance from those before.
+
+    Arthur, Vassilvitskii: k-means++: the advantages of careful seeding. SODA 2007; greedy as in their implementation.
+    """
+    n_candidates = 2 + int(np.log(n_components))
+    chosen = [int(rng.choice(len(Z), p=weight / weight.sum()))]
+    nearest = np.full((len(Z), 1), -np.inf)
+    for _ in range(n_components):
+        distance = np.empty((len(Z), 1), Z.dtype)
+        scores(Z, Z[chosen[-1:]], n_threads, joint=distance)
+        nearest = np.maximum(nearest, distance)  # minus the squared distance to the nearest seed
+        if len(chosen) == n_components:
+            break
+        cumulative = np.cumsum(weight * -nearest[:, 0])
+        if cumulative[-1] > 0:
+            candidates = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
+            candidates = np.minimum(candidates, len(Z) - 1)
+            joint = np.empty((len(Z), n_candidates), Z.dtype)
+            scores(Z, Z[candidates], n_threads, joint=joint)
+            potential = weight @ np.maximum(joint, nearest)
+            chosen.append(int(candidates[potential.argmax()]))
+        else:  # every row of the subsample is a seed already: any row will do
+            chosen.append(int(rng.integers(len(Z))))
+    return np.array(chosen)
+
+
+def lloyd(Z, weight, centres, n_threads=1):
+    """Labels after a few steps of k-means; a cluster that empties keeps its centre.
+
+    k-means is EM with equal spheres so narrow that a row belongs to one of them.
+    """
+    expect = kernels.for_dtype(Z.dtype).expect
+    K, d = centres.shape
+    for _ in range(LLOYD_STEPS):
+        parts, origin = round_clusters(Z, centres, SHARP)
+        sums, _, _ = expect(parts, Z, weight, origin, K, n_threads)
+        first, counts = sums.reshape(K, -1)[:, :d], sums.reshape(K, -1)[:, -1:]
+        shift = np.where(counts > 0, first / np.where(counts > 0, counts, 1), 0)
+        centres = (centres + shift).astype(Z.dtype)
+        if np.abs(shift).max() < SETTLED:
+            break
+    return nearest(Z, centres, n_threads)
+
+
+def kmeans_labels(X, weight, n_components, rng, n_threads):
+    """Clusters of a few k-means steps from k-means++ seeds, in standardised columns."""
+    Z = standardised(X, weight)
+    seeds = kmeans_plusplus(Z, weight, n_components, rng, n_threads)
+    return lloyd(Z, weight, Z[seeds], n_threads)
+
+
+def whitened_labels(X, weight, n_components, rng, n_threads):
+    """k-means where the clusters' pooled covariance is a sphere, which the last clusters tell: long ones stay whole.
+
+    Art, Gnanadesikan, Kettenring: Data-based metrics for cluster analysis. Utilitas Mathematica 21A (1982) 75-99.
+    """
+    Z = standardised(X, weight)
+    labels = np.zeros(len(Z), np.intp)
+    for _ in range(WHITENINGS):
+        within = sum(scatter(Z[labels == k], weight[labels == k]) for k in np.unique(labels))
+        Y = sphered(Z, within)
+        labels = lloyd(Y, weight, Y[kmeans_plusplus(Y, weight, n_components, rng, n_threads)], n_threads)
+    return labels
+
+
+def scatter(Z, weight):
+    """(d, d) weighted sum of squares about the mean."""
+    own = np.ascontiguousarray(Z, np.float64)
+    own = own - weight @ own / max(weight.sum(), np.finfo(float).tiny)
+    return (own * weight[:, None]).T @ own
+
+
+def sphered(Z, within):
+    """Rows turned and stretched so that this scatter becomes a sphere, contiguous."""
+    values, vectors = np.linalg.eigh(within)
+    root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
+    return np.ascontiguousarray((Z @ root).astype(Z.dtype))
+
+
+def tree_labels(X, weight, n_components, rng, n_threads):
+    """Clusters of the model-based tree over some of the rows; the others go with the nearest of these. The tree is that
+    of rows, not of their weights."""
+    if n_components == 1:
+        return np.zeros(len(X), np.intp)
+    some = np.arange(len(X))
+    if len(X) > TREE_ROWS:
+        some = np.sort(rng.choice(len(X), TREE_ROWS, replace=False))
+    labels = trees(X[some], weight[some], [n_components])[n_components][-1]
+    if len(some) == len(X):
+        return labels
+    Z = standardised(X, weight)
+    return labels[nearest(Z, Z[some], n_threads)]
+
+
+def seed_labels(X, weight, n_components, rng, n_threads):
+    """The nearest of some k-means++ seeds."""
+    Z = standardised(X, weight)
+    return nearest(Z, Z[kmeans_plusplus(Z, weight, n_components, rng, n_threads)], n_threads)
+
+
+def row_labels(X, weight, n_components, rng, n_threads):
+    """The nearest of some random rows."""
+    Z = standardised(X, weight)
+    return nearest(Z, random_rows(Z, n_components, rng), n_threads)
+
+
+def chance(X, weight, n_components, rng, n_threads):
+    """Random responsibilities."""
+    membership = rng.random((len(X), n_components))
+    return membership / membership.sum(axis=1, keepdims=True)
+
+
+def nearest(Z, centres, n_threads):
+    """The nearest centre of each row."""
+    labels = np.empty(len(Z), np.intp)
+    scores(Z, centres, n_threads, labels=labels)
+    return labels
+
+
+def random_rows(X, n_components, rng):
+    """Random rows, all different: equal components could never part."""
+    rows = X[rng.choice(len(X), n_components, replace=False)]
+    if len(np.unique(rows, axis=0)) < n_components:
+        rows = rng.permutation(np.unique(X, axis=0))[:n_components]
+    return rows
+
+
+MEMBERSHIPS = {
+    "kmeans": kmeans_labels,
+    "whitened": whitened_labels,
+    "hierarchical": tree_labels,
+    "k-means++": seed_labels,
+    "random": chance,
+    "random_from_data": row_labels,
+}
+NAMED = (*MEMBERSHIPS, "emem")  # "emem": the best of short runs from all of them

@@ -1,0 +1,77 @@
+"""What happens to a component that collapses during a run of EM.
+
+A component counts as collapsed when :func:`fastem.starts.diagnosis.diagnose` finds it unsound after each of PATIENCE
+iterations in a row, or where the run ends: a start may pass through such a state and leave it again. The run then ends,
+and a new one begins from the repaired mixture, whose log-likelihood may be lower; within a run it never falls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastem.errors import CollapsedComponent
+from fastem.starts.diagnosis import diagnose
+from fastem.starts.regroup import elsewhere, without
+
+PATIENCE = 10
+RESEEDS = 3  # of one start
+POLICIES = ("floor", "reseed", "drop", "raise")
+
+
+@dataclass
+class Collapse:
+    """The policy of one start, and what it did so far.
+
+    Attributes
+    ----------
+    since : {component: iteration from which it has been unsound}
+    events : list of str
+    spent : int
+        Iterations of the runs before the present one.
+    """
+
+    policy: str
+    n_effective: float
+    since: dict = field(default_factory=dict)
+    events: list = field(default_factory=list)
+    spent: int = 0
+    reseeds: int = 0
+
+    def seen(self, result) -> bool:
+        """Whether the run is to end, for a component has collapsed."""
+        if self.policy == "floor":
+            return False
+        unsound = [k for k, one in enumerate(diagnose(result, self.n_effective)) if not one.sound]
+        self.since = {k: self.since.get(k, result.n_iter) for k in unsound}
+        return bool(self.ripe(result))
+
+    def ripe(self, result) -> list[int]:
+        """The components that were unsound long enough."""
+        return [k for k, since in self.since.items() if result.n_iter - since + 1 >= PATIENCE]
+
+    def repaired(self, result, max_iter, estimator, blocks, examined, rng, n_threads):
+        """A mixture to go on from after a run of EM, or None where there is nothing to repair."""
+        ended = result.converged or self.spent + result.n_iter >= max_iter
+        lost = list(self.since) if ended else self.ripe(result)
+        K = result.model.emission.shape[0]
+        if not lost or (self.policy == "drop" and K == 1):
+            return None
+        found = diagnose(result, self.n_effective)
+        first = min(self.since[k] for k in lost) + self.spent
+        status = "; ".join(f"component {k}: {found[k].status}" for k in lost)
+        if self.policy == "raise":
+            raise CollapsedComponent(lost[0], first, status)
+        if len(lost) == K:  # one stays, or there would be nothing to go on from
+            lost.remove(int(result.model.weights[:K].argmax()))
+        left = self.spent + result.n_iter < max_iter
+        if self.policy == "reseed" and (not left or self.reseeds == RESEEDS or not lost):
+            self.events.append(f"left at the floor since iteration {first} ({status})")
+            return None
+        self.since = {}
+        self.spent += result.n_iter
+        self.reseeds += 1
+        if self.policy == "drop":
+            self.events.append(f"dropped in iteration {self.spent} ({status})")
+            return without(result.model, lost, estimator, blocks, rng, n_threads)
+        self.events.append(f"reseeded in iteration {self.spent} ({status})")
+        return elsewhere(result.model, lost, estimator, blocks, examined, rng, n_threads)

@@ -1,0 +1,176 @@
+"""What a fit of several starts found: a record per restart, and one per component of the result."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.errors import DegenerateComponentWarning, warn
+from fastem.starts.diagnosis import diagnose, is_sound
+
+
+@dataclass(frozen=True)
+class Restart:
+    """One start and what became of it.
+
+    Attributes
+    ----------
+    start : str
+        How it was made.
+    n_iter : int
+        Iterations, with those before a component was reseeded or dropped.
+    log_likelihood : float
+        Of all rows; NaN where the start failed.
+    status : str
+        Why it ended.
+    sound : bool
+        Whether every component describes something.
+    chosen : bool
+    events : tuple of str
+        What `on_collapse` did.
+    """
+
+    start: str
+    n_iter: int
+    log_likelihood: float
+    status: str
+    sound: bool
+    chosen: bool
+    events: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of the result.
+
+    Attributes
+    ----------
+    weight : float
+    effective_rows : float
+        Rows that belong to it, each with its posterior probability.
+    eigenvalues : (float, float) or None
+        Least and largest of its covariance relative to that of the data (1: as wide as they are in that direction),
+        where the family has covariances.
+    floor_hits : int
+        Directions in which its covariance is held at the floor.
+    status : str
+    """
+
+    weight: float
+    effective_rows: float
+    eigenvalues: tuple[float, float] | None
+    floor_hits: int
+    status: str
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit found; as text, two tables.
+
+    Attributes
+    ----------
+    restarts : list of Restart
+    components : list of Component
+    """
+
+    restarts: list[Restart]
+    components: list[Component]
+
+    def __str__(self):
+        return "\n".join([*self._restart_lines(), "", *self._component_lines()])
+
+    def _restart_lines(self):
+        rows = [
+            (
+                f"{'*' if one.chosen else ''}{number}",
+                one.start,
+                str(one.n_iter),
+                "" if math.isnan(one.log_likelihood) else f"{one.log_likelihood:.4f}",
+                "sound" if one.sound else "-" if math.isnan(one.log_likelihood) else "unsound",
+                "; ".join([*one.events, one.status]),
+            )
+            for number, one in enumerate(self.restarts)
+        ]
+        return table([("restart", "start", "iterations", "log-likelihood", "", "status"), *rows], "><>><<")
+
+    def _component_lines(self):
+        rows = [
+            (
+                str(k),
+                f"{one.weight:.4f}",
+                f"{one.effective_rows:.2f}",
+                "-" if one.eigenvalues is None else "{:.2e} to {:.2e}".format(*one.eigenvalues),
+                str(one.floor_hits),
+                one.status,
+            )
+            for k, one in enumerate(self.components)
+        ]
+        head = ("component", "weight", "effective rows", "eigenvalues", "floor hits", "status")
+        return table([head, *rows], ">>>>><")
+
+    def warn_of_events(self):
+        """What `on_collapse` did to the chosen one."""
+        for one in self.restarts:
+            dropped = [event for event in one.events if event.startswith("dropped")]
+            if one.chosen and dropped:
+                warn(
+                    f"{'; '.join(dropped)}: the mixture has {len(self.components)} component(s).",
+                    DegenerateComponentWarning,
+                )
+
+
+def table(rows, sides) -> list[str]:
+    """Lines of cells in columns that are aligned to these sides."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in rows
+    ]
+
+
+@dataclass
+class Outcome:
+    """One start while the fit runs: how it was made, what on_collapse did, and its result or what made it fail."""
+
+    start: str
+    collapse: object = None
+    result: object = None
+    failure: str = ""
+
+    def restart(self, best, n_effective, unit) -> Restart:
+        """Its record."""
+        events = () if self.collapse is None else tuple(self.collapse.events)
+        result = self.result
+        if result is None:
+            return Restart(self.start, 0, math.nan, self.failure, False, False, events)
+        n_iter = result.n_iter + (0 if self.collapse is None else self.collapse.spent)
+        status = result.stop_reason or "it was interrupted"
+        sound = is_sound(result, n_effective)
+        return Restart(self.start, n_iter, result.log_likelihood * unit, status, sound, result is best, events)
+
+
+def report_of_one(result, start, n_effective, unit) -> FitReport:
+    """The report of a fit that has one start."""
+    restart = Outcome(start, result=result).restart(result, n_effective, unit)
+    return FitReport([restart], components_of(result, n_effective))
+
+
+def components_of(result, n_effective) -> list[Component]:
+    """A record of each component of a result."""
+    emission, weights = result.model.emission, result.model.weights
+    K = emission.shape[0]  # without the noise
+    counts = result.statistics.counts * (n_effective / result.statistics.weight)
+    covariance = getattr(emission, "covariance", None)
+    values = [None] * K if covariance is None else emission.relative_eigenvalues(weights)
+    hits = np.broadcast_to(0 if covariance is None else covariance.at_floor, K)
+    return [
+        Component(
+            float(weights[k]),
+            float(counts[k]),
+            None if values[k] is None or not len(values[k]) else (float(values[k][0]), float(values[k][-1])),
+            int(hits[k]),
+            diagnosis.status,
+        )
+        for k, diagnosis in enumerate(diagnose(result, n_effective))
+    ]

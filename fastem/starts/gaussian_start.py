@@ -1,0 +1,139 @@
+"""The start of a Gaussian mixture from an estimator's parameters: given arrays are checked, the rest is initialised."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.imputation import impute
+from fastem.models.gaussian.linear_algebra import is_positive_definite
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.mixture import Mixture
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import robust_variances
+from fastem.starts.clusters import MEMBERSHIPS, kmeans_labels
+from fastem.starts.from_memberships import POINTS, from_membership
+from fastem.starts.given import checked_array, checked_membership, checked_weights
+from fastem.starts.subsample import all_rows, subsample
+
+TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
+FILLING_STEPS = 5  # of EM for the rows of a start, where values are missing
+STEPS = 2048  # rows that show the middle half
+
+
+def initialised(estimator, blocks, structure, floor, rng, n_threads):
+    """The start that `init_params` asks for."""
+    K, init = estimator.n_components, estimator.init_params
+    if isinstance(init, str):
+        X, weight = subsample(blocks, rng, K)
+        X = filled(X, weight)
+        if init in POINTS:
+            return POINTS[init](X, weight, K, structure, floor, rng, n_threads)
+        membership = MEMBERSHIPS[init](X, weight, K, rng, n_threads)
+        return from_membership(X, weight, membership, K, structure, floor)
+    X, weight = all_rows(blocks)
+    X = filled(X, weight)
+    membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
+    return from_membership(X, weight, membership, K, structure, floor)
+
+
+def filled(X, weight):
+    """X with its missing values filled in by a few EM steps of one Gaussian, for a start only; X itself where none is.
+
+    Column means would pull every component together.
+    """
+    if not np.isnan(X).any():
+        return X
+    seen = np.where(np.isnan(X), 0, weight[:, None]).sum(axis=0)
+    seen = np.where(seen > 0, seen, 1)  # a column may be missing in all of a subsample
+    mean = np.nansum(weight[:, None] * X, axis=0) / seen
+    variance = np.nansum(weight[:, None] * (X - mean) ** 2, axis=0) / seen
+    variance = np.where(variance > 0, variance, 1)
+    floor = 1e-6 * variance
+    one = Mixture(np.ones(1), Gaussian(mean[None], Full.from_covariances(np.diag(variance)[None], floor), floor))
+    kept: dict = {}
+    for _ in range(FILLING_STEPS):
+        one = one.m_step(one.e_step(X, weight, kept=kept))
+    return impute(one, X)
+
+
+def tamed(X, weight):
+    """Rows (n, d), each column pulled in to some standard deviations of its middle half around its median.
+
+    Both are those of rows at equal steps of the weight, so that a weight of 2 counts as two equal rows.
+    """
+    mean = weight @ X / weight.sum()
+    cumulative = np.cumsum(weight)
+    steps = (np.arange(STEPS) + 0.5) / STEPS * cumulative[-1]
+    typical = X[np.searchsorted(cumulative, steps)]
+    scale = np.sqrt(robust_variances(typical, weight @ (X - mean) ** 2 / weight.sum()))
+    middle = np.median(typical, axis=0)
+    return np.clip(X, middle - TAME * scale, middle + TAME * scale).astype(X.dtype)
+
+
+def robust_start(estimator, blocks, structure, floor, rng, n_threads):
+    """What `init_params` asks for, in rows that are tamed: outliers are no clusters and do not widen any."""
+    K, init = estimator.n_components, estimator.init_params
+    if not isinstance(init, str):
+        return initialised(estimator, blocks, structure, floor, rng, n_threads)
+    X, weight = subsample(blocks, rng, K)
+    tame = tamed(X, weight)
+    if init != "kmeans":
+        return initialised(estimator, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
+    labels = kmeans_labels(tame, weight, K, rng, n_threads)
+    for k in np.unique(labels):
+        own = labels == k
+        tame[own] = tamed(X[own], weight[own])
+    return from_membership(tame, weight, labels, K, structure, floor)
+
+
+def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:
+    """A mixture to start EM from: what `initialised` makes of `init_params`, then whatever of weights, means and
+    precisions is given."""
+    structure = STRUCTURES[estimator.covariance_type]
+    K, d = estimator.n_components, blocks.n_features
+    weights = checked_weights(estimator.weights_init, K)
+    means = checked_array(estimator.means_init, "means", (K, d))
+    covariance = checked_covariance(estimator.precisions_init, structure, K, d, floor)
+    if weights is None or means is None or covariance is None:
+        start = initialised(estimator, blocks, structure, floor, rng, n_threads)
+        weights = start.weights if weights is None else weights
+        means = start.emission.means if means is None else means
+        covariance = start.emission.covariance if covariance is None else covariance
+    return Mixture(weights, Gaussian(means, covariance, floor))
+
+
+def checked_covariance(precisions, structure, K, d, floor):
+    """The structure whose inverse covariances are given, held at the floor."""
+    array = checked_array(precisions, "precisions", structure.shape(K, d))
+    if array is None:
+        return None
+    if issubclass(structure, Full):
+        matrices = array.reshape(-1, d, d)
+        if not np.allclose(matrices, np.swapaxes(matrices, 1, 2)) or not all(map(is_positive_definite, matrices)):
+            raise ValueError("'precisions' should be symmetric, positive-definite")
+        return structure.from_covariances(np.linalg.inv(matrices).reshape(array.shape), floor)
+    if (array <= 0).any():
+        raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g}")
+    return structure.from_covariances(1 / array, floor)
+
+
+def start_is_given(estimator) -> bool:
+    """Whether every restart would be the same."""
+    given = (estimator.weights_init, estimator.means_init, estimator.precisions_init)
+    return all(part is not None for part in given) or not (
+        isinstance(estimator.init_params, str) or callable(estimator.init_params)
+    )
+
+
+def warm_start(estimator, floor) -> Mixture:
+    """The last fit's model under the present floor."""
+    model = estimator._mixture()
+    structure = STRUCTURES[estimator.covariance_type]
+    if type(model.emission.covariance) is not structure:
+        raise ValueError(
+            "warm_start=True, but covariance_type has changed since the last fit. Set warm_start=False to start afresh."
+        )
+    covariance = structure.from_covariances(model.emission.covariance.covariances, floor)
+    return Mixture(model.weights, Gaussian(model.emission.means, covariance, floor))

@@ -1,0 +1,63 @@
+"""What a user hands in to start from: memberships and arrays, checked."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.rows.validation import require_finite
+
+
+def checked_membership(membership, n, n_components):
+    """Responsibilities (n, K) whose rows sum to 1, or labels (n,) below K."""
+    array = np.asarray(membership)
+    if array.shape == (n,):
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"init_params holds labels of type {array.dtype}; they must be whole numbers.")
+        if array.min() < 0 or array.max() >= n_components:
+            raise ValueError(
+                f"init_params holds labels that are not whole numbers from 0 to {n_components - 1}: "
+                f"found {array.dtype} between {array.min()} and {array.max()}."
+            )
+        return array
+    if array.shape != (n, n_components):
+        raise ValueError(
+            f"init_params must be responsibilities of shape {(n, n_components)} or labels of shape {(n,)}, "
+            f"but got an array of shape {array.shape}."
+        )
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"init_params holds responsibilities of type {array.dtype}; they must be numbers.")
+    array = array.astype(np.float64)
+    require_finite(array, "init_params")
+    if (array < 0).any() or np.abs(array.sum(axis=1) - 1).max() > 1e-6:
+        raise ValueError("init_params holds responsibilities whose rows are not probabilities that sum to 1.")
+    return array
+
+
+def checked_array(value, name, shape):
+    """float64 and of the right shape, or None."""
+    if value is None:
+        return None
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"The parameter '{name}' must hold numbers in the shape of {shape}: {error}") from error
+    if array.shape != shape:
+        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"The parameter '{name}' contains NaN or infinity.")
+    return array
+
+
+def checked_weights(value, n_components):
+    """Mixture weights: in [0, 1], summing to 1."""
+    weights = checked_array(value, "weights", (n_components,))
+    if weights is None:
+        return None
+    if (weights < 0).any() or (weights > 1).any():
+        raise ValueError(
+            "The parameter 'weights' should be in the range [0, 1], but got max value "
+            f"{weights.max():.5f}, min value {weights.min():.5f}"
+        )
+    if abs(weights.sum() - 1) > 1e-6:
+        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
+    return weights

@@ -1,0 +1,97 @@
+"""Starts of Gaussians beside noise: clutter must not choose the clusters.
+
+S. Byers, A. E. Raftery: Nearest-neighbor clutter removal for estimating features in spatial point processes. JASA 93
+(1998) 577-584.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.models.mixture import Mixture
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import standardised
+from fastem.starts.clusters import scores
+from fastem.starts.gaussian_start import gaussian_start, initialised, robust_start, tamed
+from fastem.starts.labels import Membership
+from fastem.starts.short_runs import short_runs
+from fastem.starts.subsample import all_rows, subsample
+
+SHARE = 0.05  # of the rows, noise to start from
+NEIGHBOURS = 8  # the distance to the last of them tells how dense the rows lie
+AMONG = 512  # rows in which neighbours are looked for,
+PER_COMPONENT = 16  # or so many for each
+EACH = 2  # starts from each kind of rows
+STEPS = 50
+BLOCK = 4096  # rows whose distances are held at a time
+
+
+def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture:
+    """The best, after a few iterations on a subsample, of starts from two kinds of rows: all, far ones pulled in, and
+    those that do not lie sparsely. What is given row by row is taken as it is; of labelled rows, far ones
+    are pulled in.
+
+    with_noise(mixture, share) adds the noise.
+    """
+    if isinstance(estimator.init_params, Membership):
+        X, weight = all_rows(blocks)
+        blocks = ArrayBlocks(tamed(X, weight), weight)
+    if not isinstance(estimator.init_params, str):
+        return with_noise(gaussian_start(estimator, blocks, floor, rng, n_threads), SHARE)
+    X, weight = subsample(blocks, rng, estimator.n_components)
+    sample = ArrayBlocks(X, weight)
+
+    def start(rows, found):
+        return with_noise(gaussian_start(estimator, rows, floor, rng, n_threads, found), SHARE)
+
+    kinds = [(sample, robust_start), (dense_rows(X, weight, estimator.n_components, n_threads), initialised)]
+    starts = [lambda kind=kind: start(*kind) for kind in EACH * kinds]
+    return short_runs(starts, sample, estimator.tol, n_threads)[0]
+
+
+def dense_rows(X, weight, n_components, n_threads) -> ArrayBlocks:
+    """The rows that do not lie as sparsely as clutter; all, where too few would be left."""
+    among = max(AMONG, PER_COMPONENT * n_components)
+    dense = ~sparse(standardised(X, weight), among, n_threads)
+    if len(np.unique(X[dense], axis=0)) > n_components:
+        return ArrayBlocks(X[dense], weight[dense])
+    return ArrayBlocks(X, weight)
+
+
+def sparse(Z, among, n_threads) -> np.ndarray:
+    """(n,) which rows lie sparsely: two intensities of a Poisson process, told apart by EM on the volumes of the balls
+    that reach the k-th neighbour. Volume times intensity is gamma distributed, with shape k."""
+    squares, shape = neighbour_squares(Z, among, n_threads)
+    positive = squares > 0
+    if not positive.any():
+        return np.zeros(len(Z), bool)
+    log_volume = 0.5 * Z.shape[1] * np.log(np.where(positive, squares, squares[positive].min()))
+    log_volume = np.clip(log_volume - np.median(log_volume), -500, 500)
+    volume = np.exp(log_volume)
+    share = (log_volume > np.quantile(log_volume, 0.75)).astype(float)
+    for _ in range(STEPS):
+        own = np.array([1 - share, share])
+        counts = own.sum(axis=1)
+        if not counts.all():
+            break
+        rate = shape * counts / (own @ volume)
+        dense, sparser = np.log(counts)[:, None] + shape * np.log(rate)[:, None] - rate[:, None] * volume
+        share = 1 / (1 + np.exp(np.clip(dense - sparser, -500, 500)))
+    return share > 0.5
+
+
+def neighbour_squares(Z, among, n_threads):
+    """(n,) squared distances to the k-th neighbour among so many of the rows, and k."""
+    n = len(Z)
+    among = np.arange(min(n, among)) * n // min(n, among)
+    k = min(NEIGHBOURS, len(among) - 1)
+    squares = np.empty(n)
+    for start in range(0, n, BLOCK):
+        rows = Z[start : start + BLOCK]
+        joint = np.empty((len(rows), len(among)), Z.dtype)
+        scores(rows, Z[among], n_threads, joint=joint)
+        (own,) = np.nonzero((among >= start) & (among < start + len(rows)))
+        joint[among[own] - start, own] = -np.inf  # no row is its own neighbour
+        joint.partition(-k, axis=1)
+        squares[start : start + len(rows)] = -joint[:, -k]
+    return squares, k

@@ -1,0 +1,116 @@
+"""Partitions that mixtures start from: trees over some of the rows, cut at any K, and splits of what a fit has found.
+
+Ward's trees see Euclidean distances, in columns of equal deviations and in uncorrelated ones. The third tree merges
+small clusters so that the likelihood of Gaussians, each with a covariance of its own, falls least.
+
+C. Fraley: Algorithms for model-based Gaussian hierarchical clustering. SIAM J. Sci. Comput. 20 (1998) 270-281.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.models.gaussian.linear_algebra import product
+from fastem.rows.scale import standardised
+
+LEAVES = 80  # clusters that the model-based tree begins with,
+LEAF_VALUES = 2400  # fewer where they have many columns
+PRIOR = 0.05  # a small cluster's scatter is that of its rows and of so many with the covariance of all
+
+
+def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
+    """For each number of clusters the labels (n,) that each tree gives the rows (n, d)."""
+    from scipy.cluster.hierarchy import fcluster, linkage  # here, since it takes long to import
+
+    Z = standardised(X, weight).astype(np.float64)
+    white = uncorrelated(Z, weight)
+    numbers = [K for K in numbers if 1 < K <= len(X)]
+    found: dict[int, list[np.ndarray]] = {K: [] for K in numbers}
+    if not numbers:
+        return found
+    for space in (Z, white):
+        merges = linkage(space, "ward")
+        for K in numbers:
+            found[K].append(fcluster(merges, K, "maxclust") - 1)
+    n_leaves = min(len(X), max(2 * max(numbers), min(LEAVES, LEAF_VALUES // white.shape[1])))
+    leaves = np.unique(fcluster(merges, n_leaves, "maxclust"), return_inverse=True)[1]
+    for K, labels in model_based(white, weight, leaves, numbers).items():
+        found[K].append(labels)
+    return found
+
+
+def uncorrelated(Z, weight):
+    """Rows (n, d) about their mean, in directions of unit variance; those in which they do not vary are left out."""
+    centred = Z - weight @ Z / weight.sum()
+    covariance = product((weight[:, None] * centred).T, centred) / weight.sum()
+    variances, axes = np.linalg.eigh(covariance)
+    varying = variances > 1e-10 * max(variances[-1], np.finfo(float).tiny)
+    if not varying.any():
+        return centred
+    return product(centred, axes[:, varying] / np.sqrt(variances[varying]))
+
+
+def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
+    """Labels (n,) for each number of clusters, from leaves (n,) that are merged pair by pair."""
+    d = Z.shape[1]
+    labels, n = leaves.copy(), leaves.max() + 1
+    counts = np.bincount(leaves, weight, minlength=n)
+    means = np.array([np.bincount(leaves, weight * column, minlength=n) for column in Z.T]).T / counts[:, None]
+    rest = Z - means[leaves]
+    scatter = np.array([(weight[own, None] * rest[own]).T @ rest[own] for own in (leaves == g for g in range(n))])
+
+    def costs(counts, scatter):
+        held = (scatter + PRIOR * np.eye(d)) / (counts[..., None, None] + PRIOR)
+        return counts * np.linalg.slogdet(held)[1]
+
+    def merged(g, others):
+        """Counts, means and scatters of cluster g with each of some others."""
+        both = counts[g] + counts[others]
+        apart = means[others] - means[g]
+        between = (counts[g] * counts[others] / both)[:, None, None] * apart[:, :, None] * apart[:, None, :]
+        mean = means[g] + (counts[others] / both)[:, None] * apart
+        return both, mean, scatter[g] + scatter[others] + between
+
+    own = costs(counts, scatter)
+    loss = np.full((n, n), np.inf)  # of merging g with a later h
+    for g in range(n - 1):
+        others = np.arange(g + 1, n)
+        both, _, joint = merged(g, others)
+        loss[g, others] = costs(both, joint) - own[g] - own[others]
+    alive, found = np.ones(n, bool), {}
+    for left in range(n, 0, -1):
+        if left in numbers:
+            found[left] = np.unique(labels, return_inverse=True)[1]
+        if left == 1 or left <= min(numbers):
+            break
+        g, h = np.unravel_index(loss.argmin(), loss.shape)
+        both, mean, joint = merged(g, np.array([h]))
+        counts[g], means[g], scatter[g] = both[0], mean[0], joint[0]
+        own[g] = costs(counts[g : g + 1], scatter[g : g + 1])[0]
+        labels[labels == h] = g
+        alive[h] = False
+        loss[h], loss[:, h] = np.inf, np.inf
+        others = np.flatnonzero(alive & (np.arange(n) != g))
+        if len(others):
+            both, _, joint = merged(g, others)
+            change = costs(both, joint) - own[g] - own[others]
+            loss[np.minimum(g, others), np.maximum(g, others)] = change
+    return {K: found.get(K, leaves) for K in numbers}
+
+
+def splits(Z, weight, responsibilities) -> list[np.ndarray]:
+    """Responsibilities (n, K + 1) in which one component has been cut in two, for each that has rows to cut: across the
+    longest axis of its rows."""
+    found = []
+    for k in range(responsibilities.shape[1]):
+        share = weight * responsibilities[:, k]
+        if not share.sum() > 0:
+            continue
+        centred = Z - share @ Z / share.sum()
+        axis = np.linalg.eigh(product((share[:, None] * centred).T, centred))[1][:, -1]
+        above = centred @ axis > 0
+        cut = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
+        cut[above, k] = 0
+        if share[above].sum() > 0 and share[~above].sum() > 0:
+            found.append(cut)
+    return found

@@ -1,0 +1,128 @@
+"""Starts from a fitted mixture: its components' rows given to others, merged and split.
+
+Everything goes through responsibilities of some rows, from which any family makes a mixture.
+"""
+
+from __future__ import annotations
+
+import copy
+from itertools import combinations
+
+import numpy as np
+
+from fastem.kernels.threads import for_pass
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import standardised
+from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
+from fastem.starts.gaussian_start import filled
+from fastem.starts.short_runs import MOST_CANDIDATES, SPLIT_RUN, few_of, short_runs
+from fastem.starts.subsample import subsample
+
+GIVEN = ("weights_init", "means_init", "precisions_init")
+
+
+def starting_with(estimator, init_params):
+    """A copy of an estimator that starts otherwise."""
+    variant = copy.copy(estimator)
+    variant.init_params = init_params
+    return variant
+
+
+def starting_from(estimator, membership):
+    """A copy of an estimator that starts from responsibilities (n, K), for as many components, and nothing else."""
+    variant = starting_with(estimator, membership)
+    variant.n_components = membership.shape[1]
+    for name in GIVEN:
+        if hasattr(variant, name):
+            setattr(variant, name, None)
+    return variant
+
+
+def posterior_of(model, X, kept):
+    """(n, len(kept)) responsibilities of some of the components, as if the others were not there."""
+    joint = model.log_joint(X)[:, kept]
+    most = joint.max(axis=1, keepdims=True)
+    found = np.exp(joint - np.where(np.isfinite(most), most, 0))
+    total = found.sum(axis=1, keepdims=True)
+    return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(kept))
+
+
+def split(X, weight, membership, component, rng, n_threads):
+    """Responsibilities (n, K + 1) in which the second of two clusters of a component's rows is a component.
+
+    Where the component is a sphere, so that no unit and no rotation changes its halves.
+    """
+    own = weight * membership[:, component]
+    Z = standardised(X, own)
+    Z = sphered(Z, scatter(Z, own))
+    seeds = kmeans_plusplus(Z, own, 2, rng, n_threads)
+    second = lloyd(Z, own, Z[seeds], n_threads) == 1
+    found = np.column_stack([membership, np.where(second, membership[:, component], 0)])
+    found[second, component] = 0
+    return found
+
+
+def merged(membership, i, j):
+    """Responsibilities (n, K - 1) in which component i has the rows of j as well."""
+    found = membership.copy()
+    found[:, i] += found[:, j]
+    return np.delete(found, j, axis=1)
+
+
+def best_of(memberships, estimator, few, examined, n_threads):
+    """The mixture that is best after a short run from each."""
+    starts = [
+        lambda given=given: starting_from(estimator, given)._start(few, examined, None, n_threads)
+        for given in memberships
+    ]
+    return short_runs(starts, few, estimator.tol, n_threads, SPLIT_RUN)[0]
+
+
+def without(model, lost, estimator, blocks, rng, n_threads):
+    """The mixture of the other components, their rows dealt out among them."""
+    kept = np.delete(np.arange(model.emission.shape[0]), lost)
+    X, weight = subsample(blocks, rng, len(kept))
+    membership = posterior_of(model, X, kept)
+    smaller = starting_from(estimator, membership)
+    return smaller._start(ArrayBlocks(X, weight), smaller._examine(blocks, n_threads), rng, n_threads)
+
+
+def elsewhere(model, lost, estimator, blocks, examined, rng, n_threads):
+    """The lost components put where they help most: in place of the halves of others, one after the other."""
+    kept = np.delete(np.arange(model.emission.shape[0]), lost)
+    few = few_of(estimator, blocks, rng)
+    n_threads = for_pass(n_threads, few, model.emission.shape[0])
+    membership, X = posterior_of(model, few.X, kept), filled(few.X, few.sample_weight)
+    for _ in lost[1:]:
+        heaviest = int((few.sample_weight @ membership).argmax())
+        membership = split(X, few.sample_weight, membership, heaviest, rng, n_threads)
+    heaviest = np.argsort(-(few.sample_weight @ membership), kind="stable")[:MOST_CANDIDATES]
+    halves = [split(X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
+    return best_of(halves, estimator, few, examined, n_threads)
+
+
+def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
+    """The best of the mixtures that merge two components which share rows and split another one.
+
+    Ueda, Nakano, Ghahramani, Hinton: SMEM algorithm for mixture models. Neural Computation 12 (2000) 2109-2128.
+    """
+    K = model.emission.shape[0]
+    few = few_of(estimator, blocks, rng)
+    n_threads = for_pass(n_threads, few, K)
+    membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
+    weighted = membership * few.sample_weight[:, None]
+    length = np.sqrt((weighted * membership).sum(axis=0))
+    shared = (weighted.T @ membership) / np.where(length > 0, length * length[:, None], 1)
+    pairs = sorted(combinations(range(K), 2), key=lambda pair: -shared[pair])[:MOST_CANDIDATES]
+    by_weight = np.argsort(-weighted.sum(axis=0), kind="stable").tolist()
+    moves = [
+        (rank + place, (i, j), k)
+        for rank, (i, j) in enumerate(pairs)
+        for place, k in enumerate(by_weight)
+        if k not in (i, j) or K == 2
+    ]
+    memberships = []
+    for _, (i, j), k in sorted(moves)[:MOST_CANDIDATES]:
+        one = merged(membership, i, j)
+        memberships.append(split(X, few.sample_weight, one, 0 if K == 2 else k - (k > j), rng, n_threads))
+    return best_of(memberships, estimator, few, examined, n_threads)

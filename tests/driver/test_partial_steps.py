@@ -1,0 +1,248 @@
+"""Partial E-steps: the bound climbs, and EM itself is the special case."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from coins import TOSSES, Coins
+from containers import CONTAINERS
+from instances import INSTANCES, STRUCTURES, start
+
+from fastem import GaussianMixture, em
+from fastem.online import Stepwise, incremental_em
+
+REGULAR = [i for i in INSTANCES if i.name in ("separated", "overlapping", "17 columns")]
+OVERLAPPING = REGULAR[1]
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("instance", REGULAR, ids=str)
+@pytest.mark.parametrize("n_blocks", [1, 7])
+def test_the_bound_climbs_to_a_fixed_point(instance, structure, n_blocks):
+    result = incremental_em(start(instance, structure), instance.X, n_blocks=n_blocks, tol=1e-9, max_iter=3000)
+    assert result.converged and (np.diff(result.history) >= -1e-10).all()
+    on = em(result.model, instance.X, tol=0, max_iter=5)
+    assert on.history[-1] - on.history[0] < 1e-7
+    assert result.log_likelihood == result.model.e_step(instance.X).log_likelihood
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_one_block_is_em(structure):
+    X, model = OVERLAPPING.X, start(OVERLAPPING, structure)
+    whole = em(model, X, tol=0, max_iter=8)
+    block = incremental_em(model, X, n_blocks=1, tol=0, max_iter=8)
+    assert np.allclose(block.history[:-1], whole.history, rtol=1e-10)
+    assert np.allclose(block.model.parameters(), whole.model.parameters(), rtol=1e-8, atol=1e-9)
+
+
+def test_weights_count_rows_in_blocks_too():
+    X = OVERLAPPING.X
+    weight = np.random.default_rng(0).integers(1, 4, len(X))
+    model = start(OVERLAPPING, STRUCTURES[0])
+    weighted = incremental_em(model, X, sample_weight=weight.astype(float), tol=1e-10, max_iter=3000)
+    repeated = incremental_em(model, np.repeat(X, weight, axis=0), tol=1e-10, max_iter=3000)
+    assert np.isclose(weighted.history[-1], repeated.history[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_stepwise_with_all_rows_and_steps_of_1_is_em(structure):
+    X, model = OVERLAPPING.X, start(OVERLAPPING, structure)
+    stream = Stepwise(model, alpha=0)
+    for _ in range(10):
+        stream.update(X)
+    whole = em(model, X, tol=0, max_iter=10)
+    assert np.allclose(stream.model.parameters(), whole.model.parameters(), rtol=1e-10, atol=1e-11)
+
+
+def test_averages_of_other_steps_are_about_the_present_means():
+    """By hand in one dimension and one component: the running mean and variance of the batches."""
+    rng = np.random.default_rng(0)
+    stream = Stepwise(GaussianMixture(1, reg_covar=0).fit(rng.normal(50, 3, (9, 1))).model_, alpha=0.8)
+    first = second = 0.0
+    for t in range(12):
+        batch = rng.normal(t, 1 + t, (30, 1))
+        step = (t + 2) ** -0.8 if t else 1.0
+        first, second = (1 - step) * first + step * batch.mean(), (1 - step) * second + step * (batch**2).mean()
+        stream.update(batch)
+        assert np.isclose(stream.model.emission.means[0, 0], first, rtol=1e-10)
+        assert np.isclose(stream.model.emission.covariance.covariances[0, 0, 0], second - first**2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("memory", [1, 3, 7.5])
+def test_with_a_memory_averages_are_exponentially_weighted(memory):
+    """In one dimension and one component, once steps of 1/(t + 2) have come down to 1/memory."""
+    rng = np.random.default_rng(1)
+    stream = Stepwise(GaussianMixture(1, reg_covar=0).fit(rng.normal(0, 1, (9, 1))).model_, alpha=1, memory=memory)
+    batches = rng.normal(size=(30, 20)) + np.arange(30)[:, None]
+    means = []
+    for batch in batches:
+        stream.update(batch[:, None])
+        means.append(stream.model.emission.means[0, 0])
+    settled = int(memory) - 1
+    average = pd.Series([means[settled], *batches[settled + 1 :].mean(axis=1)]).ewm(alpha=1 / memory, adjust=False)
+    assert np.allclose(means[settled:], average.mean(), rtol=1e-10)
+
+
+def test_a_stream_finds_what_all_rows_say():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40_000, 2)) + 4 * rng.integers(0, 2, (40_000, 1))
+    stream = Stepwise(GaussianMixture(2, random_state=0).fit(X[:200]).model_)
+    for batch in np.array_split(X, 200):
+        stream.update(batch)
+    whole = GaussianMixture(2, random_state=0, tol=1e-8).fit(X)
+    difference = stream.model.e_step(X).log_likelihood - whole.log_likelihood_
+    assert -1e-3 * len(X) < difference < 1e-6 * len(X)
+
+
+def test_models_of_plain_sums_need_no_rebase():
+    stream = Stepwise(Coins(np.array([0.6, 0.5])), alpha=0)
+    for _ in range(10):
+        stream.update(TOSSES)
+    assert np.allclose(stream.model.heads, em(Coins(np.array([0.6, 0.5])), TOSSES, tol=0, max_iter=10).model.heads)
+    with pytest.raises(TypeError, match="Coins does not tell its bound"):
+        incremental_em(Coins(np.array([0.6, 0.5])), TOSSES, n_blocks=2)
+
+
+def test_bad_arguments_are_named():
+    model = start(OVERLAPPING, STRUCTURES[0])
+    with pytest.raises(ValueError, match=r"alpha is 1\.5"):
+        Stepwise(model, alpha=1.5)
+    for memory in (0.5, np.nan, "long"):
+        unfitted = GaussianMixture(2)
+        with pytest.raises(ValueError, match=f"memory is {memory!r}; it must be"):
+            Stepwise(model, memory=memory)
+        with pytest.raises(ValueError, match=f"memory is {memory!r}; it must be"):
+            unfitted.partial_fit(OVERLAPPING.X, memory=memory)
+        assert not hasattr(unfitted, "weights_")
+    for n_blocks in (0, 601):
+        with pytest.raises(ValueError, match=f"n_blocks is {n_blocks}"):
+            incremental_em(model, OVERLAPPING.X, n_blocks=n_blocks)
+    with pytest.raises(TypeError, match="n_blocks = 3 goes with an array; Chunks are cut already"):
+        incremental_em(model, Chunks([(OVERLAPPING.X, None)]), n_blocks=3)
+    with pytest.raises(TypeError, match="NotIterable must give"):
+        incremental_em(model, NotIterable())
+    with pytest.raises(ValueError, match="Chunks gave no blocks"):
+        incremental_em(model, Chunks([]))
+
+
+class NotIterable:
+    """Blocks of which only the whole can be had."""
+
+    def reduce(self, model, n_threads):
+        raise NotImplementedError
+
+
+class Chunks:
+    """Blocks of rows and weights as a file would give them, one after the other."""
+
+    dtype = np.dtype(float)
+
+    def __init__(self, chunks):
+        self.chunks = chunks
+
+    def __iter__(self):
+        yield from self.chunks
+
+    def reduce(self, model, n_threads):
+        first, *others = (model.e_step(X, weight, n_threads) for X, weight in self.chunks)
+        return sum(others, first)
+
+
+def test_blocks_of_any_kind_are_the_parts():
+    X, model = OVERLAPPING.X, start(OVERLAPPING, STRUCTURES[0])
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
+    chunks = Chunks(list(zip(np.array_split(X, 4), np.array_split(weight, 4))))
+    of_array = incremental_em(model, X, n_blocks=4, sample_weight=weight, tol=0, max_iter=5)
+    of_chunks = incremental_em(model, chunks, tol=0, max_iter=5)
+    assert of_chunks.history[:-1] == of_array.history[:-1]
+    assert np.array_equal(of_chunks.model.parameters(), of_array.model.parameters())
+    assert of_chunks.log_likelihood == pytest.approx(of_array.log_likelihood, rel=1e-12)
+
+
+def test_partial_fit_is_stepwise():
+    batches = np.array_split(np.random.default_rng(0).permutation(OVERLAPPING.X), 4)
+    model = GaussianMixture(3, random_state=0)
+    for batch in batches:
+        assert model.partial_fit(batch) is model
+    assert model.means_.shape == (3, 3) and model.predict(OVERLAPPING.X).shape == (600,)
+    start_model = GaussianMixture(3, random_state=0, max_iter=0).fit(batches[0]).model_
+    stream = Stepwise(start_model)
+    for batch in batches:
+        stream.update(batch)
+    assert np.allclose(model.means_, stream.model.emission.means, rtol=1e-12)
+
+
+def test_partial_fit_with_a_memory_is_stepwise_with_it():
+    batches = np.array_split(np.random.default_rng(0).permutation(OVERLAPPING.X), 10)
+    model = GaussianMixture(3, random_state=0).fit(OVERLAPPING.X)
+    stream = Stepwise(model.model_, memory=2, statistics=model.model_.e_step(OVERLAPPING.X))
+    for batch in batches:
+        model.partial_fit(batch, memory=2)
+        stream.update(batch)
+    assert np.allclose(model.means_, stream.model.emission.means, rtol=1e-10)
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_batches_may_be_in_any_container(kind, tmp_path):
+    """The bits of the array."""
+    opened, named, _ = CONTAINERS[kind]
+    batches = np.random.default_rng(0).normal(size=(2, 4000, 2)) + 4 * np.arange(2)[:, None, None]
+    of_array, of_container = GaussianMixture(3, random_state=0), GaussianMixture(3, random_state=0)
+    for i, batch in enumerate(batches):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        of_array.partial_fit(batch)
+        of_container.partial_fit(opened(folder, batch, [f"x{j}" for j in range(batch.shape[1])]))
+    assert np.array_equal(of_container.means_, of_array.means_)
+    assert hasattr(of_container, "feature_names_in_") == named
+
+
+def test_batches_in_containers_are_checked():
+    X = OVERLAPPING.X
+    model = GaussianMixture(3, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit([X[:50, :1], X[50:99, :1]])
+    bad = X[:99].copy()
+    bad[70, 1] = np.inf
+    before = model.means_
+    with pytest.raises(ValueError, match="infinity"):
+        model.partial_fit([bad[:50], bad[50:]])
+    with pytest.raises(TypeError, match="iterated over once only"):
+        model.partial_fit(iter([X[:50]]))
+    assert model.means_ is before
+    weight = np.random.default_rng(0).uniform(0.5, 2, 99)
+    weighted = GaussianMixture(3, random_state=0).fit(X).partial_fit([(X[:50], weight[:50]), (X[50:99], weight[50:])])
+    assert np.array_equal(weighted.means_, model.partial_fit(X[:99], sample_weight=weight).means_)
+
+
+def test_partial_fit_goes_on_from_a_fit():
+    X = INSTANCES[0].X
+    model = GaussianMixture(3, random_state=0, tol=1e-10).fit(X)
+    before = model.means_.copy()
+    model.partial_fit(X)
+    assert np.allclose(model.means_, before, rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match="features"):
+        model.partial_fit(X[:, :1])
+
+
+def test_one_odd_batch_does_not_wipe_out_a_fit():
+    X = INSTANCES[0].X
+    model = GaussianMixture(3, random_state=0, tol=1e-10).fit(X)
+    before = model.weights_.copy()
+    own = X[model.predict(X) == 0]
+    model.partial_fit(own)
+    step = (len(X) / len(own) + 2) ** -0.7
+    assert np.allclose(model.weights_, (1 - step) * before + step * np.eye(3)[0], atol=5e-3)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e12])
+def test_a_fit_counts_as_the_batches_that_it_would_have_been(scale):
+    """By hand in one dimension and one component; also where the fit went in other units of the weight."""
+    rng = np.random.default_rng(0)
+    X, batches = rng.normal(5, 1, (1000, 1)), rng.normal(0, 1, (3, 20, 1))
+    model = GaussianMixture(1).fit(X, sample_weight=np.full(1000, scale))
+    mean = X.mean()
+    for t, batch in enumerate(batches):
+        step = (1000 / 20 + t + 2) ** -0.7
+        mean = (1 - step) * mean + step * batch.mean()
+        model.partial_fit(batch, sample_weight=np.full(20, scale))
+        assert model.means_[0, 0] == pytest.approx(mean, rel=1e-9)

@@ -1,0 +1,97 @@
+"""Predictions in files are those of the estimator, whatever holds the rows; the file is complete or not there."""
+
+import numpy as np
+import pandas
+import pytest
+
+from fastem import PPCA, GaussianMixture, PoissonMixture, write_predictions
+from fastem.estimators.predictions import write_each
+from fastem.rows import blocks
+
+
+def rows(n=9001, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    return (rng.normal(size=(n, 2)) + 5 * rng.integers(0, 2, (n, 1))).astype(dtype)
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 1)
+
+
+def from_text(path):
+    return np.genfromtxt(path, delimiter=",", names=True)
+
+
+def from_parquet(path):
+    return pandas.read_parquet(path).to_records(index=False)
+
+
+READERS = {".csv": from_text, ".txt": from_text, ".parquet": from_parquet, ".pq": from_parquet}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("suffix", READERS)
+def test_predictions_are_the_estimators(tmp_path, suffix, dtype):
+    X = rows(dtype=dtype)
+    X[0] = 1e30  # its density underflows
+    model = GaussianMixture(3, random_state=0).fit(X[1:])
+    path = tmp_path / f"labels{suffix}"
+    for source in (X, [X[:10], X[10:5000], X[5000:]], tmp_path / "rows.npy"):
+        np.save(tmp_path / "rows.npy", X)
+        write_predictions(model, source, path)
+        found = READERS[suffix](path)
+        assert list(found.dtype.names) == ["label", "probability", "log_density"]
+        np.testing.assert_array_equal(found["label"], model.predict(X))
+        np.testing.assert_array_equal(found["probability"], model.predict_proba(X).max(axis=1))
+        np.testing.assert_array_equal(found["log_density"], model.score_samples(X))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [path.name, "rows.npy"]
+
+
+def test_the_memory_for_responsibilities_is_bounded():
+    """Rows are handed on in blocks that shrink as the number of components grows."""
+    lengths = []
+    model = GaussianMixture(2, random_state=0).fit(rows())
+    write_each(model, rows(), lambda labels, probabilities, densities: lengths.append(len(labels)))
+    assert lengths == [4096, 4096, 809]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_bad_row_far_down_leaves_the_old_file(tmp_path, suffix):
+    X = rows()
+    model = GaussianMixture(2, random_state=0).fit(X)
+    path = tmp_path / f"labels{suffix}"
+    path.write_text("old")
+    X[8500, 1] = np.inf
+    with pytest.raises(ValueError, match=r"float64: the first is at row 8500 of the chunks"):
+        write_predictions(model, [X[:5000], X[5000:]], path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_count_that_is_none_is_found():
+    counts = np.random.default_rng(0).poisson(3, (9000, 2)).astype(float)
+    model = PoissonMixture(2, random_state=0).fit(counts)
+    counts[8000, 1] = -1
+    with pytest.raises(ValueError, match="row 8000 of the chunks"):
+        write_each(model, [counts], lambda *columns: None)
+
+
+def test_mistakes(tmp_path, monkeypatch):
+    import dask.array
+
+    model = GaussianMixture(2, random_state=0).fit(rows())
+    with pytest.raises(ValueError, match=r"labels\.json: .* ends in \.csv, \.txt, \.parquet, \.pq"):
+        write_predictions(model, rows(), tmp_path / "labels.json")
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        write_predictions(model, rows(), tmp_path / "no" / "labels.csv")
+    with pytest.raises(TypeError, match="lazy arrays"):
+        write_predictions(model, dask.array.from_array(rows()), tmp_path / "labels.csv")
+    with pytest.raises(TypeError, match="no components"):
+        write_predictions(PPCA(1).fit(rows()), rows(), tmp_path / "labels.csv")
+    with pytest.raises(ValueError, match="not fitted"):
+        write_predictions(GaussianMixture(2), rows(), tmp_path / "labels.csv")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
+        write_predictions(model, rows(), tmp_path / "labels.parquet")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,144 @@
+"""Student-t mixtures: what they have beyond the laws of test_models.py."""
+
+import warnings
+
+import numpy as np
+import pytest
+from instances import STRUCTURES, blobs
+
+from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
+from fastem.families.student_t import StudentT
+from fastem.models.mixture import Mixture
+
+TYPES = [structure.name for structure in STRUCTURES]
+every_type = pytest.mark.parametrize("covariance_type", TYPES)
+pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+
+
+def tailed(seed, n=600):
+    rng = np.random.default_rng(seed)
+    u = rng.gamma(1.5, 1 / 1.5, (n, 1))
+    return rng.normal(size=(n, 2)) / np.sqrt(u) + 6 * rng.integers(0, 2, (n, 1))
+
+
+@every_type
+def test_without_tails_it_is_the_gaussian_mixture(covariance_type):
+    X = blobs(0, 500, 3, 2, 3.0)
+    fit = {"covariance_type": covariance_type, "init_params": np.arange(500) % 2, "tol": 1e-9, "max_iter": 500}
+    t = StudentTMixture(2, degrees_of_freedom=1e8, **fit).fit(X)
+    gaussian = GaussianMixture(2, **fit).fit(X)
+    np.testing.assert_allclose(t.model_.parameters()[:-2], gaussian.model_.parameters(), rtol=1e-6, atol=1e-6)
+    assert t.lower_bound_ == pytest.approx(gaussian.lower_bound_, rel=1e-6)
+    assert t.n_parameters_ == gaussian.n_parameters_
+
+
+@every_type
+@pytest.mark.parametrize("degrees_of_freedom", [None, 4.0])
+@pytest.mark.parametrize("duplicated", [False, True], ids=["sound", "at the floor"])
+def test_both_half_steps_climb(covariance_type, degrees_of_freedom, duplicated):
+    """Also where the floor holds a scale matrix, or one is shared: the expansion must not be overdone there."""
+    X = tailed(1)
+    X = np.column_stack([X, X[:, 0]]) if duplicated else X
+    fit = {"covariance_type": covariance_type, "degrees_of_freedom": degrees_of_freedom, "tol": 0, "max_iter": 40}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateComponentWarning)
+        t = StudentTMixture(3, random_state=0, init_params="random", **fit).fit(X)
+    rounding = 1e-7 if duplicated else 1e-11
+    assert min(step.m_gain for step in t.steps_) > -rounding
+    assert min(step.e_gain for step in t.steps_) > -rounding
+
+
+@every_type
+def test_the_bound_lies_below_the_expected_log_density(covariance_type):
+    X = tailed(2)
+    given = StudentTMixture(2, covariance_type=covariance_type, random_state=0, max_iter=3).fit(X).model_
+    statistics = given.e_step(X)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        at = given.from_vector(given.to_vector() + 0.3 * rng.normal(size=len(given.to_vector())))
+        exact = (given.posterior(X) * at.log_joint(X)).sum()
+        assert given.expected_log_joint(statistics, at) < exact
+
+
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6])
+def test_outliers_do_not_matter(far):
+    rng = np.random.default_rng(0)
+    groups = np.vstack([rng.normal(size=(300, 2)), 6 + rng.normal(size=(300, 2))])
+    X = np.vstack([groups, rng.uniform(-far, far, (20, 2))])
+    t = StudentTMixture(2, random_state=0, tol=1e-5, max_iter=500).fit(X)
+    order = t.means_[:, 0].argsort()
+    assert np.abs(t.means_[order] - [[0, 0], [6, 6]]).max() < 0.5
+    assert (t.predict(groups) == np.repeat(order, 300)).mean() > 0.99
+
+
+def test_degrees_of_freedom_are_found():
+    rng = np.random.default_rng(0)
+    X = rng.standard_t(3, size=(20_000, 1))
+    t = StudentTMixture(1, tol=1e-9, max_iter=500).fit(X)
+    assert t.degrees_of_freedom_ == pytest.approx(3, rel=0.1)
+    assert t.component_status_ == ["ok"]
+
+
+def test_degrees_of_freedom_that_run_off_are_told():
+    X = np.random.default_rng(0).uniform(size=(500, 2))  # no tails at all
+    with pytest.warns(DegenerateComponentWarning, match="component 0: degrees of freedom ran off.*Gaussian"):
+        t = StudentTMixture(1, tol=1e-12, max_iter=2000, accelerate="anderson").fit(X)
+    assert 100 < t.degrees_of_freedom_[0] <= 1e6
+    assert t.lower_bound_ <= GaussianMixture(1).fit(X).lower_bound_ + 1e-9
+
+
+def test_given_degrees_of_freedom_are_kept():
+    t = StudentTMixture(2, degrees_of_freedom=[3, 50], random_state=0).fit(tailed(3))
+    assert t.degrees_of_freedom_.tolist() == [3, 50]
+    free = StudentTMixture(2, random_state=0).fit(tailed(3))
+    assert free.n_parameters_ == t.n_parameters_ + 2
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, np.inf, np.nan, "many", [1.0, 2.0, 3.0], True])
+def test_degrees_of_freedom_that_are_none(wrong):
+    with pytest.raises(ValueError, match="degrees_of_freedom must be a finite number above 0"):
+        StudentTMixture(2, degrees_of_freedom=wrong).fit(tailed(4))
+
+
+@every_type
+def test_where_it_arrives_is_a_maximum(covariance_type):
+    X = tailed(6)
+    fit = {"covariance_type": covariance_type, "degrees_of_freedom": [1.0, 100.0], "tol": 0, "max_iter": 500}
+    model = StudentTMixture(2, init_params=(X[:, 0] > 3).astype(int), **fit).fit(X).model_
+    best, vector = model.e_step(X).log_likelihood, model.to_vector()
+    for step in 1e-3 * np.vstack([np.eye(len(vector)), -np.eye(len(vector))]):
+        assert model.from_vector(vector + step).e_step(X).log_likelihood < best
+
+
+@pytest.mark.parametrize("heavy", [0, 1])
+def test_rows_beyond_all_bounds(heavy):
+    """Where squares overflow, the component with the heavier tail has them."""
+    gaussian = GaussianMixture(2, init_params=np.arange(600) % 2, max_iter=0).fit(tailed(5)).model_
+    tails = [2.0, 30.0] if heavy == 0 else [30.0, 2.0]
+    model = Mixture(gaussian.weights, StudentT.of_gaussian(gaussian.emission, tails, True))
+    far = np.array([[1e200, 0.0], [-1e180, 1e180]])
+    labels = np.empty(2, np.intp)
+    model.score(far, labels=labels)
+    assert labels.tolist() == [heavy, heavy]
+
+
+@every_type
+def test_weights_count_as_repeats_from_the_start_on(covariance_type):
+    """With one component the start is no draw. Rows that weigh nothing lie far out, and would widen it."""
+    rng = np.random.default_rng(0)
+    X, times = rng.standard_t(1.5, size=(300, 2)), rng.integers(0, 4, 300)
+    X[times == 0] *= 100
+    for max_iter in (0, 3):
+        one, other = (StudentTMixture(1, covariance_type=covariance_type, max_iter=max_iter) for _ in range(2))
+        one.fit(X, sample_weight=times)
+        other.fit(np.repeat(X, times, axis=0))
+        np.testing.assert_allclose(one.model_.parameters(), other.model_.parameters(), rtol=1e-9, atol=1e-9)
+
+
+def test_a_start_follows_the_weight():
+    """Most rows lie elsewhere and weigh next to nothing: the start is at the others."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(300, 2)), 50 + 0.01 * rng.normal(size=(900, 2))])
+    weight = np.repeat([1.0, 1e-9], [300, 900])
+    start = StudentTMixture(1, max_iter=0).fit(X, sample_weight=weight)
+    assert np.abs(start.means_).max() < 0.3 and np.abs(start.covariances_ - np.eye(2)).max() < 0.3

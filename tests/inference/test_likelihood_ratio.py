@@ -1,0 +1,162 @@
+"""Standard errors against a numerical Hessian and closed forms; the likelihood ratio test on rows of known origin."""
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from fastem import GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
+from fastem.datasets import load_faithful
+from fastem.inference.standard_errors import coordinates
+from fastem.kernels.packing import packed_lower
+
+X = load_faithful().data
+LINEAR = ["full", "tied", "diag", "spherical", "EII", "EEI"]
+
+
+def fitted(covariance_type, K=2, data=X, **settings):
+    settings = {"tol": 1e-12, "max_iter": 5000, "random_state": 0} | settings
+    return GaussianMixture(K, covariance_type=covariance_type, **settings).fit(data)
+
+
+def by_differences(model, data):
+    """Standard errors of weights, means and free covariances from a numerical Hessian of the log-likelihood."""
+    K, d = model.emission.shape
+    place = coordinates(model.emission.covariance, K, d)
+    i, j = packed_lower(d)
+    dense = model.emission.covariance.dense(K, d).covariances[:, i, j]
+    free = np.zeros(place.max() + 1)
+    free[place[place >= 0]] = dense[place >= 0]
+    at = np.concatenate([model.weights[:-1], model.emission.means.ravel(), free])
+
+    def log_likelihood(v):
+        weights, means, entries = np.split(v, [K - 1, K - 1 + K * d])
+        covariances = np.zeros((K, d, d))
+        covariances[:, i, j] = covariances[:, j, i] = np.append(entries, 0)[place]
+        weights = np.append(weights, 1 - weights.sum())
+        parts = [w * multivariate_normal(*one).pdf(data) for w, *one in zip(weights, means.reshape(K, d), covariances)]
+        return np.log(sum(parts)).sum()
+
+    steps = np.diag(1e-4 * np.maximum(np.abs(at), 0.05))
+    hessian = np.zeros((len(at), len(at)))
+    for a, e in enumerate(steps):
+        for b, f in enumerate(steps[: a + 1]):
+            corners = log_likelihood(at + e + f) - log_likelihood(at + e - f)
+            corners -= log_likelihood(at - e + f) - log_likelihood(at - e - f)
+            hessian[a, b] = hessian[b, a] = corners / (4 * e[a] * f[b])
+    errors = np.sqrt(np.diag(np.linalg.inv(-hessian)))
+    return errors[: K - 1], errors[K - 1 : K - 1 + K * d].reshape(K, d), np.append(errors[K - 1 + K * d :], 0)[place]
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_louis_is_the_hessian(name):
+    fit = fitted(name)
+    found = standard_errors(fit, X)
+    weights, means, packed = by_differences(fit.model_, X)
+    np.testing.assert_allclose(found.weights[:-1], weights, rtol=1e-5)
+    np.testing.assert_allclose(found.means, means, rtol=1e-5)
+    assert found.covariances.shape == fit.covariances_.shape
+    i, j = packed_lower(2)
+    of_entries = {
+        2: lambda: packed[:, i == j] if name in ("diag", "EEI") else packed[0][[[0, 1], [1, 2]]],
+        1: lambda: packed[:, 0],
+        3: lambda: packed[:, [[0, 1], [1, 2]]],
+    }[found.covariances.ndim]()
+    np.testing.assert_allclose(found.covariances, of_entries, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_one_component_has_closed_forms(dtype):
+    n = len(X)
+    found = standard_errors(fitted("full", 1, X.astype(dtype), tol=1e-3), X.astype(dtype))
+    S = np.cov(X.T, bias=True)
+    np.testing.assert_allclose(found.means[0], np.sqrt(np.diag(S) / n), rtol=1e-5)
+    expected = np.sqrt((S**2 + np.outer(np.diag(S), np.diag(S))) / n)
+    np.testing.assert_allclose(found.covariances[0], expected, rtol=1e-5)
+    np.testing.assert_array_equal(found.weights, [0])
+
+
+def test_units_go_along():
+    scale = np.array([1e-6, 1e5])
+    one, other = standard_errors(fitted("full"), X), standard_errors(fitted("full", data=X * scale), X * scale)
+    np.testing.assert_allclose(other.means, one.means * scale, rtol=1e-3)
+    np.testing.assert_allclose(other.covariances, one.covariances * np.outer(scale, scale), rtol=1e-3)
+
+
+def test_weights_count_as_rows():
+    weight = np.random.default_rng(0).integers(0, 3, len(X))
+    fit = fitted("tied", data=np.repeat(X, weight, axis=0))
+    one = standard_errors(fit, X, sample_weight=weight)
+    other = standard_errors(fit, np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(one.means, other.means, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["full", "VEV", "EEI"])
+def test_the_bootstrap_is_near(name):
+    fit = fitted(name, tol=1e-9)
+    found = standard_errors(fit, X, "bootstrap", n_draws=60, random_state=0)
+    again = standard_errors(fit, X, "bootstrap", n_draws=60, random_state=0, n_jobs=3)
+    np.testing.assert_array_equal(found.covariances, again.covariances)
+    assert found.n_draws == 60 and found.covariances.shape == fit.covariances_.shape
+    near = standard_errors(fit if name != "VEV" else fitted("full"), X)
+    for part in ("weights", "means"):
+        np.testing.assert_allclose(getattr(found, part), getattr(near, part), rtol=0.4)
+    assert (found.covariances > 0).all()
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ((fitted("VEV"), X), ValueError, r"no coordinates for covariance_type='VEV'.*'bootstrap'"),
+        ((fitted("full"), X, "jackknife"), ValueError, "method must be one of louis, bootstrap"),
+        ((fitted("full"), X[:, :1]), ValueError, "1 features"),
+        ((fitted("full"), X[:3]), ValueError, "no maximum"),
+        ((PoissonMixture(), X), TypeError, "PoissonMixture is none"),
+        ((GaussianMixture(), X), ValueError, "not fitted"),
+    ],
+)
+def test_bad_input(arguments, error, message):
+    with pytest.raises(error, match=message):
+        standard_errors(*arguments)
+
+
+def test_the_bootstrap_needs_rows_in_memory():
+    with pytest.raises(ValueError, match="must be in memory"):
+        standard_errors(fitted("full"), lambda: iter([X]), "bootstrap")
+    streamed = standard_errors(fitted("full"), lambda: iter([X[:100], X[100:]]))
+    np.testing.assert_allclose(streamed.means, standard_errors(fitted("full"), X).means, rtol=1e-9)
+
+
+def test_the_likelihood_ratio_finds_components():
+    rng = np.random.default_rng(0)
+    two = rng.normal(size=(60, 1)) + np.repeat([[0.0], [6]], 30, axis=0)
+    null = GaussianMixture(1, covariance_type="E", accelerate="anderson")
+    found = likelihood_ratio_test(null, two, n_draws=9, random_state=0)
+    assert found.p_value == 0.1 and found.n_components == (1, 2)
+    assert found.statistic > found.draws.max() and (np.diff(found.draws) >= 0).all() and (found.draws >= 0).all()
+    again = likelihood_ratio_test(null, two, n_draws=9, random_state=0, n_jobs=3)
+    np.testing.assert_array_equal(found.draws, again.draws)
+    more = likelihood_ratio_test(null, two, n_components=(2, 3), n_draws=4, random_state=0)
+    assert more.statistic < found.statistic / 4 and more.p_value > 0.2
+
+
+def test_p_values_spread_under_the_null():
+    """Of samples from one component; the rank of a statistic among its draws is any."""
+    rng = np.random.default_rng(1)
+    null = GaussianMixture(1, covariance_type="E", accelerate="anderson")
+    p = [likelihood_ratio_test(null, rng.normal(size=(30, 1)), n_draws=4, random_state=i).p_value for i in range(6)]
+    assert 0.25 < np.mean(p) < 0.95 and len(set(p)) > 2
+
+
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"n_components": (2, 2)}, ValueError, "two rising whole numbers"),
+        ({"n_components": (0, 1)}, ValueError, "two rising whole numbers"),
+        ({"n_draws": 0}, ValueError, "n_draws must be"),
+        ({"estimator": PoissonMixture()}, TypeError, "PoissonMixture is none"),
+        ({"X": X[:4]}, ValueError, "components cannot be fitted soundly"),
+    ],
+)
+def test_bad_tests(arguments, error, message):
+    with pytest.raises(error, match=message):
+        likelihood_ratio_test(**{"estimator": GaussianMixture(1), "X": X} | arguments)

@@ -1,0 +1,199 @@
+"""The compiled passes against the plain formulas of reference.py, over every tail and build."""
+
+import importlib
+from dataclasses import replace
+
+import mpmath
+import numpy as np
+import pytest
+from instances import STRUCTURES, random_mixture
+from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_of, problem, score
+
+from fastem import Statistics, kernels
+from fastem.models.gaussian.kernel_arrays import TiedKernel
+from fastem.models.mixture import Mixture
+
+TIED = STRUCTURES[1]
+REALS = ["float64", "float32"]
+BUILDS = [name for name in kernels.INSTRUCTION_SETS if kernels.built(name) and kernels.supported(name)]
+
+ROWS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 129, 255, 257, 511, 512, 513, 1023, 1024, 1025]
+COLUMNS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33, 65]
+COMPONENTS = [1, 2, 3, 4, 5, 9, 16, 33]
+SHAPES = [(n, 3, 3) for n in ROWS] + [
+    ([37, 1, 70, 131][(i + j) % 4], d, K) for i, d in enumerate(COLUMNS) for j, K in enumerate(COMPONENTS)
+]
+SHAPES += [(5000, 2, 2), (1100, 65, 2)]
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("n, d, K", SHAPES)
+def test_sums_and_scores_are_those_of_the_formulas(structure, real, n, d, K):
+    mixture, X, weight = problem(structure, real, n, d, K)
+    for w in (None, weight):
+        assert_sums(mixture.e_step(X, w), expected_sums(mixture, X, w, structure), TOLERANCE[real], structure)
+    assert_scores(score(mixture, X), joint_of(mixture, X), TOLERANCE[real])
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_a_component_of_weight_zero_gets_nothing(structure, real):
+    mixture, X, weight = problem(structure, real, 100, 3, 3)
+    mixture = Mixture(np.array([0.4, 0.0, 0.6]), mixture.emission)
+    statistics = mixture.e_step(X, weight)
+    assert statistics.counts[1] == 0 and not statistics.first[1].any()
+    assert_sums(statistics, expected_sums(mixture, X, weight, structure), TOLERANCE[real], structure)
+    scores = score(mixture, X)
+    assert not scores["responsibilities"][:, 1].any() and 1 not in scores["labels"]
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_rows_of_weight_zero_do_not_count(structure, real):
+    mixture, X, weight = problem(structure, real, 300, 4, 3)
+    kept = weight > 0
+    expected = expected_sums(mixture, X[kept], weight[kept], structure)
+    X[~kept] = X[~kept] * 50  # far away, where exp underflows
+    assert_sums(mixture.e_step(X, weight), expected, TOLERANCE[real], structure)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_an_unreachably_far_row_of_weight_zero_does_not_count(structure, real):
+    mixture, X, _ = problem(structure, real, 40, 2, 3)
+    expected = expected_sums(mixture, np.delete(X, 5, axis=0), None, structure)
+    X[5] = np.sqrt(np.finfo(real).max) * 100
+    assert_sums(mixture.e_step(X, (np.arange(40) != 5).astype(float)), expected, TOLERANCE[real], structure)
+
+
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_an_unreachably_far_row_has_a_log_density_near_or_at_minus_infinity(structure, real):
+    mixture, X, _ = problem(structure, real, 40, 2, 3)
+    X[5] = np.sqrt(np.finfo(real).max) * 100  # its squared distance overflows
+    density = score(mixture, X)["log_density"]
+    assert density[5] < np.finfo(real).min / 8
+    assert np.isfinite(np.delete(density, 5)).all()
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+@pytest.mark.parametrize("n, d, K", [(1, 1, 1), (700, 5, 3), (333, 17, 9), (5000, 2, 4)])
+def test_every_build_agrees(structure, n, d, K):
+    mixture, X, weight = problem(structure, "float64", n, d, K)
+    call = mixture.kernel_call(X.dtype)
+    expected, joint = expected_sums(mixture, X, weight, structure), joint_of(mixture, X)
+    for name in BUILDS:
+        module = importlib.import_module(f"fastem.kernels._{name}_float64")
+        assert module.factor_block == kernels.FACTOR_BLOCK
+        sums, log_likelihood, entropy = module.expect(call.parts, X, weight, call.centre, K, 2)
+        found = dict(call.unpack(sums), weight=weight.sum(), log_likelihood=log_likelihood, entropy=entropy)
+        assert_sums(found, expected, 1e-12, structure)
+        own = np.empty((n, K))
+        module.score(call.parts, X, call.centre, K, 2, joint=own)
+        assert np.all(abs(own - joint) <= 1e-12 * (1 + abs(joint)))
+
+
+@pytest.mark.parametrize(
+    "real, separation, family",
+    [
+        ("float64", 1e1, "gaussian_tied"),
+        ("float64", 1e5, "gaussian_full"),
+        ("float32", 1e1, "gaussian_tied"),
+        ("float32", 1e3, "gaussian_full"),
+    ],
+)
+def test_tied_components_far_apart_fall_back(real, separation, family):
+    rng = np.random.default_rng(3)
+    mixture = random_mixture(rng, 3, 4, TIED)
+    far = separation * np.array([[0.0], [1.0], [-1.0]])
+    mixture = Mixture(mixture.weights, replace(mixture.emission, means=mixture.emission.means + far))
+    X = (mixture.emission.means[rng.integers(3, size=500)] + rng.normal(size=(500, 4))).astype(real)
+    call = mixture.kernel_call(X.dtype)
+    assert call.parts[0][0] == family
+    assert TiedKernel.serves(mixture.emission.covariance, mixture.emission.means - call.centre, real) == (
+        family == "gaussian_tied"
+    )
+    rounding = np.finfo(real).eps * separation  # of a row about the common centre; a common scatter would square it
+    assert_sums(mixture.e_step(X), expected_sums(mixture, X, None, TIED), TOLERANCE[real] + rounding, TIED)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_statistics_of_parts_add(structure):
+    mixture, X, weight = problem(structure, "float64", 3000, 4, 3)
+    whole = mixture.e_step(X, weight)
+    parts = [mixture.e_step(X[a:b], weight[a:b]) for a, b in [(0, 1), (1, 700), (700, 1500), (1500, 3000)]]
+    expected = expected_sums(mixture, X, weight, structure)
+    for order in ([0, 1, 2, 3], [3, 1, 0, 2], [2, 3, 1, 0]):
+        total = parts[order[0]] + parts[order[1]] + (parts[order[2]] + parts[order[3]])
+        assert_sums(total, expected, 1e-12, structure)
+        for name, (_, size) in expected.items():
+            assert np.all(abs(getattr(total, name) - getattr(whole, name)) <= 1e-12 * size), name
+
+
+def test_statistics_of_different_models_do_not_add():
+    with pytest.raises(ValueError, match="different models"):
+        Statistics(weight=1.0, counts=[1.0, 2.0]) + Statistics(weight=1.0, counts=[1.0])
+
+
+def test_an_unknown_family_is_refused():
+    one = np.ones(1)
+    with pytest.raises(ValueError, match="no compiled family 'cauchy'"):
+        kernels.for_dtype("float64").expect((("cauchy", 1, (one,)),), np.ones((2, 1)), None, one, 1, 1)
+
+
+def ulps(found, x, function, real):
+    """How far `found` lies from function(x), in units of its last place."""
+    with mpmath.workprec(150):
+        exact = function(mpmath.mpf(float(x)))
+        return float(abs(mpmath.mpf(float(found)) - exact) / mpmath.mpf(float(np.spacing(abs(found)))))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real, lowest, highest", [("float64", -745.13, 709.78), ("float32", -103.97, 88.72)])
+def test_exp_and_log_against_mpmath(build, real, lowest, highest):
+    rng = np.random.default_rng(1)
+    exp_log = importlib.import_module(f"fastem.kernels._{build}_{real}").exp_log
+    near = np.concatenate([rng.uniform(-1, 1, 300), 10.0 ** rng.uniform(-20, 0, 100), [0.0, lowest, highest]])
+    x = np.concatenate([near, rng.uniform(lowest, highest, 600)]).astype(real)
+    assert max(ulps(e, v, mpmath.exp, real) for v, e in zip(x, exp_log(x)[0])) < 1.5
+    largest, tiny, around_1 = np.finfo(real).max, np.finfo(real).smallest_subnormal, 1 + rng.uniform(-0.5, 1, 300)
+    denormal = tiny * np.array([1, 2, 3, 1000, 2**20 + 1], real)
+    wide = np.exp(rng.uniform(np.log(float(tiny)) + 1, np.log(float(largest)), 600))
+    x = np.concatenate([denormal, around_1, wide, [largest, np.finfo(real).tiny]]).astype(real)
+    assert max(ulps(g, v, mpmath.log, real) for v, g in zip(x, exp_log(x)[1])) < 1.5
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+def test_exp_and_log_at_the_ends(build, real):
+    exp_log = importlib.import_module(f"fastem.kernels._{build}_{real}").exp_log
+    inf, nan, largest = np.inf, np.nan, np.finfo(real).max
+    x = np.array([-inf, -largest, -1e4, -0.0, 0.0, 1e4, largest, inf, nan], real)
+    assert np.array_equal(exp_log(x)[0], np.array([0, 0, 0, 1, 1, inf, inf, inf, nan], real), equal_nan=True)
+    x = np.array([-inf, -1.0, -np.finfo(real).tiny, -0.0, 0.0, 1.0, inf, nan], real)
+    assert np.array_equal(exp_log(x)[1], np.array([nan, nan, nan, -inf, -inf, 0, inf, nan], real), equal_nan=True)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real, largest", [("float64", 1e300), ("float32", 1e30)])
+def test_log_factorial_against_mpmath(build, real, largest):
+    log_factorial = importlib.import_module(f"fastem.kernels._{build}_{real}").log_factorial
+    rng = np.random.default_rng(1)
+    x = np.concatenate([np.arange(200), rng.uniform(0, 40, 200), np.exp(rng.uniform(0, np.log(largest), 300))]).astype(
+        real
+    )
+    exact = np.array([float(mpmath.loggamma(mpmath.mpf(float(v)) + 1)) for v in x])
+    assert (np.abs(log_factorial(x) - exact) / (1 + np.abs(exact))).max() < 32 * np.finfo(real).eps
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+def test_log_factorial_does_not_depend_on_its_neighbours(build, real):
+    """Small counts among their like are looked up, beside other numbers they are computed: to the same bits."""
+    log_factorial = importlib.import_module(f"fastem.kernels._{build}_{real}").log_factorial
+    counts = np.arange(1200, dtype=real)
+    for neighbour in (0.5, 1e5):
+        mixed = np.full(2 * len(counts), neighbour, real)
+        mixed[::2] = counts
+        assert np.array_equal(log_factorial(mixed)[::2], log_factorial(counts))

@@ -1,0 +1,455 @@
+"""Files become matrices; what cannot become one is reported with its place and a way out."""
+
+import builtins
+import decimal
+import sys
+
+import numpy as np
+import pandas
+import pyarrow
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from fastem.datasets import load_iris
+from fastem.rows.sources.files import column_names, open_files, read_table
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file with this content and returns its path."""
+
+    def _write(content, name="table.csv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return _write
+
+
+NUMBERS = [[1.5, -2.0], [3e-3, 40.0], [5.0, 6.25]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.5,-2\n3e-3,40\n5,6.25\n",
+        "1.5, -2\n3e-3, 40\n5, 6.25",
+        "1.5;-2\n3e-3;40\n5;6.25\n",
+        "1.5\t-2\n3e-3\t40\n5\t6.25\n",
+        "1.5 -2\n 3e-3   40 \n5\t6.25\n",
+        "1.5,-2\r\n3e-3,40\r\n5,6.25\r\n",
+        '"1.5","-2"\n"3e-3","40"\n"5","6.25"\n',
+        "\n1.5,-2\n\n  \n3e-3,40\n5,6.25\n\n",
+        "\ufeff1.5,-2\n3e-3,40\n5,6.25\n",
+    ],
+)
+def test_numbers_without_a_header(write, text):
+    data, names = read_table(write(text))
+    assert data.tolist() == NUMBERS and data.dtype == np.float64
+    assert names == ["x0", "x1"]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        ("a,b", ["a", "b"]),
+        (" a , b ", ["a", "b"]),
+        ('"a","b, c"', ["a", "b, c"]),
+        ("a,", ["a", "x1"]),
+        ("\n\na,b", ["a", "b"]),
+        ("\ufeffa,b", ["a", "b"]),
+        ("# a,b", ["a", "b"]),
+        ("#1,2", ["1", "2"]),
+    ],
+)
+def test_a_header_is_recognised(write, header, names):
+    path = write(header + "\n1.5,-2\n3e-3,40\n5,6.25\n")
+    data, found = read_table(path)
+    assert data.tolist() == NUMBERS
+    assert found == names == column_names(path)
+
+
+def test_what_numpy_writes(tmp_path):
+    np.savetxt(tmp_path / "table.txt", NUMBERS, header="first second")
+    data, names = read_table(tmp_path / "table.txt")
+    assert data.tolist() == NUMBERS and names == ["first", "second"]
+
+
+@pytest.mark.parametrize("text", ["1\n2\n3\n", "a\n1\n2\n3\n", "of all flowers\n1\n2\n3\n"])
+def test_one_column(write, text):
+    data, _ = read_table(write(text))
+    assert data.tolist() == [[1.0], [2.0], [3.0]]
+
+
+def test_one_row(write):
+    assert read_table(write("1,2\n"))[0].tolist() == [[1.0, 2.0]]
+    assert read_table(write("a,b\n1,2\n"))[0].tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize("missing", ["", " ", "NA", "nan", "NaN", "N/A", "null"])
+def test_missing_values_are_nan(write, missing):
+    data, _ = read_table(write(f"a,b\n1,2\n{missing},3\n4,{missing}\n"))
+    np.testing.assert_array_equal(data, [[1, 2], [np.nan, 3], [4, np.nan]])
+
+
+def test_many_rows_are_read_exactly(tmp_path):
+    expected = np.random.default_rng(0).normal(size=(5000, 3)) * [1e-12, 1, 1e12]
+    text = "\n".join(",".join(map(repr, row)) for row in expected.tolist())
+    (tmp_path / "table.csv").write_text(text)
+    np.testing.assert_array_equal(read_table(tmp_path / "table.csv")[0], expected)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "numbers", "names"),
+    [
+        (["b"], [2, 5], ["b"]),
+        (["c", "a"], [[3, 1], [6, 4]], ["c", "a"]),
+        ([2, 0], [[3, 1], [6, 4]], ["c", "a"]),
+        (["2", "a"], [[3, 1], [6, 4]], ["c", "a"]),
+    ],
+)
+def test_columns_by_name_and_number(write, columns, numbers, names):
+    data, found = read_table(write("a,b,c\n1,2,3\n4,5,6\n"), columns)
+    np.testing.assert_array_equal(data, np.reshape(numbers, (2, -1)))
+    assert found == names
+
+
+def test_a_name_wins_over_a_number(write):
+    path = write("# 1,0\n5,6\n")
+    assert read_table(path, ["1"])[0].tolist() == [[5.0]]
+
+
+def test_columns_leave_text_out(write):
+    path = write('kind,size,note\nred,1,"x, y"\nblue,2,z\n')
+    assert read_table(path, ["size"])[0].tolist() == [[1.0], [2.0]]
+    path = write("red,1,2\nblue,3,4\n")
+    assert read_table(path, [1, 2])[0].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is wrong with a text file
+
+
+@pytest.mark.parametrize(
+    ("content", "columns", "words"),
+    [
+        ("", None, ["is empty"]),
+        ("\n \n", None, ["blank lines only"]),
+        ("a,b\n", None, ["only a header", "a, b"]),
+        ("a,b\n1,2\n3\n", None, ["line 3", "1 field ", "header (line 1) has 2"]),
+        ("a,b\n1,2\n\n3,4,5\n", None, ["line 4", "3 fields", "header (line 1) has 2"]),
+        ("1,2\n3,4,5\n6,7\n", None, ["line 2", "3 fields", "most lines have 2"]),
+        ("a,b,c\n1,2\n3,4\n", None, ["line 2", "2 fields", "header (line 1) has 3"]),
+        ("a,b\n1,2\n3,4,5\n", ["a"], ["line 3", "3 fields"]),
+        ("a,b\n1,2\n3,x4\n5,6\n", None, ["line 3", "column 'b'", "'x4'", "not a number", "correct it"]),
+        ("a,b\n1,2\n3,1_000\n5,6\n", None, ["line 3", "column 'b'", "'1_000'"]),
+        ("a,kind\n1,red\n2,blue\n", None, ["line 2", "column 'kind'", "'red'", "--columns a"]),
+        ("a,kind,b\n1,red,3\n2,blue,4\n", None, ["--columns a,b"]),
+        ('kind,"a, b"\nred,1\nblue,2\n', None, ["--columns 1"]),
+        ("kind,a b\nred,1\nblue,2\n", None, ["--columns 'a b'"]),
+        ("kind,name\nred,x\nblue,y\n", None, ["no column holds numbers"]),
+        ("x,2019\n1,2\n3,4\n", None, ["line 1", "'x'", "header", "'2019'"]),
+        ("a;b\n1,5;2,5\n", None, ["line 2", "column 'a'", "decimal comma"]),
+        ("1,5;2,5\n3,5;4\n", None, ["line 1", "decimal comma"]),
+        (b"a,b\n1,\xe9\n", None, ["UTF-8"]),
+        (b"\xff\xfea\x00,\x00b\x00", None, ["UTF-8"]),
+        (b"a,b\n1,2\n3,\x00\n", None, ["line 3", "zero byte"]),
+        ("a,b\n1,2\n", ["c"], ["no column 'c'", "a, b", "0 to 1"]),
+        ("a,b\n1,2\n", [2], ["no column 2", "a, b"]),
+        ("a,b\n1,2\n", ["-1"], ["no column '-1'"]),
+        ("a,b\n1,2\n", ["a", "0"], ["'0'", "twice"]),
+        ("a,b\n1,2\n", [], ["no columns were chosen", "a, b"]),
+        ("a,b\n1,2\n", "a", ["columns='a'", "list"]),
+        ("a,a\n1,2\n", ["a"], ["several columns named 'a'", "0, 1"]),
+    ],
+)
+def test_mistakes_in_text(write, content, columns, words):
+    path = write(content)
+    with pytest.raises(ValueError) as caught:
+        read_table(path, columns)
+    message = str(caught.value)
+    assert all(word in message for word in words), message
+    assert "\n" not in message
+    assert "table.csv" in message or columns == "a"
+
+
+def test_a_slip_far_down_is_found(write):
+    lines = ["a,b"] + ["1,2"] * 3000
+    lines[2345] = "1,oops"
+    with pytest.raises(ValueError, match="line 2346, column 'b': 'oops' is not a number"):
+        read_table(write("\n".join(lines)))
+    lines[2345] = "1"
+    with pytest.raises(ValueError, match="line 2346 has 1 field where"):
+        read_table(write("\n".join(lines)), ["a"])
+
+
+def test_files_that_are_none(tmp_path, write, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: no such file, nor .* \(faithful, iris\)"):
+        read_table("nowhere.csv")
+    with pytest.raises(ValueError, match="is a folder"):
+        read_table(tmp_path)
+    with pytest.raises(ValueError, match=r"suffix '\.xlsx'; fastem reads \.csv"):
+        read_table(write("1", "table.xlsx"))
+    with pytest.raises(ValueError, match="no suffix"):
+        read_table(write("1", "table"))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Shipped data
+
+
+def test_shipped_data_by_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data, names = read_table("iris")
+    np.testing.assert_array_equal(data, load_iris().data)
+    assert names == load_iris().columns == column_names("iris")
+    data, names = read_table("faithful", ["waiting"])
+    assert data.shape == (272, 1) and names == ["waiting"]
+
+
+def test_a_file_wins_over_shipped_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "iris").write_text("1,2\n")
+    with pytest.raises(ValueError, match="no suffix"):
+        read_table("iris")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# .npy
+
+
+@pytest.mark.parametrize(
+    ("dtype", "expected"),
+    [("f4", "f4"), (">f4", "f4"), ("f8", "f8"), (">f8", "f8"), ("f2", "f8"), ("i8", "f8"), ("?", "f8")],
+)
+def test_npy(tmp_path, dtype, expected):
+    saved = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype)
+    np.save(tmp_path / "table.npy", saved)
+    data, names = read_table(tmp_path / "table.npy")
+    assert data.dtype == np.dtype(expected) and data.dtype.isnative and data.flags.writeable
+    assert not isinstance(data, np.memmap)  # the file may change or go away afterwards
+    np.testing.assert_array_equal(data, saved)
+    assert names == ["x0", "x1", "x2"] == column_names(tmp_path / "table.npy")
+    data, names = read_table(tmp_path / "table.npy", [2, "x0"])
+    np.testing.assert_array_equal(data, saved[:, [2, 0]])
+    assert data.flags.c_contiguous
+    assert names == ["x2", "x0"]
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.arange(3.0), ["(3,)", "2 dimensions", "reshape(-1, 1)"]),
+        (np.zeros((2, 2, 2)), ["(2, 2, 2)", "2 dimensions"]),
+        (np.zeros((0, 2)), ["(0, 2)", "at least one row"]),
+        (np.eye(2) * 1j, ["complex128"]),
+        (np.array([["a", "b"]]), ["<U1"]),
+        (np.array([[1, "b"]], dtype=object), ["not a readable .npy"]),
+    ],
+)
+def test_npy_of_the_wrong_kind(tmp_path, array, words):
+    np.save(tmp_path / "table.npy", array, allow_pickle=True)
+    with pytest.raises(ValueError) as caught:
+        read_table(tmp_path / "table.npy")
+    assert all(word in str(caught.value) for word in ["table.npy", *words]), caught.value
+
+
+def test_npy_is_never_unpickled(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (builtins.exec, ("raise SystemExit('unpickled')",))
+
+    np.save(tmp_path / "table.npy", np.array([[Bomb()]]), allow_pickle=True)
+    with pytest.raises(ValueError, match=r"not a readable \.npy"):
+        read_table(tmp_path / "table.npy")
+
+
+@pytest.mark.parametrize("length", [3, 8, 40, 200])
+def test_npy_cut_short(tmp_path, length):
+    np.save(tmp_path / "table.npy", np.eye(10))
+    content = (tmp_path / "table.npy").read_bytes()
+    (tmp_path / "table.npy").write_bytes(content[:length])
+    with pytest.raises(ValueError, match=r"table\.npy is not a readable \.npy"):
+        read_table(tmp_path / "table.npy")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Parquet, Feather, Arrow
+
+
+@pytest.fixture(params=["table.parquet", "table.feather", "table.arrow"])
+def save_arrow(request, tmp_path):
+    """Writes a pyarrow table as one kind of file and returns its path."""
+
+    def _save(**columns):
+        path, table = tmp_path / request.param, pyarrow.table(columns)
+        if path.suffix == ".parquet":
+            pyarrow.parquet.write_table(table, path)
+        elif path.suffix == ".feather":
+            pyarrow.feather.write_feather(table, path)
+        else:
+            with pyarrow.ipc.new_stream(path, table.schema) as stream:
+                stream.write_table(table)
+        return path
+
+    return _save
+
+
+def test_arrow(save_arrow):
+    path = save_arrow(a=np.array([1, 2]), s=["u", "v"], **{"b.c": [0.5, None]}, d=[True, False])
+    data, names = read_table(path, ["d", "b.c", "0"])
+    np.testing.assert_array_equal(data, [[1, 0.5, 1], [0, np.nan, 2]])
+    assert data.dtype == np.float64
+    assert names == ["d", "b.c", "a"]
+    assert column_names(path) == ["a", "s", "b.c", "d"]
+
+
+def test_arrow_float32(save_arrow):
+    path = save_arrow(a=np.float32([1, 2]), b=np.float32([3, 4]), c=np.array([5, 2**60 + 1]))
+    assert read_table(path, ["a", "b"])[0].dtype == np.float32
+    assert read_table(path)[0].dtype == np.float64
+
+
+def test_arrow_mistakes(save_arrow):
+    path = save_arrow(a=[1, 2], s=["u", "v"], b=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"column 's' holds values of type string, not numbers; .*--columns a,b"):
+        read_table(path)
+    with pytest.raises(ValueError, match="no column 'z'; its columns are a, s, b"):
+        read_table(path, ["z"])
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError, match="cannot be read"):
+        read_table(path, ["a", "b"])
+    path.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="cannot be read by pyarrow"):
+        read_table(path)
+
+
+def test_arrow_without_rows(save_arrow):
+    with pytest.raises(ValueError, match="no rows"):
+        read_table(save_arrow(a=np.empty(0)))
+
+
+def test_a_column_of_nulls_holds_no_numbers(save_arrow):
+    path = save_arrow(a=[1.0, 2.0], n=pyarrow.nulls(2))
+    with pytest.raises(ValueError, match=r"column 'n' holds values of type null, not numbers; .*--columns a"):
+        read_table(path)
+    assert np.isnan(read_table(save_arrow(n=pyarrow.nulls(2, pyarrow.float32())))[0]).all()
+
+
+def test_arrow_types_are_numbers(save_arrow):
+    decimals = pyarrow.array([decimal.Decimal("1.25"), None], pyarrow.decimal128(6, 2))
+    path = save_arrow(i=np.array([1, -2], np.int8), u=np.array([3, 2**63], np.uint64), b=[True, None], d=decimals)
+    expected = [[1, 3, 1, 1.25], [-2, 2.0**63, np.nan, np.nan]]
+    np.testing.assert_array_equal(read_table(path)[0], expected)
+    np.testing.assert_array_equal(next(iter(open_files(path)))[0], expected)
+
+
+def test_the_index_of_a_data_frame_is_no_column(save_arrow):
+    data, names = read_table(save_arrow(a=[1.0, 2.0], __index_level_0__=[5, 7]))  # as pandas writes it
+    assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("index", [None, pandas.Index([5, 7], name="id"), pandas.Index([5, 7])])
+def test_no_index_of_pandas_is_a_column(tmp_path, index):
+    pandas.DataFrame({"a": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "rows.parquet")
+    data, names = read_table(tmp_path / "rows.parquet")
+    assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Folders, and several files
+
+
+def rows_of(blocks):
+    return np.concatenate([X for X, _ in blocks])
+
+
+@pytest.mark.parametrize("header", ["", "a,b\n", "# a,b\n", "\n\na,b\n"])
+def test_text_files_lose_no_row(write, tmp_path, header):
+    write(header + "1,2\n3,\n", "0.csv")
+    write(header + "5,NA\n 7 ,8\n", "1.csv")
+    found = open_files(tmp_path)
+    np.testing.assert_array_equal(rows_of(found), [[1, 2], [3, np.nan], [5, np.nan], [7, 8]])
+    assert list(found.names) == column_names(tmp_path) == (["a", "b"] if header else ["x0", "x1"])
+
+
+def test_a_large_text_file_loses_no_row(write, monkeypatch):
+    monkeypatch.setattr("fastem.rows.sources.files.AT_ONCE", 1)
+    assert rows_of(open_files(write("1;2\n3;4\n", "rows.txt"))).tolist() == [[1, 2], [3, 4]]
+    assert rows_of(open_files(write("1;2\n3;4\n"), "x1", ["x0"])).tolist() == [[1], [3]]
+
+
+def test_text_files_that_differ_are_told(write, tmp_path):
+    write("a,b\n1,2\n", "0.csv")
+    write("3,4\n5,6\n", "1.csv")  # its first row would be skipped as the header is
+    with pytest.raises(ValueError, match=r"1\.csv has the columns x0, x1 from line 1, .*0\.csv a, b from line 2"):
+        open_files(tmp_path)
+
+
+def test_text_among_numbers_in_a_stream(write, tmp_path):
+    write("kind,a\nred,1\n", "0.csv")
+    lines = "blue,2\n" * 300
+    write(f"kind,a\n{lines}blue,oops\n", "1.csv")
+    with pytest.raises(ValueError, match=r"column 'kind' .*not numbers; .*--columns a"):
+        open_files(tmp_path)
+    with pytest.raises(ValueError, match=r"1\.csv, line 302, column 'a': 'oops' is not a number"):
+        rows_of(open_files(tmp_path, columns=["a"]))
+
+
+def test_hidden_files_are_no_rows(write, tmp_path):
+    write("1,2\n3,4\n", "0.csv")
+    for name in (".hidden.csv", "_SUCCESS", "_temporary.csv"):
+        write("9,9\n", name)
+    (tmp_path / "_delta_log").mkdir()
+    write("9,9\n", "_delta_log/0.csv")
+    assert rows_of(open_files(tmp_path)).tolist() == [[1, 2], [3, 4]]
+
+
+def test_keys_of_hive_partitions_are_columns(tmp_path):
+    table = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "year": [2023, 2024, 2024], "land": ["A", "B", "B"]})
+    table.to_parquet(tmp_path / "year", partition_cols=["year"])
+    assert column_names(tmp_path / "year") == ["a", "land", "year"]
+    found = rows_of(open_files(tmp_path / "year", columns=["year", "a"]))
+    assert found.tolist() == [[2023, 1], [2024, 2], [2024, 3]]
+    table.to_parquet(tmp_path / "land", partition_cols=["land"])
+    assert rows_of(open_files(tmp_path / "land", columns=["a"])).tolist() == [[1], [2], [3]]
+    with pytest.raises(ValueError, match=r"column 'land' .*--columns a,year"):
+        open_files(tmp_path / "land")
+
+
+@pytest.mark.parametrize("name", ["rows.npy", "rows.csv", "rows.parquet"])
+def test_columns_and_weights_by_number(tmp_path, name):
+    table = pandas.DataFrame([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], columns=["a", "b", "c"])
+    path = tmp_path / name
+    if name.endswith("npy"):
+        np.save(path, table.to_numpy())
+    else:
+        table.to_csv(path, index=False) if name.endswith("csv") else table.to_parquet(path)
+    ((X, weight),) = open_files(path, "1")
+    assert X.tolist() == [[1, 3], [4, 6]] and weight.tolist() == [2, 5]
+    ((X, weight),) = open_files(path, "0", [2, "1"])
+    assert X.tolist() == [[3, 2], [6, 5]] and weight.tolist() == [1, 4]
+    with pytest.raises(ValueError, match="no column 'w' for sample_weight; its columns are"):
+        open_files(path, "w")
+
+
+def test_arrow_streams_in_several_files(tmp_path):
+    for i in range(2):
+        table = pyarrow.table({"a": [2.0 * i, 2.0 * i + 1]})
+        with pyarrow.ipc.new_stream(tmp_path / f"{i}.arrow", table.schema) as stream:
+            stream.write_table(table)
+    assert rows_of(open_files(tmp_path)).tolist() == [[0], [1], [2], [3]]
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, write):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for name in ("fastem.rows.sources.arrow_tables", "fastem.rows.sources.arrow_files"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
+        read_table(write("x", "table.parquet"))

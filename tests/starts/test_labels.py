@@ -1,0 +1,272 @@
+"""Known labels and priors of rows: against closed forms, an oracle in numpy, and fits that know nothing."""
+
+import warnings
+
+import numpy as np
+import pytest
+from models import MODELS
+from scipy.special import logsumexp
+
+import fastem
+import fastem.starts.labels
+from fastem import GaussianMixture, PoissonMixture
+from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.labels import LabelledBlocks, checked_priors
+
+every_family = pytest.mark.parametrize("family", MODELS, ids=str)
+pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
+
+
+def overlapping(n=300, seed=0):
+    """Rows of three groups and whose they are."""
+    rng = np.random.default_rng(seed)
+    z = rng.integers(0, 3, n)
+    return rng.normal(size=(n, 2)) + np.array([[0, 0], [2.5, 0], [0, 2.5]])[z], z
+
+
+def some_of(z, share=0.3, seed=0):
+    return np.where(np.random.default_rng(seed).random(len(z)) < share, z, -1)
+
+
+def fitted(make, X, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fastem.DegenerateComponentWarning)
+        return make(2, random_state=0, max_iter=20).fit(X, **options)
+
+
+def bits(model):
+    arrays = (model.weights_, *(getattr(model, name, 0) for name in model._parameter_arrays), model.history_)
+    return [np.asarray(a).tobytes() for a in arrays]
+
+
+def test_all_labels_known_is_the_closed_form():
+    X, z = overlapping()
+    w = np.random.default_rng(1).choice([0.5, 1.0, 3.0], len(X))
+    model = GaussianMixture(3, reg_covar=0).fit(X, sample_weight=w, labels=z)
+    for k in range(3):
+        own = z == k
+        assert model.weights_[k] == pytest.approx(w[own].sum() / w.sum(), rel=1e-13)
+        assert model.means_[k] == pytest.approx(np.average(X[own], axis=0, weights=w[own]), rel=1e-11)
+        assert model.covariances_[k] == pytest.approx(np.cov(X[own].T, aweights=w[own], ddof=0), rel=1e-10)
+    joint = model.model_.log_joint(X)
+    assert model.log_likelihood_ == pytest.approx(w @ joint[np.arange(len(X)), z], rel=1e-12)
+    assert model.converged_ and model.n_iter_ == 1
+
+
+def test_counts_too():
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 200)
+    X = rng.poisson(np.array([[2.0, 5.0], [4.0, 3.0]])[z]).astype(float)
+    model = PoissonMixture(2).fit(X, labels=z)
+    assert model.rates_ == pytest.approx(np.array([X[z == k].mean(axis=0) for k in range(2)]), rel=1e-12)
+
+
+@every_family
+def test_nothing_known_is_the_plain_fit(family):
+    X = family.data()
+    start = np.arange(len(X)) % 2
+
+    def make(K, **parameters):
+        return family.make(K, init_params=start, **parameters)
+
+    plain = bits(fitted(make, X))
+    assert bits(fitted(make, X, labels=np.full(len(X), -1))) == plain
+    assert bits(fitted(make, X, labels=np.ones((len(X), 2)))) == plain
+
+
+@every_family
+@pytest.mark.parametrize("real", [np.float64, np.float32])
+def test_labels_climb_and_are_one_hot_priors(family, real):
+    X = family.data(seed=1).astype(real)
+    labels = np.random.default_rng(0).integers(-1, 2, len(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", fastem.LogLikelihoodFell)
+        model = fitted(family.make, X, labels=labels)
+    assert np.diff(model.history_).min(initial=0) > (-1e-10 if real is np.float64 else -1e-5)
+    priors = np.where(labels[:, None] < 0, 1.0, np.eye(2)[labels])
+    assert bits(fitted(family.make, X, labels=priors)) == bits(model)
+
+
+@every_family
+@pytest.mark.parametrize("groups", [256, 0])
+def test_sums_are_those_of_the_formulas(family, groups, monkeypatch):
+    """One at a time or in groups: the same statistics, those of responsibilities that heed the priors."""
+    monkeypatch.setattr(fastem.starts.labels, "MOST_GROUPS", groups)
+    X = family.data(seed=2)
+    rng = np.random.default_rng(0)
+    weight = rng.choice([0.0, 1.0, 2.5], len(X))
+    some = np.array([[1, 0], [0, 2], [1, 1], [0.3, 5], [1e-3, 1]])
+    prior = some[rng.integers(len(some), size=len(X))]
+    model = fitted(family.make, X).model_
+    blocks = LabelledBlocks(ArrayBlocks(X, weight), *checked_priors(prior, len(X), 2, 2))
+    found = blocks.reduce(model, 1)
+    with np.errstate(divide="ignore"):
+        joint = model.log_joint(X) + np.log(prior)
+    density = logsumexp(joint, axis=1)
+    r = np.exp(joint - density[:, None])
+    assert found.weight == pytest.approx(weight.sum(), rel=1e-14)
+    assert found.log_likelihood == pytest.approx(weight @ density, rel=1e-11)
+    assert found.counts == pytest.approx(weight @ r, rel=1e-11)
+    first = [type(model)(one, model.emission).e_step(X, weight * own) for one, own in zip(np.eye(2), r.T)]
+    for name in set(found.names) - {"log_likelihood", "entropy", "weight"}:
+        expected = sum(getattr(part, name) for part in first)
+        size = 1e-9 * (1 + np.abs(expected).max())
+        assert np.abs(getattr(found, name) - expected).max() < size, name
+    bound = model.expected_log_joint(found, model) + found.entropy
+    assert bound == pytest.approx(found.log_likelihood, rel=1e-9)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEV"])
+def test_many_priors_are_the_few(covariance_type, monkeypatch):
+    X, z = overlapping()
+    prior = np.where(np.random.default_rng(0).random((len(X), 1)) < 0.5, 1, np.eye(3)[z] + 0.1)
+
+    def fit():
+        return GaussianMixture(3, covariance_type=covariance_type, random_state=0, tol=1e-6).fit(X, labels=prior)
+
+    few = fit()
+    monkeypatch.setattr(fastem.starts.labels, "MOST_GROUPS", 1)
+    many = fit()
+    assert many.log_likelihood_ == pytest.approx(few.log_likelihood_, rel=1e-12)
+    assert many.means_ == pytest.approx(few.means_, rel=1e-8)
+    assert min(min(step.m_gain, step.e_gain) for step in many.steps_) > -1e-10
+
+
+def test_an_own_prior_for_every_row_climbs():
+    X, z = overlapping()
+    prior = np.random.default_rng(0).random((len(X), 3)) * 0.2 + np.eye(3)[z]
+    model = GaussianMixture(3, random_state=0, tol=0, max_iter=30).fit(X, labels=prior)
+    assert np.diff(model.history_).min() > -1e-12
+    joint = model.model_.log_joint(X) + np.log(prior)
+    assert model.log_likelihood_ == pytest.approx(logsumexp(joint, axis=1).sum(), rel=1e-12)
+
+
+def test_the_optimum_is_that_of_the_formula():
+    """Brute force: the log-likelihood falls when any coordinate of the fitted model moves."""
+    X, z = overlapping(150)
+    labels = some_of(z)
+    model = GaussianMixture(3, random_state=0, tol=1e-14, max_iter=5000).fit(X, labels=labels).model_
+    prior = np.where(labels[:, None] < 0, 1.0, np.eye(3)[labels])
+
+    def value(m):
+        return logsumexp(m.log_joint(X), axis=1, b=prior).sum()
+
+    vector, best = model.to_vector(), value(model)
+    for i in range(len(vector)):
+        for step in (-1e-2, 1e-2):
+            moved = vector.copy()
+            moved[i] += step
+            assert value(model.from_vector(moved)) < best
+
+
+def test_labels_help_and_number_the_components():
+    X, z = overlapping(600)
+    model = GaussianMixture(3, random_state=0).fit(X, labels=some_of(z, 0.1))
+    assert (model.predict(X) == z).mean() > 0.8
+    assert (GaussianMixture(3, random_state=0).fit_predict(X, labels=some_of(z, 0.1)) == z).mean() > 0.8
+
+
+@pytest.mark.parametrize("init_params", ["kmeans", "k-means++", "random", "random_from_data"])
+@pytest.mark.parametrize("known", [2, 0])
+def test_one_known_component_keeps_its_number(init_params, known):
+    rng = np.random.default_rng(3)
+    z = rng.integers(0, 3, 300)
+    X = rng.normal(size=(300, 2)) + 12 * np.array([[0, 0], [1, 0], [0, 1]])[z]
+    labels = np.where((z == known) & (rng.random(300) < 0.2), known, -1)
+    model = GaussianMixture(3, init_params=init_params, random_state=0, max_iter=500, n_init=3).fit(X, labels=labels)
+    assert abs(model.means_[known] - 12 * np.array([[0, 0], [1, 0], [0, 1]])[known]).max() < 0.5
+
+
+def test_a_component_may_be_ruled_out():
+    X, z = overlapping()
+    prior = 1.0 - np.eye(3)[z]
+    model = GaussianMixture(3, random_state=0, max_iter=10).fit(X, labels=prior)
+    joint = model.model_.log_joint(X)
+    joint[np.arange(len(X)), z] = -np.inf
+    assert model.log_likelihood_ == pytest.approx(logsumexp(joint, axis=1).sum(), rel=1e-12)
+
+
+def test_with_noise():
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + [3, 0], rng.uniform(-20, 20, (60, 2))])
+    labels = np.full(260, -1)
+    labels[[0, 1, 2, 150, 151, 152, 259]] = [1, 1, 1, 0, 0, 0, 0]
+    model = GaussianMixture(2, noise="box", random_state=0, tol=1e-6).fit(X, labels=labels)
+    assert model.means_[0, 0] > 2 > model.means_[1, 0]
+    assert 0.1 < model.noise_weight_ < 0.3
+    priors = np.where(labels[:, None] < 0, 1.0, np.eye(3)[labels])
+    again = GaussianMixture(2, noise="box", random_state=0, tol=1e-6).fit(X, labels=priors)
+    assert again.log_likelihood_ == model.log_likelihood_
+    told = np.where(np.arange(260)[:, None] >= 200, [0, 0, 1], 1)
+    model = GaussianMixture(2, noise="box", random_state=0, tol=1e-6).fit(X, labels=told)
+    assert model.noise_weight_ >= 60 / 260 - 1e-9
+
+
+def test_the_same_bits_for_any_threads():
+    X, z = overlapping(40_000)
+    labels = some_of(z)
+    fits = [GaussianMixture(3, random_state=0, max_iter=3, tol=0, n_threads=n).fit(X, labels=labels) for n in (1, 2, 5)]
+    assert bits(fits[0]) == bits(fits[1]) == bits(fits[2])
+
+
+def test_a_checkpoint_of_other_labels_is_refused(tmp_path):
+    X, z = overlapping()
+
+    def stop(result):
+        raise KeyboardInterrupt
+
+    def fit(labels, **options):
+        model = GaussianMixture(3, random_state=0, tol=1e-5)
+        path = tmp_path / "fit.checkpoint"
+        return model.fit(X, labels=labels, checkpoint=path, checkpoint_seconds=0, resume=True, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(some_of(z), callback=lambda result: result.n_iter > 2 and stop(result))
+    with pytest.raises(fastem.CheckpointError, match="labels was"):
+        fit(some_of(z, 0.5))
+    resumed = fit(some_of(z))
+    assert bits(resumed) == bits(GaussianMixture(3, random_state=0, tol=1e-5).fit(X, labels=some_of(z)))
+
+
+X3, Z3 = overlapping(6)
+
+
+@pytest.mark.parametrize(
+    "labels, words",
+    [
+        ([0, 1, 2, 3, 0, 1], "labels holds 3 in row 3: they must lie from 0 to n_components - 1 = 2"),
+        ([0, 1, -2, 0, 0, 1], "labels holds -2 in row 2"),
+        ([0, 1], "labels has 2 entries, but X has 6 rows"),
+        ([0, 1, 2, 0, 0, 0.5], "must be whole numbers"),
+        (list("aabbcc"), "must be whole numbers"),
+        (np.ones((6, 2)), r"must have shape \(6,\), or \(6, 3\)"),
+        (np.ones((6, 3)) * [[1], [1], [0], [1], [1], [1]], "no positive prior in row 2"),
+        (np.ones((6, 3)) * [1, -1, 1], "in row 0: priors must be finite and not negative"),
+        (np.ones((6, 3)) * [1, np.nan, 1], "in row 0: priors must be finite"),
+        (0, r"must have shape \(6,\)"),
+    ],
+)
+def test_bad_labels_are_refused(labels, words):
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture(3).fit(X3, labels=labels)
+
+
+def test_rows_that_are_not_in_memory_are_refused():
+    X, z = overlapping()
+    with pytest.raises(TypeError, match="labels go with an array or a frame, but X is read in blocks"):
+        GaussianMixture(3).fit([X[:150], X[150:]], labels=z)
+    with pytest.raises(TypeError, match="labels"):
+        GaussianMixture(3).partial_fit(X, labels=z)
+
+
+def test_scikit_learns_y_is_ignored():
+    X, z = overlapping()
+    assert bits(GaussianMixture(3, random_state=0).fit(X, z)) == bits(GaussianMixture(3, random_state=0).fit(X))
+
+
+def test_a_start_that_is_given_is_kept():
+    X, z = overlapping()
+    labels = some_of(z)
+    given = GaussianMixture(3, max_iter=0, init_params=np.arange(300) % 3).fit(X, labels=labels)
+    plain = GaussianMixture(3, max_iter=0, init_params=np.arange(300) % 3).fit(X)
+    assert (given.means_ == plain.means_).all()
