@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import logsumexp, rel_entr, softmax, xlogy
 
+from fastem.estimators.estimator import checked_rows
 from fastem.rows.validation import as_sample_weight, generator
 
 
@@ -138,7 +139,7 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
 
 def _log_joint(model, X):
     if hasattr(type(model), "model_"):
-        model, X = model.model_, model._new_rows(X)
+        model, X = model.model_, checked_rows(model, X)
     if not callable(getattr(model, "log_joint", None)):
         raise TypeError(f"{type(model).__name__} has no method log_joint(X), so it shows no posterior")
     return np.asarray(model.log_joint(X), dtype=np.float64)

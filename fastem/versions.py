@@ -22,7 +22,7 @@ def versions() -> dict[str, str]:
     found["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
     found["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
     found["threads"] = str(threads.available()) + (
-        ", since a parent used threads before the fork" if threads._forked else ""
+        ", since a parent used threads before the fork" if threads.forked() else ""
     )
     return found
 

@@ -24,16 +24,6 @@ from fastem.errors import CheckpointError, warn
 
 FORMAT = "fastem checkpoint 3"
 NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # what Python raises for things without a pickle
-NOT_ASKED = ("max_iter", "n_threads", "verbose", "verbose_interval")  # may change on resuming
-
-
-def asked_of(estimator) -> dict[str, str]:
-    """What an estimator was asked to do, in words that another process finds as well."""
-    asked = {"estimator": type(estimator).__name__}
-    for name, value in estimator.get_params(deep=False).items():
-        if name not in NOT_ASKED:
-            asked[name] = told(value)
-    return asked
 
 
 def told(value) -> str:

@@ -1,12 +1,63 @@
-"""Parameters of constructors and columns at prediction, checked in scikit-learn's words."""
+"""What parameters may hold, and the columns at prediction, checked in scikit-learn's words.
+
+A check is a function ``check(owner, name, value)`` that raises ValueError where an owner's parameter holds a value that
+it may not.
+"""
 
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable, Collection
+from typing import Any
 
 import numpy as np
 
 from fastem.errors import warn
+
+Check = Callable[[str, str, Any], None]
+
+
+def number(kind, least, *, optional=False, finite=False, boolean=False, unless: str | None = None) -> Check:
+    """A number of at least so much; or what is allowed as well: None, True and False, a word."""
+    what = "an int" if kind is numbers.Integral else "a float"
+
+    def check(owner, name, value):
+        if (optional and value is None) or (unless is not None and isinstance(value, str) and value == unless):
+            return
+        right_type = isinstance(value, kind) and (boolean or not isinstance(value, bool))
+        if not right_type or not value >= least or (finite and not np.isfinite(value)):
+            raise ValueError(
+                f"The {name!r} parameter of {owner} must be {what} in the range "
+                f"[{least}, inf){' or None' if optional else ''}. Got {value!r} instead."
+            )
+
+    return check
+
+
+def whole(least, **allowed) -> Check:
+    """A whole number of at least so much."""
+    return number(numbers.Integral, least, **allowed)
+
+
+def real(least, **allowed) -> Check:
+    """A real number of at least so much."""
+    return number(numbers.Real, least, **allowed)
+
+
+flag = whole(0, boolean=True)
+
+
+def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda value: False) -> Check:
+    """One of some strings; or what `unless` says is all right as well."""
+
+    def check(owner, name, value):
+        if not unless(value) and (not isinstance(value, str) or value not in choices):
+            listed = ", ".join(repr(one) for one in sorted(choices))
+            raise ValueError(
+                f"The {name!r} parameter of {owner} must be a str among {{{listed}}}. Got {value!r} instead."
+            )
+
+    return check
 
 
 def check_features(estimator, n_features, names):
@@ -18,14 +69,16 @@ def check_features(estimator, n_features, names):
     elif fitted is not None and names is None:
         warn(f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning)
     elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
-        raise ValueError(_names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
+        raise ValueError(names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
     if n_features != estimator.n_features_in_:
         raise ValueError(
             f"X has {n_features} features, but {kind} is expecting {estimator.n_features_in_} features as input."
         )
 
 
-def _names_differ(unseen, missing):
+def names_differ(unseen, missing) -> str:
+    """scikit-learn's message about names at prediction that are not those of the fit."""
+
     def listed(names):
         return "".join(f"- {name}\n" for name in names[:5]) + ("- ...\n" if len(names) > 5 else "")
 
@@ -37,29 +90,3 @@ def _names_differ(unseen, missing):
     if not missing and not unseen:
         message += "Feature names must be in the same order as they were in fit.\n"
     return message
-
-
-def check_number(estimator, name, kind, low, *, optional=False, finite=False, boolean=False):
-    """A parameter that must be a number of at least `low`."""
-    value = getattr(estimator, name)
-    if optional and value is None:
-        return
-    integral = kind is numbers.Integral
-    right_type = isinstance(value, kind) and (boolean or not isinstance(value, bool))
-    if not right_type or not value >= low or (finite and not np.isfinite(value)):
-        what = "an int" if integral else "a float"
-        raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be {what} in the range "
-            f"[{low}, inf){' or None' if optional else ''}. Got {value!r} instead."
-        )
-
-
-def check_choice(estimator, name, choices):
-    """A parameter that must be one of some strings."""
-    value = getattr(estimator, name)
-    if not isinstance(value, str) or value not in choices:
-        listed = ", ".join(repr(choice) for choice in sorted(choices))
-        raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be a str among {{{listed}}}. "
-            f"Got {value!r} instead."
-        )

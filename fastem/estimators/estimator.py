@@ -1,37 +1,52 @@
-"""Estimators shaped like scikit-learn's, without importing it: validate, build a start, call em, copy the results."""
+"""Estimators in scikit-learn's shape, without importing it: parameters, tags, checks at prediction, scores."""
 
 from __future__ import annotations
 
 import inspect
 import numbers
+from typing import ClassVar, dataclass_transform
 
 import numpy as np
 
 from fastem.errors import not_fitted
 from fastem.estimators.checks import check_features
-from fastem.estimators.parameters import require_parameters
+from fastem.estimators.model_file import save
+from fastem.estimators.parameters import Parameter, constructor, declared, documented, parameter
 from fastem.kernels.threads import resolve
 from fastem.rows.sources.open_rows import in_memory, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
 class Estimator:
     """What every fastem estimator shares: parameters, tags, the checks at prediction, the fitted density, saving.
 
     Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
     """
 
-    _takes_missing = False  # NaN as a missing value
-    _saved_arrays: tuple[str, ...] = ()
-    _saved_scalars: tuple[str, ...] = ()
+    _takes_missing: ClassVar[bool] = False  # NaN as a missing value
+    _saved_arrays: ClassVar[tuple[str, ...]] = ()
+    _saved_scalars: ClassVar[tuple[str, ...]] = ()
+    _parameters: ClassVar[dict[str, Parameter]] = {}
 
-    def __new__(cls, *args, **named):
-        require_parameters(cls, args, named)
-        return super().__new__(cls)
+    def __init_subclass__(cls, parameters_of=None):
+        """parameters_of: another estimator, all of whose parameters this one takes."""
+        super().__init_subclass__()
+        rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters)
+        cls.__doc__ = documented(cls.__doc__, rows)
+        if "__init__" not in vars(cls) and rows != cls._parameters:
+            cls.__init__ = constructor(rows)
+        cls._parameters = rows
 
     @classmethod
     def _parameter_names(cls):
         return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+
+    def _check_parameters(self):
+        """ValueError for the first parameter that holds what it may not."""
+        for name, row in self._parameters.items():
+            if row.check is not None:
+                row.check(type(self).__name__, name, getattr(self, name))
 
     def get_params(self, deep: bool = True) -> dict:
         """The constructor's parameters by name."""
@@ -101,6 +116,13 @@ class Estimator:
         self._require_fitted()
         blocks = open_rows(X, sample_weight, owner=self)
         check_features(self, blocks.n_features, blocks.names)
+        return blocks
+
+    def _checked_blocks(self, X, sample_weight=None):
+        """The same, their values checked as well, where they are."""
+        blocks = self._new_blocks(X, sample_weight)
+        names = blocks.names
+        blocks.check(lambda rows, place: self._require_new(rows, names, place))
         return blocks
 
     def _of_new_rows(self, X, function) -> list:
@@ -201,7 +223,34 @@ class Estimator:
 
     def save(self, path) -> None:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""
-        from fastem.estimators.model_file import save
-
         self._require_fitted()
         save(self, path)
+
+
+def checked_rows(estimator, X):
+    """Rows of an array or a frame for a fitted estimator: (n, d), checked against its fit."""
+    return estimator._new_rows(X)
+
+
+def checked_blocks(estimator, X, sample_weight=None):
+    """Rows of any kind for a fitted estimator, as blocks, checked against its fit."""
+    return estimator._checked_blocks(X, sample_weight)
+
+
+def require_fitted(estimator) -> None:
+    """NotFittedError where the estimator is not fitted."""
+    estimator._require_fitted()
+
+
+def over_rows(estimator, X, function) -> list:
+    """[function(rows)] of the rows of X, checked against a fitted estimator: of all at once, or block by block."""
+    return estimator._of_new_rows(X, function)
+
+
+def as_regressor(tags):
+    """scikit-learn's tags of an estimator, as those of one that predicts one target or several."""
+    from sklearn.utils import RegressorTags, TargetTags
+
+    tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+    tags.target_tags = TargetTags(required=True, multi_output=True)
+    return tags

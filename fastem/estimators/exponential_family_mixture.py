@@ -1,48 +1,55 @@
-"""The face of mixtures of exponential families: an estimator over an emission of `exponential_family`."""
+"""What mixtures of exponential families share: rows must be of the family's kind wherever they come in."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from fastem.estimators.mixture_estimator import MixtureEstimator
+from fastem.models.exponential_family import ExponentialFamily
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered
+from fastem.starts.from_memberships import density_from_membership
+from fastem.starts.plan import Family, Scales
 
 
-class FamilyMixture(MixtureEstimator):
-    """A mixture of an exponential family, whose rows must be of its kind wherever they come in.
+@dataclass(frozen=True)
+class OfDensity(Family):
+    """What an exponential family gives to a fit: its rows are checked, its kind and bounds come from the columns."""
 
-    A family gives `_require_values`, `_pattern` and `_emission`. The attributes in `_parameter_arrays` are the
-    emission's arrays with an underscore.
+    density: type[ExponentialFamily]
+
+    def examine(self, blocks, n_components, n_threads) -> Scales:
+        mean, _ = column_moments(blocks, n_threads)
+        names, require = blocks.names, self.density.require_values
+        blocks.check(lambda X, place: require(X, names, place))
+        return Scales(pattern=self.density.pattern(blocks, mean))
+
+    def emission(self, X, weight, membership, n_components, scales):
+        return density_from_membership(scales.pattern, X, weight, membership, n_components)
+
+
+class ExponentialFamilyMixture(MixtureEstimator):
+    """A mixture of an exponential family.
+
+    A family gives `_density`, the emission, whose arrays are the fitted attributes, and `_emission`.
     """
 
-    _positive_only = True  # for scikit-learn's checks
+    _density: ClassVar[type[ExponentialFamily]]
+    _positive_only: ClassVar[bool] = True  # for scikit-learn's checks
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = self._positive_only
         return tags
 
-    def _require_values(self, X, names, place=numbered):
-        """Raise ValueError at the first row that the family cannot describe."""
-        raise NotImplementedError
-
-    def _pattern(self, blocks, mean):
-        """An emission of the right kind, bounds and levels for rows with these column means; its parameters are not
-        used."""
-        raise NotImplementedError
-
-    def _examine(self, blocks, n_threads):
-        mean, _ = column_moments(blocks, n_threads)
-        names, require = blocks.names, self._require_values
-        blocks.check(lambda X, place: require(X, names, place))
-        return self._pattern(blocks, mean)
+    def _family(self) -> Family:
+        return OfDensity(self._density)
 
     def _require_new_values(self, X, names, place=numbered):
-        self._require_values(X, names, place)
-
-    def _estimate(self, X, weight, membership, emission):
-        return emission.from_membership(X, weight, membership, self.n_components)
+        self._density.require_values(X, names, place)
 
     def _arrays(self, emission):
         return {f"{name}_": getattr(emission, name) for name in emission.arrays}

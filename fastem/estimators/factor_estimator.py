@@ -6,14 +6,15 @@ A fit goes over the rows once, for their mean and covariance; iterations see onl
 from __future__ import annotations
 
 import importlib
-import numbers
 import sys
+from typing import Any
 
 import numpy as np
 
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
-from fastem.estimators.checks import check_number
+from fastem.estimators.checks import real, whole
 from fastem.estimators.estimator import Estimator
+from fastem.estimators.parameters import parameter
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.rows.cross_moments import MomentBlocks
@@ -47,6 +48,15 @@ class FactorEstimator(Estimator):
     Subclasses give `_model_class`, `_held` (said of a column at the floor), and `_fit_moments`, from moments to an
     EMResult, which after each iteration hands it to a callback.
     """
+
+    n_components: int | None = parameter(None, whole(0, optional=True), "int or None", kw_only=False)
+    reg_covar: float = parameter(
+        1e-6, real(LEAST_FLOOR, finite=True), "float\nLeast noise variance, relative to the variance of each column."
+    )
+    random_state: Any = parameter(None, None, "int, Generator, RandomState or None\nFor `sample`.")
+    n_threads: int | None = parameter(
+        None, whole(1, optional=True), "int, optional\nAll that the process may use by default."
+    )
 
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
     _saved_scalars = tuple(_SAVED_KINDS)
@@ -99,11 +109,6 @@ class FactorEstimator(Estimator):
         self._keep(result, variance, unit, blocks.names)
         self._report()
         return self
-
-    def _check_parameters(self):
-        check_number(self, "n_components", numbers.Integral, 0, optional=True)
-        check_number(self, "reg_covar", numbers.Real, LEAST_FLOOR, finite=True)
-        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
 
     def _keep(self, result, variance, unit, names):
         model = result.model

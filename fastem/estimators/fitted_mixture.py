@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
-from fastem.estimators.density_uses import DensityUses
 from fastem.estimators.estimator import Estimator
+from fastem.estimators.merging import merge_components
+from fastem.estimators.quantile import quantile
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
 
@@ -22,7 +25,7 @@ _SAVED_KINDS = {
 }
 
 
-class FittedMixture(DensityUses, Estimator):
+class FittedMixture(Estimator):
     """Weights and the arrays of an emission, from a fit, a file or a user's hand.
 
     :mod:`fastem.estimators.mixture_estimator` fits them.
@@ -31,11 +34,12 @@ class FittedMixture(DensityUses, Estimator):
     parameters, `n_components`, `random_state` and `n_threads` are used here.
     """
 
-    _parameter_arrays: tuple[str, ...] = ()
-    _optional_arrays: tuple[str, ...] = ()  # attributes that are not always there
-    _saved_scalars = tuple(_SAVED_KINDS)
+    _parameter_arrays: ClassVar[tuple[str, ...]] = ()
+    _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
+    _saved_scalars: ClassVar[tuple[str, ...]] = tuple(_SAVED_KINDS)
 
     def __init_subclass__(cls):
+        super().__init_subclass__()
         cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
 
     def _emission(self):
@@ -70,8 +74,8 @@ class FittedMixture(DensityUses, Estimator):
         emission = self._emission()
         return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
 
-    def _constrained(self, mixture, learned=None) -> Mixture:
-        """The mixture with what its M-step keeps to, from what the data say or the last fit kept of that."""
+    def _constrained(self, mixture) -> Mixture:
+        """The mixture with what its M-step keeps to, as far as the parameters and the last fit say."""
         return mixture
 
     def _keep_model(self, model):
@@ -100,6 +104,12 @@ class FittedMixture(DensityUses, Estimator):
     def _may_have(self, n_components) -> bool:
         """Whether a fit may have so few components: on_collapse="drop" removes some."""
         return self.on_collapse == "drop" and n_components < self.n_components
+
+    quantile = quantile
+    merge_components = merge_components
+
+    def _exact_quantile(self, q):
+        """The quantiles of the log-density where a formula gives them, else None."""
 
     def icl(self, X) -> float:
         """Integrated completed likelihood on X, the smaller the better: BIC, less twice the sum of the logarithms of
@@ -131,3 +141,17 @@ class FittedMixture(DensityUses, Estimator):
             return found
 
         return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
+
+
+def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
+    """The estimator, fitted: with a mixture in its attributes that comes from no fit of its own."""
+    d = mixture.emission.shape[1]
+    estimator._keep_model(mixture)
+    estimator._keep_columns(d, names)
+    estimator.converged_, estimator.n_iter_ = converged, 0
+    estimator.history_, estimator.lower_bounds_ = [], []
+    estimator.lower_bound_ = estimator.log_likelihood_ = float("nan")
+    estimator.stop_reason_ = reason
+    estimator.component_status_ = list(statuses or ["ok"] * mixture.n_components)
+    estimator.n_parameters_ = mixture.n_parameters
+    return estimator

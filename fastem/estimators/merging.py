@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.kernels.threads import for_pass
 from fastem.rows.rechunk import slices
 
 
@@ -135,3 +136,35 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
         pairs.append((i, j))
         entropies.append(-np.diagonal(together)[alive].sum() - alone)
     return Merging(estimator, np.array(pairs, dtype=int).reshape(-1, 2), np.maximum(entropies, 0.0))
+
+
+def merge_components(self, X, sample_weight=None) -> Merging:
+    """Merge components into clusters, the most confused ones first, where a cluster needs several components.
+
+    Parameters
+    ----------
+    X : rows of any kind that `fit` takes; they are passed over K times
+    sample_weight : (n,), optional
+
+    Returns
+    -------
+    :class:`fastem.estimators.merging.Merging`
+        ``pairs``, ``entropies``; ``clusters(n)``, ``predict(X, n)``, ``predict_proba(X, n)`` for any number of
+        clusters, by default as many as ``elbow()`` says.
+
+    References
+    ----------
+    Baudry, Raftery, Celeux, Lo, Gottardo: Combining mixture components for clustering. Journal of Computational
+    and Graphical Statistics 19 (2010) 332-353.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> eruptions = load_faithful().data
+    >>> merging = GaussianMixture(5, random_state=0).fit(eruptions).merge_components(eruptions)
+    >>> merging.elbow(), merging.predict(eruptions, n_clusters=2).shape
+    (2, (272,))
+    """
+    blocks = self._checked_blocks(X, sample_weight)
+    return merging_of(self, blocks, for_pass(self.n_threads, blocks, len(self.weights_)))

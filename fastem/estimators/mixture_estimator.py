@@ -1,97 +1,45 @@
-"""The face of every mixture: check, start, run em, keep what it found. A family adds a few small hooks."""
+"""The face of every mixture: make a plan, run it, keep what came out."""
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import Checkpoint, asked_of, told
+from fastem.driver.checkpoint import Checkpoint, told
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
-from fastem.estimators.checks import check_choice, check_number
-from fastem.estimators.constraints import (
-    check_constraints,
-    require_labels_can_stay,
-    require_rows_as_unit,
-    require_starts,
-    with_shares,
-)
+from fastem.estimators.checks import choice, flag, real, whole
+from fastem.estimators.compatibility import Request, require_compatible
+from fastem.estimators.constraints import require_values_to_keep, weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
-from fastem.estimators.parameters import full_signature
-from fastem.estimators.partial_fit import MixtureStream
+from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
+from fastem.estimators.partial_fit import partial_fit
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
+from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.rows.validation import require_distinct_rows, require_rows
-from fastem.starts.clusters import MEMBERSHIPS, NAMED
+from fastem.starts.clusters import NAMED
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
-from fastem.starts.from_memberships import shares
-from fastem.starts.given import checked_membership, checked_weights
-from fastem.starts.labels import labelled
+from fastem.starts.labels import Membership, labelled
+from fastem.starts.plan import NO_SCALES, Family, Plan, RestartPolicy, Scales, Start, Stop
 from fastem.starts.restarts import Restarts
-from fastem.starts.subsample import all_rows, subsample
 
 
-class MixtureEstimator(MixtureStream, FittedMixture):
+class MixtureEstimator(FittedMixture):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
 
-    A family gives `_parameter_arrays` (its fitted attributes), `_examine`, `_estimate`, `_emission` and `_arrays`.
+    A family gives `_family` (what its densities give to a fit), `_parameter_arrays` (its fitted attributes),
+    `_emission` and `_arrays`.
 
     Parameters
     ----------
-    n_components : int
-    tol : float
-        Stop when the mean log-likelihood changes by less, or what else `stop` names is less.
-    max_iter : int
-    n_init : int
-        Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component.
-        With "kmeans" and "hierarchical", those after the first are in turn split and merge of the best so far, "kmeans"
-        and "emem".
-    init_params : {"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"} or own
-        Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an
-        array. "whitened": k-means where the clusters' pooled covariance is a sphere; "hierarchical": a tree of at
-        most 2000 rows by the likelihood of Gaussians; "emem": the best of ten short runs of EM from the other kinds but
-        the tree. The named starts see some 20 000 rows (200 per component if that is more, at
-        most 100 000).
-    weights_init : (K,), optional
-    random_state : int, Generator, RandomState or None
-    warm_start : bool
-        Start from the last fit.
-    verbose : int or "bar"
-        1: a line every `verbose_interval` iterations, through :mod:`logging`; 2: with the change; "bar": a bar with
-        an estimate of the end (tqdm).
-    verbose_interval : int
-    n_threads : int, optional
-        All that the process may use by default.
-    coarse : bool
-        Where there are many rows (at least five times those that the named starts see), at least six short runs of EM
-        on a subsample find the start; the fit then goes over all rows until `tol` holds there.
-    stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
-        See :func:`fastem.em`.
-    accelerate : {None, "anderson", "squarem"}
-        Fewer passes where components overlap strongly; see :func:`fastem.em`.
-    on_collapse : {"floor", "reseed", "drop", "raise"}
-        What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is
-        reported, and sound restarts are preferred. "reseed": it takes half of another component, at most three times a
-        start. "drop": the fit goes on with fewer, and warns. "raise": the start fails with a
-        :class:`fastem.errors.CollapsedComponent`, and the fit where no other start is left. `history_` begins after
-        the last such repair; `max_iter` counts all iterations.
-    split_merge : int
-        Attempts to improve the finished fit by merging two components and splitting another, each a further restart.
-    equal_weights : bool
-        All weights are 1/K.
-    weight_concentration_prior : float or (K,), optional
-        Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component. EM then climbs the
-        log-posterior, which `history_` and `lower_bound_` hold (up to a constant); `log_likelihood_` stays what it is.
-    fixed : dict, optional
-        ``{"weights": True}`` or ``{"weights": [0, 2]}``: all or some components keep the weights of `weights_init`, or
-        of the last fit (`warm_start`); the others share the rest.
+    {parameters}
 
     Attributes
     ----------
@@ -118,110 +66,174 @@ class MixtureEstimator(MixtureStream, FittedMixture):
     feature_names_in_ : (d,), where X has names
     """
 
-    def __init_subclass__(cls, first_parameters=()):
-        super().__init_subclass__()
-        if "__init__" in vars(cls):
-            above = super(cls, cls).__init__
-            cls.__init__.__signature__ = full_signature(cls.__init__, above, first_parameters)
+    n_components: int = parameter(1, whole(1), "int", kw_only=False)
+    tol: float = parameter(
+        1e-3,
+        real(0.0),
+        """float
+Stop when what `stop` names is less: by default the change of the mean log-likelihood.""",
+        tags=[SEARCH],
+    )
+    max_iter: int = parameter(100, whole(0), "int", tags=[RESUME, SEARCH])
+    n_init: int = parameter(
+        1,
+        whole(1),
+        """int
+Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component. With
+"kmeans" and "hierarchical", those after the first are in turn split and merge of the best so far, "kmeans" and
+"emem". A start that is given whole is not repeated.""",
+    )
+    init_params: Any = parameter(
+        "kmeans",
+        choice(NAMED, unless=lambda value: not isinstance(value, str)),
+        """{"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"}, array or callable
+Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
+"kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the clusters'
+pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the likelihood of
+Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds but the tree. The named starts
+see some 20 000 rows (200 per component if that is more, at most 100 000), missing values filled in.""",
+    )
+    weights_init: Any = parameter(None, None, "(K,), optional", tags=[COLUMNS])
+    random_state: Any = parameter(None, None, "int, Generator, RandomState or None")
+    warm_start: bool = parameter(False, None, "bool\nStart from the last fit.")
+    verbose: int | str = parameter(
+        0,
+        whole(0, boolean=True, unless="bar"),
+        """int or "bar"
+1: a line every `verbose_interval` iterations, through :mod:`logging`; 2: with the change; "bar": a bar with an
+estimate of the end (tqdm).""",
+        tags=[RESUME],
+    )
+    verbose_interval: int = parameter(10, whole(1), "int", tags=[RESUME])
+    n_threads: int | None = parameter(
+        None, whole(1, optional=True), "int, optional\nAll that the process may use by default.", tags=[RESUME]
+    )
+    coarse: bool = parameter(
+        True,
+        flag,
+        """bool
+Where there are many rows (at least five times those that the named starts see) and no start is given, at least six
+short runs of EM on a subsample find the start, `n_init` of them if that is more, the worse ones dropped early; the
+fit then goes over all rows until `tol` holds there. False: start from `init_params` as it is.""",
+    )
+    stop: Any = parameter(
+        "log_likelihood",
+        choice(RULES, unless=callable),
+        """{"log_likelihood", "relative", "parameters", "aitken"} or callable
+See :func:`fastem.em`.""",
+        tags=[SEARCH],
+    )
+    accelerate: str | None = parameter(
+        None,
+        choice(ACCELERATORS, unless=lambda value: value is None),
+        """{None, "anderson", "squarem"}
+Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
+        tags=[SEARCH],
+    )
+    on_collapse: str = parameter(
+        "floor",
+        choice(POLICIES),
+        """{"floor", "reseed", "drop", "raise"}
+What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is reported, and
+sound restarts are preferred. "reseed": it takes half of another component, at most three times a start. "drop": the
+fit goes on with fewer, and warns. "raise": the start fails with a :class:`fastem.errors.CollapsedComponent`, and the
+fit where no other start is left. `history_` begins after the last such repair; `max_iter` counts all iterations.""",
+    )
+    split_merge: int = parameter(
+        0,
+        whole(0),
+        """int
+Attempts to improve the finished fit by merging two components and splitting another, each a further restart.""",
+    )
+    equal_weights: bool = parameter(False, flag, "bool\nAll weights are 1/K.", tags=[SEARCH])
+    weight_concentration_prior: Any = parameter(
+        None,
+        None,
+        """float or (K,), optional
+Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component. EM then climbs the log-posterior,
+which `history_` and `lower_bound_` hold (up to a constant); `log_likelihood_` stays what it is.""",
+        tags=[SEARCH],
+    )
+    fixed: dict | None = parameter(
+        None,
+        None,
+        """dict, optional
+What keeps its start, by name: {"weights": True}, or the numbers of components: {"weights": [0, 2]}. The start is
+`weights_init`, or that of the last fit (`warm_start`). Weights that are not fixed share the rest. Gaussian mixtures
+also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of some components where each has its own
+(full, diag, spherical), of all with any covariance_type.""",
+        tags=[COLUMNS],
+    )
 
-    def __init__(
-        self,
-        n_components: int = 1,
-        *,
-        tol: float = 1e-3,
-        max_iter: int = 100,
-        n_init: int = 1,
-        init_params="kmeans",
-        weights_init=None,
-        random_state=None,
-        warm_start: bool = False,
-        verbose: int = 0,
-        verbose_interval: int = 10,
-        n_threads: int | None = None,
-        coarse: bool = True,
-        stop="log_likelihood",
-        accelerate: str | None = None,
-        on_collapse: str = "floor",
-        split_merge: int = 0,
-        equal_weights: bool = False,
-        weight_concentration_prior=None,
-        fixed: dict | None = None,
-    ):
-        self.n_components = n_components
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.weights_init = weights_init
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.n_threads = n_threads
-        self.coarse = coarse
-        self.stop = stop
-        self.accelerate = accelerate
-        self.on_collapse = on_collapse
-        self.split_merge = split_merge
-        self.equal_weights = equal_weights
-        self.weight_concentration_prior = weight_concentration_prior
-        self.fixed = fixed
-
-    _fixable: ClassVar = ("weights",)
+    _starts_given: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what a start may be given: the parameter
+    _fixable: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what may be fixed: the parameter that gives it
 
     # ---- what a family gives ------------------------------------------------------------------------------------
 
-    def _examine(self, blocks, n_threads):
-        """Check the values of the rows; what comes out (scales, floors, levels) is passed to `_estimate`."""
+    def _family(self) -> Family:
+        """What the densities that the parameters ask for give to a fit."""
         raise NotImplementedError
 
-    def _estimate(self, X, weight, membership, examined):
-        """The emission that fits labels (n,) or responsibilities (n, K)."""
-        raise NotImplementedError
+    def _scales(self) -> Scales:
+        """What the last fit took from the columns for its constraints."""
+        return NO_SCALES
 
-    def _least_rows(self, n_features) -> int:
-        """Rows that one component needs."""
-        return 1
+    def _structure(self) -> str:
+        """What the covariances have in common; see :class:`fastem.estimators.compatibility.Request`."""
+        return ""
 
-    def _start_is_given(self) -> bool:
-        """Whether every restart would be the same."""
-        return not (isinstance(self.init_params, str) or callable(self.init_params))
+    # ---- the plan -----------------------------------------------------------------------------------------------
 
-    def _start_is_free(self) -> bool:
-        """Whether the start is fastem's to choose."""
-        return isinstance(self.init_params, str) and self.weights_init is None
+    def _check_parameters(self):
+        super()._check_parameters()
+        self._plan()
 
-    def _start(self, blocks, examined, rng, n_threads) -> Mixture:
-        """A mixture to start EM from."""
-        K, init = self.n_components, self.init_params
-        if isinstance(init, str):
-            X, weight = subsample(blocks, rng, K)
-            membership = MEMBERSHIPS[init](X, weight, K, rng, n_threads)
-        else:
-            X, weight = all_rows(blocks)
-            membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
-        weights = checked_weights(self.weights_init, K)
-        if weights is None:
-            weights = shares(weight, membership, K)
-        return Mixture(weights, self._estimate(X, weight, membership, examined))
+    def _plan(self) -> Plan:
+        """The fit that the parameters ask for; ValueError where they contradict each other."""
+        parameters = {name: getattr(self, name) for name in self._parameters}
+        plan = Plan(
+            family=self._family(),
+            n_components=self.n_components,
+            weights=weight_rule(parameters, type(self).__name__, tuple(self._fixable)),
+            start=Start(
+                self.init_params,
+                {name: parameters[one] for name, one in self._starts_given.items() if parameters[one] is not None},
+                coarse=bool(self.coarse),
+            ),
+            stop=Stop(self.tol, self.max_iter, self.stop),
+            accelerate=self.accelerate,
+            restarts=RestartPolicy(self.n_init, self.split_merge, self.on_collapse),
+            random_state=self.random_state,
+            n_threads=self.n_threads,
+            verbose=self.verbose,
+            verbose_interval=self.verbose_interval,
+        )
+        require_compatible(self._request())
+        return plan
 
-    def _warm_start(self, examined) -> Mixture:
-        """The last fit's model."""
-        return self._mixture()
+    def _request(self, **asked) -> Request:
+        """What is asked of a fit, for the table of what does not go together."""
+        return Request({name: getattr(self, name) for name in self._parameters}, self._structure(), **asked)
 
-    def _learned(self, blocks, n_threads):
-        """What constraints take from the data: passed to `_constrained`."""
-        require_starts(self)
-
-    def _constrained(self, mixture, learned=None) -> Mixture:
-        return with_shares(self, mixture)
-
-    def _begun(self, mixture, learned) -> Mixture:
-        """A start that keeps to the constraints."""
-        mixture = self._constrained(mixture, learned)
-        if self.equal_weights:
-            mixture = replace(mixture, weights=np.full(self.n_components, 1 / self.n_components))
-        return mixture
+    def _plan_for(self, blocks, unit, labels, n_threads):
+        """The plan of a fit to these rows, and the rows with their labels; ValueError where they do not go together."""
+        in_memory = isinstance(blocks, ArrayBlocks)
+        rows = "in memory" if in_memory else f"read in blocks ({type(blocks).__name__})"
+        require_compatible(self._request(labels=labels is not None, rows=rows, extreme_weights=unit != 1))
+        plan = self._plan()
+        is_warm = bool(self.warm_start) and self.__sklearn_is_fitted__()
+        values = {name: (parameter, getattr(self, parameter)) for name, parameter in self._fixable.items()}
+        require_values_to_keep(self.fixed, values, is_warm)
+        if is_warm:
+            self._require_same_shape(blocks.n_features)
+            plan = replace(plan, start=replace(plan.start, last=self._mixture()))
+        if labels is None:
+            return plan, blocks
+        K = plan.n_components
+        known = labelled(blocks, labels, K, K + plan.family.has_noise)
+        if isinstance(plan.start.init, str):
+            plan = plan.from_start(Membership(known, plan.start.init, n_threads))
+        return plan, known
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
@@ -280,19 +292,14 @@ class MixtureEstimator(MixtureStream, FittedMixture):
         self._check_parameters()
         keeper = None
         if checkpoint is not None:
-            asked = asked_of(self) if labels is None else asked_of(self) | {"labels": told(np.asarray(labels))}
-            keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
+            keeper = Checkpoint(checkpoint, self._asked(labels), checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, self)
-        require_rows_as_unit(self, unit)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
-        starting = self
-        if labels is not None:
-            require_labels_can_stay(self)
-            blocks, starting = labelled(self, blocks, labels, n_threads)
-        examined = self._examine(blocks, n_threads)
+        plan, rows = self._plan_for(blocks, unit, labels, n_threads)
+        scales = plan.family.examine(blocks, plan.n_components, n_threads)
         self._require_enough_rows(blocks)
         n_effective = effective_rows(blocks)
-        restarts = Restarts(starting, blocks, examined, n_threads, callback, keeper)
+        restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
         try:
             restarts.run()
         except BaseException as error:
@@ -313,29 +320,22 @@ class MixtureEstimator(MixtureStream, FittedMixture):
         given = {} if labels is None else {"labels": labels}
         return self.fit(X, y, sample_weight, **given).predict(X)
 
+    partial_fit = partial_fit
+
+    def _asked(self, labels) -> dict[str, str]:
+        """What a fit is asked to do, in words that another process finds as well."""
+        asked = {"estimator": type(self).__name__}
+        for name, value in self.get_params(deep=False).items():
+            if name not in self._parameters or RESUME not in self._parameters[name].tags:
+                asked[name] = told(value)
+        return asked if labels is None else asked | {"labels": told(np.asarray(labels))}
+
+    def _constrained(self, mixture) -> Mixture:
+        return self._plan().constrained(mixture, self._scales())
+
     def _restore(self):
         self._check_parameters()
         super()._restore()
-
-    def _check_parameters(self):
-        check_number(self, "n_components", numbers.Integral, 1)
-        check_number(self, "tol", numbers.Real, 0.0)
-        check_number(self, "max_iter", numbers.Integral, 0)
-        check_number(self, "n_init", numbers.Integral, 1)
-        if self.verbose != "bar":
-            check_number(self, "verbose", numbers.Integral, 0, boolean=True)
-        check_number(self, "verbose_interval", numbers.Integral, 1)
-        check_number(self, "n_threads", numbers.Integral, 1, optional=True)
-        check_number(self, "coarse", numbers.Integral, 0, boolean=True)
-        if self.accelerate is not None:
-            check_choice(self, "accelerate", ACCELERATORS)
-        if not callable(self.stop):
-            check_choice(self, "stop", RULES)
-        if isinstance(self.init_params, str):
-            check_choice(self, "init_params", NAMED)
-        check_choice(self, "on_collapse", POLICIES)
-        check_number(self, "split_merge", numbers.Integral, 0)
-        check_constraints(self)
 
     def _require_same_shape(self, n_features):
         """A warm start goes on with the last fit's components and columns."""
@@ -385,3 +385,17 @@ class MixtureEstimator(MixtureStream, FittedMixture):
             )
         self.fit_report_.warn_of_events()
         warn_of_statuses("component", self.component_status_)
+
+
+def keep_fit(estimator, result, report, n_effective, unit, blocks):
+    """The estimator, fitted: with the result of EM on these rows in its attributes."""
+    estimator._keep(result, report, n_effective, unit, blocks)
+    return estimator
+
+
+def plan_of(estimator, blocks) -> Plan:
+    """The plan of an estimator's parameters for rows that are in memory and have no labels; ValueError where there are
+    too few."""
+    estimator._check_parameters()
+    estimator._require_enough_rows(blocks)
+    return estimator._plan()

@@ -1,72 +1,63 @@
-"""The face of a mixture that learns batch by batch, from streams that never end."""
+"""A mixture that learns batch by batch, from streams that never end."""
 
 from __future__ import annotations
 
 from fastem.driver.partial_steps import Stepwise, checked_memory
-from fastem.estimators.constraints import has_prior
+from fastem.estimators.compatibility import require_compatible
 
 
-class MixtureStream:
-    """Adds :meth:`partial_fit` to a mixture that has `fit`."""
+def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
+    """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
-    def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
-        """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
+    The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the
+    columns. After a fit, batches go on from it, which counts as the batches of this size that it would have
+    been; after loading one or setting its attributes, from the model alone. The history stays that of the last
+    :meth:`fit`.
 
-        The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the
-        columns. After a fit, batches go on from it, which counts as the batches of this size that it would have
-        been; after loading one or setting its attributes, from the model alone. The history stays that of the last
-        :meth:`fit`.
+    Parameters
+    ----------
+    X, y, sample_weight
+        As in :meth:`fit`; an unfitted estimator needs at least `n_components` distinct rows.
+    memory : float, optional
+        About how many batches count, at least 1, where the stream drifts: old ones fade. By default all count, so
+        that the model settles.
 
-        Parameters
-        ----------
-        X, y, sample_weight
-            As in :meth:`fit`; an unfitted estimator needs at least `n_components` distinct rows.
-        memory : float, optional
-            About how many batches count, at least 1, where the stream drifts: old ones fade. By default all count, so
-            that the model settles.
+    Returns
+    -------
+    self
 
-        Returns
-        -------
-        self
+    Examples
+    --------
+    A stream whose two clusters wander by a hundredth of their width with each batch: a model that remembers
+    some 20 batches is about that many behind, one that remembers all of them stays where the stream began.
 
-        Examples
-        --------
-        A stream whose two clusters wander by a hundredth of their width with each batch: a model that remembers
-        some 20 batches is about that many behind, one that remembers all of them stays where the stream began.
-
-        >>> import numpy as np
-        >>> from fastem import GaussianMixture
-        >>> rng = np.random.default_rng(0)
-        >>> def batch(t):
-        ...     return rng.normal(0.01 * t, 1, (200, 1)) + 8 * rng.integers(0, 2, (200, 1))
-        >>> follows, settles = GaussianMixture(2, random_state=0), GaussianMixture(2, random_state=0)
-        >>> for t in range(600):
-        ...     rows = batch(t)
-        ...     _ = follows.partial_fit(rows, memory=20), settles.partial_fit(rows)
-        >>> bool(abs(np.sort(follows.means_.ravel()) - [6, 14]).max() < 0.5)
-        True
-        >>> follows.score(batch(600)) > settles.score(batch(600)) + 0.1
-        True
-        """
-        self._check_parameters()
-        if has_prior(self):
-            raise ValueError(
-                "partial_fit keeps averages over rows, among which a prior's rows do not count: set prior=None and "
-                "weight_concentration_prior=None, or fit."
-            )
-        memory = checked_memory(memory)
-        if not self.__sklearn_is_fitted__():
-            start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
-            own = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
-            vars(self).update({name: value for name, value in vars(start).items() if name not in own})
-        batch = self._new_blocks(X, sample_weight)
-        names = batch.names
-        batch.check(lambda rows, place: self._require_new(rows, names, place))
-        stream = getattr(self, "_stream", None)
-        if stream is None or stream.model is not self._mixture():
-            stream = Stepwise(self._mixture(), n_threads=self.n_threads)
-        stream.memory = memory
-        stream.update(batch)
-        self._stream = stream
-        self._keep_model(stream.model)
-        return self
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> def batch(t):
+    ...     return rng.normal(0.01 * t, 1, (200, 1)) + 8 * rng.integers(0, 2, (200, 1))
+    >>> follows, settles = GaussianMixture(2, random_state=0), GaussianMixture(2, random_state=0)
+    >>> for t in range(600):
+    ...     rows = batch(t)
+    ...     _ = follows.partial_fit(rows, memory=20), settles.partial_fit(rows)
+    >>> bool(abs(np.sort(follows.means_.ravel()) - [6, 14]).max() < 0.5)
+    True
+    >>> follows.score(batch(600)) > settles.score(batch(600)) + 0.1
+    True
+    """
+    self._check_parameters()
+    require_compatible(self._request(partial=True))
+    memory = checked_memory(memory)
+    if not self.__sklearn_is_fitted__():
+        start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
+        kept = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
+        vars(self).update({name: value for name, value in vars(start).items() if name not in kept})
+    batch = self._checked_blocks(X, sample_weight)
+    stream = getattr(self, "_stream", None)
+    if stream is None or stream.model is not self._mixture():
+        stream = Stepwise(self._mixture(), n_threads=self.n_threads)
+    stream.memory = memory
+    stream.update(batch)
+    self._stream = stream
+    self._keep_model(stream.model)
+    return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def writer_for(path: Path) -> Callable:
     if path.is_dir():
         raise ValueError(f"{path} is a folder: name a file in it")
     if WRITERS[suffix] is _parquet_file:
-        _require_pyarrow()
+        import fastem.rows.sources.arrow_files  # noqa: F401  before the work: it says what is missing
     return WRITERS[suffix]
 
 
@@ -110,27 +110,10 @@ def _text_file(path: Path) -> Iterator[Callable]:
         yield text_writer(file)
 
 
-@contextmanager
-def _parquet_file(path: Path) -> Iterator[Callable]:
-    import pyarrow
-    import pyarrow.parquet
+def _parquet_file(path: Path) -> AbstractContextManager[Callable]:
+    from fastem.rows.sources.arrow_files import parquet_writer  # names the extra where pyarrow is missing
 
-    schema = pyarrow.schema(zip(COLUMNS, (pyarrow.int64(), pyarrow.float64(), pyarrow.float64())))
-    with pyarrow.parquet.ParquetWriter(path, schema) as file:
-
-        def write(labels, probabilities, densities):
-            columns = [labels, probabilities.astype(np.float64), densities]
-            file.write_table(pyarrow.table(columns, schema=schema))
-
-        yield write
-
-
-def _require_pyarrow() -> None:
-    """Raise an error that names the extra where pyarrow is missing."""
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f"Parquet files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
+    return parquet_writer(path, COLUMNS, (np.int64, np.float64, np.float64))
 
 
 WRITERS = {".csv": _text_file, ".txt": _text_file, ".parquet": _parquet_file, ".pq": _parquet_file}

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -62,6 +62,14 @@ class Bernoulli(ExponentialFamily):
     def from_vector(self, vector):
         return bounded(1 / (1 + np.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "zeros and ones", lambda x: (x == 0) | (x == 1), place)
+
+    @classmethod
+    def pattern(cls, blocks, mean):
+        return Bernoulli(np.full((1, len(mean)), 0.5))
+
 
 def bounded(probabilities):
     """The nearest emission whose rows are all possible; a likelihood falls on either side of its maximum, so what is
@@ -69,7 +77,7 @@ def bounded(probabilities):
     return Bernoulli(np.clip(probabilities, LEAST, 1 - LEAST))
 
 
-class BernoulliMixture(FamilyMixture):
+class BernoulliMixture(ExponentialFamilyMixture):
     """Mixture of products of Bernoulli distributions: columns of 0 and 1 that are independent given the component.
 
     Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
@@ -94,13 +102,8 @@ class BernoulliMixture(FamilyMixture):
     Bishop: Pattern Recognition and Machine Learning. Springer 2006, section 9.3.3.
     """
 
+    _density = Bernoulli
     _parameter_arrays = ("probabilities_",)
-
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "zeros and ones", lambda x: (x == 0) | (x == 1), place)
-
-    def _pattern(self, blocks, mean):
-        return Bernoulli(np.full((1, len(mean)), 0.5))
 
     def _emission(self):
         return Bernoulli(self._checked_array("probabilities_", least=0, most=1, strict=True))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
-from fastem.estimators.parameters import MixtureParameters
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture, OfDensity
+from fastem.estimators.parameters import parameter
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
+from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered, require_values
+from fastem.starts.plan import Scales
 
 LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
 MOST_CATEGORIES = 1 << 16  # of a column; more are identifiers rather than categories
@@ -87,6 +89,10 @@ class Categorical(ExponentialFamily):
         cells = np.exp(ratios - ratios.max(axis=2, keepdims=True))
         return replace(self, probabilities=most_likely(cells, self.exists()))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "codes: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
+
 
 def most_likely(cells, exists):
     """Probabilities that maximise sum(cells * log p) among those of LEAST at least.
@@ -108,15 +114,59 @@ def most_likely(cells, exists):
         held |= low
 
 
-class CategoricalMixture(FamilyMixture):
+@dataclass(frozen=True)
+class OfCategories(OfDensity):
+    """The codes of each column: as many as are asked for, or as the rows hold."""
+
+    n_categories: Any = None
+
+    def examine(self, blocks, n_components, n_threads):
+        column_moments(blocks, n_threads)  # finds what is not finite
+        names, require = blocks.names, self.density.require_values
+        blocks.check(lambda X, place: require(X, names, place))
+        n_categories = self.given(blocks.n_features)
+        if n_categories is None:
+            most = blocks.each(lambda X, weight, start: X.max(axis=0))
+            n_categories = np.max(most, axis=0).astype(np.int64) + 1
+        if n_categories.max() > MOST_CATEGORIES:
+            raise ValueError(
+                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}: "
+                "number those that occur from 0, as numpy.unique(..., return_inverse=True) does."
+            )
+        blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
+        exists = np.arange(n_categories.max()) < n_categories[:, None]
+        return Scales(pattern=Categorical(most_likely(exists[None].astype(np.float64), exists), n_categories))
+
+    def given(self, n_features):
+        """(d,) what the parameter says, or None."""
+        if self.n_categories is None:
+            return None
+        given = np.asarray(self.n_categories)
+        if given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
+            raise ValueError(
+                "The 'n_categories' parameter of CategoricalMixture must be None, a whole number >= 1 or one for "
+                f"each of {n_features} columns. Got {self.n_categories!r} instead."
+            )
+        return np.broadcast_to(given, n_features).astype(np.int64)
+
+    def continued(self, mixture, scales):
+        now, before = scales.pattern.n_categories, mixture.emission.n_categories
+        if (now > before).any():
+            raise ValueError(
+                f"warm_start=True, but the columns now have {now} categories, in the last fit {before}. Give "
+                "n_categories, or set warm_start=False to start afresh."
+            )
+        return mixture
+
+
+class CategoricalMixture(ExponentialFamilyMixture):
     """Latent class analysis: columns of categories that are independent given the component.
 
     Parameters
     ----------
-    n_categories : int, sequence of int (one per column) or None
-        The codes of a column are 0 .. n_categories - 1. None: up to the largest in the data.
+    {parameters}
 
-    Other parameters and attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------
@@ -142,11 +192,18 @@ class CategoricalMixture(FamilyMixture):
     (1974) 215-231.
     """
 
+    n_categories: Any = parameter(
+        None,
+        None,
+        """int, sequence of int (one per column) or None
+The codes of a column are 0 .. n_categories - 1. None: up to the largest in the data.""",
+    )
+
+    _density = Categorical
     _parameter_arrays = ("probabilities_",)
 
-    def __init__(self, n_components: int = 1, *, n_categories=None, **others: Unpack[MixtureParameters]):
-        super().__init__(n_components, **others)
-        self.n_categories = n_categories
+    def _family(self):
+        return OfCategories(Categorical, self.n_categories)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -158,51 +215,9 @@ class CategoricalMixture(FamilyMixture):
         self._require_fitted()
         return self._mixture().emission.n_categories
 
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "codes: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
-
-    def _examine(self, blocks, n_threads):
-        pattern = super()._examine(blocks, n_threads)
-        names, n_categories = blocks.names, pattern.n_categories
-        blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
-        return pattern
-
     def _require_new_values(self, X, names, place=numbered):
         super()._require_new_values(X, names, place)
         require_codes(X, names, self.n_categories_, place)
-
-    def _pattern(self, blocks, mean):
-        n_categories = self._given_categories(blocks.n_features)
-        if n_categories is None:
-            most = blocks.each(lambda X, weight, start: X.max(axis=0))
-            n_categories = np.max(most, axis=0).astype(np.int64) + 1
-        if n_categories.max() > MOST_CATEGORIES:
-            raise ValueError(
-                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}: "
-                "number those that occur from 0, as numpy.unique(..., return_inverse=True) does."
-            )
-        exists = np.arange(n_categories.max()) < n_categories[:, None]
-        return Categorical(most_likely(exists[None].astype(np.float64), exists), n_categories)
-
-    def _given_categories(self, n_features):
-        """(d,) what the parameter says, or None."""
-        if self.n_categories is None:
-            return None
-        given = np.asarray(self.n_categories)
-        if given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
-            raise ValueError(
-                f"The 'n_categories' parameter of {type(self).__name__} must be None, a whole number >= 1 or one for "
-                f"each of {n_features} columns. Got {self.n_categories!r} instead."
-            )
-        return np.broadcast_to(given, n_features).astype(np.int64)
-
-    def _warm_start(self, examined):
-        if (examined.n_categories > self.n_categories_).any():
-            raise ValueError(
-                f"warm_start=True, but the columns now have {examined.n_categories} categories, in the last fit "
-                f"{self.n_categories_}. Give n_categories, or set warm_start=False to start afresh."
-            )
-        return super()._warm_start(examined)
 
     def _emission(self):
         probabilities = self._checked_array("probabilities_", least=0, most=1, shape="(K, d, L)")

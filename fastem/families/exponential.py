@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -53,8 +53,16 @@ class Exponential(ExponentialFamily):
     def from_vector(self, vector):
         return replace(self, rates=np.minimum(np.exp(vector.reshape(self.shape)), self.cap))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "positive numbers", lambda x: x > 0, place)
 
-class ExponentialMixture(FamilyMixture):
+    @classmethod
+    def pattern(cls, blocks, mean):
+        return Exponential(1 / mean[None], 1 / (LEAST_SHARE * mean))
+
+
+class ExponentialMixture(ExponentialFamilyMixture):
     """Mixture of products of exponential distributions: waiting times that are independent given the component.
 
     Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
@@ -79,13 +87,8 @@ class ExponentialMixture(FamilyMixture):
     Titterington, Smith, Makov: Statistical Analysis of Finite Mixture Distributions. Wiley 1985.
     """
 
+    _density = Exponential
     _parameter_arrays = ("rates_",)
-
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "positive numbers", lambda x: x > 0, place)
-
-    def _pattern(self, blocks, mean):
-        return Exponential(1 / mean[None], 1 / (LEAST_SHARE * mean))
 
     def _emission(self):
         rates = self._checked_array("rates_", least=0, strict=True)

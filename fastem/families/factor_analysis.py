@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
+from typing import Any
 
 import numpy as np
 
 from fastem.driver.em import em
-from fastem.estimators.checks import check_choice, check_number
-from fastem.estimators.factor_estimator import FactorEstimator
+from fastem.estimators.checks import choice, real, whole
+from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator
+from fastem.estimators.parameters import parameter
 from fastem.families.rotation import ROTATIONS, rotated
 from fastem.models.gaussian.factor_models import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.models.gaussian.factor_steps import best_loadings
@@ -22,22 +23,7 @@ class FactorAnalysis(FactorEstimator):
 
     Parameters
     ----------
-    n_components : int or None
-        Factors; 0: independent columns; None: as many as columns.
-    tol : float
-        Stop when the mean log-likelihood changes by less.
-    max_iter : int
-    noise_variance_init : (d,), optional
-        Noise variances to start from; the columns' variances by default.
-    rotation : {None, "varimax", "quartimax"}
-        Of the loadings, to simple structure.
-    reg_covar : float
-        Least noise variance, relative to the variance of each column. It acts in Heywood cases only, where the
-        likelihood rises as a column loses all noise of its own.
-    random_state : int, Generator, RandomState or None
-        For `sample`.
-    n_threads : int, optional
-        All that the process may use by default.
+    {parameters}
 
     Attributes
     ----------
@@ -69,36 +55,33 @@ class FactorAnalysis(FactorEstimator):
     (1000, 1)
     """
 
+    n_components: int | None = parameter(
+        None,
+        whole(0, optional=True),
+        "int or None\nFactors; 0: independent columns; None: as many as columns.",
+        kw_only=False,
+    )
+    tol: float = parameter(1e-8, real(0.0), "float\nStop when the mean log-likelihood changes by less.")
+    max_iter: int = parameter(1000, whole(1), "int")
+    noise_variance_init: Any = parameter(
+        None, None, "(d,), optional\nNoise variances to start from; the columns' variances by default."
+    )
+    rotation: str | None = parameter(
+        None,
+        choice(ROTATIONS, unless=lambda value: value is None),
+        """{None, "varimax", "quartimax"}
+Of the loadings, to simple structure.""",
+    )
+    reg_covar: float = parameter(
+        1e-6,
+        real(LEAST_FLOOR, finite=True),
+        """float
+Least noise variance, relative to the variance of each column. It acts in Heywood cases only, where the likelihood
+rises as a column loses all noise of its own.""",
+    )
+
     _model_class = FactorModel
     _held = "Heywood case: its noise variance is held at reg_covar times its own"
-
-    def __init__(
-        self,
-        n_components: int | None = None,
-        *,
-        tol: float = 1e-8,
-        max_iter: int = 1000,
-        noise_variance_init=None,
-        rotation: str | None = None,
-        reg_covar: float = 1e-6,
-        random_state=None,
-        n_threads: int | None = None,
-    ):
-        self.n_components = n_components
-        self.tol = tol
-        self.max_iter = max_iter
-        self.noise_variance_init = noise_variance_init
-        self.rotation = rotation
-        self.reg_covar = reg_covar
-        self.random_state = random_state
-        self.n_threads = n_threads
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_number(self, "tol", numbers.Real, 0.0)
-        check_number(self, "max_iter", numbers.Integral, 1)
-        if self.rotation is not None:
-            check_choice(self, "rotation", ROTATIONS)
 
     @staticmethod
     def _most_factors(d):
@@ -128,14 +111,7 @@ class PPCA(FactorEstimator):
 
     Parameters
     ----------
-    n_components : int or None
-        None: one less than columns, the most that leaves noise.
-    reg_covar : float
-        Least noise variance, relative to the mean variance of the columns.
-    random_state : int, Generator, RandomState or None
-        For `sample`.
-    n_threads : int, optional
-        All that the process may use by default.
+    {parameters}
 
     Attributes
     ----------
@@ -158,21 +134,20 @@ class PPCA(FactorEstimator):
     array([0.24, 0.24])
     """
 
+    n_components: int | None = parameter(
+        None,
+        whole(0, optional=True),
+        "int or None\nNone: one less than columns, the most that leaves noise.",
+        kw_only=False,
+    )
+    reg_covar: float = parameter(
+        1e-6,
+        real(LEAST_FLOOR, finite=True),
+        "float\nLeast noise variance, relative to the mean variance of the columns.",
+    )
+
     _model_class = PPCAModel
     _held = "no noise is left: its variance is held at reg_covar times the mean of all columns"
-
-    def __init__(
-        self,
-        n_components: int | None = None,
-        *,
-        reg_covar: float = 1e-6,
-        random_state=None,
-        n_threads: int | None = None,
-    ):
-        self.n_components = n_components
-        self.reg_covar = reg_covar
-        self.random_state = random_state
-        self.n_threads = n_threads
 
     @staticmethod
     def _most_factors(d):

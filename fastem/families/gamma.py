@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, LOGARITHM, ExponentialFamily, Features
 from fastem.models.gamma_shape import gamma_shape
 from fastem.rows.validation import numbered, require_values
@@ -87,8 +87,16 @@ class Gamma(ExponentialFamily):
         shapes = np.minimum(shapes, self.cap)
         return replace(self, shapes=shapes, rates=shapes / np.maximum(m, self.floor))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "positive numbers", lambda x: x > 0, place)
 
-class GammaMixture(FamilyMixture):
+    @classmethod
+    def pattern(cls, blocks, mean):
+        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, CAP[blocks.dtype])
+
+
+class GammaMixture(ExponentialFamilyMixture):
     """Mixture of products of gamma distributions: positive numbers that are independent given the component.
 
     Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
@@ -117,13 +125,8 @@ class GammaMixture(FamilyMixture):
     McLachlan, Peel: Finite Mixture Models. Wiley 2000.
     """
 
+    _density = Gamma
     _parameter_arrays = ("shapes_", "rates_")
-
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "positive numbers", lambda x: x > 0, place)
-
-    def _pattern(self, blocks, mean):
-        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, CAP[blocks.dtype])
 
     def _emission(self):
         shapes, rates = (self._checked_array(name, least=0, strict=True) for name in self._parameter_arrays)

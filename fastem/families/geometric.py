@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -58,13 +58,21 @@ class Geometric(ExponentialFamily):
     def from_vector(self, vector):
         return bounded(1 / (1 + np.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
+
+    @classmethod
+    def pattern(cls, blocks, mean):
+        return Geometric(np.full((1, len(mean)), 0.5))
+
 
 def bounded(probabilities):
     """The nearest emission whose rows are all possible; as the likelihood has one peak, also the best of them."""
     return Geometric(np.minimum(probabilities, 1 - LEAST))
 
 
-class GeometricMixture(FamilyMixture):
+class GeometricMixture(ExponentialFamilyMixture):
     """Mixture of products of geometric distributions: numbers of failures before the first success, independent given
     the component.
 
@@ -90,13 +98,8 @@ class GeometricMixture(FamilyMixture):
     Titterington, Smith, Makov: Statistical Analysis of Finite Mixture Distributions. Wiley 1985.
     """
 
+    _density = Geometric
     _parameter_arrays = ("probabilities_",)
-
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
-
-    def _pattern(self, blocks, mean):
-        return Geometric(np.full((1, len(mean)), 0.5))
 
     def _emission(self):
         return Geometric(self._checked_array("probabilities_", least=0, most=1, strict=True))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Unpack
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastem import kernels
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import MixtureParameters
+from fastem.estimators.parameters import parameter
 from fastem.families.bernoulli import BernoulliMixture
 from fastem.families.categorical import CategoricalMixture
 from fastem.families.exponential import ExponentialMixture
@@ -21,6 +21,7 @@ from fastem.models.emission import KernelCall
 from fastem.rows.blocks import consecutive
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import numbered
+from fastem.starts.plan import Family, Scales
 
 # kind of column: the mixture that knows it, and what it is asked for
 KINDS = {
@@ -159,17 +160,74 @@ class Mixed:
         return X
 
 
+def columns_of(kinds, d) -> dict:
+    """{kind: its columns} of d columns, checked; `kinds` is the parameter of :class:`MixedMixture`."""
+    if isinstance(kinds, str):
+        kinds = [kinds] * d
+    if isinstance(kinds, dict):
+        columns = {kind: np.atleast_1d(np.asarray(own)) for kind, own in kinds.items()}
+        places = [place for own in columns.values() for place in own.tolist()]
+        if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
+            raise ValueError(
+                f"kinds must be {{kind: numbers of its columns}}, each of 0 to {d - 1} once. Got {kinds!r} instead."
+            )
+    else:
+        if len(kinds) != d:
+            raise ValueError(f"kinds must hold one kind for each of the {d} columns of X, but it holds {len(kinds)}.")
+        columns = {kind: np.flatnonzero([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
+    for kind in columns:
+        if kind not in KINDS:
+            raise ValueError(f"kinds must be among {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
+    return columns
+
+
+def face_of(kind, n_components=1):
+    """The mixture that knows a kind of columns, not fitted."""
+    face, settings = KINDS[kind]
+    return face(n_components, **settings)
+
+
+@dataclass(frozen=True)
+class OfKinds(Family):
+    """What columns of different kinds give to a fit: each kind what it is asked for.
+
+    Attributes
+    ----------
+    kinds
+        See :class:`MixedMixture`.
+    """
+
+    kinds: Any
+
+    def members(self, d) -> dict:
+        """{kind: (its family, its columns)} of d columns."""
+        return {kind: (face_of(kind)._family(), own) for kind, own in columns_of(self.kinds, d).items()}
+
+    def examine(self, blocks, n_components, n_threads) -> Scales:
+        members = {
+            kind: family.examine(blocks.columns(own), n_components, n_threads)
+            for kind, (family, own) in self.members(blocks.n_features).items()
+        }
+        return Scales(members=members)
+
+    def emission(self, X, weight, membership, n_components, scales):
+        members = self.members(X.shape[1])
+        emissions = {
+            kind: family.emission(X[:, consecutive(own)], weight, membership, n_components, scales.members[kind])
+            for kind, (family, own) in members.items()
+        }
+        return Mixed(emissions, {kind: own for kind, (_, own) in members.items()})
+
+    def least_rows(self, n_features):
+        return max(family.least_rows(len(own)) for family, own in self.members(n_features).values())
+
+
 class MixedMixture(MixtureEstimator):
     """Mixture over columns of different kinds, independent given the component.
 
     Parameters
     ----------
-    n_components : int
-    kinds : sequence of str, or dict
-        One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson",
-        "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction);
-        what each may hold, its own mixture says.
-    others : see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`
+    {parameters}
 
     Attributes
     ----------
@@ -196,68 +254,31 @@ class MixedMixture(MixtureEstimator):
     Statistics 41 (1999) 154-171.
     """
 
+    kinds: Any = parameter(
+        "gaussian",
+        None,
+        """sequence of str, or dict
+One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson", "bernoulli",
+"categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction); what each may hold,
+its own mixture says.""",
+    )
+
     _parameter_arrays = tuple(f"{kind}_{name}" for kind, (face, _) in KINDS.items() for name in face._parameter_arrays)
 
-    def __init__(self, n_components: int = 1, *, kinds="gaussian", **others: Unpack[MixtureParameters]):
-        super().__init__(n_components, **others)
-        self.kinds = kinds
-
-    def _columns(self, d) -> dict:
-        """{kind: its columns}, checked."""
-        kinds = self.kinds
-        if isinstance(kinds, str):
-            kinds = [kinds] * d
-        if isinstance(kinds, dict):
-            columns = {kind: np.atleast_1d(np.asarray(own)) for kind, own in kinds.items()}
-            places = [place for own in columns.values() for place in own.tolist()]
-            if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
-                raise ValueError(
-                    f"kinds must be {{kind: numbers of its columns}}, each of 0 to {d - 1} once. Got {kinds!r} instead."
-                )
-        else:
-            if len(kinds) != d:
-                raise ValueError(
-                    f"kinds must hold one kind for each of the {d} columns of X, but it holds {len(kinds)}."
-                )
-            columns = {kind: np.flatnonzero([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
-        for kind in columns:
-            if kind not in KINDS:
-                raise ValueError(f"kinds must be among {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
-        return columns
-
-    def _examine(self, blocks, n_threads):
-        """Each kind's own look at its columns."""
-        examined = {}
-        for kind, own in self._columns(blocks.n_features).items():
-            face = self._face(kind)
-            examined[kind] = face, own, face._examine(blocks.columns(own), n_threads)
-        return examined
-
-    def _face(self, kind):
-        face, settings = KINDS[kind]
-        return face(self.n_components, **settings)
-
-    def _estimate(self, X, weight, membership, examined):
-        members = {
-            kind: face._estimate(X[:, consecutive(own)], weight, membership, found)
-            for kind, (face, own, found) in examined.items()
-        }
-        return Mixed(members, {kind: own for kind, (_, own, _) in examined.items()})
+    def _family(self):
+        return OfKinds(self.kinds)
 
     def _require_new_values(self, X, names, place=numbered):
-        columns = self._columns(X.shape[1])
+        columns = columns_of(self.kinds, X.shape[1])
         for kind, face in self.members_.items():
             own = columns[kind]
             face._require_new_values(X[:, consecutive(own)], own.tolist() if names is None else names[own], place)
-
-    def _least_rows(self, n_features):
-        return max(self._face(kind)._least_rows(len(own)) for kind, own in self._columns(n_features).items())
 
     def _arrays(self, emission):
         return {
             f"{kind}_{name}": array
             for kind, member in emission.members.items()
-            for name, array in self._face(kind)._arrays(member).items()
+            for name, array in face_of(kind)._arrays(member).items()
         }
 
     @property
@@ -265,8 +286,8 @@ class MixedMixture(MixtureEstimator):
         """{kind: mixture of that kind over its columns}."""
         self._require_fitted()
         members = {}
-        for kind, own in self._columns(self.n_features_in_).items():
-            face = members[kind] = self._face(kind)
+        for kind, own in columns_of(self.kinds, self.n_features_in_).items():
+            face = members[kind] = face_of(kind, self.n_components)
             face.weights_, face.n_features_in_ = self.weights_, len(own)
             for name in face._parameter_arrays:
                 setattr(face, name, getattr(self, f"{kind}_{name}"))
@@ -274,7 +295,7 @@ class MixedMixture(MixtureEstimator):
 
     def _emission(self):
         members = {kind: face._emission() for kind, face in self.members_.items()}
-        return Mixed(members, self._columns(self.n_features_in_))
+        return Mixed(members, columns_of(self.kinds, self.n_features_in_))
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "weights_")

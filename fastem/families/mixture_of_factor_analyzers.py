@@ -8,16 +8,14 @@
 
 from __future__ import annotations
 
-import numbers
 from dataclasses import dataclass, replace
-from typing import Unpack
 
 import numpy as np
 
-from fastem.estimators.checks import check_number
+from fastem.estimators.checks import real, whole
 from fastem.estimators.factor_estimator import LEAST_FLOOR
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import MixtureParameters
+from fastem.estimators.parameters import parameter
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import Full, outer
 from fastem.models.gaussian.emission import Gaussian
@@ -28,6 +26,7 @@ from fastem.rows.column_moments import column_variances
 from fastem.rows.scale import covariance_floor
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.given import checked_array
+from fastem.starts.plan import Family, Scales
 
 START_STEPS = 5  # from a component's covariance to factors
 TOUCHING = 1 + 1e-6  # times the floor: what lies below is held there
@@ -103,6 +102,37 @@ class FactorAnalyzers(Gaussian):
         return (X - self.means[component]) @ (upper @ (upper.T @ loadings))
 
 
+@dataclass(frozen=True)
+class OfFactorAnalyzers(Family):
+    """What factor analyzers give to a fit: a floor under the noise, factors from the clusters' covariances."""
+
+    n_factors: int
+    reg_covar: float
+
+    def examine(self, blocks, n_components, n_threads) -> Scales:
+        d = blocks.n_features
+        if self.n_factors > d:
+            raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
+        return Scales(floor=covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar))
+
+    def emission(self, X, weight, membership, n_components, scales):
+        full = from_membership(X, weight, membership, n_components, Full, scales.floor).emission
+        covariance = Factored.from_scatter(full.covariance.covariances, self.n_factors, scales.floor)
+        return FactorAnalyzers(full.means, covariance, scales.floor)
+
+    def least_rows(self, n_features):
+        return self.n_factors + 2
+
+    def continued(self, mixture, scales):
+        covariance, floor = mixture.emission.covariance, scales.floor
+        if covariance.loadings.shape[2] != self.n_factors:
+            raise ValueError(
+                "warm_start=True, but n_factors has changed since the last fit. Set warm_start=False to start afresh."
+            )
+        raised = Factored.from_factors(covariance.loadings, np.maximum(covariance.noise, floor), floor)
+        return Mixture(mixture.weights, replace(mixture.emission, covariance=raised, floor=floor))
+
+
 class MixtureOfFactorAnalyzers(MixtureEstimator):
     """Mixture of factor analyzers, fitted by generalised EM: clusters and, within each, a few common factors.
 
@@ -110,13 +140,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
 
     Parameters
     ----------
-    n_components : int
-    n_factors : int
-        Of each component, at most as many as columns. 0: diagonal covariances.
-    reg_covar : float
-        Least noise variance, relative to the variance of each column; at least 1e-8.
-    others
-        See :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    {parameters}
 
     Attributes
     ----------
@@ -148,44 +172,19 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     Networks 19 (2008) 1956-1961.
     """
 
+    n_factors: int = parameter(
+        1, whole(0), "int\nOf each component, at most as many as columns. 0: diagonal covariances."
+    )
+    reg_covar: float = parameter(
+        1e-6,
+        real(LEAST_FLOOR, finite=True),
+        "float\nLeast noise variance, relative to the variance of each column; at least 1e-8.",
+    )
+
     _parameter_arrays = ("means_", "components_", "noise_variances_")
 
-    def __init__(
-        self, n_components: int = 1, *, n_factors: int = 1, reg_covar: float = 1e-6, **others: Unpack[MixtureParameters]
-    ):
-        super().__init__(n_components, **others)
-        self.n_factors = n_factors
-        self.reg_covar = reg_covar
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_number(self, "n_factors", numbers.Integral, 0)
-        check_number(self, "reg_covar", numbers.Real, LEAST_FLOOR, finite=True)
-
-    def _examine(self, blocks, n_threads):
-        """The floor under the noise, from the columns' variances."""
-        d = blocks.n_features
-        if self.n_factors > d:
-            raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
-        return covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar)
-
-    def _estimate(self, X, weight, membership, floor):
-        full = from_membership(X, weight, membership, self.n_components, Full, floor).emission
-        covariance = Factored.from_scatter(full.covariance.covariances, self.n_factors, floor)
-        return FactorAnalyzers(full.means, covariance, floor)
-
-    def _least_rows(self, n_features):
-        return self.n_factors + 2
-
-    def _warm_start(self, floor):
-        model = self._mixture()
-        own = model.emission.covariance
-        if own.loadings.shape[2] != self.n_factors:
-            raise ValueError(
-                "warm_start=True, but n_factors has changed since the last fit. Set warm_start=False to start afresh."
-            )
-        covariance = Factored.from_factors(own.loadings, np.maximum(own.noise, floor), floor)
-        return Mixture(model.weights, replace(model.emission, covariance=covariance, floor=floor))
+    def _family(self):
+        return OfFactorAnalyzers(self.n_factors, self.reg_covar)
 
     def _arrays(self, emission):
         return {

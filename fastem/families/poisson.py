@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -53,8 +53,17 @@ class Poisson(ExponentialFamily):
     def from_vector(self, vector):
         return replace(self, rates=np.maximum(np.exp(vector.reshape(self.shape)), self.floor))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
 
-class PoissonMixture(FamilyMixture):
+    @classmethod
+    def pattern(cls, blocks, mean):
+        floor = LEAST_SHARE * np.where(mean > 0, mean, 1)
+        return Poisson(floor[None], floor)
+
+
+class PoissonMixture(ExponentialFamilyMixture):
     """Mixture of products of Poisson distributions: counts that are independent given the component.
 
     Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
@@ -79,14 +88,8 @@ class PoissonMixture(FamilyMixture):
     McLachlan, Peel: Finite Mixture Models. Wiley 2000, chapter 5.
     """
 
+    _density = Poisson
     _parameter_arrays = ("rates_",)
-
-    def _require_values(self, X, names, place=numbered):
-        require_values(X, names, "counts: whole numbers >= 0", lambda x: (x >= 0) & (x == np.floor(x)), place)
-
-    def _pattern(self, blocks, mean):
-        floor = LEAST_SHARE * np.where(mean > 0, mean, 1)
-        return Poisson(floor[None], floor)
 
     def _emission(self):
         rates = self._checked_array("rates_", least=0, strict=True)

@@ -13,13 +13,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 
 from fastem import kernels
-from fastem.estimators.parameters import GaussianParameters
-from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.estimators.parameters import parameter
+from fastem.families.gaussian.covariance_mixture import CovarianceMixture
+from fastem.families.gaussian.densities import OfCovariances
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.emission import KernelCall, flat
 from fastem.models.gamma_shape import gamma_shape
@@ -194,21 +195,40 @@ class StudentT(Gaussian):
         return self.means[component] + (super().sample(component, n, rng) - self.means[component]) / np.sqrt(u)
 
 
-class StudentTMixture(GaussianMixture):
+@dataclass(frozen=True)
+class OfStudentTs(OfCovariances):
+    """What Student-t densities give to a fit: robust starts, to which tails are added.
+
+    Attributes
+    ----------
+    degrees_of_freedom : float, (K,) array or None
+        None: they are estimated.
+    """
+
+    degrees_of_freedom: Any = None
+
+    def start(self, plan, blocks, scales, rng, n_threads):
+        gaussians = gaussian_start(plan, blocks, self.structure, scales.floor, rng, n_threads, robust_start)
+        return self.with_tails(gaussians, START)
+
+    def continued(self, mixture, scales):
+        return self.with_tails(super().continued(mixture, scales), mixture.emission.degrees_of_freedom)
+
+    def with_tails(self, mixture, otherwise) -> Mixture:
+        """The given degrees of freedom, or others to start from."""
+        free = self.degrees_of_freedom is None
+        nu = otherwise if free else self.degrees_of_freedom
+        return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
+
+
+class StudentTMixture(CovarianceMixture):
     """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
 
     Rows far from a component weigh little in its mean and scale matrix, so that outliers do not spoil them.
 
     Parameters
     ----------
-    n_components : int
-    degrees_of_freedom : float or (K,) array, optional
-        Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the heavier the tails.
-    covariance_type : str
-        As in :class:`fastem.GaussianMixture`.
-        Of the scale matrices.
-    others
-        See :class:`fastem.GaussianMixture`; `reg_covar` is a floor under the scale matrices.
+    {parameters}
 
     Attributes
     ----------
@@ -239,45 +259,30 @@ class StudentTMixture(GaussianMixture):
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
 
-    _takes_missing = False
-    _parameter_arrays = (*GaussianMixture._parameter_arrays, "degrees_of_freedom_")
-    _fixable = ("weights",)
+    degrees_of_freedom: Any = parameter(
+        None,
+        None,
+        """float or (K,) array, optional
+Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the heavier the tails.""",
+    )
 
-    def __init__(self, n_components: int = 1, *, degrees_of_freedom=None, **others: Unpack[GaussianParameters]):
-        super().__init__(n_components, **others)
-        self.degrees_of_freedom = degrees_of_freedom
+    _parameter_arrays = (*CovarianceMixture._parameter_arrays, "degrees_of_freedom_")
 
-    def _check_parameters(self):
-        super()._check_parameters()
-        if self.noise is not None:
-            raise ValueError(
-                f"noise={self.noise!r} goes with GaussianMixture: the tails of a StudentTMixture take up what lies far."
-            )
+    def _family(self):
         if self.degrees_of_freedom is not None:
-            _checked_degrees(self.degrees_of_freedom, "degrees_of_freedom", self.n_components)
-
-    def _start(self, blocks, floor, rng, n_threads):
-        return self._with_tails(gaussian_start(self, blocks, floor, rng, n_threads, robust_start), START)
-
-    def _warm_start(self, floor):
-        return self._with_tails(super()._warm_start(floor), self.degrees_of_freedom_)
-
-    def _with_tails(self, mixture, otherwise):
-        """The given degrees of freedom, or others to start from."""
-        free = self.degrees_of_freedom is None
-        nu = otherwise if free else self.degrees_of_freedom
-        return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
+            checked_degrees(self.degrees_of_freedom, "degrees_of_freedom", self.n_components)
+        return OfStudentTs(self.covariance_type, self.reg_covar, self.degrees_of_freedom)
 
     def _arrays(self, emission):
         return super()._arrays(emission) | {"degrees_of_freedom_": emission.degrees_of_freedom}
 
     def _emission(self):
         gaussian = super()._emission()
-        nu = _checked_degrees(self.degrees_of_freedom_, "degrees_of_freedom_", len(gaussian.means))
+        nu = checked_degrees(self.degrees_of_freedom_, "degrees_of_freedom_", len(gaussian.means))
         return StudentT.of_gaussian(gaussian, nu, self.degrees_of_freedom is None)
 
 
-def _checked_degrees(value, name, n_components):
+def checked_degrees(value, name, n_components):
     """A positive number, or one for each component."""
     nu = np.asarray(value)
     if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():

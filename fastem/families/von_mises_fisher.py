@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import FamilyMixture
+from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered
 
@@ -113,6 +113,27 @@ class VonMisesFisher(ExponentialFamily):
         directions, lengths = self.directions(vector.reshape(self.shape))
         return replace(self, mean_directions=directions, concentrations=np.clip(lengths, LEAST, self.cap))
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered):
+        if X.shape[1] < 2:
+            raise ValueError(
+                f"VonMisesFisherMixture needs unit vectors of at least 2 columns, but X has n_features = {X.shape[1]}."
+            )
+        for start in range(0, len(X), BLOCK):
+            norms = np.linalg.norm(X[start : start + BLOCK], axis=1)
+            good = np.abs(norms - 1) <= TOLERANCE[X.dtype]
+            if not good.all():
+                row = int(np.argmin(good))
+                what = "it is zero and has no direction" if norms[row] == 0 else "divide rows by their norms"
+                raise ValueError(
+                    f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}: {what}."
+                )
+
+    @classmethod
+    def pattern(cls, blocks, mean):
+        d = len(mean)
+        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[blocks.dtype] * (d - 1), MOST))
+
 
 def log_bessel(order, x):
     """log I_order(x), x > 0. Where I underflows, the order is large: Olver's uniform expansion (DLMF 10.41.3)."""
@@ -170,7 +191,7 @@ def most_likely_concentrations(lengths, d, cap):
     return np.where(lengths >= bounds[1], cap, np.where(lengths <= bounds[0], LEAST, kappa))
 
 
-class VonMisesFisherMixture(FamilyMixture):
+class VonMisesFisherMixture(ExponentialFamilyMixture):
     """Mixture of von Mises-Fisher distributions: rows are unit vectors, of two columns or more.
 
     Densities are with respect to the area of the sphere. With two columns they are von Mises distributions of an angle.
@@ -201,27 +222,9 @@ class VonMisesFisherMixture(FamilyMixture):
     (2005) 1345-1382.
     """
 
+    _density = VonMisesFisher
     _parameter_arrays = ("mean_directions_", "concentrations_")
     _positive_only = False
-
-    def _require_values(self, X, names, place=numbered):
-        if X.shape[1] < 2:
-            raise ValueError(
-                f"{type(self).__name__} needs unit vectors of at least 2 columns, but X has n_features = {X.shape[1]}."
-            )
-        for start in range(0, len(X), BLOCK):
-            norms = np.linalg.norm(X[start : start + BLOCK], axis=1)
-            good = np.abs(norms - 1) <= TOLERANCE[X.dtype]
-            if not good.all():
-                row = int(np.argmin(good))
-                what = "it is zero and has no direction" if norms[row] == 0 else "divide rows by their norms"
-                raise ValueError(
-                    f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}: {what}."
-                )
-
-    def _pattern(self, blocks, mean):
-        d = len(mean)
-        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[blocks.dtype] * (d - 1), MOST))
 
     def _emission(self):
         directions = self._checked_array("mean_directions_", least=-1 - 1e-6, most=1 + 1e-6)

@@ -18,6 +18,7 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import ModelSearch, searched_parameters
 from fastem.kernels.threads import resolve
 from fastem.rows.validation import generator
+from fastem.starts.tournament import FAILURES
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def likelihood_ratio_test(
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
             return ratio(*fitted(rows, seed)[1:])
-        except (ValueError, ArithmeticError, np.linalg.LinAlgError):
+        except FAILURES:
             return np.nan
 
     with ThreadPoolExecutor(resolve(n_jobs)) as pool:

@@ -9,44 +9,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.driver.em import em
+from fastem.estimators.mixture_estimator import keep_fit, plan_of
+from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.linear_algebra import product
-from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.gaussian.structures import check_dimension
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import kmeans_labels
-from fastem.starts.diagnosis import best_first, best_sound, diagnose, effective_rows
+from fastem.starts.diagnosis import diagnose, effective_rows
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
+from fastem.starts.tournament import FAILURES, tournament
 
 ROWS = 2000  # on which starts are found and compared
 ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
-CHOSEN_HERE = ("n_components", "covariance_type", "random_state", "n_threads")
-NO_PART_IN_IT = (
-    "n_init",
-    "init_params",
-    "weights_init",
-    "means_init",
-    "precisions_init",
-    "warm_start",
-    "coarse",
-    "verbose",
-    "verbose_interval",
-    "on_collapse",
-    "split_merge",
-    "fixed",
-    "noise",
-)
 DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
-FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of a model: the others go on
 
 
 class ModelSearch:
@@ -75,11 +60,10 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, least)
-        least._check_parameters()
-        least._require_enough_rows(self.blocks)
+        plan_of(least, self.blocks)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
-        self.examined = {name: self.estimator(1, name)._examine(self.blocks, n_threads) for name in covariance_types}
+        self.examined = {}
         self.n_effective = effective_rows(self.blocks)
         n = self.blocks.n_counted
         ranks = np.arange(n)
@@ -107,15 +91,14 @@ class ModelSearch:
         for K in numbers:
             try:
                 estimator = self.estimator(K, covariance_type)
-                estimator._require_enough_rows(self.blocks)
-                result = self.best(estimator, [*self.shared(K), *self.grown(smaller, K)])
+                plan = plan_of(estimator, self.blocks)
+                result = self.best(plan, [*self.shared(K), *self.grown(smaller, K)])
             except FAILURES as error:
                 yield K, None, error
                 continue
             smaller = result.model
             report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
-            estimator._keep(result, report, self.n_effective, self.unit, self.blocks)
-            yield K, estimator, result
+            yield K, keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks), result
 
     def shared(self, K):
         """The partitions that every family starts from."""
@@ -134,45 +117,35 @@ class ModelSearch:
             found = [cut for responsibilities in found[:1] for cut in splits(self.Z, self.weight, responsibilities)]
         return found
 
-    def best(self, estimator, memberships):
+    def best(self, plan, memberships):
         """The result of the best sound run from some responsibilities (n, K) of the sampled rows."""
-        structure, examined = STRUCTURES[estimator.covariance_type], self.examined[estimator.covariance_type]
-        if len(memberships) > 1:
-            runs, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
-            for iterations, left in ROUNDS:
-                limit = min(iterations, estimator.max_iter)
-                found, failed = attempts(lambda run: self.climbed(estimator, run, self.sample, limit), runs)  # noqa: B023
-                runs, failure = distinct(best_first(found, len(self.X)))[:left], failed or failure
-            models = [run.model for run in runs]
-        else:
-            models, failure = attempts(lambda membership: self.start(membership, structure, examined), memberships)
-        runs, failed = attempts(
-            lambda model: self.climbed(estimator, self.warm(estimator, model), self.blocks, estimator.max_iter), models
-        )
-        if not runs:
-            raise failed or failure
-        return best_sound(runs, self.n_effective)
+        scales = self.scales(plan)
+        starts = [lambda given=given: self.start(given, plan, scales) for given in memberships]
+        if len(starts) > 1:
+            threads = for_pass(self.n_threads, self.sample, plan.n_components)
+            settings = {"accelerate": plan.accelerate, "same": SAME}
+            runs = tournament(starts, self.sample, ROUNDS, plan.stop, threads, **settings)
+            starts = [lambda run=run: run.model for run in runs]
+        whole = [(plan.stop.max_iter, len(starts))]
+        climbing = [lambda start=start: self.begun(plan, start(), scales) for start in starts]
+        threads = for_pass(self.n_threads, self.blocks, plan.n_components)
+        return tournament(climbing, self.blocks, whole, plan.stop, threads, accelerate=plan.accelerate)[0]
 
-    def warm(self, estimator, model):
-        """The model as the estimator's warm start, which keeps to the estimator's constraints."""
-        estimator._keep_model(model)
-        warm = estimator._warm_start(self.examined[estimator.covariance_type])
-        return estimator._begun(warm, estimator._learned(self.blocks, self.n_threads))
+    def scales(self, plan):
+        """What the plan's family takes from the columns: once for each family, if no prior counts the components."""
+        key = plan.family.covariance_type, plan.n_components if plan.family.prior is not None else None
+        if key not in self.examined:
+            self.examined[key] = plan.family.examine(self.blocks, plan.n_components, self.n_threads)
+        return self.examined[key]
 
-    def climbed(self, estimator, start, blocks, max_iter):
-        """The result of EM from a model, or from a result that had fewer iterations."""
-        return em(
-            start if isinstance(start, Mixture) else start.model,
-            blocks,
-            tol=estimator.tol,
-            max_iter=max_iter,
-            stop=estimator.stop,
-            accelerate=estimator.accelerate,
-            n_threads=for_pass(self.n_threads, blocks, estimator.n_components),
-        )
+    @staticmethod
+    def begun(plan, model, scales):
+        """The model as a start that keeps to the plan's constraints."""
+        return plan.begun(plan.family.continued(model, scales), scales)
 
-    def start(self, membership, structure, floor):
+    def start(self, membership, plan, scales):
         """The M-step from responsibilities (n, K) of the sampled rows."""
+        structure = plan.family.structure
         shares = self.weight[:, None] * membership
         counts = shares.sum(axis=0)
         empty = counts <= 0
@@ -186,8 +159,8 @@ class ModelSearch:
             rest = centred - mean
             second.append(product((shares[:, k, None] * rest).T, rest)[i, j])
         second = structure.of_full(np.array(second), len(about))
-        covariance = structure.estimate(counts, np.zeros_like(shift), second, floor)
-        return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, floor))
+        covariance = structure.estimate(counts, np.zeros_like(shift), second, scales.floor)
+        return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, scales.floor))
 
     def doubt(self, result) -> float:
         """Minus the sum of the logarithms of the rows' largest posterior probabilities."""
@@ -205,24 +178,7 @@ class ModelSearch:
         return "; ".join(wrong), all(one.sound for one in found)
 
 
-def attempts(function, arguments):
-    """[function(argument)] of those that do not fail, and how the last other one did, or None."""
-    found, failure = [], None
-    for argument in arguments:
-        try:
-            found.append(function(argument))
-        except FAILURES as error:
-            failure = error
-    return found, failure
-
-
-def distinct(runs):
-    """Runs, best first, without those as likely as the one before."""
-    mean = [run.history[-1] for run in runs]
-    return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > SAME]
-
-
 def searched_parameters(estimator) -> dict:
     """An estimator's parameters that have a meaning here, near enough to the optimum for models to be compared."""
-    own = {name: value for name, value in estimator.get_params().items() if name not in (*CHOSEN_HERE, *NO_PART_IN_IT)}
+    own = {name: getattr(estimator, name) for name in tagged(estimator, SEARCH)}
     return own | {"tol": min(own["tol"], DEFAULTS["tol"]), "max_iter": max(own["max_iter"], DEFAULTS["max_iter"])}

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
+from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.inference.model_search import CHOSEN_HERE, DEFAULTS, NO_PART_IN_IT, ModelSearch
+from fastem.inference.model_search import DEFAULTS, ModelSearch
 from fastem.kernels.threads import resolve
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
@@ -271,11 +272,12 @@ def _checked_families(covariance_types, d) -> list[str]:
 
 
 def _check_parameters(parameters):
-    """Of GaussianMixture, and with a meaning here."""
-    known = GaussianMixture().get_params()
+    """TypeError for what is no parameter of GaussianMixture, or has no meaning here."""
+    known, of_search = GaussianMixture().get_params(), tagged(GaussianMixture(), SEARCH)
     for name in parameters:
-        if name in CHOSEN_HERE or name in NO_PART_IN_IT:
+        if name in of_search:
+            continue
+        if name in known:
             raise TypeError(f"select() takes no {name}: leave it out.")
-        if name not in known:
-            listed = ", ".join(sorted({*known} - {*CHOSEN_HERE, *NO_PART_IN_IT}))
-            raise TypeError(f"select() got an unexpected parameter {name!r}; of GaussianMixture it takes {listed}.")
+        listed = ", ".join(sorted(of_search))
+        raise TypeError(f"select() got an unexpected parameter {name!r}; of GaussianMixture it takes {listed}.")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.driver.em import em
+from fastem.estimators.estimator import checked_blocks
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import resolve
@@ -24,10 +25,10 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import EEI, EII
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import generator
+from fastem.starts.tournament import FAILURES
 
 METHODS = ("louis", "bootstrap")
 CHUNK_VALUES = 1 << 20  # of the scores that are held at a time
-FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,7 @@ def standard_errors(
         raise TypeError(f"standard_errors is of a GaussianMixture; {type(estimator).__name__} is none.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
-    blocks = estimator._new_blocks(X, sample_weight)
-    blocks.check(lambda rows, place: estimator._require_new(rows, blocks.names, place))
+    blocks = checked_blocks(estimator, X, sample_weight)
     model = estimator.model_
     if method == "louis":
         require_plain(model, blocks)

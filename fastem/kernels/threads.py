@@ -18,6 +18,11 @@ def _note_fork():
     _forked = _team_used
 
 
+def forked() -> bool:
+    """Whether this process runs on one thread because its parent used some before the fork."""
+    return _forked
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.models.emission import KernelCall, flat
+from fastem.rows.validation import numbered
 
 IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
 
@@ -81,6 +82,19 @@ class ExponentialFamily:
         """n rows of one component."""
         raise NotImplementedError
 
+    @classmethod
+    def require_values(cls, X, names, place=numbered) -> None:
+        """ValueError at the first row that the family cannot describe; place(row of X): where it is."""
+        raise NotImplementedError
+
+    @classmethod
+    def pattern(cls, blocks, mean) -> ExponentialFamily:
+        """One density of the right kind, with bounds and levels for rows with these column means (d,).
+
+        Its parameters are not used.
+        """
+        raise NotImplementedError
+
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
         """What is to be said of each component, and whether it describes anything."""
         return [("ok", True)] * len(counts)
@@ -115,19 +129,6 @@ class ExponentialFamily:
     def any_sums(first) -> np.ndarray:
         """Sums of features that stand in for those of a component without rows: what comes out is not used."""
         return first.sum(axis=0) / max(1, len(first))
-
-    def from_membership(self, X, weight, membership, n_components) -> ExponentialFamily:
-        """The emission that fits labels (n,) or responsibilities (n, K); only the shape of self counts."""
-        # here, since a mixture stands above its emission
-        from fastem.models.mixture import Mixture
-
-        one = Mixture(np.ones(1), replace(self, **{name: getattr(self, name)[:1] for name in self.arrays}))
-        sums = []
-        for k in range(n_components):
-            r = weight * (membership == k if membership.ndim == 1 else membership[:, k])
-            sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # nobody belongs here: all do, a little
-        counts, first = (np.concatenate([getattr(s, name) for s in sums]) for name in ("counts", "first"))
-        return self.estimate(counts, first)
 
     def rebase(self, statistics, given) -> dict:
         """Sums that were collected at another emission: they do not depend on it."""

@@ -58,3 +58,42 @@ class Shares:
 
 
 FREE = Shares()
+
+
+def held_components(fixed: bool | np.ndarray, n_components: int) -> np.ndarray:
+    """(K,) bool: all or none of the components, or those of these numbers."""
+    if isinstance(fixed, bool):
+        return np.full(n_components, fixed)
+    return np.isin(np.arange(n_components), fixed)
+
+
+@dataclass(frozen=True)
+class WeightRule:
+    """What the weights keep to, for any number of components.
+
+    Attributes
+    ----------
+    equal : bool
+        All weights are 1/K.
+    concentration : float or (K,)
+        Of a Dirichlet prior; 1 is no prior.
+    fixed : bool or (m,) int
+        All weights stay, or those of some components.
+    """
+
+    equal: bool = False
+    concentration: float | np.ndarray = 1.0
+    fixed: bool | np.ndarray = False
+
+    @property
+    def has_prior(self) -> bool:
+        return bool(np.any(np.asarray(self.concentration) > 1))
+
+    def shares(self, n_components) -> Shares:
+        """What the M-step makes of so many counts."""
+        held = np.full(n_components, True) if self.equal else held_components(self.fixed, n_components)
+        pseudo = np.broadcast_to(np.asarray(self.concentration, np.float64) - 1, n_components)
+        return Shares(pseudo if self.has_prior else None, held if held.any() else None)
+
+
+FREE_WEIGHTS = WeightRule()

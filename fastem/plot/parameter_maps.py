@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.estimators.estimator import checked_rows, require_fitted
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, heat_map
@@ -74,7 +75,7 @@ def loadings(model, *, ax=None):
     """
     if not isinstance(model, FactorEstimator):
         raise TypeError(f"loadings are those of FactorAnalysis and PPCA; {type(model).__name__} has none")
-    model._require_fitted()
+    require_fitted(model)
     values = model.components_
     if not len(values):
         raise ValueError("there are no factors, and so no loadings to draw")
@@ -100,7 +101,7 @@ def fitted_rows(model, X):
     """The mixture, its rows, checked, and the names of their columns."""
     found, names = mixture_of(model), column_names(X)
     if found is not model:
-        X = model._new_rows(X)
+        X = checked_rows(model, X)
     else:
         X = as_matrix(X, model)
         require_finite(X)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from fastem.errors import CollapsedComponent
 from fastem.starts.diagnosis import diagnose
+from fastem.starts.plan import Plan
 from fastem.starts.regroup import elsewhere, without
 
 PATIENCE = 10
@@ -49,8 +50,9 @@ class Collapse:
         """The components that were unsound long enough."""
         return [k for k, since in self.since.items() if result.n_iter - since + 1 >= PATIENCE]
 
-    def repaired(self, result, max_iter, estimator, blocks, examined, rng, n_threads):
+    def repaired(self, result, plan: Plan, blocks, scales, rng, n_threads):
         """A mixture to go on from after a run of EM, or None where there is nothing to repair."""
+        max_iter = plan.stop.max_iter
         ended = result.converged or self.spent + result.n_iter >= max_iter
         lost = list(self.since) if ended else self.ripe(result)
         K = result.model.emission.shape[0]
@@ -72,6 +74,6 @@ class Collapse:
         self.reseeds += 1
         if self.policy == "drop":
             self.events.append(f"dropped in iteration {self.spent} ({status})")
-            return without(result.model, lost, estimator, blocks, rng, n_threads)
+            return without(result.model, lost, plan, blocks, scales, rng, n_threads)
         self.events.append(f"reseeded in iteration {self.spent} ({status})")
-        return elsewhere(result.model, lost, estimator, blocks, examined, rng, n_threads)
+        return elsewhere(result.model, lost, plan, blocks, scales, rng, n_threads)

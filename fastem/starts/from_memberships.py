@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastem.models.gaussian.emission import Gaussian
@@ -67,7 +69,7 @@ def gaussians_at_rows(X, weight, n_components, structure, floor, rng, n_threads)
 POINTS = {"k-means++": gaussians_at_seeds, "random_from_data": gaussians_at_rows}
 
 
-def shares(weight, membership, n_components):
+def membership_weights(weight, membership, n_components):
     """(K,) how much of the weight belongs to each component."""
     if membership.ndim == 1:
         counts = np.bincount(membership, weight, minlength=n_components)
@@ -75,3 +77,14 @@ def shares(weight, membership, n_components):
         counts = (weight[:, None] * membership).sum(axis=0)
     counts = np.where(counts > 0, counts, weight.sum() / len(weight))  # nobody belongs there: one row's worth
     return counts / counts.sum()
+
+
+def density_from_membership(pattern, X, weight, membership, n_components):
+    """The densities of an exponential family, of a pattern's kind, that fit labels (n,) or responsibilities (n, K)."""
+    one = Mixture(np.ones(1), replace(pattern, **{name: getattr(pattern, name)[:1] for name in pattern.arrays}))
+    sums = []
+    for k in range(n_components):
+        r = weight * (membership == k if membership.ndim == 1 else membership[:, k])
+        sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # nobody belongs here: all do, a little
+    counts, first = (np.concatenate([getattr(s, name) for s in sums]) for name in ("counts", "first"))
+    return pattern.estimate(counts, first)

@@ -1,4 +1,4 @@
-"""The start of a Gaussian mixture from an estimator's parameters: given arrays are checked, the rest is initialised."""
+"""The start of a Gaussian mixture: given arrays are checked, the rest is initialised."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from fastem.models.gaussian.covariance import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.imputation import impute
 from fastem.models.gaussian.linear_algebra import is_positive_definite
-from fastem.models.gaussian.structures import STRUCTURES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import robust_variances
 from fastem.starts.clusters import MEMBERSHIPS, kmeans_labels
 from fastem.starts.from_memberships import POINTS, from_membership
 from fastem.starts.given import checked_array, checked_membership, checked_weights
+from fastem.starts.plan import Plan
 from fastem.starts.subsample import all_rows, subsample
 
 TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
@@ -22,9 +22,9 @@ FILLING_STEPS = 5  # of EM for the rows of a start, where values are missing
 STEPS = 2048  # rows that show the middle half
 
 
-def initialised(estimator, blocks, structure, floor, rng, n_threads):
+def initialised(init, n_components, blocks, structure, floor, rng, n_threads):
     """The start that `init_params` asks for."""
-    K, init = estimator.n_components, estimator.init_params
+    K = n_components
     if isinstance(init, str):
         X, weight = subsample(blocks, rng, K)
         X = filled(X, weight)
@@ -72,15 +72,15 @@ def tamed(X, weight):
     return np.clip(X, middle - TAME * scale, middle + TAME * scale).astype(X.dtype)
 
 
-def robust_start(estimator, blocks, structure, floor, rng, n_threads):
+def robust_start(init, n_components, blocks, structure, floor, rng, n_threads):
     """What `init_params` asks for, in rows that are tamed: outliers are no clusters and do not widen any."""
-    K, init = estimator.n_components, estimator.init_params
+    K = n_components
     if not isinstance(init, str):
-        return initialised(estimator, blocks, structure, floor, rng, n_threads)
+        return initialised(init, K, blocks, structure, floor, rng, n_threads)
     X, weight = subsample(blocks, rng, K)
     tame = tamed(X, weight)
     if init != "kmeans":
-        return initialised(estimator, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
+        return initialised(init, K, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
     labels = kmeans_labels(tame, weight, K, rng, n_threads)
     for k in np.unique(labels):
         own = labels == k
@@ -88,16 +88,15 @@ def robust_start(estimator, blocks, structure, floor, rng, n_threads):
     return from_membership(tame, weight, labels, K, structure, floor)
 
 
-def gaussian_start(estimator, blocks, floor, rng, n_threads, initialised=initialised) -> Mixture:
-    """A mixture to start EM from: what `initialised` makes of `init_params`, then whatever of weights, means and
+def gaussian_start(plan: Plan, blocks, structure, floor, rng, n_threads, initialised=initialised) -> Mixture:
+    """A mixture to start EM from: what `initialised` makes of ``plan.start.init``, then whatever of weights, means and
     precisions is given."""
-    structure = STRUCTURES[estimator.covariance_type]
-    K, d = estimator.n_components, blocks.n_features
-    weights = checked_weights(estimator.weights_init, K)
-    means = checked_array(estimator.means_init, "means", (K, d))
-    covariance = checked_covariance(estimator.precisions_init, structure, K, d, floor)
+    K, d, given = plan.n_components, blocks.n_features, plan.start.given
+    weights = checked_weights(given.get("weights"), K)
+    means = checked_array(given.get("means"), "means", (K, d))
+    covariance = checked_covariance(given.get("precisions"), structure, K, d, floor)
     if weights is None or means is None or covariance is None:
-        start = initialised(estimator, blocks, structure, floor, rng, n_threads)
+        start = initialised(plan.start.init, K, blocks, structure, floor, rng, n_threads)
         weights = start.weights if weights is None else weights
         means = start.emission.means if means is None else means
         covariance = start.emission.covariance if covariance is None else covariance
@@ -119,21 +118,12 @@ def checked_covariance(precisions, structure, K, d, floor):
     return structure.from_covariances(1 / array, floor)
 
 
-def start_is_given(estimator) -> bool:
-    """Whether every restart would be the same."""
-    given = (estimator.weights_init, estimator.means_init, estimator.precisions_init)
-    return all(part is not None for part in given) or not (
-        isinstance(estimator.init_params, str) or callable(estimator.init_params)
-    )
-
-
-def warm_start(estimator, floor) -> Mixture:
-    """The last fit's model under the present floor."""
-    model = estimator._mixture()
-    structure = STRUCTURES[estimator.covariance_type]
-    if type(model.emission.covariance) is not structure:
+def continued(mixture, structure, floor) -> Mixture:
+    """The last fit's Gaussians under the present floor."""
+    emission = mixture.emission
+    if type(emission.covariance) is not structure:
         raise ValueError(
             "warm_start=True, but covariance_type has changed since the last fit. Set warm_start=False to start afresh."
         )
-    covariance = structure.from_covariances(model.emission.covariance.covariances, floor)
-    return Mixture(model.weights, Gaussian(model.emission.means, covariance, floor))
+    covariance = structure.from_covariances(emission.covariance.covariances, floor)
+    return Mixture(mixture.weights, Gaussian(emission.means, covariance, floor))

@@ -7,8 +7,6 @@ prior are rows of one mixture, with other weights: so no kernel needs to know.
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp, xlogy
@@ -77,7 +75,7 @@ def distinct_rows(array):
 
 
 class LabelledBlocks(ArrayBlocks):
-    """An array whose rows have priors. To a mixture it reduces rows of equal priors together, from a sorted copy.
+    """An array whose rows have priors, for mixtures: rows of equal priors are reduced together, from a sorted copy.
 
     Parameters
     ----------
@@ -97,10 +95,10 @@ class LabelledBlocks(ArrayBlocks):
                 self.groups.append(ArrayBlocks(self.X[rows], weight))
 
     def reduce(self, model, n_threads):
-        """As of other rows; for a mixture, `entropy` holds the expected logarithm of the priors as well, so that the
-        bound is ``Q + entropy``."""
-        if not isinstance(model, Mixture):
-            return super().reduce(model, n_threads)
+        """The statistics of a mixture; `entropy` holds the expected logarithm of the priors as well.
+
+        So the bound is ``Q + entropy``.
+        """
         if self.groups:
             return merged(of_equal(model, *pair, n_threads) for pair in zip(self.priors, self.groups))
         starts = range(0, self.n_rows, self.block_rows)
@@ -131,20 +129,9 @@ def of_each(model, X, weight, prior, n_threads):
     return merged(parts).replaced(weight=weight.sum(), log_likelihood=weight @ density, entropy=weight @ entropy)
 
 
-def labelled(estimator, blocks, labels, n_threads):
-    """The blocks with these labels or priors, and the estimator with a start that heeds them in the place of a named
-    one."""
-    if not isinstance(blocks, ArrayBlocks):
-        raise TypeError(
-            f"labels go with an array or a frame, but X is read in blocks ({type(blocks).__name__}): hand in an array."
-        )
-    K = estimator.n_components
-    n_densities = K + (getattr(estimator, "noise", None) is not None)
-    known = LabelledBlocks(blocks, *checked_priors(labels, blocks.n_rows, K, n_densities))
-    if isinstance(estimator.init_params, str):
-        estimator = copy.copy(estimator)
-        estimator.init_params = Membership(known, estimator.init_params, n_threads)
-    return known, estimator
+def labelled(blocks, labels, n_components, n_densities) -> LabelledBlocks:
+    """The blocks with these labels or priors."""
+    return LabelledBlocks(blocks, *checked_priors(labels, len(blocks.X), n_components, n_densities))
 
 
 class Membership:

@@ -14,7 +14,8 @@ from fastem.rows.scale import standardised
 from fastem.starts.clusters import scores
 from fastem.starts.gaussian_start import gaussian_start, initialised, robust_start, tamed
 from fastem.starts.labels import Membership
-from fastem.starts.short_runs import short_runs
+from fastem.starts.plan import Plan
+from fastem.starts.short_runs import SHORT_RUN, best_of
 from fastem.starts.subsample import all_rows, subsample
 
 SHARE = 0.05  # of the rows, noise to start from
@@ -26,27 +27,26 @@ STEPS = 50
 BLOCK = 4096  # rows whose distances are held at a time
 
 
-def noise_start(estimator, blocks, floor, rng, n_threads, with_noise) -> Mixture:
+def noise_start(plan: Plan, blocks, structure, floor, background, rng, n_threads) -> Mixture:
     """The best, after a few iterations on a subsample, of starts from two kinds of rows: all, far ones pulled in, and
     those that do not lie sparsely. What is given row by row is taken as it is; of labelled rows, far ones
-    are pulled in.
-
-    with_noise(mixture, share) adds the noise.
-    """
-    if isinstance(estimator.init_params, Membership):
+    are pulled in."""
+    K, init = plan.n_components, plan.start.init
+    if isinstance(init, Membership):
         X, weight = all_rows(blocks)
         blocks = ArrayBlocks(tamed(X, weight), weight)
-    if not isinstance(estimator.init_params, str):
-        return with_noise(gaussian_start(estimator, blocks, floor, rng, n_threads), SHARE)
-    X, weight = subsample(blocks, rng, estimator.n_components)
+    if not isinstance(init, str):
+        return background.beside(gaussian_start(plan, blocks, structure, floor, rng, n_threads), SHARE)
+    X, weight = subsample(blocks, rng, K)
     sample = ArrayBlocks(X, weight)
 
-    def start(rows, found):
-        return with_noise(gaussian_start(estimator, rows, floor, rng, n_threads, found), SHARE)
+    def start(rows, initialised):
+        gaussians = gaussian_start(plan, rows, structure, floor, rng, n_threads, initialised)
+        return background.beside(gaussians, SHARE)
 
-    kinds = [(sample, robust_start), (dense_rows(X, weight, estimator.n_components, n_threads), initialised)]
+    kinds = [(sample, robust_start), (dense_rows(X, weight, K, n_threads), initialised)]
     starts = [lambda kind=kind: start(*kind) for kind in EACH * kinds]
-    return short_runs(starts, sample, estimator.tol, n_threads)[0]
+    return best_of(starts, sample, SHORT_RUN, plan, n_threads)
 
 
 def dense_rows(X, weight, n_components, n_threads) -> ArrayBlocks:

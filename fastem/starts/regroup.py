@@ -5,7 +5,6 @@ Everything goes through responsibilities of some rows, from which any family mak
 
 from __future__ import annotations
 
-import copy
 from itertools import combinations
 
 import numpy as np
@@ -15,27 +14,12 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
 from fastem.starts.gaussian_start import filled
-from fastem.starts.short_runs import MOST_CANDIDATES, SPLIT_RUN, few_of, short_runs
+from fastem.starts.plan import Plan
+from fastem.starts.short_runs import best_of, few_of
 from fastem.starts.subsample import subsample
 
-GIVEN = ("weights_init", "means_init", "precisions_init")
-
-
-def starting_with(estimator, init_params):
-    """A copy of an estimator that starts otherwise."""
-    variant = copy.copy(estimator)
-    variant.init_params = init_params
-    return variant
-
-
-def starting_from(estimator, membership):
-    """A copy of an estimator that starts from responsibilities (n, K), for as many components, and nothing else."""
-    variant = starting_with(estimator, membership)
-    variant.n_components = membership.shape[1]
-    for name in GIVEN:
-        if hasattr(variant, name):
-            setattr(variant, name, None)
-    return variant
+MOST_CANDIDATES = 10  # ways to split, or to merge and split, that are tried
+SPLIT_RUN = 20  # iterations that show which of them is best
 
 
 def posterior_of(model, X, kept):
@@ -69,28 +53,26 @@ def merged(membership, i, j):
     return np.delete(found, j, axis=1)
 
 
-def best_of(memberships, estimator, few, examined, n_threads):
+def best_start(memberships, plan: Plan, few, scales, n_threads):
     """The mixture that is best after a short run from each."""
     starts = [
-        lambda given=given: starting_from(estimator, given)._start(few, examined, None, n_threads)
-        for given in memberships
+        lambda given=given: plan.from_membership(given).mixture(few, scales, None, n_threads) for given in memberships
     ]
-    return short_runs(starts, few, estimator.tol, n_threads, SPLIT_RUN)[0]
+    return best_of(starts, few, SPLIT_RUN, plan, n_threads)
 
 
-def without(model, lost, estimator, blocks, rng, n_threads):
+def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     """The mixture of the other components, their rows dealt out among them."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
     X, weight = subsample(blocks, rng, len(kept))
-    membership = posterior_of(model, X, kept)
-    smaller = starting_from(estimator, membership)
-    return smaller._start(ArrayBlocks(X, weight), smaller._examine(blocks, n_threads), rng, n_threads)
+    smaller = plan.from_membership(posterior_of(model, X, kept))
+    return smaller.mixture(ArrayBlocks(X, weight), scales, rng, n_threads)
 
 
-def elsewhere(model, lost, estimator, blocks, examined, rng, n_threads):
-    """The lost components put where they help most: in place of the halves of others, one after the other."""
+def elsewhere(model, lost, plan: Plan, blocks, scales, rng, n_threads):
+    """The lost components in place of halves of others, one after the other, where the likelihood gains most."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
-    few = few_of(estimator, blocks, rng)
+    few = few_of(plan, blocks, rng)
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
     membership, X = posterior_of(model, few.X, kept), filled(few.X, few.sample_weight)
     for _ in lost[1:]:
@@ -98,16 +80,16 @@ def elsewhere(model, lost, estimator, blocks, examined, rng, n_threads):
         membership = split(X, few.sample_weight, membership, heaviest, rng, n_threads)
     heaviest = np.argsort(-(few.sample_weight @ membership), kind="stable")[:MOST_CANDIDATES]
     halves = [split(X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
-    return best_of(halves, estimator, few, examined, n_threads)
+    return best_start(halves, plan, few, scales, n_threads)
 
 
-def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
+def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):
     """The best of the mixtures that merge two components which share rows and split another one.
 
     Ueda, Nakano, Ghahramani, Hinton: SMEM algorithm for mixture models. Neural Computation 12 (2000) 2109-2128.
     """
     K = model.emission.shape[0]
-    few = few_of(estimator, blocks, rng)
+    few = few_of(plan, blocks, rng)
     n_threads = for_pass(n_threads, few, K)
     membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
     weighted = membership * few.sample_weight[:, None]
@@ -125,4 +107,4 @@ def split_merge_start(model, estimator, blocks, examined, rng, n_threads):
     for _, (i, j), k in sorted(moves)[:MOST_CANDIDATES]:
         one = merged(membership, i, j)
         memberships.append(split(X, few.sample_weight, one, 0 if K == 2 else k - (k > j), rng, n_threads))
-    return best_of(memberships, estimator, few, examined, n_threads)
+    return best_start(memberships, plan, few, scales, n_threads)

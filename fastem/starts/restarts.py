@@ -1,8 +1,8 @@
-"""From which start an estimator runs em, how often, and which of the results is kept."""
+"""From which start a plan runs em, how often, and which of the results is kept."""
 
 from __future__ import annotations
 
-import copy
+import numpy as np
 
 from fastem.driver.em import both, collect, em, require_same_data
 from fastem.driver.progress import Progress
@@ -11,10 +11,11 @@ from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
 from fastem.starts.fit_report import FitReport, Outcome, components_of
-from fastem.starts.regroup import split_merge_start, starting_with
+from fastem.starts.plan import Plan, Scales
+from fastem.starts.regroup import split_merge_start
 from fastem.starts.short_runs import coarse_start, emem_start, pays
 
-COARSE, SPLIT_MERGE = "short runs on a subsample", "split and merge"
+COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
 # in turn after the first: one kind is misled again and again, and a tree is the same one
 FURTHER = dict.fromkeys(("kmeans", "hierarchical"), (SPLIT_MERGE, "kmeans", "emem"))
 
@@ -24,8 +25,12 @@ class Restarts:
 
     Parameters
     ----------
-    estimator, blocks, examined, n_threads
-        As `fit` has them.
+    plan : Plan
+    blocks : Blocks
+    scales : Scales
+        What the plan's family took from the rows.
+    n_threads : int
+        Of a pass over all rows.
     callback : callable, optional
         See :func:`fastem.em`.
     keeper : Checkpoint, optional
@@ -39,44 +44,40 @@ class Restarts:
         Of the present one, after its last complete iteration.
     """
 
-    def __init__(self, estimator, blocks, examined, n_threads, callback=None, keeper=None):
-        self.estimator, self.blocks, self.examined, self.n_threads = estimator, blocks, examined, n_threads
-        self.learned = estimator._learned(blocks, n_threads)
+    def __init__(self, plan: Plan, blocks, scales: Scales, n_threads: int, callback=None, keeper=None):
+        self.plan, self.blocks, self.scales, self.n_threads = plan, blocks, scales, n_threads
         self.callback, self.keeper = callback, keeper
         state = {} if keeper is None or keeper.state is None else keeper.state
-        self.rng = state.get("rng") or generator(estimator.random_state)
+        self.rng = state.get("rng") or generator(plan.random_state)
         self.outcomes = state.get("outcomes", [])
         self.present = state.get("present")
         self.running = state.get("running")
         self.number = state.get("number", 0)
         self.failure = None
         self.n_effective = effective_rows(blocks)
+        start, policy, K = plan.start, plan.restarts, plan.n_components
+        self.is_coarse = start.coarse and start.is_named and pays(blocks, K)
+        self.n_init = 1 if start.last is not None or self.is_coarse or start.is_whole else policy.n_init
+        self.n_all = self.n_init + (policy.split_merge if K > 1 else 0)
 
     def run(self) -> None:
         """All of them."""
-        estimator, K = self.estimator, self.estimator.n_components
-        warm = estimator.warm_start and estimator.__sklearn_is_fitted__()
-        if warm:
-            estimator._require_same_shape(self.blocks.n_features)
-        coarse = not warm and estimator.coarse and estimator._start_is_free() and pays(self.blocks, K)
-        once = warm or coarse or estimator._start_is_given()
-        n_init = 1 if once else estimator.n_init
-        while self.number < n_init + (estimator.split_merge if K > 1 else 0):
+        while self.number < self.n_all:
             outcome = self.present
             try:
                 if self.running is None:
-                    outcome = self.present = Outcome(self._kind(warm, coarse, n_init))
-                    outcome.collapse = Collapse(estimator.on_collapse, self.n_effective)
+                    outcome = self.present = Outcome(self._kind())
+                    outcome.collapse = Collapse(self.plan.restarts.on_collapse, self.n_effective)
                     start = self._start(outcome.start)
                 else:
                     start = self.running
                 outcome.result = self._climbed(start)
-            except (IllDefinedCovariance, CollapsedComponent) as error:
+            except (IllDefinedCovariance, CollapsedComponent, np.linalg.LinAlgError) as error:
                 self.failure, outcome.failure = error, str(error)
             self.outcomes.append(outcome)
             self.number += 1
             self.running = self.present = None
-            if self.number >= n_init and not self.results:
+            if self.number >= self.n_init and not self._can_merge():
                 break
 
     @property
@@ -99,78 +100,75 @@ class Restarts:
         restarts = [outcome.restart(best, self.n_effective, unit) for outcome in self.outcomes + present]
         return FitReport(restarts, components_of(best, self.n_effective))
 
-    def _kind(self, warm, coarse, n_init) -> str:
+    def _kind(self) -> str:
         """How the next start is made."""
-        estimator, init = self.estimator, self.estimator.init_params
-        if self.number >= n_init:
+        start, init = self.plan.start, self.plan.start.init
+        if self.number >= self.n_init:
             return SPLIT_MERGE
-        if warm:
-            return "the last fit"
-        if coarse:
+        if start.last is not None:
+            return LAST_FIT
+        if self.is_coarse:
             return COARSE
         if not isinstance(init, str):
             return "a function" if callable(init) else "given"
-        if self.number == 0 or not self.results or estimator.n_components == 1 or not estimator._start_is_free():
+        if self.number == 0 or not start.is_named or not self._can_merge():
             return init
         further = FURTHER.get(init, (init,))
         return further[(self.number - 1) % len(further)]
 
+    def _can_merge(self) -> bool:
+        """Whether there is a result with components to merge."""
+        return bool(self.results) and self.best(self.n_effective).model.emission.shape[0] > 1
+
     def _start(self, kind):
-        estimator, blocks, examined, n_threads = self.estimator, self.blocks, self.examined, self.n_threads
-        if kind == "the last fit":
-            return self._begun(estimator._warm_start(examined))
+        plan, blocks, scales, n_threads = self.plan, self.blocks, self.scales, self.n_threads
+        if kind == LAST_FIT:
+            return plan.begun(plan.family.continued(plan.start.last, scales), scales)
         if kind == SPLIT_MERGE:
             best = self.best(self.n_effective).model
-            return self._begun(split_merge_start(best, estimator, blocks, examined, self.rng, n_threads))
+            return plan.begun(split_merge_start(best, plan, blocks, scales, self.rng, n_threads), scales)
         if kind == COARSE:
-            least_rows = estimator.n_components * estimator._least_rows(blocks.n_features)
-            return coarse_start(self._start_in, blocks, estimator, least_rows, self.rng, n_threads)
+            return coarse_start(self._start_in, blocks, plan, self.rng, n_threads)
         if kind == "emem":
-            return emem_start(self._start_of_kind, blocks, estimator, self.rng, n_threads)
+            return self._emem_start_in(blocks)
         return self._start_in(blocks)
 
     def _start_in(self, rows):
-        if isinstance(self.estimator.init_params, str) and self.estimator.init_params == "emem":
-            return emem_start(self._start_of_kind, rows, self.estimator, self.rng, self.n_threads)
-        return self._begun(self.estimator._start(rows, self.examined, self.rng, self.n_threads))
+        if isinstance(self.plan.start.init, str) and self.plan.start.init == "emem":
+            return self._emem_start_in(rows)
+        return self._start_of_kind(self.plan.start.init, rows)
 
-    def _start_of_kind(self, kind, rows):
-        return self._begun(starting_with(self.estimator, kind)._start(rows, self.examined, self.rng, self.n_threads))
+    def _emem_start_in(self, rows):
+        return emem_start(self._start_of_kind, rows, self.plan, self.rng, self.n_threads)
 
-    def _begun(self, start):
-        """The start within the constraints."""
-        estimator = copy.copy(self.estimator)
-        estimator.n_components = start.emission.shape[0]  # some may have been dropped
-        return estimator._begun(start, self.learned)
+    def _start_of_kind(self, init, rows):
+        plan = self.plan.from_start(init)
+        return plan.begun(plan.mixture(rows, self.scales, self.rng, self.n_threads), self.scales)
 
     def _climbed(self, start):
         """The result of em from a start, after what on_collapse does."""
-        estimator, collapse = self.estimator, self.present.collapse
+        plan, collapse = self.plan, self.present.collapse
         while True:
             ended = start is self.running and (start.converged or collapse.ripe(start))
             if ended:  # the checkpoint was written when it ended
                 require_same_data(collect(self.blocks, start.model, self.n_threads), start.statistics)
-            result = start if ended else self._run(start, max(0, estimator.max_iter - collapse.spent))
-            start = collapse.repaired(
-                result, estimator.max_iter, estimator, self.blocks, self.examined, self.rng, self.n_threads
-            )
+            result = start if ended else self._run(start, max(0, plan.stop.max_iter - collapse.spent))
+            start = collapse.repaired(result, plan, self.blocks, self.scales, self.rng, self.n_threads)
             if start is None:
                 return result
-            start = self._begun(start)
+            start = plan.begun(start, self.scales)
 
     def _run(self, start, max_iter):
         """The result of one run of em."""
-        estimator = self.estimator
-        limits = {"tol": estimator.tol, "max_iter": max_iter}
-        progress = Progress(
-            estimator.verbose, estimator.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits
-        )
+        plan = self.plan
+        limits = {"tol": plan.stop.tol, "max_iter": max_iter}
+        progress = Progress(plan.verbose, plan.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits)
         with progress:
             result = em(
                 start,
                 self.blocks,
-                stop=estimator.stop,
-                accelerate=estimator.accelerate,
+                stop=plan.stop.rule,
+                accelerate=plan.accelerate,
                 n_threads=self.n_threads,
                 callback=both(self._seen, both(progress, self._write)),
                 **limits,

@@ -13,7 +13,8 @@ import numpy as np
 
 from fastem.driver.em import EMResult, collect
 from fastem.driver.history import objective
-from fastem.estimators.constraints import fixed
+from fastem.estimators.constraints import names_something
+from fastem.estimators.mixture_estimator import keep_fit
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.covariance import Tied, pooled_second
@@ -51,17 +52,50 @@ def adapted(background, statistics, relevance, parameters):
     return replace(background, weights=weights, emission=replace(emission, means=means, covariance=covariance))
 
 
-def adapted_estimator(estimator, X, sample_weight, relevance, parameters, max_iter):
-    """A fitted copy of a Gaussian mixture, adapted to rows; see :meth:`fastem.GaussianMixture.adapt`."""
-    check(estimator, relevance, parameters, max_iter)
-    background = estimator.model_
-    blocks = estimator._new_blocks(X, sample_weight)
-    names, place = blocks.names, blocks.place
-    blocks.each(lambda rows, weight, start: estimator._require_new(rows, names, lambda row: place(start + row)))
-    n_threads = for_pass(estimator.n_threads, blocks, estimator.n_components)
-    result = None
-    model = background
-    history = []
+def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",), max_iter=1):
+    """A new estimator: this one, moved towards new rows as far as they are many.
+
+    Each component's mean (and weight, and covariance, where asked for) becomes a E[x] + (1 - a) times its own, with
+    a = N / (N + relevance) and N the new rows that belong to it: what few rows tell of is adapted, the rest stays
+    as in this background model.
+
+    Parameters
+    ----------
+    X, sample_weight
+        As in :meth:`fit`.
+    relevance : float
+        Rows that the background counts for in each component. 0: none.
+    parameters : sequence of {"weights", "means", "covariances"}
+    max_iter : int
+        Iterations: with more than one, rows are shared out anew by the adapted model.
+
+    Returns
+    -------
+    GaussianMixture
+        Fitted, with the parameters of this one.
+
+    References
+    ----------
+    Reynolds, Quatieri, Dunn: Speaker verification using adapted Gaussian mixture models. Digital Signal Processing
+    10 (2000) 19-41.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> rng = np.random.default_rng(0)
+    >>> background = GaussianMixture(1).fit(rng.normal(size=(10_000, 1)))
+    >>> rows = rng.normal(1, 1, (16, 1))
+    >>> moved = background.adapt(rows, relevance=16)
+    >>> bool(np.isclose(moved.means_[0, 0], (rows.mean() + background.means_[0, 0]) / 2))
+    True
+    """
+    self._require_fitted()
+    check(self, relevance, parameters, max_iter)
+    background = self.model_
+    blocks = self._checked_blocks(X, sample_weight)
+    n_threads = for_pass(self.n_threads, blocks, self.n_components)
+    result, model, history = None, background, []
     for _ in range(max_iter + 1):
         if result is not None:
             about = background.rebase(result.statistics, result.model)
@@ -71,16 +105,13 @@ def adapted_estimator(estimator, X, sample_weight, relevance, parameters, max_it
         result = EMResult(model, statistics, history)
     result.n_iter = max_iter
     result.converged, result.stop_reason = True, f"adapted in {max_iter} iteration(s)"
-    found = type(estimator)(**estimator.get_params(deep=False))
     n_effective = effective_rows(blocks)
-    found._keep(result, report_of_one(result, "the background model", n_effective, 1.0), n_effective, 1.0, blocks)
-    return found
+    report = report_of_one(result, "the background model", n_effective, 1.0)
+    return keep_fit(type(self)(**self.get_params(deep=False)), result, report, n_effective, 1.0, blocks)
 
 
 def check(estimator, relevance, parameters, max_iter) -> None:
     """ValueError for what no adaptation can be made of."""
-    if "means" not in estimator._fixable:
-        raise TypeError(f"adapt is of Gaussian mixtures; {type(estimator).__name__} has none.")
     if isinstance(estimator.model_.emission, WithNoise):
         raise ValueError("adapt moves Gaussians alone, but this background model has noise: fit one with noise=None.")
     if not isinstance(relevance, numbers.Real) or not 0 <= relevance < np.inf:
@@ -89,7 +120,7 @@ def check(estimator, relevance, parameters, max_iter) -> None:
         raise ValueError(f"parameters must be some of {', '.join(map(repr, PARAMETERS))}. Got {parameters!r} instead.")
     kept = {"weights": estimator.equal_weights, "covariances": estimator.max_eigenvalue_ratio is not None}
     for name in parameters:
-        if kept.get(name) or fixed(estimator, name).any():
+        if kept.get(name) or names_something(estimator.fixed, name):
             raise ValueError(f"parameters names {name!r}, which {estimator!r} constrains: leave it out.")
     if not isinstance(max_iter, numbers.Integral) or max_iter < 1:
         raise ValueError(f"max_iter must be a whole number of at least 1. Got {max_iter!r} instead.")

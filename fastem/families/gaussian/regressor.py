@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 
 from fastem.errors import not_fitted
-from fastem.estimators.estimator import Estimator
+from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.families.gaussian.uses import joined_parts, moments_in
+from fastem.families.gaussian.parts import joined_parts, moments_in
 from fastem.models.gaussian.conditional import Conditional
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
 
 
-class GaussianMixtureRegressor(Estimator):
+class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
     """Regression by a Gaussian mixture over X and y together: curved means, and spreads that change with X.
 
     Parameters
     ----------
-    n_components : int
-        1 is linear regression.
-    others
-        Those of :class:`fastem.GaussianMixture`. Arrays among them are of the columns of X and then of y.
+    {parameters}
+
+    Arrays among them are of the columns of X and then of y.
 
     Attributes
     ----------
@@ -46,20 +43,8 @@ class GaussianMixtureRegressor(Estimator):
     (array([2., 2.]), array([0.1, 0.1]))
     """
 
-    def __init__(self, n_components: int = 1, **others):
-        bound = inspect.signature(GaussianMixture.__init__).bind(self, n_components, **others)
-        bound.apply_defaults()
-        vars(self).update({name: value for name, value in bound.arguments.items() if name != "self"})
-
-    __init__.__signature__ = inspect.signature(GaussianMixture.__init__)  # type: ignore[attr-defined]
-
     def __sklearn_tags__(self):
-        from sklearn.utils import RegressorTags, TargetTags
-
-        tags = super().__sklearn_tags__()
-        tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
-        tags.target_tags = TargetTags(required=True, multi_output=True)
-        return tags
+        return as_regressor(super().__sklearn_tags__())
 
     def fit(self, X, y, sample_weight=None):
         """Fit to rows and their targets.

@@ -136,6 +136,31 @@ class WithNoise:
         return rng.uniform(*self.box, (n, self.shape[1]))
 
 
+@dataclass(frozen=True)
+class Background:
+    """Noise that is still without Gaussians: its volume, or the box that it fills.
+
+    Attributes
+    ----------
+    log_volume : float
+        NaN where the box tells it.
+    box : (2, d) or None
+    """
+
+    log_volume: float
+    box: np.ndarray | None = None
+
+    def beside(self, mixture, share) -> Mixture:
+        """A mixture of Gaussians with this noise and its share of the rows; one that has noise keeps its share."""
+        emission, weights = mixture.emission, mixture.weights
+        if isinstance(emission, WithNoise):
+            emission = emission.emission
+        if len(weights) == emission.shape[0]:
+            weights = np.append((1 - share) * weights, share)
+        noisy = WithNoise(emission, self.log_volume) if self.box is None else in_box(emission, self.box)
+        return Mixture(weights, noisy)
+
+
 def in_box(emission, box) -> WithNoise:
     """Gaussians and noise that fills a box (2, d) with sides of positive length."""
     return WithNoise(emission, float(np.log(box[1] - box[0]).sum()), box)

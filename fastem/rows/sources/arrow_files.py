@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
+
+import numpy as np
 
 from fastem.rows.blocks import StreamBlocks
 from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, told
@@ -15,6 +18,7 @@ try:
     import pyarrow.dataset
     import pyarrow.fs
     import pyarrow.ipc
+    import pyarrow.parquet
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
@@ -108,3 +112,16 @@ def _form_of_text(paths: list[Path]):
             null_values=[form for word in MISSING for form in {word, word.upper(), word.title()}] + ["NaN"],
         ),
     )
+
+
+@contextmanager
+def parquet_writer(path, names, types):
+    """A function that appends columns, each (m,), to a Parquet file of these names and numpy types."""
+    schema = pyarrow.schema(zip(names, map(pyarrow.from_numpy_dtype, types)))
+    with pyarrow.parquet.ParquetWriter(path, schema) as file:
+
+        def write(*columns):
+            columns = [np.asarray(column, kind) for column, kind in zip(columns, types)]
+            file.write_table(pyarrow.table(columns, schema=schema))
+
+        yield write

@@ -1,0 +1,162 @@
+"""What Gaussians and their relatives give to a fit: floors, starts, and what an M-step keeps to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators.compatibility import refusal
+from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_prior
+from fastem.models.gaussian.constrained import ConstrainedGaussian
+from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
+from fastem.models.gaussian.noise import Background, alone, data_box
+from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.weights import held_components
+from fastem.rows.column_moments import column_variances, observed_variances
+from fastem.rows.cross_moments import MomentBlocks
+from fastem.rows.scale import covariance_floor, robust_variances
+from fastem.starts.from_memberships import from_membership
+from fastem.starts.gaussian_start import continued, gaussian_start
+from fastem.starts.noise_start import SHARE, noise_start
+from fastem.starts.plan import Family, Scales
+
+LEAST_START = 1e-6  # of the columns' variances: a floor under starts, where a bound on eigenvalues replaces it later
+
+
+@dataclass(frozen=True)
+class OfCovariances(Family):
+    """What densities with means and covariances of a structure give to a fit.
+
+    Attributes
+    ----------
+    covariance_type : str
+    reg_covar : float
+    """
+
+    covariance_type: str
+    reg_covar: float
+
+    @property
+    def structure(self):
+        return STRUCTURES[self.covariance_type]
+
+    def examine(self, blocks, n_components, n_threads) -> Scales:
+        check_dimension(self.covariance_type, blocks.n_features)
+        return Scales(floor=self.floor(blocks, column_variances(blocks, n_threads), self.reg_covar))
+
+    @staticmethod
+    def floor(blocks, variance, share):
+        """(d,) a share of the columns' variances, of their middle half where that is less."""
+        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], share)
+
+    def emission(self, X, weight, membership, n_components, scales):
+        return from_membership(X, weight, membership, n_components, self.structure, scales.floor).emission
+
+    def least_rows(self, n_features):
+        return self.structure.least_rows(n_features)
+
+    def start(self, plan, blocks, scales, rng, n_threads):
+        return gaussian_start(plan, blocks, self.structure, scales.floor, rng, n_threads)
+
+    def continued(self, mixture, scales):
+        return continued(mixture, self.structure, scales.floor)
+
+
+@dataclass(frozen=True)
+class OfGaussians(OfCovariances):
+    """What Gaussians give to a fit: besides, noise beside them, a prior, a bound on eigenvalues, fixed parameters.
+
+    Attributes
+    ----------
+    noise : None, "box" or float
+    prior : None, "default" or dict
+    max_eigenvalue_ratio : float or None
+    fixed_means, fixed_covariances : bool or (m,) int
+        All of them, or those of some components.
+    """
+
+    noise: Any = None
+    prior: Any = None
+    max_eigenvalue_ratio: float | None = None
+    fixed_means: bool | np.ndarray = False
+    fixed_covariances: bool | np.ndarray = False
+
+    @property
+    def has_noise(self) -> bool:
+        return self.noise is not None
+
+    @property
+    def takes_missing(self) -> bool:
+        """Whether NaN is a missing value: the box of noise and the prior are those of whole rows."""
+        return self.noise is None and self.prior is None
+
+    def examine(self, blocks, n_components, n_threads):
+        check_dimension(self.covariance_type, blocks.n_features)
+        variance = self._variances(blocks, n_threads)
+        bounded = self.max_eigenvalue_ratio is not None
+        return Scales(
+            floor=self.floor(blocks, variance, max(self.reg_covar, LEAST_START) if bounded else self.reg_covar),
+            background=self._background(blocks),
+            prior=None if self.prior is None else self._prior(blocks, n_components, n_threads),
+            deviations=np.sqrt(self.floor(blocks, variance, 1.0)) if bounded else None,
+        )
+
+    def _variances(self, blocks, n_threads):
+        """(d,) of the values that are there; ValueError that names the feature beside which none must be missing."""
+        if self.takes_missing:
+            return observed_variances(blocks, n_threads)
+        try:
+            return column_variances(blocks, n_threads)
+        except ValueError as error:
+            for name in ("noise", "prior"):
+                asked = getattr(self, name)
+                if asked is not None and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+                    sentence = refusal(name, "missing values").format(f"{name}={asked!r}")
+                    raise ValueError(f"{error} {sentence}") from error
+            raise
+
+    def _background(self, blocks) -> Background | None:
+        if self.noise is None:
+            return None
+        if isinstance(self.noise, str):
+            return Background(np.nan, data_box(blocks))
+        return Background(float(np.log(self.noise)))
+
+    def _prior(self, blocks, n_components, n_threads) -> ConjugatePrior:
+        moments = MomentBlocks.collect(blocks, n_threads)
+        weight = moments.weight
+        covariance = moments.covariance * (weight / (weight - 1) if weight > 1 else 1)  # as R's var
+        return conjugate_prior(self.prior, self.structure, n_components, moments.mean, covariance)
+
+    def start(self, plan, blocks, scales, rng, n_threads):
+        if scales.background is None:
+            return super().start(plan, blocks, scales, rng, n_threads)
+        return noise_start(plan, blocks, self.structure, scales.floor, scales.background, rng, n_threads)
+
+    def continued(self, mixture, scales):
+        gaussians = super().continued(mixture, scales)
+        return alone(gaussians) if scales.background is None else scales.background.beside(gaussians, SHARE)
+
+    def constrained(self, mixture, scales):
+        K = mixture.emission.shape[0]
+        means, covariances = (held_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
+        ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
+        if not means.any() and not covariances.any() and scales.prior is None and ratio is None:
+            return mixture
+        emission = mixture.emission
+        low = np.broadcast_to(emission.covariance.at_floor, K) > 0
+        if (low & covariances).any():
+            raise ValueError(
+                f"the covariance of component {int((low & covariances).argmax())} is fixed below reg_covar times the "
+                "variance of the data: lower reg_covar, or fix another."
+            )
+        floor = emission.floor if ratio is None else np.zeros_like(emission.floor)
+        kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, scales.prior, ratio)
+        return replace(mixture, emission=kept)
+
+    def feasible(self, mixture):
+        if isinstance(mixture.emission, ConstrainedGaussian):
+            return replace(mixture, emission=mixture.emission.feasible(mixture.weights))
+        return mixture

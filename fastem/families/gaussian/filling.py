@@ -1,0 +1,54 @@
+"""Missing values filled in by a fitted Gaussian mixture."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+from fastem.models.gaussian.imputation import impute as filled_in
+from fastem.rows.validation import generator
+
+
+def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarray:
+    """X with its missing values (NaN) filled in from the observed ones of the same row.
+
+    Parameters
+    ----------
+    X : rows of any kind
+    draws : int, optional
+        Random draws from p(x_missing | x_observed) in place of its mean, so many times: for multiple imputation,
+        where the spread between analyses of the draws tells what the missing values cost.
+    random_state : int, Generator, RandomState or None
+        Of the draws. None: the estimator's own.
+
+    Returns
+    -------
+    (n, d), in the type of X, or with `draws` (draws, n, d)
+        Observed values are as they were. A row in which all is missing gets the mean of the mixture.
+
+    References
+    ----------
+    Ghahramani, Jordan: Supervised learning from incomplete data via an EM approach. NIPS 6 (1994).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+    >>> model.impute([[2.0, np.nan], [4.5, np.nan]]).round(1)
+    array([[ 2. , 54.3],
+           [ 4.5, 81.1]])
+    """
+    self._require_fitted()
+    mixture = self._mixture()
+    if draws is None:
+        dtype = getattr(X, "dtype", np.float64)
+        return self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
+    if not isinstance(draws, numbers.Integral) or draws < 1:
+        raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
+    if hasattr(X, "__dask_graph__"):
+        raise TypeError("X is a Dask collection: impute it with draws chunk by chunk, or hand in X.compute().")
+    rng = generator(self.random_state if random_state is None else random_state)
+    return np.concatenate(self._of_new_rows(X, lambda rows: filled_in(mixture, rows, draws, rng)), axis=1)

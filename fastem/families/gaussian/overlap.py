@@ -1,0 +1,48 @@
+"""How far apart the components of a fitted Gaussian mixture are, and how much they overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.families.gaussian.parts import gaussian_mixture
+from fastem.models.gaussian.distances import KINDS
+from fastem.models.gaussian.distances import component_distances as distances_between
+
+
+def component_distances(self, kind: str = "bhattacharyya") -> np.ndarray:
+    """How far apart the components are, whatever their weights: (K, K), symmetric, zeros on the diagonal.
+
+    Parameters
+    ----------
+    kind : {"bhattacharyya", "symmetric_kl", "mahalanobis"}
+        "bhattacharyya": -log of the integral of sqrt(p_i p_j); "symmetric_kl": KL(p_i || p_j) + KL(p_j || p_i),
+        both in nats; "mahalanobis": between the means, under the mean of both covariances. None depends on the
+        units of the columns.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> gm = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+    >>> gm.component_distances("mahalanobis").round(1)
+    array([[0. , 6.9],
+           [6.9, 0. ]])
+    """
+    mixture = gaussian_mixture(self, "component_distances")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ValueError(f"kind={kind!r} is none of {', '.join(map(repr, KINDS))}")
+    return distances_between(mixture.emission, kind)
+
+
+def component_overlap(self) -> np.ndarray:
+    """Bhattacharyya coefficients: the integral of sqrt(p_i p_j), in [0, 1], shape (K, K); 1 for equal components.
+
+    Of rows of components i and j together, the best rule misassigns at most sqrt(w_i w_j) times it, where w_i and
+    w_j are their shares: of equal ones, half of it.
+
+    References
+    ----------
+    T. Kailath: The divergence and Bhattacharyya distance measures in signal selection. IEEE Transactions on
+    Communication Technology 15 (1967) 52-60.
+    """
+    return np.exp(-self.component_distances("bhattacharyya"))

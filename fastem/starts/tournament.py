@@ -1,0 +1,72 @@
+"""The one machine that finds starts: short runs of EM, the worse ones dropped after each round.
+
+Biernacki, Celeux, Govaert: Choosing starting values for the EM algorithm. Computational Statistics & Data Analysis 41
+(2003) 561-575 (emEM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from fastem.driver.em import EMResult, em
+from fastem.models.mixture import Mixture
+from fastem.starts.diagnosis import best_first, effective_rows
+from fastem.starts.plan import Stop
+
+FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others go on
+Round = tuple[int, int]  # iterations, and how many runs are left after them
+
+
+def tournament(
+    starts: Iterable[Callable[[], Mixture]],
+    blocks,
+    rounds: Sequence[Round],
+    stop: Stop,
+    n_threads: int,
+    *,
+    accelerate: str | None = None,
+    same: float | None = None,
+) -> list[EMResult]:
+    """The runs that are left after all rounds, best first.
+
+    Parameters
+    ----------
+    starts : iterable of callables
+        Each makes a mixture, in its turn.
+    blocks : Blocks
+        The rows on which the starts are compared.
+    rounds : sequence of (iterations, runs that are left)
+    stop : Stop
+        A run that has met its rule goes no further in that round; `max_iter` bounds the iterations of a round.
+    n_threads : int
+    accelerate : str, optional
+    same : float, optional
+        Runs whose mean log-likelihoods differ by less climb to the same place: one of them is kept.
+
+    Raises
+    ------
+    What made the last start fail, where all do.
+    """
+    n_effective = effective_rows(blocks)
+    failure, runs = None, list(starts)
+    for n_iter, n_left in rounds:
+        limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
+        ended = []
+        for run in runs:
+            try:
+                ended.append(em(run() if callable(run) else run.model, blocks, n_threads=n_threads, **limits))
+            except FAILURES as error:
+                failure = error
+        if not ended:
+            raise failure
+        runs = best_first(ended, n_effective)
+        runs = (runs if same is None else distinct(runs, same))[:n_left]
+    return runs
+
+
+def distinct(runs, same):
+    """Runs, best first, without those as likely as the one before."""
+    mean = [run.history[-1] for run in runs]
+    return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > same]
