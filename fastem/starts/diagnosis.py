@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from fastem.driver.history import objective
 
+TIED = 1e-12  # relative difference of what EM climbs that rounding alone may make
+
 
 class Diagnosis(NamedTuple):
     """What is to be said of a component, and whether it describes anything."""
@@ -33,12 +35,22 @@ def is_sound(result, n_effective) -> bool:
 
 
 def best_first(results, n_effective):
-    """Sound results before the others, and by what EM climbs."""
+    """Sound results before the others, and by what EM climbs; of those that rounding alone tells apart, the earlier one.
+
+    Two starts often climb to one optimum with its components in another order. Which has the larger last bit hangs on
+    the columns' units, and on the kernels that BLAS picks for the CPU.
+    """
 
     def merit(result):
         return is_sound(result, n_effective), objective(result.model, result.statistics)
 
-    return sorted(results, key=merit, reverse=True)
+    left, found = sorted(((*merit(result), -i) for i, result in enumerate(results)), reverse=True), []
+    while left:
+        sound, most, _ = left[0]
+        tied = [one for one in left if one[0] == sound and one[1] >= most - TIED * (1 + abs(most))] or left[:1]
+        found += sorted(tied, key=lambda one: -one[2])
+        left = left[len(tied) :]
+    return [results[-i] for _, _, i in found]
 
 
 def best_sound(results, n_effective):
