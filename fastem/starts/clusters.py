@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
+from fastem.models.gaussian.linear_algebra import eigh
 from fastem.rows.scale import standardised
 from fastem.starts.partitions import trees
 
@@ -17,6 +18,7 @@ SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of
 SETTLED = 1e-3  # standard deviations
 WHITENINGS = 3
 TREE_ROWS = 2000
+TIED = 1e-12  # relative difference of merits of seeds that rounding makes; it hangs on threads and kernels of BLAS
 NARROWEST = 1e-6  # of the largest within-cluster variance: what is narrower is not stretched further
 
 
@@ -57,7 +59,8 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
             joint = np.empty((len(Z), n_candidates), Z.dtype)
             scores(Z, Z[candidates], n_threads, joint=joint)
             potential = weight @ np.maximum(joint, nearest)
-            chosen.append(int(candidates[potential.argmax()]))
+            tied = potential >= potential.max() + TIED * potential.min()  # they are not positive
+            chosen.append(int(candidates[tied.argmax()]))
         else:  # every row of the subsample is a seed already: any row will do
             chosen.append(int(rng.integers(len(Z))))
     return np.array(chosen)
@@ -111,7 +114,7 @@ def scatter(Z, weight):
 
 def sphered(Z, within):
     """Rows turned and stretched so that this scatter becomes a sphere, contiguous."""
-    values, vectors = np.linalg.eigh(within)
+    values, vectors = eigh(within)
     root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
     return np.ascontiguousarray((Z @ root).astype(Z.dtype))
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.models.gaussian.linear_algebra import product
+from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 
 LEAVES = 80  # clusters that the model-based tree begins with,
 LEAF_VALUES = 2400  # fewer where they have many columns
+GRID = 2.0**-30  # standard deviations to which a tree knows its rows
+TIED = 1e-9  # log-likelihood; losses that differ by less are equal
 PRIOR = 0.05  # a small cluster's scatter is that of its rows and of so many with the covariance of all
 
 
@@ -22,8 +24,8 @@ def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
     """For each number of clusters the labels (n,) that each tree gives the rows (n, d)."""
     from scipy.cluster.hierarchy import fcluster, linkage  # here, since it takes long to import
 
-    Z = standardised(X, weight).astype(np.float64)
-    white = uncorrelated(Z, weight)
+    Z = on_grid(standardised(X, weight).astype(np.float64))
+    white = on_grid(uncorrelated(Z, weight))
     numbers = [K for K in numbers if 1 < K <= len(X)]
     found: dict[int, list[np.ndarray]] = {K: [] for K in numbers}
     if not numbers:
@@ -39,11 +41,17 @@ def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
     return found
 
 
+def on_grid(Z):
+    """Rows rounded, so that equal distances are equal to the last bit: measured values make many, and which of them a
+    tree merges first must not hang on the columns' units, nor on the kernels that BLAS picks for the CPU."""
+    return np.round(Z / GRID) * GRID
+
+
 def uncorrelated(Z, weight):
     """Rows (n, d) about their mean, in directions of unit variance; those in which they do not vary are left out."""
     centred = Z - weight @ Z / weight.sum()
     covariance = product((weight[:, None] * centred).T, centred) / weight.sum()
-    variances, axes = np.linalg.eigh(covariance)
+    variances, axes = eigh(covariance)
     varying = variances > 1e-10 * max(variances[-1], np.finfo(float).tiny)
     if not varying.any():
         return centred
@@ -83,7 +91,7 @@ def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
             found[left] = np.unique(labels, return_inverse=True)[1]
         if left == 1 or left <= min(numbers):
             break
-        g, h = np.unravel_index(loss.argmin(), loss.shape)
+        g, h = np.unravel_index((loss <= loss.min() + TIED).argmax(), loss.shape)
         both, mean, joint = merged(g, np.array([h]))
         counts[g], means[g], scatter[g] = both[0], mean[0], joint[0]
         own[g] = costs(counts[g : g + 1], scatter[g : g + 1])[0]
@@ -107,7 +115,7 @@ def splits(Z, weight, responsibilities) -> list[np.ndarray]:
         if not share.sum() > 0:
             continue
         centred = Z - share @ Z / share.sum()
-        axis = np.linalg.eigh(product((share[:, None] * centred).T, centred))[1][:, -1]
+        axis = eigh(product((share[:, None] * centred).T, centred))[1][:, -1]
         above = centred @ axis > 0
         cut = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
         cut[above, k] = 0
