@@ -83,6 +83,14 @@ def kernel_modules():
     build = Path("build", "kernels")
     build.mkdir(parents=True, exist_ok=True)
     for isa in [name for name in names if not wanted or name in wanted]:
+        source = build / f"_{isa}_eigenpairs.pyx"
+        source.write_text('include "eigenpairs.pxi"\n')
+        yield Extension(
+            f"fastem.kernels._{isa}_eigenpairs",
+            [str(source)],
+            include_dirs=[str(KERNELS)],
+            depends=[str(KERNELS / name) for name in ("eigenpairs.pxi", "simd.h")],
+        )
         for real, macros in REAL_TYPES.items():
             source = build / f"_{isa}_{real}.pyx"
             source.write_text('include "mixture_pass.pxi"\n')

@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 import fastem.rows.blocks
 from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
-from fastem.models.gaussian.linear_algebra import leading_eigenpairs
+from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.clusters import MEMBERSHIPS
 from fastem.starts.short_runs import pays
@@ -178,7 +178,7 @@ def test_an_estimator_scores_a_row_the_same_alone_and_in_a_large_batch(structure
 
 
 @pytest.mark.filterwarnings("ignore:.*did not converge")
-@pytest.mark.parametrize("d, q", [(40, 4), (100, 5), (150, 20)])
+@pytest.mark.parametrize("d, q", [(40, 4), (100, 5), (150, 20), (210, 70), (330, 9)])
 def test_fits_of_factors_with_any_number_of_blas_threads(d, q):
     X = np.random.default_rng(d).normal(size=(5 * d, q + d)) @ np.random.default_rng(q).normal(size=(q + d, d))
     found = []
@@ -186,18 +186,29 @@ def test_fits_of_factors_with_any_number_of_blas_threads(d, q):
         with threadpool_limits(n_threads, "blas"):
             fits = [make(q, max_iter=2).fit(X) for make in (FactorAnalysis, lambda q, max_iter: PPCA(q))]
             mixture = MixtureOfFactorAnalyzers(2, n_factors=q, init_params=np.arange(len(X)) % 2, max_iter=1).fit(X)
-        arrays = [a for fit in fits for a in (fit.components_, np.array(fit.noise_variance_))]
+            arrays = [a for fit in fits for a in (fit.components_, np.array(fit.noise_variance_), fit.transform(X))]
+            arrays += [np.array([fit.log_likelihood_ for fit in [*fits, mixture]]), mixture.factor_scores(X)]
         found.append(sha256(*arrays, mixture.components_, mixture.noise_variances_, mixture.means_))
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("d, n", [(1, 1), (25, 3), (26, 0), (26, 26), (70, 4)])
-def test_leading_eigenpairs(d, n):
-    rng = np.random.default_rng(d)
-    scatter = np.array([np.cov(rng.normal(size=(3 * d, d)).T).reshape(d, d), np.eye(d), np.diag(np.arange(d) // 2.0)])
-    values, vectors = leading_eigenpairs(scatter, n)
-    np.testing.assert_allclose(values, np.linalg.eigvalsh(scatter)[:, ::-1][:, :n], atol=1e-12 * d)
-    np.testing.assert_allclose(scatter @ vectors, vectors * values[:, None], atol=1e-12 * d)
-    np.testing.assert_allclose(np.swapaxes(vectors, 1, 2) @ vectors, [np.eye(n)] * 3, atol=1e-12 * d)
-    alone = leading_eigenpairs(scatter[0], n)
-    assert np.array_equal(alone[0], values[0]) and np.array_equal(alone[1], vectors[0])
+@pytest.mark.parametrize("rows, inner, columns", [(3, 4, 5), (100, 100, 53), (700, 700, 9), (4096, 90, 3)])
+def test_products_with_any_number_of_blas_threads(rows, inner, columns):
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(rows, inner)), rng.normal(size=(inner, columns))
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, "blas"):
+            found.append(product(a, b))
+    np.testing.assert_allclose(found[0], a @ b, atol=1e-12 * inner)
+    assert np.array_equal(*found)
+
+
+def test_precisions_with_any_number_of_blas_threads():
+    X = np.random.default_rng(0).normal(size=(900, 600))
+    covariance = np.cov(X.T)
+    found = []
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads, "blas"):
+            found.append(inverse_factor(covariance[None])[0])
+    assert np.array_equal(*found)

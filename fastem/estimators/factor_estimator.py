@@ -17,6 +17,7 @@ from fastem.estimators.estimator import Estimator
 from fastem.estimators.parameters import parameter
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.factor_models import FactorModel
+from fastem.models.gaussian.linear_algebra import product
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor
 from fastem.rows.sources.open_rows import open_to_fit
@@ -153,7 +154,7 @@ class FactorEstimator(Estimator):
             found = np.empty((len(rows), model.n_factors), rows.dtype)
             for start in range(0, len(rows), TRANSFORM_ROWS):
                 some = slice(start, start + TRANSFORM_ROWS)
-                found[some] = (rows[some] - model.mean) @ model.to_factors.T
+                found[some] = product(rows[some] - model.mean, model.to_factors.T)
             return found
 
         found = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)

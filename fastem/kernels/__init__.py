@@ -54,6 +54,8 @@ INSTRUCTION_SET = pick()
 _modules = {
     np.dtype(real): importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_{real}") for real in ("float64", "float32")
 }
+_eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
+eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
 OPENMP = _cpu.openmp()
 openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
 FACTOR_BLOCK = _modules[np.dtype(np.float64)].factor_block

@@ -35,7 +35,7 @@ def is_sound(result, n_effective) -> bool:
 
 
 def best_first(results, n_effective):
-    """Sound results before the others, and by what EM climbs; of those that rounding alone tells apart, the earlier one.
+    """Sound results before the others, and by what EM climbs; where rounding alone tells some apart, the earlier first.
 
     Two starts often climb to one optimum with its components in another order. Which has the larger last bit hangs on
     the columns' units, and on the kernels that BLAS picks for the CPU.

@@ -24,7 +24,7 @@ import numpy as np
 
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower, unpack_symmetric
-from fastem.models.gaussian.linear_algebra import from_log_cholesky, log_cholesky, product, raise_to_floor
+from fastem.models.gaussian.linear_algebra import eigvalsh, from_log_cholesky, log_cholesky, product, raise_to_floor
 
 
 def outer(shift):
@@ -111,7 +111,7 @@ class Full:
     def directions_at_floor(covariance, floor):
         """In how many directions a (d, d) covariance is below a floor."""
         root = np.sqrt(floor)
-        return int((np.linalg.eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
+        return int((eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
 
     def variances(self, n_components, d):
         """(K, d) variances of the columns."""
@@ -161,7 +161,7 @@ class Tied(Full):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
-        return cls.from_covariances((pooled - (counts[:, None] * shift).T @ shift) / counts.sum(), floor)
+        return cls.from_covariances((pooled - product((counts[:, None] * shift).T, shift)) / counts.sum(), floor)
 
     @staticmethod
     def moved(counts, first, second, step):

@@ -17,6 +17,7 @@ import numpy as np
 
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.gaussian.covariance import Diagonal, Full, Spherical
+from fastem.models.gaussian.linear_algebra import eigh, product
 
 SERVED = {Full: "full", Diagonal: "diag", Spherical: "spherical"}
 
@@ -80,11 +81,11 @@ class EigenvalueRatio:
         """The structure of the most likely covariances within the bound for these, each of so many rows."""
         if issubclass(structure, Full):
             unit = self.scale[:, None] * self.scale
-            values, axes = np.linalg.eigh(covariances / unit)
+            values, axes = eigh(covariances / unit)
             held = cut(values, counts, self.most)
             changed = (held != values).any()
             if changed:
-                covariances = (axes * held[:, None, :]) @ np.swapaxes(axes, 1, 2) * unit
+                covariances = product(axes * held[:, None, :], np.swapaxes(axes, 1, 2)) * unit
                 covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
         elif issubclass(structure, Spherical):
             covariances = cut(covariances[:, None], counts, self.most)[:, 0]

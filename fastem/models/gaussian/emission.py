@@ -23,6 +23,7 @@ from fastem.models.gaussian.kernel_arrays import (
     FullMissingKernel,
     TiedKernel,
 )
+from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
 
 SPIKE_ROWS = 2  # times the rows that its covariance needs: with fewer a component can win likelihood by being thin,
 SPIKE = 1e-4  # of the data's variance in a direction
@@ -240,7 +241,7 @@ def relative_eigenvalues(dense, means, weights):
     total = np.tensordot(weights, dense, axes=1) + (weights[:, None] * centred).T @ centred
     scale = np.sqrt(np.diagonal(total))
     scale = np.where(scale > 0, scale, 1)
-    values, vectors = np.linalg.eigh(total / scale[:, None] / scale)
+    values, vectors = eigh(total / scale[:, None] / scale)
     varies = values > FLAT * values[-1]
     root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
-    return np.linalg.eigvalsh(root.T @ dense @ root)
+    return eigvalsh(product(product(root.T, dense), root))

@@ -17,10 +17,12 @@ from functools import cached_property
 
 import numpy as np
 
+from fastem.kernels import orthogonal_factors
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_steps import best_factors, best_loadings
+from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, inverse_transposed, product
 from fastem.models.mixture import Mixture
 from fastem.rows.cross_moments import mean_and_covariance
 from fastem.rows.statistics import Statistics
@@ -74,7 +76,7 @@ class FactorModel:
     def e_step_of_moments(self, weight, shift, scatter) -> Statistics:
         """The same sums from the rows' mean and mean outer product about the model's mean."""
         scaled, _ = self._factored
-        distance = (np.diagonal(scatter) / self.noise).sum() - ((scaled.T @ scatter) * scaled.T).sum()
+        distance = (np.diagonal(scatter) / self.noise).sum() - (product(scaled.T, scatter) * scaled.T).sum()
         log_det = np.log(self.noise).sum() - self._log_det_posterior
         log_likelihood = -0.5 * weight * (len(self.mean) * LOG_2PI + log_det + distance)
         second = weight * scatter[packed_lower(len(shift))]
@@ -91,8 +93,8 @@ class FactorModel:
 
     def _step(self, covariance):
         """EM's loadings and noise, given the covariance of the rows."""
-        cross = covariance @ self.to_factors.T  # E[x z^T]
-        square = self.posterior_covariance + self.to_factors @ cross  # E[z z^T]
+        cross = product(covariance, self.to_factors.T)  # E[x z^T]
+        square = self.posterior_covariance + product(self.to_factors, cross)  # E[z z^T]
         loadings = np.linalg.solve(square, cross.T).T
         return replace(
             self, loadings=loadings, noise=self._noise(np.diagonal(covariance) - (loadings * cross).sum(axis=1))
@@ -122,20 +124,23 @@ class FactorModel:
         factor without loadings stays apart from the others to the last bit.
         """
         root = np.sqrt(self.noise)[:, None]
-        q, r = np.linalg.qr(np.vstack([self.loadings / root, np.eye(self.n_factors)]))
-        return q[: len(root)] / root, np.linalg.inv(r)
+        if len(root) <= LAPACK_MOST:
+            q, r = np.linalg.qr(np.vstack([self.loadings / root, np.eye(self.n_factors)]))
+            return q[: len(root)] / root, np.linalg.inv(r)
+        rows, r = orthogonal_factors(np.hstack([(self.loadings / root).T, np.eye(self.n_factors)]))
+        return rows.T[: len(root)] / root, inverse_transposed(r.T)
 
     @cached_property
     def posterior_covariance(self):
         """(q, q) M^-1, of z given any row."""
         inverse = self._factored[1]
-        return inverse @ inverse.T
+        return product(inverse, inverse.T)
 
     @cached_property
     def to_factors(self):
         """(q, d) B: takes a row about the mean to the posterior mean of z."""
         scaled, inverse = self._factored
-        return inverse @ scaled.T
+        return product(inverse, scaled.T)
 
     @property
     def _log_det_posterior(self):
@@ -165,13 +170,13 @@ class FactorModel:
     @property
     def covariance(self):
         """(d, d) C."""
-        return self.loadings @ self.loadings.T + np.diag(self.noise)
+        return product(self.loadings, self.loadings.T) + np.diag(self.noise)
 
     @property
     def precision(self):
         """(d, d) C^-1."""
         scaled, _ = self._factored
-        return np.diag(1 / self.noise) - scaled @ scaled.T
+        return np.diag(1 / self.noise) - product(scaled, scaled.T)
 
     @cached_property
     def density(self) -> Mixture:
@@ -274,7 +279,7 @@ class PPCAModel(FactorModel):
     @classmethod
     def maximum(cls, mean, covariance, n_factors, floor) -> PPCAModel:
         """The maximum of the likelihood in closed form: the noise is the mean of the eigenvalues that are left over."""
-        left = np.linalg.eigvalsh(covariance)[: len(mean) - n_factors]
+        left = eigvalsh(covariance)[: len(mean) - n_factors]
         noise = np.full(len(mean), max(np.mean(left) if len(left) else 0, np.mean(floor)))
         return cls(mean, best_loadings(covariance, noise, n_factors)[0], noise, floor)
 

@@ -7,7 +7,12 @@ from functools import cache
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
+from fastem.kernels import eigenpairs
 from fastem.kernels.packing import packed_lower
+
+UNTHREADED = 1 << 18  # multiplications up to which OpenBLAS takes one thread
+NARROW = 8  # columns of a piece of a product, at the least
+LAPACK_MOST = 25  # columns up to which LAPACK's eigenpairs come from QL, without BLAS
 
 
 def precisions_cholesky(covariances):
@@ -68,30 +73,60 @@ def joined(first, below, last):
 
 
 def product(a, b):
-    """a @ b in strips of columns so narrow that BLAS uses no threads for them."""
-    strip = max(1, (1 << 18) // max(1, a.shape[-2] * a.shape[-1]))
-    if strip >= b.shape[-1]:
+    """a @ b in pieces so small that BLAS uses no threads for them.
+
+    That is up to 2^18 multiplications of matrices, but some thousands where a piece is a vector: none may be one.
+    """
+    rows, inner, columns = *a.shape[-2:], b.shape[-1]
+    strip = max(1, UNTHREADED // max(1, rows * inner))
+    if strip >= columns:
         return a @ b
-    return np.concatenate([a @ b[..., i : i + strip] for i in range(0, b.shape[-1], strip)], axis=-1)
+    if strip < NARROW:
+        few = max(NARROW, UNTHREADED // (NARROW * inner))
+        if few < rows:
+            return np.concatenate([product(a[..., piece, :], b) for piece in pieces(rows, few)], axis=-2)
+        strip = NARROW
+    return np.concatenate([a @ b[..., piece] for piece in pieces(columns, strip)], axis=-1)
+
+
+def pieces(n, width):
+    """Slices of n, of this width at most but for the last, which is one longer where a single one would be left."""
+    starts = list(range(0, n, width))
+    if len(starts) > 1 and n - starts[-1] == 1:
+        starts.pop()
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n])]
 
 
 def leading_eigenpairs(matrices, n):
     """The n largest eigenvalues (…, n) of symmetric matrices (…, d, d), in descending order, and vectors (…, d, n).
 
-    Beyond 25 columns matrix by matrix, and no more pairs than asked for: for all of them LAPACK divides and conquers,
-    with threads that change bits and go on spinning. So the bits do not depend on BLAS threads while d < 200 and
-    n d <= 8192; beyond, LAPACK's reduction to a tridiagonal matrix and the way back use threads too.
+    Beyond 25 columns not LAPACK's, whose bits hang on the number of threads and on the kernels of the BLAS below it.
     """
     d = matrices.shape[-1]
-    if d <= 25 or n == 0:
+    if d <= LAPACK_MOST:
         values, vectors = np.linalg.eigh(matrices)
-    else:
-        from scipy.linalg import eigh  # here, since it takes long to import
+        return values[..., ::-1][..., :n], vectors[..., ::-1][..., :n]
+    pairs = [eigenpairs(np.ascontiguousarray(m, np.float64), n) for m in matrices.reshape(-1, d, d)]
+    values = np.array([own for own, _ in pairs]).reshape(*matrices.shape[:-2], d)
+    rows = np.array([own for _, own in pairs]).reshape(*matrices.shape[:-2], n, d)
+    return values[..., :n], np.swapaxes(rows, -2, -1)
 
-        pairs = [eigh(m, driver="evr", subset_by_index=(d - n, d - 1)) for m in matrices.reshape(-1, d, d)]
-        values, vectors = (np.array(part) for part in zip(*pairs))
-        values, vectors = values.reshape(*matrices.shape[:-2], n), vectors.reshape(*matrices.shape[:-1], n)
-    return values[..., ::-1][..., :n], vectors[..., ::-1][..., :n]
+
+def eigh(matrices):
+    """All eigenvalues (…, d), ascending, and eigenvectors (…, d, d), as numpy's."""
+    if matrices.shape[-1] <= LAPACK_MOST:
+        return np.linalg.eigh(matrices)
+    values, vectors = leading_eigenpairs(matrices, matrices.shape[-1])
+    return np.ascontiguousarray(values[..., ::-1]), np.ascontiguousarray(vectors[..., ::-1])
+
+
+def eigvalsh(matrices):
+    """The eigenvalues alone."""
+    d = matrices.shape[-1]
+    if d <= LAPACK_MOST:
+        return np.linalg.eigvalsh(matrices)
+    found = [eigenpairs(np.ascontiguousarray(m, np.float64), 0)[0][::-1] for m in matrices.reshape(-1, d, d)]
+    return np.array(found).reshape(matrices.shape[:-1])
 
 
 def is_positive_definite(matrix):
@@ -117,10 +152,11 @@ def raise_to_floor(covariances, floor):
     if len(suspect):
         root = np.sqrt(floor)
         scaled = covariances[suspect] / (root[:, None] * root)
-        values, vectors = np.linalg.eigh(scaled)
+        values, vectors = eigh(scaled)
         hits[suspect] = (values < 1).sum(axis=1)
         low = hits[suspect][:, None, None] > 0
-        raised = (vectors * np.maximum(values, 1)[:, None, :]) @ np.swapaxes(vectors, -2, -1) * (root[:, None] * root)
+        raised = product(vectors * np.maximum(values, 1)[:, None, :], np.swapaxes(vectors, -2, -1))
+        raised = raised * (root[:, None] * root)
         raised = (raised + np.swapaxes(raised, -2, -1)) / 2
         covariances = covariances.copy()
         covariances[suspect] = np.where(low, raised, covariances[suspect])

@@ -17,6 +17,7 @@ import numpy as np
 from fastem.kernels import _common_axes
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied, outer
+from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
 
 TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
 MOST_SWEEPS = 500
@@ -116,20 +117,20 @@ class Oriented(Pieces, Full):
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter = unpack_symmetric(second, shift.shape[1]) - counts[:, None, None] * outer(shift)
         root = np.sqrt(np.where(floor > 0, floor, 1))
-        least = np.linalg.eigvalsh(scatter / root / root[:, None]).min(axis=1) / counts
+        least = eigvalsh(scatter / root / root[:, None]).min(axis=1) / counts
         lift = cls.lifted(least, counts, floor)
         of_family = scatter + (counts * lift)[:, None, None] * np.diag(floor)
         axes, variances = (
             cls.own_axes(of_family, counts) if cls.orientation == "V" else cls.common_axes(of_family, counts, given)
         )
-        covariances = (axes * variances[:, None, :]) @ np.swapaxes(axes, 1, 2)
+        covariances = product(axes * variances[:, None, :], np.swapaxes(axes, 1, 2))
         covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
         return held(cls, covariances, floor, given, counts, scatter, lift)
 
     @classmethod
     def own_axes(cls, scatter, counts):
         """Each component's axes (K, d, d), and the variances along them (K, d)."""
-        spread, axes = np.linalg.eigh(scatter)
+        spread, axes = eigh(scatter)
         return axes, cls.variances_along(np.maximum(spread, 0), counts)
 
     @classmethod
@@ -141,7 +142,7 @@ class Oriented(Pieces, Full):
             _, axes, variances = cls.axes_from(start, scatter, counts, NEAR, FEW_SWEEPS)
         else:
             about = [*scatter / counts[:, None, None], scatter.sum(axis=0)]
-            found = [cls.axes_from(np.linalg.eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
+            found = [cls.axes_from(eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
             best = min(found, key=lambda entry: entry[0])[1]
             _, axes, variances = cls.axes_from(best, scatter, counts, TIGHT)
         return np.broadcast_to(axes, scatter.shape), variances
@@ -173,7 +174,7 @@ class Oriented(Pieces, Full):
 def shared_axes(covariances):
     """(d, d) the axes that all covariances have; of an uneven sum of them, for one alone may have equal variances."""
     shares = np.sqrt(np.arange(1, len(covariances) + 1)) / np.trace(covariances, axis1=1, axis2=2)
-    return np.linalg.eigh(np.tensordot(shares, covariances, axes=1))[1]
+    return eigh(np.tensordot(shares, covariances, axes=1))[1]
 
 
 def size(variances):
@@ -248,10 +249,10 @@ class VEE(Oriented):
         enough, before = TIGHT if given is None else NEAR, np.inf
         common = scatter.sum(axis=0) if given is None else given.covariances[0]
         for _ in range(MOST_SWEEPS):  # volumes and the common matrix in turn
-            form, axes = np.linalg.eigh(common)
+            form, axes = eigh(common)
             form = np.maximum(form, ROUNDING * form[-1])
             form /= max(size(form), TINY)
-            spread = np.maximum(((scatter @ axes) * axes).sum(axis=1), 0)
+            spread = np.maximum((product(scatter, axes) * axes).sum(axis=1), 0)
             volumes, value = cls.volumes_of(form, spread, counts)
             if before - value <= enough * (1 + abs(value)):
                 break
