@@ -8,6 +8,7 @@ from instances import STRUCTURES, blobs
 
 from fastem import DegenerateComponentWarning, GaussianMixture
 from fastem.datasets import load_faithful
+from fastem.matrices import IllDefinedCovariance, precisions_cholesky
 
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]
@@ -106,3 +107,13 @@ def test_components_that_are_empty_say_so():
         model = GaussianMixture(2, covariance_type="diag", **fit).fit(FAITHFUL)
     assert model.component_status_[1].startswith("empty")
     assert model.weights_[1] == pytest.approx(0, abs=1e-12) and np.isfinite(model.means_).all()
+
+
+@pytest.mark.parametrize("d", [66, 90, 150])
+def test_singular_covariances_are_named_whatever_lapack_says(d, monkeypatch):
+    """LAPACK finds a factor of some of them, where the inverse by halves has none."""
+    monkeypatch.setattr("fastem.matrices.is_positive_definite", lambda matrix: True)
+    for seed in range(5):
+        X = np.random.default_rng(seed).normal(size=(d // 2, d))
+        with pytest.raises(IllDefinedCovariance, match="component 1"):
+            precisions_cholesky(np.array([np.eye(d), X.T @ X]))

@@ -24,7 +24,7 @@ def precisions_cholesky(covariances):
         scale = np.diagonal(covariances, axis1=-2, axis2=-1)
         bad = (pivots <= 8 * d * np.finfo(np.float64).eps * scale).any(axis=-1)
     except np.linalg.LinAlgError:
-        bad = np.array([not is_positive_definite(c) for c in covariances])
+        bad = np.array([not has_inverse_factor(c) for c in covariances])  # LAPACK may find one
     if bad.any():
         raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
     return upper
@@ -43,6 +43,15 @@ def inverse_factor(covariances):
     below = product(covariances[..., half:, :half], first)
     last = inverse_factor(covariances[..., half:, half:] - product(below, np.swapaxes(below, -2, -1)))
     return joined(first, below, last)
+
+
+def has_inverse_factor(covariance):
+    """Whether `inverse_factor` finds one."""
+    try:
+        inverse_factor(covariance[None])
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def inverse_transposed(factor):
