@@ -34,6 +34,7 @@ OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is us
     "unix": [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])],
 }
 KERNELS = Path("fastem", "kernels")
+GENERATED = Path("build", "kernels")
 
 
 class BuildKernels(build_ext):
@@ -78,10 +79,10 @@ def kernel_modules():
     wanted = [name.strip() for name in os.environ.get("FASTEM_INSTRUCTION_SETS", "").split(",") if name.strip()]
     if set(wanted) - set(INSTRUCTION_SETS):
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
+    line = 'include "mixture_pass.pxi"\n'
+    GENERATED.mkdir(parents=True, exist_ok=True)
     for name in ("_cpu", "_common_axes"):
         yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
-    build = Path("build", "kernels")
-    build.mkdir(parents=True, exist_ok=True)
     for isa in [name for name in names if not wanted or name in wanted]:
         source = build / f"_{isa}_eigenpairs.pyx"
         source.write_text('include "eigenpairs.pxi"\n')
@@ -92,8 +93,9 @@ def kernel_modules():
             depends=[str(KERNELS / name) for name in ("eigenpairs.pxi", "simd.h")],
         )
         for real, macros in REAL_TYPES.items():
-            source = build / f"_{isa}_{real}.pyx"
-            source.write_text('include "mixture_pass.pxi"\n')
+            source = GENERATED / f"_{isa}_{real}.pyx"
+            if not source.exists() or source.read_text() != line:  # pip runs this thrice; newer is translated again
+                source.write_text(line)
             yield Extension(
                 f"fastem.kernels._{isa}_{real}",
                 [str(source)],
