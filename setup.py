@@ -35,6 +35,7 @@ OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is us
 }
 KERNELS = Path("fastem", "kernels")
 GENERATED = Path("build", "kernels")
+VIEWS = "fastem.kernels._memory_views"  # Cython's own code for typed memory views, once instead of in every module
 
 
 class BuildKernels(build_ext):
@@ -81,6 +82,7 @@ def kernel_modules():
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
     line = 'include "mixture_pass.pxi"\n'
     GENERATED.mkdir(parents=True, exist_ok=True)
+    yield Extension(VIEWS, [str(GENERATED / "_memory_views.c")])
     for name in ("_cpu", "_common_axes"):
         yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
     for isa in [name for name in names if not wanted or name in wanted]:
@@ -109,6 +111,7 @@ setup(
     ext_modules=cythonize(
         list(kernel_modules()),
         include_path=[str(KERNELS)],
+        shared_utility_qualified_name=VIEWS,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
