@@ -3,6 +3,7 @@
 Everything else about the package stands in pyproject.toml. Environment:
 FASTEM_NO_OPENMP=1     build without OpenMP (one thread)
 FASTEM_INSTRUCTION_SETS=baseline,avx2   build only these
+MAX_JOBS=1             modules at a time; else one per processor that this process may use
 """
 
 import os
@@ -36,10 +37,16 @@ OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is us
 KERNELS = Path("fastem", "kernels")
 GENERATED = Path("build", "kernels")
 VIEWS = "fastem.kernels._memory_views"  # Cython's own code for typed memory views, once instead of in every module
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+JOBS = int(os.environ.get("MAX_JOBS") or PROCESSORS)
 
 
 class BuildKernels(build_ext):
-    """build_ext that asks the compiler which flags it takes."""
+    """build_ext that asks the compiler which flags it takes, and compiles modules in parallel."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or JOBS
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
@@ -107,18 +114,20 @@ def kernel_modules():
             )
 
 
-setup(
-    ext_modules=cythonize(
-        list(kernel_modules()),
-        include_path=[str(KERNELS)],
-        shared_utility_qualified_name=VIEWS,
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-        },
-    ),
-    cmdclass={"build_ext": BuildKernels},
-)
+if __name__ == "__main__":  # the processes that translate import this file where they do not fork
+    setup(
+        ext_modules=cythonize(
+            list(kernel_modules()),
+            include_path=[str(KERNELS)],
+            nthreads=JOBS,
+            shared_utility_qualified_name=VIEWS,
+            compiler_directives={
+                "language_level": 3,
+                "boundscheck": False,
+                "wraparound": False,
+                "cdivision": True,
+                "initializedcheck": False,
+            },
+        ),
+        cmdclass={"build_ext": BuildKernels},
+    )
