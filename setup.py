@@ -81,37 +81,35 @@ class BuildKernels(build_ext):
         return True
 
 
+def generated(name, included):
+    """The .pyx file of a module that is one of the sources, built with flags of its own."""
+    path, line = GENERATED / f"{name}.pyx", f'include "{included}"\n'
+    if not path.exists() or path.read_text() != line:  # pip runs this thrice; what is newer is translated again
+        path.write_text(line)
+    return str(path)
+
+
 def kernel_modules():
-    """One extension per instruction set and real type; their .pyx files are one line each and written here."""
+    """An extension per instruction set and real type, and what is there once."""
     names = INSTRUCTION_SETS if os.name != "nt" else ["baseline"]
     wanted = [name.strip() for name in os.environ.get("FASTEM_INSTRUCTION_SETS", "").split(",") if name.strip()]
     if set(wanted) - set(INSTRUCTION_SETS):
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
-    line = 'include "mixture_pass.pxi"\n'
     GENERATED.mkdir(parents=True, exist_ok=True)
     yield Extension(VIEWS, [str(GENERATED / "_memory_views.c")])
     for name in ("_cpu", "_common_axes"):
         yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
+    shared = {
+        "include_dirs": [str(KERNELS)],
+        "depends": [str(path) for pattern in ("*.pxi", "*.h") for path in KERNELS.glob(pattern)],
+    }
     for isa in [name for name in names if not wanted or name in wanted]:
-        source = build / f"_{isa}_eigenpairs.pyx"
-        source.write_text('include "eigenpairs.pxi"\n')
-        yield Extension(
-            f"fastem.kernels._{isa}_eigenpairs",
-            [str(source)],
-            include_dirs=[str(KERNELS)],
-            depends=[str(KERNELS / name) for name in ("eigenpairs.pxi", "simd.h")],
-        )
         for real, macros in REAL_TYPES.items():
-            source = GENERATED / f"_{isa}_{real}.pyx"
-            if not source.exists() or source.read_text() != line:  # pip runs this thrice; newer is translated again
-                source.write_text(line)
-            yield Extension(
-                f"fastem.kernels._{isa}_{real}",
-                [str(source)],
-                define_macros=macros,
-                include_dirs=[str(KERNELS)],
-                depends=[str(path) for pattern in ("*.pxi", "*.h") for path in KERNELS.glob(pattern)],
-            )
+            name = f"_{isa}_{real}"
+            source = generated(name, "mixture_pass.pxi")
+            yield Extension(f"fastem.kernels.{name}", [source], define_macros=macros, **shared)
+        name = f"_{isa}_eigenpairs"
+        yield Extension(f"fastem.kernels.{name}", [generated(name, "eigenpairs.pxi")], **shared)
 
 
 if __name__ == "__main__":  # the processes that translate import this file where they do not fork
