@@ -26,6 +26,7 @@ from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.clusters import NAMED
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
+from fastem.starts.given import checked_weights
 from fastem.starts.labels import Membership, labelled
 from fastem.starts.plan import NO_SCALES, Family, Plan, RestartPolicy, Scales, Start, Stop
 from fastem.starts.restarts import Restarts
@@ -191,6 +192,7 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
     def _plan(self) -> Plan:
         """The fit that the parameters ask for; ValueError where they contradict each other."""
         parameters = {name: getattr(self, name) for name in self._parameters}
+        checked_weights(self.weights_init, self.n_components)
         plan = Plan(
             family=self._family(),
             n_components=self.n_components,

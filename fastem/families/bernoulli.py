@@ -80,7 +80,11 @@ def bounded(probabilities):
 class BernoulliMixture(ExponentialFamilyMixture):
     """Mixture of products of Bernoulli distributions: columns of 0 and 1 that are independent given the component.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

@@ -65,7 +65,11 @@ class Exponential(ExponentialFamily):
 class ExponentialMixture(ExponentialFamilyMixture):
     """Mixture of products of exponential distributions: waiting times that are independent given the component.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

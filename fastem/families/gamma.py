@@ -99,7 +99,11 @@ class Gamma(ExponentialFamily):
 class GammaMixture(ExponentialFamilyMixture):
     """Mixture of products of gamma distributions: positive numbers that are independent given the component.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

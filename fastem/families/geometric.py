@@ -76,7 +76,11 @@ class GeometricMixture(ExponentialFamilyMixture):
     """Mixture of products of geometric distributions: numbers of failures before the first success, independent given
     the component.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

@@ -66,7 +66,11 @@ class Poisson(ExponentialFamily):
 class PoissonMixture(ExponentialFamilyMixture):
     """Mixture of products of Poisson distributions: counts that are independent given the component.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

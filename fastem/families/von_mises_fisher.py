@@ -196,7 +196,11 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
 
     Densities are with respect to the area of the sphere. With two columns they are von Mises distributions of an angle.
 
-    Parameters and other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    Parameters
+    ----------
+    {parameters}
+
+    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
 
     Attributes
     ----------

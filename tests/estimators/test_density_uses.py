@@ -197,6 +197,17 @@ def test_bad_input(call, words):
         call(GaussianMixture(2, random_state=0, max_iter=2).fit(X))
 
 
+OF_GAUSSIANS = [
+    "marginal",
+    "conditional",
+    "predict_columns",
+    "logcdf",
+    "component_distances",
+    "component_overlap",
+    "adapt",
+]
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -209,8 +220,7 @@ def test_bad_input(call, words):
     ],
 )
 def test_what_is_of_gaussians_alone(call):
-    with pytest.raises(TypeError, match="StudentTMixture"):
-        call(fastem.StudentTMixture(1, max_iter=2).fit(X))
+    assert not {*dir(fastem.StudentTMixture)} & {*OF_GAUSSIANS}
     with pytest.raises(ValueError, match="not fitted"):
         call(GaussianMixture())
     with pytest.raises(ValueError, match="covariance_type has been changed"):

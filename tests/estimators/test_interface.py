@@ -22,8 +22,7 @@ from sklearn.utils.estimator_checks import check_dataframe_column_names_consiste
 import fastem
 from fastem import GaussianMixture, MixtureOfFactorAnalyzers, StudentTMixture
 from fastem.datasets import load_faithful
-from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import GaussianParameters, MixtureParameters
+from fastem.estimators.parameters import COLUMNS, parameter, tagged
 from fastem.families import ESTIMATORS
 
 FAITHFUL = load_faithful().data
@@ -97,33 +96,50 @@ def test_constructors_show_every_parameter(make):
         make(*shown, 1)
 
 
-def test_parameters_stand_in_scikit_learns_order():
-    from sklearn.mixture import GaussianMixture as Theirs
-
-    ours, theirs = ([*inspect.signature(make).parameters] for make in (GaussianMixture, Theirs))
-    assert ours == theirs + OWN_PARAMETERS
-
-
-@pytest.mark.parametrize("make, typed", [(MixtureEstimator, MixtureParameters), (GaussianMixture, GaussianParameters)])
-def test_type_checkers_see_the_same_parameters(make, typed):
-    shown = inspect.signature(make).parameters
-    assert {*typed.__annotations__, "n_components"} == {*shown}
-    for name, type_ in typed.__annotations__.items():
-        if shown[name].annotation is not shown[name].empty:
-            assert type_.__forward_arg__ == shown[name].annotation
+@pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
+def test_docstrings_tell_of_every_parameter(make):
+    section = inspect.getdoc(make).partition("Parameters\n----------\n")[2].partition("\nAttributes\n")[0]
+    told = [line.partition(" : ")[0] for line in section.splitlines() if line and not line.startswith(" ")]
+    assert told[: len(make().get_params())] == [*inspect.signature(make).parameters]
+    assert "{" + "parameters}" not in make.__doc__
 
 
-class WithAnotherParameter(fastem.StudentTMixture):
-    def __init__(self, n_components=2, *, own=1, **others):
-        super().__init__(n_components, **others)
-        self.own = own
+def positive(owner, name, value):
+    if not value > 0:
+        raise ValueError(f"The {name!r} parameter of {owner} must be positive. Got {value!r}.")
+
+
+class Sharpened(fastem.StudentTMixture):
+    """A family of one's own.
+
+    Parameters
+    ----------
+    {parameters}
+    """
+
+    sharpness: float = parameter(1.0, positive, "float\nHow sharp it is.", tags=[COLUMNS])
 
 
 def test_a_family_of_ones_own_states_only_its_own_parameters():
     names = [*inspect.signature(fastem.StudentTMixture).parameters]
-    assert [*inspect.signature(WithAnotherParameter).parameters] == ["n_components", "own", *names[1:]]
-    model = clone(WithAnotherParameter(own=3, tol=0.5, covariance_type="diag"))
-    assert repr(model) == "WithAnotherParameter(own=3, covariance_type='diag', tol=0.5)"
+    assert [*inspect.signature(Sharpened).parameters] == ["n_components", "sharpness", *names[1:]]
+    model = clone(Sharpened(3, sharpness=3, tol=0.5, covariance_type="diag"))
+    assert repr(model) == "Sharpened(n_components=3, sharpness=3, covariance_type='diag', tol=0.5)"
+    assert "    sharpness : float\n        How sharp it is.\n" in Sharpened.__doc__
+    assert tagged(model, COLUMNS).keys() - tagged(fastem.StudentTMixture(), COLUMNS).keys() == {"sharpness"}
+    with pytest.raises(ValueError, match=r"The 'sharpness' parameter of Sharpened must be positive. Got -1"):
+        Sharpened(sharpness=-1).fit(FAITHFUL)
+
+
+class InScikitLearnsWay(GaussianMixture):
+    def __init__(self, n_components=3, *, own=1):
+        super().__init__(n_components, covariance_type="diag")
+        self.own = own
+
+
+def test_a_class_with_a_constructor_of_its_own_has_its_parameters():
+    model = clone(InScikitLearnsWay(2, own=5))
+    assert model.get_params() == {"n_components": 2, "own": 5} and model.fit(FAITHFUL).covariances_.shape == (2, 2)
 
 
 def test_the_package_exports_its_estimators():

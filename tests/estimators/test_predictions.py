@@ -1,5 +1,7 @@
 """Predictions in files are those of the estimator, whatever holds the rows; the file is complete or not there."""
 
+import sys
+
 import numpy as np
 import pandas
 import pytest
@@ -91,7 +93,9 @@ def test_mistakes(tmp_path, monkeypatch):
         write_predictions(PPCA(1).fit(rows()), rows(), tmp_path / "labels.csv")
     with pytest.raises(ValueError, match="not fitted"):
         write_predictions(GaussianMixture(2), rows(), tmp_path / "labels.csv")
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for name in ("fastem.rows.sources.arrow_files", "fastem.rows.sources.arrow_tables"):  # imported anew
+        monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
         write_predictions(model, rows(), tmp_path / "labels.parquet")
     assert not list(tmp_path.iterdir())

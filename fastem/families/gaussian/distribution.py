@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.families.gaussian.parts import GAUSSIANS, gaussian_mixture
+from fastem.families.gaussian.parts import gaussian_mixture
 from fastem.models.gaussian.covariance import Diagonal
+from fastem.models.gaussian.noise import WithNoise
 from fastem.rows.validation import require_finite
 
 
@@ -62,7 +63,7 @@ def logcdf(self, X) -> np.ndarray:
 def exact_quantile(self, q):
     """With one component, -2 log-density is chi-squared but for a constant."""
     mixture = self.model_
-    if type(mixture.emission) not in GAUSSIANS or mixture.n_components > 1:
+    if isinstance(mixture.emission, WithNoise) or mixture.n_components > 1:
         return None
     from scipy.special import chdtri  # here, since it takes long to import
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture, StudentTMixture
+from fastem import GaussianMixture
 from fastem.datasets import load_faithful
 
 X = load_faithful().data
@@ -90,7 +90,5 @@ def test_what_is_constrained_is_not_adapted():
         background(equal_weights=True).adapt(NEW, parameters=("weights",))
     with pytest.raises(ValueError, match="'covariances'"):
         background(max_eigenvalue_ratio=2.0).adapt(NEW, parameters=("covariances",))
-    with pytest.raises(TypeError, match="StudentTMixture"):
-        StudentTMixture(2, random_state=0).fit(X).adapt(NEW)
     with pytest.raises(ValueError, match="features"):
         background().adapt(NEW[:, :1])
