@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture, OfDensity
 from fastem.estimators.parameters import parameter
+from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered, require_values
@@ -65,6 +66,11 @@ class Categorical(ExponentialFamily):
         cells[:, column, level] = first
         cells[:, :, 0] = np.maximum(counts[:, None] - cells.sum(axis=2), 0)
         return replace(self, probabilities=most_likely(cells, self.exists()))
+
+    def column_parameters(self):
+        """The probability of each code of each column."""
+        column, code = np.nonzero(self.exists())
+        return ColumnParameters("probabilities", self.probabilities[:, column, code], column, code.tolist())
 
     def diagnose(self, weights, counts):
         never = ((self.probabilities <= 2 * LEAST) & self.exists()).any(axis=2)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from fastem.families.gamma import GammaMixture
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
-from fastem.models.emission import KernelCall
+from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.rows.blocks import consecutive
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import numbered
@@ -36,7 +37,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Mixed:
+class Mixed(Emission):
     """K densities, each a product of densities of other emissions over their own columns.
 
     Attributes
@@ -44,8 +45,6 @@ class Mixed:
     members : {kind: emission}
     columns : {kind: (m,) the columns of X that it describes}
     """
-
-    has_ellipses: ClassVar[bool] = False
 
     members: dict
     columns: dict
@@ -128,6 +127,15 @@ class Mixed:
             wrong = [f"{kind}: {found[k][0]}" for kind, found in said.items() if found[k][0] != "ok"]
             joined.append(("; ".join(wrong) or "ok", all(found[k][1] for found in said.values())))
         return joined
+
+    def column_parameters(self):
+        """Those of the members side by side; None where one has none."""
+        found = [emission.column_parameters() for emission in self.members.values()]
+        if None in found:
+            return None
+        names, values, columns, codes = zip(*found)
+        columns = np.concatenate([own[column] for own, column in zip(self.columns.values(), columns)])
+        return ColumnParameters(", ".join(dict.fromkeys(names)), np.hstack(values), columns, list(chain(*codes)))
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector."""

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class StudentT(Gaussian):
         Whether they are estimated.
     """
 
-    incomplete_call = None  # rows with missing values are refused
+    takes_missing: ClassVar[bool] = False  # though Gaussians do
 
     degrees_of_freedom: np.ndarray
     free: bool

@@ -1,11 +1,163 @@
-"""What a mixture asks of its K densities."""
+"""What a mixture asks of its K densities: the contract of an emission."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
+
+
+class Emission(Protocol):
+    """K densities evaluated together: a frozen record of parameters, a thin layer over a compiled family.
+
+    It turns its parameters into the arrays of a kernel, the kernel's sums into named statistics, and statistics into
+    new parameters. The mixture above it adds the weights.
+
+    Concrete emissions inherit this class: members that are abstract here are owed, and without one of them an emission
+    cannot be made; all others have a default, which says what it means that an emission does not have the member.
+
+    Attributes
+    ----------
+    discrete : bool
+        Whether all columns hold counts or codes, so that log p is a probability. Default: False.
+    has_ellipses : bool
+        Whether there are `means` (K, d), a `covariance` of :mod:`fastem.models.gaussian.covariance` and
+        :meth:`marginal`, of which pictures are made. Default: False, only densities of single columns are drawn.
+    takes_missing : bool
+        Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` are owed too.
+        Default: False, they make the sums NaN.
+    """
+
+    discrete: ClassVar[bool] = False
+    has_ellipses: ClassVar[bool] = False
+    takes_missing: ClassVar[bool] = False
+
+    # owed
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """(K, d)"""
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Free parameters, of all components."""
+
+    @abstractmethod
+    def kernel_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass for these parameters.
+
+        Parameters
+        ----------
+        log_weights : (K,)
+            Of the mixture; -inf for a component without weight.
+        dtype : float32 or float64
+            Of the rows.
+        """
+
+    @abstractmethod
+    def m_step(self, statistics) -> Emission:
+        """The parameters that maximise the expected log-density, and :meth:`log_prior` with it, or at least raise it.
+
+        A component without rows keeps its own.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of the rows under this emission's mixture: ``counts`` (K,), and what else :meth:`kernel_call` names.
+        """
+
+    @abstractmethod
+    def rebase(self, statistics, given) -> dict:
+        """Sums that were collected at another emission, `given`, as this one would sum them; those that differ."""
+
+    @abstractmethod
+    def expected_log_prob(self, statistics, at) -> float:
+        """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics.
+
+        Or a lower bound of it that touches where `at` is this emission.
+        """
+
+    @abstractmethod
+    def parameters(self) -> np.ndarray:
+        """All parameters as one vector, in which steps are measured."""
+
+    @abstractmethod
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates."""
+
+    @abstractmethod
+    def from_vector(self, vector) -> Emission:
+        """The emission of these coordinates, of this one's kind and within its constraints."""
+
+    @abstractmethod
+    def rounding(self, dtype) -> float:
+        """The relative error that rounding leaves in a mean log-density of rows of a real type."""
+
+    @abstractmethod
+    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+        """What is to be said of each component ("ok" if nothing), and whether it describes anything.
+
+        Parameters
+        ----------
+        weights : (K,)
+        counts : (K,)
+            Effective rows.
+        """
+
+    @abstractmethod
+    def nearest(self, X) -> np.ndarray:
+        """(n,) the most probable component of rows so far from all that every log-density overflows."""
+
+    @abstractmethod
+    def sample(self, component, n, rng) -> np.ndarray:
+        """(n, d) rows of one component."""
+
+    # with a default
+
+    def log_prior(self) -> float:
+        """Of the parameters, up to a constant. Default: 0, they have no prior."""
+        return 0.0
+
+    def incomplete_call(self, log_weights, dtype) -> KernelCall:
+        """:meth:`kernel_call` for rows with missing values. Default: TypeError, see `takes_missing`."""
+        raise TypeError(f"{type(self).__name__} takes no missing values")
+
+    def marginal(self, columns) -> Emission:
+        """The densities of some of the columns. Default: TypeError, see `has_ellipses` and `takes_missing`."""
+        raise TypeError(f"{type(self).__name__} does not tell the densities of some of its columns")
+
+    def relative_eigenvalues(self, weights) -> np.ndarray | None:
+        """(K, r) of the covariances, ascending, in units of the data's. Default: None, there are no covariances."""
+        return None
+
+    @property
+    def floor_hits(self) -> np.ndarray:
+        """(K,) in how many directions a covariance is held at its floor. Default: 0, nothing is held at one."""
+        return np.zeros(self.shape[0], int)
+
+    def column_parameters(self) -> ColumnParameters | None:
+        """The parameters of each component and column. Default: None, there are none that a heat map could show."""
+        return None
+
+
+class ColumnParameters(NamedTuple):
+    """name: what they are; values: (K, m); columns: (m,) the column of each; codes: (m,) int where it belongs to a code
+    of the column, None where it is the column's only one."""
+
+    name: str
+    values: np.ndarray
+    columns: np.ndarray
+    codes: list[int | None]
+
+    @classmethod
+    def one_each(cls, name, values) -> ColumnParameters:
+        """One parameter (K, d) of each column."""
+        d = values.shape[1]
+        return cls(name, np.asarray(values), np.arange(d), [None] * d)
 
 
 class KernelCall(NamedTuple):

@@ -6,13 +6,14 @@ sums of the features. Everything else is here.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from fastem import kernels
-from fastem.models.emission import KernelCall, flat
+from fastem.models.emission import ColumnParameters, Emission, KernelCall, flat
 from fastem.rows.validation import numbered
 
 IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
@@ -44,43 +45,33 @@ class Features(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ExponentialFamily:
-    """What K densities of an exponential family share. A family gives the methods that raise here, and `arrays`.
+class ExponentialFamily(Emission):
+    """What K densities of an exponential family share. A family gives what is abstract here or owed by any emission and
+    not here, and `arrays`.
 
     Attributes
     ----------
     arrays : the names of its parameters, each (K, …)
-    discrete, has_ellipses : see :mod:`fastem.models.gaussian.emission`
     """
 
     arrays: ClassVar[tuple[str, ...]] = ()
-    discrete: ClassVar[bool] = False
-    has_ellipses: ClassVar[bool] = False
-
-    @property
-    def shape(self):
-        """(K, d)"""
-        raise NotImplementedError
 
     @property
     def n_parameters(self) -> int:
         """Free parameters."""
         return sum(getattr(self, name).size for name in self.arrays)
 
+    @abstractmethod
     def features(self) -> Features:
-        raise NotImplementedError
+        """t."""
 
+    @abstractmethod
     def natural(self) -> tuple[np.ndarray, np.ndarray]:
         """constant (K,) and eta (K, m)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def estimate(self, counts, first) -> ExponentialFamily:
         """The maximum likelihood for sums of the features `first` (K, m) of `counts` (K,) > 0 rows."""
-        raise NotImplementedError
-
-    def sample(self, component, n, rng) -> np.ndarray:
-        """n rows of one component."""
-        raise NotImplementedError
 
     @classmethod
     def require_values(cls, X, names, place=numbered) -> None:
@@ -152,3 +143,10 @@ class ExponentialFamily:
         constant, eta = self.natural()
         with np.errstate(over="ignore", invalid="ignore"):
             return np.argmax(constant + self.features().of(X) @ eta.T, axis=1)
+
+    def column_parameters(self):
+        """The first array that has one number of each component and column."""
+        for name in self.arrays:
+            if getattr(self, name).shape == self.shape:
+                return ColumnParameters.one_each(name, getattr(self, name))
+        return None

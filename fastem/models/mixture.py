@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels.threads import resolve
-from fastem.models.gaussian.emission import Gaussian
+from fastem.models.emission import Emission
 from fastem.models.weights import FREE, Shares
 from fastem.rows.missing_patterns import ROWS, grouped, patterns
 from fastem.rows.statistics import Statistics
@@ -22,12 +22,12 @@ class Mixture:
     Attributes
     ----------
     weights : (K,)
-    emission : the K densities, e.g. :class:`fastem.models.gaussian.emission.Gaussian`
+    emission : the K densities, see :class:`fastem.models.emission.Emission`
     shares : what the M-step makes of the components' counts
     """
 
     weights: np.ndarray
-    emission: Gaussian
+    emission: Emission
     shares: Shares = FREE
 
     @property
@@ -54,9 +54,7 @@ class Mixture:
         return self._calls[dtype]
 
     def incomplete_call(self, dtype):
-        """The same for rows with missing values; None where the emission takes none."""
-        if getattr(self.emission, "incomplete_call", None) is None:
-            return None
+        """The same for rows with missing values, of an emission that takes them."""
         if (dtype, "incomplete") not in self._calls:
             with np.errstate(divide="ignore"):
                 self._calls[dtype, "incomplete"] = self.emission.incomplete_call(np.log(self.weights), dtype)
@@ -90,7 +88,7 @@ class Mixture:
             sums, log_likelihood, entropy = expect(
                 call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order
             )
-            if np.isnan(sums).any() and self.incomplete_call(X.dtype) is not None:
+            if self.emission.takes_missing and np.isnan(sums).any():
                 kept["incomplete"] = bool(np.isnan(X).any())
         if kept.get("incomplete"):
             call = self.incomplete_call(X.dtype)
@@ -102,7 +100,7 @@ class Mixture:
             )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         told = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
-        if getattr(self.emission, "incomplete_call", None) is not None:
+        if self.emission.takes_missing:
             told["unseen"] = 0.0
         found = Statistics(**call.unpack(sums), **told)
         if not kept.get("incomplete"):
@@ -116,8 +114,7 @@ class Mixture:
 
     def log_prior(self) -> float:
         """Of the parameters, up to a constant; 0 where they have no prior."""
-        own = self.emission.log_prior() if hasattr(self.emission, "log_prior") else 0.0
-        return own + self.shares.log_prior(self.weights)
+        return self.emission.log_prior() + self.shares.log_prior(self.weights)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
@@ -133,7 +130,7 @@ class Mixture:
             joint = np.empty((len(X), self.n_components), X.dtype)
             module.score(call.parts, X, call.centre, self.n_components, n_threads, call.order, joint=joint)
             far = np.flatnonzero(joint.max(axis=1) <= module.lowest)  # a row with NaN is
-            if self.incomplete_call(X.dtype) is not None:
+            if self.emission.takes_missing:
                 incomplete = np.isnan(X[far]).any(axis=1)
                 self._score_incomplete(X, far[incomplete], n_threads, outputs)
                 far = far[~incomplete]

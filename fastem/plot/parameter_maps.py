@@ -32,7 +32,11 @@ def parameters(model, columns=None, *, names=None, ax=None):
     emission = mixture_of(model).emission
     K, d = emission.shape
     names = names_of(model, d) if names is None else list(names)
-    title, values, places, labels = _table(emission, names)
+    table = emission.column_parameters()
+    if table is None:
+        raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
+    title, values, places, codes = table
+    labels = [names[j] if code is None else f"{names[j]}={code}" for j, code in zip(places, codes)]
     order = [i for place in chosen_places(columns, names) for i in np.flatnonzero(places == place)]
     values, labels = values[:, order], [labels[i] for i in order]
     low, span = values.min(axis=0), np.ptp(values, axis=0)
@@ -41,24 +45,6 @@ def parameters(model, columns=None, *, names=None, ax=None):
     heat_map(ax, values, [str(k) for k in range(K)], labels, shade=shade, cmap="cividis")
     ax.set(ylabel="component", title=title)
     return ax
-
-
-def _table(emission, names):
-    """What of an emission is drawn: its name, the values (K, m), the columns that they belong to, and their labels."""
-    if hasattr(emission, "members"):
-        own = {kind: list(columns) for kind, columns in emission.columns.items()}
-        parts = [_table(member, [names[j] for j in own[kind]]) for kind, member in emission.members.items()]
-        titles, values, places, labels = zip(*parts)
-        places = np.concatenate([np.take(own[kind], place) for kind, place in zip(own, places)])
-        return ", ".join(dict.fromkeys(titles)), np.hstack(values), places, [label for part in labels for label in part]
-    for name in getattr(emission, "arrays", ("means",)):
-        array = np.asarray(getattr(emission, name))
-        if array.shape == emission.shape:
-            return name, array, np.arange(len(names)), list(names)
-        if array.shape[:2] == emission.shape:  # of the codes of each column
-            column, code = np.nonzero(emission.exists())
-            return name, array[:, column, code], column, [f"{names[j]}={c}" for j, c in zip(column, code)]
-    raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
 
 
 def loadings(model, *, ax=None):

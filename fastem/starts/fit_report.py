@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from fastem.errors import DegenerateComponentWarning, warn
 from fastem.starts.diagnosis import diagnose, is_sound
 
@@ -161,15 +159,14 @@ def components_of(result, n_effective) -> list[Component]:
     emission, weights = result.model.emission, result.model.weights
     K = emission.shape[0]  # without the noise
     counts = result.statistics.counts * (n_effective / result.statistics.weight)
-    covariance = getattr(emission, "covariance", None)
-    values = [None] * K if covariance is None else emission.relative_eigenvalues(weights)
-    hits = np.broadcast_to(0 if covariance is None else covariance.at_floor, K)
+    found = emission.relative_eigenvalues(weights)
+    values = [None] * K if found is None else found
     return [
         Component(
             float(weights[k]),
             float(counts[k]),
             None if values[k] is None or not len(values[k]) else (float(values[k][0]), float(values[k][-1])),
-            int(hits[k]),
+            int(emission.floor_hits[k]),
             diagnosis.status,
         )
         for k, diagnosis in enumerate(diagnose(result, n_effective))

@@ -18,6 +18,7 @@ from fastem.families.gaussian.filling import impute
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
+from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.noise import WithNoise
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
@@ -176,10 +177,11 @@ data's units do not matter; for "spherical" as it is.""",
             self.noise_weight_, self.noise_log_volume_ = float(model.weights[-1]), emission.log_volume
             if emission.box is not None:
                 self.noise_box_ = emission.box
-        if getattr(emission, "prior", None) is not None:
-            self.prior_ = emission.prior.told()
-        if getattr(emission, "ratio", None) is not None:
-            self.column_scales_ = emission.ratio.scale.tolist()
+        if isinstance(emission, ConstrainedGaussian):
+            if emission.prior is not None:
+                self.prior_ = emission.prior.told()
+            if emission.ratio is not None:
+                self.column_scales_ = emission.ratio.scale.tolist()
 
     # ---- the noise beside the components ------------------------------------------------------------------------
 

@@ -1,9 +1,4 @@
-"""Emissions: K densities evaluated together, each a thin layer over a compiled family.
-
-An emission turns its parameters into the arrays of a kernel, the kernel's sums into named statistics, and statistics
-into new parameters. The mixture above it adds the weights. Each says for its pictures whether its rows are counts or
-codes (`discrete`, log p is a probability), and whether it has means, covariances and a `marginal` (`has_ellipses`).
-"""
+"""The Gaussian emission, of any covariance structure."""
 
 from __future__ import annotations
 
@@ -14,7 +9,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
-from fastem.models.emission import KernelCall
+from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.models.gaussian.covariance import Diagonal, Full, chosen
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
@@ -46,7 +41,7 @@ def estimated(given, free, counts, shift, second, floor):
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(Emission):
     """K Gaussian densities.
 
     Attributes
@@ -57,8 +52,8 @@ class Gaussian:
         Least variance per column; see :mod:`fastem.models.gaussian.covariance`.
     """
 
-    discrete: ClassVar[bool] = False
     has_ellipses: ClassVar[bool] = True
+    takes_missing: ClassVar[bool] = True
 
     means: np.ndarray
     covariance: Full | Diagonal
@@ -155,7 +150,7 @@ class Gaussian:
         Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
         the floor: that is said, but it is no collapse.
         """
-        K, d = self.shape
+        d = self.shape[1]
         needed = self.least_rows
         centred = self.means - weights @ self.means
         total = self.covariance.pooled(weights, d) + (weights[:, None] * centred).T @ centred
@@ -170,9 +165,7 @@ class Gaussian:
             else (f"at the floor in {low} direction(s) in which the data do not vary", True)
             if low
             else ("ok", True)
-            for count, low, thin in zip(
-                counts, np.broadcast_to(self.covariance.at_floor, K), self._thinnest(weights, counts)
-            )
+            for count, low, thin in zip(counts, self.floor_hits, self._thinnest(weights, counts))
         ]
 
     def _thinnest(self, weights, counts):
@@ -217,6 +210,13 @@ class Gaussian:
     def relative_eigenvalues(self, weights):
         """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""
         return relative_eigenvalues(self.dense_covariances(), self.means, weights)
+
+    @property
+    def floor_hits(self):
+        return np.broadcast_to(self.covariance.at_floor, self.shape[0])
+
+    def column_parameters(self):
+        return ColumnParameters.one_each("means", self.means)
 
     def marginal(self, columns) -> Gaussian:
         """The densities of some of the columns."""

@@ -13,14 +13,14 @@ from typing import ClassVar
 import numpy as np
 
 from fastem import kernels
-from fastem.models.emission import KernelCall
+from fastem.models.emission import Emission, KernelCall
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.mixture import Mixture
 
 
 @dataclass(frozen=True)
-class WithNoise:
+class WithNoise(Emission):
     """K Gaussian densities and, last, the constant density 1 / volume.
 
     Attributes
@@ -33,7 +33,6 @@ class WithNoise:
         is taken as constant outside as well, so that new rows have one.
     """
 
-    discrete: ClassVar[bool] = False
     has_ellipses: ClassVar[bool] = True
 
     emission: Gaussian
@@ -111,6 +110,13 @@ class WithNoise:
     def relative_eigenvalues(self, weights):
         own = weights[:-1]
         return self.emission.relative_eigenvalues(own / (own.sum() or 1))
+
+    @property
+    def floor_hits(self):
+        return self.emission.floor_hits
+
+    def column_parameters(self):
+        return self.emission.column_parameters()
 
     def rounding(self, dtype) -> float:
         return self.emission.rounding(dtype)
