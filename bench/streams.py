@@ -221,11 +221,11 @@ class Timed:
     def __init__(self, model):
         self.model = model
 
-    def e_step(self, X, sample_weight, n_threads):
+    def e_step_of_block(self, X, sample_weight, n_threads, kept):
         from fastem import Statistics
 
         begin = time.perf_counter()
-        found = self.model.e_step(X, sample_weight, n_threads)
+        found = self.model.e_step_of_block(X, sample_weight, n_threads, kept)
         return Statistics(sums=found.vector, seconds=time.perf_counter() - begin)
 
 

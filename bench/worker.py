@@ -165,7 +165,7 @@ def missing(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
 
         def both():
             return [
-                1e3 * seconds_of(lambda: mixture.m_step(mixture.e_step(X, n_threads=n_threads, kept=own)))  # noqa: B023
+                1e3 * seconds_of(lambda: mixture.m_step(mixture.e_step_of_block(X, None, n_threads, own)))  # noqa: B023
                 for X, own in zip(rows, kept)  # noqa: B023
             ]
 
@@ -193,7 +193,7 @@ def beside(samples, n_threads: int) -> dict:
     for family, X, *mixtures in samples:
 
         def both():
-            return [1e3 * seconds_of(lambda: m.m_step(m.e_step(X, n_threads=n_threads))) for m in mixtures]  # noqa: B023
+            return [1e3 * seconds_of(lambda: m.m_step(m.e_step_of_block(X, None, n_threads, {}))) for m in mixtures]  # noqa: B023
 
         both()  # the first starts the threads
         times = np.array([both() for _ in range(FAMILY_REPEATS)])

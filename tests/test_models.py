@@ -132,9 +132,9 @@ def test_stepwise_with_all_rows_and_steps_of_1_is_em(family):
 def test_blocks_and_threads_do_not_matter(family, real):
     X = family.data(n=5000).astype(real)
     model = fitted(family, X, max_iter=3).model_
-    whole = model.e_step(X, None, 1)
+    whole = model.e_step(X)
     for n_threads in (2, 3):
-        assert np.array_equal(model.e_step(X, None, n_threads).vector, whole.vector)
+        assert np.array_equal(model.e_step_of_block(X, None, n_threads, {}).vector, whole.vector)
     assert np.array_equal(model.e_step(np.asfortranarray(X)).vector, whole.vector)
     parts = model.e_step(X[:1234]) + model.e_step(X[1234:])
     tolerance = 1e-11 if real is np.float64 else 1e-4

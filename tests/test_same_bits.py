@@ -136,13 +136,13 @@ def test_fits_to_few_rows_from_every_start(init_params, real, tmp_path):
 @pytest.mark.parametrize("n, d, K", [(5, 1, 2), (20_011, 3, 3), (999, 2, 3), (999, 4, 3), (999, 16, 2), (3_001, 33, 5)])
 def test_passes(structure, real, n, d, K, tmp_path):
     mixture, X, weight = problem(structure, real, n, d, K)
-    sums, scores = sha256(mixture.e_step(X, weight, 1).vector), bits(score(mixture, X, 1))
+    sums, scores = sha256(mixture.e_step(X, weight).vector), bits(score(mixture, X, 1))
     for n_threads in THREADS[1:]:
-        assert sha256(mixture.e_step(X, weight, n_threads).vector) == sums, n_threads
+        assert sha256(mixture.e_step_of_block(X, weight, n_threads, {}).vector) == sums, n_threads
         assert bits(score(mixture, X, n_threads)) == scores, n_threads
     for name, same in layouts(X, tmp_path).items():
         assert np.array_equal(same, X)
-        assert sha256(mixture.e_step(same, shifted(weight), 2).vector) == sums, name
+        assert sha256(mixture.e_step_of_block(same, shifted(weight), 2, {}).vector) == sums, name
         assert bits(score(mixture, same, 2)) == scores, name
 
 

@@ -11,12 +11,13 @@ from fastem import kernels
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission
 from fastem.models.weights import FREE, Shares
+from fastem.rows.e_step import BlockModel
 from fastem.rows.missing_patterns import ROWS, grouped, patterns
 from fastem.rows.statistics import Statistics
 
 
 @dataclass(frozen=True)
-class Mixture:
+class Mixture(BlockModel):
     """p(x) = sum_k weights_k p_k(x).
 
     Attributes
@@ -60,7 +61,7 @@ class Mixture:
                 self._calls[dtype, "incomplete"] = self.emission.incomplete_call(np.log(self.weights), dtype)
         return self._calls[dtype, "incomplete"]
 
-    def e_step(self, X, sample_weight=None, n_threads=1, kept=None) -> Statistics:
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """Expected sufficient statistics of rows under the posterior of their component.
 
         Parameters
@@ -68,7 +69,7 @@ class Mixture:
         X : (n, d) float32 or float64, any strides
         sample_weight : (n,) float64 or None
         n_threads : int
-        kept : dict, optional
+        kept : dict
             Keeps how the rows are grouped where values are missing (NaN), for the next call with the same rows.
 
         Returns
@@ -81,7 +82,6 @@ class Mixture:
         X = self._checked(X)
         if sample_weight is not None:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
-        kept = {} if kept is None else kept
         call, expect = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype).expect
         n_threads = resolve(n_threads)
         if not kept.get("incomplete"):

@@ -6,14 +6,14 @@ are added in the same tree: so neither the container nor its chunks change a bit
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from functools import cached_property, lru_cache
+from functools import cached_property
 from itertools import accumulate
 
 import numpy as np
 
+from fastem.rows.e_step import BlockModel, e_step
 from fastem.rows.read_ahead import read_ahead
 from fastem.rows.rechunk import cut
 from fastem.rows.spaced_rows import Spread, spread_step
@@ -86,8 +86,8 @@ class Blocks:
         Parameters
         ----------
         model
-            With ``e_step(X, sample_weight) -> Statistics``, and `n_threads` as a third argument if it wants to know;
-            and `kept`, a dict that still holds what it put there when it last saw these rows, if they are in memory.
+            With ``e_step(X, sample_weight) -> Statistics``. If it has ``e_step_of_block(X, sample_weight, n_threads,
+            kept)``, that is called in its place: see :class:`fastem.rows.e_step.BlockModel`.
         n_threads : int
         """
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
@@ -288,13 +288,14 @@ class ColumnBlocks(Blocks):
         return self.blocks.reduce(OfColumns(model, self.chosen), n_threads)
 
 
-class OfColumns:
+class OfColumns(BlockModel):
     """A model of some columns as a model of all of them."""
 
     def __init__(self, model, chosen):
         self.model, self.chosen = model, chosen
 
-    def e_step(self, X, sample_weight, n_threads):
+    def e_step_of_block(self, X, sample_weight, n_threads, kept):
+        """Nothing is kept: what these columns tell of the rows, others do not."""
         return e_step(self.model, X[:, self.chosen], sample_weight, n_threads)
 
 
@@ -309,16 +310,3 @@ def consecutive(chosen: np.ndarray):
 def block_rows(n_features: int) -> int:
     """How many rows make a block: a multiple of every tile and lane."""
     return max(1 << 12, BLOCK_VALUES // max(1, n_features) // 4096 * 4096)
-
-
-def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) -> Statistics:
-    """A model's E-step, with the number of threads and what it has kept of these rows if it wants to know."""
-    own = getattr(model.e_step, "__func__", model.e_step)
-    offered = {"n_threads": n_threads, "kept": kept}
-    return model.e_step(X, sample_weight, **{name: offered[name] for name in _wanted(own)})
-
-
-@lru_cache(maxsize=64)
-def _wanted(own):
-    """Looking at a signature takes longer than a pass over few rows."""
-    return [name for name in ("n_threads", "kept") if name in inspect.signature(own).parameters]

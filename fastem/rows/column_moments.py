@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
+from fastem.rows.e_step import BlockModel
 from fastem.rows.missing_patterns import ROWS
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import not_infinite, require_finite
@@ -15,13 +16,13 @@ from fastem.rows.validation import not_infinite, require_finite
 FIRST_ROWS = 256  # whose mean is near enough to that of all, for sums about it to keep their digits
 
 
-class ColumnMoments:
+class ColumnMoments(BlockModel):
     """A model whose E-step sums the rows and their squares about a point, and no density."""
 
     def __init__(self, about):
         self.about = about
 
-    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         d = len(self.about)
         parts = (("column_moments", d, (np.zeros(d, X.dtype),)),)
         sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)

@@ -10,18 +10,19 @@ from fastem import kernels
 from fastem.kernels.packing import unpack_symmetric
 from fastem.rows.blocks import Blocks
 from fastem.rows.column_moments import among_the_rows, finite_sums, resolved_variances
+from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
 FAR = 10.0  # variances between the mean and the point of the sums: a digit of them is lost
 
 
-class CrossMoments:
+class CrossMoments(BlockModel):
     """A model whose E-step sums the rows and their products about a point, and no density."""
 
     def __init__(self, about):
         self.about = about
 
-    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         d = len(self.about)
         parts = (("moments", d, (np.zeros(d, X.dtype),)),)
         sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)

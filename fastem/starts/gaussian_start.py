@@ -54,7 +54,7 @@ def filled(X, weight):
     one = Mixture(np.ones(1), Gaussian(mean[None], Full.from_covariances(np.diag(variance)[None], floor), floor))
     kept: dict = {}
     for _ in range(FILLING_STEPS):
-        one = one.m_step(one.e_step(X, weight, kept=kept))
+        one = one.m_step(one.e_step_of_block(X, weight, 1, kept))
     return impute(one, X)
 
 

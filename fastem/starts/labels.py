@@ -124,7 +124,7 @@ def of_each(model, X, weight, prior, n_threads):
     density = logsumexp(joint, axis=1)
     r = np.exp(joint - np.where(np.isfinite(density), density, 0)[:, None])
     alone = (Mixture(one, model.emission) for one in np.eye(len(model.weights)))
-    parts = [one.e_step(X, weight * own, n_threads) for one, own in zip(alone, r.T)]
+    parts = [one.e_step_of_block(X, weight * own, n_threads, {}) for one, own in zip(alone, r.T)]
     entropy = xlogy(r, np.where(r > 0, prior, 1)).sum(axis=1) - xlogy(r, r).sum(axis=1)
     return merged(parts).replaced(weight=weight.sum(), log_likelihood=weight @ density, entropy=weight @ entropy)
 

@@ -87,9 +87,9 @@ def test_an_accepted_proposal_costs_no_pass(name):
     class Counting(type(result.model)):
         passes = 0
 
-        def e_step(self, X, sample_weight=None, n_threads=1):
+        def e_step_of_block(self, X, sample_weight, n_threads, kept):
             Counting.passes += 1
-            return super().e_step(X, sample_weight, n_threads)
+            return super().e_step_of_block(X, sample_weight, n_threads, kept)
 
         def m_step(self, statistics):
             following = super().m_step(statistics)

@@ -143,7 +143,7 @@ class Chunks:
         yield from self.chunks
 
     def reduce(self, model, n_threads):
-        first, *others = (model.e_step(X, weight, n_threads) for X, weight in self.chunks)
+        first, *others = (model.e_step(X, weight) for X, weight in self.chunks)
         return sum(others, first)
 
 

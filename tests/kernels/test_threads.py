@@ -208,12 +208,12 @@ assert fit() == expected
 ENDLESS = """
 many = np.random.default_rng(1).normal(size=(1_000_000, 2))
 model = GaussianMixture(8, random_state=0, tol=0, max_iter=10**9)
-assert_interrupted(lambda: model.fit(many), "e_step")
+assert_interrupted(lambda: model.fit(many), "e_step_of_block")
 """
 HOURS = """
 mixture = GaussianMixture(4, max_iter=1).fit(X[:1000])._mixture()
 rows = np.broadcast_to(X[:1], (10**12, 3))
-assert_interrupted(lambda: mixture.e_step(rows, None, {n_threads}), "e_step")
+assert_interrupted(lambda: mixture.e_step_of_block(rows, None, {n_threads}, {{}}), "e_step_of_block")
 """
 SCORES = """
 mixture = GaussianMixture(64, max_iter=1).fit(X[:1000])._mixture()

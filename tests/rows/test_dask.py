@@ -207,7 +207,7 @@ def test_a_worker_uses_the_threads_that_dask_gave_it(client):
     class Threads:
         """Sums the threads it is given; local, so that it travels by value."""
 
-        def e_step(self, X, sample_weight, n_threads):
+        def e_step_of_block(self, X, sample_weight, n_threads, kept):
             return Statistics(log_likelihood=-1.0, weight=1.0, threads=float(resolve(n_threads)), fits=1.0)
 
         def m_step(self, statistics):

@@ -39,7 +39,7 @@ def rows_of(mixture, components, real, seed=0):
 
 def own_sums(mixture, X, k, n_threads=1):
     """The statistics of component k alone. Tied components share their second moments."""
-    statistics = mixture.e_step(X, None, n_threads)
+    statistics = mixture.e_step_of_block(X, None, n_threads, {})
     shared = len(statistics.second) != mixture.n_components or statistics.second.ndim == 1
     return [statistics.counts[k], statistics.first[k]] + ([] if shared else [statistics.second[k]])
 

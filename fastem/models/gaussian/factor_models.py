@@ -25,13 +25,14 @@ from fastem.models.gaussian.factor_steps import best_factors, best_loadings
 from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, inverse_transposed, product
 from fastem.models.mixture import Mixture
 from fastem.rows.cross_moments import mean_and_covariance
+from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
 LOG_2PI = np.log(2 * np.pi)
 
 
 @dataclass(frozen=True)
-class FactorModel:
+class FactorModel(BlockModel):
     """Factor analysis; its M-step is EM's.
 
     Attributes
@@ -67,10 +68,10 @@ class FactorModel:
 
     # EM
 
-    def e_step(self, X, sample_weight=None, n_threads=1) -> Statistics:
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """Sums over rows: ``first`` and ``second`` moments about the mean (second: a packed lower triangle),
         ``weight``, ``log_likelihood``, and ``entropy`` of the posterior of z."""
-        sums = self.density.e_step(X, sample_weight, n_threads)
+        sums = self.density.e_step_of_block(X, sample_weight, n_threads, kept)
         return self._statistics(sums.counts[0], sums.first[0], sums.second[0], sums.log_likelihood)
 
     def e_step_of_moments(self, weight, shift, scatter) -> Statistics:

@@ -14,7 +14,8 @@ from itertools import accumulate
 import numpy as np
 
 from fastem.errors import warn
-from fastem.rows.blocks import Blocks, e_step
+from fastem.rows.blocks import Blocks
+from fastem.rows.e_step import e_step
 from fastem.rows.statistics import folded, joined, merged_nodes
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names
 

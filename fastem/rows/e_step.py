@@ -1,0 +1,38 @@
+"""What rows ask of a model: sums over a block of them."""
+
+from __future__ import annotations
+
+from fastem.rows.statistics import Statistics
+
+
+class BlockModel:
+    """A model that can make more of a block of rows: use threads, and keep what it finds of the rows between passes.
+
+    A model owes ``e_step(X, sample_weight)`` and nothing else. If it has ``e_step_of_block``, blocks call that in its
+    place; whoever inherits this class and gives it has both.
+    """
+
+    def e_step(self, X, sample_weight=None) -> Statistics:
+        """As :meth:`e_step_of_block`, by one thread, of rows that are not seen again."""
+        return self.e_step_of_block(X, sample_weight, 1, {})
+
+    def e_step_of_block(self, X, sample_weight, n_threads: int, kept: dict) -> Statistics:
+        """Expected sufficient statistics of the rows of a block.
+
+        Parameters
+        ----------
+        X : (m, d)
+        sample_weight : (m,) or None
+        n_threads : int
+        kept : dict
+            What earlier calls with the same rows have put there, by this model or another of its kind; empty where rows
+            are read anew in every pass. The model may put there what the rows alone determine.
+        """
+        raise NotImplementedError
+
+
+def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) -> Statistics:
+    """A model's E-step of a block of rows, by what it can do; see :class:`BlockModel`."""
+    if hasattr(model, "e_step_of_block"):
+        return model.e_step_of_block(X, sample_weight, n_threads, {} if kept is None else kept)
+    return model.e_step(X, sample_weight)
