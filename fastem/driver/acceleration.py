@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.driver.model import require
+
 DEPTH = 8  # steps that Anderson's method looks back on, at most
 FAST = 0.3  # where each step is that much shorter than the last, EM itself arrives within a few passes
 TURN, STEADY = 3e-4, 3  # one minus the cosine between steps of a linear map, at most, and for so many steps
@@ -162,9 +164,7 @@ def accelerator(name, model):
     if name not in ACCELERATORS:
         known = ", ".join(map(repr, ACCELERATORS))
         raise ValueError(f"accelerate must be None or one of {known}. Got {name!r} instead.")
-    for method in ("to_vector", "from_vector"):
-        if not callable(getattr(model, method, None)):
-            raise TypeError(f"accelerate={name!r} needs a method {method}; {type(model).__name__} has none.")
+    require(model, "to_vector", "from_vector", what=f"accelerate={name!r} needs")
     return ACCELERATORS[name](model)
 
 

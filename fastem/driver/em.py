@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, told
 from fastem.driver.history import Steps, objective
+from fastem.driver.model import Model, n_parameters, require, rounding
 from fastem.driver.stopping import stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.kernels.threads import resolve
@@ -25,14 +26,6 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import in_memory, open_rows
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import as_sample_weight
-
-
-class Model(Protocol):
-    """What the driver needs: a frozen record of parameters with two methods."""
-
-    def e_step(self, X, sample_weight) -> Statistics: ...
-
-    def m_step(self, statistics: Statistics) -> Model: ...
 
 
 @dataclass
@@ -97,8 +90,9 @@ def em(
         The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
         ``m_step(statistics) -> model``. An M-step that only improves the expected log-likelihood (generalised EM,
         conditional M-steps) climbs as well. With ``log_prior()``, a number, EM climbs the log-posterior: the M-step
-        maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. Or an
-        :class:`EMResult` to go on from, on the same data.
+        maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. What other
+        methods it may have: see :class:`fastem.driver.model.Model`. Or an :class:`EMResult` to go on from, on the same
+        data.
     data
         Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
         ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
@@ -167,7 +161,7 @@ def em(
     keeper = None
     if checkpoint is not None:
         begun = model.model if isinstance(model, EMResult) else model
-        asked = {"model": type(begun).__name__, "n_parameters": getattr(begun, "n_parameters", None)}
+        asked = {"model": type(begun).__name__, "n_parameters": n_parameters(begun)}
         asked |= {"tol": tol, "stop": told(stop), "accelerate": accelerate}
         keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
         keeper.require_storable(model)
@@ -176,7 +170,7 @@ def em(
     result = model if isinstance(model, EMResult) else None
     model = result.model if result else model
     arrived = stopping_rule(stop, model, tol)
-    _require_methods(model, "model")
+    require(model, "e_step", "m_step", what="model must have")
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
     if result is None:
@@ -199,7 +193,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         started = time.perf_counter()
         old, before, old_statistics = result.model, result.history[-1], result.statistics
         model = old.m_step(old_statistics) if image is None else image
-        _require_methods(model, f"what the m_step of {type(old).__name__} returns")
+        require(model, "e_step", "m_step", what=f"what the m_step of {type(old).__name__} returns must have")
         proposal, image, accelerated = proposals.propose(old, model), None, False
         if proposal is not None:
             result.n_passes += 1
@@ -213,7 +207,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
             image = None
             statistics = collect(blocks, model, threads, old_statistics)
         mean = objective(model, statistics)
-        if _fell(before, mean, model, getattr(blocks, "dtype", np.float64)):
+        if _fell(before, mean, model, dtype_of(blocks)):
             result.stop_reason = (
                 f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
                 f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
@@ -263,10 +257,9 @@ def as_blocks(data, sample_weight):
     return open_rows(data, sample_weight)
 
 
-def _require_methods(model, what):
-    for name in ("e_step", "m_step"):
-        if not callable(getattr(model, name, None)):
-            raise TypeError(f"{what} must have a method {name}; {type(model).__name__} has none.")
+def dtype_of(blocks):
+    """The real type of the rows: float64 where whoever reduces them does not tell."""
+    return getattr(blocks, "dtype", np.float64)
 
 
 def collect(blocks, model, n_threads, like=None) -> Statistics:
@@ -307,10 +300,4 @@ def _unless_worse(blocks, proposal, n_threads, before):
 
 def _fell(before, mean, model, dtype):
     """Whether a mean log-likelihood is lower than before by more than rounding explains."""
-    return mean < before and before - mean > _rounding(model, dtype) * (1 + abs(mean))
-
-
-def _rounding(model, dtype):
-    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may know better."""
-    usual = 3e-5 if dtype == np.float32 else 1e-10
-    return max(usual, model.rounding(dtype)) if hasattr(model, "rounding") else usual
+    return mean < before and before - mean > rounding(model, dtype) * (1 + abs(mean))

@@ -8,12 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem.driver.model import has, log_prior
+
 SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
-
-
-def log_prior(model) -> float:
-    """Of the model's parameters; 0 where it has no prior."""
-    return model.log_prior() if hasattr(model, "log_prior") else 0.0
 
 
 def objective(model, statistics) -> float:
@@ -54,7 +51,7 @@ class Step(NamedTuple):
         """From the old model and its statistics to the new model: work of the size of the parameters."""
         bound = lower_bound(old, statistics, new)
         with np.errstate(over="ignore"):
-            step = length(new.parameters() - old.parameters()) if hasattr(old, "parameters") else np.nan
+            step = length(new.parameters() - old.parameters()) if has(old, "parameters") else np.nan
         return cls(after, bound, bound - before, after - bound, float(step), seconds, accelerated)
 
 
@@ -89,7 +86,7 @@ def lower_bound(given, statistics, at) -> float:
 
     With the log-prior of `at`, if it has one: a bound of the :func:`objective`.
     """
-    if "entropy" not in statistics or not hasattr(given, "expected_log_joint"):
+    if "entropy" not in statistics or not has(given, "expected_log_joint"):
         return np.nan
     bound = given.expected_log_joint(statistics, at) + statistics.entropy
     if "unseen" in statistics:  # values that are missing are latent too

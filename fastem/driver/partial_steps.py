@@ -13,15 +13,11 @@ import numpy as np
 
 from fastem.driver.em import EMResult, as_blocks, collect
 from fastem.driver.history import lower_bound, objective
+from fastem.driver.model import rebased
 from fastem.driver.stopping import stopping_rule
 from fastem.kernels.threads import resolve
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.statistics import Statistics
-
-
-def rebased(model, statistics, given):
-    """Statistics that were collected at `given`, as `model` would sum them."""
-    return model.rebase(statistics, given) if hasattr(model, "rebase") else statistics
 
 
 def incremental_em(

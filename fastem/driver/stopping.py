@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastem.driver.history import length
+from fastem.driver.model import require
 
 
 def log_likelihood(result, previous):
@@ -52,8 +53,8 @@ def stopping_rule(stop: str | Callable, model, tol: float) -> Callable:
         return lambda result, previous: f"the stopping rule {name} was met" if stop(result) else ""
     if stop not in RULES:
         raise ValueError(f"stop must be one of {', '.join(map(repr, RULES))}, or a function. Got {stop!r} instead.")
-    if stop == "parameters" and not callable(getattr(model, "parameters", None)):
-        raise TypeError(f'stop="parameters" needs a method parameters; {type(model).__name__} has none.')
+    if stop == "parameters":
+        require(model, "parameters", what='stop="parameters" needs')
     rule = RULES[stop]
 
     def reason(result, previous):

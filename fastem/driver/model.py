@@ -1,0 +1,68 @@
+"""What EM asks of a model: two methods. And what else a model may have: what EM makes of it, and does without it.
+
+This is the only file of the room that looks whether a model has a method.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from fastem.rows.statistics import Statistics
+
+
+class Model(Protocol):
+    """A frozen record of parameters with two methods. All that it may have besides them:
+
+    ===================================  ===========================================  ==================================
+    method                               what it tells                                without it
+    ===================================  ===========================================  ==================================
+    ``log_prior()``                      log-density of the parameters' prior         there is no prior
+    ``rounding(dtype)``                  relative error of a mean log-likelihood      that of rows that are well scaled
+    ``parameters()``                     all parameters as one vector                 steps have no length
+    ``expected_log_joint(sums, at)``     Q(at | self), from its sums                  no lower bound is known
+    ``rebase(sums, given)``              sums of another model as it would sum them   all models sum about one point
+    ``to_vector()``, ``from_vector(v)``  unconstrained coordinates and back           it cannot be accelerated
+    ``n_parameters``, not a method       how many parameters are free                 resuming does not compare them
+    ===================================  ===========================================  ==================================
+
+    Rows ask for one more: see :class:`fastem.rows.e_step.BlockModel`.
+    """
+
+    def e_step(self, X, sample_weight) -> Statistics: ...
+
+    def m_step(self, statistics: Statistics) -> Model: ...
+
+
+def has(model, *methods) -> bool:
+    """Whether a model has all of these methods."""
+    return all(callable(getattr(model, name, None)) for name in methods)
+
+
+def require(model, *methods, what) -> None:
+    """TypeError where a model lacks one of these methods; `what` begins the sentence."""
+    for name in methods:
+        if not has(model, name):
+            raise TypeError(f"{what} a method {name}; {type(model).__name__} has none.")
+
+
+def log_prior(model) -> float:
+    """Of the model's parameters; 0 where it has no prior."""
+    return model.log_prior() if has(model, "log_prior") else 0.0
+
+
+def rounding(model, dtype) -> float:
+    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may know better."""
+    usual = 3e-5 if dtype == np.float32 else 1e-10
+    return max(usual, model.rounding(dtype)) if has(model, "rounding") else usual
+
+
+def rebased(model, statistics, given) -> Statistics:
+    """Statistics that were collected at `given`, as `model` would sum them."""
+    return model.rebase(statistics, given) if has(model, "rebase") else statistics
+
+
+def n_parameters(model) -> int | None:
+    """Free parameters; None where the model does not tell."""
+    return getattr(model, "n_parameters", None)
