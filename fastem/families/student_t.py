@@ -22,7 +22,7 @@ from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import OfCovariances
 from fastem.kernels.packing import unpack_symmetric
-from fastem.models.emission import KernelCall, flat
+from fastem.models.emission import Emission, KernelCall, flat
 from fastem.models.gamma_shape import gamma_shape
 from fastem.models.gaussian.covariance import Full, Tied
 from fastem.models.gaussian.emission import Gaussian
@@ -47,7 +47,8 @@ class StudentT(Gaussian):
         Whether they are estimated.
     """
 
-    takes_missing: ClassVar[bool] = False  # though Gaussians do
+    takes_missing: ClassVar[bool] = False
+    incomplete_call = Emission.incomplete_call  # that of Gaussians knows no tails
 
     degrees_of_freedom: np.ndarray
     free: bool

@@ -27,7 +27,7 @@ class Emission(Protocol):
         :meth:`marginal`, of which pictures are made. Default: False, only densities of single columns are drawn.
     takes_missing : bool
         Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` are owed too.
-        Default: False, they make the sums NaN.
+        Default: False, what hands in rows refuses such.
     """
 
     discrete: ClassVar[bool] = False
