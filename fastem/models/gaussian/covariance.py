@@ -8,23 +8,160 @@ S_k / N_k - m_k m_k^T (stable, since both are about a point inside the component
 of positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a maximisation, so EM stays monotone,
 and a component that is not degenerate is not touched at all (adding a constant to the diagonal would change every
 one).
-
-`given` is the structure that the moments were collected at, for estimates that are found by iteration.
-
-`kernel` names the compiled family whose sums `estimate` takes. `shared`: whether all components have one covariance,
-which a component without rows has too.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.linear_algebra import eigvalsh, from_log_cholesky, log_cholesky, product, raise_to_floor
+
+
+class Covariance(Protocol):
+    """K covariances (d, d) of one structure: a frozen record, its algebra, and its own estimate from statistics.
+
+    Structures inherit it: what is abstract here is owed. Sizes are handed in where the arrays do not tell them (one
+    covariance for all components, one variance for all columns).
+
+    Attributes
+    ----------
+    covariances, precisions_cholesky : arrays of :meth:`shape`
+        No more than the structure needs. The second: upper triangular U with U U^T = precision, or 1 / deviation.
+    at_floor : (K,) or (1,) int
+        In how many directions a covariance is held at the floor.
+    kernel : str
+        The compiled family whose sums `estimate` takes: "gaussian_full", "gaussian_tied" or "gaussian_diagonal". The
+        first two take :meth:`factors`, the last takes :meth:`scales`.
+    shared : bool
+        Whether all components have one covariance, which a component without rows has too. Default: False.
+    """
+
+    kernel: ClassVar[str]
+    shared: ClassVar[bool] = False
+
+    covariances: np.ndarray
+    precisions_cholesky: np.ndarray
+    at_floor: np.ndarray
+
+    # of the structure, whatever its arrays
+
+    @staticmethod
+    @abstractmethod
+    def shape(n_components, d) -> tuple[int, ...]:
+        """Of the arrays."""
+
+    @staticmethod
+    @abstractmethod
+    def n_parameters(n_components, d) -> int:
+        """Free parameters."""
+
+    @staticmethod
+    @abstractmethod
+    def least_rows(d) -> int:
+        """Effective rows without which one component's covariance is not determined; 0: the others' determine it."""
+
+    @classmethod
+    @abstractmethod
+    def from_covariances(cls, covariances, floor) -> Covariance:
+        """Of covariances of :meth:`shape`, raised to the floor (d,).
+
+        Raises IllDefinedCovariance where one is not positive definite.
+        """
+
+    @classmethod
+    @abstractmethod
+    def estimate(cls, counts, shift, second, floor, given=None) -> Covariance:
+        """The M-step: the most likely covariances at or above the floor, or ones at least as likely as those given.
+
+        Parameters
+        ----------
+        counts : (K,)
+        shift : (K, d)
+            The new means less the old ones.
+        second
+            Second moments about the old means, as the kernel sums them: (K, d (d + 1) / 2) packed, or (d (d + 1) / 2,)
+            of all together ("gaussian_tied"); (K, d) of the columns ("gaussian_diagonal").
+        floor : (d,)
+        given : Covariance, optional
+            The structure that the moments were collected at, for estimates that are found by iteration.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def moved(counts, first, second, step) -> tuple[np.ndarray, np.ndarray]:
+        """First and second moments about points that lie `step` (K, d) further."""
+
+    @staticmethod
+    @abstractmethod
+    def of_full(second, d) -> np.ndarray:
+        """Full second moments, (K, d (d + 1) / 2) packed, as `estimate` takes them."""
+
+    @staticmethod
+    @abstractmethod
+    def directions_at_floor(covariance, floor) -> int:
+        """In how many directions a (d, d) covariance, as far as this structure sees it, is below a floor (d,)."""
+
+    # of these covariances
+
+    @abstractmethod
+    def dense(self, n_components, d) -> Full:
+        """The same covariances, each a full matrix (d, d) of its own."""
+
+    @abstractmethod
+    def variances(self, n_components, d) -> np.ndarray:
+        """(K, d) variances of the columns."""
+
+    @abstractmethod
+    def pooled(self, weights, d) -> np.ndarray:
+        """(d, d) weighted sum of the covariances; the weights (K,) sum to 1."""
+
+    @abstractmethod
+    def log_det_precision_root(self, n_components, d) -> np.ndarray:
+        """(K,) half the log-determinants of the precisions."""
+
+    @abstractmethod
+    def traces(self, d) -> np.ndarray:
+        """(K,) or (1,) traces of the precisions."""
+
+    @abstractmethod
+    def precisions(self) -> np.ndarray:
+        """Inverse covariances, in the shape of `covariances`."""
+
+    @abstractmethod
+    def expected_quadratic(self, second) -> float:
+        """Sum over the components of tr(precision times second moment), as the kernel sums them."""
+
+    @abstractmethod
+    def whiten(self, component, z) -> np.ndarray:
+        """Rows (n, d), or one (d,), about the component's mean to standard normal ones."""
+
+    @abstractmethod
+    def colour(self, component, z) -> np.ndarray:
+        """Standard normal rows (n, d) with the component's covariance."""
+
+    @abstractmethod
+    def to_vector(self) -> np.ndarray:
+        """Unconstrained coordinates."""
+
+    @abstractmethod
+    def from_vector(self, vector, floor) -> Covariance:
+        """The structure of these coordinates or the nearest to them, raised to the floor (d,)."""
+
+    # by the kernel
+
+    def factors(self, n_components) -> np.ndarray:
+        """(K, d, d) upper triangular precision factors. Default: TypeError, the kernel takes `scales`."""
+        raise TypeError(f"{type(self).__name__} has scales in the place of factors")
+
+    def scales(self, d) -> np.ndarray:
+        """(K, d) reciprocal standard deviations. Default: TypeError, the kernel takes `factors`."""
+        raise TypeError(f"{type(self).__name__} has factors in the place of scales")
 
 
 def outer(shift):
@@ -43,15 +180,14 @@ def chosen(structure, components):
 
 
 @dataclass(frozen=True)
-class Full:
+class Full(Covariance):
     """Each component has its own covariance. covariances, precisions_cholesky: (K, d, d)."""
 
     kernel: ClassVar = "gaussian_full"
-    shared: ClassVar = False
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
-    at_floor: np.ndarray = field(repr=False)  # how many directions are held there, per component
+    at_floor: np.ndarray = field(repr=False)
 
     @classmethod
     def from_covariances(cls, covariances, floor):
@@ -64,7 +200,6 @@ class Full:
 
     @staticmethod
     def moved(counts, first, second, step):
-        """First and second moments about points that lie `step` (K, d) further."""
         if not step.any():
             return first, second
         i, j = packed_lower(step.shape[1])
@@ -73,23 +208,19 @@ class Full:
 
     @staticmethod
     def of_full(second, d):
-        """Full second moments, (K, d(d+1)/2) packed, as this structure sums them."""
         return second
 
     def dense(self, n_components, d):
-        """The same covariances, each a full matrix."""
         return self
 
     def expected_quadratic(self, second):
-        """Sum over the components of tr(precision times second moment)."""
         return float((self.precisions() * unpack_symmetric(second, self.precisions_cholesky.shape[-1])).sum())
 
     def to_vector(self):
-        """Unconstrained coordinates: the Cholesky factors, their diagonals as logarithms."""
+        """The Cholesky factors, their diagonals as logarithms."""
         return log_cholesky(self.covariances).ravel()
 
     def from_vector(self, vector, floor):
-        """The structure of these coordinates, raised to the floor."""
         d = self.covariances.shape[-1]
         covariances = from_log_cholesky(vector.reshape(-1, d * (d + 1) // 2), d)
         return type(self).from_covariances(covariances.reshape(self.covariances.shape), floor)
@@ -104,41 +235,32 @@ class Full:
 
     @staticmethod
     def least_rows(d):
-        """Effective rows without which one component's covariance is not determined."""
         return d + 1
 
     @staticmethod
     def directions_at_floor(covariance, floor):
-        """In how many directions a (d, d) covariance is below a floor."""
         root = np.sqrt(floor)
         return int((eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
 
     def variances(self, n_components, d):
-        """(K, d) variances of the columns."""
         return np.diagonal(np.broadcast_to(self.covariances, (n_components, d, d)), axis1=1, axis2=2)
 
     def pooled(self, weights, d):
-        """(d, d) weighted mean of the covariances."""
         return np.tensordot(weights, self.covariances, axes=1)
 
     def factors(self, n_components):
-        """(K, d, d) upper triangular precision factors."""
         return self.precisions_cholesky
 
     def log_det_precision_root(self, n_components, d):
-        """(K,) half the log-determinants of the precisions."""
         return np.log(np.diagonal(self.precisions_cholesky, axis1=1, axis2=2)).sum(axis=1)
 
     def traces(self, d):
-        """(K,) or (1,) traces of the precisions."""
         return np.square(self.precisions_cholesky).reshape(-1, d * d).sum(axis=1)
 
     def whiten(self, component, z):
-        """Rows (n, d) about the component's mean to standard normal ones."""
         return z @ self.factors(component + 1)[component]
 
     def colour(self, component, z):
-        """Standard normal rows (n, d) with the component's covariance."""
         upper = self.factors(component + 1)[component]
         return np.linalg.solve(upper.T, z.T).T
 
@@ -202,15 +324,14 @@ class Tied(Full):
 
 
 @dataclass(frozen=True)
-class Diagonal:
+class Diagonal(Covariance):
     """Each component has a diagonal covariance. covariances, precisions_cholesky: (K, d)."""
 
     kernel: ClassVar = "gaussian_diagonal"
-    shared: ClassVar = False
 
     covariances: np.ndarray
     precisions_cholesky: np.ndarray
-    at_floor: np.ndarray = field(repr=False)  # how many directions are held there, per component
+    at_floor: np.ndarray = field(repr=False)
 
     @classmethod
     def from_covariances(cls, covariances, floor):
@@ -231,7 +352,6 @@ class Diagonal:
 
     @staticmethod
     def moved(counts, first, second, step):
-        """First and second moments about points that lie `step` (K, d) further."""
         if not step.any():
             return first, second
         there = first - counts[:, None] * step
@@ -247,15 +367,13 @@ class Diagonal:
         return Full(*(a[:, :, None] * np.eye(d) for a in (scales**-2, scales)), self.at_floor)
 
     def expected_quadratic(self, second):
-        """Sum over the components of tr(precision times second moment)."""
         return float((np.square(self.scales(second.shape[1])) * second).sum())
 
     def to_vector(self):
-        """Unconstrained coordinates: logarithms of the standard deviations."""
+        """Logarithms of the standard deviations."""
         return -np.log(self.precisions_cholesky).ravel()
 
     def from_vector(self, vector, floor):
-        """The structure of these coordinates, raised to the floor."""
         return type(self).from_covariances(np.exp(2 * vector).reshape(self.covariances.shape), floor)
 
     @staticmethod
@@ -275,7 +393,6 @@ class Diagonal:
         return int((np.diagonal(covariance) < floor).sum())
 
     def scales(self, d):
-        """(K, d) reciprocal standard deviations."""
         return self.precisions_cholesky
 
     def variances(self, n_components, d):
@@ -288,15 +405,12 @@ class Diagonal:
         return np.log(self.scales(d)).sum(axis=1)
 
     def traces(self, d):
-        """(K,) traces of the precisions."""
         return np.square(self.scales(d)).sum(axis=1)
 
     def whiten(self, component, z):
-        """Rows (n, d) about the component's mean to standard normal ones."""
         return z * self.scales(z.shape[-1])[component]
 
     def colour(self, component, z):
-        """Standard normal rows (n, d) with the component's covariance."""
         return z / self.scales(z.shape[1])[component]
 
     def precisions(self):

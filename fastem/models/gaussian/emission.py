@@ -10,7 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
-from fastem.models.gaussian.covariance import Diagonal, Full, chosen
+from fastem.models.gaussian.covariance import Covariance, Full, chosen
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
     DiagonalMissingKernel,
@@ -47,7 +47,7 @@ class Gaussian(Emission):
     Attributes
     ----------
     means : (K, d)
-    covariance : a structure of :mod:`fastem.models.gaussian.covariance`
+    covariance : :class:`fastem.models.gaussian.covariance.Covariance`
     floor : (d,)
         Least variance per column; see :mod:`fastem.models.gaussian.covariance`.
     """
@@ -56,7 +56,7 @@ class Gaussian(Emission):
     takes_missing: ClassVar[bool] = True
 
     means: np.ndarray
-    covariance: Full | Diagonal
+    covariance: Covariance
     floor: np.ndarray
 
     @property
