@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 
-from fastem import kernels
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import parameter
 from fastem.families.bernoulli import BernoulliMixture
@@ -77,16 +76,13 @@ class Mixed(Emission):
             calls[kind] = emission.kernel_call(log_prior, dtype)
             log_prior = np.zeros(K)
         parts = tuple(part for call in calls.values() for part in call.parts)
-        module = kernels.for_dtype(dtype)
-        sizes = {kind: sum(module.n_sums(part, K) for part in call.parts) for kind, call in calls.items()}
 
-        def unpack(sums):
-            named, start = {}, 0
+        def unpack(*sums):
+            named, rest = {}, iter(sums)
             for kind, call in calls.items():
-                own = call.unpack(sums[start : start + sizes[kind]])
+                own = call.unpack(*islice(rest, len(call.parts)))
                 named["counts"] = own.pop("counts")
                 named |= {f"{kind}_{name}": value for name, value in own.items()}
-                start += sizes[kind]
             return named
 
         centre = np.concatenate([call.centre for call in calls.values()])

@@ -22,7 +22,7 @@ from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import OfCovariances
 from fastem.kernels.packing import unpack_symmetric
-from fastem.models.emission import Emission, KernelCall, flat
+from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gamma_shape import gamma_shape
 from fastem.models.gaussian.covariance import Full, Tied
 from fastem.models.gaussian.emission import Gaussian
@@ -81,17 +81,17 @@ class StudentT(Gaussian):
         from scipy.special import digamma, gammaln  # here, since it takes long to import
 
         K, d = self.shape
-        constant = np.maximum(log_weights + self.log_constant(), kernels.for_dtype(dtype).lowest)
+        module = kernels.for_dtype(dtype)
+        constant = np.maximum(log_weights + self.log_constant(), module.lowest)
         centre = (np.exp(log_weights) @ self.means).astype(dtype)
         means = self.means - centre
         scale = self.covariance.dense(K, d)
-        tails = (self.power, 2 / self.degrees_of_freedom)
-        params = (*FullKernel.pack(scale, constant, means, dtype), *(flat(a, dtype) for a in tails))
+        tails = {"half_power": self.power, "slope": 2 / self.degrees_of_freedom}
+        params = FullKernel.pack(scale, constant, means, dtype) | flattened(tails, dtype)
 
         def unpack(sums):
-            packed = sums.reshape(K, -1)
-            mass, first, second = FullKernel.unpack(scale, packed[:, :-2], means, dtype)
-            counts, logs = packed[:, -2].copy(), packed[:, -1].copy()
+            mass, first, second = FullKernel.unpack(scale, sums | {"counts": sums["mass"]}, means, dtype)
+            counts, logs = sums["counts"].copy(), sums["logs"].copy()
             a = self.power
             return {
                 "counts": counts,
@@ -102,7 +102,7 @@ class StudentT(Gaussian):
                 "u_entropy": logs.sum() + counts @ (a - np.log(a) + gammaln(a) + (1 - a) * digamma(a)),
             }
 
-        return KernelCall((("student_t", d, params),), centre, unpack)
+        return KernelCall((module.Part("student_t", d, K, params),), centre, unpack)
 
     def m_step(self, statistics):
         """Means, scale matrices and degrees of freedom. A component without rows keeps its own."""

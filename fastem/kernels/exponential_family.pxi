@@ -2,8 +2,8 @@
 #
 #   log p = constant + eta . t(x) + base(x),  the features t and the base are the same for all components
 #
-# params: constant (K), eta (K, m), then what the m features are: kind (m), column (m), level (m); has_factorial (d).
-# sums: (K, m + 2) of (t, 1, base) by responsibility.
+# params: the m features are functions (kind) of a column, for an indicator of one level of it.
+# sums: those of (t, 1, base) by responsibility.
 #
 # Scratch: the m features, a row of ones, the base.
 
@@ -13,8 +13,12 @@ cdef enum FeatureKind:
     INDICATOR = 2              # 1 where the column is the level, else 0
 
 
-cdef Py_ssize_t n_features(tuple params):
-    return len(params[2])
+cdef tuple exponential_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    cdef Py_ssize_t m = len(params.get("kind", ()))
+    f.log_prob, f.accumulate, f.roots, f.n_features = exponential_log_prob, exponential_accumulate, False, m
+    f.n_acc, f.n_scratch = K * (m + 2), m + 2
+    declared = {"constant": (K,), "eta": (K, m), "kind": (m,), "column": (m,), "level": (m,), "has_factorial": (d,)}
+    return declared, {"first": (m,), "counts": (), "base": ()}, {}
 
 
 cdef inline void features(const Tile* t, Py_ssize_t m, const real** params) noexcept nogil:

@@ -2,8 +2,18 @@
 #
 #   log p = constant - sum_i (scale_i x_i + offset_i)^2   (the factor 1/2 is in the scale)
 #
-# params: constant (K), scale (K, d), offset (K, d), mean (K, d); means about the centre.
-# sums: (K, 2d + 1): first moments, second moments, count, about the mean.
+# params: means about the centre.
+# sums: moments about the mean.
+
+cdef tuple diagonal_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots = diagonal_log_prob, diagonal_accumulate, False
+    f.n_acc, f.n_scratch = K * (2 * d + 1), 0
+    return diagonal_params(K, d), {"first": (d,), "second": (d,), "counts": ()}, {}
+
+
+cdef dict diagonal_params(Py_ssize_t K, Py_ssize_t d):
+    return {"constant": (K,), "scale": (K, d), "offset": (K, d), "mean": (K, d)}
+
 
 # Components go in pairs, so that a row loaded from the cache serves two; a group of rows stays in the first level cache
 # for all components, and so does a block of features when summing.

@@ -1,8 +1,16 @@
 # Gaussian components with diagonal covariances, of rows with missing values (NaN): columns are independent within a component,
 # so that a missing value is left out of the density, and adds nothing to the moments but its variance.
 #
-# params: those of gaussian_diagonal, then gain (K, d): log of the column's density at its mean, which a missing value takes away.
-# sums: (K, 3d + 1): first moments, second moments, responsibility of missing values, about the mean; then count.
+# params: those of gaussian_diagonal, then gain: log of the column's density at its mean, which a missing value takes away.
+# sums: moments about the mean; lost: the responsibility of missing values.
+
+cdef tuple diagonal_missing_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots = diagonal_missing_log_prob, diagonal_missing_accumulate, False
+    f.n_acc, f.n_scratch = 3 * d + 1, 0
+    declared = diagonal_params(K, d)
+    declared["gain"] = (K, d)
+    return declared, {"first": (d,), "second": (d,), "lost": (d,), "counts": ()}, {}
+
 
 cdef void diagonal_missing_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef Py_ssize_t k, i, g, group, S = t.stride, d = t.d

@@ -2,8 +2,18 @@
 #
 #   y = L^-1 (x - mu),  log p = constant - |y|^2   (the factor 1/2 is in L^-1)
 #
-# params: constant (K), factor (K, d(d+1)/2) in factor_rows' order, offset (K, d) = -L^-1 mu, mean (K, d); means about the centre.
-# sums: (K, (d+1)(d+2)/2), the packed Gram matrix of the rows sqrt(r) (x - mu, 1): second moments, then first moments and count.
+# params: factor in the order of packing.factor_order, offset = -L^-1 mu; means about the centre.
+# sums: the packed Gram matrix of the rows sqrt(r) (x - mu, 1).
+
+cdef tuple full_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots = full_log_prob, full_accumulate, True
+    f.n_acc, f.n_scratch = gram_size(d), d
+    return full_params(K, d), gram_layout(d, "second", "first", "counts"), {}
+
+
+cdef dict full_params(Py_ssize_t K, Py_ssize_t d):
+    return {"constant": (K,), "factor": (K, factor_size(d)), "offset": (K, d), "mean": (K, d)}
+
 
 cdef void full_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef Py_ssize_t k, group, g, S = t.stride, d = t.d
@@ -50,7 +60,7 @@ cdef void full_moments_about(const Tile* t, const real* means, double* sums) noe
     """sums += the Gram matrices of the live components about their means (K, d)."""
     cdef Py_ssize_t k, d = t.d
     for k in range(t.n_live):
-        full_component(t, t.joint + k * t.stride, means + t.live[k] * d, sums + t.live[k] * ((d + 1) * (d + 2) // 2))
+        full_component(t, t.joint + k * t.stride, means + t.live[k] * d, sums + t.live[k] * gram_size(d))
 
 
 cdef inline void full_component(const Tile* t, const vec* root, const real* mean, double* own) noexcept nogil:
@@ -67,7 +77,7 @@ cdef inline void full_component(const Tile* t, const vec* root, const real* mean
         full_moments(3, t, root, mean, t.acc)
     else:
         full_moments(4, t, root, mean, t.acc)
-    add_lane_sums(t.acc, (d + 1) * (d + 2) // 2, own)
+    add_lane_sums(t.acc, gram_size(d), own)
 
 
 cdef inline Py_ssize_t factor_size(Py_ssize_t d) noexcept nogil:

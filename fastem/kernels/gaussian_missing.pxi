@@ -10,9 +10,19 @@
 #    solved where they are needed, and nothing is stored per pattern.
 # 3. The equations are solved in double: what a row is filled with is a minimum, so its rounding counts squared.
 #
-# params: those of gaussian_full, then the precision matrices (K, d, d), doubles seen as reals.
+# params: those of gaussian_full, then the precision matrices, doubles seen as reals.
+# sums: those of gaussian_full.
 # Scratch: d weighted rows, then per component what its rows were filled with: for each ROW_VECTORS vectors of rows, those of
 #          each missing column.
+
+cdef tuple missing_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots, f.grouped = missing_log_prob, missing_accumulate, True, True
+    f.n_acc = max(gram_size(d), <Py_ssize_t>((2 * d * d + d) * sizeof(double) // sizeof(vec) + 1))
+    f.n_scratch = d + K * d
+    declared = full_params(K, d)
+    declared["precision"] = (K, d, d, <Py_ssize_t>(sizeof(double) // sizeof(real)))
+    return declared, gram_layout(d, "second", "first", "counts"), {}
+
 
 cdef inline Py_ssize_t run_end(const Tile* t, Py_ssize_t group) noexcept nogil:
     """The first group after this one that has another pattern, or the end of the tile."""
@@ -184,7 +194,7 @@ cdef void add_variances(const Tile* t, const double* precision, Py_ssize_t group
 
 cdef void missing_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t j, k, i, g, m, group, end, S = t.stride, d = t.d
-    cdef Py_ssize_t n_sums = (d + 1) * (d + 2) // 2
+    cdef Py_ssize_t n_sums = gram_size(d)
     cdef const Py_ssize_t* columns
     cdef const vec* kept
     cdef int v

@@ -3,8 +3,15 @@
 #
 #   u = L^-1 x,  log p = constant - |u - nu|^2   (the factor 1/2 is in L^-1 and nu)
 #
-# params: constant (K), factor (d(d+1)/2) in factor_rows' order, zeros (d), nu (K, d) the whitened means about the centre.
-# sums: (K, d + 1) of (u, 1) by responsibility, about the centre; then (d+1)(d+2)/2, the packed Gram matrix of (u, 1).
+# params: factor in the order of packing.factor_order, nu: the whitened means about the centre.
+# sums: those of (u, 1) by responsibility, about the centre; then the packed Gram matrix of (u, 1) of all rows.
+
+cdef tuple tied_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots = tied_log_prob, tied_accumulate, False
+    f.n_acc, f.n_scratch = max(K * (d + 1), gram_size(d)), d + 1
+    declared = {"constant": (K,), "factor": (factor_size(d),), "zeros": (d,), "nu": (K, d)}
+    return declared, {"first": (d,), "counts": ()}, gram_layout(d, "scatter", "total", "weight")
+
 
 cdef inline void tied_distances(const int m, const Tile* t, const real** params, Py_ssize_t k, Py_ssize_t g) noexcept nogil:
     """log p of the components k .. k+m for ROW_VECTORS vectors of rows from g, m <= 2."""

@@ -10,13 +10,16 @@
 #    matrix of root * (x - mu, 1) holds count, first and second moments at once.
 # 5. Rows are taken about `centre` before anything else, so data far from the origin lose no digits.
 #
+# A family describes itself: its file has its layout (see Layout in tile.pxi) beside its two functions of a tile. Adding one
+# touches that file, the list of includes, and the table of names below it.
+#
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
 from libc.math cimport log, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memset, strcmp
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
 
@@ -40,8 +43,22 @@ include "exponential_family.pxi"
 include "student_t.pxi"
 include "moments.pxi"
 
-ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
-ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
+cdef struct Compiled:
+    const char* name
+    Layout layout
+
+cdef Compiled[9] FAMILIES
+FAMILIES[:] = [
+    Compiled("gaussian_full", full_layout),
+    Compiled("gaussian_diagonal", diagonal_layout),
+    Compiled("gaussian_tied", tied_layout),
+    Compiled("gaussian_missing", missing_layout),
+    Compiled("gaussian_diagonal_missing", diagonal_missing_layout),
+    Compiled("exponential_family", exponential_layout),
+    Compiled("student_t", student_layout),
+    Compiled("moments", moments_layout),
+    Compiled("column_moments", column_moments_layout),
+]
 
 cdef enum:
     MAX_PARAMS = 8
@@ -54,16 +71,8 @@ cdef enum:
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
     LANE_BYTES = 16777216      # memory for the lanes' partial sums
 
-cdef struct Family:
-    LogProb log_prob
-    Accumulate accumulate
-    bint roots               # accumulate wants roots of responsibilities, not themselves
-    Py_ssize_t n_sums        # doubles that the family adds to
-    Py_ssize_t n_acc         # vectors of sums that it needs at a time
-    Py_ssize_t n_scratch     # rows of scratch
-    Py_ssize_t n_features    # of an exponential family
-
-cdef struct Part:
+cdef struct Share:
+    # of one part in the work
     Family family
     const real* params[MAX_PARAMS]
     Py_ssize_t first_column, d
@@ -71,54 +80,101 @@ cdef struct Part:
     Py_ssize_t first_scratch
 
 
-cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, tuple params):
-    """Fill in a family; returns the lengths of its params."""
-    cdef Py_ssize_t m, gram = (d + 1) * (d + 2) // 2
-    f.n_features = 0
-    if name == "gaussian_full":
-        f.log_prob, f.accumulate, f.roots = full_log_prob, full_accumulate, True
-        f.n_sums, f.n_acc, f.n_scratch = K * gram, gram, d
-        return K, K * factor_size(d), K * d, K * d
-    if name == "gaussian_diagonal":
-        f.log_prob, f.accumulate, f.roots = diagonal_log_prob, diagonal_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = K * (2 * d + 1), K * (2 * d + 1), 0
-        return K, K * d, K * d, K * d
-    if name == "gaussian_tied":
-        f.log_prob, f.accumulate, f.roots = tied_log_prob, tied_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = K * (d + 1) + gram, max(K * (d + 1), gram), d + 1
-        return K, factor_size(d), d, K * d
-    if name == "gaussian_missing":
-        f.log_prob, f.accumulate, f.roots = missing_log_prob, missing_accumulate, True
-        f.n_sums, f.n_scratch = K * gram, d + K * d
-        f.n_acc = max(gram, <Py_ssize_t>((2 * d * d + d) * sizeof(double) // sizeof(vec) + 1))
-        return K, K * factor_size(d), K * d, K * d, <Py_ssize_t>(K * d * d * sizeof(double) // sizeof(real))
-    if name == "gaussian_diagonal_missing":
-        f.log_prob, f.accumulate, f.roots = diagonal_missing_log_prob, diagonal_missing_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = K * (3 * d + 1), 3 * d + 1, 0
-        return K, K * d, K * d, K * d, K * d
-    if name == "student_t":
-        f.log_prob, f.accumulate, f.roots = student_log_prob, student_accumulate, True
-        f.n_sums, f.n_acc, f.n_scratch = K * (gram + 2), gram, d + 1 + K
-        return K, K * factor_size(d), K * d, K * d, K, K
-    if name == "exponential_family":
-        m = f.n_features = n_features(params)
-        f.log_prob, f.accumulate, f.roots = exponential_log_prob, exponential_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = K * (m + 2), K * (m + 2), m + 2
-        return K, K * m, m, m, m, d
-    if name == "moments":
-        f.log_prob, f.accumulate, f.roots = no_density, moments_accumulate, True
-        f.n_sums, f.n_acc, f.n_scratch = gram, gram, d
-        return (d,)
-    if name == "column_moments":
-        f.log_prob, f.accumulate, f.roots = no_density, column_moments_accumulate, False
-        f.n_sums, f.n_acc, f.n_scratch = 2 * d + 1, 2 * d + 1, 0
-        return (d,)
+cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, dict params):
+    """Fill in a family; returns what its layout does."""
+    cdef bytes wanted = name.encode()
+    cdef Py_ssize_t i
+    for i in range(<Py_ssize_t>(sizeof(FAMILIES) // sizeof(Compiled))):
+        if strcmp(FAMILIES[i].name, wanted) == 0:
+            f.n_features, f.grouped = 0, False
+            layout = FAMILIES[i].layout(f, K, d, params)
+            _, each, common = layout
+            f.n_sums = K * n_numbers(each) + n_numbers(common)
+            return layout
     raise ValueError(f"no compiled family {name!r}")
+
+
+cdef class Part:
+    """K densities of one family over their share of the columns: arrays that were checked once, since the kernels trust them.
+
+    family             its name in the table
+    n_columns          d, its share of the columns, from the left
+    params             {name: flat array of `real`} in, as its layout says
+    shapes, each, common   its layout, see Layout
+    grouped            whether it takes rows in groups
+    """
+    cdef Share share
+    cdef Py_ssize_t K
+    cdef tuple arrays          # kept alive, whatever becomes of `params`
+    cdef readonly str family
+    cdef readonly Py_ssize_t n_columns
+    cdef readonly dict params, shapes, each, common
+
+    def __init__(self, str family, Py_ssize_t n_columns, Py_ssize_t n_components, dict params):
+        cdef const real[::1] flat
+        cdef Py_ssize_t size, length, i = 0
+        self.family, self.n_columns, self.K, self.params = family, n_columns, n_components, params
+        if n_columns < 1 or n_components < 1:
+            raise ValueError(f"{family} expects a column and a component, but got {n_columns} and {n_components}")
+        self.shapes, self.each, self.common = set_family(&self.share.family, family, n_components, n_columns, params)
+        self.share.d = n_columns
+        self.arrays = tuple(params.values())
+        if params.keys() != self.shapes.keys() or len(params) > MAX_PARAMS:
+            raise ValueError(f"{family} expects the arrays {', '.join(self.shapes)}, but got {', '.join(params)}")
+        for name, shape in self.shapes.items():
+            flat = params[name]
+            size = 1
+            for length in shape:
+                size *= length
+            if flat.shape[0] != size:
+                raise ValueError(f"{family} expects {name} of shape {shape}, but it has length {flat.shape[0]}")
+            self.share.params[i] = &flat[0] if size else NULL
+            i += 1
+
+    @property
+    def grouped(self):
+        return bool(self.share.family.grouped)
+
+    cdef dict named(self, sums):
+        """{name: view} of its sums: (K, ...) of each component, (...) of those in common."""
+        cdef Py_ssize_t size = n_numbers(self.each)
+        cdef dict views = {}
+        if size:
+            name_columns(views, self.each, sums[:self.K * size].reshape(self.K, size).T)
+        if self.common:
+            name_columns(views, self.common, sums[self.K * size:])
+        return views
+
+
+cdef name_columns(dict views, dict shapes, columns):
+    """Add {name: view} of the first axis, in order; that of a vector becomes the last one."""
+    cdef Py_ssize_t n, start = 0
+    for name, shape in shapes.items():
+        if shape:
+            (n,) = shape
+            views[name] = columns[start:start + n].T
+            start += n
+        else:
+            views[name] = columns[start]
+            start += 1
+
+
+cdef Py_ssize_t n_numbers(dict shapes):
+    """How many numbers the sums of a layout are."""
+    cdef tuple shape
+    cdef Py_ssize_t n, size = 0
+    for shape in shapes.values():
+        if shape:
+            (n,) = shape
+            size += n
+        else:
+            size += 1
+    return size
 
 
 cdef struct Job:
     # what every thread reads
-    Part parts[MAX_PARTS]
+    Share parts[MAX_PARTS]
     int n_parts
     const char* x            # n x d with byte strides
     Py_ssize_t row_step
@@ -344,7 +400,7 @@ cdef void watch_for_signals(Job* job, clock_t* last) noexcept nogil:
 cdef Tile tile_of_part(const Job* job, const Tile* t, int index) noexcept nogil:
     """The tile as one part sees it."""
     cdef Tile own = t[0]
-    cdef const Part* part = &job.parts[index]
+    cdef const Share* part = &job.parts[index]
     own.d = part.d
     own.x = t.x + part.first_column * t.stride
     own.scratch = t.scratch + part.first_scratch * t.stride
@@ -444,13 +500,17 @@ cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
         raise ValueError(f"{name} has length {found}, expected {expected}")
 
 
-cdef prepare_groups(Job* job, tuple groups, tuple parts):
+cdef prepare_groups(Job* job, tuple groups):
     """The rows by their patterns of missing values, where a family wants them so."""
     cdef const Py_ssize_t[::1] rows, pattern, n_missing
     cdef const Py_ssize_t[:, ::1] columns
+    cdef bint wanted = False
+    cdef int p
+    for p in range(job.n_parts):
+        wanted = wanted or job.parts[p].family.grouped
     job.rows, job.pattern, job.columns, job.n_missing = NULL, NULL, NULL, NULL
-    if (groups is not None) != any(part[0] == "gaussian_missing" for part in parts) or (groups and len(parts) > 1):
-        raise ValueError("gaussian_missing, alone, takes rows in groups")
+    if (groups is not None) != wanted or (wanted and job.n_parts > 1):
+        raise ValueError("rows in groups are for a family that takes them, alone, and for no other")
     if groups is None:
         return
     rows, pattern, columns, n_missing = groups
@@ -465,29 +525,25 @@ cdef prepare_groups(Job* job, tuple groups, tuple parts):
 
 cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
              const Py_ssize_t[::1] order, tuple groups):
-    cdef const real[::1] flat
-    cdef Py_ssize_t i, group = ROW_VECTORS * LANES, row_bytes, columns = 0
-    cdef Part* part
+    cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes, columns = 0
+    cdef Part part
+    cdef Share* share
     job.n, job.d, job.K = X.shape[0], X.shape[1], n_components
     if job.n < 1 or job.d < 1 or job.K < 1:
         raise ValueError(f"nothing to do for X of shape ({job.n}, {job.d}) and {job.K} components")
     if not 1 <= len(parts) <= MAX_PARTS:
         raise ValueError(f"{len(parts)} parts; there can be 1 to {MAX_PARTS}")
     job.n_parts, job.n_sums, job.n_acc, job.n_scratch = len(parts), 0, 0, 0
-    for index, (name, n_columns, params) in enumerate(parts):
-        part = &job.parts[index]
-        lengths = set_family(&part.family, name, job.K, n_columns, params)
-        require_length("params", len(params), len(lengths))
-        for i in range(len(params)):
-            flat = params[i]
-            require_length(f"params[{i}]", flat.shape[0], lengths[i])
-            part.params[i] = &flat[0] if flat.shape[0] else NULL
-        part.first_column, part.d = columns, n_columns
-        part.first_sum, part.first_scratch = job.n_sums, job.n_scratch
-        columns += n_columns
-        job.n_sums += part.family.n_sums
-        job.n_scratch += part.family.n_scratch
-        job.n_acc = max(job.n_acc, part.family.n_acc)
+    for index, part in enumerate(parts):
+        if part.K != job.K:
+            raise ValueError(f"{part.family} has arrays for {part.K} components, not for {job.K}")
+        job.parts[index] = part.share
+        share = &job.parts[index]
+        share.first_column, share.first_sum, share.first_scratch = columns, job.n_sums, job.n_scratch
+        columns += share.d
+        job.n_sums += share.family.n_sums
+        job.n_scratch += share.family.n_scratch
+        job.n_acc = max(job.n_acc, share.family.n_acc)
     require_length("a row of X", job.d, columns)
     job.order = NULL
     if order is not None:
@@ -495,7 +551,7 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
         if sorted(order) != list(range(job.d)):
             raise ValueError(f"order is no permutation of {job.d} columns: {list(order)}")
         job.order = &order[0]
-    prepare_groups(job, groups, parts)
+    prepare_groups(job, groups)
     require_length("centre", centre.shape[0], job.d)
     job.overflowed = NULL
     job.interrupted = 0
@@ -512,14 +568,13 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
            Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None, tuple groups=None):
     """E-step over the rows of X: (sums of all parts, log-likelihood, entropy of the responsibilities).
 
-    parts          (family, number of columns, params) each: a family of this module, its share of the columns from the
-                   left, and flat arrays of `real` as the family says
+    parts          of class Part, of this module
     X              (n, d) in, any strides; n, d >= 1
     sample_weight  (n) in, or None: every weight 1
     centre         (d) in; the params are about it, in the order of the parts' columns
     order          (d) in: the columns of X in the order of the parts; None: as they are
-    groups         (rows (m), pattern (m / group_rows), columns (patterns, d), n_missing (patterns)) in, for gaussian_missing:
-                   see Job; None: all rows as they are
+    groups         (rows (m), pattern (m / group_rows), columns (patterns, d), n_missing (patterns)) in, for a
+                   family that takes them: see Job; None: all rows as they are
     """
     cdef Job job
     cdef double[:, ::1] lanes
@@ -583,12 +638,15 @@ def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_
     return bool(flags.any())
 
 
-def n_sums(tuple part, Py_ssize_t n_components):
-    """How many of `expect`'s sums a part (family, number of columns, params) has."""
-    cdef Family family
-    name, n_columns, params = part
-    set_family(&family, name, n_components, n_columns, params)
-    return family.n_sums
+def named_sums(tuple parts, sums):
+    """The sums that `expect` returns, by part and name: a list of {name: view}."""
+    cdef Part part
+    cdef Py_ssize_t start = 0
+    found = []
+    for part in parts:
+        found.append(part.named(sums[start:start + part.share.family.n_sums]))
+        start += part.share.family.n_sums
+    return found
 
 
 def log_factorial(const real[::1] x):
@@ -624,3 +682,4 @@ fill_log_factorial_table()
 lowest = LOWEST
 factor_block = FACTOR_BLOCK
 group_rows = ROW_VECTORS * LANES
+families = tuple([FAMILIES[i].name.decode() for i in range(sizeof(FAMILIES) // sizeof(Compiled))])

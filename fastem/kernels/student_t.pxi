@@ -3,11 +3,19 @@
 #   delta = |L^-1 (x - mu)|^2 / 2 (the factor 1/2 is in L^-1),  log p = constant - half_power log(1 + slope delta)
 #   half_power = (nu + d) / 2,  slope = 2 / nu;  E[u | x] = half_power slope / (1 + slope delta)
 #
-# params: constant (K), factor (K, d(d+1)/2) in factor_rows' order, offset (K, d) = -L^-1 mu, mean (K, d) about the centre,
-#         half_power (K), slope (K).
-# sums: (K, (d+1)(d+2)/2 + 2): the packed Gram matrix of the rows sqrt(r u) (x - mu, 1), then sum r, sum r log E[u].
+# params: those of gaussian_full, then half_power and slope.
+# sums: the packed Gram matrix of the rows sqrt(r u) (x - mu, 1), then counts: sum r, logs: sum r log E[u].
 #
 # Scratch: d weighted rows, the row sqrt(r u), then 1 + slope delta of every component.
+
+cdef tuple student_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    f.log_prob, f.accumulate, f.roots = student_log_prob, student_accumulate, True
+    f.n_acc, f.n_scratch = gram_size(d), d + 1 + K
+    declared, each = full_params(K, d), gram_layout(d, "second", "first", "mass")
+    declared["half_power"] = declared["slope"] = (K,)
+    each["counts"] = each["logs"] = ()
+    return declared, each, {}
+
 
 cdef void student_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef Py_ssize_t k, group, g, S = t.stride, d = t.d
@@ -28,7 +36,7 @@ cdef void student_log_prob(const Tile* t, const real** params) noexcept nogil:
 
 cdef void student_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t j, k, r, S = t.stride, d = t.d
-    cdef Py_ssize_t n_gram = (d + 1) * (d + 2) // 2
+    cdef Py_ssize_t n_gram = gram_size(d)
     cdef const vec* root
     cdef const vec* tail
     cdef vec* weighted = t.scratch + d * S

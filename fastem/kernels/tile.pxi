@@ -3,7 +3,7 @@
 #
 #   n rows   d features   K components   S = tile.stride: reals from one column to the next
 #
-# A family is two functions of a tile (set_family in mixture_pass.pxi); `params` are its arrays, packed by the caller.
+# A family is a layout (see Family) and two functions of a tile; `params` are its arrays, packed by the caller.
 # A mixture has one family, or several parts side by side: each sees its own columns and adds to log p(x, z=k).
 
 cdef extern from "simd.h" nogil:
@@ -55,6 +55,42 @@ cdef struct Tile:
     Py_ssize_t* live       # (n_live) which they are
     vec* scratch           # (n_scratch, S) the family's own, kept from log_prob to accumulate
     vec* acc               # sums with one lane per row lane, the family's own
+
+
+ctypedef void (*LogProb)(const Tile*, const real**) noexcept nogil
+ctypedef void (*Accumulate)(const Tile*, const real**, double*) noexcept nogil
+
+cdef struct Family:
+    # filled in by the family's layout
+    LogProb log_prob
+    Accumulate accumulate
+    bint roots               # accumulate wants roots of responsibilities, not themselves
+    Py_ssize_t n_acc         # vectors of sums that it needs at a time
+    Py_ssize_t n_scratch     # rows of scratch
+    # 0 unless the layout says otherwise
+    Py_ssize_t n_features    # of an exponential family
+    bint grouped             # it takes rows in groups, by their patterns of missing values
+    # follows from the layout
+    Py_ssize_t n_sums        # doubles that accumulate adds to
+
+# The layout of a family for K components and d columns fills in a Family and returns three dicts in the arrays' order:
+#
+#   params     {name: shape} of the arrays `params`. The layout gets the arrays too, for a shape that one of them decides.
+#   each       {name: shape} of the sums of one component; `sums` begins with K of these
+#   common     {name: shape} of the sums that belong to no component; they follow
+#
+# A sum is a number, (), or a vector, (n,).
+ctypedef tuple (*Layout)(Family*, Py_ssize_t, Py_ssize_t, dict)
+
+
+cdef inline Py_ssize_t gram_size(Py_ssize_t d) noexcept nogil:
+    """Sums that weighted_gram adds to."""
+    return (d + 1) * (d + 2) // 2
+
+
+cdef dict gram_layout(Py_ssize_t d, str second, str first, str count):
+    """What they are: a packed lower triangle, whose last row is that of the column of ones."""
+    return {second: (d * (d + 1) // 2,), first: (d,), count: ()}
 
 
 cdef inline void load_column(const char* column, Py_ssize_t step, Py_ssize_t first, Py_ssize_t n, real centre, real* out) noexcept nogil:

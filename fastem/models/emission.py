@@ -163,18 +163,22 @@ class ColumnParameters(NamedTuple):
 class KernelCall(NamedTuple):
     """What a compiled pass needs, and how its sums become named statistics.
 
-    parts: (compiled family, number of columns, its arrays); order: the columns of X in the parts' order, or None;
-    grouped: whether it takes rows by their patterns of missing values.
+    parts: compiled families over their columns, each a `Part` of a module of kernels; unpack: from {name: sum} of each
+    part; order: the columns of X in the parts' order, or None.
     See ``expect`` in kernels/mixture_pass.pxi.
     """
 
     parts: tuple
     centre: np.ndarray
-    unpack: Callable[[np.ndarray], dict]
+    unpack: Callable[..., dict]
     order: np.ndarray | None = None
-    grouped: bool = False
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it takes rows by their patterns of missing values."""
+        return any(part.grouped for part in self.parts)
 
 
-def flat(array, dtype):
-    """A contiguous one-dimensional copy in the kernel's real type."""
-    return np.ascontiguousarray(array, dtype=dtype).ravel()
+def flattened(arrays, dtype):
+    """{name: array}, contiguous and one-dimensional in the kernel's real type."""
+    return {name: np.ascontiguousarray(array, dtype=dtype).ravel() for name, array in arrays.items()}

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from fastem import kernels
-from fastem.models.emission import ColumnParameters, Emission, KernelCall, flat
+from fastem.models.emission import ColumnParameters, Emission, KernelCall, flattened
 from fastem.rows.validation import numbered
 
 IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
@@ -92,16 +92,15 @@ class ExponentialFamily(Emission):
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""
-        d = self.shape[1]
+        (K, d), module = self.shape, kernels.for_dtype(dtype)
         features, (constant, eta) = self.features(), self.natural()
-        constant = np.maximum(log_weights + constant, kernels.for_dtype(dtype).lowest)
-        params = tuple(flat(a, dtype) for a in (constant, eta, *features))
-        return KernelCall((("exponential_family", d, params),), np.zeros(d, dtype), self.unpack)
+        constant = np.maximum(log_weights + constant, module.lowest)
+        params = flattened({"constant": constant, "eta": eta} | features._asdict(), dtype)
+        return KernelCall((module.Part("exponential_family", d, K, params),), np.zeros(d, dtype), self.unpack)
 
     def unpack(self, sums) -> dict:
-        """The kernel's sums by name."""
-        packed = sums.reshape(self.shape[0], -1)
-        return {"counts": packed[:, -2].copy(), "first": packed[:, :-2].copy(), "base": packed[:, -1].copy()}
+        """The kernel's sums as statistics."""
+        return {name: sums[name] for name in ("counts", "first", "base")}
 
     def m_step(self, statistics) -> ExponentialFamily:
         """The maximum. A component without rows keeps its parameters."""

@@ -82,10 +82,10 @@ class Mixture(BlockModel):
         X = self._checked(X)
         if sample_weight is not None:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
-        call, expect = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype).expect
+        call, module = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype)
         n_threads = resolve(n_threads)
         if not kept.get("incomplete"):
-            sums, log_likelihood, entropy = expect(
+            sums, log_likelihood, entropy = module.expect(
                 call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order
             )
             if self.emission.takes_missing and np.isnan(sums).any():
@@ -93,16 +93,16 @@ class Mixture(BlockModel):
         if kept.get("incomplete"):
             call = self.incomplete_call(X.dtype)
             if call.grouped and "groups" not in kept:
-                kept["groups"] = grouped(X, kernels.for_dtype(X.dtype).group_rows)
+                kept["groups"] = grouped(X, module.group_rows)
             groups = kept["groups"] if call.grouped else None
-            sums, log_likelihood, entropy = expect(
+            sums, log_likelihood, entropy = module.expect(
                 call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, groups
             )
         weight = len(X) if sample_weight is None else sample_weight.sum()
         told = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
         if self.emission.takes_missing:
             told["unseen"] = 0.0
-        found = Statistics(**call.unpack(sums), **told)
+        found = Statistics(**call.unpack(*module.named_sums(call.parts, sums)), **told)
         if not kept.get("incomplete"):
             return found
         return found.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(found, self))

@@ -24,9 +24,10 @@ class ColumnMoments(BlockModel):
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         d = len(self.about)
-        parts = (("column_moments", d, (np.zeros(d, X.dtype),)),)
-        sums, _, _ = kernels.for_dtype(X.dtype).expect(parts, X, sample_weight, self.about, 1, n_threads)
-        return Statistics(first=sums[:d], second=sums[d:-1], weight=sums[-1])
+        module = kernels.for_dtype(X.dtype)
+        parts = (module.Part("column_moments", d, 1, {"point": np.zeros(d, X.dtype)}),)
+        sums, _, _ = module.expect(parts, X, sample_weight, self.about, 1, n_threads)
+        return Statistics(**module.named_sums(parts, sums)[0])
 
 
 def column_variances(blocks, n_threads):

@@ -28,8 +28,8 @@ def round_clusters(Z, centres, sharpness):
     K, d = centres.shape
     scale = np.full(centres.size, sharpness, Z.dtype)
     flat = np.ascontiguousarray(centres, Z.dtype).ravel()
-    params = (np.zeros(K, Z.dtype), scale, -scale * flat, flat)
-    return (("gaussian_diagonal", d, params),), np.zeros(d, Z.dtype)
+    params = {"constant": np.zeros(K, Z.dtype), "scale": scale, "offset": -scale * flat, "mean": flat}
+    return (kernels.for_dtype(Z.dtype).Part("gaussian_diagonal", d, K, params),), np.zeros(d, Z.dtype)
 
 
 def scores(Z, centres, n_threads, **outputs):
@@ -71,12 +71,12 @@ def lloyd(Z, weight, centres, n_threads=1):
 
     k-means is EM with equal spheres so narrow that a row belongs to one of them.
     """
-    expect = kernels.for_dtype(Z.dtype).expect
-    K, d = centres.shape
+    module, K = kernels.for_dtype(Z.dtype), len(centres)
     for _ in range(LLOYD_STEPS):
         parts, origin = round_clusters(Z, centres, SHARP)
-        sums, _, _ = expect(parts, Z, weight, origin, K, n_threads)
-        first, counts = sums.reshape(K, -1)[:, :d], sums.reshape(K, -1)[:, -1:]
+        sums, _, _ = module.expect(parts, Z, weight, origin, K, n_threads)
+        (named,) = module.named_sums(parts, sums)
+        first, counts = named["first"], named["counts"][:, None]
         shift = np.where(counts > 0, first / np.where(counts > 0, counts, 1), 0)
         centres = (centres + shift).astype(Z.dtype)
         if np.abs(shift).max() < SETTLED:

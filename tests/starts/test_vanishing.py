@@ -26,7 +26,7 @@ def far_apart(structure, real, d, K, seed=0):
     dense = np.eye(d) + 0.1 * random_covariances(rng, K, d)
     covariances = structure.type.from_covariances(structure.from_dense(dense), np.zeros(d))
     mixture = Mixture(rng.dirichlet(np.full(K, 5.0)), Gaussian(means, covariances, np.zeros(d)))
-    assert mixture.kernel_call(np.dtype(real)).parts[0][0] == FAMILY.get(structure.name, "gaussian_diagonal")
+    assert mixture.kernel_call(np.dtype(real)).parts[0].family == FAMILY.get(structure.name, "gaussian_diagonal")
     return mixture
 
 

@@ -97,13 +97,14 @@ class Gaussian(Emission):
         K, d = self.shape
         log_det = self.covariance.log_det_precision_root(K, d)
         constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
-        constant = np.maximum(constant, kernels.for_dtype(dtype).lowest)  # log 0 as a number, so no inf - inf
+        module = kernels.for_dtype(dtype)
+        constant = np.maximum(constant, module.lowest)  # log 0 as a number, so no inf - inf
         centre, means = self._about_centre(log_weights, dtype)
+        part = module.Part(kernel.name, d, K, kernel.pack(self.covariance, constant, means, dtype))
         return KernelCall(
-            ((kernel.name, d, kernel.pack(self.covariance, constant, means, dtype)),),
+            (part,),
             centre,
             lambda sums: dict(zip(("counts", "first", "second"), kernel.unpack(self.covariance, sums, means, dtype))),
-            grouped=getattr(kernel, "grouped", False),
         )
 
     def m_step(self, statistics) -> Gaussian:

@@ -1,6 +1,6 @@
 """The compiled Gaussian families seen from Python: parameters to flat arrays, sums to moments about the means.
 
-One class per family of fastem/kernels/gaussian_*.pxi, whose head describes the arrays. Densities are taken as
+One class per family of fastem/kernels/gaussian_*.pxi, whose layout names the arrays and sums. Densities are taken as
 constant - |y|^2, so the factor 1/2 goes into the factors as ROOT_HALF. `means` are about the centre of the rows.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.kernels.packing import factor_order, packed_lower, unpack_symmetric
-from fastem.models.emission import flat
+from fastem.models.emission import flattened
 from fastem.models.gaussian.linear_algebra import inverse_transposed, product
 
 ROOT_HALF = np.sqrt(0.5)
@@ -26,14 +26,12 @@ class FullKernel:
         lower = ROOT_HALF * np.swapaxes(covariance.factors(K), 1, 2)
         rows, columns = factor_order(d)
         offset = -np.einsum("kij,kj->ki", lower, means)
-        return tuple(flat(a, dtype) for a in (constant, lower[:, rows, columns], offset, means))
+        arrays = {"constant": constant, "factor": lower[:, rows, columns], "offset": offset, "mean": means}
+        return flattened(arrays, dtype)
 
     @staticmethod
     def unpack(covariance, sums, means, dtype):
-        K, d = means.shape
-        packed = sums.reshape(K, -1)
-        first, counts = packed[:, -1 - d : -1].copy(), packed[:, -1].copy()
-        second = packed[:, : -1 - d].copy()
+        counts, first, second = sums["counts"], sums["first"].copy(), sums["second"].copy()
         first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
         return counts, first, second
 
@@ -42,19 +40,12 @@ class DiagonalKernel:
     """Diagonal covariances, spherical ones among them."""
 
     name = "gaussian_diagonal"
+    unpack = FullKernel.unpack
 
     @staticmethod
     def pack(covariance, constant, means, dtype):
         scale = ROOT_HALF * covariance.scales(means.shape[1])
-        return tuple(flat(a, dtype) for a in (constant, scale, -scale * means, means))
-
-    @staticmethod
-    def unpack(covariance, sums, means, dtype):
-        K, d = means.shape
-        packed = sums.reshape(K, 2 * d + 1)
-        first, second, counts = packed[:, :d].copy(), packed[:, d:-1].copy(), packed[:, -1].copy()
-        first, second = covariance.moved(counts, first, second, means - means.astype(dtype))
-        return counts, first, second
+        return flattened({"constant": constant, "scale": scale, "offset": -scale * means, "mean": means}, dtype)
 
 
 class FullMissingKernel:
@@ -64,36 +55,33 @@ class FullMissingKernel:
     """
 
     name = "gaussian_missing"
-    grouped = True
     unpack = FullKernel.unpack
 
     @staticmethod
     def pack(covariance, constant, means, dtype):
         upper = covariance.factors(len(means))
         precisions = np.ascontiguousarray(product(upper, np.swapaxes(upper, 1, 2)))
-        return (*FullKernel.pack(covariance, constant, means, dtype), precisions.ravel().view(dtype))
+        return FullKernel.pack(covariance, constant, means, dtype) | {"precision": precisions.ravel().view(dtype)}
 
 
 class DiagonalMissingKernel:
     """Diagonal covariances, rows with missing values."""
 
     name = "gaussian_diagonal_missing"
-    grouped = False
 
     @staticmethod
     def pack(covariance, constant, means, dtype):
         gain = np.log(covariance.scales(means.shape[1])) - 0.5 * np.log(2 * np.pi)
-        return (*DiagonalKernel.pack(covariance, constant, means, dtype), flat(gain, dtype))
+        return DiagonalKernel.pack(covariance, constant, means, dtype) | flattened({"gain": gain}, dtype)
 
     @staticmethod
     def unpack(covariance, sums, means, dtype):
         K, d = means.shape
-        packed = sums.reshape(K, 3 * d + 1)
-        first, second, lost, counts = (a.copy() for a in np.split(packed, [d, 2 * d, 3 * d], axis=1))
+        counts, first, second, lost = (sums[name] for name in ("counts", "first", "second", "lost"))
         step = means - means.astype(dtype)  # a missing value is expected at the mean itself
         first, second = first + lost * step, second + lost * (covariance.variances(K, d) + step**2)
-        first, second = covariance.moved(counts[:, 0], first, second, step)
-        return counts[:, 0], first, second
+        first, second = covariance.moved(counts, first, second, step)
+        return counts, first, second
 
 
 class TiedKernel:
@@ -116,17 +104,17 @@ class TiedKernel:
         d = means.shape[1]
         upper = cls.rounded_factor(covariance, dtype)
         rows, columns = factor_order(d)
-        return tuple(flat(a, dtype) for a in (constant, upper.T[rows, columns], np.zeros(d), means @ upper))
+        factor, nu = upper.T[rows, columns], means @ upper
+        return flattened({"constant": constant, "factor": factor, "zeros": np.zeros(d), "nu": nu}, dtype)
 
     @classmethod
     def unpack(cls, covariance, sums, means, dtype):
-        K, d = means.shape
+        d = means.shape[1]
         upper = cls.rounded_factor(covariance, dtype)
-        centred = sums[: K * (d + 1)].reshape(K, d + 1)
-        counts = centred[:, d].copy()
+        counts = sums["counts"]
         nu = means @ upper
-        first = centred[:, :d] - counts[:, None] * nu
-        scatter = unpack_symmetric(sums[K * (d + 1) : -(d + 1)], d)
+        first = sums["first"] - counts[:, None] * nu
+        scatter = unpack_symmetric(sums["scatter"], d)
         cross = first.T @ nu
         scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
         back = inverse_transposed(upper.T)

@@ -62,21 +62,21 @@ class WithNoise(Emission):
         emission = self.emission
         if emission.covariance.kernel == TiedKernel.name:  # it adds the same square to all components
             emission = replace(emission, covariance=emission.covariance.dense(K, d))
-        lowest, own = kernels.for_dtype(dtype).lowest, log_weights[:K]
+        module, own = kernels.for_dtype(dtype), log_weights[:K]
         noise_alone = np.isneginf(own).all()
         call = emission.kernel_call(np.zeros(K) if noise_alone else own, dtype)
-        ((name, _, (constant, *arrays)),) = call.parts
-        constant = np.full_like(constant, lowest) if noise_alone else constant
-        uniform = max(log_weights[K] - self.log_volume, lowest)
-        arrays = (np.append(a, np.zeros(len(a) // K, a.dtype)) for a in arrays)
-        params = (np.append(constant, constant.dtype.type(uniform)), *arrays)
+        (part,) = call.parts
+        params = {name: np.append(a, np.zeros(len(a) // K, a.dtype)) for name, a in part.params.items()}
+        constant = params["constant"]
+        if noise_alone:
+            constant[:K] = module.lowest
+        constant[K] = max(log_weights[K] - self.log_volume, module.lowest)
 
         def unpack(sums):
-            packed = sums.reshape(K + 1, -1)
-            found = call.unpack(packed[:K].ravel())
-            return found | {"counts": np.append(found["counts"], packed[K, -1])}
+            found = call.unpack({name: values[:K] for name, values in sums.items()})
+            return found | {"counts": np.append(found["counts"], sums["counts"][K])}
 
-        return KernelCall(((name, d, params),), call.centre, unpack)
+        return KernelCall((module.Part(part.family, d, K + 1, params),), call.centre, unpack)
 
     def of_gaussians(self, statistics):
         """The statistics without the noise."""
