@@ -10,10 +10,13 @@ from instances import STRUCTURES, random_mixture
 from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_of, problem, score
 
 from fastem import Statistics, kernels
+from fastem.families.gamma import Gamma
+from fastem.families.student_t import StudentT
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.mixture import Mixture
+from fastem.rows.missing_patterns import grouped
 
-TIED = STRUCTURES[1]
+FULL, TIED, DIAGONAL, _ = STRUCTURES
 REALS = ["float64", "float32"]
 BUILDS = [name for name in kernels.INSTRUCTION_SETS if kernels.built(name) and kernels.supported(name)]
 
@@ -86,11 +89,13 @@ def test_every_build_agrees(structure, n, d, K):
     for name in BUILDS:
         module = importlib.import_module(f"fastem.kernels._{name}_float64")
         assert module.factor_block == kernels.FACTOR_BLOCK
-        sums, log_likelihood, entropy = module.expect(call.parts, X, weight, call.centre, K, 2)
-        found = dict(call.unpack(sums), weight=weight.sum(), log_likelihood=log_likelihood, entropy=entropy)
+        parts = tuple(module.Part(part.family, d, K, part.params) for part in call.parts)
+        sums, log_likelihood, entropy = module.expect(parts, X, weight, call.centre, K, 2)
+        found = call.unpack(*module.named_sums(parts, sums))
+        found |= {"weight": weight.sum(), "log_likelihood": log_likelihood, "entropy": entropy}
         assert_sums(found, expected, 1e-12, structure)
         own = np.empty((n, K))
-        module.score(call.parts, X, call.centre, K, 2, joint=own)
+        module.score(parts, X, call.centre, K, 2, joint=own)
         assert np.all(abs(own - joint) <= 1e-12 * (1 + abs(joint)))
 
 
@@ -110,7 +115,7 @@ def test_tied_components_far_apart_fall_back(real, separation, family):
     mixture = Mixture(mixture.weights, replace(mixture.emission, means=mixture.emission.means + far))
     X = (mixture.emission.means[rng.integers(3, size=500)] + rng.normal(size=(500, 4))).astype(real)
     call = mixture.kernel_call(X.dtype)
-    assert call.parts[0][0] == family
+    assert call.parts[0].family == family
     assert TiedKernel.serves(mixture.emission.covariance, mixture.emission.means - call.centre, real) == (
         family == "gaussian_tied"
     )
@@ -137,9 +142,103 @@ def test_statistics_of_different_models_do_not_add():
 
 
 def test_an_unknown_family_is_refused():
-    one = np.ones(1)
     with pytest.raises(ValueError, match="no compiled family 'cauchy'"):
-        kernels.for_dtype("float64").expect((("cauchy", 1, (one,)),), np.ones((2, 1)), None, one, 1, 1)
+        kernels.for_dtype("float64").Part("cauchy", 1, 1, {"x": np.ones(1)})
+
+
+D, K = 5, 3  # of the calls below; FACTOR_BLOCK divides neither
+TRIANGLE = D * (D + 1) // 2
+MOMENTS = {"second": (K, TRIANGLE), "first": (K, D), "counts": (K,)}
+COLUMN_MOMENTS = {"first": (K, D), "second": (K, D), "counts": (K,)}
+SUMS = {
+    "gaussian_full": MOMENTS,
+    "gaussian_diagonal": COLUMN_MOMENTS,
+    "gaussian_tied": {"first": (K, D), "counts": (K,), "scatter": (TRIANGLE,), "total": (D,), "weight": ()},
+    "gaussian_missing": MOMENTS,
+    "gaussian_diagonal_missing": {"first": (K, D), "second": (K, D), "lost": (K, D), "counts": (K,)},
+    "exponential_family": {"first": (K, 2 * D), "counts": (K,), "base": (K,)},
+    "student_t": {"second": (K, TRIANGLE), "first": (K, D), "mass": (K,), "counts": (K,), "logs": (K,)},
+    "moments": {"second": (TRIANGLE,), "first": (D,), "weight": ()},
+    "column_moments": {"first": (D,), "second": (D,), "weight": ()},
+}
+FAMILIES = [(family, real) for family in SUMS for real in REALS]
+
+
+def packed_part(family, real):
+    """A part of a family as its Python side packs it."""
+    dtype, log_weights = np.dtype(real), np.log(np.full(K, 1 / K))
+    if family.endswith("moments"):
+        return kernels.for_dtype(real).Part(family, D, 1, {"point": np.zeros(D, dtype)})
+    if family == "exponential_family":
+        emission = Gamma(np.full((K, D), 2.0), np.ones((K, D)), np.zeros(D), 1e6)
+    else:
+        structure = {"gaussian_tied": TIED, "gaussian_diagonal": DIAGONAL, "gaussian_diagonal_missing": DIAGONAL}
+        emission = random_mixture(np.random.default_rng(0), K, D, structure.get(family, FULL)).emission
+        if family == "student_t":
+            emission = StudentT.of_gaussian(emission, 5.0, True)
+    missing = family.endswith("_missing")
+    (part,) = (emission.incomplete_call if missing else emission.kernel_call)(log_weights, dtype).parts
+    assert part.family == family
+    return part
+
+
+def passed(part, real, rows=70):
+    """The sums of the compiled pass over some rows, and their names."""
+    module = kernels.for_dtype(real)
+    X = np.random.default_rng(1).gamma(2.0, size=(rows, D)).astype(real)
+    groups = grouped(X, module.group_rows) if part.grouped else None
+    n_components = 1 if part.family.endswith("moments") else K
+    sums, _, _ = module.expect((part,), X, None, np.zeros(D, real), n_components, 1, None, groups)
+    return sums, module.named_sums((part,), sums)[0]
+
+
+def test_the_table_of_families_is_the_same_in_every_build_and_here():
+    for build in BUILDS:
+        for real in REALS:
+            assert set(importlib.import_module(f"fastem.kernels._{build}_{real}").families) == SUMS.keys()
+
+
+@pytest.mark.parametrize("family, real", FAMILIES)
+def test_a_layout_says_what_python_packs_and_unpacks(family, real):
+    part = packed_part(family, real)
+    assert {name: len(array) for name, array in part.params.items()} == {
+        name: int(np.prod(shape)) for name, shape in part.shapes.items()
+    }
+    sums, named = passed(part, real)
+    assert {name: view.shape for name, view in named.items()} == SUMS[family]
+    assert np.isfinite(sums).all()
+    weight = named["weight"] if "weight" in named else named["counts"].sum()
+    assert np.isclose(weight, 70, rtol=1e-5)  # that name stands where the kernel adds it
+    numbers = np.arange(len(sums), dtype=float)
+    (views,) = kernels.for_dtype(real).named_sums((part,), numbers)
+    assert np.array_equal(np.sort(np.concatenate([np.ravel(v) for v in views.values()])), numbers)  # each once
+
+
+@pytest.mark.parametrize("family, real", FAMILIES)
+def test_a_part_refuses_arrays_that_are_not_of_its_layout(family, real):
+    part = packed_part(family, real)
+    Part = kernels.for_dtype(real).Part
+    n_components = 1 if family.endswith("moments") else K
+    for name, array in part.params.items():
+        others = {other: a for other, a in part.params.items() if other != name}
+        with pytest.raises(ValueError, match=f"{family} expects the arrays {', '.join(part.shapes)}, but got"):
+            Part(family, D, n_components, others)
+        with pytest.raises(ValueError, match=f"{family} expects the arrays .*, but got .*foreign"):
+            Part(family, D, n_components, others | {"foreign": array})
+        for wrong in (array[:-1], np.append(array, array[:1])):
+            with pytest.raises(ValueError, match=f"{family} expects .* of shape .*, but it has length"):
+                Part(family, D, n_components, part.params | {name: wrong})
+        with pytest.raises(ValueError, match="dtype"):
+            Part(family, D, n_components, part.params | {name: array.astype("f4" if real == "float64" else "f8")})
+
+
+def test_a_pass_refuses_parts_of_other_sizes():
+    part, module = packed_part("gaussian_full", "float64"), kernels.for_dtype("float64")
+    for width, n_components, message in [(D, K + 1, "3 components, not for 4"), (D + 1, K, "a row of X has length")]:
+        with pytest.raises(ValueError, match=message):
+            module.expect((part,), np.zeros((9, width)), None, np.zeros(width), n_components, 1)
+    with pytest.raises(TypeError):
+        kernels.for_dtype("float32").expect((part,), np.zeros((9, D), "f4"), None, np.zeros(D, "f4"), K, 1)
 
 
 def ulps(found, x, function, real):
