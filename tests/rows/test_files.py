@@ -11,8 +11,9 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
+from fastem import open_rows
 from fastem.datasets import load_iris
-from fastem.rows.sources.files import column_names, open_files, read_table
+from fastem.rows.sources.files import column_names
 
 
 @pytest.fixture
@@ -25,6 +26,16 @@ def write(tmp_path):
         return path
 
     return _write
+
+
+def rows_of(blocks):
+    return np.concatenate([X for X, _ in blocks])
+
+
+def read(path, columns=None):
+    """All rows of a file, and the names of their columns where it has some."""
+    blocks = open_rows(path, columns=columns)
+    return rows_of(blocks), None if blocks.names is None else list(blocks.names)
 
 
 NUMBERS = [[1.5, -2.0], [3e-3, 40.0], [5.0, 6.25]]
@@ -45,9 +56,10 @@ NUMBERS = [[1.5, -2.0], [3e-3, 40.0], [5.0, 6.25]]
     ],
 )
 def test_numbers_without_a_header(write, text):
-    data, names = read_table(write(text))
+    path = write(text)
+    data, names = read(path)
     assert data.tolist() == NUMBERS and data.dtype == np.float64
-    assert names == ["x0", "x1"]
+    assert names is None and column_names(path) == ["x0", "x1"]
 
 
 @pytest.mark.parametrize(
@@ -65,31 +77,31 @@ def test_numbers_without_a_header(write, text):
 )
 def test_a_header_is_recognised(write, header, names):
     path = write(header + "\n1.5,-2\n3e-3,40\n5,6.25\n")
-    data, found = read_table(path)
+    data, found = read(path)
     assert data.tolist() == NUMBERS
     assert found == names == column_names(path)
 
 
 def test_what_numpy_writes(tmp_path):
     np.savetxt(tmp_path / "table.txt", NUMBERS, header="first second")
-    data, names = read_table(tmp_path / "table.txt")
+    data, names = read(tmp_path / "table.txt")
     assert data.tolist() == NUMBERS and names == ["first", "second"]
 
 
 @pytest.mark.parametrize("text", ["1\n2\n3\n", "a\n1\n2\n3\n", "of all flowers\n1\n2\n3\n"])
 def test_one_column(write, text):
-    data, _ = read_table(write(text))
+    data, _ = read(write(text))
     assert data.tolist() == [[1.0], [2.0], [3.0]]
 
 
 def test_one_row(write):
-    assert read_table(write("1,2\n"))[0].tolist() == [[1.0, 2.0]]
-    assert read_table(write("a,b\n1,2\n"))[0].tolist() == [[1.0, 2.0]]
+    assert read(write("1,2\n"))[0].tolist() == [[1.0, 2.0]]
+    assert read(write("a,b\n1,2\n"))[0].tolist() == [[1.0, 2.0]]
 
 
 @pytest.mark.parametrize("missing", ["", " ", "NA", "nan", "NaN", "N/A", "null"])
 def test_missing_values_are_nan(write, missing):
-    data, _ = read_table(write(f"a,b\n1,2\n{missing},3\n4,{missing}\n"))
+    data, _ = read(write(f"a,b\n1,2\n{missing},3\n4,{missing}\n"))
     np.testing.assert_array_equal(data, [[1, 2], [np.nan, 3], [4, np.nan]])
 
 
@@ -97,7 +109,7 @@ def test_many_rows_are_read_exactly(tmp_path):
     expected = np.random.default_rng(0).normal(size=(5000, 3)) * [1e-12, 1, 1e12]
     text = "\n".join(",".join(map(repr, row)) for row in expected.tolist())
     (tmp_path / "table.csv").write_text(text)
-    np.testing.assert_array_equal(read_table(tmp_path / "table.csv")[0], expected)
+    np.testing.assert_array_equal(read(tmp_path / "table.csv")[0], expected)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -114,21 +126,21 @@ def test_many_rows_are_read_exactly(tmp_path):
     ],
 )
 def test_columns_by_name_and_number(write, columns, numbers, names):
-    data, found = read_table(write("a,b,c\n1,2,3\n4,5,6\n"), columns)
+    data, found = read(write("a,b,c\n1,2,3\n4,5,6\n"), columns)
     np.testing.assert_array_equal(data, np.reshape(numbers, (2, -1)))
     assert found == names
 
 
 def test_a_name_wins_over_a_number(write):
     path = write("# 1,0\n5,6\n")
-    assert read_table(path, ["1"])[0].tolist() == [[5.0]]
+    assert read(path, ["1"])[0].tolist() == [[5.0]]
 
 
 def test_columns_leave_text_out(write):
     path = write('kind,size,note\nred,1,"x, y"\nblue,2,z\n')
-    assert read_table(path, ["size"])[0].tolist() == [[1.0], [2.0]]
+    assert read(path, ["size"])[0].tolist() == [[1.0], [2.0]]
     path = write("red,1,2\nblue,3,4\n")
-    assert read_table(path, [1, 2])[0].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert read(path, [1, 2])[0].tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -171,7 +183,7 @@ def test_columns_leave_text_out(write):
 def test_mistakes_in_text(write, content, columns, words):
     path = write(content)
     with pytest.raises(ValueError) as caught:
-        read_table(path, columns)
+        read(path, columns)
     message = str(caught.value)
     assert all(word in message for word in words), message
     assert "\n" not in message
@@ -182,22 +194,20 @@ def test_a_slip_far_down_is_found(write):
     lines = ["a,b"] + ["1,2"] * 3000
     lines[2345] = "1,oops"
     with pytest.raises(ValueError, match="line 2346, column 'b': 'oops' is not a number"):
-        read_table(write("\n".join(lines)))
+        read(write("\n".join(lines)))
     lines[2345] = "1"
     with pytest.raises(ValueError, match="line 2346 has 1 field where"):
-        read_table(write("\n".join(lines)), ["a"])
+        read(write("\n".join(lines)), ["a"])
 
 
 def test_files_that_are_none(tmp_path, write, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: no such file, nor .* \(faithful, iris\)"):
-        read_table("nowhere.csv")
-    with pytest.raises(ValueError, match="is a folder"):
-        read_table(tmp_path)
+        read("nowhere.csv")
     with pytest.raises(ValueError, match=r"suffix '\.xlsx'; fastem reads \.csv"):
-        read_table(write("1", "table.xlsx"))
+        read(write("1", "table.xlsx"))
     with pytest.raises(ValueError, match="no suffix"):
-        read_table(write("1", "table"))
+        read(write("1", "table"))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -206,10 +216,10 @@ def test_files_that_are_none(tmp_path, write, monkeypatch):
 
 def test_shipped_data_by_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    data, names = read_table("iris")
+    data, names = read("iris")
     np.testing.assert_array_equal(data, load_iris().data)
     assert names == load_iris().columns == column_names("iris")
-    data, names = read_table("faithful", ["waiting"])
+    data, names = read("faithful", ["waiting"])
     assert data.shape == (272, 1) and names == ["waiting"]
 
 
@@ -217,7 +227,7 @@ def test_a_file_wins_over_shipped_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "iris").write_text("1,2\n")
     with pytest.raises(ValueError, match="no suffix"):
-        read_table("iris")
+        read("iris")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -231,15 +241,13 @@ def test_a_file_wins_over_shipped_data(tmp_path, monkeypatch):
 def test_npy(tmp_path, dtype, expected):
     saved = np.array([[0, 1, 1], [1, 0, 1]], dtype=dtype)
     np.save(tmp_path / "table.npy", saved)
-    data, names = read_table(tmp_path / "table.npy")
-    assert data.dtype == np.dtype(expected) and data.dtype.isnative and data.flags.writeable
-    assert not isinstance(data, np.memmap)  # the file may change or go away afterwards
+    blocks = open_rows(tmp_path / "table.npy")
+    assert blocks.dtype == np.dtype(expected) and blocks.dtype.isnative
+    data, names = read(tmp_path / "table.npy")
+    assert data.dtype == blocks.dtype
     np.testing.assert_array_equal(data, saved)
-    assert names == ["x0", "x1", "x2"] == column_names(tmp_path / "table.npy")
-    data, names = read_table(tmp_path / "table.npy", [2, "x0"])
-    np.testing.assert_array_equal(data, saved[:, [2, 0]])
-    assert data.flags.c_contiguous
-    assert names == ["x2", "x0"]
+    assert names is None and column_names(tmp_path / "table.npy") == ["x0", "x1", "x2"]
+    np.testing.assert_array_equal(read(tmp_path / "table.npy", [2, "x0"])[0], saved[:, [2, 0]])
 
 
 @pytest.mark.parametrize(
@@ -256,7 +264,7 @@ def test_npy(tmp_path, dtype, expected):
 def test_npy_of_the_wrong_kind(tmp_path, array, words):
     np.save(tmp_path / "table.npy", array, allow_pickle=True)
     with pytest.raises(ValueError) as caught:
-        read_table(tmp_path / "table.npy")
+        read(tmp_path / "table.npy")
     assert all(word in str(caught.value) for word in ["table.npy", *words]), caught.value
 
 
@@ -267,7 +275,7 @@ def test_npy_is_never_unpickled(tmp_path):
 
     np.save(tmp_path / "table.npy", np.array([[Bomb()]]), allow_pickle=True)
     with pytest.raises(ValueError, match=r"not a readable \.npy"):
-        read_table(tmp_path / "table.npy")
+        read(tmp_path / "table.npy")
 
 
 @pytest.mark.parametrize("length", [3, 8, 40, 200])
@@ -276,7 +284,7 @@ def test_npy_cut_short(tmp_path, length):
     content = (tmp_path / "table.npy").read_bytes()
     (tmp_path / "table.npy").write_bytes(content[:length])
     with pytest.raises(ValueError, match=r"table\.npy is not a readable \.npy"):
-        read_table(tmp_path / "table.npy")
+        read(tmp_path / "table.npy")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -303,7 +311,7 @@ def save_arrow(request, tmp_path):
 
 def test_arrow(save_arrow):
     path = save_arrow(a=np.array([1, 2]), s=["u", "v"], **{"b.c": [0.5, None]}, d=[True, False])
-    data, names = read_table(path, ["d", "b.c", "0"])
+    data, names = read(path, ["d", "b.c", "0"])
     np.testing.assert_array_equal(data, [[1, 0.5, 1], [0, np.nan, 2]])
     assert data.dtype == np.float64
     assert names == ["d", "b.c", "a"]
@@ -312,53 +320,52 @@ def test_arrow(save_arrow):
 
 def test_arrow_float32(save_arrow):
     path = save_arrow(a=np.float32([1, 2]), b=np.float32([3, 4]), c=np.array([5, 2**60 + 1]))
-    assert read_table(path, ["a", "b"])[0].dtype == np.float32
-    assert read_table(path)[0].dtype == np.float64
+    assert read(path, ["a", "b"])[0].dtype == np.float32
+    assert read(path)[0].dtype == np.float64
 
 
 def test_arrow_mistakes(save_arrow):
     path = save_arrow(a=[1, 2], s=["u", "v"], b=[1.0, 2.0])
     with pytest.raises(ValueError, match=r"column 's' holds values of type string, not numbers; .*--columns a,b"):
-        read_table(path)
+        read(path)
     with pytest.raises(ValueError, match="no column 'z'; its columns are a, s, b"):
-        read_table(path, ["z"])
+        read(path, ["z"])
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ValueError, match="cannot be read"):
-        read_table(path, ["a", "b"])
+        read(path, ["a", "b"])
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match="cannot be read by pyarrow"):
-        read_table(path)
+        read(path)
 
 
 def test_arrow_without_rows(save_arrow):
     with pytest.raises(ValueError, match="no rows"):
-        read_table(save_arrow(a=np.empty(0)))
+        read(save_arrow(a=np.empty(0)))
 
 
 def test_a_column_of_nulls_holds_no_numbers(save_arrow):
     path = save_arrow(a=[1.0, 2.0], n=pyarrow.nulls(2))
     with pytest.raises(ValueError, match=r"column 'n' holds values of type null, not numbers; .*--columns a"):
-        read_table(path)
-    assert np.isnan(read_table(save_arrow(n=pyarrow.nulls(2, pyarrow.float32())))[0]).all()
+        read(path)
+    assert np.isnan(read(save_arrow(n=pyarrow.nulls(2, pyarrow.float32())))[0]).all()
 
 
 def test_arrow_types_are_numbers(save_arrow):
     decimals = pyarrow.array([decimal.Decimal("1.25"), None], pyarrow.decimal128(6, 2))
     path = save_arrow(i=np.array([1, -2], np.int8), u=np.array([3, 2**63], np.uint64), b=[True, None], d=decimals)
     expected = [[1, 3, 1, 1.25], [-2, 2.0**63, np.nan, np.nan]]
-    np.testing.assert_array_equal(read_table(path)[0], expected)
-    np.testing.assert_array_equal(next(iter(open_files(path)))[0], expected)
+    np.testing.assert_array_equal(read(path)[0], expected)
 
 
 def test_the_index_of_a_data_frame_is_no_column(save_arrow):
-    data, names = read_table(save_arrow(a=[1.0, 2.0], __index_level_0__=[5, 7]))  # as pandas writes it
+    data, names = read(save_arrow(a=[1.0, 2.0], __index_level_0__=[5, 7]))  # as pandas writes it
     assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize("index", [None, pandas.Index([5, 7], name="id"), pandas.Index([5, 7])])
 def test_no_index_of_pandas_is_a_column(tmp_path, index):
     pandas.DataFrame({"a": [1.0, 2.0]}, index=index).to_parquet(tmp_path / "rows.parquet")
-    data, names = read_table(tmp_path / "rows.parquet")
+    data, names = read(tmp_path / "rows.parquet")
     assert names == ["a"] and data.tolist() == [[1.0], [2.0]]
 
 
@@ -366,30 +373,26 @@ def test_no_index_of_pandas_is_a_column(tmp_path, index):
 # Folders, and several files
 
 
-def rows_of(blocks):
-    return np.concatenate([X for X, _ in blocks])
-
-
 @pytest.mark.parametrize("header", ["", "a,b\n", "# a,b\n", "\n\na,b\n"])
 def test_text_files_lose_no_row(write, tmp_path, header):
     write(header + "1,2\n3,\n", "0.csv")
     write(header + "5,NA\n 7 ,8\n", "1.csv")
-    found = open_files(tmp_path)
+    found = open_rows(tmp_path)
     np.testing.assert_array_equal(rows_of(found), [[1, 2], [3, np.nan], [5, np.nan], [7, 8]])
     assert list(found.names) == column_names(tmp_path) == (["a", "b"] if header else ["x0", "x1"])
 
 
 def test_a_large_text_file_loses_no_row(write, monkeypatch):
     monkeypatch.setattr("fastem.rows.sources.files.AT_ONCE", 1)
-    assert rows_of(open_files(write("1;2\n3;4\n", "rows.txt"))).tolist() == [[1, 2], [3, 4]]
-    assert rows_of(open_files(write("1;2\n3;4\n"), "x1", ["x0"])).tolist() == [[1], [3]]
+    assert rows_of(open_rows(write("1;2\n3;4\n", "rows.txt"))).tolist() == [[1, 2], [3, 4]]
+    assert rows_of(open_rows(write("1;2\n3;4\n"), "x1", ["x0"])).tolist() == [[1], [3]]
 
 
 def test_text_files_that_differ_are_told(write, tmp_path):
     write("a,b\n1,2\n", "0.csv")
     write("3,4\n5,6\n", "1.csv")  # its first row would be skipped as the header is
     with pytest.raises(ValueError, match=r"1\.csv has the columns x0, x1 from line 1, .*0\.csv a, b from line 2"):
-        open_files(tmp_path)
+        open_rows(tmp_path)
 
 
 def test_text_among_numbers_in_a_stream(write, tmp_path):
@@ -397,9 +400,9 @@ def test_text_among_numbers_in_a_stream(write, tmp_path):
     lines = "blue,2\n" * 300
     write(f"kind,a\n{lines}blue,oops\n", "1.csv")
     with pytest.raises(ValueError, match=r"column 'kind' .*not numbers; .*--columns a"):
-        open_files(tmp_path)
+        open_rows(tmp_path)
     with pytest.raises(ValueError, match=r"1\.csv, line 302, column 'a': 'oops' is not a number"):
-        rows_of(open_files(tmp_path, columns=["a"]))
+        rows_of(open_rows(tmp_path, columns=["a"]))
 
 
 def test_hidden_files_are_no_rows(write, tmp_path):
@@ -408,19 +411,19 @@ def test_hidden_files_are_no_rows(write, tmp_path):
         write("9,9\n", name)
     (tmp_path / "_delta_log").mkdir()
     write("9,9\n", "_delta_log/0.csv")
-    assert rows_of(open_files(tmp_path)).tolist() == [[1, 2], [3, 4]]
+    assert rows_of(open_rows(tmp_path)).tolist() == [[1, 2], [3, 4]]
 
 
 def test_keys_of_hive_partitions_are_columns(tmp_path):
     table = pandas.DataFrame({"a": [1.0, 2.0, 3.0], "year": [2023, 2024, 2024], "land": ["A", "B", "B"]})
     table.to_parquet(tmp_path / "year", partition_cols=["year"])
     assert column_names(tmp_path / "year") == ["a", "land", "year"]
-    found = rows_of(open_files(tmp_path / "year", columns=["year", "a"]))
+    found = rows_of(open_rows(tmp_path / "year", columns=["year", "a"]))
     assert found.tolist() == [[2023, 1], [2024, 2], [2024, 3]]
     table.to_parquet(tmp_path / "land", partition_cols=["land"])
-    assert rows_of(open_files(tmp_path / "land", columns=["a"])).tolist() == [[1], [2], [3]]
+    assert rows_of(open_rows(tmp_path / "land", columns=["a"])).tolist() == [[1], [2], [3]]
     with pytest.raises(ValueError, match=r"column 'land' .*--columns a,year"):
-        open_files(tmp_path / "land")
+        open_rows(tmp_path / "land")
 
 
 @pytest.mark.parametrize("name", ["rows.npy", "rows.csv", "rows.parquet"])
@@ -431,12 +434,12 @@ def test_columns_and_weights_by_number(tmp_path, name):
         np.save(path, table.to_numpy())
     else:
         table.to_csv(path, index=False) if name.endswith("csv") else table.to_parquet(path)
-    ((X, weight),) = open_files(path, "1")
+    ((X, weight),) = open_rows(path, "1")
     assert X.tolist() == [[1, 3], [4, 6]] and weight.tolist() == [2, 5]
-    ((X, weight),) = open_files(path, "0", [2, "1"])
+    ((X, weight),) = open_rows(path, "0", [2, "1"])
     assert X.tolist() == [[3, 2], [6, 5]] and weight.tolist() == [1, 4]
     with pytest.raises(ValueError, match="no column 'w' for sample_weight; its columns are"):
-        open_files(path, "w")
+        open_rows(path, "w")
 
 
 def test_arrow_streams_in_several_files(tmp_path):
@@ -444,7 +447,7 @@ def test_arrow_streams_in_several_files(tmp_path):
         table = pyarrow.table({"a": [2.0 * i, 2.0 * i + 1]})
         with pyarrow.ipc.new_stream(tmp_path / f"{i}.arrow", table.schema) as stream:
             stream.write_table(table)
-    assert rows_of(open_files(tmp_path)).tolist() == [[0], [1], [2], [3]]
+    assert rows_of(open_rows(tmp_path)).tolist() == [[0], [1], [2], [3]]
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, write):
@@ -452,4 +455,4 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, write):
     for name in ("fastem.rows.sources.arrow_tables", "fastem.rows.sources.arrow_files"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
-        read_table(write("x", "table.parquet"))
+        read(write("x", "table.parquet"))
