@@ -13,7 +13,7 @@ from fastem.estimators.checks import check_features
 from fastem.estimators.model_file import save
 from fastem.estimators.parameters import Parameter, constructor, declared, documented, parameter
 from fastem.kernels.threads import resolve
-from fastem.rows.sources.open_rows import in_memory, open_rows
+from fastem.rows.sources.open_rows import in_memory, is_dask, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
 
@@ -140,7 +140,7 @@ class Estimator:
 
     def _evaluated(self, X, function, dtype, width=None):
         """function(rows), shape (m,) or (m, width), of all rows of X end to end; of a Dask collection a lazy array."""
-        if hasattr(X, "__dask_graph__"):
+        if is_dask(X):
             from fastem.rows.sources.dask_blocks import mapped
 
             self._require_fitted()

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastem.driver.atomic_write import written_whole
 from fastem.rows.blocks import block_rows
+from fastem.rows.sources.open_rows import is_dask
 
 __all__ = ["text_writer", "write_each", "write_predictions"]
 
@@ -75,7 +76,7 @@ def write_each(model: Any, X: Any, write: Callable) -> None:
     """write(labels, probabilities, log_densities), each (m,), of some rows after the other."""
     if not hasattr(model, "predict_proba"):
         raise TypeError(f"a {type(model).__name__} has no components to label rows with; use score_samples")
-    if hasattr(X, "__dask_graph__"):
+    if is_dask(X):
         raise TypeError("X is a Dask collection: its predict, predict_proba and score_samples are lazy arrays")
 
     def write_block(rows):

@@ -7,6 +7,7 @@ import numbers
 import numpy as np
 
 from fastem.models.gaussian.imputation import impute as filled_in
+from fastem.rows.sources.open_rows import is_dask
 from fastem.rows.validation import generator
 
 
@@ -48,7 +49,7 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
         return self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
     if not isinstance(draws, numbers.Integral) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
-    if hasattr(X, "__dask_graph__"):
+    if is_dask(X):
         raise TypeError("X is a Dask collection: impute it with draws chunk by chunk, or hand in X.compute().")
     rng = generator(self.random_state if random_state is None else random_state)
     return np.concatenate(self._of_new_rows(X, lambda rows: filled_in(mixture, rows, draws, rng)), axis=1)

@@ -176,6 +176,11 @@ def _blocks(X, sample_weight, columns, owner):
     return X
 
 
+def is_dask(X) -> bool:
+    """Whether X is a Dask array or data frame, which dask_blocks opens and maps functions over."""
+    return hasattr(X, "__dask_graph__")
+
+
 def _is_path(X):
     return isinstance(X, (str, os.PathLike))
 
@@ -209,7 +214,7 @@ def _is_list_of_chunks(X):
 KINDS = (
     (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
-    (lambda X: hasattr(X, "__dask_graph__"), _dask),
+    (is_dask, _dask),
     (lambda X: hasattr(X, "collect_batches"), _lazy_frame),
     (_is_table_of_arrow, _arrow),
     (_is_sliced, _sliced),
