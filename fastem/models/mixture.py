@@ -10,6 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission
+from fastem.models.log_joint import exp_relative
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
 from fastem.rows.missing_patterns import ROWS, grouped, patterns
@@ -220,8 +221,7 @@ class Mixture(BlockModel):
         found = np.empty(len(X))
         for start in range(0, len(X), ROWS):
             joint = self.log_joint(X[start : start + ROWS])
-            most = joint.max(axis=1, keepdims=True)
-            shares = np.exp(joint - np.where(np.isfinite(most), most, 0)).sum(axis=1)
+            shares = exp_relative(joint, joint.max(axis=1)).sum(axis=1)
             found[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
         return found
 

@@ -12,6 +12,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp, xlogy
 
 from fastem.kernels.threads import for_pass
+from fastem.models.log_joint import exp_relative
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
@@ -122,7 +123,7 @@ def of_each(model, X, weight, prior, n_threads):
         log_prior = np.log(prior)
     joint = model.log_joint(X) + log_prior
     density = logsumexp(joint, axis=1)
-    r = np.exp(joint - np.where(np.isfinite(density), density, 0)[:, None])
+    r = exp_relative(joint, density)
     alone = (Mixture(one, model.emission) for one in np.eye(len(model.weights)))
     parts = [one.e_step_of_block(X, weight * own, n_threads, {}) for one, own in zip(alone, r.T)]
     entropy = xlogy(r, np.where(r > 0, prior, 1)).sum(axis=1) - xlogy(r, r).sum(axis=1)

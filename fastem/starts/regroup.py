@@ -10,6 +10,7 @@ from itertools import combinations
 import numpy as np
 
 from fastem.kernels.threads import for_pass
+from fastem.models.log_joint import exp_relative
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
@@ -25,8 +26,7 @@ SPLIT_RUN = 20  # iterations that show which of them is best
 def posterior_of(model, X, kept):
     """(n, len(kept)) responsibilities of some of the components, as if the others were not there."""
     joint = model.log_joint(X)[:, kept]
-    most = joint.max(axis=1, keepdims=True)
-    found = np.exp(joint - np.where(np.isfinite(most), most, 0))
+    found = exp_relative(joint, joint.max(axis=1))
     total = found.sum(axis=1, keepdims=True)
     return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(kept))
 
