@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastem.starts.text_table import text_table
+
 __all__ = ["summary"]
 
 WIDTH = 100  # a table wider than this is split into one block per component
@@ -87,27 +89,26 @@ def _components(
     columns: list[str], weights: np.ndarray, means: np.ndarray, deviations: np.ndarray, status: list[str]
 ) -> list[str]:
     """A table with a line per component; where that is too wide, a block per component."""
-    index = _right(["component", *map(str, range(len(weights)))])
-    weight = _right(["weight", *_aligned(weights, 4)])
     mean_digits = [_digits(means[:, j], deviations[:, j]) for j in range(len(columns))]
     if len(columns) <= WIDTH // 10:  # not worth trying beyond that
-        mean_table = [_right([columns[j], *_aligned(means[:, j], mean_digits[j])]) for j in range(len(columns))]
-        deviation_table = [_right([columns[j], *_aligned(deviations[:, j], 4)]) for j in range(len(columns))]
-        groups = [index, weight, _titled("mean", mean_table), _titled("standard deviation", deviation_table)]
-        lines = _side_by_side([_titled("", [group]) for group in groups[:2]] + groups[2:])
+        index = ["component", *map(str, range(len(weights)))]
+        mean_columns = [[name, *_aligned(means[:, j], mean_digits[j])] for j, name in enumerate(columns)]
+        deviation_columns = [[name, *_aligned(deviations[:, j], 4)] for j, name in enumerate(columns)]
+        groups = [
+            _titled("", [index, ["weight", *_aligned(weights, 4)]]),
+            _titled("mean", mean_columns),
+            _titled("standard deviation", deviation_columns),
+        ]
+        lines = text_table(zip(*groups), ">>>")
         if len(lines[0]) <= WIDTH:
             lines = [f"{line}  {word}".rstrip() for line, word in zip(lines, ["", "status", *status])]
             return _elided(lines, MOST_ROWS + 2, "components")
     lines = []
     heaviest = np.argsort(-weights, kind="stable")
     for k in sorted(heaviest[:MOST_BLOCKS]):
-        block = _side_by_side(
-            [
-                _left(["  column", *(f"  {name}" for name in columns)]),
-                _right(["mean", *_aligned(means[k], mean_digits)]),
-                _right(["standard deviation", *_aligned(deviations[k], 4)]),
-            ]
-        )
+        cells = zip(columns, _aligned(means[k], mean_digits), _aligned(deviations[k], 4))
+        head = ("  column", "mean", "standard deviation")
+        block = text_table([head, *((f"  {name}", *values) for name, *values in cells)], "<>>")
         lines += [f"component {k}: weight {weights[k]:.4g}, status {status[k]}"]
         lines += [*_elided(block, MOST_LINES, "columns"), ""]
     if len(weights) > MOST_BLOCKS:
@@ -135,25 +136,10 @@ def _aligned(values: np.ndarray, digits: int | Sequence[int]) -> list[str]:
     return [text + " " * (max(fractions) - fraction) for text, fraction in zip(texts, fractions)]
 
 
-def _right(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
-
-
-def _left(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.ljust(width) for cell in cells]
-
-
-def _side_by_side(tables: list[list[str]]) -> list[str]:
-    return ["  ".join(cells) for cells in zip(*tables)]
-
-
-def _titled(title: str, table: list[list[str]]) -> list[str]:
-    """Columns side by side below a common title."""
-    lines = _side_by_side(table)
-    width = max(len(title), len(lines[0]))
-    return [title.center(width), *(line.rjust(width) for line in lines)]
+def _titled(title: str, columns: list[list[str]]) -> list[str]:
+    """Columns side by side, each to the right, below a common title."""
+    lines = text_table(zip(*columns), ">" * len(columns))
+    return [title.center(len(lines[0])), *lines]
 
 
 def _elided(lines: list[str], most: int, what: str) -> list[str]:

@@ -17,6 +17,7 @@ from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
+from fastem.starts.text_table import text_table
 
 CRITERIA = ("bic", "aic", "icl")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
@@ -120,15 +121,7 @@ class Selection:
                 ["*" if row is best else "", row.covariance_type, str(row.n_components), values[0]]
                 + [str(row.n_parameters), *values[1:], str(row.n_iter), row.status]
             )
-        widths = [max(map(len, column)) for column in zip(*lines)]
-        left = (0, 1, len(head) - 1)
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if i in left else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(line, widths))
-            ).rstrip()
-            for line in lines
-        )
+        return "\n".join(line.rstrip() for line in text_table(lines, "<<>>>>>>><"))
 
 
 def select(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fastem.errors import DegenerateComponentWarning, warn
 from fastem.starts.diagnosis import diagnose, is_sound
+from fastem.starts.text_table import text_table
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class FitReport:
     components: list[Component]
 
     def __str__(self):
-        return "\n".join([*self._restart_lines(), "", *self._component_lines()])
+        return "\n".join(line.rstrip() for line in [*self._restart_lines(), "", *self._component_lines()])
 
     def _restart_lines(self):
         rows = [
@@ -91,7 +92,7 @@ class FitReport:
             )
             for number, one in enumerate(self.restarts)
         ]
-        return table([("restart", "start", "iterations", "log-likelihood", "", "status"), *rows], "><>><<")
+        return text_table([("restart", "start", "iterations", "log-likelihood", "", "status"), *rows], "><>><<")
 
     def _component_lines(self):
         rows = [
@@ -106,7 +107,7 @@ class FitReport:
             for k, one in enumerate(self.components)
         ]
         head = ("component", "weight", "effective rows", "eigenvalues", "floor hits", "status")
-        return table([head, *rows], ">>>>><")
+        return text_table([head, *rows], ">>>>><")
 
     def warn_of_events(self):
         """What `on_collapse` did to the chosen one."""
@@ -117,14 +118,6 @@ class FitReport:
                     f"{'; '.join(dropped)}: the mixture has {len(self.components)} component(s).",
                     DegenerateComponentWarning,
                 )
-
-
-def table(rows, sides) -> list[str]:
-    """Lines of cells in columns that are aligned to these sides."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return [
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)).rstrip() for row in rows
-    ]
 
 
 @dataclass
