@@ -65,7 +65,7 @@ def mixture(model, X, columns=None, *, ax=None):
     fitted, X, names = fitted_rows(model, X)
     if X.shape[1] > 1 and not fitted.emission.has_ellipses:
         return parameters(model, columns, names=names, ax=ax)
-    chosen = chosen_places(columns, names)[: None if columns is not None else FEW_COLUMNS]
+    chosen = chosen_places(model, columns, names)[: None if columns is not None else FEW_COLUMNS]
     emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
     X = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
     names = [short(names[j]) for j in chosen]
@@ -167,7 +167,7 @@ def uncertainty(model, X, columns=None, *, ax=None):
 def _posterior_of(model, X, columns):
     """x, y and responsibilities of the rows to draw, and the names of the axes; of one column: along it, y None."""
     fitted, X, names = fitted_rows(model, X)
-    chosen = chosen_places(columns, names)[: None if columns is not None else 2]
+    chosen = chosen_places(model, columns, names)[: None if columns is not None else 2]
     if len(chosen) > 2 or (len(chosen) < 2 and X.shape[1] > 1):
         raise ValueError(f"two columns make the axes of this picture. Got {columns!r} instead.")
     names = [short(names[j]) for j in chosen]

@@ -8,6 +8,7 @@ from fastem.estimators.estimator import checked_rows, require_fitted
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, heat_map
+from fastem.rows.sources.columns import choose
 from fastem.rows.validation import as_matrix, column_names, require_finite
 
 
@@ -37,7 +38,7 @@ def parameters(model, columns=None, *, names=None, ax=None):
         raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
     title, values, places, codes = table
     labels = [names[j] if code is None else f"{names[j]}={code}" for j, code in zip(places, codes)]
-    order = [i for place in chosen_places(columns, names) for i in np.flatnonzero(places == place)]
+    order = [i for place in chosen_places(model, columns, names) for i in np.flatnonzero(places == place)]
     values, labels = values[:, order], [labels[i] for i in order]
     low, span = values.min(axis=0), np.ptp(values, axis=0)
     shade = np.where(span > 0, (values - low) / np.where(span > 0, span, 1), 0.5)
@@ -100,18 +101,6 @@ def names_of(model, d):
     return [str(name) for name in getattr(model, "feature_names_in_", [f"x{j}" for j in range(d)])]
 
 
-def chosen_places(columns, names):
-    """The places of the columns that are asked for by number or name."""
-    if columns is None:
-        return list(range(len(names)))
-    places = []
-    for column in columns:
-        if isinstance(column, str) and column in names:
-            places.append(names.index(column))
-        elif not isinstance(column, str) and column in range(len(names)):
-            places.append(int(column))
-        else:
-            raise ValueError(f"there is no column {column!r}: choose from {', '.join(names)}, or 0 to {len(names) - 1}")
-    if not places or len(set(places)) < len(places):
-        raise ValueError(f"columns must name at least one, and none twice: {columns!r}")
-    return places
+def chosen_places(model, columns, names):
+    """The places of the columns that are asked for by name or number."""
+    return choose(names, columns, f"this {type(model).__name__}")[0]

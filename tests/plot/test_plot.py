@@ -178,7 +178,7 @@ def test_columns_by_number_and_name():
     np.testing.assert_array_equal(ax.collections[0].get_offsets(), frame[["e", "b"]].to_numpy())
     assert len(curves(plot.mixture(model, frame, ["d"], ax=Figure()))) == 3
     assert np.shape(plot.mixture(model, frame, range(5), ax=Figure())) == (5, 5)
-    for columns, word in [(["f"], "'f'"), ([5], "5"), ([], "none twice"), ([1, "b"], "none twice")]:
+    for columns, word in [(["f"], "no column 'f'"), ([5], "no column 5"), ([], "no columns"), ([1, "b"], "twice")]:
         with pytest.raises(ValueError, match=word):
             plot.mixture(model, frame, columns, ax=Figure())
 
