@@ -14,8 +14,8 @@ from itertools import accumulate
 import numpy as np
 
 from fastem.rows.e_step import BlockModel, e_step
-from fastem.rows.read_ahead import read_ahead
-from fastem.rows.rechunk import cut
+from fastem.rows.read_ahead import AHEAD, read_ahead
+from fastem.rows.rechunk import BlockMemory, cut
 from fastem.rows.spaced_rows import Spread, spread_step
 from fastem.rows.statistics import Statistics, merged
 from fastem.rows.validation import numbered
@@ -197,6 +197,7 @@ class StreamBlocks(Blocks):
         self._n_rows, self._total = source.n_rows, None  # which every pass must find again
         self._head = np.empty((0, self.n_features), self.dtype)
         self._spread: np.ndarray | None = None  # kept in the first pass, whichever that is
+        self._memory = BlockMemory(AHEAD + 3)  # one more is filled, one is in use, and one is just let go
 
     @property
     def n_rows_known(self) -> bool:
@@ -229,14 +230,14 @@ class StreamBlocks(Blocks):
 
     def __iter__(self):
         n, total, spread = 0, 0.0, Spread() if self._spread is None else None
-        with read_ahead(cut(self.source.chunks(), block_rows(self.n_features))) as blocks:
+        with read_ahead(cut(self.source.chunks(), block_rows(self.n_features), self._memory)) as blocks:
             for X, sample_weight in blocks:
                 if spread is not None:
                     spread.add(X, n)
                 n += len(X)
                 total += 0.0 if sample_weight is None else float(sample_weight.sum())
                 yield X, sample_weight
-                del X, sample_weight  # the reader may fill them again
+                del X, sample_weight  # their memory is needed for the next
         if spread is not None and n:
             self._spread = spread.rows()
         if self._n_rows is None and n:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -30,6 +31,10 @@ class Columns:
     def __init__(self, columns: list[np.ndarray], dtype):
         self.columns, self.dtype = columns, np.dtype(dtype)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.columns[0]), len(self.columns)
+
     def __len__(self):
         return len(self.columns[0])
 
@@ -37,7 +42,7 @@ class Columns:
         return Columns([column[rows] for column in self.columns], self.dtype)
 
     def __array__(self, dtype=None, copy=None):
-        block = np.empty((len(self), len(self.columns)), self.dtype, "F")
+        block = np.empty(self.shape, self.dtype, "F")
         self.copy_to(block)
         return block if dtype is None else block.astype(dtype, copy=False)
 
@@ -47,34 +52,69 @@ class Columns:
             block[:, k] = column
 
 
-class Buffers:
-    """Blocks (size, d) like the rows X, to be filled: one that nobody holds any more is given again.
+class BlockMemory:
+    """Memory for blocks that follow each other, pass by pass, so that the system need not clear new pages for each of
+    them: clearing takes some 20 % of the processor's time of a pass with few components.
 
-    Pages that the system has to clear first take longer to fill than rows to copy.
+    Anybody may keep a block that sees it, or a view of some of its rows: a callback, a user's model. So nobody is asked
+    to hand it back, and no references are counted. A block is an array over a loan, to which all its views refer.
+    Python ends the loan with the last of these arrays, when it would free their memory, and only then is the memory
+    lent again.
+
+    Parameters
+    ----------
+    most : int
+        Blocks whose memory waits to be lent again.
+
+    Examples
+    --------
+    >>> from fastem.rows.rechunk import BlockMemory
+    >>> memory = BlockMemory(1)
+    >>> block = memory.empty((2, 3), "f8")
+    >>> row, address = block[1], block.ctypes.data
+    >>> del block  # but not its row
+    >>> memory.empty((2, 3), "f8").ctypes.data == address
+    False
     """
 
-    def __init__(self, size: int, X):
-        apart = isinstance(X, Columns)
-        self.shape, self.dtype = (size, len(X.columns) if apart else X.shape[1]), X.dtype
-        self.order = "F" if apart or (X.flags.f_contiguous and not X.flags.c_contiguous) else "C"
-        self.made = [np.empty(0)]  # the first shows the count of references of what nobody else holds
+    def __init__(self, most: int):
+        self.free: deque[np.ndarray] = deque(maxlen=most)  # to which threads may append, and from which they may pop
 
-    def empty(self) -> np.ndarray:
-        held = [sys.getrefcount(block) for block in self.made]
-        for i, count in enumerate(held[1:], 1):
-            if count == held[0]:
-                return self.made[i]
-        self.made.append(np.empty(self.shape, self.dtype, self.order))
-        return self.made[-1]
+    def empty(self, shape: tuple[int, ...], dtype, order: str = "C") -> np.ndarray:
+        """An array to be filled."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        try:
+            memory = self.free.pop()
+        except IndexError:
+            memory = None
+        if memory is None or len(memory) != size:
+            memory = np.empty(size, np.uint8)
+        return np.asarray(_Loan(self.free, memory, np.ndarray(shape, dtype, memory, order=order).__array_interface__))
 
 
-def cut(chunks: Iterable, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+class _Loan:
+    """Memory behind an array, which goes back to those that are free when nothing refers to it any more.
+
+    It is no array, or numpy would let the views of the array refer to the memory itself and not to the loan.
+    """
+
+    def __init__(self, free, memory, interface):
+        self.free, self.memory, self.__array_interface__ = free, memory, interface
+
+    def __del__(self):
+        self.free.append(self.memory)
+
+
+def cut(
+    chunks: Iterable, size: int, memory: BlockMemory | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The same rows in blocks of `size`; the last may be shorter.
 
     A chunk is an array or :class:`Columns`, and weights or None; of an array, what fits is passed on without a copy.
-    A block holds its values for as long as it is referred to.
+    Whoever keeps a block has it as it is; blocks in `memory` are filled again when they are let go.
     """
-    buffers, block, weights, filled = None, None, None, 0
+    memory = BlockMemory(0) if memory is None else memory
+    block, weights, filled = None, None, 0
     for X, weight in chunks:
         start = 0
         while start < len(X):
@@ -84,8 +124,8 @@ def cut(chunks: Iterable, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | 
                 yield X[rows], None if weight is None else weight[rows]
             else:
                 if block is None:
-                    buffers = buffers or Buffers(size, X)
-                    block, weights = buffers.empty(), None if weight is None else np.empty(size)
+                    block = memory.empty((size, X.shape[1]), X.dtype, _order(X))
+                    weights = None if weight is None else np.empty(size)
                 _copy(X[rows], block[filled : filled + take])
                 if weight is not None:
                     weights[filled : filled + take] = weight[rows]
@@ -98,6 +138,11 @@ def cut(chunks: Iterable, size: int) -> Iterator[tuple[np.ndarray, np.ndarray | 
         del X, weight  # nor are they held while the next are read
     if filled:
         yield block[:filled], None if weights is None else weights[:filled]
+
+
+def _order(X):
+    """In which a block of such rows is filled fastest."""
+    return "F" if isinstance(X, Columns) or (X.flags.f_contiguous and not X.flags.c_contiguous) else "C"
 
 
 def _copy(X, block):
