@@ -81,7 +81,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     names = _names(blocks, arguments.columns)
     if arguments.plot is not None:
         rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
-        rows = blocks.spread() if rows is None else rows
+        rows = blocks.spaced_rows() if rows is None else rows
         plot.write(arguments.plot, model, rows if blocks.names is None else _NamedColumns(rows, names))
     weight = float(blocks.weights[:, 3].sum()) if blocks.weighted else None
     print(summary(model, blocks.n_rows, names, weight))

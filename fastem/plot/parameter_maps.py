@@ -8,7 +8,7 @@ from fastem.estimators.estimator import checked_rows, require_fitted
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, heat_map
-from fastem.rows.sources.columns import choose
+from fastem.rows.sources.columns import choose, numbered_names
 from fastem.rows.validation import as_matrix, column_names, require_finite
 
 
@@ -32,7 +32,7 @@ def parameters(model, columns=None, *, names=None, ax=None):
     """
     emission = mixture_of(model).emission
     K, d = emission.shape
-    names = names_of(model, d) if names is None else list(names)
+    names = fitted_names(model, d) if names is None else list(names)
     table = emission.column_parameters()
     if table is None:
         raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
@@ -68,7 +68,7 @@ def loadings(model, *, ax=None):
         raise ValueError("there are no factors, and so no loadings to draw")
     shade = 0.5 + 0.5 * values / (np.abs(values).max() or 1)
     (ax,) = axes_grid(ax).flat
-    names = names_of(model, values.shape[1])
+    names = fitted_names(model, values.shape[1])
     heat_map(ax, values, [str(k) for k in range(len(values))], names, shade=shade, cmap="PuOr")
     ax.set(ylabel="factor", title="loadings")
     return ax
@@ -94,11 +94,12 @@ def fitted_rows(model, X):
         require_finite(X)
         if X.shape[1] != found.emission.shape[1]:
             raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {found.emission.shape[1]}")
-    return found, X, names_of(model, X.shape[1]) if names is None else [str(name) for name in names]
+    return found, X, fitted_names(model, X.shape[1]) if names is None else [str(name) for name in names]
 
 
-def names_of(model, d):
-    return [str(name) for name in getattr(model, "feature_names_in_", [f"x{j}" for j in range(d)])]
+def fitted_names(model, d):
+    """Names of the columns that a model was fitted with."""
+    return [str(name) for name in getattr(model, "feature_names_in_", numbered_names(d))]
 
 
 def chosen_places(model, columns, names):

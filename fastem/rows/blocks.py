@@ -15,8 +15,8 @@ import numpy as np
 
 from fastem.rows.e_step import BlockModel, e_step
 from fastem.rows.read_ahead import AHEAD, read_ahead
-from fastem.rows.rechunk import BlockMemory, cut
-from fastem.rows.spaced_rows import Spread, spread_step
+from fastem.rows.rechunk import BlockMemory, rechunked
+from fastem.rows.spaced_rows import SpacedRows, spacing
 from fastem.rows.statistics import Statistics, merged
 from fastem.rows.validation import numbered
 
@@ -137,9 +137,9 @@ class Blocks:
         rows, weights = zip(*self.each(own))
         return np.ascontiguousarray(np.concatenate(rows)), np.concatenate(weights)
 
-    def spread(self) -> np.ndarray:
-        """Every so many rows (m, d), a power of two: SPREAD to twice as many, or all there are."""
-        step = spread_step(self.n_rows)
+    def spaced_rows(self) -> np.ndarray:
+        """Every so many rows (m, d), a power of two: SPACED to twice as many, or all there are."""
+        step = spacing(self.n_rows)
         return np.concatenate(self.each(lambda X, weight, start: X[-start % step :: step].copy()))
 
 
@@ -196,7 +196,7 @@ class StreamBlocks(Blocks):
         self.weighted = source.weighted
         self._n_rows, self._total = source.n_rows, None  # which every pass must find again
         self._head = np.empty((0, self.n_features), self.dtype)
-        self._spread: np.ndarray | None = None  # kept in the first pass, whichever that is
+        self._spaced_rows: np.ndarray | None = None  # kept in the first pass, whichever that is
         self._memory = BlockMemory(AHEAD + 3)  # one more is filled, one is in use, and one is just let go
 
     @property
@@ -218,28 +218,28 @@ class StreamBlocks(Blocks):
     def head(self, size):
         """The first rows, kept: no more than they are read."""
         if len(self._head) < size:
-            with closing(cut(self.source.chunks(), size)) as chunks:
+            with closing(rechunked(self.source.chunks(), size)) as chunks:
                 self._head = next((np.array(X, order="C") for X, _ in chunks), self._head)
         return self._head[:size] if len(self._head) else super().head(size)
 
-    def spread(self):
-        if self._spread is None:
+    def spaced_rows(self):
+        if self._spaced_rows is None:
             for _ in self:  # keeps them
                 pass
-        return self._spread
+        return self._spaced_rows
 
     def __iter__(self):
-        n, total, spread = 0, 0.0, Spread() if self._spread is None else None
-        with read_ahead(cut(self.source.chunks(), block_rows(self.n_features), self._memory)) as blocks:
+        n, total, spaced = 0, 0.0, SpacedRows() if self._spaced_rows is None else None
+        with read_ahead(rechunked(self.source.chunks(), block_rows(self.n_features), self._memory)) as blocks:
             for X, sample_weight in blocks:
-                if spread is not None:
-                    spread.add(X, n)
+                if spaced is not None:
+                    spaced.add(X, n)
                 n += len(X)
                 total += 0.0 if sample_weight is None else float(sample_weight.sum())
                 yield X, sample_weight
                 del X, sample_weight  # their memory is needed for the next
-        if spread is not None and n:
-            self._spread = spread.rows()
+        if spaced is not None and n:
+            self._spaced_rows = spaced.rows()
         if self._n_rows is None and n:
             self._n_rows = n
         if self._total is None:

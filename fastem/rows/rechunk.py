@@ -105,7 +105,7 @@ class _Loan:
         self.free.append(self.memory)
 
 
-def cut(
+def rechunked(
     chunks: Iterable, size: int, memory: BlockMemory | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """The same rows in blocks of `size`; the last may be shorter.

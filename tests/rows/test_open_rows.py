@@ -349,13 +349,13 @@ def test_a_start_that_is_told_row_by_row_needs_the_rows():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_blocks_take_and_spread_as_arrays_do(weighted):
+def test_blocks_take_and_space_as_arrays_do(weighted):
     X = rows()
     weight = np.random.default_rng(1).integers(0, 2, len(X)).astype(float) if weighted else None
     opened = open_rows(list(zip(pieces(X), pieces(weight))) if weighted else pieces(X))
     array = ArrayBlocks(X, weight)
-    assert (opened.spread() == array.spread()).all()
-    assert (array.spread() == X[::8]).all()
+    assert (opened.spaced_rows() == array.spaced_rows()).all()
+    assert (array.spaced_rows() == X[::8]).all()
     assert (opened.head(5) == X[:5]).all()
     ranks = np.sort(np.random.default_rng(2).choice(opened.n_counted, 500, replace=False))
     for a, b in zip(opened.take(ranks), array.take(ranks)):

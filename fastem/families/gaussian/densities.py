@@ -49,7 +49,7 @@ class OfCovariances(Family):
     @staticmethod
     def floor(blocks, variance, share):
         """(d,) a share of the columns' variances, of their middle half where that is less."""
-        return covariance_floor(robust_variances(blocks.spread(), variance), blocks.head(1)[0], share)
+        return covariance_floor(robust_variances(blocks.spaced_rows(), variance), blocks.head(1)[0], share)
 
     def emission(self, X, weight, membership, n_components, scales):
         return from_membership(X, weight, membership, n_components, self.structure, scales.floor).emission

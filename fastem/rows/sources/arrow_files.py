@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fastem.rows.blocks import StreamBlocks
-from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, told
-from fastem.rows.sources.text_files import MISSING, DelimitedFile
+from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, naming_place
+from fastem.rows.sources.text_files import MISSING, TEXT_SUFFIXES, DelimitedFile
 
 try:
     import pyarrow
@@ -22,10 +22,10 @@ try:
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
-KINDS = {
+FORMATS = {
     **dict.fromkeys((".parquet", ".pq"), "parquet"),
     **dict.fromkeys((".feather", ".arrow"), "ipc"),
-    **dict.fromkeys((".csv", ".tsv", ".txt", ".dat", ".data"), "csv"),
+    **dict.fromkeys(TEXT_SUFFIXES, "csv"),
 }
 
 
@@ -50,12 +50,12 @@ def names_in(paths: list[Path], files: list[Path]) -> list[str]:
 
 def _opened(paths, files):
     """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them."""
-    kinds = {KINDS.get(file.suffix.lower()) for file in files} - {None}
+    kinds = {FORMATS.get(file.suffix.lower()) for file in files} - {None}
     if len(kinds) != 1:
         found = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that could be read"
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {found}; hand in Parquet, Feather or CSV files")
     (kind,) = kinds
-    chosen = [file for file in files if KINDS.get(file.suffix.lower()) == kind]
+    chosen = [file for file in files if FORMATS.get(file.suffix.lower()) == kind]
     form = _form_of_text(chosen) if kind == "csv" else pyarrow.dataset.IpcFileFormat()
     if kind == "parquet":
         form = pyarrow.dataset.ParquetFileFormat()
@@ -87,7 +87,7 @@ def _of_streams(paths):
     """The batches of files in Arrow's format of streams."""
     for path in paths:
         with pyarrow.OSFile(os.fspath(path)) as file, pyarrow.ipc.open_stream(file) as stream:
-            yield from told(stream, path)
+            yield from naming_place(stream, path)
 
 
 def _form_of_text(paths: list[Path]):

@@ -70,9 +70,9 @@ class TableSource:
         names = names_of(schema, what)
         places, weight = choose(names, columns, what, self.weight_column)
         types = [schema.field(names[i]).type for i in (places if weight is None else [*places, weight])]
-        numeric = [i for i, name in enumerate(names) if i != weight and _is_numeric(schema.field(name).type)]
+        numeric = [i for i, name in enumerate(names) if i != weight and _is_number_type(schema.field(name).type)]
         for i, kind in zip([*places, weight], types):
-            if not _is_numeric(kind):
+            if not _is_number_type(kind):
                 wanted = numeric if columns is None else [j for j in numeric if j in places]
                 raise ValueError(
                     f"{what}: column {names[i]!r} holds values of type {kind}, not numbers; "
@@ -184,7 +184,7 @@ class DatasetSource(TableSource):
         for name in names:
             kind = fragment.physical_schema.field(name).type
             rounded = self.dtype == np.float32 and name != self.weight_column and kind != pyarrow.float32()
-            if rounded or not _is_numeric(kind):
+            if rounded or not _is_number_type(kind):
                 raise ValueError(
                     f"column {name!r} of {fragment.path} holds {kind}, unlike {self.fragments[0].path}: give all files "
                     "the same type."
@@ -193,17 +193,17 @@ class DatasetSource(TableSource):
             # by pieces of the columns: a row group may be larger than memory
             with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
-                    yield from told(
+                    yield from naming_place(
                         file.iter_batches(self.batch_rows, row_groups=[group], columns=names),
                         f"{fragment.path}, row group {group}",
                     )
         else:
-            yield from told(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path)
+            yield from naming_place(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path)
 
     def _of_text(self, fragment, names):
         try:
             batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
-            yield from told(batches, fragment.path)
+            yield from naming_place(batches, fragment.path)
         except ValueError:  # pyarrow's own among them
             _require_numbers(fragment.path, names)  # knows the line
             raise
@@ -239,7 +239,7 @@ def _batches(table):
     return table.to_batches(max_chunksize=1 << 20) if isinstance(table, pyarrow.Table) else [table]
 
 
-def told(batches, place):
+def naming_place(batches, place):
     """The same batches; what goes wrong names the place."""
     iterator = iter(batches)
     while True:
@@ -272,7 +272,7 @@ def _stamp(path):
     return found.st_size, found.st_mtime_ns
 
 
-def _is_numeric(kind) -> bool:
+def _is_number_type(kind) -> bool:
     types = pyarrow.types
     return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind)
 

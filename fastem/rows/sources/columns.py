@@ -5,19 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-__all__ = ["choose", "listed", "numbered_names", "place", "suggest_columns"]
+__all__ = ["choose", "column_place", "listed", "numbered_names", "suggest_columns"]
 
 
 def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weight: str | int | None = None):
     """The places of the wanted columns, and that of the weights; `weight` is no column of its own unless asked for."""
-    weight_place = None if weight is None else place(names, weight, what, "sample_weight")
+    weight_place = None if weight is None else column_place(names, weight, what, "sample_weight")
     if columns is None:
         return [i for i in range(len(names)) if i != weight_place], weight_place
     if isinstance(columns, (str, int)):
         raise ValueError(f"columns={columns!r} is one column; give a list")
     chosen: list[int] = []
     for column in columns:
-        found = place(names, column, what)
+        found = column_place(names, column, what)
         if found in chosen:
             raise ValueError(f"{what}: column {column!r} was chosen twice; choose it once")
         chosen.append(found)
@@ -26,7 +26,7 @@ def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weig
     return chosen, weight_place
 
 
-def place(names: Sequence[str], column: str | int, what, role: str | None = None) -> int:
+def column_place(names: Sequence[str], column: str | int, what, role: str | None = None) -> int:
     """The place of one column, given by name or number; a name wins over a number."""
     same = [i for i, name in enumerate(names) if name == str(column)]
     if len(same) > 1:

@@ -114,7 +114,9 @@ class DaskBlocks(Blocks):
             return [function(dask.compute(part)[0], *rest) for part, *rest in zip(self.parts, *arguments)]
         self._require_open()
         with _cluster_lost():
-            return self.client.gather(self.client.map(_opened, self.parts, *arguments, sent=Sent(function), pure=False))
+            return self.client.gather(
+                self.client.map(_run_sent, self.parts, *arguments, sent=Sent(function), pure=False)
+            )
 
     def _require_open(self):
         if self.client.status in ("closed", "closing"):
@@ -223,7 +225,7 @@ class Sent:
     def __init__(self, thing):
         self.packed = distributed.protocol.pickle.dumps(thing)
 
-    def opened(self):
+    def unpacked(self):
         try:
             return distributed.protocol.pickle.loads(self.packed)
         except (ImportError, AttributeError) as error:
@@ -233,8 +235,8 @@ class Sent:
             ) from error
 
 
-def _opened(part, *rest, sent):
-    return sent.opened()(part, *rest)
+def _run_sent(part, *rest, sent):
+    return sent.unpacked()(part, *rest)
 
 
 def _applied(function, part, start):
@@ -243,7 +245,7 @@ def _applied(function, part, start):
 
 def _reduced(sent, indices, parts):
     """This worker, and the nodes of the tree of sums that some chunks make up, with the threads that Dask gave it."""
-    model = sent.opened()
+    model = sent.unpacked()
     worker = distributed.get_worker()
     n_threads = worker.state.nthreads
     return worker.address, merged_nodes((i, e_step(model, *part, n_threads)) for i, part in zip(indices, parts))

@@ -14,13 +14,12 @@ from fastem.datasets import SHIPPED, Dataset
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.sources.chunks import ChunkSource
 from fastem.rows.sources.columns import choose, numbered_names
-from fastem.rows.sources.text_files import DelimitedFile
+from fastem.rows.sources.text_files import TEXT_SUFFIXES, DelimitedFile
 from fastem.rows.validation import as_sample_weight
 
 __all__ = ["column_names", "files_in", "open_files"]
 
 AT_ONCE = 64e6  # bytes of text that are read once, instead of in every pass
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
 ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 
 
@@ -39,7 +38,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     -------
     Blocks
     """
-    given = _listed(paths)
+    given = _as_paths(paths)
     table = _text_of(given)
     if table is not None and not (given[0].exists() and given[0].stat().st_size > AT_ONCE):
         return _at_once(table, given[0], sample_weight, columns)
@@ -51,7 +50,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     return open_dataset(given, files, sample_weight, columns)
 
 
-def _listed(paths) -> list[Path]:
+def _as_paths(paths) -> list[Path]:
     return [Path(path) for path in (paths if isinstance(paths, (list, tuple)) else [paths])]
 
 
@@ -122,7 +121,7 @@ def column_names(paths) -> list[str]:
     >>> column_names("faithful")
     ['eruptions', 'waiting']
     """
-    given = _listed(paths)
+    given = _as_paths(paths)
     table = _text_of(given)
     if table is not None:
         return list(table.names)

@@ -1,6 +1,6 @@
 """What a user may hand in as rows, and how each kind is opened as blocks.
 
-A kind of data is a row in `KINDS`: how it is recognised, without importing its package, and what opens it.
+A kind of data is a row in `OPENERS`: how it is recognised, without importing its package, and what opens it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     >>> blocks.shape
     (12, 2)
     """
-    for recognised, opener in KINDS:
+    for recognised, opener in OPENERS:
         if recognised(X):
             return opener(X, sample_weight, columns, owner)
     return _array(X, sample_weight, columns, owner)
@@ -72,7 +72,7 @@ def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
 
 def in_memory(X) -> bool:
     """Whether X is an array or a frame, whose rows are all at hand."""
-    return not any(recognised(X) for recognised, _ in KINDS)
+    return not any(recognised(X) for recognised, _ in OPENERS)
 
 
 def _array(X, sample_weight, columns, owner):
@@ -211,7 +211,7 @@ def _is_list_of_chunks(X):
     return hasattr(X, "__iter__") and not any(hasattr(X, name) for name in ("shape", "__array__", "__len__"))
 
 
-KINDS = (
+OPENERS = (
     (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
     (is_dask, _dask),

@@ -19,8 +19,9 @@ import numpy as np
 
 from fastem.rows.sources.columns import numbered_names, suggest_columns
 
-__all__ = ["MISSING", "DelimitedFile"]
+__all__ = ["MISSING", "TEXT_SUFFIXES", "DelimitedFile"]
 
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
 DELIMITERS = (",", ";", "\t", None)  # None: any run of blanks; it comes last because tabs are blanks too
 MISSING = {"", "na", "n/a", "nan", "null"}
 SAMPLE_LINES = 100
