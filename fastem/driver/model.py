@@ -35,9 +35,9 @@ class Model(Protocol):
     def m_step(self, statistics: Statistics) -> Model: ...
 
 
-def has(model, *methods) -> bool:
-    """Whether a model has all of these methods."""
-    return all(callable(getattr(model, name, None)) for name in methods)
+def has(model, method: str) -> bool:
+    """Whether a model has a method of this name."""
+    return callable(getattr(model, method, None))
 
 
 def require(model, *methods, what) -> None:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastem.kernels import _common_axes
+from fastem.kernels import lower_along_common_axes
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied, outer
 from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
@@ -153,7 +153,7 @@ class Oriented(Pieces, Full):
         unit = max(np.trace(scatter, axis1=1, axis2=2).max(), TINY)
         axes = np.ascontiguousarray(start)
         turned = np.ascontiguousarray(np.moveaxis(axes.T @ (scatter / unit) @ axes, 0, 2))
-        _common_axes.lower(turned, axes, counts, cls.volume == "E", enough, most)
+        lower_along_common_axes(turned, axes, counts, cls.volume == "E", enough, most)
         variances, value = cls.along(unit * np.moveaxis(turned, 2, 0), counts)
         return value, axes, variances
 
