@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,22 +12,17 @@ from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import choice, flag, real, whole
-from fastem.estimators.compatibility import Request, require_compatible
-from fastem.estimators.constraints import require_values_to_keep, weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
 from fastem.estimators.partial_fit import partial_fit
+from fastem.estimators.planning import plan_for, plan_of, require_enough_rows
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
-from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.clusters import NAMED
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
-from fastem.starts.given import checked_weights
-from fastem.starts.labels import Membership, labelled
-from fastem.starts.plan import NO_SCALES, Family, Plan, RestartPolicy, Scales, Start, Stop
+from fastem.starts.plan import NO_SCALES, Family, Scales
 from fastem.starts.restarts import Restarts
 
 
@@ -183,59 +177,9 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         """What the covariances have in common; see :class:`fastem.estimators.compatibility.Request`."""
         return ""
 
-    # ---- the plan -----------------------------------------------------------------------------------------------
-
     def _check_parameters(self):
         super()._check_parameters()
-        self._plan()
-
-    def _plan(self) -> Plan:
-        """The fit that the parameters ask for; ValueError where they contradict each other."""
-        parameters = {name: getattr(self, name) for name in self._parameters}
-        checked_weights(self.weights_init, self.n_components)
-        plan = Plan(
-            family=self._family(),
-            n_components=self.n_components,
-            weights=weight_rule(parameters, type(self).__name__, tuple(self._fixable)),
-            start=Start(
-                self.init_params,
-                {name: parameters[one] for name, one in self._starts_given.items() if parameters[one] is not None},
-                coarse=bool(self.coarse),
-            ),
-            stop=Stop(self.tol, self.max_iter, self.stop),
-            accelerate=self.accelerate,
-            restarts=RestartPolicy(self.n_init, self.split_merge, self.on_collapse),
-            random_state=self.random_state,
-            n_threads=self.n_threads,
-            verbose=self.verbose,
-            verbose_interval=self.verbose_interval,
-        )
-        require_compatible(self._request())
-        return plan
-
-    def _request(self, **asked) -> Request:
-        """What is asked of a fit, for the table of what does not go together."""
-        return Request({name: getattr(self, name) for name in self._parameters}, self._structure(), **asked)
-
-    def _plan_for(self, blocks, unit, labels, n_threads):
-        """The plan of a fit to these rows, and the rows with their labels; ValueError where they do not go together."""
-        in_memory = isinstance(blocks, ArrayBlocks)
-        rows = "in memory" if in_memory else f"read in blocks ({type(blocks).__name__})"
-        require_compatible(self._request(labels=labels is not None, rows=rows, extreme_weights=unit != 1))
-        plan = self._plan()
-        is_warm = bool(self.warm_start) and self.__sklearn_is_fitted__()
-        values = {name: (parameter, getattr(self, parameter)) for name, parameter in self._fixable.items()}
-        require_values_to_keep(self.fixed, values, is_warm)
-        if is_warm:
-            self._require_same_shape(blocks.n_features)
-            plan = replace(plan, start=replace(plan.start, last=self._mixture()))
-        if labels is None:
-            return plan, blocks
-        K = plan.n_components
-        known = labelled(blocks, labels, K, K + plan.family.has_noise)
-        if isinstance(plan.start.init, str):
-            plan = plan.from_start(Membership(known, plan.start.init, n_threads))
-        return plan, known
+        plan_of(self)
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
@@ -297,9 +241,9 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
             keeper = Checkpoint(checkpoint, self._asked(labels), checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, self)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
-        plan, rows = self._plan_for(blocks, unit, labels, n_threads)
+        plan, rows = plan_for(self, blocks, unit, labels, n_threads)
         scales = plan.family.examine(blocks, plan.n_components, n_threads)
-        self._require_enough_rows(blocks)
+        require_enough_rows(blocks, plan.n_components, self)
         n_effective = effective_rows(blocks)
         restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
         try:
@@ -333,31 +277,11 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         return asked if labels is None else asked | {"labels": told(np.asarray(labels))}
 
     def _constrained(self, mixture) -> Mixture:
-        return self._plan().constrained(mixture, self._scales())
+        return plan_of(self).constrained(mixture, self._scales())
 
     def _restore(self):
         self._check_parameters()
         super()._restore()
-
-    def _require_same_shape(self, n_features):
-        """A warm start goes on with the last fit's components and columns."""
-        if len(self.weights_) != self.n_components and not self._may_have(len(self.weights_)):
-            raise ValueError(
-                "warm_start=True, but n_components has changed since the last fit. "
-                "Set warm_start=False to start afresh."
-            )
-        if self.n_features_in_ != n_features:
-            raise ValueError(
-                f"X has {n_features} features, but with warm_start=True {type(self).__name__} is expecting "
-                f"{self.n_features_in_} features as input, as in the last fit."
-            )
-
-    def _require_enough_rows(self, blocks):
-        require_rows(blocks, 2, self)
-        n, K = blocks.n_rows, self.n_components
-        if n < K:
-            raise ValueError(f"Expected n_samples >= n_components but got n_components = {K}, n_samples = {n}")
-        require_distinct_rows(blocks, K)
 
     def _keep(self, result, report, n_effective, unit, blocks):
         self.fit_report_ = report
@@ -393,11 +317,3 @@ def keep_fit(estimator, result, report, n_effective, unit, blocks):
     """The estimator, fitted: with the result of EM on these rows in its attributes."""
     estimator._keep(result, report, n_effective, unit, blocks)
     return estimator
-
-
-def plan_of(estimator, blocks) -> Plan:
-    """The plan of an estimator's parameters for rows that are in memory and have no labels; ValueError where there are
-    too few."""
-    estimator._check_parameters()
-    estimator._require_enough_rows(blocks)
-    return estimator._plan()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.estimators.mixture_estimator import keep_fit, plan_of
+from fastem.estimators.mixture_estimator import keep_fit
 from fastem.estimators.parameters import SEARCH, tagged
+from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
@@ -60,7 +61,7 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, least)
-        plan_of(least, self.blocks)
+        plan_in_memory(least, self.blocks)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
         self.examined = {}
@@ -91,7 +92,7 @@ class ModelSearch:
         for K in numbers:
             try:
                 estimator = self.estimator(K, covariance_type)
-                plan = plan_of(estimator, self.blocks)
+                plan = plan_in_memory(estimator, self.blocks)
                 result = self.best(plan, [*self.shared(K), *self.grown(smaller, K)])
             except FAILURES as error:
                 yield K, None, error

@@ -1,0 +1,93 @@
+"""The door: an estimator's parameters become the plan of a fit, and what does not go together is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastem.estimators.compatibility import Request, require_compatible
+from fastem.estimators.constraints import require_values_to_keep, weight_rule
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.validation import require_distinct_rows, require_rows
+from fastem.starts.given import checked_weights
+from fastem.starts.labels import Membership, labelled
+from fastem.starts.plan import Plan, RestartPolicy, Start, Stop
+
+
+def plan_of(estimator) -> Plan:
+    """The fit that a mixture's parameters ask for; ValueError where they contradict each other."""
+    parameters = {name: getattr(estimator, name) for name in estimator._parameters}
+    K = estimator.n_components
+    checked_weights(estimator.weights_init, K)
+    given = {name: parameters[one] for name, one in estimator._starts_given.items() if parameters[one] is not None}
+    plan = Plan(
+        family=estimator._family(),
+        n_components=K,
+        weights=weight_rule(parameters, type(estimator).__name__, tuple(estimator._fixable)),
+        start=Start(estimator.init_params, given, coarse=bool(estimator.coarse)),
+        stop=Stop(estimator.tol, estimator.max_iter, estimator.stop),
+        accelerate=estimator.accelerate,
+        restarts=RestartPolicy(estimator.n_init, estimator.split_merge, estimator.on_collapse),
+        random_state=estimator.random_state,
+        n_threads=estimator.n_threads,
+        verbose=estimator.verbose,
+        verbose_interval=estimator.verbose_interval,
+    )
+    require_compatible(request_of(estimator))
+    return plan
+
+
+def request_of(estimator, **asked) -> Request:
+    """What is asked of a fit, for the table of what does not go together."""
+    parameters = {name: getattr(estimator, name) for name in estimator._parameters}
+    return Request(parameters, estimator._structure(), **asked)
+
+
+def plan_for(estimator, blocks, unit, labels, n_threads):
+    """The plan of a fit to these rows, and the rows with their labels; ValueError where they do not go together."""
+    rows = "in memory" if isinstance(blocks, ArrayBlocks) else f"read in blocks ({type(blocks).__name__})"
+    require_compatible(request_of(estimator, labels=labels is not None, rows=rows, extreme_weights=unit != 1))
+    plan = plan_of(estimator)
+    is_warm = bool(estimator.warm_start) and estimator.__sklearn_is_fitted__()
+    values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
+    require_values_to_keep(estimator.fixed, values, is_warm)
+    if is_warm:
+        require_same_shape(estimator, blocks.n_features)
+        plan = replace(plan, start=replace(plan.start, last=estimator._mixture()))
+    if labels is None:
+        return plan, blocks
+    K = plan.n_components
+    known = labelled(blocks, labels, K, K + plan.family.has_noise)
+    if isinstance(plan.start.init, str):
+        plan = plan.from_start(Membership(known, plan.start.init, n_threads))
+    return plan, known
+
+
+def plan_in_memory(estimator, blocks) -> Plan:
+    """The plan of an estimator's parameters, checked, for rows without labels; ValueError where they are too few."""
+    estimator._check_parameters()
+    require_enough_rows(blocks, estimator.n_components, estimator)
+    return plan_of(estimator)
+
+
+def require_same_shape(estimator, n_features) -> None:
+    """ValueError where a warm start cannot go on: it has the last fit's components and columns."""
+    K = len(estimator.weights_)
+    if estimator.n_components != K and not estimator._may_have(K):
+        raise ValueError(
+            "warm_start=True, but n_components has changed since the last fit. Set warm_start=False to start afresh."
+        )
+    if estimator.n_features_in_ != n_features:
+        raise ValueError(
+            f"X has {n_features} features, but with warm_start=True {type(estimator).__name__} is expecting "
+            f"{estimator.n_features_in_} features as input, as in the last fit."
+        )
+
+
+def require_enough_rows(blocks, n_components, owner) -> None:
+    """ValueError where there are fewer rows, or distinct rows, than components."""
+    require_rows(blocks, 2, owner)
+    if blocks.n_rows < n_components:
+        raise ValueError(
+            f"Expected n_samples >= n_components but got n_components = {n_components}, n_samples = {blocks.n_rows}"
+        )
+    require_distinct_rows(blocks, n_components)
