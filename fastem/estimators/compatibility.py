@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.rows.sources.open_rows import EXTREME_WEIGHTS
+
 
 @dataclass(frozen=True)
 class Request:
@@ -103,7 +105,7 @@ def impossible_weights_init(request) -> str:
 
 def start_by_row(request) -> str:
     init = request.parameters.get("init_params")
-    return "" if isinstance(init, str) else "init_params"
+    return "" if isinstance(init, str) or "init_params" not in request.parameters else "init_params"
 
 
 # name: how it is asked for, in the words of the message; "" where it is not asked for
@@ -204,6 +206,7 @@ REFUSED = (
         "fixed names the covariances of some components, but with {1} they depend on each other: fix all or none, or "
         "choose 'full', 'diag' or 'spherical'.",
     ),
+    Refusal("extreme sample weights", "rows out of memory", EXTREME_WEIGHTS),
     *(Refusal("extreme sample weights", name, _EXTREME) for name in ("prior", "weight_concentration_prior")),
     *(Refusal("partial_fit", name, _AVERAGES) for name in ("prior", "weight_concentration_prior")),
     *(Refusal(name, "missing values", _WHOLE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),

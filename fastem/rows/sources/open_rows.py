@@ -53,6 +53,12 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     return _array(X, sample_weight, columns, owner)
 
 
+EXTREME_WEIGHTS = (
+    "sample_weight is below 1e-9 or above 1e9 everywhere, and rows that are not in memory cannot be given another unit "
+    "of weight: divide it by its mean."
+)
+
+
 def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
     would leave the range of float32."""
@@ -66,7 +72,7 @@ def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     if most == 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
     if in_moderate_units(np.array([most]))[1] != 1.0:
-        raise ValueError(f"the largest sample_weight is {most:g}: multiply them so that it is near 1.")
+        raise ValueError(EXTREME_WEIGHTS)
     return blocks, 1.0
 
 
