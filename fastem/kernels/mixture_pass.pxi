@@ -112,6 +112,7 @@ cdef class Part:
 
     def __init__(self, str family, Py_ssize_t n_columns, Py_ssize_t n_components, dict params):
         cdef const real[::1] flat
+        cdef tuple shape
         cdef Py_ssize_t size, length, i = 0
         self.family, self.n_columns, self.K, self.params = family, n_columns, n_components, params
         if n_columns < 1 or n_components < 1:
@@ -119,8 +120,11 @@ cdef class Part:
         self.shapes, self.each, self.common = set_family(&self.share.family, family, n_components, n_columns, params)
         self.share.d = n_columns
         self.arrays = tuple(params.values())
-        if params.keys() != self.shapes.keys() or len(params) > MAX_PARAMS:
-            raise ValueError(f"{family} expects the arrays {', '.join(self.shapes)}, but got {', '.join(params)}")
+        if len(params) != len(self.shapes) or len(params) > MAX_PARAMS:
+            raise self.other_arrays()
+        for name in self.shapes:             # all of them first: what one decides would blame another
+            if name not in params:
+                raise self.other_arrays()
         for name, shape in self.shapes.items():
             flat = params[name]
             size = 1
@@ -130,6 +134,10 @@ cdef class Part:
                 raise ValueError(f"{family} expects {name} of shape {shape}, but it has length {flat.shape[0]}")
             self.share.params[i] = &flat[0] if size else NULL
             i += 1
+
+    cdef other_arrays(self):
+        return ValueError(
+            f"{self.family} expects the arrays {', '.join(self.shapes)}, but got {', '.join(self.params) or 'none'}")
 
     @property
     def grouped(self):
@@ -148,9 +156,10 @@ cdef class Part:
 
 cdef name_columns(dict views, dict shapes, columns):
     """Add {name: view} of the first axis, in order; that of a vector becomes the last one."""
+    cdef tuple shape
     cdef Py_ssize_t n, start = 0
     for name, shape in shapes.items():
-        if shape:
+        if len(shape):
             (n,) = shape
             views[name] = columns[start:start + n].T
             start += n
@@ -164,7 +173,7 @@ cdef Py_ssize_t n_numbers(dict shapes):
     cdef tuple shape
     cdef Py_ssize_t n, size = 0
     for shape in shapes.values():
-        if shape:
+        if len(shape):
             (n,) = shape
             size += n
         else:

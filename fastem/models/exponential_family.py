@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ class Features(NamedTuple):
     has_factorial: np.ndarray
 
     @classmethod
+    @lru_cache  # every iteration asks for the same ones, which nobody changes
     def of_columns(cls, d, *kinds, factorial=False):
         """The same kinds of features of each of d columns: all columns by the first kind, then by the second."""
         m = d * len(kinds)
@@ -95,7 +97,7 @@ class ExponentialFamily(Emission):
         (K, d), module = self.shape, kernels.for_dtype(dtype)
         features, (constant, eta) = self.features(), self.natural()
         constant = np.maximum(log_weights + constant, module.lowest)
-        params = flattened({"constant": constant, "eta": eta} | features._asdict(), dtype)
+        params = flattened(dict(zip(("constant", "eta", *features._fields), (constant, eta, *features))), dtype)
         return KernelCall((module.Part("exponential_family", d, K, params),), np.zeros(d, dtype), self.unpack)
 
     def unpack(self, sums) -> dict:
