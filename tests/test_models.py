@@ -189,16 +189,51 @@ def test_criteria_count_the_parameters(family):
 
 @every_family
 def test_acceleration_does_not_lower_the_likelihood(family):
+    """It ends where EM ends, or higher, and never falls on the way."""
     X = family.data(seed=3)
-    plain = fitted(family, X, K=3, tol=1e-7, max_iter=2000, init_params=np.arange(len(X)) % 3)
+    fit = {"K": 3, "tol": 1e-7, "max_iter": 2000, "init_params": np.arange(len(X)) % 3}
+    plain = fitted(family, X, **fit)
     for name in ("anderson", "squarem"):
-        fast = fitted(family, X, K=3, tol=1e-7, max_iter=2000, init_params=np.arange(len(X)) % 3, accelerate=name)
+        fast = fitted(family, X, accelerate=name, **fit)
+        assert any(step.accelerated for step in fast.steps_)
         assert np.diff(fast.history_).min() > -1e-9
-        assert fast.lower_bound_ > plain.history_[0]
+        assert fast.converged_ and fast.lower_bound_ > plain.lower_bound_ - 1e-6
+
+
+GAUSSIAN_MEMBERS = pytest.mark.xfail(
+    raises=IndexError,
+    strict=True,
+    reason="a MixedMixture that is made from its attributes (warm start, file) tells for 1 component instead of K what "
+    "its Gaussians hold at the floor, and the M-step fails where another one has no rows",
+)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=GAUSSIAN_MEMBERS) if f.name == "mixed" else f for f in MODELS],
+    ids=str,
+)
+def test_a_component_without_rows_is_reported(family):
+    """By a warning, the status, the report and what is said of the restart; the other one has all rows."""
+    X = family.data()
+    model = fitted(family, X)
+    model.weights_ = np.array([1.0, 0.0])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.set_params(warm_start=True, max_iter=3).fit(X)
+    degenerate = [str(w.message) for w in caught if w.category is fastem.DegenerateComponentWarning]
+    assert len(degenerate) == 1 and "component 1: empty: no row belongs to it" in degenerate[0]
+    assert model.weights_.tolist() == [1, 0] and model.component_status_[1] == "empty: no row belongs to it"
+    other, empty = model.fit_report_.components
+    assert (empty.weight, empty.effective_rows, empty.status) == (0, 0, model.component_status_[1])
+    assert other.effective_rows == pytest.approx(len(X)) and "empty" not in other.status
+    assert not model.fit_report_.restarts[0].sound
+    assert str(model.fit_report_).splitlines()[-1].endswith(empty.status)
+    assert np.isfinite(model.model_.parameters()).all() and np.isfinite(model.score_samples(X)).all()
 
 
 @every_family
-def test_a_component_without_rows_is_reported(family):
+def test_a_component_without_rows_keeps_its_parameters(family):
     X = family.data()
     model = fitted(family, X).model_
     statistics = model.e_step(X)
@@ -208,3 +243,5 @@ def test_a_component_without_rows_is_reported(family):
     kept = model.m_step(statistics)
     assert np.isfinite(kept.parameters()).all()
     assert kept.weights[1] == 0
+    alone = type(model)(np.array([0.0, 1.0]), kept.emission), type(model)(np.array([0.0, 1.0]), model.emission)
+    np.testing.assert_allclose(*(one.log_joint(X)[:, 1] for one in alone), rtol=1e-12)

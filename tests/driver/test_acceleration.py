@@ -79,10 +79,20 @@ def test_it_never_falls_and_ends_at_a_fixed_point(instance, structure, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_accepted_proposal_costs_no_pass(name):
+def test_an_accepted_proposal_costs_no_pass(name, monkeypatch):
+    """One pass at the start, one for each iteration, and one more only where a proposal was dropped."""
     X, model = two_overlapping(2, 2.0)
+    verdicts = []
+
+    class Watched(ACCELERATORS[name]):
+        def keeps(self, proposal, image):
+            verdicts.append(super().keeps(proposal, image))
+            return verdicts[-1]
+
+    monkeypatch.setitem(ACCELERATORS, name, Watched)
     result = em(model, X, tol=0, max_iter=100, accelerate=name)
-    assert any(step.accelerated for step in result.steps)
+    assert sum(step.accelerated for step in result.steps) == verdicts.count(True) > 3
+    assert result.n_passes == 1 + 100 + verdicts.count(False)
 
     class Counting(type(result.model)):
         passes = 0
@@ -138,10 +148,12 @@ def test_the_rates_of_an_em_map_are_not_negative_and_grow_a_bounded_amount():
     assert np.allclose(bounded(rates, 1.01), [0, 0.3, 0.999, 1.01, (0.6 + 0.9j) / abs(0.6 + 0.9j)])
 
 
-def test_weights_that_reach_0_stop_it_quietly():
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("error")
+def test_weights_that_reach_0_stop_it_quietly(name):
     X, model = two_overlapping(2, 2.0)
     dead = Mixture(np.array([1.0, 0.0]), model.emission)
-    assert em(dead, X, tol=0, max_iter=5, accelerate="anderson").history == em(dead, X, tol=0, max_iter=5).history
+    assert em(dead, X, tol=0, max_iter=5, accelerate=name).history == em(dead, X, tol=0, max_iter=5).history
 
 
 def test_what_is_missing_is_named():
@@ -160,6 +172,10 @@ def test_what_is_missing_is_named():
 
 def test_the_estimator_hands_it_on():
     X, _ = two_overlapping(2, 2.0)
-    fits = [GaussianMixture(2, random_state=0, tol=1e-8, max_iter=5000, accelerate=a).fit(X) for a in (None, *NAMES)]
-    assert all(fit.converged_ for fit in fits)
-    assert fits[1].n_iter_ < fits[0].n_iter_ and any(step.accelerated for step in fits[1].steps_)
+    plain, *fast = (
+        GaussianMixture(2, random_state=0, tol=1e-8, max_iter=5000, accelerate=a).fit(X) for a in (None, *NAMES)
+    )
+    assert plain.converged_ and not any(step.accelerated for step in plain.steps_)
+    for fit in fast:
+        assert fit.converged_ and fit.n_iter_ < plain.n_iter_ and any(step.accelerated for step in fit.steps_)
+    assert fast[0].history_ != fast[1].history_

@@ -11,7 +11,7 @@ import pytest
 from models import mixed, mixed_mixture
 
 from fastem import FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers, StudentTMixture
-from fastem.errors import CheckpointError
+from fastem.errors import CheckpointError, ConvergenceWarning
 from fastem.rows.cross_moments import MomentBlocks
 
 RNG = np.random.default_rng(0)
@@ -175,8 +175,10 @@ def test_an_interrupt_before_the_first_iteration_keeps_what_was_there(monkeypatc
     with pytest.raises(KeyboardInterrupt):
         model.fit(X)
     assert reached(model) == before
+    fresh = GaussianMixture(2)
     with pytest.raises(KeyboardInterrupt):
-        GaussianMixture(2).fit(X)
+        fresh.fit(X)
+    assert not hasattr(fresh, "means_")
 
 
 def test_an_interrupted_factor_analysis_keeps_its_last_iteration(monkeypatch):
@@ -188,9 +190,14 @@ def test_an_interrupted_factor_analysis_keeps_its_last_iteration(monkeypatch):
             raise KeyboardInterrupt
         return reduce(self, *arguments)
 
-    monkeypatch.setattr(MomentBlocks, "reduce", counted)
-    model = FactorAnalysis(1, tol=0, noise_variance_init=np.ones(3))
-    with pytest.raises(KeyboardInterrupt):
+    asked = {"tol": 0, "noise_variance_init": np.ones(3)}
+    model = FactorAnalysis(1, **asked)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(MomentBlocks, "reduce", counted)
         model.fit(X)
     assert (model.n_iter_, model.converged_) == (3, False)
+    with pytest.warns(ConvergenceWarning, match="max_iter=3"):
+        three = FactorAnalysis(1, max_iter=3, **asked).fit(X)
+    assert model.components_.tobytes() == three.components_.tobytes() and model.loglike_ == three.loglike_
+    assert model.noise_variance_.tobytes() == three.noise_variance_.tobytes()
     assert model.stop_reason_ == "it was interrupted by KeyboardInterrupt"
