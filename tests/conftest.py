@@ -4,7 +4,8 @@ With --import-mode=importlib pytest adds nothing to sys.path. `python -m pytest`
 the checkout's fastem/, which has no compiled kernels, would shadow the installed package: it is taken out. This folder
 is put in, so that test modules find reference.py and instances.py.
 
-Threads that wait do so asleep: tests run side by side, and some with more threads than there are processors.
+Threads that wait do so asleep: tests run side by side, and some with more threads than there are processors. BLAS has
+one thread, since its own spin; what must not depend on their number is tested with several in test_same_bits.py.
 """
 
 import os
@@ -16,3 +17,4 @@ TESTS = Path(__file__).resolve().parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (TESTS, TESTS.parent)]
 sys.path.insert(0, str(TESTS))
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when fastem is first imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is

@@ -46,7 +46,7 @@ except MemoryError:
 @on_glibc
 @pytest.mark.parametrize(
     "structure, n, d, K",
-    [*((structure, 1_000_000, 8, 16) for structure in STRUCTURES), (STRUCTURES[0], 300_000, 64, 32)],
+    [*((structure, 1_000_000, 8, 16) for structure in STRUCTURES), (STRUCTURES[0], 300_000, 32, 32)],
     ids=str,
 )
 def test_64_mb_beside_the_data_are_enough(tmp_path, structure, n, d, K):
@@ -110,7 +110,7 @@ ALLOWED = 32 << 20  # bytes
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 @pytest.mark.parametrize("kind", ["function", "parquet"])
 def test_a_stream_larger_than_memory(kind, family, tmp_path):
-    n = 2_500_000  # 80 MB of rows
+    n = 1_500_000  # 48 MB of rows
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, "-P", "-c", STREAM, kind, family, str(n), str(ALLOWED)]
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
 from passes import bits, problem, score
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastem.rows.blocks
 from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
@@ -184,6 +184,8 @@ def test_fits_of_factors_with_any_number_of_blas_threads(d, q):
     found = []
     for n_threads in (1, 2):
         with threadpool_limits(n_threads, "blas"):
+            own = {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+            assert own <= {n_threads}  # also where the environment asks for one
             fits = [make(q, max_iter=2).fit(X) for make in (FactorAnalysis, lambda q, max_iter: PPCA(q))]
             mixture = MixtureOfFactorAnalyzers(2, n_factors=q, init_params=np.arange(len(X)) % 2, max_iter=1).fit(X)
             arrays = [a for fit in fits for a in (fit.components_, np.array(fit.noise_variance_), fit.transform(X))]

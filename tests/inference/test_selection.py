@@ -4,6 +4,7 @@ import csv
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import fastem
@@ -204,7 +205,7 @@ def test_the_picture(families):
         np.testing.assert_allclose(lines[name].get_ydata(), expected)
     (ring,) = [line for line in ax.lines if line.get_markersize() > 10]
     assert ring.get_ydata()[0] == found.best_row.bic
-    ax.figure.canvas.draw()
+    FigureCanvasAgg(ax.figure).draw()
 
 
 def test_grid_search():
