@@ -2,6 +2,7 @@
 
 import csv
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
+import scipy
 
 import fastem
 from fastem.__main__ import main
@@ -413,8 +415,10 @@ def test_version_and_help(capsys):
 
 
 def test_versions(run):
-    out = run("versions")
-    assert "fastem" in out
+    told = dict(line.split(None, 1) for line in run("versions").splitlines())
+    for module in (fastem, np, scipy):
+        assert module.__version__ in told[module.__name__]
+    assert platform.python_version() in told["python"]
 
 
 def program(*words):

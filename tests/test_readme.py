@@ -69,7 +69,9 @@ class Ranks:
     def bcast(self, thing):
         self.sent[self.rank] = pickle.dumps(thing)
         self.barrier.wait()
-        return pickle.loads(self.sent[0])
+        received = pickle.loads(self.sent[0])
+        self.barrier.wait()  # the first rank's next sum would take its place
+        return received
 
     def Allreduce(self, in_place, vector):
         self.sent[self.rank] = vector.copy()

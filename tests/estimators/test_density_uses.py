@@ -399,9 +399,10 @@ def test_distances_are_those_of_dense_covariances(structure, kind):
             assert np.isclose(found[i, j], want[kind], rtol=1e-10)
 
 
-def test_distances_do_not_depend_on_units(model):
-    scaled = GaussianMixture(3, covariance_type="full", random_state=0, max_iter=20)
-    plain = GaussianMixture(3, covariance_type="full", random_state=0, max_iter=20).fit(X)
+@pytest.mark.parametrize("type_", ["full", "tied", "diag", "VVV", "EEE", "VVI"])
+def test_distances_do_not_depend_on_units(type_):
+    scaled = GaussianMixture(3, covariance_type=type_, random_state=0, max_iter=20)
+    plain = GaussianMixture(3, covariance_type=type_, random_state=0, max_iter=20).fit(X)
     scaled.fit(X * [1e-20, 1, 1e3, 1e20] + [0, 5, 0, 0])
     for kind in ("bhattacharyya", "symmetric_kl", "mahalanobis"):
         assert np.allclose(plain.component_distances(kind), scaled.component_distances(kind), rtol=1e-6)

@@ -98,8 +98,9 @@ def test_the_bootstrap_is_near(name):
     np.testing.assert_array_equal(found.covariances, again.covariances)
     assert found.n_draws == 60 and found.covariances.shape == fit.covariances_.shape
     near = standard_errors(fit if name != "VEV" else fitted("full"), X)
-    for part in ("weights", "means"):
-        np.testing.assert_allclose(getattr(found, part), getattr(near, part), rtol=0.4)
+    for part, rtol in {"weights": 0.4, "means": 0.4, "covariances": 0.5}.items():
+        if part != "covariances" or name != "VEV":
+            np.testing.assert_allclose(getattr(found, part), getattr(near, part), rtol=rtol)
     assert (found.covariances > 0).all()
 
 

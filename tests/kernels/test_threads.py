@@ -56,25 +56,27 @@ before = running()
 {}
 print(running() - before)
 """
+LIMITS = """
+import threadpoolctl
+fit(1)
+print(running() - before)
+with threadpoolctl.threadpool_limits(1): fit()
+print(running() - before)
+with threadpoolctl.threadpool_limits(1, user_api='openmp'): fit()
+print(running() - before)
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); fit()
+"""
 
 
 @needs_openmp
 @on_linux
 @pytest.mark.parametrize(
     "code, environment",
-    [
-        ("with threadpoolctl.threadpool_limits(1): fit()", {}),
-        ("with threadpoolctl.threadpool_limits(1, user_api='openmp'): fit()", {}),
-        ("os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]); fit()", {}),
-        ("fit()", {"OMP_NUM_THREADS": "1"}),
-        ("fit()", {"OMP_THREAD_LIMIT": "1"}),
-        ("fit(1)", {}),
-    ],
+    [(LIMITS, {}), ("fit()", {"OMP_NUM_THREADS": "1"}), ("fit()", {"OMP_THREAD_LIMIT": "1"})],
+    ids=["set while it runs", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT"],
 )
 def test_under_a_limit_of_one_no_thread_is_started(tmp_path, code, environment):
-    if "threadpoolctl" in code:
-        code = "import threadpoolctl\n" + code
-    assert run(tmp_path, COUNT.format(code), **environment) == "0\n"
+    assert set(run(tmp_path, COUNT.format(code), **environment).split()) == {"0"}
 
 
 @needs_openmp

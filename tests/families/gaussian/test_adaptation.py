@@ -48,9 +48,11 @@ def test_only_what_is_asked_for_moves():
     assert (found.weights_ == model.weights_).all() and (found.covariances_ == model.covariances_).all()
     assert not np.isclose(found.means_, model.means_).any() and found.predict(X).shape == (len(X),)
     covariances = model.adapt(NEW, parameters=["covariances"])
-    assert (covariances.means_ == model.means_).all() and not np.isclose(
-        covariances.covariances_, model.covariances_
-    ).all()
+    assert (covariances.means_ == model.means_).all() and (covariances.weights_ == model.weights_).all()
+    assert not np.isclose(covariances.covariances_, model.covariances_).all()
+    weights = model.adapt(NEW, parameters=["weights"])
+    assert (weights.means_ == model.means_).all() and (weights.covariances_ == model.covariances_).all()
+    assert not np.isclose(weights.weights_, model.weights_).any()
 
 
 def test_iterations_climb_the_posterior():

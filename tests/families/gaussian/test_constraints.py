@@ -88,12 +88,13 @@ def test_fixed_means_in_every_structure(name):
     assert np.allclose(model.covariances_, mirrored.covariances_, rtol=1e-9)
 
 
-def test_fixed_weights_of_any_family():
-    rows = np.random.default_rng(0).poisson([[3.0]] * 100 + [[9.0]] * 50).astype(float)
-    model = fastem.PoissonMixture(2, weights_init=[0.9, 0.1], fixed={"weights": True}, random_state=0).fit(rows)
-    assert (model.weights_ == [0.9, 0.1]).all() and model.n_parameters_ == 2
-    student = StudentTMixture(2, weights_init=[0.9, 0.1], fixed={"weights": True}, random_state=0).fit(X)
-    assert (student.weights_ == [0.9, 0.1]).all()
+@pytest.mark.parametrize("family", MODELS, ids=str)
+def test_fixed_weights_of_any_family(family):
+    rows = family.data(150)
+    fixed = {"weights_init": [0.9, 0.1], "fixed": {"weights": True}}
+    model, free = (family.make(2, random_state=0, max_iter=5, **asked).fit(rows) for asked in (fixed, {}))
+    assert (model.weights_ == [0.9, 0.1]).all() and model.n_parameters_ == free.n_parameters_ - 1
+    assert climbs(model) and model.history_[-1] > model.history_[0]
 
 
 def test_the_last_fit_can_be_fixed():
@@ -171,7 +172,8 @@ def test_a_spike_is_held():
     """Rows that are all alike make no singular component, and an empty one no error."""
     rows = np.vstack([np.zeros((30, 2)), X])
     model = GaussianMixture(4, max_eigenvalue_ratio=20.0, reg_covar=0, random_state=0, n_init=2).fit(rows)
-    assert climbs(model) and np.isfinite(model.covariances_).all()
+    assert climbs(model) and np.isfinite(model.covariances_).all() and model.component_status_ == ["ok"] * 4
+    assert np.linalg.eigvalsh(model.covariances_ / np.outer(model.column_scales_, model.column_scales_)).min() > 1e-6
     far = GaussianMixture(
         2, max_eigenvalue_ratio=20.0, means_init=[[3.0, 70.0], [1e6, 1e6]], weights_init=[1, 0],
         precisions_init=[np.eye(2), 1e4 * np.eye(2)],
@@ -189,7 +191,9 @@ def test_all_together(accelerate, tmp_path):
     }  # fmt: skip
     model = GaussianMixture(3, **asked).fit(X.astype(np.float32))
     assert np.diff(model.history_).min() > -1e-6 and (model.means_[0] == MEANS[0]).all()
-    assert model.n_parameters_ == 2 * 2 + 3 * 3
+    assert model.n_parameters_ == 2 * 2 + 3 * 3 and (model.weights_ == 1 / 3).all()
+    values = np.linalg.eigvalsh(model.covariances_ / np.outer(model.column_scales_, model.column_scales_))
+    assert values.max() <= 8 * values.min() * (1 + 1e-5)
     model.save(tmp_path / "model.npz")
     again = fastem.load(tmp_path / "model.npz")
     assert again.fixed == {"means": [0]} and again.n_parameters_ == model.n_parameters_

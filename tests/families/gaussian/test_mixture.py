@@ -73,12 +73,14 @@ def test_known_optima(data, covariance_type, n_components, n_parameters, log_lik
         assert model.converged_ and model.component_status_ == ["ok"] * n_components
 
 
-def test_no_random_start_of_iris_wins_by_collapsing():
-    for seed in range(5):
-        for init_params in ("random_from_data", "random", "k-means++"):
-            model = GaussianMixture(3, tol=1e-6, max_iter=1000, n_init=10, init_params=init_params, random_state=seed)
-            assert model.fit(IRIS).log_likelihood_ < -180.18
-            assert model.component_status_ == ["ok"] * 3
+@pytest.mark.parametrize("init_params, seed, likelier", [("random_from_data", 0, 6), ("k-means++", 2, 0.8)])
+def test_no_random_start_of_iris_wins_by_collapsing(init_params, seed, likelier):
+    """Though one of these ten restarts does collapse, to a likelihood that is higher by so much."""
+    model = GaussianMixture(3, tol=1e-6, max_iter=1000, n_init=10, init_params=init_params, random_state=seed)
+    assert model.fit(IRIS).log_likelihood_ < -180.18
+    assert model.component_status_ == ["ok"] * 3
+    collapsed = [one.log_likelihood for one in model.fit_report_.restarts if not one.sound]
+    assert max(collapsed) > model.log_likelihood_ + likelier
 
 
 @pytest.mark.parametrize("covariance_type", TYPES)

@@ -136,13 +136,15 @@ def test_an_infinite_volume_is_the_plain_mixture(covariance_type):
 
 
 def test_units_do_not_matter():
+    """But to the numbers of the components: of starts that end at the same place, rounding decides which is taken."""
     X = cluttered(seed=3)
     scale, shift = np.array([1e-5, 1e4]), np.array([3.0, -1e6])
     ours, theirs = (GaussianMixture(2, noise="box", random_state=0, tol=1e-7).fit(Y) for Y in (X, X * scale + shift))
     assert theirs.noise_weight_ == pytest.approx(ours.noise_weight_, rel=1e-6)
-    assert theirs.means_ == pytest.approx(ours.means_ * scale + shift, rel=1e-6)
     assert theirs.noise_log_volume_ == pytest.approx(ours.noise_log_volume_ + np.log(scale).sum(), rel=1e-9)
-    assert (theirs.predict(X * scale + shift) == ours.predict(X)).all()
+    order = theirs.means_[:, 0].argsort()[ours.means_[:, 0].argsort().argsort()]
+    assert theirs.means_[order] == pytest.approx(ours.means_ * scale + shift, rel=1e-6)
+    assert np.array_equal(theirs.predict(X * scale + shift), np.append(order, -1)[ours.predict(X)])
 
 
 def test_rows_of_weight_zero_make_no_box():
@@ -235,6 +237,7 @@ def test_a_stream_keeps_its_noise():
 def test_a_coarse_start_finds_them():
     X = cluttered(90_000, 30_000)
     model = GaussianMixture(2, noise="box", random_state=0).fit(X)
+    assert abs(model.means_[model.means_[:, 0].argsort()] - [[0, 0], [14, 3]]).max() < 0.1
     assert abs(model.noise_weight_ - 0.25) < 0.02
     assert (model.noise_box_ == [X.min(axis=0), X.max(axis=0)]).all()
 
