@@ -12,9 +12,19 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).resolve().parent
 
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() not in (TESTS, TESTS.parent)]
 sys.path.insert(0, str(TESTS))
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when fastem is first imported
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when numpy is
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Neighbours in one process, so that what a module sets up (a cluster, a table of fits) is set up once."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None

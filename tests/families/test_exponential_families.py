@@ -188,7 +188,7 @@ def test_codes_that_never_occur_are_held_and_reported():
 
 
 def test_held_probabilities_are_the_constrained_maximum():
-    """No feasible point is more likely: so say the conditions of Karush, Kuhn and Tucker, and of many points none is."""
+    """So say the conditions of Karush, Kuhn and Tucker; and of many feasible points none is more likely."""
     rng = np.random.default_rng(0)
     cells = rng.gamma(0.02, size=(50, 1, 4)) * 1e3
     exists = np.ones((1, 4), bool)

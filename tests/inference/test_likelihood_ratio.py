@@ -107,17 +107,17 @@ def test_the_bootstrap_is_near(name):
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ((fitted("VEV"), X), ValueError, r"no coordinates for covariance_type='VEV'.*'bootstrap'"),
-        ((fitted("full"), X, "jackknife"), ValueError, "method must be one of louis, bootstrap"),
-        ((fitted("full"), X[:, :1]), ValueError, "1 features"),
-        ((fitted("full"), X[:3]), ValueError, "no maximum"),
-        ((PoissonMixture(), X), TypeError, "PoissonMixture is none"),
-        ((GaussianMixture(), X), ValueError, "not fitted"),
+        (lambda: (fitted("VEV"), X), ValueError, r"no coordinates for covariance_type='VEV'.*'bootstrap'"),
+        (lambda: (fitted("full"), X, "jackknife"), ValueError, "method must be one of louis, bootstrap"),
+        (lambda: (fitted("full"), X[:, :1]), ValueError, "1 features"),
+        (lambda: (fitted("full"), X[:3]), ValueError, "no maximum"),
+        (lambda: (PoissonMixture(), X), TypeError, "PoissonMixture is none"),
+        (lambda: (GaussianMixture(), X), ValueError, "not fitted"),
     ],
 )
 def test_bad_input(arguments, error, message):
     with pytest.raises(error, match=message):
-        standard_errors(*arguments)
+        standard_errors(*arguments())
 
 
 def test_the_bootstrap_needs_rows_in_memory():

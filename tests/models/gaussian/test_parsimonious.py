@@ -187,7 +187,7 @@ def test_published_bic(data, n_components, name):
     """Never below mclust's, and where that is the best optimum known no more above it than its early stop explains."""
     published = float(PUBLISHED_BIC[data, n_components].split()[FOURTEEN.index(name)])
     X = data().data
-    fit = GaussianMixture(n_components, covariance_type=name, random_state=0, n_init=5, tol=1e-7, max_iter=3000).fit(X)
+    fit = GaussianMixture(n_components, covariance_type=name, random_state=0, n_init=3, tol=1e-6, max_iter=3000).fit(X)
     gained = -fit.bic(X) - published
     most = np.inf if name in BETTER.get((data, n_components), ()) else 0.25
     assert -2e-3 <= gained <= most
