@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import reference
 from instances import blobs
+from scipy.linalg import subspace_angles
 
 from fastem import DegenerateComponentWarning, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers, load
 from fastem.factor_analysis import ConditionalFactorModel, FactorModel
@@ -56,6 +57,9 @@ def test_groups_and_factors_are_found():
     found = model.predict(X)
     assert max((found == labels).mean(), (found != labels).mean()) > 0.98
     assert np.abs(model.noise_variances_ - 1).max() < 0.8
+    loadings = 2 * np.random.default_rng(3).normal(size=(2, 2, 8))  # the first that `factored` draws
+    for k, true in zip(model.means_.mean(axis=1).argsort(), loadings):
+        assert subspace_angles(model.components_[k].T, true.T).max() < 0.1
     others = [GaussianMixture(2, covariance_type=c, init_params=labels[:300]).fit(X[:300]) for c in ("full", "diag")]
     assert all(model.score(new) > other.score(new) for other in others)
 

@@ -1,6 +1,7 @@
 """Known labels and priors of rows: against closed forms, an oracle in numpy, and fits that know nothing."""
 
 import warnings
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -159,7 +160,22 @@ def test_the_optimum_is_that_of_the_formula():
             assert value(model.from_vector(moved)) < best
 
 
-def test_labels_help_and_number_the_components():
+def test_labels_help():
+    """Where groups overlap so much that rows alone hardly tell them apart, rows without a label are placed better."""
+    plain, helped = [], []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        z = rng.integers(0, 3, 300)
+        X = rng.normal(size=(300, 2)) + np.array([[0, 0], [2, 0], [0, 2]])[z]
+        labels = some_of(z, 0.3, seed)
+        found, known = (GaussianMixture(3, random_state=0).fit_predict(X, labels=own) for own in (None, labels))
+        others = labels < 0
+        plain.append(max((np.array(order)[found] == z)[others].mean() for order in permutations(range(3))))
+        helped.append((known == z)[others].mean())
+    assert np.mean(helped) > np.mean(plain) + 0.03, (plain, helped)
+
+
+def test_labels_number_the_components():
     X, z = overlapping(600)
     model = GaussianMixture(3, random_state=0).fit(X, labels=some_of(z, 0.1))
     assert (model.predict(X) == z).mean() > 0.8
