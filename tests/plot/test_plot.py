@@ -292,8 +292,9 @@ def test_columns_of_different_kinds_are_drawn_in_their_order():
 def test_every_family(family, picture):
     data = family.data(200)
     model = family.make(2, random_state=0).fit(data)
-    drawn(picture(model, data, ax=Figure()))
-    drawn(picture(model.model_, data, ax=Figure()))
+    one, other = np.ravel(drawn(picture(model, data, ax=Figure()))), np.ravel(picture(model.model_, data, ax=Figure()))
+    for a, b in zip(one, other, strict=True):
+        assert [type(artist) for artist in a.get_children()] == [type(artist) for artist in b.get_children()]
     if not family.one_column:
         return
     one = data[:, :1].copy()

@@ -144,8 +144,9 @@ def test_the_tree_keeps_long_clusters_whole(n):
     assert agreement(kmeans_labels(X, np.ones(n), 3, rng, 1), z) < 0.9
 
 
-@pytest.mark.parametrize("init_params", ["whitened", "hierarchical", "emem"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "init_params, dtype", [("whitened", np.float32), ("hierarchical", np.float64), ("emem", np.float32)]
+)
 @pytest.mark.parametrize("family", MODELS, ids=str)
 @pytest.mark.filterwarnings("ignore:component")
 def test_new_starts_serve_every_family(family, init_params, dtype):
