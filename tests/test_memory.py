@@ -110,7 +110,7 @@ ALLOWED = 32 << 20  # bytes
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 @pytest.mark.parametrize("kind", ["function", "parquet"])
 def test_a_stream_larger_than_memory(kind, family, tmp_path):
-    n = 1_500_000  # 48 MB of rows
+    n = 2_000_000  # 64 MB of rows: more than is allowed and what a fit to 600 000 leaves reserved
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, "-P", "-c", STREAM, kind, family, str(n), str(ALLOWED)]
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
