@@ -59,7 +59,10 @@ def _build(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     )
     if unknown:  # nothing else may be set: a file must not replace a method
         raise ValueError(f"{listed(unknown)} cannot be part of a {cls.__name__}")
-    estimator = cls(**header["parameters"], **{name: arrays[name] for name in array_parameters})
+    known = cls().get_params()
+    # a parameter that the class had when the file was written, and that was never set, is left out
+    parameters = {name: value for name, value in header["parameters"].items() if name in known or value is not None}
+    estimator = cls(**parameters, **{name: arrays[name] for name in array_parameters})
     for name, array in arrays.items():
         if name not in array_parameters:
             setattr(estimator, name, array.astype(object) if array.dtype.kind == "U" else array)
