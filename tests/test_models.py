@@ -200,19 +200,7 @@ def test_acceleration_does_not_lower_the_likelihood(family):
         assert fast.converged_ and fast.lower_bound_ > plain.lower_bound_ - 1e-6
 
 
-GAUSSIAN_MEMBERS = pytest.mark.xfail(
-    raises=IndexError,
-    strict=True,
-    reason="a MixedMixture that is made from its attributes (warm start, file) tells for 1 component instead of K what "
-    "its Gaussians hold at the floor, and the M-step fails where another one has no rows",
-)
-
-
-@pytest.mark.parametrize(
-    "family",
-    [pytest.param(f, marks=GAUSSIAN_MEMBERS) if f.name == "mixed" else f for f in MODELS],
-    ids=str,
-)
+@pytest.mark.parametrize("family", MODELS, ids=str)
 def test_a_component_without_rows_is_reported(family):
     """By a warning, the status, the report and what is said of the restart; the other one has all rows."""
     X = family.data()

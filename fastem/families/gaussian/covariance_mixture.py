@@ -79,7 +79,7 @@ floor, and an error where a covariance is singular.""",
         shape = structure.shape(*means.shape)
         upper = checked_array(self.precisions_cholesky_, "precisions_cholesky", shape)
         covariances = checked_array(self.covariances_, "covariances", shape)
-        covariance = structure(covariances, upper, np.zeros(1, dtype=int))
+        covariance = structure(covariances, upper, np.zeros(1 if structure.shared else len(means), dtype=int))
         return Gaussian(means, covariance, np.zeros(means.shape[1]))
 
     @property
