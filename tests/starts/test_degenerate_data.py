@@ -4,11 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
-from fastem.matrices import IllDefinedCovariance, precisions_cholesky
 from instances import STRUCTURES, blobs
 
 from fastem import DegenerateComponentWarning, GaussianMixture
 from fastem.datasets import load_faithful
+from fastem.errors import IllDefinedCovariance
+from fastem.models.gaussian.linear_algebra import precisions_cholesky
 
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastem import GaussianMixture, em
+from fastem.estimators.planning import plan_of
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import robust_variances
 from fastem.starts.clusters import LLOYD_STEPS, lloyd
@@ -56,8 +57,8 @@ def test_weights_are_heeded():
     "covariance_type, d, n_components, expected", [("diag", 16, 8, 5000), ("full", 64, 32, 20_000)]
 )
 def test_short_runs_see_enough_rows_for_their_covariances(covariance_type, d, n_components, expected):
-    estimator = GaussianMixture(n_components, covariance_type=covariance_type)
-    assert few_rows(20_000, n_components * estimator._least_rows(d)) == expected
+    plan = plan_of(GaussianMixture(n_components, covariance_type=covariance_type))
+    assert few_rows(20_000, plan.least_rows(d)) == expected
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
