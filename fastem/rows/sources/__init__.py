@@ -1,1 +1,4 @@
-"""One file for each kind of data; the only files that import pyarrow, dask, zarr or h5py."""
+"""One file for each kind of data; the only files that import pyarrow or dask.
+
+`open_rows` holds their table: a new kind is its file and a row there.
+"""
