@@ -1,7 +1,7 @@
-"""Data as something that can reduce a model over blocks of rows.
+"""Data as blocks of rows, over which the statistics of a model are summed.
 
-Whatever holds the rows, they are cut into the same blocks, by the number of columns alone, and the sums of the blocks
-are added in the same tree: so neither the container nor its chunks change a bit of the result.
+The size of the blocks depends on the number of columns alone, and their sums are added in the same tree: so neither the
+container of the rows nor its chunks change a bit of the result.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work
 class Blocks:
     """Rows that can be seen again and again, block by block.
 
-    A kind of data gives ``__iter__`` and ``n_rows``; the rest is made of them. Where the rows are elsewhere,
-    :meth:`each` goes to them.
+    A subclass defines ``__iter__`` and ``n_rows``; all other methods use these. Where the rows are on other machines,
+    it also overrides :meth:`each`, which then runs there.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Blocks:
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         """X (m, d) and sample_weight (m,) or None of each block in turn."""
-        raise TypeError(f"{type(self).__name__} does not iterate")
+        raise TypeError(f"{type(self).__name__} cannot be iterated over")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,11 +56,11 @@ class Blocks:
 
     @property
     def place(self) -> Callable[[int], str]:
-        """A function that says where a row is found, for messages."""
+        """A function: from the number of a row to words for messages that say where it is."""
         return numbered
 
     def check(self, function: Callable) -> None:
-        """function(X, place) of all blocks, which may raise; place(row of X) is where that row is found."""
+        """Call function(X, place), which may raise, for all blocks; place(i) says where row i of X is."""
         place = self.place
         self.each(lambda X, sample_weight, start: function(X, lambda row: place(start + row)))
 
@@ -69,16 +69,16 @@ class Blocks:
         return ColumnBlocks(self, chosen)
 
     def head(self, size: int) -> np.ndarray:
-        """The first rows, (m, d), at most so many, of the first block."""
+        """The first rows of the first block, (m, d), at most `size`."""
         return np.ascontiguousarray(next(iter(self))[0][:size])
 
     def each(self, function: Callable) -> list:
-        """function(X, sample_weight, start) of all blocks in order; `start` is the number of the first row."""
-        found, start = [], 0
+        """Results of function(X, sample_weight, start) for all blocks, in order; `start` is the first row's number."""
+        results, start = [], 0
         for X, sample_weight in self:
-            found.append(function(X, sample_weight, start))
+            results.append(function(X, sample_weight, start))
             start += len(X)
-        return found
+        return results
 
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows.
@@ -87,7 +87,7 @@ class Blocks:
         ----------
         model
             With ``e_step(X, sample_weight) -> Statistics``. If it has ``e_step_of_block(X, sample_weight, n_threads,
-            kept)``, that is called in its place: see :class:`fastem.rows.e_step.BlockModel`.
+            kept)``, that is called instead: see :class:`fastem.rows.e_step.BlockModel`.
         n_threads : int
         """
         return merged(e_step(model, X, sample_weight, n_threads) for X, sample_weight in self)
@@ -104,7 +104,7 @@ class Blocks:
 
     @cached_property
     def _ranks(self):
-        """The numbers of rows of positive weight before each block, by the block's first row; None where all count."""
+        """{first row of a block: the number of rows of positive weight before it}; None where rows have no weights."""
         if not self.weighted:
             return None
         starts, counts = self.weights[:, :2].T.astype(int)
@@ -127,18 +127,18 @@ class Blocks:
         before = self._ranks
         ranks = np.asarray(ranks)
 
-        def own(X, weight, start):
+        def rows_of_block(X, weight, start):
             counted = None if weight is None else np.flatnonzero(weight)
             rank, m = (start, len(X)) if counted is None else (before[start], len(counted))
             wanted = ranks[slice(*np.searchsorted(ranks, (rank, rank + m)))] - rank
             rows = wanted if counted is None else counted[wanted]
             return X[rows], np.ones(len(rows)) if weight is None else weight[rows]
 
-        rows, weights = zip(*self.each(own))
+        rows, weights = zip(*self.each(rows_of_block))
         return np.ascontiguousarray(np.concatenate(rows)), np.concatenate(weights)
 
     def spaced_rows(self) -> np.ndarray:
-        """Every so many rows (m, d), a power of two: SPACED to twice as many, or all there are."""
+        """(m, d) evenly spaced rows, SPACED to 2 SPACED of them, or all if fewer; their distance is a power of two."""
         step = spacing(self.n_rows)
         return np.concatenate(self.each(lambda X, weight, start: X[-start % step :: step].copy()))
 
@@ -157,7 +157,7 @@ class ArrayBlocks(Blocks):
         self.X, self.sample_weight, self.names = X, sample_weight, names
         self.weighted = sample_weight is not None
         self.dtype = X.dtype
-        self.n_features = int(np.prod(X.shape[1:]))  # a model of one's own may have rows of any shape
+        self.n_features = int(np.prod(X.shape[1:]))  # a user's model may have rows of any shape
         self.block_rows = block_rows(self.n_features)
         self._kept: dict = {}
 
@@ -187,21 +187,21 @@ class StreamBlocks(Blocks):
     source
         ``dtype``, ``n_features``, ``names``, ``weighted``; ``chunks()``, an iterator over (X, sample_weight or None)
         of any number of rows, X an array or :class:`fastem.rows.rechunk.Columns`, anew each time; ``place(row)``;
-        ``n_rows``, or None where only reading tells it.
+        ``n_rows``, or None where it is known only after reading.
     """
 
     def __init__(self, source):
         self.source = source
         self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
         self.weighted = source.weighted
-        self._n_rows, self._total = source.n_rows, None  # which every pass must find again
+        self._n_rows, self._total = source.n_rows, None  # every pass must give the same
         self._head = np.empty((0, self.n_features), self.dtype)
-        self._spaced_rows: np.ndarray | None = None  # kept in the first pass, whichever that is
+        self._spaced_rows: np.ndarray | None = None  # kept in the first complete pass
         self._memory = BlockMemory(AHEAD + 3)  # one more is filled, one is in use, and one is just let go
 
     @property
     def n_rows_known(self) -> bool:
-        """Whether the number of rows is told without reading them."""
+        """Whether the number of rows is known without reading them."""
         return self._n_rows is not None
 
     @property
@@ -216,7 +216,7 @@ class StreamBlocks(Blocks):
         return self.source.place
 
     def head(self, size):
-        """The first rows, kept: no more than they are read."""
+        """The first rows. Only they are read, and they are kept."""
         if len(self._head) < size:
             with closing(rechunked(self.source.chunks(), size)) as chunks:
                 self._head = next((np.array(X, order="C") for X, _ in chunks), self._head)
@@ -250,9 +250,8 @@ class StreamBlocks(Blocks):
         if changed:
             before, now = (self._n_rows, n) if changed == "rows" else (self._total, total)
             raise ValueError(
-                f"{self.source} gave {before:.15g} {changed} at first and {now:.15g} now: it changed between two "
-                "passes over it. EM passes many times; do not change data while they are fitted, and give a source "
-                "that can be read again."
+                f"{self.source} gave {before:.15g} {changed} at first and {now:.15g} now. EM reads the data many "
+                "times: do not change them during a fit, and give a source that can be read again."
             )
 
 
@@ -296,7 +295,7 @@ class OfColumns(BlockModel):
         self.model, self.chosen = model, chosen
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept):
-        """Nothing is kept: what these columns tell of the rows, others do not."""
+        """Nothing is kept, because it would be known of these columns only."""
         return e_step(self.model, X[:, self.chosen], sample_weight, n_threads)
 
 

@@ -1,6 +1,6 @@
 """Means and variances of the columns in one pass, which also finds what is not finite.
 
-Of all values, or of those that are there.
+Of all values, or of those that are not missing.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from fastem.rows.missing_patterns import ROWS
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import not_infinite, require_finite
 
-FIRST_ROWS = 256  # whose mean is near enough to that of all, for sums about it to keep their digits
+FIRST_ROWS = 256  # their mean is near enough to the mean of all that sums about it keep their digits
 
 
 class ColumnMoments(BlockModel):
-    """A model whose E-step sums the rows and their squares about a point, and no density."""
+    """A model without a density: its E-step sums the rows and their squares about a point."""
 
     def __init__(self, about):
         self.about = about
@@ -70,7 +70,7 @@ def finite_sums(blocks, model, n_threads):
 
 
 def resolved_variances(blocks, mean, variance):
-    """Computed variances (d,) of columns, 0 where they are rounding; ValueError where the squares underflow."""
+    """The given variances (d,), but 0 where they are rounding errors only; ValueError where the squares underflow."""
     limits = np.finfo(blocks.dtype)
     tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
     if len(tiny):
@@ -87,7 +87,7 @@ def resolved_variances(blocks, mean, variance):
 
 
 class ObservedMoments:
-    """A model whose E-step sums, column by column, the values that are there and their squares about a point."""
+    """A model whose E-step sums, column by column, the values that are not missing and their squares about a point."""
 
     def __init__(self, about):
         self.about = about
@@ -104,7 +104,7 @@ class ObservedMoments:
 
 
 def observed_variances(blocks, n_threads):
-    """Variances (d,) of the values that are there; the compiled pass tells whether all are.
+    """Variances (d,) of the values that are not missing; the compiled pass shows whether any is.
 
     Raises ValueError where a value is infinite, where squares leave the range of their type, and for a column in which
     every value is missing.

@@ -1,4 +1,4 @@
-"""Data as their first two moments: for models that see nothing else, iterations do not depend on the number of rows."""
+"""Data as their first two moments, for models that need no more: the rows are read once, whatever the iterations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastem.rows.column_moments import among_the_rows, finite_sums, resolved_var
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
-FAR = 10.0  # variances between the mean and the point of the sums: a digit of them is lost
+FAR = 10.0  # squared distance of the mean from the point of the sums, in variances: beyond, a digit is lost
 
 
 class CrossMoments(BlockModel):
-    """A model whose E-step sums the rows and their products about a point, and no density."""
+    """A model without a density: its E-step sums the rows and their products about a point."""
 
     def __init__(self, about):
         self.about = about
@@ -56,7 +56,8 @@ class MomentBlocks:
 
     @classmethod
     def collect(cls, blocks: Blocks, n_threads: int) -> MomentBlocks:
-        """One pass over the rows; a second one where the first rows are no measure of all. 0 for constant columns.
+        """One pass over the rows; a second one where their mean is far from that of the first rows. The covariances
+        of constant columns are 0.
 
         Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its
         type.

@@ -6,14 +6,14 @@ from fastem.rows.statistics import Statistics
 
 
 class BlockModel:
-    """A model that can make more of a block of rows: use threads, and keep what it finds of the rows between passes.
+    """A model that uses threads, and that keeps between passes what it knows about a block of rows.
 
-    A model owes ``e_step(X, sample_weight)`` and nothing else. If it has ``e_step_of_block``, blocks call that in its
-    place; whoever inherits this class and gives it has both.
+    For rows, a model needs ``e_step(X, sample_weight)`` only. If it has ``e_step_of_block``, blocks call that instead.
+    A subclass of this class defines ``e_step_of_block`` and has both.
     """
 
     def e_step(self, X, sample_weight=None) -> Statistics:
-        """As :meth:`e_step_of_block`, by one thread, of rows that are not seen again."""
+        """As :meth:`e_step_of_block`, with one thread, for rows that are used once."""
         return self.e_step_of_block(X, sample_weight, 1, {})
 
     def e_step_of_block(self, X, sample_weight, n_threads: int, kept: dict) -> Statistics:
@@ -32,7 +32,7 @@ class BlockModel:
 
 
 def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) -> Statistics:
-    """A model's E-step of a block of rows, by what it can do; see :class:`BlockModel`."""
+    """A model's E-step of a block of rows, by the method that it has; see :class:`BlockModel`."""
     if hasattr(model, "e_step_of_block"):
         return model.e_step_of_block(X, sample_weight, n_threads, {} if kept is None else kept)
     return model.e_step(X, sample_weight)

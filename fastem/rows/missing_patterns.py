@@ -1,4 +1,4 @@
-"""Missing values: rows grouped by their pattern of NaN, and what the columns tell of those that are not missing."""
+"""Missing values: rows grouped by their pattern of NaN."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROWS = 1 << 16  # taken at a time, to bound the memory
+ROWS = 1 << 16  # looked at together, to bound the memory
 
 
 class Patterns(NamedTuple):
@@ -24,18 +24,18 @@ def patterns(X) -> Patterns:
         bits = np.packbits(np.isnan(X[start : start + ROWS]), axis=1)
         words.view(np.uint8)[start : start + ROWS, : bits.shape[1]] = bits
     if words.shape[1] == 1:
-        found, of_row = np.unique(words[:, 0].astype(np.uint64), return_inverse=True)
-        found = found.astype(">u8")[:, None]
+        distinct, of_row = np.unique(words[:, 0].astype(np.uint64), return_inverse=True)
+        distinct = distinct.astype(">u8")[:, None]
     else:
-        found, of_row = np.unique(words.view(f"V{8 * words.shape[1]}")[:, 0], return_inverse=True)
-        found = found[:, None]
-    bits = np.unpackbits(np.ascontiguousarray(found).view(np.uint8).reshape(len(found), -1), axis=1)
+        distinct, of_row = np.unique(words.view(f"V{8 * words.shape[1]}")[:, 0], return_inverse=True)
+        distinct = distinct[:, None]
+    bits = np.unpackbits(np.ascontiguousarray(distinct).view(np.uint8).reshape(len(distinct), -1), axis=1)
     return Patterns(bits[:, :d].astype(bool), of_row.reshape(-1))
 
 
 def grouped(X, group_rows):
     """The rows in groups of one pattern each, as the kernels take them: see `groups` of ``expect`` in
-    kernels/mixture_pass.pxi. A pattern's last group is filled up with a row of its own (as a complement, ~row)."""
+    kernels/mixture_pass.pxi. A pattern's last group is filled up with one of its rows (as a complement, ~row)."""
     missing, of_row = patterns(X)
     order = np.argsort(of_row.astype(np.min_scalar_type(len(missing))), kind="stable")  # few patterns: radix sort
     counts = np.bincount(of_row, minlength=len(missing))

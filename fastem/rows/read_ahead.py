@@ -32,14 +32,14 @@ def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
                 waiting.put(entry, timeout=0.1)
                 return
             except queue.Full:
-                continue  # look again whether anybody still wants it
+                continue  # look again whether items are still wanted
 
     def make():
         iterator = iter(items)
         try:
             for item in iterator:
                 put(("item", item))
-                del item  # not held while the next is made
+                del item  # not kept while the next is made
                 if stopped.is_set():
                     return
             put(("end", None))
@@ -65,4 +65,4 @@ def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
         yield made()
     finally:
         stopped.set()
-        thread.join(timeout=0.4)  # a reader that hangs does not hold up an interrupt
+        thread.join(timeout=0.4)  # a reader that hangs does not delay an interrupt

@@ -1,4 +1,4 @@
-"""Chunks of rows cut anew, into blocks of one size, each value copied at most once."""
+"""Chunks of rows made into blocks of one size; each value is copied at most once."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ WORK = 1 << 18  # values of work arrays at a time, so that they stay in the cach
 
 
 def slices(n: int, width: int) -> Iterator[slice]:
-    """Cuts n rows that need so many values of work each."""
+    """Slices of n rows whose work arrays, `width` values for each row, fit in the cache."""
     step = max(64, WORK // max(1, width))
     return (slice(start, min(start + step, n)) for start in range(0, n, step))
 
 
 class Columns:
-    """Rows whose columns lie apart, each an array (m,): brought together where a block is filled.
+    """Rows whose columns are separate arrays (m,), which are put together where a block is filled.
 
     Examples
     --------
@@ -56,10 +56,9 @@ class BlockMemory:
     """Memory for blocks that follow each other, pass by pass, so that the system need not clear new pages for each of
     them: clearing takes some 20 % of the processor's time of a pass with few components.
 
-    Anybody may keep a block that sees it, or a view of some of its rows: a callback, a user's model. So nobody is asked
-    to hand it back, and no references are counted. A block is an array over a loan, to which all its views refer.
-    Python ends the loan with the last of these arrays, when it would free their memory, and only then is the memory
-    lent again.
+    A callback or a user's model may keep a block, or a view of some of its rows, so nobody has to return it, and no
+    references are counted here. A block is an array over a loan, to which all its views refer. Python ends the loan
+    with the last of these arrays, when it would free their memory; only then is the memory lent again.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def rechunked(
     """The same rows in blocks of `size`; the last may be shorter.
 
     A chunk is an array or :class:`Columns`, and weights or None; of an array, what fits is passed on without a copy.
-    Whoever keeps a block has it as it is; blocks in `memory` are filled again when they are let go.
+    A block that is kept stays as it is; the `memory` of a block that is not kept is filled again.
     """
     memory = BlockMemory(0) if memory is None else memory
     block, weights, filled = None, None, 0
@@ -135,13 +134,13 @@ def rechunked(
                     yield full
                     del full
             start += take
-        del X, weight  # nor are they held while the next are read
+        del X, weight  # nor are they kept while the next are read
     if filled:
         yield block[:filled], None if weights is None else weights[:filled]
 
 
 def _order(X):
-    """In which a block of such rows is filled fastest."""
+    """The memory order in which a block of such rows is filled fastest."""
     return "F" if isinstance(X, Columns) or (X.flags.f_contiguous and not X.flags.c_contiguous) else "C"
 
 

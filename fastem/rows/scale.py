@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SOME_ROWS = 2048  # from which quartiles are told
+SOME_ROWS = 2048  # that give the quartiles
 
 
 def robust_variances(X, variance):
@@ -29,7 +29,7 @@ def standardised(X, weight):
 def covariance_floor(variance, first_row, reg_covar):
     """(d,) the least variance per column: reg_covar times the column's own.
 
-    A constant column has no scale of its own; it gets the mean variance of the others, or else its square, or else 1.
+    A constant column has no scale; it gets the mean variance of the others, or else its square, or else 1.
     """
     varying = variance > 0
     square = np.asarray(first_row, np.float64) ** 2

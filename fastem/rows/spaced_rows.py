@@ -1,4 +1,4 @@
-"""Evenly spaced rows, kept while blocks go by whose number is not known."""
+"""Evenly spaced rows, kept in one pass over blocks whose number is not known before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SPACED = 2048  # rows that show how a column is distributed
 
 
 def spacing(n_rows: int) -> int:
-    """The least power of two at which no more than twice SPACED rows are taken."""
+    """The distance of spaced rows: the least power of two that gives at most 2 SPACED of them."""
     return 1 << ((n_rows - 1) // (2 * SPACED)).bit_length()
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Statistics:
-    """Named views of one float64 vector; adding two merges their data; a number times them reweights it.
+    """Named views of one float64 vector; adding two merges their data; multiplying them by a number reweights it.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Statistics:
 
     def __init__(self, **sums):
         if "vector" in sums:
-            raise ValueError("a statistic cannot be named 'vector': that is what holds them all")
+            raise ValueError("no statistic can be named 'vector': that attribute holds them all; choose another name")
         arrays = {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}
         self.vector = np.concatenate([a.ravel() for a in arrays.values()]) if arrays else np.empty(0)
         self._layout = {}
@@ -44,7 +44,7 @@ class Statistics:
         try:
             start, stop, shape = self._layout[name]
         except KeyError:
-            raise AttributeError(f"no statistic {name!r}; there are {', '.join(self._layout)}") from None
+            raise AttributeError(f"there is no statistic {name!r}, only {', '.join(self._layout)}") from None
         return self.vector[start:stop].reshape(shape) if shape else float(self.vector[start])
 
     def __getstate__(self):
@@ -55,15 +55,15 @@ class Statistics:
 
     def __iadd__(self, other: Statistics) -> Statistics:
         if self._layout != other._layout:
-            raise ValueError(f"statistics of different models do not add: {self} and {other}")
+            raise ValueError(f"statistics of different models cannot be added: {self} and {other}")
         self.vector += other.vector
         return self
 
     def __add__(self, other: Statistics) -> Statistics:
-        merged = Statistics()
-        merged.vector, merged._layout = self.vector.copy(), self._layout
-        merged += other
-        return merged
+        total = Statistics()
+        total.vector, total._layout = self.vector.copy(), self._layout
+        total += other
+        return total
 
     def __mul__(self, factor: float) -> Statistics:
         scaled = Statistics()
@@ -110,23 +110,23 @@ def merged(parts: Iterable[Statistics]) -> Statistics:
 
 
 def merged_nodes(leaves: Iterable[tuple[int, Statistics]]) -> list:
-    """Nodes (level, i, sum) of the tree that some of its leaves (i, sum), in order, make up."""
-    return joined((0, i, part) for i, part in leaves)
+    """The nodes (level, i, sum) of the tree that some of its leaves (i, sum) give, in order."""
+    return merged_siblings((0, i, part) for i, part in leaves)
 
 
-def joined(nodes: Iterable[tuple[int, int, Statistics]]) -> list:
-    """The same nodes, in order, where two halves of a whole have become one."""
-    found: list = []
+def merged_siblings(nodes: Iterable[tuple[int, int, Statistics]]) -> list:
+    """The same nodes, in order; wherever both children of a node are there, the node replaces them."""
+    largest: list = []
     for level, i, part in nodes:
-        while i % 2 and found and found[-1][:2] == (level, i - 1):
-            part = _sum(found.pop()[2], part)
+        while i % 2 and largest and largest[-1][:2] == (level, i - 1):
+            part = _sum(largest.pop()[2], part)
             level, i = level + 1, i // 2
-        found.append((level, i, part))
-    return found
+        largest.append((level, i, part))
+    return largest
 
 
 def folded(nodes: list) -> Statistics:
-    """The sum of the nodes at the tree's open end, from the right."""
+    """The sum of the largest nodes of a tree, in order, added from the right."""
     total = nodes[-1][2]
     for _, _, part in reversed(nodes[:-1]):
         total = _sum(part, total)

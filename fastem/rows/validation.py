@@ -1,4 +1,4 @@
-"""What comes in: data, weights, parameters. Every error names the argument, what was found, what to do.
+"""Checks of what users pass: data, weights, parameters. Every error names the argument, what was wrong, what to do.
 
 Messages follow scikit-learn's, so that its users and its `check_estimator` recognise them.
 """
@@ -29,7 +29,8 @@ def column_names(X):
 
 
 def as_matrix(X, owner, least_rows=1):
-    """X as a two-dimensional float32 or float64 array, for its owner or one of that name; no copy of such an array."""
+    """X as a two-dimensional array of float32 or float64, copied only where needed; `owner`: an estimator or its name,
+    for messages."""
     name = owner if isinstance(owner, str) else type(owner).__name__
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
@@ -41,7 +42,7 @@ def as_matrix(X, owner, least_rows=1):
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
-        raise ValueError(f"X is no rectangular array of numbers: {error}") from error
+        raise ValueError(f"X is not a rectangular array of numbers: {error}") from error
     if array.dtype == object and hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         array = _without_nulls(X, array)
     if array.dtype.kind == "c":
@@ -71,27 +72,27 @@ def as_matrix(X, owner, least_rows=1):
 
 
 def require_rows(rows, least, owner):
-    """Rows with a shape (n, d): at least so many."""
+    """ValueError where rows of shape (n, d) are fewer than `least`."""
     if rows.shape[0] < least:
         raise ValueError(_too_few(rows, least, "sample", owner))
 
 
 def _too_few(rows, least, what, owner):
-    found = rows.shape[0 if what == "sample" else 1]
+    number = rows.shape[0 if what == "sample" else 1]
     name = owner if isinstance(owner, str) else type(owner).__name__
-    return f"Found array with {found} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {name}."
+    return f"Found array with {number} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {name}."
 
 
 def _without_nulls(frame, array):
     """A frame's nullable columns as floats, nulls as NaN (which are then reported with their place)."""
     try:
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):  # it holds something else than numbers and nulls: the caller says what
+    except (TypeError, ValueError):  # it holds not only numbers and nulls: the caller says what
         return array
 
 
 def numbered(row):
-    """The place of a row that has nothing but its number."""
+    """Where a row is, by its number alone."""
     return f"row {row}"
 
 
@@ -101,22 +102,22 @@ def not_infinite(X):
 
 
 def require_finite(X, name="X", columns=None, place=numbered, allowed=np.isfinite):
-    """Raise with the first row and column that hold NaN or infinity (that are not `allowed`). Blockwise: no copy."""
+    """ValueError that names the first row and column with NaN or infinity (not `allowed`). Block by block: no copy."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
         finite = allowed(block)
         if not finite.all():
             where = np.argwhere(~finite)[0]
             value = block[tuple(where)]
-            found = place(start + where[0])
+            location = place(start + where[0])
             if X.ndim == 2:
-                found += f", column {where[1] if columns is None else repr(columns[where[1]])}"
+                location += f", column {where[1] if columns is None else repr(columns[where[1]])}"
             what = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype}"
-            raise ValueError(f"Input {name} contains {what}: the first is at {found}. Remove or impute such values.")
+            raise ValueError(f"Input {name} contains {what}: the first is at {location}. Remove or impute such values.")
 
 
 def as_sample_weight(sample_weight, n, some=True):
-    """(n,) float64 contiguous weights, or None; `some`: one at least must be positive."""
+    """(n,) float64 contiguous weights, or None; `some`: at least one must be positive."""
     if sample_weight is None:
         return None
     try:
@@ -142,7 +143,7 @@ def as_sample_weight(sample_weight, n, some=True):
 
 
 def in_moderate_units(weight):
-    """The weights over a power of two, where their sums would leave the range of float32; and that power."""
+    """The weights and 1.0; where their sums would leave the range of float32: divided by a power of two, and that."""
     if weight is None or 1e-9 < weight.max() < 1e9:
         return weight, 1.0
     unit = 2.0 ** np.floor(np.log2(weight.max()))
@@ -162,7 +163,7 @@ def generator(random_state) -> np.random.Generator:
 
 
 def require_distinct_rows(blocks, n_components):
-    """Fewer distinct rows than components cannot be told apart. Usually the first few rows settle it."""
+    """ValueError where there are fewer distinct rows than components. Usually the first few rows are enough to know."""
     distinct = np.empty((0, blocks.n_features), blocks.dtype)
     size = 4 * n_components + 8
     for X, sample_weight in blocks:
@@ -170,7 +171,7 @@ def require_distinct_rows(blocks, n_components):
         while start < len(X):
             rows = slice(start, start + size)
             some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
-            some = np.where(np.isnan(some), np.inf, some)  # a missing value is like another
+            some = np.where(np.isnan(some), np.inf, some)  # all missing values are alike
             distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
             if len(distinct) == n_components:
                 return
@@ -182,7 +183,7 @@ def require_distinct_rows(blocks, n_components):
 
 
 def require_values(X, columns, what, allowed, place=numbered):
-    """Raise with the first row and column whose value is not `allowed` (a function of a block). X must hold `what`."""
+    """ValueError that names the first row and column not `allowed` (a function of a block). X must hold `what`."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
         good = allowed(block)

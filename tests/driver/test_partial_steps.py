@@ -211,7 +211,7 @@ def test_batches_in_containers_are_checked():
     before = model.means_
     with pytest.raises(ValueError, match="infinity"):
         model.partial_fit([bad[:50], bad[50:]])
-    with pytest.raises(TypeError, match="iterated over once only"):
+    with pytest.raises(TypeError, match="iterated over only once"):
         model.partial_fit(iter([X[:50]]))
     assert model.means_ is before
     weight = np.random.default_rng(0).uniform(0.5, 2, 99)

@@ -47,7 +47,7 @@ BAD_DATA = {
     "complex": (X + 1j, ["Complex data not supported"]),
     "strings": (np.array([["a", "b"], ["c", "d"]]), ["X must hold numbers", "dtype"]),
     "strings among numbers": (np.array([[1.0, "a"], [2.0, 3.0]], dtype=object), ["X must hold numbers", "'a'"]),
-    "ragged": ([[1.0, 2.0], [3.0]], ["X is no rectangular array of numbers"]),
+    "ragged": ([[1.0, 2.0], [3.0]], ["X is not a rectangular array of numbers"]),
     "dates": (np.array([["2020-01-01"], ["2021-01-01"]], dtype="M8[D]"), ["X must hold numbers", "datetime64"]),
 }
 

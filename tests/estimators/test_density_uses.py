@@ -171,7 +171,7 @@ def test_parameters_of_all_columns_are_left_behind():
         (lambda m: m.marginal([-1]), "no column -1"),
         (lambda m: m.marginal([]), "no columns were chosen"),
         (lambda m: m.marginal([1, 1]), "chosen twice"),
-        (lambda m: m.marginal(1), "one column; give a list"),
+        (lambda m: m.marginal(1), "is not a list: for one column, give"),
         (lambda m: m.conditional(["nothing"], [1]), "no column 'nothing'"),
         (lambda m: m.conditional([0, 1, 2, 3], [1, 2, 3, 4]), "are all columns"),
         (lambda m: m.conditional([0, 1], [1]), r"values has shape \(1,\); it must be \(2,\)"),

@@ -148,7 +148,7 @@ def of_pieces(*given):
 @pytest.mark.parametrize(
     "make, words",
     [
-        (lambda: of_pieces(X[:0], X[:50], X[:50, :2]), "chunk 2 .* has 2 columns of float64, the first .* 3 of"),
+        (lambda: of_pieces(X[:0], X[:50], X[:50, :2]), "chunk 2 .* has 2 columns of float64, but the first .* 3 of"),
         (lambda: of_pieces(X[:0], X[:50], X[:50].astype("f4")), "chunk 2 .* has 3 columns of float32"),
         (lambda: of_pieces(X[:50], X[:50].astype(str)), "chunk 1 of the Dask collection: X must hold numbers"),
         (lambda: dd.from_pandas(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}), npartitions=1), "chunk 0 .*numbers"),

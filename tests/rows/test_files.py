@@ -391,7 +391,9 @@ def test_a_large_text_file_loses_no_row(write, monkeypatch):
 def test_text_files_that_differ_are_told(write, tmp_path):
     write("a,b\n1,2\n", "0.csv")
     write("3,4\n5,6\n", "1.csv")  # its first row would be skipped as the header is
-    with pytest.raises(ValueError, match=r"1\.csv has the columns x0, x1 from line 1, .*0\.csv a, b from line 2"):
+    with pytest.raises(
+        ValueError, match=r"1\.csv has the columns x0, x1 from line 1, but .*0\.csv has a, b from line 2"
+    ):
         open_rows(tmp_path)
 
 

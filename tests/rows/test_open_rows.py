@@ -16,7 +16,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows import blocks
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import open_rows
-from fastem.rows.statistics import Statistics, folded, joined, merged, merged_nodes
+from fastem.rows.statistics import Statistics, folded, merged, merged_nodes, merged_siblings
 
 NAMES = ["a", "b", "c"]
 
@@ -107,7 +107,7 @@ def test_the_tree_of_sums_depends_on_their_number_alone(n):
             for node in merged_nodes((i, leaves[i]) for i in np.flatnonzero(owner == worker))
         ]
         nodes.sort(key=lambda node: node[1] << node[0])
-        assert folded(joined(nodes)) == whole
+        assert folded(merged_siblings(nodes)) == whole
 
 
 def test_reading_goes_on_beside_computing():
@@ -156,20 +156,20 @@ def bad(kind, tmp_path):
 @pytest.mark.parametrize(
     "kind, error, words",
     [
-        ("generator", TypeError, "iterated over once only.*function that makes it"),
-        ("iterator", TypeError, "iterated over once only"),
+        ("generator", TypeError, "iterated over only once.*function that makes it"),
+        ("iterator", TypeError, "iterated over only once"),
         ("same iterator", ValueError, "returned the same iterator again.*open a new one"),
         ("no iterator", TypeError, "returned int; it must return an iterator"),
-        ("width", ValueError, "chunk 3 .* has 2 columns, the first has 3"),
-        ("dtype", ValueError, "chunk 3 .* holds float32, the first float64"),
-        ("names", ValueError, "chunk 1 .* has the columns a, b, d, the first a, b, c"),
-        ("weights", ValueError, "chunk 1 .* lacks weights"),
+        ("width", ValueError, "chunk 3 .* has 2 columns, but the first has 3"),
+        ("dtype", ValueError, "chunk 3 .* holds float32, but the first float64"),
+        ("names", ValueError, "chunk 1 .* has the columns a, b, d, but the first a, b, c"),
+        ("weights", ValueError, "chunk 1 .* has no weights"),
         ("all empty", ValueError, "there are no rows"),
         ("nothing", ValueError, "there are no rows"),
         ("one dimension", ValueError, "chunk 0 .*Expected 2D array, got 1D"),
-        ("record batch reader", TypeError, "RecordBatchReader.*once only"),
+        ("record batch reader", TypeError, "RecordBatchReader.*only once"),
         ("text column", ValueError, "column 'name' .*not numbers"),
-        ("folder of nothing", ValueError, "no file that could be read"),
+        ("folder of nothing", ValueError, "no file that fastem reads"),
         ("no such folder", FileNotFoundError, "nowhere: no such file"),
         ("three dimensions", ValueError, "two dimensions"),
     ],
@@ -201,7 +201,7 @@ def test_a_bad_weight_is_found_by_file_and_row(tmp_path, value, start):
 @pytest.mark.parametrize(
     "first, second, words",
     [
-        (np.float64, str, "column 'b' of .*1.parquet holds .*string, unlike .*0.parquet"),
+        (np.float64, str, "column 'b' of .*1.parquet holds .*string, unlike that of .*0.parquet"),
         (np.float32, np.float64, "column 'b' of .*1.parquet holds double"),
         (np.float32, np.int64, "column 'b' of .*1.parquet holds int64"),
     ],

@@ -30,30 +30,30 @@ FORMATS = {
 
 
 def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, columns=None) -> StreamBlocks:
-    """Files of one kind, found at some paths, as blocks.
+    """Files of one kind, at or below some paths, as blocks.
 
-    The keys of hive partitions (``year=2024/``) below a folder are columns. Other errors than those of values name
+    The keys of hive partitions (``year=2024/``) below a folder are columns. All errors but those about values name
     the file.
     """
-    found = _opened(paths, files)
-    if isinstance(found, pyarrow.dataset.Dataset):
-        return StreamBlocks(DatasetSource(found, sample_weight, columns))
-    schema, batches = found
+    opened = _opened(paths, files)
+    if isinstance(opened, pyarrow.dataset.Dataset):
+        return StreamBlocks(DatasetSource(opened, sample_weight, columns))
+    schema, batches = opened
     return StreamBlocks(TableSource(schema, batches, None, str(paths[0]), sample_weight, columns))
 
 
 def names_in(paths: list[Path], files: list[Path]) -> list[str]:
     """The names of all columns of files of one kind."""
-    found = _opened(paths, files)
-    return names_of(found.schema if isinstance(found, pyarrow.dataset.Dataset) else found[0], str(paths[0]))
+    opened = _opened(paths, files)
+    return names_of(opened.schema if isinstance(opened, pyarrow.dataset.Dataset) else opened[0], str(paths[0]))
 
 
 def _opened(paths, files):
     """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them."""
     kinds = {FORMATS.get(file.suffix.lower()) for file in files} - {None}
     if len(kinds) != 1:
-        found = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that could be read"
-        raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {found}; hand in Parquet, Feather or CSV files")
+        contents = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that fastem reads"
+        raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {contents}; give Parquet, Feather or CSV files")
     (kind,) = kinds
     chosen = [file for file in files if FORMATS.get(file.suffix.lower()) == kind]
     form = _form_of_text(chosen) if kind == "csv" else pyarrow.dataset.IpcFileFormat()
@@ -91,7 +91,7 @@ def _of_streams(paths):
 
 
 def _form_of_text(paths: list[Path]):
-    """How these text files are read; the first lines of each tell, and must tell the same."""
+    """How these text files are read, by their first lines, which must agree."""
     tables = [DelimitedFile(path) for path in paths]
     first = tables[0]
     if first.delimiter is None:
@@ -100,8 +100,8 @@ def _form_of_text(paths: list[Path]):
         if (table.names, table.delimiter, table.skipped_lines) != (first.names, first.delimiter, first.skipped_lines):
             raise ValueError(
                 f"{table.path} has the columns {', '.join(table.names)} from line {table.skipped_lines + 1}, "
-                f"{first.path} {', '.join(first.names)} from line {first.skipped_lines + 1}: give all files the same "
-                "header and delimiter"
+                f"but {first.path} has {', '.join(first.names)} from line {first.skipped_lines + 1}: give all files "
+                "the same header and delimiter"
             )
     numbers = [name for i, name in enumerate(first.names) if i not in first.text]
     return pyarrow.dataset.CsvFileFormat(

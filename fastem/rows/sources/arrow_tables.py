@@ -25,7 +25,7 @@ except ImportError as error:
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")  # pandas writes a frame's index beside its columns
 PIECE = 1 << 20  # bytes of a Parquet column that are read at once
-BATCH_ROWS = 1 << 17  # that are decoded at once: fewer cost more, more need not stay in a cache
+BATCH_ROWS = 1 << 17  # that are decoded at once: fewer cost time, more may not stay in the cache
 
 
 def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
@@ -99,7 +99,7 @@ class TableSource:
         return weighed(self._columns(), self.sample_weight, self.what)
 
     def _columns(self):
-        """The same without an array of weights."""
+        """The same, before an array of weights is split among them."""
         start = 0
         for batch in self.batches():
             m = batch.num_rows
@@ -109,7 +109,7 @@ class TableSource:
             weight = None if self.weight_column is None else self._weights(batch, start)
             del batch
             yield Columns(columns, self.dtype), weight
-            del columns  # a batch goes before the next is read
+            del columns  # a batch is let go before the next is read
             start += m
 
     def _weights(self, batch, start):
@@ -133,7 +133,7 @@ class TableSource:
         column = batch.column(batch.schema.get_field_index(name))
         target = pyarrow.float32() if dtype == np.float32 else pyarrow.float64()
         if column.type != target:
-            column = column.cast(target, safe=False)  # what rounds are whole numbers beyond 2^53
+            column = column.cast(target, safe=False)  # only whole numbers beyond 2^53 are rounded
         return column.to_numpy(zero_copy_only=False)
 
 
@@ -162,12 +162,12 @@ class DatasetSource(TableSource):
         for i, fragment in enumerate(self.fragments):
             if _stamp(fragment.path) != self.stamps[fragment.path]:
                 raise ValueError(f"{fragment.path} has changed since it was opened: do not write to it during a fit.")
-            found = 0
+            count = 0
             for batch in self._of_file(fragment):
-                found += batch.num_rows
+                count += batch.num_rows
                 yield batch
                 del batch
-            self.counts[i] = found
+            self.counts[i] = count
 
     def _of_file(self, fragment):
         keys = pyarrow.dataset.get_partition_keys(fragment.partition_expression)
@@ -180,17 +180,17 @@ class DatasetSource(TableSource):
     def _of_columns(self, fragment, names):
         missing = [name for name in names if name not in fragment.physical_schema.names]
         if missing:
-            raise ValueError(f"{fragment.path} has no column {missing[0]!r}, unlike {self.fragments[0].path}")
+            raise ValueError(f"{fragment.path} has no column {missing[0]!r}, but {self.fragments[0].path} has it")
         for name in names:
             kind = fragment.physical_schema.field(name).type
             rounded = self.dtype == np.float32 and name != self.weight_column and kind != pyarrow.float32()
             if rounded or not _is_number_type(kind):
                 raise ValueError(
-                    f"column {name!r} of {fragment.path} holds {kind}, unlike {self.fragments[0].path}: give all files "
-                    "the same type."
+                    f"column {name!r} of {fragment.path} holds {kind}, unlike that of {self.fragments[0].path}: give "
+                    "all files the same type."
                 )
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
-            # by pieces of the columns: a row group may be larger than memory
+            # in pieces of the columns, because a row group may be larger than memory
             with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
                 for group in range(file.num_row_groups):
                     yield from naming_place(
@@ -204,7 +204,7 @@ class DatasetSource(TableSource):
         try:
             batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
             yield from naming_place(batches, fragment.path)
-        except ValueError:  # pyarrow's own among them
+        except ValueError:  # pyarrow's errors too
             _require_numbers(fragment.path, names)  # knows the line
             raise
 
@@ -240,7 +240,7 @@ def _batches(table):
 
 
 def naming_place(batches, place):
-    """The same batches; what goes wrong names the place."""
+    """The same batches; errors name the place."""
     iterator = iter(batches)
     while True:
         try:
@@ -254,7 +254,7 @@ def naming_place(batches, place):
 
 
 def _counted(fragment):
-    """The rows of a file where its metadata tell them, else None."""
+    """The number of rows of a file, if its metadata hold it, else None."""
     if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
         try:
             return fragment.metadata.num_rows
@@ -266,10 +266,10 @@ def _counted(fragment):
 def _stamp(path):
     """Size and time of change of a file."""
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    return found.st_size, found.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _is_number_type(kind) -> bool:

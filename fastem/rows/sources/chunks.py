@@ -9,8 +9,7 @@ import numpy as np
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names
 
 ONE_SHOT = (
-    "X is {}, which can be iterated over once only, but EM passes over the rows many times: hand in the function "
-    "that makes it "
+    "X is {}, which can be iterated over only once, but EM reads the rows many times: pass the function that makes it "
     "(fit(lambda: chunks())), or a list of the chunks."
 )
 
@@ -36,7 +35,7 @@ class ChunkSource:
         X, weight, self.names = first
         self.dtype, self.n_features = X.dtype, X.shape[1]
         if weight is not None and sample_weight is not None:
-            raise TypeError("sample_weight is given, but the chunks of X bring their own: give one of the two.")
+            raise TypeError("sample_weight is given, but the chunks of X have weights too: give only one of the two.")
         self.weighted = weight is not None or sample_weight is not None
         self.sample_weight = sample_weight
 
@@ -68,37 +67,38 @@ class ChunkSource:
                 yield X, weight, names
 
     def _require_same(self, i, X, weight, names):
-        """A chunk against the first."""
+        """ValueError where a chunk does not agree with the first."""
         if X.shape[1] != self.n_features:
-            raise ValueError(f"chunk {i} of {self.what} has {X.shape[1]} columns, the first has {self.n_features}.")
+            raise ValueError(f"chunk {i} of {self.what} has {X.shape[1]} columns, but the first has {self.n_features}.")
         if X.dtype != self.dtype:
             raise ValueError(
-                f"chunk {i} of {self.what} holds {X.dtype}, the first {self.dtype}: give all chunks the same type."
+                f"chunk {i} of {self.what} holds {X.dtype}, but the first {self.dtype}: give all chunks the same type."
             )
         if (names is None) != (self.names is None) or (names is not None and list(names) != list(self.names)):
             raise ValueError(
-                f"chunk {i} of {self.what} has the columns {_listed(names)}, the first {_listed(self.names)}: "
+                f"chunk {i} of {self.what} has the columns {_listed(names)}, but the first {_listed(self.names)}: "
                 "give all chunks the same columns in the same order."
             )
         if (weight is None) != (not self.weighted or self.sample_weight is not None):
             raise ValueError(
-                f"chunk {i} of {self.what} {'lacks' if weight is None else 'has'} weights, unlike the first."
+                f"chunk {i} of {self.what} has {'no ' if weight is None else ''}weights, unlike the first: give "
+                "weights with all chunks, or with none."
             )
 
 
 def weighed(chunks, sample_weight, what: str) -> Iterator:
-    """Chunks (X, weight); where sample_weight (n,) is given, with their part of it, which must fit all the rows."""
+    """Chunks (X, weight); where sample_weight (n,) is given, with its entries for their rows. It must fit all rows."""
     if sample_weight is None:
         yield from chunks
         return
     n, start = len(sample_weight), 0
     for X, _ in chunks:
         if start + len(X) > n:
-            raise ValueError(f"sample_weight has {n} entries, {what} more rows.")
+            raise ValueError(f"sample_weight has {n} entries, but there are more rows in {what}.")
         yield X, sample_weight[start : start + len(X)]
         start += len(X)
     if start != n:
-        raise ValueError(f"sample_weight has {n} entries, {what} {start} rows.")
+        raise ValueError(f"sample_weight has {n} entries, but there are {start} rows in {what}.")
 
 
 def _listed(names):

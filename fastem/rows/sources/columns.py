@@ -1,4 +1,4 @@
-"""Which columns of a table are wanted, by name or number: settled here for every kind of table."""
+"""The choice of columns by name or number, for every kind of table."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ __all__ = ["choose", "column_place", "listed", "numbered_names", "suggest_column
 
 
 def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weight: str | int | None = None):
-    """The places of the wanted columns, and that of the weights; `weight` is no column of its own unless asked for."""
+    """The places of the wanted columns, and that of the weights, which are among the columns only if asked for."""
     weight_place = None if weight is None else column_place(names, weight, what, "sample_weight")
     if columns is None:
         return [i for i in range(len(names)) if i != weight_place], weight_place
     if isinstance(columns, (str, int)):
-        raise ValueError(f"columns={columns!r} is one column; give a list")
+        raise ValueError(f"columns={columns!r} is not a list: for one column, give [{columns!r}]")
     chosen: list[int] = []
     for column in columns:
-        found = column_place(names, column, what)
-        if found in chosen:
+        place = column_place(names, column, what)
+        if place in chosen:
             raise ValueError(f"{what}: column {column!r} was chosen twice; choose it once")
-        chosen.append(found)
+        chosen.append(place)
     if not chosen:
         raise ValueError(f"{what}: no columns were chosen; its columns are {listed(names)}")
     return chosen, weight_place
@@ -56,6 +56,6 @@ def suggest_columns(names: Sequence[str], numeric: Sequence[int]) -> str:
 
 
 def listed(items: Sequence[str | int], most: int = 20) -> str:
-    """The first few of them."""
+    """The first items as text, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(map(str, items[:most])) + more

@@ -1,8 +1,8 @@
 """Rows in Dask arrays and data frames. The only file that imports dask, which is an optional requirement.
 
 An iteration is one task per worker: it reduces the model over the worker's own chunks and returns the nodes of the
-tree of sums that they make up. Parameters travel to the data, statistics back; rows stay where Dask has loaded them.
-The tree is that of the chunks, so the number of workers, and which of them has what, changes no bit.
+tree of sums that they give. Parameters travel to the data, statistics back; rows stay where Dask has loaded them.
+The tree depends on the chunks alone, so neither the number of workers nor their share of the chunks changes a bit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from fastem.errors import warn
 from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
-from fastem.rows.statistics import folded, joined, merged_nodes
+from fastem.rows.statistics import folded, merged_nodes, merged_siblings
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names
 
 try:
@@ -45,9 +45,9 @@ class DaskBlocks(Blocks):
     Notes
     -----
     A worker uses as many threads as Dask gave it, whatever OMP_NUM_THREADS says there. The chunks of a worker that
-    is lost are loaded again elsewhere, by Dask. Which worker has what is asked once, and again after a task ran
-    elsewhere. Where workers can be reached from the client, ``Client(..., direct_to_workers=True)`` saves the
-    scheduler the way of the results; on one machine that is the default.
+    is lost are loaded again elsewhere, by Dask. Which worker has which chunks is asked once, and again after a task ran
+    elsewhere. Where the client can reach the workers, ``Client(..., direct_to_workers=True)`` fetches results without
+    the scheduler; on one machine that is the default.
     """
 
     def __init__(self, parts, names=None, weighted=False, client=None):
@@ -56,7 +56,7 @@ class DaskBlocks(Blocks):
         self.parts = parts if self.client is None else self.client.compute(parts)
         self.direct = None  # whether results come past the scheduler; None: as the client is set
         self._plan: dict | None = None
-        shapes = {i: found for i, found in enumerate(self._of_parts(_shape)) if found[0][0]}
+        shapes = {i: (shape, dtype) for i, (shape, dtype) in enumerate(self._of_parts(_shape)) if shape[0]}
         self.parts = [self.parts[i] for i in shapes]
         if not shapes:
             raise ValueError("all chunks of the Dask collection are empty: there are no rows")
@@ -64,8 +64,8 @@ class DaskBlocks(Blocks):
         for i, (shape, dtype) in shapes.items():
             if (shape[1], dtype) != (self.n_features, self.dtype):
                 raise ValueError(
-                    f"chunk {i} of the Dask collection has {shape[1]} columns of {dtype}, the first with rows "
-                    f"{self.n_features} of {self.dtype}."
+                    f"chunk {i} of the Dask collection has {shape[1]} columns of {dtype}, but the first that has rows "
+                    f"has {self.n_features} of {self.dtype}."
                 )
         *self.starts, self.n_rows = accumulate((shape[0] for shape, _ in shapes.values()), initial=0)
 
@@ -79,7 +79,7 @@ class DaskBlocks(Blocks):
             raise ValueError(f"Expected 2D array, got a Dask array of {X.ndim} dimension(s): rows need two.")
         if X.numblocks[1] > 1:
             warn(
-                f"X is chunked across its columns ({X.numblocks[1]} chunks of them): rechunked to whole rows.",
+                f"X is chunked across its columns ({X.numblocks[1]} chunks): it is rechunked to whole rows.",
                 UserWarning,
             )
             X = X.rechunk({1: -1})
@@ -120,9 +120,7 @@ class DaskBlocks(Blocks):
 
     def _require_open(self):
         if self.client.status in ("closed", "closing"):
-            raise ValueError(
-                "the Dask client of these blocks is closed: open a new one and hand the collection in again."
-            )
+            raise ValueError("the Dask client of these blocks is closed: open a new one and pass the collection again.")
 
     def reduce(self, model, n_threads):
         """Expected sufficient statistics of all rows."""
@@ -145,14 +143,14 @@ class DaskBlocks(Blocks):
                 )
                 for worker, indices in plan.items()
             ]
-            found = self.client.gather(tasks, direct=self.direct)
-        if [worker for worker, _ in found] != list(plan):
+            replies = self.client.gather(tasks, direct=self.direct)
+        if [worker for worker, _ in replies] != list(plan):
             self._plan = None  # a worker is lost, and its chunks are elsewhere now
-        nodes = [node for _, own in found for node in own]
-        return folded(joined(sorted(nodes, key=lambda node: node[1] << node[0])))
+        nodes = [node for _, nodes_of_worker in replies for node in nodes_of_worker]
+        return folded(merged_siblings(sorted(nodes, key=lambda node: node[1] << node[0])))
 
     def _owners(self) -> dict:
-        """{worker: its chunks, in order}; a chunk that several have goes to the one with least to do."""
+        """{worker: its chunks, in order}; a chunk that several have belongs to the one with the fewest."""
         with self.client.as_current():
             distributed.wait(self.parts)
         has = self.client.who_has(self.parts)
@@ -167,14 +165,14 @@ class DaskBlocks(Blocks):
 
 @contextmanager
 def _cluster_lost():
-    """What Dask raises where its scheduler is gone, with a sentence about it."""
+    """ConnectionError, with what to do, where Dask finds that its scheduler is gone."""
     try:
         yield
     except (distributed.CancelledError, distributed.comm.CommClosedError) as error:
         raise ConnectionError(
             f"the Dask cluster was lost in the middle of a pass ({type(error).__name__}: {error}). Connect to another "
-            "and hand the collection in again; an estimator has its last complete iteration, and warm_start=True goes "
-            "on from there."
+            "and pass the collection again; an estimator keeps its last complete iteration, from which a fit with "
+            "warm_start=True goes on."
         ) from error
 
 
@@ -201,7 +199,7 @@ def mapped(X, function, dtype, width=None):
 
 
 def _chunk(i, X, sample_weight):
-    """A loaded part as rows and weights; what is wrong with it names its number."""
+    """A loaded part as rows and weights; errors name its number."""
     try:
         X = as_matrix(X, "fastem", least_rows=0)
         return X, None if sample_weight is None else as_sample_weight(sample_weight, len(X), some=False)
@@ -210,7 +208,7 @@ def _chunk(i, X, sample_weight):
 
 
 def _is_here(address):
-    """Whether a worker is on this machine: each result then comes sooner without the scheduler in between."""
+    """Whether a worker is on this machine: its results then arrive sooner without the scheduler."""
     return address.startswith("inproc://") or "://127.0.0.1:" in address
 
 
@@ -219,8 +217,8 @@ def _shape(part):
 
 
 class Sent:
-    """An object packed once for all workers. What one of them cannot unpack is an error of its task; Dask's own
-    unpacking, before the task, would end the worker, and the next one that takes the task."""
+    """An object packed once for all workers. If a worker cannot unpack it, its task fails; if Dask unpacked it, before
+    the task, that would end the worker, and the next one that takes the task."""
 
     def __init__(self, thing):
         self.packed = distributed.protocol.pickle.dumps(thing)
@@ -244,7 +242,7 @@ def _applied(function, part, start):
 
 
 def _reduced(sent, indices, parts):
-    """This worker, and the nodes of the tree of sums that some chunks make up, with the threads that Dask gave it."""
+    """This worker's address, and the nodes of the tree of sums that its chunks give; with the threads that it has."""
     model = sent.unpacked()
     worker = distributed.get_worker()
     n_threads = worker.state.nthreads

@@ -1,7 +1,7 @@
 """Rows in files: delimited text, ``.npy``, Parquet, Feather and Arrow, and the shipped data sets.
 
-Small text is read at once and ``.npy`` is mapped into memory, here; all else is streamed through pyarrow, which only
-the files that need it import.
+Small text files are read at once and ``.npy`` is mapped into memory, here; all others are streamed through pyarrow,
+which is imported only then.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from fastem.rows.validation import as_sample_weight
 
 __all__ = ["column_names", "files_in", "open_files"]
 
-AT_ONCE = 64e6  # bytes of text that are read once, instead of in every pass
+AT_ONCE = 64e6  # bytes of text up to which a file is read once and not in every pass
 ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 
 
 def open_files(paths, sample_weight=None, columns=None) -> Blocks:
-    """Files of rows, as blocks; what does not fit in memory is read anew in every pass.
+    """Files of rows, as blocks; large files are read anew in every pass.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     files = _files_of(given)
     if _are_npy(files):
         return _mapped(files, sample_weight, columns)
-    from fastem.rows.sources.arrow_files import open_dataset  # the door to pyarrow, which not everybody has
+    from fastem.rows.sources.arrow_files import open_dataset  # imports pyarrow, which is optional
 
     return open_dataset(given, files, sample_weight, columns)
 
@@ -91,7 +91,7 @@ def _at_once(table, path, sample_weight, columns):
 
 
 def _mapped(paths, sample_weight, columns):
-    """Matrices in numpy's format: one is an array, several are chunks."""
+    """Matrices in numpy's format: one becomes an array, several become chunks."""
     arrays = [_mapped_matrix(path) for path in paths]
     width, n = arrays[0].shape[1], sum(map(len, arrays))
     weighted = isinstance(sample_weight, str)
@@ -108,8 +108,8 @@ def _mapped(paths, sample_weight, columns):
                 rows = array[start : start + step]
                 yield (rows[:, taken], rows[:, weight]) if weighted else rows[:, taken]
 
-    own = None if weighted or sample_weight is None else as_sample_weight(sample_weight, n)
-    return StreamBlocks(ChunkSource(chunks, ", ".join(map(str, paths[:3])), n, own))
+    weights = None if weighted or sample_weight is None else as_sample_weight(sample_weight, n)
+    return StreamBlocks(ChunkSource(chunks, ", ".join(map(str, paths[:3])), n, weights))
 
 
 def column_names(paths) -> list[str]:
@@ -134,7 +134,7 @@ def column_names(paths) -> list[str]:
 
 
 class ShippedTable:
-    """The numeric columns of a data set of :mod:`fastem.datasets`, read as those of a text file are."""
+    """The numeric columns of a data set of :mod:`fastem.datasets`, read like those of a text file."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.names = dataset.columns
@@ -172,13 +172,13 @@ def _mapped_matrix(path: Path) -> np.ndarray:
 
 
 def _require_known(path: Path) -> None:
-    """A file that is there, of a kind that is read, and not empty."""
+    """An error where there is no such file, or where fastem does not read its kind, or where it is empty."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file, nor a shipped data set ({', '.join(SHIPPED)})")
     known = (*TEXT_SUFFIXES, ".npy", *ARROW_SUFFIXES)
     if path.suffix.lower() not in known:
-        found = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise ValueError(f"{path} has {found}; fastem reads {', '.join(known)}")
+        ending = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
+        raise ValueError(f"{path} has {ending}; fastem reads {', '.join(known)}")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; it needs at least one row of numbers")
 

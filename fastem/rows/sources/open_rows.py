@@ -1,4 +1,4 @@
-"""What a user may hand in as rows, and how each kind is opened as blocks.
+"""What users may pass as rows, and how each kind is opened as blocks.
 
 A kind of data is a row in `OPENERS`: how it is recognised, without importing its package, and what opens it.
 """
@@ -26,9 +26,9 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; blocks.
     sample_weight : (n,) array, or for tables in files the name of a column; optional
     columns : sequence of str or int, optional
-        The columns to read; of files and Arrow tables.
+        The columns to read; only for files and Arrow tables.
     owner : str
-        Who asks, for messages.
+        The name in messages.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     Raises
     ------
     TypeError, ValueError
-        What is wrong with X, and what to do.
+        Says what is wrong with X, and what to do.
 
     Examples
     --------
@@ -77,13 +77,13 @@ def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
 
 
 def in_memory(X) -> bool:
-    """Whether X is an array or a frame, whose rows are all at hand."""
+    """Whether X is an array or a frame, with all rows in memory."""
     return not any(recognised(X) for recognised, _ in OPENERS)
 
 
 def _array(X, sample_weight, columns, owner):
     if columns is not None:
-        raise TypeError("columns goes with files and Arrow tables; choose the columns of an array or a frame before.")
+        raise TypeError("columns is only for files and Arrow tables, but X is neither: choose its columns before.")
     names = column_names(X)
     X = as_matrix(X, owner)
     return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)), names)
@@ -91,10 +91,12 @@ def _array(X, sample_weight, columns, owner):
 
 def _stream(opened, what, sample_weight, columns, owner, n_rows=None):
     if columns is not None:
-        raise TypeError(f"columns goes with files and Arrow tables, X is {what}: choose its columns in its chunks.")
+        raise TypeError(
+            f"columns is only for files and Arrow tables, but X is {what}: choose the columns of its chunks."
+        )
     if isinstance(sample_weight, str):
         raise TypeError(
-            f"sample_weight={sample_weight!r} names a column, but X is {what}: give (X, sample_weight) chunks."
+            f"sample_weight={sample_weight!r} names a column, but X is {what}: give chunks (X, sample_weight)."
         )
     weight = None if sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
     return StreamBlocks(ChunkSource(opened, what, n_rows, weight, owner))
@@ -108,13 +110,12 @@ def _function(X, sample_weight, columns, owner):
         chunks = X()
         if not hasattr(chunks, "__iter__") or hasattr(chunks, "shape"):
             raise TypeError(
-                f"the function handed in as X returned {type(chunks).__name__}; it must return an iterator over chunks"
+                f"the function given as X returned {type(chunks).__name__}; it must return an iterator over chunks"
             )
         iterator = iter(chunks)
         if iterator is chunks and previous and previous[0] is chunks:
             raise ValueError(
-                "the function handed in as X returned the same iterator again, which is used up: it must open a new "
-                "one "
+                "the function given as X returned the same iterator again, which is used up: it must open a new one "
                 "in each call."
             )
         previous[:] = [chunks]
@@ -132,13 +133,13 @@ def _chunks(X, sample_weight, columns, owner):
 
 
 def _sliced(X, sample_weight, columns, owner):
-    """Anything with shape, dtype and slicing, such as a zarr or HDF5 array, read by whole chunks of its own."""
+    """Anything with shape, dtype and slicing, such as a zarr or HDF5 array, read by whole chunks of it."""
     what = f"{type(X).__module__.partition('.')[0]} array {getattr(X, 'name', '')}".strip()
     if len(X.shape) != 2:
-        raise ValueError(f"X is a {what} of shape {tuple(X.shape)}; rows need two dimensions.")
+        raise ValueError(f"X is a {what} of shape {tuple(X.shape)}; it must have two dimensions.")
     n, d = X.shape
-    own = (getattr(X, "chunks", None) or (1,))[0]
-    step = max(own, block_rows(d) // own * own)
+    chunk_rows = (getattr(X, "chunks", None) or (1,))[0]
+    step = max(chunk_rows, block_rows(d) // chunk_rows * chunk_rows)
     return _stream(
         lambda: (np.asarray(X[start : start + step]) for start in range(0, n, step)),
         what,
@@ -172,13 +173,15 @@ def _dask(X, sample_weight, columns, owner):
     from fastem.rows.sources.dask_blocks import DaskBlocks
 
     if columns is not None:
-        raise TypeError("columns goes with files and Arrow tables; choose the columns of a Dask collection before.")
+        raise TypeError(
+            "columns is only for files and Arrow tables, but X is a Dask collection: choose its columns before."
+        )
     return DaskBlocks.of(X, sample_weight)
 
 
 def _blocks(X, sample_weight, columns, owner):
     if sample_weight is not None or columns is not None:
-        raise TypeError("sample_weight and columns go with rows; these blocks hold their own weights: give them there.")
+        raise TypeError("sample_weight and columns are only for rows, but X is blocks: give both to open_rows.")
     return X
 
 
@@ -192,13 +195,13 @@ def _is_path(X):
 
 
 def _is_table_of_arrow(X):
-    """Whether X hands out Arrow batches, and is no frame that is an array as well."""
+    """Whether X gives Arrow batches; frames that are arrays as well do not count."""
     package = type(X).__module__.partition(".")[0]
     return package == "pyarrow" or (hasattr(X, "__arrow_c_stream__") and package not in ("pandas", "polars"))
 
 
 def _is_sliced(X):
-    """Whether X has shape, dtype and slices, but is no array in memory."""
+    """Whether X has shape, dtype and slices, but is not an array in memory."""
     return (
         isinstance(getattr(X, "dtype", None), np.dtype)
         and hasattr(X, "shape")
@@ -209,7 +212,7 @@ def _is_sliced(X):
 
 
 def _is_list_of_chunks(X):
-    """Whether X is a sequence of matrices or frames, each maybe with its weights, or any other iterable."""
+    """Whether X is a sequence of matrices or frames, with or without weights, or any other iterable."""
     if isinstance(X, (list, tuple)):
         first = X[0] if len(X) else None
         first = first[0] if isinstance(first, tuple) and len(first) == 2 else first

@@ -1,7 +1,7 @@
-"""Tables in text files: delimiter and header are found by looking at the first lines.
+"""Tables in text files: the first lines show delimiter and header.
 
-The numbers are read by numpy's C reader. Only when that refuses, the file is read again line by line, which finds
-missing values (they become NaN) or the line and column to blame. So the common case is fast and the rare one exact.
+numpy's C reader reads the numbers. Only if it fails, the file is read again line by line, which finds missing values
+(they become NaN) or the line and column of the error. So the common case is fast and the rare one exact.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DelimitedFile:
     def read(self, chosen: list[int]) -> np.ndarray:
         """The columns at these places, as float64."""
         whole = chosen == list(range(len(self.names)))
-        if not whole:  # asked for some columns only, numpy's reader does not mind fields too many
+        if not whole:  # asked for some columns only, numpy's reader ignores that a line has too many fields
             for number, line in self._lines(self.skipped_lines):
                 # Counting delimiters is cheaper than splitting. Where it disagrees there may be quotes.
                 if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
@@ -93,16 +93,16 @@ class DelimitedFile:
 
     @property
     def text(self) -> list[int]:
-        """The places of the columns that hold words, as far as the first lines tell."""
+        """The places of the columns that hold text, by the first lines."""
         kinds = [{_kind(row[i]) for row in self._sample if i < len(row)} for i in range(len(self.names))]
-        return [i for i, found in enumerate(kinds) if "text" in found and not _is_numeric(self._sample, i)]
+        return [i for i, of_column in enumerate(kinds) if "text" in of_column and not _is_numeric(self._sample, i)]
 
     def _read_line_by_line(self, chosen: list[int]) -> np.ndarray:
-        """The same table, with NaN for missing values; or an error that names the place to blame."""
+        """The same table, with NaN for missing values; or an error that names line and column."""
         return np.frombuffer(array("d", self.numbers(chosen)), dtype=np.float64).reshape(-1, len(chosen))
 
     def numbers(self, chosen: list[int]) -> Iterator[float]:
-        """The numbers in these columns, line by line; or an error that names the place to blame."""
+        """The numbers in these columns, line by line; or an error that names line and column."""
         for number, line in self._lines(self.skipped_lines):
             cells = self._cells(number, line)
             for i in chosen:
@@ -197,7 +197,7 @@ def _number(cell: str) -> float:
 
 def _kind(cell: str) -> str:
     """``"number"``, ``"missing"`` or ``"text"``."""
-    if DECIMAL_COMMA.fullmatch(cell):  # is meant as a number, and the reader says what is wrong with it
+    if DECIMAL_COMMA.fullmatch(cell):  # is meant as a number; the reader says what is wrong with it
         return "number"
     try:
         value = _number(cell)
