@@ -21,24 +21,24 @@ def built(instruction_set: str) -> bool:
 
 
 def pick() -> str:
-    """The instruction set to use; an override that cannot run is an error, not a crash later."""
+    """The instruction set to use; ImportError where the environment variable names one that cannot run."""
     wanted = os.environ.get("FASTEM_INSTRUCTION_SET")
     if wanted and wanted not in INSTRUCTION_SETS:
-        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} is none of {', '.join(INSTRUCTION_SETS)}")
+        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} must be one of {', '.join(INSTRUCTION_SETS)}")
     usable = [name for name in INSTRUCTION_SETS if built(name) and supported(name)]
     if wanted and wanted not in usable:
         raise ImportError(
-            f"FASTEM_INSTRUCTION_SET={wanted!r} is not built or not of this CPU; usable: {', '.join(usable)}"
+            f"FASTEM_INSTRUCTION_SET={wanted!r} is not built, or this CPU does not have it; usable: {', '.join(usable)}"
         )
     if not usable:
         raise ImportError(
-            "no compiled kernels that this CPU can run: install fastem again with the baseline among them"
+            "fastem has no compiled kernels that this CPU can run: install it again, with the baseline kernels"
         )
     return wanted or usable[0]
 
 
 def supported(instruction_set: str) -> bool:
-    """Whether this CPU and operating system run an instruction set."""
+    """Whether this CPU and operating system can run an instruction set."""
     return instruction_set == "baseline" or instruction_set in _cpu.instruction_sets()
 
 

@@ -1,5 +1,5 @@
-# Eigenpairs of a symmetric matrix, and QR, on one thread and in a fixed order of operations: LAPACK's last bits hang on the
-# threads and on the kernels of the BLAS below it. setup.py builds this once per instruction set. Reasons, numbered:
+# Eigenpairs of a symmetric matrix, and QR, on one thread and in a fixed order of operations: LAPACK's last bits depend
+# on the threads and the kernels of the BLAS below it. setup.py builds this once per instruction set. Reasons, numbered:
 #
 # 1. Householder's reduction to a tridiagonal matrix takes its time in the product of the matrix with a vector and in the
 #    update of rank two. One sweep over the lower triangle does the last reflection's update and the next one's product.

@@ -1,4 +1,4 @@
-"""How many threads a pass may use. An argument everywhere, never a global that is set."""
+"""How many threads a pass may use. It is an argument everywhere, not a global setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from fastem import kernels
 
 _team_used = False  # whether this process may have started OpenMP threads
-_forked = False  # they do not survive a fork: the child of a process that used them runs on one thread
+_forked = False  # threads do not survive a fork: the child of a process that used them runs on one
 
 
 def _note_fork():
@@ -59,12 +59,12 @@ def _cgroup_cpus():
 
 @cache
 def processors() -> int:
-    """Of the machine; to ask takes as long as a small pass."""
+    """Processors of the machine; cached, because asking takes as long as a small pass."""
     return os.cpu_count() or 1
 
 
 def resolve(n_threads: int | None) -> int:
-    """The number to use: what was asked for (at most four per processor), or all that is available."""
+    """The number to use: the given one (at most four per processor), or all that are available."""
     global _team_used
     if not kernels.OPENMP or _forked:
         return 1
@@ -78,7 +78,7 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
 
     On a busy machine a team waits some milliseconds until its last thread is given a core, in every pass.
     """
-    if getattr(rows, "n_rows_known", True) is False:  # they are read: there are many
+    if getattr(rows, "n_rows_known", True) is False:  # rows that are read are many
         return resolve(n_threads)
     n, d = rows.shape
     return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)

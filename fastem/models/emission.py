@@ -1,4 +1,4 @@
-"""What a mixture asks of its K densities: the contract of an emission."""
+"""What a mixture needs of its K densities: the contract of an emission."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Emission(Protocol):
     It turns its parameters into the arrays of a kernel, the kernel's sums into named statistics, and statistics into
     new parameters. The mixture above it adds the weights.
 
-    Concrete emissions inherit this class: members that are abstract here are owed, and without one of them an emission
-    cannot be made; all others have a default, which says what it means that an emission does not have the member.
+    Concrete emissions inherit this class. They must define the members that are abstract here; all others have a
+    default, for emissions to which the member does not apply.
 
     Attributes
     ----------
@@ -24,17 +24,17 @@ class Emission(Protocol):
         Whether all columns hold counts or codes, so that log p is a probability. Default: False.
     has_ellipses : bool
         Whether there are `means` (K, d), a `covariance` of :mod:`fastem.models.gaussian.covariance` and
-        :meth:`marginal`, of which pictures are made. Default: False, only densities of single columns are drawn.
+        :meth:`marginal`, which pictures draw. Default: False; then only densities of single columns are drawn.
     takes_missing : bool
-        Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` are owed too.
-        Default: False, what hands in rows refuses such.
+        Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` must be defined
+        too. Default: False; then such rows are refused.
     """
 
     discrete: ClassVar[bool] = False
     has_ellipses: ClassVar[bool] = False
     takes_missing: ClassVar[bool] = False
 
-    # owed
+    # required
 
     @property
     @abstractmethod
@@ -60,25 +60,25 @@ class Emission(Protocol):
 
     @abstractmethod
     def m_step(self, statistics) -> Emission:
-        """The parameters that maximise the expected log-density, and :meth:`log_prior` with it, or at least raise it.
+        """The parameters that maximise, or at least raise, the sum of expected log-density and :meth:`log_prior`.
 
-        A component without rows keeps its own.
+        A component without rows keeps its parameters.
 
         Parameters
         ----------
         statistics : Statistics
-            Of the rows under this emission's mixture: ``counts`` (K,), and what else :meth:`kernel_call` names.
+            Of the rows under this emission's mixture: ``counts`` (K,), and the sums that :meth:`kernel_call` names.
         """
 
     @abstractmethod
     def rebase(self, statistics, given) -> dict:
-        """Sums that were collected at another emission, `given`, as this one would sum them; those that differ."""
+        """The sums that this emission would collect otherwise than `given`, which collected them, by name."""
 
     @abstractmethod
     def expected_log_prob(self, statistics, at) -> float:
         """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics.
 
-        Or a lower bound of it that touches where `at` is this emission.
+        Or a lower bound of it that is exact where `at` is this emission.
         """
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Emission(Protocol):
 
     @abstractmethod
     def from_vector(self, vector) -> Emission:
-        """The emission of these coordinates, of this one's kind and within its constraints."""
+        """The emission with these coordinates, of the same kind and within the same constraints."""
 
     @abstractmethod
     def rounding(self, dtype) -> float:
@@ -99,7 +99,7 @@ class Emission(Protocol):
 
     @abstractmethod
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """What is to be said of each component ("ok" if nothing), and whether it describes anything.
+        """The status of each component ("ok" if nothing is wrong), and whether it is sound.
 
         Parameters
         ----------
@@ -124,11 +124,11 @@ class Emission(Protocol):
 
     def incomplete_call(self, log_weights, dtype) -> KernelCall:
         """:meth:`kernel_call` for rows with missing values. Default: TypeError, see `takes_missing`."""
-        raise TypeError(f"{type(self).__name__} takes no missing values")
+        raise TypeError(f"{type(self).__name__} does not accept missing values")
 
     def marginal(self, columns) -> Emission:
         """The densities of some of the columns. Default: TypeError, see `has_ellipses` and `takes_missing`."""
-        raise TypeError(f"{type(self).__name__} does not tell the densities of some of its columns")
+        raise TypeError(f"{type(self).__name__} has no densities of some of its columns")
 
     def relative_eigenvalues(self, weights) -> np.ndarray | None:
         """(K, r) of the covariances, ascending, in units of the data's. Default: None, there are no covariances."""
@@ -136,7 +136,7 @@ class Emission(Protocol):
 
     @property
     def floor_hits(self) -> np.ndarray:
-        """(K,) in how many directions a covariance is held at its floor. Default: 0, nothing is held at one."""
+        """(K,) in how many directions a covariance is held at its floor. Default: 0."""
         return np.zeros(self.shape[0], int)
 
     def column_parameters(self) -> ColumnParameters | None:
@@ -145,8 +145,8 @@ class Emission(Protocol):
 
 
 class ColumnParameters(NamedTuple):
-    """name: what they are; values: (K, m); columns: (m,) the column of each; codes: (m,) int where it belongs to a code
-    of the column, None where it is the column's only one."""
+    """name: of the parameters; values: (K, m); columns: (m,) the column of each; codes: (m,) int, the code of the
+    column that it belongs to, or None where it is the column's only one."""
 
     name: str
     values: np.ndarray

@@ -1,7 +1,7 @@
 """Emissions of one exponential family: log p = constant + eta . t(x) + base(x), one compiled family for all of them.
 
-A family says which features t of the columns it needs, and how its parameters make (constant, eta) and come from the
-sums of the features. Everything else is here.
+A family defines its features t of the columns, how (constant, eta) follow from its parameters, and how these follow
+from the sums of the features. Everything else is here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Features(NamedTuple):
         return cls(np.repeat(kinds, d), np.tile(np.arange(d), len(kinds)), np.zeros(m), np.full(d, factorial))
 
     def of(self, X) -> np.ndarray:
-        """(n, m) the features of rows, for oracles and rows that leave the kernels' range."""
+        """(n, m) the features of rows, for tests and for rows outside of the kernels' range."""
         x = X[:, self.column].astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.kind == LOGARITHM, np.log(x), np.where(self.kind == INDICATOR, x == self.level, x))
@@ -48,8 +48,8 @@ class Features(NamedTuple):
 
 @dataclass(frozen=True)
 class ExponentialFamily(Emission):
-    """What K densities of an exponential family share. A family gives what is abstract here or owed by any emission and
-    not here, and `arrays`.
+    """What K densities of an exponential family share. A family defines `arrays`, the abstract members here, and those
+    of :class:`Emission` that are not defined here.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class ExponentialFamily(Emission):
         raise NotImplementedError
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """What is to be said of each component, and whether it describes anything."""
+        """The status of each component, and whether it is sound."""
         return [("ok", True)] * len(counts)
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
@@ -110,20 +110,20 @@ class ExponentialFamily(Emission):
         present = counts > np.finfo(np.float64).tiny
         if present.all():
             return self.estimate(counts, first)
-        found = self.estimate(np.where(present, counts, 1), np.where(present[:, None], first, self.any_sums(first)))
-        merged = {}
+        estimate = self.estimate(np.where(present, counts, 1), np.where(present[:, None], first, self.any_sums(first)))
+        arrays = {}
         for name in self.arrays:
-            own, new = getattr(self, name), getattr(found, name)
-            merged[name] = np.where(present.reshape(-1, *[1] * (own.ndim - 1)), new, own)
-        return replace(found, **merged)
+            before, after = getattr(self, name), getattr(estimate, name)
+            arrays[name] = np.where(present.reshape(-1, *[1] * (before.ndim - 1)), after, before)
+        return replace(estimate, **arrays)
 
     @staticmethod
     def any_sums(first) -> np.ndarray:
-        """Sums of features that stand in for those of a component without rows: what comes out is not used."""
+        """Sums of features for a component without rows, whose estimate is not used."""
         return first.sum(axis=0) / max(1, len(first))
 
     def rebase(self, statistics, given) -> dict:
-        """Sums that were collected at another emission: they do not depend on it."""
+        """Sums that were collected at another emission; they do not depend on it."""
         return {"first": statistics.first}
 
     def expected_log_prob(self, statistics, at) -> float:

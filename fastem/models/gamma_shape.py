@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-STEPS = 20
+NEWTON_STEPS = 20
 LARGE = 16.0  # from here on the difference of the two logarithmic terms is summed as a series
 BERNOULLI = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)  # B_2k / 2k
 
@@ -19,7 +19,7 @@ def log_minus_digamma(x):
 
 
 def gamma_shape(gap, most):
-    """The x <= most with log x - digamma(x) = gap, elementwise; `most` where the gap is smaller than its own.
+    """The x <= most with log x - digamma(x) = gap, elementwise; `most` where the gap is smaller than that of `most`.
 
     Newton's steps for 1/x from a start that is right within 1.5 %, kept between the bounds 1/2 < x gap < 1.
 
@@ -33,7 +33,7 @@ def gamma_shape(gap, most):
     gap = np.where(beyond, 1.0, gap)
     bounds = 0.5 / gap, 1 / gap
     x = np.clip((3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap), *bounds)
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         before = x
         x = np.clip(x / (1 + (log_minus_digamma(x) - gap) / (1 - x * polygamma(1, x))), *bounds)
         if (np.abs(x - before) <= 1e-13 * x).all():

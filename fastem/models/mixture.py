@@ -49,7 +49,7 @@ class Mixture(BlockModel):
         return Mixture, (self.weights, self.emission, self.shares)
 
     def kernel_call(self, dtype):
-        """The parameters as the kernels want them, prepared once for each type of data."""
+        """The parameters as the kernels take them, prepared once for each type of data."""
         if dtype not in self._calls:
             with np.errstate(divide="ignore"):
                 self._calls[dtype] = self.emission.kernel_call(np.log(self.weights), dtype)
@@ -76,9 +76,9 @@ class Mixture(BlockModel):
         Returns
         -------
         Statistics
-            ``counts``, and the emission's own; ``weight`` (sum of sample weights), ``log_likelihood``, and
+            ``counts``, and the sums of the emission; ``weight`` (sum of sample weights), ``log_likelihood``, and
             ``entropy`` of the posterior, so that the bound is ``Q + entropy``. Where the emission takes missing values,
-            ``unseen``, their entropy given the components, which the bound has as well.
+            ``unseen``, their entropy given the components, which is a part of the bound too.
         """
         X = self._checked(X)
         if sample_weight is not None:
@@ -100,13 +100,13 @@ class Mixture(BlockModel):
                 call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, groups
             )
         weight = len(X) if sample_weight is None else sample_weight.sum()
-        told = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
+        totals = {"weight": weight, "log_likelihood": log_likelihood, "entropy": entropy}
         if self.emission.takes_missing:
-            told["unseen"] = 0.0
-        found = Statistics(**call.unpack(*module.named_sums(call.parts, sums)), **told)
+            totals["unseen"] = 0.0
+        statistics = Statistics(**call.unpack(*module.named_sums(call.parts, sums)), **totals)
         if not kept.get("incomplete"):
-            return found
-        return found.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(found, self))
+            return statistics
+        return statistics.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(statistics, self))
 
     def m_step(self, statistics: Statistics) -> Mixture:
         """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
@@ -141,43 +141,43 @@ class Mixture(BlockModel):
         """The rows that have missing values."""
         call, module = self.incomplete_call(X.dtype), kernels.for_dtype(X.dtype)
         for start in range(0, len(rows), ROWS):
-            own = rows[start : start + ROWS]
-            some = X[own]
-            groups = grouped(some, module.group_rows) if call.grouped else None
-            order = groups[0] if groups else np.arange(len(own))
-            found = {name: np.empty((len(order), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
-            found.setdefault("joint", np.empty((len(order), self.n_components), X.dtype))
-            module.score(call.parts, some, call.centre, self.n_components, n_threads, call.order, groups, **found)
+            some = rows[start : start + ROWS]
+            chunk = X[some]
+            groups = grouped(chunk, module.group_rows) if call.grouped else None
+            order = groups[0] if groups else np.arange(len(some))
+            scores = {name: np.empty((len(order), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            scores.setdefault("joint", np.empty((len(order), self.n_components), X.dtype))
+            module.score(call.parts, chunk, call.centre, self.n_components, n_threads, call.order, groups, **scores)
             real = order >= 0  # the others fill up groups
             for name, array in outputs.items():
-                array[own[order[real]]] = found[name][real]
-            far = real & (found["joint"].max(axis=1) <= module.lowest)
-            self._score_far_rows(X, own[order[far]], n_threads, outputs)
+                array[some[order[real]]] = scores[name][real]
+            far = real & (scores["joint"].max(axis=1) <= module.lowest)
+            self._score_far_rows(X, some[order[far]], n_threads, outputs)
 
     def _nearest(self, X):
-        """The nearest component (n,) of rows so far that squares overflow, by what is there of them."""
+        """The nearest component (n,) of rows so far that squares overflow, by the values that are not missing."""
         if not np.isnan(X).any():
             return self.emission.nearest(X)
         missing, of_row = patterns(X)
-        found = np.empty(len(X), np.intp)
+        components = np.empty(len(X), np.intp)
         for i, pattern in enumerate(missing):
             there = np.flatnonzero(~pattern)
-            found[of_row == i] = self.emission.marginal(there).nearest(X[of_row == i][:, there])
-        return found
+            components[of_row == i] = self.emission.marginal(there).nearest(X[of_row == i][:, there])
+        return components
 
     def _score_far_rows(self, X, far, n_threads, outputs):
-        """float32 rows again in float64; what overflows there too is given to the nearest component."""
+        """Score float32 rows again in float64; rows that overflow there too belong to the nearest component."""
         if not len(far):
             return
         if X.dtype == np.float32:
-            found = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
-            for name in found.keys() & {"responsibilities", "joint"}:
-                found[name] = found[name].astype(np.float64)
-            self.score(X[far].astype(np.float64), n_threads, **found)
+            scores = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
+            for name in scores.keys() & {"responsibilities", "joint"}:
+                scores[name] = scores[name].astype(np.float64)
+            self.score(X[far].astype(np.float64), n_threads, **scores)
         else:
             nearest = self._nearest(X[far])
             one_hot = np.eye(self.n_components)[nearest]
-            found = {
+            scores = {
                 "log_density": np.full(len(far), -np.inf),
                 "responsibilities": one_hot,
                 "joint": np.full(one_hot.shape, -np.inf),
@@ -185,10 +185,10 @@ class Mixture(BlockModel):
             }
         with np.errstate(over="ignore"):  # a float32 joint is -inf where only float64 holds it
             for name, array in outputs.items():
-                array[far] = found[name]
+                array[far] = scores[name]
 
     def _checked(self, X):
-        """Floating point rows of the right width: the kernels trust what they are given."""
+        """Floating point rows of the right width, which the kernels do not check."""
         X = np.asanyarray(X)
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64)
@@ -218,12 +218,12 @@ class Mixture(BlockModel):
 
     def doubt(self, X) -> np.ndarray:
         """(n,) minus the logarithm of each row's largest posterior probability: 0 where its component is certain."""
-        found = np.empty(len(X))
+        doubts = np.empty(len(X))
         for start in range(0, len(X), ROWS):
             joint = self.log_joint(X[start : start + ROWS])
             shares = exp_relative(joint, joint.max(axis=1)).sum(axis=1)
-            found[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
-        return found
+            doubts[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
+        return doubts
 
     def posterior(self, X) -> np.ndarray:
         """(n, K) float64 p(z = k | x)."""
@@ -242,7 +242,7 @@ class Mixture(BlockModel):
     def rebase(self, statistics, given) -> Statistics:
         """Statistics that were collected at another mixture as if they had been summed about this one's parameters.
 
-        Sums of different iterations add only about the same points: this is the one place that knows of it.
+        Sums of different iterations can be added only if they are about the same points; nothing else deals with that.
         """
         return statistics.replaced(**self.emission.rebase(statistics, given.emission))
 

@@ -1,4 +1,4 @@
-"""What the M-step makes of the components' counts: weights that are free, equal, held, or drawn towards each other."""
+"""How the M-step makes weights from the components' counts: free, equal, fixed, or drawn together by a prior."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Shares:
-    """Weights proportional to counts and pseudo-counts; those that are held stay, and the others share what they leave.
+    """Weights proportional to counts and pseudo-counts; fixed weights stay, and the others share the rest.
 
     Attributes
     ----------
     pseudo : (K,) or None
         A Dirichlet prior's concentration minus one, not negative: then the mode is where the M-step puts it.
-    held : (K,) bool or None
-        Weights that stay. Equal weights are held, all of them.
+    fixed : (K,) bool or None
+        Weights that stay. Equal weights are all fixed.
     """
 
     pseudo: np.ndarray | None = None
-    held: np.ndarray | None = None
+    fixed: np.ndarray | None = None
 
     @property
     def constrains(self) -> bool:
-        return self.pseudo is not None or self.held is not None
+        return self.pseudo is not None or self.fixed is not None
 
     def n_parameters(self, n_components) -> int:
-        """Free weights, which sum to what the held ones leave."""
-        free = n_components if self.held is None else n_components - int(self.held.sum())
+        """The number of free weights, less one, because their sum is known."""
+        free = n_components if self.fixed is None else n_components - int(self.fixed.sum())
         return max(free - 1, 0)
 
     def m_step(self, counts, weights) -> np.ndarray:
@@ -36,17 +36,17 @@ class Shares:
         return self.apportioned(counts if self.pseudo is None else counts + self.pseudo, weights)
 
     def apportioned(self, counts, weights) -> np.ndarray:
-        """Weights in proportion to counts, as they are where these are all 0; but the held ones stay."""
-        if self.held is None:
+        """Weights in proportion to counts, or unchanged where these are all 0; fixed weights stay."""
+        if self.fixed is None:
             return counts / counts.sum()
-        if self.held.all():
+        if self.fixed.all():
             return weights
-        free = ~self.held
+        free = ~self.fixed
         counts = counts[free] if counts[free].any() else weights[free]
-        found = weights.copy()
-        left = max(1 - weights[self.held].sum(), 0.0)
-        found[free] = left * counts / (counts.sum() or 1.0)
-        return found
+        apportioned = weights.copy()
+        left = max(1 - weights[self.fixed].sum(), 0.0)
+        apportioned[free] = left * counts / (counts.sum() or 1.0)
+        return apportioned
 
     def log_prior(self, weights) -> float:
         """The prior's log-density, up to a constant."""
@@ -60,8 +60,8 @@ class Shares:
 FREE = Shares()
 
 
-def held_components(fixed: bool | np.ndarray, n_components: int) -> np.ndarray:
-    """(K,) bool: all or none of the components, or those of these numbers."""
+def fixed_components(fixed: bool | np.ndarray, n_components: int) -> np.ndarray:
+    """(K,) bool: all or none of the components, or those with these numbers."""
     if isinstance(fixed, bool):
         return np.full(n_components, fixed)
     return np.isin(np.arange(n_components), fixed)
@@ -69,7 +69,7 @@ def held_components(fixed: bool | np.ndarray, n_components: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class WeightRule:
-    """What the weights keep to, for any number of components.
+    """The constraints and prior of the weights, for any number of components.
 
     Attributes
     ----------
@@ -90,10 +90,10 @@ class WeightRule:
         return bool(np.any(np.asarray(self.concentration) > 1))
 
     def shares(self, n_components) -> Shares:
-        """What the M-step makes of so many counts."""
-        held = np.full(n_components, True) if self.equal else held_components(self.fixed, n_components)
+        """The same for a number of components."""
+        fixed = np.full(n_components, True) if self.equal else fixed_components(self.fixed, n_components)
         pseudo = np.broadcast_to(np.asarray(self.concentration, np.float64) - 1, n_components)
-        return Shares(pseudo if self.has_prior else None, held if held.any() else None)
+        return Shares(pseudo if self.has_prior else None, fixed if fixed.any() else None)
 
 
 FREE_WEIGHTS = WeightRule()

@@ -13,7 +13,7 @@ from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.noise import Background, alone, data_box
 from fastem.models.gaussian.structures import STRUCTURES, check_dimension
-from fastem.models.weights import held_components
+from fastem.models.weights import fixed_components
 from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor, robust_variances
@@ -141,7 +141,7 @@ class OfGaussians(OfCovariances):
 
     def constrained(self, mixture, scales):
         K = mixture.emission.shape[0]
-        means, covariances = (held_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
+        means, covariances = (fixed_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
         ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
         if not means.any() and not covariances.any() and scales.prior is None and ratio is None:
             return mixture
