@@ -1,14 +1,14 @@
-"""Acceleration: extrapolated models in the place of the M-step's, from the last steps in unconstrained coordinates.
+"""Acceleration: models extrapolated from EM's last steps, in unconstrained coordinates, replace those of the M-step.
 
-An accelerator is shown each model and its EM image and may propose another model for the next E-step. The E-step that
-judges a proposal is the next iteration's own, so only a dropped one costs a pass.
+An accelerator sees each model and its EM image and may propose another model for the next E-step. The E-step that
+tests a proposal is that of the next iteration, so only a dropped proposal costs a pass.
 
-Where a likelihood has many maxima, EM's path decides which one is found: it passes saddles, and what leaves the path
-there arrives elsewhere, often lower. So nothing is extrapolated before EM's steps keep their direction (it has become a
-linear map there); a proposal looks a bounded number of EM's steps ahead; and it is kept only if the log-likelihood has
-not fallen and EM's step from it is the one that the linear map foretold.
+Where a likelihood has many maxima, EM's path decides which one it finds: the path passes saddles, and a model that
+leaves it there arrives at another maximum, often a lower one. So nothing is extrapolated before EM's steps keep their
+direction (EM is then nearly a linear map); a proposal looks a bounded number of EM's steps ahead; and it is kept only
+if the log-likelihood has not fallen and EM's step from it is the one that the linear map predicts.
 
-Works for every model with ``to_vector()`` (unconstrained coordinates) and ``from_vector(vector)`` (a model so).
+Works for every model with ``to_vector()`` (unconstrained coordinates) and ``from_vector(vector)`` (the model there).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy as np
 
 from fastem.driver.model import require
 
-DEPTH = 8  # steps that Anderson's method looks back on, at most
-FAST = 0.3  # where each step is that much shorter than the last, EM itself arrives within a few passes
-TURN, STEADY = 3e-4, 3  # one minus the cosine between steps of a linear map, at most, and for so many steps
-SURPRISE = 0.25  # distance between EM's step from a proposal and the foretold one, in steps from the last model
-AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, at most
-PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, at most
+DEPTH = 8  # most steps that Anderson's method uses
+FAST = 0.3  # a step's length over the last one's; below, EM needs a few more passes only
+TURN, STEADY = 3e-4, 3  # most of one minus the cosine between steps of a linear map; for how many steps
+SURPRISE = 0.25  # most distance between EM's step from a proposal and the predicted one, in the last step's lengths
+AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, and at most
+PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, and at most
 
 
 class NoAcceleration:
-    """EM as it is."""
+    """Plain EM."""
 
     def propose(self, model, image):
         return None
 
 
 class Guarded:
-    """When to extrapolate, how far, and whether EM confirms it; a subclass says where to."""
+    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
 
     def __init__(self, model):
         self.ahead, self.pause, self.penalty = AHEAD, 0, PAUSE
@@ -52,7 +52,7 @@ class Guarded:
         if last is None:
             return None
         self._remember(x - last[0], f - last[1])
-        if self.rest:  # EM's own step evens out what extrapolation has roughened
+        if self.rest:  # a plain EM step smooths out the errors of the extrapolation
             self.rest = False
             return None
         self.length, before = np.linalg.norm(f), np.linalg.norm(last[1])
@@ -62,18 +62,18 @@ class Guarded:
             return None
         if not self.length > FAST * before:
             return None
-        found = self._extrapolate(x, f)
-        if found is None:
+        extrapolated = self._extrapolate(x, f)
+        if extrapolated is None:
             return None
-        vector, self.foretold = found
+        vector, self.predicted = extrapolated
         return model_at(model, vector)
 
     def keeps(self, proposal, image):
-        """Whether EM's step from a proposal is the foretold one; `image` is None where the log-likelihood fell."""
+        """Whether EM's step from a proposal is the predicted one; `image` is None where the log-likelihood fell."""
         surprise = np.inf
         if image is not None:
             _, f = em_step(proposal, image)
-            surprise = np.linalg.norm(f - self.foretold) / self.length
+            surprise = np.linalg.norm(f - self.predicted) / self.length
         if surprise <= SURPRISE:
             if surprise < SURPRISE / 2:
                 self.ahead = min(2 * self.ahead, FARTHEST)
@@ -88,16 +88,16 @@ class Guarded:
         raise NotImplementedError
 
     def _extrapolate(self, x, f):
-        """(vector, EM's step foretold there) or None."""
+        """(vector, the step that EM should make there) or None."""
         raise NotImplementedError
 
 
 class Anderson(Guarded):
-    """So many EM steps ahead at once in the linear map that the last steps tell: Anderson's mixing where that is all.
+    """Several EM steps at once, in the linear map that the last steps show: damped Anderson mixing.
 
-    The map A is known in the span of the last differences of models, A dx = dx + df; what of EM's step lies outside is
-    taken once. Infinitely many steps ahead is the map's fixed point, as in Anderson's mixing (its first type); fewer
-    damp it, and as EM does they leave a saddle forwards.
+    The map A is known in the span of the last differences of models, A dx = dx + df; the part of EM's step outside of
+    the span is taken once. Infinitely many steps ahead is the map's fixed point, as in Anderson's mixing (its first
+    type); fewer damp it, and leave a saddle forwards, as EM does.
 
     Henderson, Varadhan: Damped Anderson acceleration with restarts and monotonicity control for accelerating EM and
     EM-like algorithms. Journal of Computational and Graphical Statistics 28 (2019) 834-846 (DAAREM).
@@ -158,7 +158,7 @@ ACCELERATORS = {"anderson": Anderson, "squarem": Squarem}
 
 
 def accelerator(name, model):
-    """By its name; the model must give its parameters as a vector."""
+    """The accelerator of this name; its model must have ``to_vector`` and ``from_vector``."""
     if name is None:
         return NoAcceleration()
     if name not in ACCELERATORS:
@@ -188,7 +188,7 @@ def model_at(template, vector):
 
 
 def bounded(rates, most):
-    """Eigenvalues as a map of EM may have them: not negative, those that grow at most `most`."""
+    """Eigenvalues as EM's map may have them: not negative, and those that grow at most `most`."""
     size = np.maximum(np.abs(rates), np.finfo(float).tiny)
     turning = np.abs(rates.imag) > 1e-9
     return np.where(rates.real < 0, 0, np.where(turning, rates / np.maximum(size, 1), np.minimum(rates.real, most)))

@@ -1,9 +1,9 @@
-"""Long fits that survive: what a fit has reached, in a file, written atomically every so many seconds.
+"""Long fits that survive: the state of a fit in a file, written atomically every so many seconds.
 
-An :class:`fastem.EMResult` is all that the driver needs to go on, so a checkpoint is that, pickled, with what the
-fit was asked to do. Data are not stored: on resuming, the statistics of the stored model are collected again and
-must have the same bits, which costs one pass and notices any change of the data, of the machine's instruction set or
-of fastem that could matter.
+An :class:`fastem.EMResult` is all that the driver needs to go on, so a checkpoint is that, pickled, with the settings
+of the fit. Data are not stored: on resuming, the statistics of the stored model are collected again and must have the
+same bits. This costs one pass and detects any change of the data, of the machine's instruction set or of fastem that
+could matter.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fastem import kernels
 from fastem.driver.atomic_write import written_whole
 from fastem.errors import CheckpointError, warn
 
-FORMAT = "fastem checkpoint 3"
-NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # what Python raises for things without a pickle
+FORMAT = "fastem checkpoint 4"
+NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # raised for objects that cannot be pickled
 
 
-def told(value) -> str:
-    """A wish, in words that another process finds as well."""
+def stable_text(value) -> str:
+    """A setting as text that is the same in every process."""
     if hasattr(value, "__array__"):
         value = np.asarray(value)
         return f"array {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]}"
@@ -45,16 +45,16 @@ class Checkpoint:
     ----------
     path : str or path-like
     asked : dict
-        What the fit was asked to do, by name: a checkpoint of other wishes is refused.
+        The settings of the fit, by name: a checkpoint of other settings is refused.
     seconds : float
         Least time between two states that are written.
     resume : bool
-        Go on from the file, if it is there. False: a file that is there is an error, so that nothing is lost.
+        Go on from the file, if it exists. False: a file that exists is an error, so that nothing is lost.
 
     Attributes
     ----------
     state : dict or None
-        What the file held.
+        What the file contained.
     """
 
     def __init__(self, path, asked: dict[str, Any], seconds: float = 60.0, resume: bool = False):
@@ -64,7 +64,7 @@ class Checkpoint:
         if self.path.is_dir():
             raise CheckpointError(f"checkpoint={str(path)!r} is a folder: name a file in it.")
         try:
-            self._beside.touch()  # only this tells whether it can be written: not the folder's mode, at least to root
+            self._beside.touch()  # the only test whether it can be written: root may, whatever the folder's mode
             self._beside.unlink()
         except OSError as error:
             raise CheckpointError(
@@ -74,49 +74,49 @@ class Checkpoint:
         if self.path.exists():
             if not resume:
                 raise CheckpointError(
-                    f"checkpoint={str(path)!r} is there already, of a fit that did not end: pass resume=True "
-                    "(--resume) to go on with it, or delete it."
+                    f"checkpoint={str(path)!r} exists already, from a fit that did not end: pass "
+                    "resume=True (--resume) to go on with it, or delete it."
                 )
             self.state = self._read()
         self._written = time.monotonic()
 
     def _read(self):
         with open(self.path, "rb") as file:
-            self._require_own(self._unpickled(file))
+            self._require_same_fit(self._unpickled(file))
             return self._unpickled(file)
 
     def _unpickled(self, file):
         try:
             return pickle.load(file)
-        except Exception as error:  # any: what bytes that are no pickle raise depends on the bytes
-            raise CheckpointError(f"{self.path} is no checkpoint that can be read ({error}): delete it.") from error
+        except Exception as error:  # any: bytes that are not a pickle may raise anything
+            raise CheckpointError(f"{self.path} cannot be read as a checkpoint ({error}): delete it.") from error
 
-    def _require_own(self, head):
-        """That the state which follows this head belongs to the fit that goes on."""
+    def _require_same_fit(self, head):
+        """CheckpointError where the state that follows this head belongs to another fit."""
         if not isinstance(head, dict) or head.get("format") != FORMAT:
             raise CheckpointError(f"{self.path} is not a checkpoint of this version of fastem: delete it.")
-        own = self._head()
-        for name in own["asked"].keys() | head["asked"].keys():
-            then, now = (repr(asked.get(name)) for asked in (head["asked"], own["asked"]))
+        current = self._head()
+        for name in current["asked"].keys() | head["asked"].keys():
+            then, now = (repr(asked.get(name)) for asked in (head["asked"], current["asked"]))
             if then != now:
                 raise CheckpointError(
                     f"{self.path} is the checkpoint of another fit: {name} was {then} and is {now}. Delete it to "
-                    f"start afresh."
+                    f"start again."
                 )
-        if head["fastem"] != own["fastem"]:
+        if head["fastem"] != current["fastem"]:
             raise CheckpointError(
-                f"{self.path} was written by fastem {head['fastem']}, this is {own['fastem']}: go on with that "
-                "version, or delete it to start afresh."
+                f"{self.path} was written by fastem {head['fastem']}, but this is {current['fastem']}: go on with "
+                "that version, or delete it to start again."
             )
-        if head["instruction_set"] != own["instruction_set"]:
+        if head["instruction_set"] != current["instruction_set"]:
             raise CheckpointError(
-                f"{self.path} was written with the {head['instruction_set']} kernels, this machine uses "
-                f"{kernels.INSTRUCTION_SET}: "
-                f"set FASTEM_INSTRUCTION_SET={head['instruction_set']} to go on with the same bits."
+                f"{self.path} was written with the {head['instruction_set']} kernels, but this machine uses "
+                f"{kernels.INSTRUCTION_SET}: set FASTEM_INSTRUCTION_SET={head['instruction_set']} to go on with "
+                "the same bits."
             )
 
     def _head(self):
-        """What must be the same where a state is gone on with."""
+        """What must not change between writing and resuming."""
         return {
             "format": FORMAT,
             "fastem": metadata.version("fastem"),
@@ -125,7 +125,7 @@ class Checkpoint:
         }
 
     def require_storable(self, model) -> None:
-        """Raise before the fit where a model has no pickle."""
+        """CheckpointError, before the fit, where a model cannot be pickled."""
         try:
             pickle.dumps(model)
         except NOT_STORABLE as error:
@@ -135,16 +135,16 @@ class Checkpoint:
             ) from error
 
     def write_if_due(self, state: dict[str, Any]) -> None:
-        """Write a state where the last was written long enough ago; a disk that is full costs no fit."""
+        """Write a state if the last one was written long enough ago; a full disk does not end the fit."""
         if time.monotonic() - self._written >= self.seconds:
             try:
                 self.write(state)
             except CheckpointError as error:
-                warn(f"{error}. The fit goes on, and this is tried again.", RuntimeWarning)
+                warn(f"{error}. The fit goes on, and writing is tried again later.", RuntimeWarning)
                 self._written = time.monotonic()
 
     def write(self, state: dict[str, Any]) -> None:
-        """Write a state: whole, or not at all."""
+        """Write a state completely, or not at all."""
         try:
             with written_whole(self.path, self._beside) as beside, open(beside, "wb") as file:
                 pickle.dump(self._head(), file, protocol=5)
@@ -154,5 +154,5 @@ class Checkpoint:
         self._written = time.monotonic()
 
     def remove(self) -> None:
-        """The fit has ended: nothing is left to go on with."""
+        """Remove the file, because the fit has ended."""
         self.path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
-from fastem.driver.checkpoint import Checkpoint, told
+from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, n_parameters, require, rounding
 from fastem.driver.stopping import stopping_rule
@@ -30,7 +30,7 @@ from fastem.rows.validation import as_sample_weight
 
 @dataclass
 class EMResult:
-    """What :func:`em` found.
+    """The result of :func:`em`.
 
     Attributes
     ----------
@@ -42,11 +42,11 @@ class EMResult:
     steps : sequence of Step
         What each iteration gained, in its two steps; see :class:`fastem.driver.history.Step`.
     accelerator
-        What it remembers of the last steps.
+        With what it remembers of the last steps.
     n_iter : int
-        M-steps done.
+        Number of M-steps.
     n_passes : int
-        E-steps over all rows: one more than iterations, and one for each accelerated step that was dropped.
+        E-steps over all rows: one more than `n_iter`, and one more for each accelerated step that was dropped.
     converged : bool
     stop_reason : str
     """
@@ -98,26 +98,26 @@ def em(
         ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
     sample_weight : (n,) array, optional
     tol : float
-        Stop when what `stop` names is less.
+        The fit stops when the quantity that `stop` chooses is less than `tol`.
     max_iter : int
     stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
-        The change of the mean log-likelihood; the same relative to its size; the change of the vector
-        ``model.parameters()`` relative to its length; or what the mean log-likelihood has still to gain by Aitken's
-        extrapolation. A callable is given the result so far, and a true answer ends the fit as converged.
+        The quantity that stops the fit: the change of the mean log-likelihood; this change relative to the value; the
+        change of the vector ``model.parameters()`` relative to its length; or, by Aitken's extrapolation, what the mean
+        log-likelihood will still gain. A callable gets the result so far, and a true answer ends the fit as converged.
     accelerate : {None, "anderson", "squarem"}
-        For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate over the last steps once they
-        are nearly those of a linear map. A model whose log-likelihood falls, or from which EM's step is not the
-        foretold one, is dropped. See :mod:`fastem.driver.acceleration`.
+        For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
+        are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
+        from it is not the predicted one. See :mod:`fastem.driver.acceleration`.
     n_threads : int, optional
-        All that the process may use by default.
+        By default all that the process may use.
     callback : callable, optional
-        Called with the result so far after each iteration; a true answer ends the fit. What ends it from outside (an
-        interrupt, a source that fails) is raised, and that result holds the last complete iteration.
+        Called with the result so far after each iteration; a true answer ends the fit. If an interrupt or an error of
+        the data ends it, that is raised, and the result holds the last complete iteration.
     checkpoint : path, optional
-        Write what is reached to this file, every `checkpoint_seconds`; see :mod:`fastem.driver.checkpoint`. A fit
+        Write the state of the fit to this file, every `checkpoint_seconds`; see :mod:`fastem.driver.checkpoint`. A fit
         that ends by itself removes it.
     resume : bool
-        Go on from the checkpoint, if it is there: with the same bits as a fit that was not interrupted.
+        Go on from the checkpoint, if it exists: with the same bits as a fit that was not interrupted.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def em(
 
     Examples
     --------
-    A model of one's own: the two probabilities of heads of two coins, one of which was drawn for each row of tosses.
+    A user's model: the two probabilities of heads of two coins, one of which was drawn for each row of tosses.
 
     >>> import numpy as np
     >>> from dataclasses import dataclass
@@ -162,7 +162,7 @@ def em(
     if checkpoint is not None:
         begun = model.model if isinstance(model, EMResult) else model
         asked = {"model": type(begun).__name__, "n_parameters": n_parameters(begun)}
-        asked |= {"tol": tol, "stop": told(stop), "accelerate": accelerate}
+        asked |= {"tol": tol, "stop": stable_text(stop), "accelerate": accelerate}
         keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
         keeper.require_storable(model)
         model = model if keeper.state is None else keeper.state
@@ -177,7 +177,7 @@ def em(
         result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals)
     else:
         require_same_data(statistics, result.statistics)
-    if not (result.converged and keeper is not None):  # a checkpoint may hold an end
+    if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
         _climb(result, blocks, threads, max_iter, arrived, callback)
     if keeper is not None:
         keeper.remove()
@@ -185,7 +185,7 @@ def em(
 
 
 def _climb(result, blocks, threads, max_iter, arrived, callback):
-    """Iterations until one of the reasons to stop, which `result` then holds."""
+    """Iterate until there is a reason to stop, and note it in `result`."""
     proposals = result.accelerator
     result.converged = False
     image = None  # of result.model, where it is known already
@@ -210,12 +210,13 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         if _fell(before, mean, model, dtype_of(blocks)):
             result.stop_reason = (
                 f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
-                f"{result.n_iter + 1}: the M-step does not maximise what the E-step collects, a defect of the model"
+                f"{result.n_iter + 1}: this is a defect of the model, whose M-step does not maximise what its E-step "
+                "collects"
             )
             warn(result.stop_reason, LogLikelihoodFell)
             return
         history, n_iter = [*result.history, mean], result.n_iter + 1
-        # at once, so that an interrupt finds this iteration or the last, and nothing between them
+        # all at once, so that an interrupt leaves this iteration or the last, not a mixture of both
         vars(result).update(model=model, statistics=statistics, history=history, n_iter=n_iter)
         seconds = time.perf_counter() - started
         result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
@@ -230,7 +231,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
 
 
 def both(callback, other):
-    """A callback that calls two; the answer is the first one's."""
+    """A callback that calls both and returns the answer of the first."""
 
     def called(result):
         answer = callback(result) if callback is not None else None
@@ -241,16 +242,16 @@ def both(callback, other):
 
 
 def require_same_data(statistics, before):
-    """The statistics of the model that a fit has reached, now and then."""
+    """CheckpointError where the data give other statistics of a model than `before`."""
     if statistics.vector.tobytes() != before.vector.tobytes():
         raise CheckpointError(
-            "the data are not those of the fit that is to be resumed: the statistics of its model have changed. To "
-            "start from its parameters on other data, hand in its model."
+            "the data are not those of the fit to resume: the statistics of its model have changed. To start from its "
+            "parameters on other data, pass its model."
         )
 
 
 def as_blocks(data, sample_weight):
-    """Data that reduces a model; an array is taken as it is, since a model of one's own may have rows of any kind."""
+    """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
     if in_memory(data):
         X = np.asanyarray(data)
         return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
@@ -258,34 +259,36 @@ def as_blocks(data, sample_weight):
 
 
 def dtype_of(blocks):
-    """The real type of the rows: float64 where whoever reduces them does not tell."""
+    """The real type of the rows; float64 for data without a dtype."""
     return getattr(blocks, "dtype", np.float64)
 
 
 def collect(blocks, model, n_threads, like=None) -> Statistics:
-    """One pass, its sums checked: what is needed is there, finite, and shaped like the pass before."""
+    """The sums of one pass, checked: complete, finite, and shaped like those of the pass before."""
     statistics = blocks.reduce(model, n_threads)
-    own = f"the e_step of {type(model).__name__}"
+    e_step = f"the e_step of {type(model).__name__}"
     if not isinstance(statistics, Statistics):
-        raise TypeError(f"{own} must return fastem.Statistics, not {type(statistics).__name__}")
+        raise TypeError(f"{e_step} must return fastem.Statistics, not {type(statistics).__name__}")
     for name in ("log_likelihood", "weight"):
         if name not in statistics:
-            raise ValueError(f"{own} must return {name!r} among its statistics: {statistics}")
+            raise ValueError(f"{e_step} must return {name!r} among its statistics: {statistics}")
         if np.ndim(getattr(statistics, name)):
-            raise ValueError(f"{own} must return {name!r} as one number, the sum over the rows: {statistics}")
+            raise ValueError(f"{e_step} must return {name!r} as one number, the sum over the rows: {statistics}")
     if not statistics.weight > 0:
-        raise ValueError(f"{own} must return the sum of the weights of its rows; 'weight' is {statistics.weight}")
+        raise ValueError(
+            f"{e_step} must return a positive 'weight', the sum of its rows' weights, not {statistics.weight}"
+        )
     if not np.isfinite(statistics.log_likelihood / statistics.weight):
         raise LogLikelihoodNotFinite(
             f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
-            "(rescale X), or a component cannot produce a row"
+            "(rescale X), or no component can produce one of the rows"
         )
     bad = statistics.not_finite()
     if bad:
-        raise StatisticsNotFinite(f"{own} returned statistics that are not finite: {', '.join(bad)}")
+        raise StatisticsNotFinite(f"{e_step} returned statistics that are not finite: {', '.join(bad)}")
     changed = statistics.differences(like) if like is not None else []
     if changed:
-        raise ValueError(f"{own} changed the shape of its statistics since the last pass: {', '.join(changed)}")
+        raise ValueError(f"{e_step} changed the shape of its statistics since the last pass: {', '.join(changed)}")
     return statistics
 
 

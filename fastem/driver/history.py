@@ -1,4 +1,4 @@
-"""What one iteration of EM did as coordinate ascent: the M-step raises the bound, the E-step makes it touch."""
+"""One iteration of EM as coordinate ascent: the M-step raises the bound, the E-step makes it touch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 from fastem.driver.model import has, log_prior
 
-SMALL = 1000  # sums; below, a pass may take less time than a look at its gains
+SMALL = 1000  # sums; with fewer, a pass may take less time than the computation of its gains
 
 
 def objective(model, statistics) -> float:
-    """What EM climbs: the mean log-likelihood, and of a model with a prior the mean log-posterior."""
+    """What EM maximises: the mean log-likelihood, or the mean log-posterior of a model with a prior."""
     return (statistics.log_likelihood + log_prior(model)) / statistics.weight
 
 
@@ -56,7 +56,7 @@ class Step(NamedTuple):
 
 
 class Steps(Sequence):
-    """The steps of a fit; those of small models are worked out when they are looked at."""
+    """The steps of a fit; those of small models are computed when they are read."""
 
     def __init__(self):
         self._entries = []
@@ -82,7 +82,7 @@ class Steps(Sequence):
 
 
 def lower_bound(given, statistics, at) -> float:
-    """Mean ELBO of the model `at` under the posterior of `given`, from its statistics; NaN where they do not tell.
+    """Mean ELBO of the model `at` under the posterior of `given`, from its statistics; NaN where they are not enough.
 
     With the log-prior of `at`, if it has one: a bound of the :func:`objective`.
     """
@@ -95,5 +95,5 @@ def lower_bound(given, statistics, at) -> float:
 
 
 def length(vector) -> float:
-    """Euclidean. Without BLAS, whose threads go on spinning beside the next pass."""
+    """Euclidean length. Without BLAS, whose threads would keep spinning during the next pass."""
     return float(np.sqrt(np.square(vector).sum()))

@@ -1,6 +1,6 @@
-"""What EM asks of a model: two methods. And what else a model may have: what EM makes of it, and does without it.
+"""What EM needs of a model: two methods. Further methods are optional; this file says what EM does without them.
 
-This is the only file of the room that looks whether a model has a method.
+No other file of the room tests whether a model has a method.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from fastem.rows.statistics import Statistics
 
 
 class Model(Protocol):
-    """A frozen record of parameters with two methods. All that it may have besides them:
+    """A frozen record of parameters with two methods. All others are optional:
 
     ===================================  ===========================================  ==================================
-    method                               what it tells                                without it
+    method                               what it returns                              without it
     ===================================  ===========================================  ==================================
     ``log_prior()``                      log-density of the parameters' prior         there is no prior
     ``rounding(dtype)``                  relative error of a mean log-likelihood      that of rows that are well scaled
@@ -27,7 +27,7 @@ class Model(Protocol):
     ``n_parameters``, not a method       how many parameters are free                 resuming does not compare them
     ===================================  ===========================================  ==================================
 
-    Rows ask for one more: see :class:`fastem.rows.e_step.BlockModel`.
+    Rows use one more: see :class:`fastem.rows.e_step.BlockModel`.
     """
 
     def e_step(self, X, sample_weight) -> Statistics: ...
@@ -48,12 +48,12 @@ def require(model, *methods, what) -> None:
 
 
 def log_prior(model) -> float:
-    """Of the model's parameters; 0 where it has no prior."""
+    """Log-prior of the model's parameters; 0 where it has no prior."""
     return model.log_prior() if has(model, "log_prior") else 0.0
 
 
 def rounding(model, dtype) -> float:
-    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may know better."""
+    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may give more."""
     usual = 3e-5 if dtype == np.float32 else 1e-10
     return max(usual, model.rounding(dtype)) if has(model, "rounding") else usual
 
@@ -64,5 +64,5 @@ def rebased(model, statistics, given) -> Statistics:
 
 
 def n_parameters(model) -> int | None:
-    """Free parameters; None where the model does not tell."""
+    """Number of free parameters; None where it is not known."""
     return getattr(model, "n_parameters", None)

@@ -1,7 +1,7 @@
-"""Partial E-steps: coordinate ascent of F(q, model) in which the statistics of some rows only are renewed at a time.
+"""Partial E-steps: coordinate ascent of F(q, model) that renews the statistics of only some rows at a time.
 
-Sums that were collected at different models add only about the same points. A model whose sums are about its own
-parameters says how to move them: ``rebase(statistics, given)``; the sums of other models are taken as they are.
+Sums that were collected at different models can be added only if they are about the same points. A model whose sums are
+about its parameters moves them by ``rebase(statistics, given)``; the sums of other models are taken as they are.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ def incremental_em(
     Parameters
     ----------
     model
-        With ``entropy`` among its statistics and ``expected_log_joint``, so that the bound can be told.
+        With ``entropy`` among its statistics and ``expected_log_joint``, which give the bound.
     data : (n, d) array or :class:`fastem.rows.blocks.Blocks`
-        Blocks give (X, sample_weight) each time they are iterated over; one at a time is held, and the sums of each
+        Blocks give (X, sample_weight) in every iteration over them; one at a time is in memory, and the sums of each
         are kept.
     n_blocks : int, optional
-        How many parts of consecutive rows an array is cut into, 10 by default; order the rows by chance. Blocks are
-        parts already.
+        Number of parts of consecutive rows into which an array is divided, 10 by default; shuffle its rows before.
+        Other data are taken block by block.
     sample_weight, n_threads
         As in :func:`fastem.em`.
     tol : float
         Stop when a sweep changes the mean bound by less.
     max_iter : int
-        Sweeps.
+        Largest number of sweeps.
 
     Returns
     -------
@@ -74,14 +74,16 @@ def incremental_em(
     """
     arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
     whole = as_blocks(data, sample_weight)
-    blocks = cut(whole, n_blocks)
+    blocks = parts_of(whole, n_blocks)
     parts = [collect(as_blocks(*block), model, threads) for block in blocks]
     if not parts:
         raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
     result = EMResult(model, total, [lower_bound(model, total, model)])
     if not np.isfinite(result.history[0]):
-        raise TypeError(f"{type(model).__name__} does not tell its bound: it needs expected_log_joint and an entropy")
+        raise TypeError(
+            f"{type(model).__name__} gives no bound: it needs expected_log_joint, and entropy in its statistics"
+        )
     while result.n_iter < max_iter and not result.converged:
         old = reference = model  # all sums of a sweep are about this model's parameters
         for i, block in enumerate(blocks):
@@ -96,20 +98,22 @@ def incremental_em(
         reason = arrived(result, old)
         result.converged, result.stop_reason = bool(reason), reason or f"max_iter={max_iter} sweeps were done"
         parts = [rebased(model, part, reference) for part in parts]
-        total = sum(parts[1:], parts[0])  # anew, so that differences leave no rounding behind
+        total = sum(parts[1:], parts[0])  # anew, so that no rounding errors add up
     result.statistics = collect(whole, model, threads)
     result.n_passes += 1
     result.history.append(objective(model, result.statistics))
     return result
 
 
-def cut(blocks, n_blocks):
-    """What gives (X, sample_weight) of one part after the other, as often as it is asked: an array is cut."""
+def parts_of(blocks, n_blocks):
+    """The parts of the rows, (X, sample_weight) each, which can be iterated over again and again."""
     if not isinstance(blocks, ArrayBlocks):
         if n_blocks is not None:
-            raise TypeError(f"n_blocks = {n_blocks} goes with an array; {type(blocks).__name__} are cut already.")
+            raise TypeError(
+                f"n_blocks={n_blocks} is only for an array; {type(blocks).__name__} gives blocks already: leave it out."
+            )
         if not hasattr(blocks, "__iter__") or iter(blocks) is blocks:
-            raise TypeError(f"{type(blocks).__name__} must give (X, sample_weight) each time they are iterated over.")
+            raise TypeError(f"{type(blocks).__name__} must give (X, sample_weight) in every iteration over it.")
         return blocks
     n, n_blocks = len(blocks.X), 10 if n_blocks is None else n_blocks
     if not 1 <= n_blocks <= n:
@@ -119,17 +123,19 @@ def cut(blocks, n_blocks):
 
 
 def checked_memory(memory) -> float:
-    """About how many batches count: infinitely many for None."""
+    """`memory` as a number of batches: infinity for None."""
     if memory is None:
         return math.inf
     if not isinstance(memory, numbers.Real) or not memory >= 1:
-        raise ValueError(f"memory is {memory!r}; it must be a number of batches, at least 1, or None: all count")
+        raise ValueError(
+            f"memory is {memory!r}; it must be a number of batches, at least 1, or None, so that all count"
+        )
     return memory
 
 
 class Stepwise:
-    """EM on a stream: each batch moves running averages of the statistics, by steps of (t + 2)^-alpha, t the number of
-    batches before it, or of 1/memory where that is more.
+    """EM on a stream: each batch moves running averages of the statistics by a step of (t + 2)^-alpha, where t is the
+    number of batches before it, or of 1/memory where that is more.
 
     Statistics to go on from count as the batches that they would have been: their weight over that of the first batch.
     So the batch after a fit of 100 times its rows moves the averages by 102^-0.7 = 4 %.
@@ -145,7 +151,7 @@ class Stepwise:
         Of `model`, to go on from; otherwise the first batch makes the averages.
     memory : float, optional
         At least 1, for a stream that drifts: steps do not fall below 1/memory, from where a batch that is m batches
-        old counts (1 - 1/memory)^m times what the last one does. By default nothing is forgotten, the steps vanish,
+        old counts (1 - 1/memory)^m times as much as the last one. By default nothing is forgotten, the steps vanish,
         and the model converges.
 
     Attributes
@@ -153,7 +159,7 @@ class Stepwise:
     model : the present one
     statistics : its running averages, per unit of weight; None before the first batch
     n_batches : float
-        Batches so far, those that the given statistics stand for among them (from the first batch on).
+        Batches so far, with those that the given statistics stand for (from the first batch on).
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What a fit tells while it runs: lines through :mod:`logging`, or a bar that estimates its end."""
+"""Reports of a running fit: lines through :mod:`logging`, or a bar that estimates the end."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ logger = logging.getLogger("fastem")
 class Progress:
     """A callback for :func:`fastem.em`.
 
-    Lines go to the logger ``fastem`` at level INFO; where nobody listens there, `verbose` sends them to the standard
+    Lines go to the logger ``fastem`` at level INFO; where that has no handler, `verbose` sends them to the standard
     output.
 
     Parameters
     ----------
     verbose : int or "bar"
-        0: tell the logger only; 1: a line every `interval` iterations; 2: with the change; "bar": a bar (tqdm).
+        0: to the logger only; 1: a line every `interval` iterations; 2: with the change; "bar": a bar (tqdm).
     interval : int
     restart : int
         The number of this start.
     n_rows : int, optional
         For the rate of the bar.
     tol, max_iter : float, int
-        Where the fit ends, for its estimate.
+        Where the fit ends, for the estimate.
     """
 
     def __init__(self, verbose=0, interval=10, restart=0, n_rows=None, tol=0.0, max_iter=100):
@@ -81,7 +81,7 @@ class Progress:
 
 
 def remaining_iterations(history, tol) -> int:
-    """How many iterations are left, if each goes on to gain the same part of the one before.
+    """How many iterations are left, if each gains the same fraction of the gain before it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""When EM has arrived. A rule looks at the result so far and the model before, and says how much is still moving."""
+"""When EM has arrived. A rule takes the result so far and the model before, and returns how much still changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parameters(result, previous):
 
 
 def aitken(result, previous):
-    """What the mean log-likelihood has still to gain, by Aitken's extrapolation of its last two gains.
+    """What the mean log-likelihood will still gain, by Aitken's extrapolation of its last two gains.
 
     EM converges linearly, so a small change is no sign of arrival where the rate is near 1: with gains g, c g, c^2 g, …
     there is g c / (1 - c) left. Böhning et al.: Ann. Inst. Statist. Math. 46 (1994) 373-388.

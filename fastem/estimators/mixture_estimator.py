@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import Checkpoint, told
+from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
@@ -273,8 +273,8 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         asked = {"estimator": type(self).__name__}
         for name, value in self.get_params(deep=False).items():
             if name not in self._parameters or RESUME not in self._parameters[name].tags:
-                asked[name] = told(value)
-        return asked if labels is None else asked | {"labels": told(np.asarray(labels))}
+                asked[name] = stable_text(value)
+        return asked if labels is None else asked | {"labels": stable_text(np.asarray(labels))}
 
     def _constrained(self, mixture) -> Mixture:
         return plan_of(self).constrained(mixture, self._scales())

@@ -109,11 +109,11 @@ def test_other_data_are_noticed(tmp_path):
 @pytest.mark.parametrize(
     "what, words",
     [
-        ("not asked to resume", "is there already.*resume=True.*delete it"),
+        ("not asked to resume", "exists already.*resume=True.*delete it"),
         ("other tol", "another fit: tol was 0 and is 0.1"),
-        ("damaged", "no checkpoint that can be read"),
+        ("damaged", "cannot be read as a checkpoint"),
         ("another pickle", "not a checkpoint of this version"),
-        ("no pickle", "no checkpoint that can be read"),
+        ("no pickle", "cannot be read as a checkpoint"),
         ("other kernels", "written with the sse9 kernels"),
         ("other version", "written by fastem 0.0.0"),
         ("other model", "another fit: n_parameters was 19 and is 14"),

@@ -103,7 +103,7 @@ def test_models_of_plain_sums_need_no_rebase():
     for _ in range(10):
         stream.update(TOSSES)
     assert np.allclose(stream.model.heads, em(Coins(np.array([0.6, 0.5])), TOSSES, tol=0, max_iter=10).model.heads)
-    with pytest.raises(TypeError, match="Coins does not tell its bound"):
+    with pytest.raises(TypeError, match="Coins gives no bound"):
         incremental_em(Coins(np.array([0.6, 0.5])), TOSSES, n_blocks=2)
 
 
@@ -121,7 +121,7 @@ def test_bad_arguments_are_named():
     for n_blocks in (0, 601):
         with pytest.raises(ValueError, match=f"n_blocks is {n_blocks}"):
             incremental_em(model, OVERLAPPING.X, n_blocks=n_blocks)
-    with pytest.raises(TypeError, match="n_blocks = 3 goes with an array; Chunks are cut already"):
+    with pytest.raises(TypeError, match="n_blocks=3 is only for an array; Chunks gives blocks already"):
         incremental_em(model, Chunks([(OVERLAPPING.X, None)]), n_blocks=3)
     with pytest.raises(TypeError, match="NotIterable must give"):
         incremental_em(model, NotIterable())
