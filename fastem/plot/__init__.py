@@ -2,8 +2,8 @@
 
 ==========================  ===========================================================================================
 :func:`mixture`             the components over the data
-:func:`responsibilities`    whose each row is
-:func:`uncertainty`         rows that might as well belong to another component
+:func:`responsibilities`    to which components each row belongs
+:func:`uncertainty`         how uncertain the component of each row is
 :func:`parameters`          the parameters of the components as a heat map
 :func:`history`             what the E-step and the M-step of each iteration gained
 :func:`restarts`            the log-likelihoods of several fits
@@ -11,8 +11,8 @@
 :func:`selection`           a criterion against the number of components
 ==========================  ===========================================================================================
 
-`ax` is where to draw: axes, an array of them, or a figure to put new axes into; a new figure by default. The axes come
-out. Of more than a million rows a million drawn at random are looked at, the same each time.
+`ax` is where to draw: axes, an array of them, or a figure that gets new axes; by default a new figure. The axes are
+returned. Of more than a million rows, a random million is used, the same each time.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ __all__ = ["history", "loadings", "mixture", "parameters", "responsibilities", "
 
 
 def write(path, model, X) -> None:
-    """The picture of a mixture in a file, of the kind that the name ends in; without pyplot, so on any machine."""
+    """Write the picture of a mixture to a file, whose suffix chooses its type; without pyplot, so on any machine."""
     m = min(X.shape[1], FEW_COLUMNS)
     _write(path, (6.4, 4.8) if m <= 2 else (2.2 * m, 1.9 * m), lambda figure: mixture(model, X, ax=figure))
 
 
-def write_selection(path, found) -> None:
-    """The same of :func:`selection`."""
-    _write(path, (6.4, 4.8), lambda figure: selection(found, ax=figure))
+def write_selection(path, selected) -> None:
+    """Write the picture of a :class:`fastem.Selection` to a file."""
+    _write(path, (6.4, 4.8), lambda figure: selection(selected, ax=figure))
 
 
 def _write(path, size, draw):
@@ -43,5 +43,5 @@ def _write(path, size, draw):
 
     figure = Figure(figsize=size, layout="constrained")
     draw(figure)
-    figure.draw_without_rendering()  # the room that the labels need is known after a first round
+    figure.draw_without_rendering()  # the space that the labels need is known after a first round
     figure.savefig(path, dpi=150)

@@ -1,4 +1,4 @@
-"""What the pictures of :mod:`fastem.plot` are made of: axes, colours, rows as points or as a density. Knows no model.
+"""The parts of the pictures of :mod:`fastem.plot`: axes, colours, rows as points or as a density. No models here.
 
 matplotlib is an optional package: it is imported inside the functions, and nothing of its global state is changed.
 """
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-# Okabe and Ito's colours, which colour-blind people tell apart, in an order that puts unlike ones first. Their yellow
-# does not show on white, and darkened it is the orange to the red-blind; their black does not show on dark backgrounds.
-# The violet is far from the others, and from GREY, with every kind of cones.
+# Okabe and Ito's colours, which colour-blind people tell apart, in an order that puts unlike ones first. Without
+# their yellow, which does not show on white and, if darkened, looks like the orange to red-blind people; and without
+# their black, which does not show on dark backgrounds. Everybody can tell the violet from the others and from GREY.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#9911FF")
 LINES = ("-", "--", ":", "-.")  # one for each round of the colours
 MARKERS = "os^DvPX*"
@@ -30,13 +30,13 @@ def require_matplotlib() -> None:
 
 
 def require_file_type(path) -> None:
-    """A picture can be written under this name; said before the work, not after it."""
+    """ValueError where no picture can be written under this name: before the work, not after it."""
     require_matplotlib()
     from matplotlib.backend_bases import FigureCanvasBase
 
     kinds = sorted(FigureCanvasBase.get_supported_filetypes())
     if Path(path).suffix[1:].lower() not in kinds:
-        raise ValueError(f"{path}: the name of a picture ends in .png, .svg or .pdf (or {', '.join(kinds)})")
+        raise ValueError(f"{path}: the name of a picture must end in .png, .svg or .pdf (or {', '.join(kinds)})")
 
 
 def axes_grid(ax, n_rows=1, n_columns=1, cell=(3.2, 2.4)) -> np.ndarray:
@@ -51,7 +51,9 @@ def axes_grid(ax, n_rows=1, n_columns=1, cell=(3.2, 2.4)) -> np.ndarray:
         return ax.subplots(n_rows, n_columns, squeeze=False)
     axes = np.array(ax, dtype=object)
     if axes.size != n_rows * n_columns:
-        raise ValueError(f"ax holds {axes.size} axes, but this picture needs {n_rows} x {n_columns}; or give a figure")
+        raise ValueError(
+            f"ax holds {axes.size} axes, but this picture needs {n_rows} x {n_columns}: give these, or a figure"
+        )
     return axes.reshape(n_rows, n_columns)
 
 
@@ -68,7 +70,7 @@ def marker(k: int) -> str:
 
 
 def label_component(ax, k, x, y, rise=0, size="medium") -> None:
-    """The number of a component, in its colour, so many points above a place; on top of everything. Size 0: none."""
+    """The number of a component, in its colour, `rise` points above (x, y) and on top of all else. Size 0: none."""
     from matplotlib.patheffects import withStroke
 
     if not size:
@@ -95,17 +97,17 @@ def short(name: str) -> str:
 
 
 def sample_rows(X, most) -> np.ndarray:
-    """At most so many rows, drawn at random, the same each time; their order is kept."""
+    """At most `most` rows, drawn at random, the same each time; their order is kept."""
     if len(X) <= most:
         return X
     return X[np.sort(np.random.default_rng(0).integers(len(X), size=most))]
 
 
-def limits(x, centres=(), spreads=()) -> tuple[float, float]:
-    """What an axis shows: the rows (of many, all but one in a thousand) and, not too far out, the components."""
+def limits(x, centres=(), reaches=()) -> tuple[float, float]:
+    """The ends of an axis: it shows the rows (of many, all but one in a thousand) and components not far away."""
     low, high = (x.min(), x.max()) if len(x) <= MOST_POINTS else np.quantile(x, [0.0005, 0.9995])
     span = float(high - low) or abs(float(low)) or 1.0
-    below, above = np.subtract(centres, spreads), np.add(centres, spreads)
+    below, above = np.subtract(centres, reaches), np.add(centres, reaches)
     low, high = (
         max(float(below.min(initial=low)), low - span / 2),
         min(float(above.max(initial=high)), high + span / 2),
@@ -114,7 +116,7 @@ def limits(x, centres=(), spreads=()) -> tuple[float, float]:
 
 
 def bins(x, low, high, most) -> tuple[float, float, int]:
-    """First edge, width and number of equal bins; those of whole numbers hold equally many of them."""
+    """First edge, width and number of equal bins; of whole numbers, each bin holds equally many."""
     if (x == np.floor(x)).all():
         width = float(max(1, np.ceil((high - low) / most)))
         first = np.floor(low) - 0.5
@@ -160,7 +162,7 @@ def draw_rows(ax, x, y, x_limits, y_limits) -> None:
 
 
 def legend(ax) -> None:
-    """The legend where it hides least; on a veil, so that it can be read there, and small where room is short."""
+    """The legend where it hides least, on a half-transparent ground, so that it can be read; small in small axes."""
     entries = len(ax.get_legend_handles_labels()[0])
     room = ax.get_window_extent().height / ax.figure.dpi  # inches
     ax.legend(
@@ -173,7 +175,7 @@ def legend(ax) -> None:
 
 
 def heat_map(ax, values, rows, columns, *, shade, cmap) -> None:
-    """Numbers (n_rows, n_columns) on coloured cells; `shade` in [0, 1] says how far along the colours each lies."""
+    """Numbers (n_rows, n_columns) on coloured cells; `shade` in [0, 1] chooses each cell's colour."""
     import matplotlib
 
     colours = matplotlib.colormaps[cmap](shade)
@@ -194,7 +196,7 @@ def heat_map(ax, values, rows, columns, *, shade, cmap) -> None:
 
 
 def _label_cells(axis, names, room, **options) -> None:
-    """The names of cells, each in so many points: smaller, or not all of them, where they would overlap."""
+    """The names of cells that are `room` points apart: smaller, or not all of them, where they would overlap."""
     size = float(np.clip(room / 1.2, LEAST_SIZE, SIZE))
     step = max(1, int(np.ceil(1.2 * size / room)))
     axis.set_ticks(np.arange(len(names))[::step], names[::step], size=size, **options)

@@ -6,10 +6,10 @@ from fastem.plot.canvas import axes_grid, colour, legend, line_style, marker
 
 
 def selection(found, *, ax=None):
-    """The criterion of each model against its number of components, a line per family; the best with a ring.
+    """The criterion of each model against its number of components, a line per family; a ring marks the best.
 
-    Smaller is better, so the best is the lowest (mclust draws the negative). Models with a component that collapsed are
-    hollow.
+    Smaller is better, so the best is the lowest (mclust draws the negative). Hollow markers: models with a
+    collapsed component.
 
     Parameters
     ----------

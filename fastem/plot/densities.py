@@ -24,7 +24,7 @@ from fastem.plot.canvas import (
 from fastem.plot.parameter_maps import chosen_places, fitted_rows, parameters
 
 LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
-FEW_COLUMNS = 4  # of a grid of pairs, unless others are chosen
+FEW_COLUMNS = 4  # of a grid of pairs, unless columns are chosen
 CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
 DEVIATIONS = (1, 2)  # of the ellipses
 
@@ -34,8 +34,8 @@ def mixture(model, X, columns=None, *, ax=None):
 
     Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
     are drawn as a histogram. One column: the weighted densities over a histogram. More columns: both, for all pairs.
-    A mixture of another family than the Gaussian is drawn so for one column (counts: the probability of each); of
-    several columns its :func:`parameters` are drawn.
+    For mixtures of other families than the Gaussian, one column is drawn so too (counts: the probability of each); for
+    several columns their :func:`parameters` are drawn.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def mixture(model, X, columns=None, *, ax=None):
 
     Examples
     --------
-    Without `ax`: a figure of pyplot, for ``pyplot.show()``. Here a figure that is only written:
+    Without `ax`, the picture is a figure of pyplot, for ``pyplot.show()``. Here it is another figure:
 
     >>> from matplotlib.figure import Figure
     >>> from fastem import GaussianMixture, plot
@@ -71,7 +71,9 @@ def mixture(model, X, columns=None, *, ax=None):
     names = [short(names[j]) for j in chosen]
     empty = np.flatnonzero(np.isnan(X).all(axis=0))
     if len(empty):
-        raise ValueError(f"every value of column {names[empty[0]]!r} of X is missing: choose others with columns=")
+        raise ValueError(
+            f"every value of column {names[empty[0]]!r} of X is missing: choose other columns with columns="
+        )
     shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
         return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
@@ -95,10 +97,10 @@ def mixture(model, X, columns=None, *, ax=None):
 
 
 def responsibilities(model, X, columns=None, *, ax=None):
-    """Whose each row is: the colours of the components, mixed by their posterior probabilities.
+    """To which components each row belongs: their colours, mixed by their posterior probabilities.
 
-    The marker is that of the most probable component. One column: the probabilities along it. Of more than 3000 rows
-    3000 drawn at random are shown.
+    The marker is that of the most probable component. One column: the probabilities along it. Of more than 3000
+    rows, a random 3000 are shown.
 
     Parameters
     ----------
@@ -126,8 +128,8 @@ def responsibilities(model, X, columns=None, *, ax=None):
     mixed = posterior @ np.array([to_rgb(colour(k)) for k in range(posterior.shape[1])])
     labels = posterior.argmax(axis=1)
     for k in np.unique(labels):
-        own = labels == k
-        ax.scatter(x[own], y[own], s=14, c=np.clip(mixed[own], 0, 1), marker=marker(k), linewidths=0)
+        of_k = labels == k
+        ax.scatter(x[of_k], y[of_k], s=14, c=np.clip(mixed[of_k], 0, 1), marker=marker(k), linewidths=0)
     for k in np.flatnonzero(posterior.sum(axis=0)):
         label_component(ax, k, *np.average([x, y], axis=1, weights=posterior[:, k]))
     ax.set(xlabel=names[0], ylabel=names[1])
@@ -135,7 +137,7 @@ def responsibilities(model, X, columns=None, *, ax=None):
 
 
 def uncertainty(model, X, columns=None, *, ax=None):
-    """Rows that might as well belong to another component: 1 - the largest responsibility, as colour and size.
+    """How uncertain the component of each row is: 1 - the largest responsibility, as colour and size.
 
     Parameters, thinning and return value are those of :func:`responsibilities`.
     """
@@ -156,7 +158,7 @@ def uncertainty(model, X, columns=None, *, ax=None):
         s=6 + 50 * value[order],
         cmap=LinearSegmentedColormap.from_list("uncertainty", [GREY, colour(4), colour(1)]),
         vmin=0,
-        vmax=0.5,  # between two components; more takes three
+        vmax=0.5,  # between two components; with three it may be more
         linewidths=0,
     )
     ax.figure.colorbar(points, ax=ax, label="uncertainty", extend="max" if value.max() > 0.5 else "neither")
@@ -169,7 +171,7 @@ def _posterior_of(model, X, columns):
     fitted, X, names = fitted_rows(model, X)
     chosen = chosen_places(model, columns, names)[: None if columns is not None else 2]
     if len(chosen) > 2 or (len(chosen) < 2 and X.shape[1] > 1):
-        raise ValueError(f"two columns make the axes of this picture. Got {columns!r} instead.")
+        raise ValueError(f"columns must choose two columns, the axes of this picture. Got {columns!r} instead.")
     names = [short(names[j]) for j in chosen]
     if X.shape[1] == 1:
         x = sample_rows(X, MOST_ROWS)[:, 0].astype(np.float64)
@@ -186,7 +188,7 @@ def there(rows):
 
 
 def _reach(emission, j):
-    """Where the components of one column lie and how far they reach; nothing for families without standard errors."""
+    """Where the components of one column lie and how far they reach; nothing for families without ellipses."""
     if not emission.has_ellipses:
         return (), ()
     variances = emission.covariance.variances(*emission.shape)[:, j]
@@ -194,7 +196,7 @@ def _reach(emission, j):
 
 
 def _grid(emission, x, shown):
-    """Where densities of one column are worked out: between the rows; of counts at each; of Gaussians at all peaks."""
+    """Where densities of one column are computed: between the rows; for counts at each; for Gaussians also at peaks."""
     low, high = max(x.min(), shown[0]), min(x.max(), shown[1])
     if emission.discrete:
         return np.arange(np.ceil(low), high + 1, max(1, np.ceil((high - low) / 400)))
@@ -206,7 +208,7 @@ def _grid(emission, x, shown):
 
 
 def _draw_density(ax, fitted, x, shown, name, size=None):
-    """The weighted densities of one column over its histogram; in a grid with numbers of a size, 0 for none."""
+    """The weighted densities of one column over its histogram; `size` of the numbers in a grid, 0 for none."""
     import matplotlib
 
     discrete, x = fitted.emission.discrete, there(x)

@@ -1,4 +1,4 @@
-"""Pictures of how fits went: their histories."""
+"""Pictures of the histories of fits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fastem.plot.canvas import GREY, axes_grid, colour, legend, line_style, mark
 
 
 def history(fit, *, gap=False, ax=None):
-    """The mean log-likelihood of each iteration as a staircase: what its M-step and then its E-step gained.
+    """The mean log-likelihood of each iteration as a staircase: the gain of its M-step, then that of its E-step.
 
-    Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit that
-    tells no bounds (read from a file, or of FactorAnalysis) is drawn by its log-likelihoods.
+    Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit without
+    bounds (read from a file, or of FactorAnalysis) shows its log-likelihoods only.
 
     Parameters
     ----------
@@ -92,7 +92,9 @@ def _trace(fit):
             values = np.asarray(getattr(fit, name), np.float64)
             break
     else:
-        raise TypeError(f"a fastem.EMResult or a fitted estimator has a history; {type(fit).__name__} has none")
+        raise TypeError(
+            f"this picture expects a fastem.EMResult or a fitted estimator; {type(fit).__name__} has no history"
+        )
     steps = getattr(fit, "steps", getattr(fit, "steps_", ()))
     bounds = np.array([step.bound for step in steps])
     known = len(bounds) == len(values) - 1 > 0 and np.isfinite(bounds).all()

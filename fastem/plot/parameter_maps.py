@@ -1,4 +1,4 @@
-"""Pictures of parameters as heat maps, and what every picture asks of a model: its mixture, rows and names."""
+"""Pictures of parameters as heat maps, and what every picture takes from a model: its mixture, rows and names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastem.rows.validation import as_matrix, column_names, require_finite
 def parameters(model, columns=None, *, names=None, ax=None):
     """A parameter of each component (down) and column (across): means, rates, probabilities of each code.
 
-    Coloured in each column from the least to the largest of the components.
+    The colours of a column go from its least to its largest value.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def parameters(model, columns=None, *, names=None, ax=None):
     columns : sequence of int or str, optional
         Default: all.
     names : sequence of str, optional
-        Of all columns; those that the model was fitted with by default.
+        Of all columns; by default those that the model was fitted with.
     ax : axes or figure, optional
 
     Returns
@@ -35,7 +35,7 @@ def parameters(model, columns=None, *, names=None, ax=None):
     names = fitted_names(model, d) if names is None else list(names)
     table = emission.column_parameters()
     if table is None:
-        raise TypeError(f"{type(emission).__name__} has no parameter for each component and column that could be drawn")
+        raise TypeError(f"{type(emission).__name__} has no parameter for each component and column to draw")
     title, values, places, codes = table
     labels = [names[j] if code is None else f"{names[j]}={code}" for j, code in zip(places, codes)]
     order = [i for place in chosen_places(model, columns, names) for i in np.flatnonzero(places == place)]
@@ -61,11 +61,11 @@ def loadings(model, *, ax=None):
     Axes
     """
     if not isinstance(model, FactorEstimator):
-        raise TypeError(f"loadings are those of FactorAnalysis and PPCA; {type(model).__name__} has none")
+        raise TypeError(f"loadings expects a fitted FactorAnalysis or PPCA; {type(model).__name__} has no loadings")
     require_fitted(model)
     values = model.components_
     if not len(values):
-        raise ValueError("there are no factors, and so no loadings to draw")
+        raise ValueError("there are no loadings to draw, because the model has no factors")
     shade = 0.5 + 0.5 * values / (np.abs(values).max() or 1)
     (ax,) = axes_grid(ax).flat
     names = fitted_names(model, values.shape[1])
@@ -76,25 +76,26 @@ def loadings(model, *, ax=None):
 
 def mixture_of(model) -> Mixture:
     """The mixture of an estimator, or itself."""
-    found = model.model_ if hasattr(type(model), "model_") else model
-    if not isinstance(found, Mixture):
+    drawn = model.model_ if hasattr(type(model), "model_") else model
+    if not isinstance(drawn, Mixture):
         raise TypeError(
-            f"a mixture is drawn here, fitted or a fastem.models.mixture.Mixture, and no {type(model).__name__}"
+            "this picture expects a fitted mixture or a fastem.models.mixture.Mixture. "
+            f"Got {type(model).__name__} instead."
         )
-    return found
+    return drawn
 
 
 def fitted_rows(model, X):
     """The mixture, its rows, checked, and the names of their columns."""
-    found, names = mixture_of(model), column_names(X)
-    if found is not model:
+    drawn, names = mixture_of(model), column_names(X)
+    if drawn is not model:
         X = checked_rows(model, X)
     else:
         X = as_matrix(X, model)
         require_finite(X)
-        if X.shape[1] != found.emission.shape[1]:
-            raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {found.emission.shape[1]}")
-    return found, X, fitted_names(model, X.shape[1]) if names is None else [str(name) for name in names]
+        if X.shape[1] != drawn.emission.shape[1]:
+            raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {drawn.emission.shape[1]}")
+    return drawn, X, fitted_names(model, X.shape[1]) if names is None else [str(name) for name in names]
 
 
 def fitted_names(model, d):
@@ -103,5 +104,5 @@ def fitted_names(model, d):
 
 
 def chosen_places(model, columns, names):
-    """The places of the columns that are asked for by name or number."""
+    """The places of the columns chosen by name or number."""
     return choose(names, columns, f"this {type(model).__name__}")[0]

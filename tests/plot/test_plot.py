@@ -392,7 +392,7 @@ def test_histories_without_bounds(tmp_path):
         assert not plot.history(fit, ax=Figure()).collections
         drawn(plot.history(fit, ax=Figure()))
         drawn(plot.history(fit, gap=True, ax=Figure()))
-    with pytest.raises(TypeError, match="list has none"):
+    with pytest.raises(TypeError, match="list has no history"):
         plot.history([1, 2])
 
 
@@ -441,9 +441,9 @@ def test_a_new_figure_or_the_axes_that_are_given():
 
 def test_mistakes():
     model = fitted(X, 2)
-    with pytest.raises(TypeError, match="no FactorAnalysis"):
+    with pytest.raises(TypeError, match="Got FactorAnalysis instead"):
         plot.mixture(fastem.FactorAnalysis(1).fit(X), X)
-    with pytest.raises(TypeError, match="GaussianMixture has none"):
+    with pytest.raises(TypeError, match="GaussianMixture has no loadings"):
         plot.loadings(model)
     with pytest.raises(ValueError, match="not fitted"):
         plot.mixture(fastem.GaussianMixture(2), X)
