@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fit(arguments: argparse.Namespace) -> None:
-    """``fastem fit``: read, fit, tell, save, draw."""
+    """``fastem fit``: read, fit, print, save, draw."""
     from fastem import GaussianMixture, open_rows, plot
     from fastem.plot.canvas import require_file_type
     from fastem.summary import summary
@@ -72,7 +72,7 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:
-        raise ValueError("--resume goes on from a file: name it with --checkpoint")
+        raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
     blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns)
     given = {name: value for name, value in vars(arguments).items() if name in GaussianMixture().get_params()}
     model = GaussianMixture(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume)
@@ -92,7 +92,7 @@ def _fit(arguments: argparse.Namespace) -> None:
 
 
 def _select(arguments: argparse.Namespace) -> None:
-    """``fastem select``: read, fit many, tell, save the best, draw."""
+    """``fastem select``: read, fit many models, print, save the best, draw."""
     from fastem import open_rows, plot, select
     from fastem.plot.canvas import require_file_type
 
@@ -101,20 +101,20 @@ def _select(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         require_file_type(arguments.plot)
     given = ("criterion", "random_state", "n_jobs", "tol", "max_iter")
-    found = select(
+    selected = select(
         open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns),
         arguments.n_components,
         arguments.covariance_types,
         **{name: value for name, value in vars(arguments).items() if name in given},
     )
     if arguments.save is not None:
-        found.best.save(arguments.save)
+        selected.best.save(arguments.save)
     if arguments.plot is not None:
-        plot.write_selection(arguments.plot, found)
-    row = found.best_row
+        plot.write_selection(arguments.plot, selected)
+    row = selected.best_row
     s = "s" * (row.n_components != 1)
-    print(found)
-    print(f"\nleast {found.criterion.upper()}: {row.covariance_type} with {row.n_components} component{s}")
+    print(selected)
+    print(f"\nleast {selected.criterion.upper()}: {row.covariance_type} with {row.n_components} component{s}")
     if not row.sound:
         print(f"but no model is sound: {row.status}")
     if arguments.save is not None:
@@ -126,7 +126,7 @@ def _select(arguments: argparse.Namespace) -> None:
 def _numbers(text: str) -> list[int]:
     """The whole numbers of ``1:9`` (both ends), ``1,3,5`` or ``4``."""
     if not re.fullmatch(r"\d+(:\d+)?(,\d+(:\d+)?)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no 1:9, 1,3,5 or 4")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1:9, 1,3,5 or 4")
     ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
     return [K for first, *last in ends for K in range(first, (last or [first])[0] + 1)]
 
@@ -167,7 +167,7 @@ def _predict(arguments: argparse.Namespace) -> None:
 
 
 def _require_place(option: str, path: str | None) -> None:
-    """A file can be written there; said before the work, not after it."""
+    """ValueError where no file can be written there: before the work, not after it."""
     if path is not None and not Path(path).absolute().parent.is_dir():
         raise ValueError(f"{option} {path}: there is no such folder")
     if path is not None and Path(path).is_dir():
@@ -175,7 +175,7 @@ def _require_place(option: str, path: str | None) -> None:
 
 
 def _columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:
-    """The columns asked for; else those of the names known to the model, in its order; else all."""
+    """The columns asked for; else those whose names the model knows, in its order; else all."""
     from fastem.rows.sources.files import column_names
 
     if arguments.columns is not None or known is None:
@@ -193,12 +193,12 @@ def _columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace)
 
 
 def _are_numbered(columns: list[str]) -> bool:
-    """Whether the names only say where the columns stand in a file that has no names."""
+    """Whether the names are only numbers of columns, for a file that has no names."""
     return all(re.fullmatch(r"x\d+", name) for name in columns)
 
 
 class _NamedColumns:
-    """A matrix whose columns have names: what a picture needs to see of a data frame."""
+    """A matrix whose columns have names: all that a picture needs of a data frame."""
 
     def __init__(self, data: np.ndarray, columns: list[str]) -> None:
         self.data, self.columns, self.shape = data, columns, data.shape
@@ -208,7 +208,7 @@ class _NamedColumns:
 
 
 def _versions(arguments: argparse.Namespace) -> None:
-    """``fastem versions``: what is needed to understand a report of a problem."""
+    """``fastem versions``: what the report of a problem should contain."""
     from fastem import show_versions
 
     show_versions()
@@ -230,49 +230,75 @@ def _parser() -> argparse.ArgumentParser:
         "or shipped data: faithful, iris"
     )
 
-    # Options are named after the parameters of GaussianMixture; those not given are left to its own defaults.
+    # Options have the names of GaussianMixture's parameters; those not given keep its defaults.
     fit = commands.add_parser("fit", help="fit a mixture to files", argument_default=argparse.SUPPRESS)
     fit.add_argument("files", metavar="FILE", nargs="+", help=readable)
-    fit.add_argument("--components", dest="n_components", type=int, required=True, metavar="K", help="how many")
-    fit.add_argument("--columns", type=_comma_list, default=None, metavar="A,B", help="names or numbers from 0; all")
-    fit.add_argument("--weights", default=None, metavar="COLUMN", help="its numbers say how often a row counts")
+    fit.add_argument(
+        "--components", dest="n_components", type=int, required=True, metavar="K", help="number of components"
+    )
+    fit.add_argument(
+        "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
+    )
+    fit.add_argument("--weights", default=None, metavar="COLUMN", help="a column that says how often each row counts")
     fit.add_argument(
         "--covariance",
         dest="covariance_type",
         choices=STRUCTURES,
         metavar="NAME",
-        help="structure or family: full, tied, diag, spherical, VEV, …; full",
+        help="structure or family: full, tied, diag, spherical, VEV, … (default: full)",
     )
-    fit.add_argument("--seed", dest="random_state", type=int, default=0, help="of the random start; 0")
-    fit.add_argument("--n-init", type=int, metavar="N", help="starts, of which the best is kept; 1")
-    fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less; 1e-3")
-    fit.add_argument("--max-iter", type=int, metavar="N", help="most iterations; 100")
-    fit.add_argument("--threads", dest="n_threads", type=int, metavar="N", help="the result does not depend on it")
+    fit.add_argument("--seed", dest="random_state", type=int, default=0, help="seed of the random start (default: 0)")
+    fit.add_argument("--n-init", type=int, metavar="N", help="number of starts; the best is kept (default: 1)")
+    fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-3)")
+    fit.add_argument("--max-iter", type=int, metavar="N", help="largest number of iterations (default: 100)")
+    fit.add_argument(
+        "--threads", dest="n_threads", type=int, metavar="N", help="threads; the result does not depend on them"
+    )
     fit.add_argument(
         "--progress", dest="verbose", action="store_const", const="bar", help="a bar that estimates the end"
     )
-    fit.add_argument("--checkpoint", default=None, metavar="FILE", help="write what is reached there, every minute")
-    fit.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint, if it is there")
+    fit.add_argument(
+        "--checkpoint", default=None, metavar="FILE", help="write the state of the fit there, every minute"
+    )
+    fit.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint, if it exists")
     fit.add_argument("--save", default=None, metavar="MODEL.npz", help="write the fitted model to this file")
     fit.add_argument("--plot", default=None, metavar="FILE.png", help="draw components and data; also .svg, .pdf")
     fit.set_defaults(run=_fit)
 
-    # Options that are not given are left to the defaults of fastem.select.
+    # Options that are not given keep the defaults of fastem.select.
     select = commands.add_parser("select", help="choose the model of files", argument_default=argparse.SUPPRESS)
     select.add_argument("files", metavar="FILE", nargs="+", help=readable)
     select.add_argument(
-        "--components", dest="n_components", type=_numbers, default=range(1, 10), metavar="1:9", help="how many; 1:9"
+        "--components",
+        dest="n_components",
+        type=_numbers,
+        default=range(1, 10),
+        metavar="1:9",
+        help="numbers of components (default: 1:9)",
     )
     select.add_argument(
-        "--covariance", dest="covariance_types", type=_comma_list, default=None, metavar="A,B", help="families; all 14"
+        "--covariance",
+        dest="covariance_types",
+        type=_comma_list,
+        default=None,
+        metavar="A,B",
+        help="families (default: all 14)",
     )
-    select.add_argument("--criterion", choices=("bic", "aic", "icl"), help="smaller is better; bic")
-    select.add_argument("--columns", type=_comma_list, default=None, metavar="A,B", help="names or numbers from 0; all")
-    select.add_argument("--weights", default=None, metavar="COLUMN", help="its numbers say how often a row counts")
-    select.add_argument("--seed", dest="random_state", type=int, default=0, help="of the random starts; 0")
-    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less; 1e-6")
-    select.add_argument("--max-iter", type=int, metavar="N", help="most iterations; 1000")
-    select.add_argument("--threads", dest="n_jobs", type=int, metavar="N", help="the result does not depend on it")
+    select.add_argument("--criterion", choices=("bic", "aic", "icl"), help="smaller is better (default: bic)")
+    select.add_argument(
+        "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
+    )
+    select.add_argument(
+        "--weights", default=None, metavar="COLUMN", help="a column that says how often each row counts"
+    )
+    select.add_argument(
+        "--seed", dest="random_state", type=int, default=0, help="seed of the random starts (default: 0)"
+    )
+    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-6)")
+    select.add_argument("--max-iter", type=int, metavar="N", help="largest number of iterations (default: 1000)")
+    select.add_argument(
+        "--threads", dest="n_jobs", type=int, metavar="N", help="threads; the result does not depend on them"
+    )
     select.add_argument(
         "--save", "--model", default=None, metavar="MODEL.npz", help="write the best model to this file"
     )
@@ -283,7 +309,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("model", metavar="MODEL.npz", help="written by fastem fit --save")
     predict.add_argument("files", metavar="FILE", nargs="+", help=readable)
     predict.add_argument(
-        "--columns", type=_comma_list, metavar="A,B", help="in the model's order; by default those of the model's names"
+        "--columns",
+        type=_comma_list,
+        metavar="A,B",
+        help="in the model's order (default: those with the model's names)",
     )
     predict.add_argument(
         "--output", metavar="LABELS.csv", help="where to write label, probability and log-density; also .parquet"
@@ -296,7 +325,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _comma_list(text: str) -> list[str]:
-    """The names in ``a,b``; one with a comma in it goes in double quotes."""
+    """The names in ``a,b``; a name that has a comma must be in double quotes."""
     return [name.strip() for name in next(csv.reader([text]), [])]
 
 

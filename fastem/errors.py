@@ -7,7 +7,7 @@ import warnings
 
 
 class NotFittedError(ValueError, AttributeError):
-    """An estimator was asked for something that only a fit gives."""
+    """An estimator was used before it was fitted."""
 
 
 class ConvergenceWarning(UserWarning):
@@ -38,11 +38,11 @@ class CollapsedComponent(ValueError):
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be written, read, or gone on with."""
+    """A checkpoint cannot be written, read, or resumed."""
 
 
 class StatisticsNotFinite(ValueError, FloatingPointError):
-    """A sum over rows that an E-step returned is NaN or infinite."""
+    """An E-step returned a sum over rows that is NaN or infinite."""
 
 
 def warn(message, category) -> None:
@@ -66,13 +66,13 @@ def interruption(error) -> str:
     return f"it was interrupted by {type(error).__name__}" + (f": {error}" if str(error) else "")
 
 
-def _scikit_learns(own):
+def _scikit_learns(exception):
     """scikit-learn's class of the same name, once scikit-learn is loaded."""
-    return getattr(sys.modules.get("sklearn.exceptions"), own.__name__, own)
+    return getattr(sys.modules.get("sklearn.exceptions"), exception.__name__, exception)
 
 
 def not_fitted(estimator) -> Exception:
-    """The error for a method that was called too early."""
+    """The error for a method that was called before fit."""
     return _scikit_learns(NotFittedError)(
         f"This {type(estimator).__name__} instance is not fitted yet. Call 'fit' with appropriate arguments "
         "before using this estimator."
@@ -85,7 +85,7 @@ def convergence_warning() -> type[Warning]:
 
 
 class IllDefinedCovariance(ValueError):
-    """A covariance is not positive definite and there is no floor to hold it."""
+    """A covariance is not positive definite, and there is no floor under it."""
 
     def __init__(self, components):
         self.components = components
@@ -97,4 +97,4 @@ class IllDefinedCovariance(ValueError):
 
 
 class LogLikelihoodFell(RuntimeWarning):
-    """An EM step lowered the log-likelihood by more than rounding explains: the model's steps do not fit together."""
+    """An EM step lowered the log-likelihood by more than rounding explains: the model has a defect."""

@@ -1,4 +1,4 @@
-"""What a person wants to read after a fit."""
+"""A fit described in a few lines of text."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def summary(estimator: Any, n_rows: int, columns: Sequence[str], weight: float |
     estimator : GaussianMixture
         Fitted.
     n_rows : int
-        Of the data that it was fitted to.
+        Number of rows of the data that it was fitted to.
     columns : sequence of str
         The names of the columns.
     weight : float, optional
-        The sum of the rows' weights, if they have any: takes the place of their number in what is per row.
+        The sum of the rows' weights, if they have any; values per row are then per unit of weight.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _components(
 ) -> list[str]:
     """A table with a line per component; where that is too wide, a block per component."""
     mean_digits = [_digits(means[:, j], deviations[:, j]) for j in range(len(columns))]
-    if len(columns) <= WIDTH // 10:  # not worth trying beyond that
+    if len(columns) <= WIDTH // 10:  # more columns never fit
         index = ["component", *map(str, range(len(weights)))]
         mean_columns = [[name, *_aligned(means[:, j], mean_digits[j])] for j, name in enumerate(columns)]
         deviation_columns = [[name, *_aligned(deviations[:, j], 4)] for j, name in enumerate(columns)]

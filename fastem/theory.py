@@ -1,4 +1,4 @@
-"""What EM rests on, to be looked at: for any distribution q of the latent variables,
+"""The identity that EM rests on: for any distribution q of the latent variables,
 
     log-likelihood = ELBO(q, model) + KL(q || posterior),    ELBO = E_q[log p(x, z)] + H(q).
 
@@ -72,7 +72,7 @@ def elbo(model, X, q, sample_weight=None) -> float:
 
 
 def gap(model, X, q, sample_weight=None) -> float:
-    """KL(q || posterior), from log-densities: right also where a posterior probability underflows."""
+    """KL(q || posterior), from log-densities: correct also where a posterior probability underflows."""
     joint = _log_joint(model, X)
     q = _distribution(q, "q", joint.shape)
     log_posterior = joint - logsumexp(joint, axis=1, keepdims=True)
@@ -128,7 +128,7 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
     if n_samples < 2:
         raise ValueError(f"n_samples is {n_samples}; a standard error needs at least 2")
     if "random_state" not in inspect.signature(p.sample).parameters:
-        raise TypeError(f"{type(p).__name__}.sample takes no random_state, so the draws could not be repeated")
+        raise TypeError(f"{type(p).__name__}.sample has no parameter random_state, which makes the draws repeatable")
     drawn = p.sample(n_samples, random_state=int(generator(random_state).integers(2**31)))
     X = drawn[0] if isinstance(drawn, tuple) else drawn
     ratio = np.asarray(p.score_samples(X), np.float64) - np.asarray(q.score_samples(X), np.float64)
@@ -141,7 +141,7 @@ def _log_joint(model, X):
     if hasattr(type(model), "model_"):
         model, X = model.model_, checked_rows(model, X)
     if not callable(getattr(model, "log_joint", None)):
-        raise TypeError(f"{type(model).__name__} has no method log_joint(X), so it shows no posterior")
+        raise TypeError(f"{type(model).__name__} has no method log_joint(X), which gives the posterior")
     return np.asarray(model.log_joint(X), dtype=np.float64)
 
 
@@ -164,5 +164,5 @@ def _distribution(q, name, shape=None):
     wrong = ~((q >= 0).all(axis=1) & (np.abs(q.sum(axis=1) - 1) < 1e-6))  # true of NaN as well
     if wrong.any():
         row = int(wrong.argmax())
-        raise ValueError(f"{name} is no distribution in row {row}: {q[row]} is negative or does not sum to 1")
+        raise ValueError(f"row {row} of {name} is not a distribution: {q[row]} is negative or does not sum to 1")
     return q

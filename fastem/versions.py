@@ -1,4 +1,4 @@
-"""What this installation is made of."""
+"""The versions of this installation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ def versions() -> dict[str, str]:
     """Versions of fastem, Python and the libraries, the instruction set and the threads in use."""
     from importlib import metadata  # slow to import
 
-    found = {"fastem": metadata.version("fastem"), "python": platform.python_version(), "machine": platform.machine()}
+    facts = {"fastem": metadata.version("fastem"), "python": platform.python_version(), "machine": platform.machine()}
     for name in ("numpy", "scipy", "scikit-learn", "pyarrow"):
         try:
-            found[name] = metadata.version(name)
+            facts[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
+            facts[name] = "not installed"
     built = ", ".join(name for name in kernels.INSTRUCTION_SETS if kernels.built(name))
-    found["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
-    found["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
-    found["threads"] = str(threads.available()) + (
+    facts["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
+    facts["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
+    facts["threads"] = str(threads.available()) + (
         ", since a parent used threads before the fork" if threads.forked() else ""
     )
-    return found
+    return facts
 
 
 def show_versions() -> None:

@@ -124,9 +124,9 @@ Q = [
     (np.full((600, 3), 0.25), "shape"),
     (np.full(600, 1.0), "shape"),
     (np.full((599, 4), 0.25), "shape"),
-    (np.full((600, 4), 0.3), "no distribution in row 0"),
-    (np.tile([1.5, -0.5, 0.0, 0.0], (600, 1)), "no distribution in row 0"),
-    (np.full((600, 4), np.nan), "no distribution in row 0"),
+    (np.full((600, 4), 0.3), "row 0 of q is not a distribution"),
+    (np.tile([1.5, -0.5, 0.0, 0.0], (600, 1)), "row 0 of q is not a distribution"),
+    (np.full((600, 4), np.nan), "row 0 of q is not a distribution"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""Two small data sets that everybody in the field knows, shipped as R 4.2 exports them."""
+"""Two small, well-known data sets, as R 4.2 exports them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["SHIPPED", "Dataset", "load_faithful", "load_iris"]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A table of numbers with its story.
+    """A table of numbers and its description.
 
     Attributes
     ----------

@@ -269,7 +269,7 @@ def test_select_with_weights_and_columns(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        ("--components 3:x", "no 1:9"),
+        ("--components 3:x", "such as 1:9"),
         ("--components 3:1", "n_components is empty"),
         ("--covariance WWW", "'WWW'"),
         ("--plot picture.xyz", "picture.xyz"),
