@@ -106,7 +106,7 @@ class Estimator:
         """An array or a frame at prediction, checked against the fit."""
         self._require_fitted()
         names = column_names(X)
-        array = as_matrix(X, self)
+        array = as_matrix(X, type(self).__name__)
         check_features(self, array.shape[1], names)
         self._require_new(array, names)
         return array
@@ -114,7 +114,7 @@ class Estimator:
     def _new_blocks(self, X, sample_weight=None):
         """Rows for a fitted model as blocks, their columns checked against the fit."""
         self._require_fitted()
-        blocks = open_rows(X, sample_weight, owner=self)
+        blocks = open_rows(X, sample_weight, owner=type(self).__name__)
         check_features(self, blocks.n_features, blocks.names)
         return blocks
 

@@ -90,13 +90,13 @@ class FactorEstimator(Estimator):
         ConvergenceWarning, DegenerateComponentWarning
         """
         self._check_parameters()
-        blocks, unit = open_to_fit(X, sample_weight, self)
+        blocks, unit = open_to_fit(X, sample_weight, type(self).__name__)
         d = blocks.n_features
         n_factors = self._most_factors(d) if self.n_components is None else self.n_components
         if n_factors > d:
             raise ValueError(f"n_components = {n_factors} is more than the {d} feature(s) of X.")
         moments = MomentBlocks.collect(blocks, for_pass(self.n_threads, blocks, 1))
-        require_rows(blocks, 2, self)
+        require_rows(blocks, 2, type(self).__name__)
         variance = np.diagonal(moments.covariance)
         floor = covariance_floor(variance, blocks.head(1)[0], self.reg_covar)
         reached = []
@@ -199,7 +199,7 @@ class FactorEstimator(Estimator):
     def inverse_transform(self, X) -> np.ndarray:
         """Rows (n, d) that are expected of factors X (n, n_components)."""
         self._require_fitted()
-        factors = as_matrix(X, self) if len(self.components_) else np.empty((len(X), 0))
+        factors = as_matrix(X, type(self).__name__) if len(self.components_) else np.empty((len(X), 0))
         if factors.shape[1] != len(self.components_):
             raise ValueError(f"X has {factors.shape[1]} columns; there are {len(self.components_)} components.")
         return factors @ self.components_ + self.mean_

@@ -239,11 +239,11 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         keeper = None
         if checkpoint is not None:
             keeper = Checkpoint(checkpoint, self._asked(labels), checkpoint_seconds, resume)
-        blocks, unit = open_to_fit(X, sample_weight, self)
+        blocks, unit = open_to_fit(X, sample_weight, type(self).__name__)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
         plan, rows = plan_for(self, blocks, unit, labels, n_threads)
         scales = plan.family.examine(blocks, plan.n_components, n_threads)
-        require_enough_rows(blocks, plan.n_components, self)
+        require_enough_rows(blocks, plan.n_components, type(self).__name__)
         n_effective = effective_rows(blocks)
         restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
         try:

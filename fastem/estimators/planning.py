@@ -65,7 +65,7 @@ def plan_for(estimator, blocks, unit, labels, n_threads):
 def plan_in_memory(estimator, blocks) -> Plan:
     """The plan of an estimator's parameters, checked, for rows without labels; ValueError where they are too few."""
     estimator._check_parameters()
-    require_enough_rows(blocks, estimator.n_components, estimator)
+    require_enough_rows(blocks, estimator.n_components, type(estimator).__name__)
     return plan_of(estimator)
 
 

@@ -60,7 +60,7 @@ class ModelSearch:
     def __init__(self, X, sample_weight, numbers, covariance_types, parameters, seed, n_threads=1):
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
-        self.blocks, self.unit = open_to_fit(X, sample_weight, least)
+        self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
         plan_in_memory(least, self.blocks)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)

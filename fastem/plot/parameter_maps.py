@@ -91,7 +91,7 @@ def fitted_rows(model, X):
     if drawn is not model:
         X = checked_rows(model, X)
     else:
-        X = as_matrix(X, model)
+        X = as_matrix(X, type(model).__name__)
         require_finite(X)
         if X.shape[1] != drawn.emission.shape[1]:
             raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {drawn.emission.shape[1]}")

@@ -29,9 +29,10 @@ def column_names(X):
 
 
 def as_matrix(X, owner, least_rows=1):
-    """X as a two-dimensional array of float32 or float64, copied only where needed; `owner`: an estimator or its name,
-    for messages."""
-    name = owner if isinstance(owner, str) else type(owner).__name__
+    """X as a two-dimensional array of float32 or float64, copied only where needed.
+
+    owner : str, who asks, for messages.
+    """
     if hasattr(X, "toarray") and hasattr(X, "nnz"):
         raise TypeError(
             "Sparse data was passed for X, but dense data is required. "
@@ -57,7 +58,7 @@ def as_matrix(X, owner, least_rows=1):
         if array.ndim < 2:
             kind = "scalar" if array.ndim == 0 else "1D"
             raise ValueError(f"Expected 2D array, got {kind} array instead:\narray={array}.\n{hint}")
-        raise ValueError(f"Found array with dim {array.ndim}, while dim <= 2 is required by {name}.")
+        raise ValueError(f"Found array with dim {array.ndim}, while dim <= 2 is required by {owner}.")
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
@@ -65,9 +66,9 @@ def as_matrix(X, owner, least_rows=1):
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
-    require_rows(array, least_rows, name)
+    require_rows(array, least_rows, owner)
     if array.shape[1] < 1:
-        raise ValueError(_too_few(array, 1, "feature", name))
+        raise ValueError(_too_few(array, 1, "feature", owner))
     return array
 
 
@@ -79,8 +80,9 @@ def require_rows(rows, least, owner):
 
 def _too_few(rows, least, what, owner):
     number = rows.shape[0 if what == "sample" else 1]
-    name = owner if isinstance(owner, str) else type(owner).__name__
-    return f"Found array with {number} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {name}."
+    return (
+        f"Found array with {number} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {owner}."
+    )
 
 
 def _without_nulls(frame, array):

@@ -61,8 +61,8 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         -------
         self
         """
-        names, rows = column_names(X), as_matrix(X, self)
-        require_rows(rows, 2, self)
+        names, rows = column_names(X), as_matrix(X, type(self).__name__)
+        require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
         mixture = GaussianMixture(**self.get_params(deep=False))
