@@ -96,7 +96,7 @@ def contest(X, start):
 
 def sample(d: int, K: int, apart: float, seed: int, kind: str):
     """Rows of a chain of K standard normals, and a start."""
-    from fastem.models.gaussian.covariance import Full
+    from fastem.models.gaussian.dense import Full
     from fastem.models.gaussian.emission import Gaussian
     from fastem.models.mixture import Mixture
     from fastem.starts.clusters import MEMBERSHIPS

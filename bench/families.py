@@ -78,7 +78,7 @@ def emissions(d: int, K: int, rng: np.random.Generator) -> dict:
 
 def samples(n: int, d: int, K: int, dtype: str):
     """Of each family: its name, rows, the mixture that drew them, a diagonal Gaussian one of the same moments."""
-    from fastem.models.gaussian.covariance import Diagonal
+    from fastem.models.gaussian.diagonal import Diagonal
     from fastem.models.gaussian.emission import Gaussian
     from fastem.models.mixture import Mixture
 

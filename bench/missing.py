@@ -71,7 +71,8 @@ def masks(n: int, d: int, rng: np.random.Generator) -> dict:
 
 def gaps(n: int, d: int, K: int, dtype: str):
     """Kind of gaps, covariance type, the mixture that drew the rows, the rows with gaps, and without."""
-    from fastem.models.gaussian.covariance import Diagonal, Full
+    from fastem.models.gaussian.dense import Full
+    from fastem.models.gaussian.diagonal import Diagonal
     from fastem.models.gaussian.emission import Gaussian
     from fastem.models.mixture import Mixture
 

@@ -123,7 +123,7 @@ def _container(name) -> tuple[str, int]:
 
 def start(K=COMPONENTS):
     """The mixture that draws the rows, and from which iterations start; or one of more components around its."""
-    from fastem.models.gaussian.covariance import Full
+    from fastem.models.gaussian.dense import Full
     from fastem.models.gaussian.emission import Gaussian
     from fastem.models.mixture import Mixture
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 

@@ -17,7 +17,8 @@ from fastem.estimators.factor_estimator import LEAST_FLOOR
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import parameter
 from fastem.kernels.packing import packed_lower, unpack_symmetric
-from fastem.models.gaussian.covariance import Full, outer
+from fastem.models.gaussian.covariance import outer
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_steps import best_factors
 from fastem.models.gaussian.linear_algebra import precisions_cholesky, product

@@ -24,7 +24,7 @@ from fastem.families.gaussian.densities import OfCovariances
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gamma_shape import gamma_shape
-from fastem.models.gaussian.covariance import Full, Tied
+from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.mixture import Mixture

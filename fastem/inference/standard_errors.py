@@ -20,7 +20,8 @@ from fastem.estimators.estimator import checked_blocks
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import resolve
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import EEI, EII
 from fastem.rows.blocks import ArrayBlocks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.imputation import impute
 from fastem.models.gaussian.linear_algebra import is_positive_definite

@@ -6,7 +6,7 @@ from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, em
 from fastem.driver.acceleration import ACCELERATORS, bounded, model_at
-from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 from fastem.starts.from_memberships import from_membership

@@ -12,7 +12,7 @@ import pytest
 from fastem import em
 from fastem.driver.checkpoint import Checkpoint
 from fastem.errors import CheckpointError
-from fastem.models.gaussian.covariance import Diagonal
+from fastem.models.gaussian.diagonal import Diagonal
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 

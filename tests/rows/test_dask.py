@@ -16,7 +16,7 @@ from models import MODELS
 
 from fastem import PPCA, FactorAnalysis, GaussianMixture, Statistics, em
 from fastem.kernels.threads import resolve
-from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.dask_blocks import DaskBlocks

@@ -10,7 +10,7 @@ from containers import CONTAINERS, frame, pieces
 from models import MODELS
 
 from fastem import PPCA, FactorAnalysis, GaussianMixture, PoissonMixture, em
-from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 from fastem.rows import blocks

@@ -17,7 +17,8 @@ from fastem.estimators.constraints import names_something
 from fastem.estimators.mixture_estimator import keep_fit
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
-from fastem.models.gaussian.covariance import Tied, pooled_second
+from fastem.models.gaussian.covariance import pooled_second
+from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import estimated
 from fastem.models.gaussian.noise import WithNoise
 from fastem.starts.diagnosis import effective_rows

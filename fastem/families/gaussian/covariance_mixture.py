@@ -10,7 +10,8 @@ from fastem.errors import IllDefinedCovariance
 from fastem.estimators.checks import choice, real
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical
+from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.starts.given import checked_array

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.families.gaussian.parts import gaussian_mixture
-from fastem.models.gaussian.covariance import Diagonal
+from fastem.models.gaussian.diagonal import Diagonal
 from fastem.models.gaussian.noise import WithNoise
 from fastem.rows.validation import require_finite
 

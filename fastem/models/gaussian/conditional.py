@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from fastem.models.gaussian.covariance import Diagonal, Spherical
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.mixture import Mixture

@@ -19,7 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.kernels.packing import packed_lower
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied, outer, pooled_second
+from fastem.models.gaussian.covariance import outer, pooled_second
+from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 
 NAMES = "mean", "shrinkage", "dof", "scale"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.models.gaussian.covariance import Diagonal
+from fastem.models.gaussian.diagonal import Diagonal
 
 
 def in_blocks(emission):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.kernels.packing import unpack_symmetric
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical
+from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.linear_algebra import eigh, product
 
 SERVED = {Full: "full", Diagonal: "diag", Spherical: "spherical"}

@@ -10,7 +10,8 @@ import numpy as np
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
-from fastem.models.gaussian.covariance import Covariance, Full, chosen
+from fastem.models.gaussian.covariance import Covariance, chosen
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
     DiagonalMissingKernel,

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastem.kernels import orthogonal_factors
 from fastem.kernels.packing import packed_lower
-from fastem.models.gaussian.covariance import Full
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_steps import best_factors, best_loadings
 from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, inverse_transposed, product

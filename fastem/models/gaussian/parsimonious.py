@@ -2,8 +2,8 @@
 
 Sigma_k = D_k diag(a_k) D_k^T: the variances a_k along the axes D_k. A family is three letters, mclust's: its volume
 |Sigma_k|^(1/d), its shape a_k / volume and its orientation D_k are E (equal), V (variable) or I (of the identity).
-The estimate is made of the same three pieces, whatever the letters. VVV, EEE, VVI and VII are the structures of
-:mod:`fastem.models.gaussian.covariance` themselves; the others are the rows at the end.
+The estimate is made of the same three pieces, whatever the letters. VVV and EEE are the structures of `dense`, VVI and
+VII those of `diagonal`; the others are the classes at the end.
 
 G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognition 28 (1995) 781-793.
 """
@@ -16,7 +16,9 @@ import numpy as np
 
 from fastem.kernels import lower_along_common_axes
 from fastem.kernels.packing import packed_lower, unpack_symmetric
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied, outer
+from fastem.models.gaussian.covariance import outer
+from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
 
 TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged

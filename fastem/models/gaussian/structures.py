@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastem.models.gaussian.covariance import Diagonal, Full, Spherical, Tied
+from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 
 STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spherical, **FAMILIES, **ONE_DIMENSION}

@@ -15,7 +15,7 @@ from fastem import GaussianMixture, Statistics
 from fastem.datasets import load_faithful, load_iris
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
-from fastem.models.gaussian.covariance import Diagonal, Spherical
+from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.models.weights import Shares

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from fastem.kernels.packing import packed_lower
-from fastem.models.gaussian.covariance import Covariance, Full
+from fastem.models.gaussian.covariance import Covariance
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import KERNELS
 from fastem.models.gaussian.structures import ONE_DIMENSION, STRUCTURES
 

@@ -1,0 +1,156 @@
+"""Structures whose covariances are full matrices: each component has its own, or all share one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from fastem.kernels.packing import packed_lower, unpack_symmetric
+from fastem.models.gaussian.covariance import Covariance, outer, pooled_second
+from fastem.models.gaussian.linear_algebra import eigvalsh, from_log_cholesky, log_cholesky, product, raise_to_floor
+
+
+@dataclass(frozen=True)
+class Full(Covariance):
+    """Each component has its own covariance. covariances, precisions_cholesky: (K, d, d)."""
+
+    kernel: ClassVar = "gaussian_full"
+
+    covariances: np.ndarray
+    precisions_cholesky: np.ndarray
+    at_floor: np.ndarray = field(repr=False)
+
+    @classmethod
+    def from_covariances(cls, covariances, floor):
+        return cls(*raise_to_floor(covariances, floor))
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        scatter = unpack_symmetric(second, shift.shape[1]) / counts[:, None, None] - outer(shift)
+        return cls.from_covariances(scatter, floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        if not step.any():
+            return first, second
+        i, j = packed_lower(step.shape[1])
+        there = first - counts[:, None] * step
+        return there, second - first[:, i] * step[:, j] - step[:, i] * there[:, j]
+
+    @staticmethod
+    def of_full(second, d):
+        return second
+
+    def dense(self, n_components, d):
+        return self
+
+    def expected_quadratic(self, second):
+        return float((self.precisions() * unpack_symmetric(second, self.precisions_cholesky.shape[-1])).sum())
+
+    def to_vector(self):
+        """The Cholesky factors, their diagonals as logarithms."""
+        return log_cholesky(self.covariances).ravel()
+
+    def from_vector(self, vector, floor):
+        d = self.covariances.shape[-1]
+        covariances = from_log_cholesky(vector.reshape(-1, d * (d + 1) // 2), d)
+        return type(self).from_covariances(covariances.reshape(self.covariances.shape), floor)
+
+    @staticmethod
+    def shape(n_components, d):
+        return (n_components, d, d)
+
+    @staticmethod
+    def n_parameters(n_components, d):
+        return n_components * d * (d + 1) // 2
+
+    @staticmethod
+    def least_rows(d):
+        return d + 1
+
+    @staticmethod
+    def directions_at_floor(covariance, floor):
+        root = np.sqrt(floor)
+        return int((eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
+
+    def variances(self, n_components, d):
+        return np.diagonal(np.broadcast_to(self.covariances, (n_components, d, d)), axis1=1, axis2=2)
+
+    def pooled(self, weights, d):
+        return np.tensordot(weights, self.covariances, axes=1)
+
+    def factors(self, n_components):
+        return self.precisions_cholesky
+
+    def log_det_precision_root(self, n_components, d):
+        return np.log(np.diagonal(self.precisions_cholesky, axis1=1, axis2=2)).sum(axis=1)
+
+    def traces(self, d):
+        return np.square(self.precisions_cholesky).reshape(-1, d * d).sum(axis=1)
+
+    def whiten(self, component, z):
+        return z @ self.factors(component + 1)[component]
+
+    def colour(self, component, z):
+        upper = self.factors(component + 1)[component]
+        return np.linalg.solve(upper.T, z.T).T
+
+    def precisions(self):
+        return product(self.precisions_cholesky, np.swapaxes(self.precisions_cholesky, 1, 2))
+
+
+@dataclass(frozen=True)
+class Tied(Full):
+    """One covariance for all components. covariances, precisions_cholesky: (d, d)."""
+
+    kernel: ClassVar = "gaussian_tied"
+    shared: ClassVar = True
+
+    @classmethod
+    def from_covariances(cls, covariances, floor):
+        covariances, upper, hits = raise_to_floor(covariances[None], floor)
+        return cls(covariances[0], upper[0], hits)
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
+        return cls.from_covariances((pooled - product((counts[:, None] * shift).T, shift)) / counts.sum(), floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        i, j = packed_lower(step.shape[1])
+        there = first - counts[:, None] * step
+        cross = first.T @ step + step.T @ there
+        return there, pooled_second(second) - cross[i, j]
+
+    def dense(self, n_components, d):
+        return Full(
+            *(np.repeat(a[None], n_components, axis=0) for a in (self.covariances, self.precisions_cholesky)),
+            np.repeat(self.at_floor, n_components),
+        )
+
+    @staticmethod
+    def shape(n_components, d):
+        return (d, d)
+
+    @staticmethod
+    def n_parameters(n_components, d):
+        return d * (d + 1) // 2
+
+    @staticmethod
+    def least_rows(d):
+        return 0
+
+    def pooled(self, weights, d):
+        return self.covariances
+
+    def factors(self, n_components):
+        return np.broadcast_to(self.precisions_cholesky, (n_components, *self.precisions_cholesky.shape))
+
+    def log_det_precision_root(self, n_components, d):
+        return np.full(n_components, np.log(np.diagonal(self.precisions_cholesky)).sum())
+
+    def precisions(self):
+        return product(self.precisions_cholesky, self.precisions_cholesky.T)

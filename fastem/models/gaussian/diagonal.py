@@ -1,0 +1,135 @@
+"""Structures whose covariances are diagonal matrices: a variance for each column, or one for all columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from fastem.errors import IllDefinedCovariance
+from fastem.kernels.packing import packed_lower
+from fastem.models.gaussian.covariance import Covariance
+from fastem.models.gaussian.dense import Full
+
+
+@dataclass(frozen=True)
+class Diagonal(Covariance):
+    """Each component has a diagonal covariance. covariances, precisions_cholesky: (K, d)."""
+
+    kernel: ClassVar = "gaussian_diagonal"
+
+    covariances: np.ndarray
+    precisions_cholesky: np.ndarray
+    at_floor: np.ndarray = field(repr=False)
+
+    @classmethod
+    def from_covariances(cls, covariances, floor):
+        hits = covariances < cls.floor_of(floor)
+        covariances = np.where(hits, cls.floor_of(floor), covariances)
+        bad = ~(covariances > 0)
+        if bad.any():
+            raise IllDefinedCovariance(np.flatnonzero(bad.reshape(len(bad), -1).any(axis=1)).tolist())
+        return cls(covariances, 1 / np.sqrt(covariances), hits.reshape(len(hits), -1).sum(axis=1))
+
+    @staticmethod
+    def floor_of(floor):
+        return floor
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0), floor)
+
+    @staticmethod
+    def moved(counts, first, second, step):
+        if not step.any():
+            return first, second
+        there = first - counts[:, None] * step
+        return there, second - step * (first + there)
+
+    @staticmethod
+    def of_full(second, d):
+        i, j = packed_lower(d)
+        return second[:, i == j]
+
+    def dense(self, n_components, d):
+        scales = self.scales(d)
+        return Full(*(a[:, :, None] * np.eye(d) for a in (scales**-2, scales)), self.at_floor)
+
+    def expected_quadratic(self, second):
+        return float((np.square(self.scales(second.shape[1])) * second).sum())
+
+    def to_vector(self):
+        """Logarithms of the standard deviations."""
+        return -np.log(self.precisions_cholesky).ravel()
+
+    def from_vector(self, vector, floor):
+        return type(self).from_covariances(np.exp(2 * vector).reshape(self.covariances.shape), floor)
+
+    @staticmethod
+    def shape(n_components, d):
+        return (n_components, d)
+
+    @staticmethod
+    def n_parameters(n_components, d):
+        return n_components * d
+
+    @staticmethod
+    def least_rows(d):
+        return 2
+
+    @classmethod
+    def directions_at_floor(cls, covariance, floor):
+        return int((np.diagonal(covariance) < floor).sum())
+
+    def scales(self, d):
+        return self.precisions_cholesky
+
+    def variances(self, n_components, d):
+        return 1 / self.scales(d) ** 2
+
+    def pooled(self, weights, d):
+        return np.diag(weights @ self.variances(len(weights), d))
+
+    def log_det_precision_root(self, n_components, d):
+        return np.log(self.scales(d)).sum(axis=1)
+
+    def traces(self, d):
+        return np.square(self.scales(d)).sum(axis=1)
+
+    def whiten(self, component, z):
+        return z * self.scales(z.shape[-1])[component]
+
+    def colour(self, component, z):
+        return z / self.scales(z.shape[1])[component]
+
+    def precisions(self):
+        return self.precisions_cholesky**2
+
+
+@dataclass(frozen=True)
+class Spherical(Diagonal):
+    """Each component has one variance. covariances, precisions_cholesky: (K,)."""
+
+    @staticmethod
+    def floor_of(floor):
+        return floor.mean()
+
+    @classmethod
+    def directions_at_floor(cls, covariance, floor):
+        return int(np.trace(covariance) / len(floor) < floor.mean())
+
+    @classmethod
+    def estimate(cls, counts, shift, second, floor, given=None):
+        return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0).mean(axis=1), floor)
+
+    @staticmethod
+    def shape(n_components, d):
+        return (n_components,)
+
+    @staticmethod
+    def n_parameters(n_components, d):
+        return n_components
+
+    def scales(self, d):
+        return np.repeat(self.precisions_cholesky[:, None], d, axis=1)
