@@ -13,18 +13,15 @@ from fastem.estimators.mixture_estimator import keep_fit
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
-from fastem.models.gaussian.emission import Gaussian
-from fastem.models.gaussian.linear_algebra import product
 from fastem.models.gaussian.structures import check_dimension
-from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import kmeans_labels
 from fastem.starts.diagnosis import diagnose, effective_rows
 from fastem.starts.fit_report import report_of_one
+from fastem.starts.from_memberships import component_moments, from_moments
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
 from fastem.starts.tournament import FAILURES, tournament
@@ -73,14 +70,17 @@ class ModelSearch:
         X, self.weight = self.blocks.take(ranks)
         order = np.lexsort([self.weight, *X.T[::-1]])  # the order of the rows does not matter
         self.X, self.weight = np.ascontiguousarray(X[order]), self.weight[order]
-        self.complete = filled(self.X, self.weight)
-        self.Z = standardised(self.complete, self.weight).astype(np.float64)
+        complete = filled(self.X, self.weight)
+        self.complete = complete.astype(np.float64)  # moments of float32 rows would lose digits
+        self.Z = standardised(complete, self.weight).astype(np.float64)
         self.sample = ArrayBlocks(self.X, self.weight if self.blocks.weighted else None)
-        self.partitions = trees(self.complete, self.weight, numbers)
+        self.partitions = trees(complete, self.weight, numbers)
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                labels.append(kmeans_labels(self.complete, self.weight, K, rng, 1))
+                labels.append(kmeans_labels(complete, self.weight, K, rng, 1))
+        self.partitions[1] = [np.zeros(len(self.X), int)]
+        self.shared_moments = {}
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""
@@ -93,7 +93,8 @@ class ModelSearch:
             try:
                 estimator = self.estimator(K, covariance_type)
                 plan = plan_in_memory(estimator, self.blocks)
-                result = self.best(plan, [*self.shared(K), *self.grown(smaller, K)])
+                structure = plan.family.structure
+                result = self.best(plan, [*self.shared(K, structure), *self.grown(smaller, K, structure)])
             except FAILURES as error:
                 yield K, None, error
                 continue
@@ -101,27 +102,30 @@ class ModelSearch:
             report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
             yield K, keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks), result
 
-    def shared(self, K):
-        """The partitions that every family starts from."""
-        return (
-            [np.eye(K)[np.minimum(labels, K - 1)] for labels in self.partitions[K]]
-            if K > 1
-            else [np.ones((len(self.X), 1))]
-        )
+    def shared(self, K, structure):
+        """The moments of the partitions that every family starts from: once for all structures of a kernel."""
+        key = K, structure.kernel
+        if key not in self.shared_moments:
+            self.shared_moments[key] = [self.moments(labels, K, structure) for labels in self.partitions[K]]
+        return self.shared_moments[key]
 
-    def grown(self, model, K):
-        """Responsibilities (n, K) from a model of fewer components."""
-        if model is None:
+    def grown(self, smaller, K, structure):
+        """Moments for K components from a fitted model of fewer: each of its components in turn is split."""
+        if smaller is None:
             return []
-        found = [model.posterior(self.X)]
-        for _ in range(K - model.n_components):
-            found = [cut for responsibilities in found[:1] for cut in splits(self.Z, self.weight, responsibilities)]
-        return found
+        memberships = [smaller.posterior(self.X)]
+        for _ in range(K - smaller.n_components):
+            memberships = splits(self.Z, self.weight, memberships[0]) if memberships else []
+        return [self.moments(membership, K, structure) for membership in memberships]
 
-    def best(self, plan, memberships):
-        """The result of the best sound run from some responsibilities (n, K) of the sampled rows."""
+    def moments(self, membership, K, structure):
+        """The moments of the sampled rows for labels (n,) or responsibilities (n, K)."""
+        return component_moments(self.complete, self.weight, membership, K, structure)
+
+    def best(self, plan, moments):
+        """The result of the best sound run from some moments of components."""
         scales = self.scales(plan)
-        starts = [lambda given=given: self.start(given, plan, scales) for given in memberships]
+        starts = [lambda given=given: from_moments(given, plan.family.structure, scales.floor) for given in moments]
         if len(starts) > 1:
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
             settings = {"accelerate": plan.accelerate, "same": SAME}
@@ -143,25 +147,6 @@ class ModelSearch:
     def begun(plan, model, scales):
         """The model as a start that keeps to the plan's constraints."""
         return plan.begun(plan.family.continued(model, scales), scales)
-
-    def start(self, membership, plan, scales):
-        """The M-step from responsibilities (n, K) of the sampled rows."""
-        structure = plan.family.structure
-        shares = self.weight[:, None] * membership
-        counts = shares.sum(axis=0)
-        empty = counts <= 0
-        shares[:, empty], counts[empty] = (self.weight / len(self.X))[:, None], self.weight.sum() / len(self.X)
-        about = self.weight @ self.complete / self.weight.sum()
-        centred = self.complete - about
-        shift = product(shares.T, centred) / counts[:, None]
-        i, j = packed_lower(len(about))
-        second = []
-        for k, mean in enumerate(shift):
-            rest = centred - mean
-            second.append(product((shares[:, k, None] * rest).T, rest)[i, j])
-        second = structure.of_full(np.array(second), len(about))
-        covariance = structure.estimate(counts, np.zeros_like(shift), second, scales.floor)
-        return Mixture(counts / counts.sum(), Gaussian(about + shift, covariance, scales.floor))
 
     def doubt(self, result) -> float:
         """Minus the sum of the logarithms of the rows' largest posterior probabilities."""

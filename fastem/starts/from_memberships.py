@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,9 +14,35 @@ from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, random_rows
 
 
+class Moments(NamedTuple):
+    """What an M-step takes from the rows of K components, second moments as the structures of one kernel sum them.
+
+    counts (K,); points (K, d) near the means; shift (K, d) from there to the means; second, about the points.
+    """
+
+    counts: np.ndarray
+    points: np.ndarray
+    shift: np.ndarray
+    second: np.ndarray
+
+
 def from_membership(X, weight, membership, n_components, structure, floor):
     """The M-step from given responsibilities (n, K) or labels (n,)."""
-    counts, means, shift, second = [], [], [], []
+    return from_moments(component_moments(X, weight, membership, n_components, structure), structure, floor)
+
+
+def from_moments(moments, structure, floor):
+    """The M-step from the moments of the components."""
+    counts = moments.counts
+    covariance = structure.estimate(counts, moments.shift, moments.second, floor)
+    return Mixture(counts / counts.sum(), Gaussian(moments.points + moments.shift, covariance, floor))
+
+
+def component_moments(X, weight, membership, n_components, structure) -> Moments:
+    """The moments of components with given responsibilities (n, K) or labels (n,)."""
+    unit = unit_covariance(structure, X.shape[1])
+    all_rows = cache(lambda: about_mean(X, unit))  # made once, if any component takes them
+    counts, points, shift, second = [], [], [], []
     for k in range(n_components):
         if membership.ndim == 1:
             rows = np.flatnonzero(membership == k)
@@ -23,25 +51,30 @@ def from_membership(X, weight, membership, n_components, structure, floor):
             r, x = weight * membership[:, k], X
         if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
             r, x = weight / len(X), X
-        x = np.ascontiguousarray(x)  # numpy adds in an order that depends on the strides
-        about = x.mean(axis=0, dtype=np.float64)
-        sums = moments(x, r, about, structure)
+        x, one = all_rows() if x is X else about_mean(x, unit)
+        sums = one.e_step(x, r)
         counts.append(sums.counts[0])
+        points.append(one.emission.means[0])
         shift.append(sums.first[0] / sums.counts[0])
         second.append(sums.second.reshape(-1))
-        means.append(about + shift[-1])
-    counts, means = np.array(counts), np.array(means)
-    covariance = structure.estimate(counts, np.array(shift), np.array(second), floor)
-    return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
+    return Moments(*(np.array(values) for values in (counts, points, shift, second)))
 
 
-def moments(X, weight, about, structure):
-    """The statistics of one component to which all rows belong: its E-step. Threads and BLAS have no part in it."""
-    d = len(about)
+def unit_covariance(structure, d):
+    """The structure of one component with the unit matrix as covariance."""
     shape = structure.shape(1, d)
     unit = np.broadcast_to(np.eye(d) if shape[-2:] == (d, d) else 1.0, shape)
-    emission = Gaussian(about[None], structure.from_covariances(unit, np.zeros(d)), np.zeros(d))
-    return Mixture(np.ones(1), emission).e_step(X, weight)
+    return structure.from_covariances(unit, np.zeros(d))
+
+
+def about_mean(X, unit):
+    """Rows, contiguous, and one Gaussian about their mean: its E-step gives the moments of all rows, by weight.
+
+    Neither threads nor BLAS take part in it.
+    """
+    X = np.ascontiguousarray(X)  # numpy adds in an order that depends on the strides
+    mean = X.mean(axis=0, dtype=np.float64)
+    return X, Mixture(np.ones(1), Gaussian(mean[None], unit, np.zeros(len(mean))))
 
 
 def from_points(X, weight, means, structure, floor):
