@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.models import criteria
 from fastem.starts.text_table import text_table
 
 __all__ = ["summary"]
@@ -77,8 +78,8 @@ def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None)
         "log-likelihood": f"{total:.10g} ({total / n:.6g} per row)",
         **({"noise": f"weight {estimator.noise_weight_:.4g}"} if hasattr(estimator, "noise_weight_") else {}),
         "parameters": f"{p} free",
-        "BIC": f"{p * math.log(n) - 2 * total:.10g} (smaller is better)",
-        "AIC": f"{2 * p - 2 * total:.10g} (smaller is better)",
+        "BIC": f"{criteria.bic(total, p, n):.10g} (smaller is better)",
+        "AIC": f"{criteria.aic(total, p):.10g} (smaller is better)",
     }
     s = "s" * (n_components != 1)
     title = f"Gaussian mixture, {n_components} component{s}, {estimator.covariance_type} covariance"

@@ -13,6 +13,7 @@ from fastem.estimators.checks import check_features
 from fastem.estimators.model_file import save
 from fastem.estimators.parameters import Parameter, constructor, declared, documented, parameter
 from fastem.kernels.threads import resolve
+from fastem.models import criteria
 from fastem.rows.sources.open_rows import in_memory, is_dask, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
@@ -215,11 +216,11 @@ class Estimator:
     def bic(self, X) -> float:
         """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
         n, total = self._total(X)
-        return float(self.model_.n_parameters * np.log(n) - 2 * total)
+        return criteria.bic(total, self.model_.n_parameters, n)
 
     def aic(self, X) -> float:
         """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        return float(2 * self.model_.n_parameters - 2 * self._total(X)[1])
+        return criteria.aic(self._total(X)[1], self.model_.n_parameters)
 
     def save(self, path) -> None:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""

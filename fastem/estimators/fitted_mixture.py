@@ -9,6 +9,7 @@ import numpy as np
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.merging import merge_components
 from fastem.estimators.quantile import quantile
+from fastem.models import criteria
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
 
@@ -119,7 +120,7 @@ class FittedMixture(Estimator):
         likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's is the negative.
         """
         doubt = self._of_new_rows(X, lambda rows: self.model_.doubt(rows).sum())
-        return self.bic(X) + 2 * float(np.sum(doubt))
+        return criteria.icl(self.bic(X), np.sum(doubt))
 
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""

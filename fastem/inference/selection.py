@@ -13,6 +13,7 @@ from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import DEFAULTS, ModelSearch
 from fastem.kernels.threads import resolve
+from fastem.models import criteria
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.sources.open_rows import open_rows
@@ -216,7 +217,7 @@ def _rows(search, numbers_, covariance_type) -> list[Row]:
             continue
         wrong, sound = search.statuses(result)
         p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
-        bic = p * math.log(n) - 2 * total
+        bic = criteria.bic(total, p, n)
         rows.append(
             Row(
                 covariance_type,
@@ -224,8 +225,8 @@ def _rows(search, numbers_, covariance_type) -> list[Row]:
                 log_likelihood=total,
                 n_parameters=p,
                 bic=bic,
-                aic=2 * p - 2 * total,
-                icl=bic + 2 * search.doubt(result) * search.unit,
+                aic=criteria.aic(total, p),
+                icl=criteria.icl(bic, search.doubt(result) * search.unit),
                 n_iter=result.n_iter,
                 status=wrong or ("ok" if result.converged else "not converged"),
                 sound=sound,
