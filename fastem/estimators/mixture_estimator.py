@@ -19,7 +19,7 @@ from fastem.estimators.planning import plan_for, plan_of, require_enough_rows
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.starts.clusters import NAMED
+from fastem.starts.clusters import START_NAMES
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
 from fastem.starts.plan import NO_SCALES, Family, Scales
@@ -80,7 +80,7 @@ Restarts; the best sound one is kept: the largest log-likelihood among those wit
     )
     init_params: Any = parameter(
         "kmeans",
-        choice(NAMED, unless=lambda value: not isinstance(value, str)),
+        choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
         """{"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"}, array or callable
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the clusters'

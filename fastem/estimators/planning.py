@@ -9,7 +9,7 @@ from fastem.estimators.constraints import require_values_to_keep, weight_rule
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.given import checked_weights
-from fastem.starts.labels import Membership, labelled
+from fastem.starts.labels import LabelledStart, labelled
 from fastem.starts.plan import Plan, RestartPolicy, Start, Stop
 
 
@@ -58,7 +58,7 @@ def plan_for(estimator, blocks, unit, labels, n_threads):
     K = plan.n_components
     known = labelled(blocks, labels, K, K + plan.family.has_noise)
     if isinstance(plan.start.init, str):
-        plan = plan.from_start(Membership(known, plan.start.init, n_threads))
+        plan = plan.from_start(LabelledStart(known, plan.start.init, n_threads))
     return plan, known
 
 

@@ -1,7 +1,7 @@
 """Partitions of rows by k-means, seeds, random rows and trees: the memberships that EM starts from.
 
-Seeds and clusters are found in columns divided by their standard deviations: a mixture does not care for units, so its
-start does not either. Distances come from the compiled pass.
+Seeds and clusters are found in columns divided by their standard deviations, so that a start, like the mixture, does
+not depend on units. Distances come from the compiled pass.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from fastem.rows.scale import standardised
 from fastem.starts.partitions import trees
 
 LLOYD_STEPS = 5
-SHARP = 1e3  # of the spheres that stand for clusters, in standard deviations of the columns
-SETTLED = 1e-3  # standard deviations
+SHARP = 1e3  # one over the radius of the spheres that stand for clusters, in standard deviations of the columns
+SETTLED = 1e-3  # k-means stops when no centre moves further, in standard deviations
 WHITENINGS = 3
 TREE_ROWS = 2000
-TIED = 1e-12  # relative difference of merits of seeds that rounding makes; it hangs on threads and kernels of BLAS
-NARROWEST = 1e-6  # of the largest within-cluster variance: what is narrower is not stretched further
+SEED_TIE = 1e-12  # relative difference of merits of seeds that rounding makes, by threads and kernels of BLAS
+NARROWEST = 1e-6  # of the largest within-cluster variance: narrower directions are stretched as if they had this one
 
 
 def round_clusters(Z, centres, sharpness):
@@ -59,15 +59,15 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
             joint = np.empty((len(Z), n_candidates), Z.dtype)
             scores(Z, Z[candidates], n_threads, joint=joint)
             potential = weight @ np.maximum(joint, nearest)
-            tied = potential >= potential.max() + TIED * potential.min()  # they are not positive
+            tied = potential >= potential.max() + SEED_TIE * potential.min()  # they are not positive
             chosen.append(int(candidates[tied.argmax()]))
-        else:  # every row of the subsample is a seed already: any row will do
+        else:  # every row of the subsample is a seed already: take any row
             chosen.append(int(rng.integers(len(Z))))
     return np.array(chosen)
 
 
 def lloyd(Z, weight, centres, n_threads=1):
-    """Labels after a few steps of k-means; a cluster that empties keeps its centre.
+    """Labels after a few steps of k-means; a cluster without rows keeps its centre.
 
     k-means is EM with equal spheres so narrow that a row belongs to one of them.
     """
@@ -92,7 +92,9 @@ def kmeans_labels(X, weight, n_components, rng, n_threads):
 
 
 def whitened_labels(X, weight, n_components, rng, n_threads):
-    """k-means where the clusters' pooled covariance is a sphere, which the last clusters tell: long ones stay whole.
+    """k-means in coordinates where the clusters' pooled covariance is a sphere, so that long clusters are not split.
+
+    Each round takes that covariance from the clusters of the round before.
 
     Art, Gnanadesikan, Kettenring: Data-based metrics for cluster analysis. Utilitas Mathematica 21A (1982) 75-99.
     """
@@ -107,21 +109,23 @@ def whitened_labels(X, weight, n_components, rng, n_threads):
 
 def scatter(Z, weight):
     """(d, d) weighted sum of squares about the mean."""
-    own = np.ascontiguousarray(Z, np.float64)
-    own = own - weight @ own / max(weight.sum(), np.finfo(float).tiny)
-    return (own * weight[:, None]).T @ own
+    rows = np.ascontiguousarray(Z, np.float64)
+    centred = rows - weight @ rows / max(weight.sum(), np.finfo(float).tiny)
+    return (centred * weight[:, None]).T @ centred
 
 
 def sphered(Z, within):
-    """Rows turned and stretched so that this scatter becomes a sphere, contiguous."""
+    """Rows rotated and stretched so that this scatter becomes a sphere; contiguous."""
     values, vectors = eigh(within)
     root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
     return np.ascontiguousarray((Z @ root).astype(Z.dtype))
 
 
 def tree_labels(X, weight, n_components, rng, n_threads):
-    """Clusters of the model-based tree over some of the rows; the others go with the nearest of these. The tree is that
-    of rows, not of their weights."""
+    """Clusters of the model-based tree over some of the rows; each other row joins the nearest of these.
+
+    Weights do not decide which rows the tree is made of.
+    """
     if n_components == 1:
         return np.zeros(len(X), np.intp)
     some = np.arange(len(X))
@@ -135,18 +139,18 @@ def tree_labels(X, weight, n_components, rng, n_threads):
 
 
 def seed_labels(X, weight, n_components, rng, n_threads):
-    """The nearest of some k-means++ seeds."""
+    """The nearest k-means++ seed of each row."""
     Z = standardised(X, weight)
     return nearest(Z, Z[kmeans_plusplus(Z, weight, n_components, rng, n_threads)], n_threads)
 
 
 def row_labels(X, weight, n_components, rng, n_threads):
-    """The nearest of some random rows."""
+    """The nearest of K random rows, for each row."""
     Z = standardised(X, weight)
     return nearest(Z, random_rows(Z, n_components, rng), n_threads)
 
 
-def chance(X, weight, n_components, rng, n_threads):
+def random_memberships(X, weight, n_components, rng, n_threads):
     """Random responsibilities."""
     membership = rng.random((len(X), n_components))
     return membership / membership.sum(axis=1, keepdims=True)
@@ -160,7 +164,7 @@ def nearest(Z, centres, n_threads):
 
 
 def random_rows(X, n_components, rng):
-    """Random rows, all different: equal components could never part."""
+    """Random rows, all different, because EM never separates equal components."""
     rows = X[rng.choice(len(X), n_components, replace=False)]
     if len(np.unique(rows, axis=0)) < n_components:
         rows = rng.permutation(np.unique(X, axis=0))[:n_components]
@@ -172,7 +176,7 @@ MEMBERSHIPS = {
     "whitened": whitened_labels,
     "hierarchical": tree_labels,
     "k-means++": seed_labels,
-    "random": chance,
+    "random": random_memberships,
     "random_from_data": row_labels,
 }
-NAMED = (*MEMBERSHIPS, "emem")  # "emem": the best of short runs from all of them
+START_NAMES = (*MEMBERSHIPS, "emem")  # "emem": the best of short runs from all the others

@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from fastem.errors import CollapsedComponent
 from fastem.starts.diagnosis import diagnose
 from fastem.starts.plan import Plan
-from fastem.starts.regroup import elsewhere, without
+from fastem.starts.regroup import reseeded, without
 
 PATIENCE = 10
-RESEEDS = 3  # of one start
+RESEEDS = 3  # at most, in one start
 POLICIES = ("floor", "reseed", "drop", "raise")
 
 
 @dataclass
 class Collapse:
-    """The policy of one start, and what it did so far.
+    """The policy of one start, and what it has done so far.
 
     Attributes
     ----------
@@ -38,32 +38,32 @@ class Collapse:
     spent: int = 0
     reseeds: int = 0
 
-    def seen(self, result) -> bool:
-        """Whether the run is to end, for a component has collapsed."""
+    def must_end(self, result) -> bool:
+        """Whether the run must end because a component has collapsed."""
         if self.policy == "floor":
             return False
         unsound = [k for k, one in enumerate(diagnose(result, self.n_effective)) if not one.sound]
         self.since = {k: self.since.get(k, result.n_iter) for k in unsound}
-        return bool(self.ripe(result))
+        return bool(self.collapsed(result))
 
-    def ripe(self, result) -> list[int]:
-        """The components that were unsound long enough."""
+    def collapsed(self, result) -> list[int]:
+        """The components that have been unsound for PATIENCE iterations."""
         return [k for k, since in self.since.items() if result.n_iter - since + 1 >= PATIENCE]
 
     def repaired(self, result, plan: Plan, blocks, scales, rng, n_threads):
-        """A mixture to go on from after a run of EM, or None where there is nothing to repair."""
+        """A mixture from which EM continues after a run, or None where there is nothing to repair."""
         max_iter = plan.stop.max_iter
         ended = result.converged or self.spent + result.n_iter >= max_iter
-        lost = list(self.since) if ended else self.ripe(result)
+        lost = list(self.since) if ended else self.collapsed(result)
         K = result.model.emission.shape[0]
         if not lost or (self.policy == "drop" and K == 1):
             return None
-        found = diagnose(result, self.n_effective)
+        diagnoses = diagnose(result, self.n_effective)
         first = min(self.since[k] for k in lost) + self.spent
-        status = "; ".join(f"component {k}: {found[k].status}" for k in lost)
+        status = "; ".join(f"component {k}: {diagnoses[k].status}" for k in lost)
         if self.policy == "raise":
             raise CollapsedComponent(lost[0], first, status)
-        if len(lost) == K:  # one stays, or there would be nothing to go on from
+        if len(lost) == K:  # one must stay, so that there is a mixture to continue from
             lost.remove(int(result.model.weights[:K].argmax()))
         left = self.spent + result.n_iter < max_iter
         if self.policy == "reseed" and (not left or self.reseeds == RESEEDS or not lost):
@@ -76,4 +76,4 @@ class Collapse:
             self.events.append(f"dropped in iteration {self.spent} ({status})")
             return without(result.model, lost, plan, blocks, scales, rng, n_threads)
         self.events.append(f"reseeded in iteration {self.spent} ({status})")
-        return elsewhere(result.model, lost, plan, blocks, scales, rng, n_threads)
+        return reseeded(result.model, lost, plan, blocks, scales, rng, n_threads)

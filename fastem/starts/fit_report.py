@@ -1,4 +1,4 @@
-"""What a fit of several starts found: a record per restart, and one per component of the result."""
+"""What the starts of a fit reached: a record per restart, and one per component of the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Restart:
     n_iter : int
         Iterations, with those before a component was reseeded or dropped.
     log_likelihood : float
-        Of all rows; NaN where the start failed.
+        Sum over all rows; NaN where the start failed.
     status : str
         Why it ended.
     sound : bool
@@ -66,7 +66,7 @@ class Component:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit found; as text, two tables.
+    """What a fit reached; as text, two tables.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class FitReport:
         return text_table([head, *rows], ">>>>><")
 
     def warn_of_events(self):
-        """What `on_collapse` did to the chosen one."""
+        """Warn of what `on_collapse` did to the chosen restart."""
         for one in self.restarts:
             dropped = [event for event in one.events if event.startswith("dropped")]
             if one.chosen and dropped:
@@ -122,7 +122,7 @@ class FitReport:
 
 @dataclass
 class Outcome:
-    """One start while the fit runs: how it was made, what on_collapse did, and its result or what made it fail."""
+    """One start while the fit runs: how it was made, what on_collapse did, and its result or why it failed."""
 
     start: str
     collapse: object = None
@@ -130,7 +130,7 @@ class Outcome:
     failure: str = ""
 
     def restart(self, best, n_effective, unit) -> Restart:
-        """Its record."""
+        """The record of this start."""
         events = () if self.collapse is None else tuple(self.collapse.events)
         result = self.result
         if result is None:
@@ -152,8 +152,8 @@ def components_of(result, n_effective) -> list[Component]:
     emission, weights = result.model.emission, result.model.weights
     K = emission.shape[0]  # without the noise
     counts = result.statistics.counts * (n_effective / result.statistics.weight)
-    found = emission.relative_eigenvalues(weights)
-    values = [None] * K if found is None else found
+    eigenvalues = emission.relative_eigenvalues(weights)
+    values = [None] * K if eigenvalues is None else eigenvalues
     return [
         Component(
             float(weights[k]),

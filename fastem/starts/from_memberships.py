@@ -49,7 +49,7 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
             r, x = weight[rows], X[rows]
         else:
             r, x = weight * membership[:, k], X
-        if not r.sum() > 0:  # nobody belongs here: a broad component over all rows
+        if not r.sum() > 0:  # no row belongs here: a broad component over all rows
             r, x = weight / len(X), X
         x, one = all_rows() if x is X else about_mean(x, unit)
         sums = one.e_step(x, r)
@@ -78,7 +78,7 @@ def about_mean(X, unit):
 
 
 def from_points(X, weight, means, structure, floor):
-    """Equal weights, given means, and everywhere the covariance of all rows."""
+    """Equal weights, the given means, and for each component the covariance of all rows."""
     n_components = len(means)
     everything = from_membership(X, weight, np.zeros(len(X), int), 1, structure, floor).emission.covariance
     covariance = structure.from_covariances(
@@ -103,21 +103,21 @@ POINTS = {"k-means++": gaussians_at_seeds, "random_from_data": gaussians_at_rows
 
 
 def membership_weights(weight, membership, n_components):
-    """(K,) how much of the weight belongs to each component."""
+    """(K,) the share of the weight that belongs to each component."""
     if membership.ndim == 1:
         counts = np.bincount(membership, weight, minlength=n_components)
     else:
         counts = (weight[:, None] * membership).sum(axis=0)
-    counts = np.where(counts > 0, counts, weight.sum() / len(weight))  # nobody belongs there: one row's worth
+    counts = np.where(counts > 0, counts, weight.sum() / len(weight))  # no row belongs there: the weight of one row
     return counts / counts.sum()
 
 
 def density_from_membership(pattern, X, weight, membership, n_components):
-    """The densities of an exponential family, of a pattern's kind, that fit labels (n,) or responsibilities (n, K)."""
+    """Densities of the pattern's kind that fit labels (n,) or responsibilities (n, K)."""
     one = Mixture(np.ones(1), replace(pattern, **{name: getattr(pattern, name)[:1] for name in pattern.arrays}))
     sums = []
     for k in range(n_components):
         r = weight * (membership == k if membership.ndim == 1 else membership[:, k])
-        sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # nobody belongs here: all do, a little
+        sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # no row belongs here: all, with little weight
     counts, first = (np.concatenate([getattr(s, name) for s in sums]) for name in ("counts", "first"))
     return pattern.estimate(counts, first)

@@ -17,9 +17,9 @@ from fastem.starts.given import checked_array, checked_membership, checked_weigh
 from fastem.starts.plan import Plan
 from fastem.starts.subsample import all_rows, subsample
 
-TAME = 3.0  # standard deviations of the middle half, to which a robust start pulls far rows in
+TAME = 3.0  # a robust start pulls far rows in to so many standard deviations of the middle half
 FILLING_STEPS = 5  # of EM for the rows of a start, where values are missing
-STEPS = 2048  # rows that show the middle half
+TYPICAL_ROWS = 2048  # from which the middle half is estimated
 
 
 def initialised(init, n_components, blocks, structure, floor, rng, n_threads):
@@ -39,16 +39,16 @@ def initialised(init, n_components, blocks, structure, floor, rng, n_threads):
 
 
 def filled(X, weight):
-    """X with its missing values filled in by a few EM steps of one Gaussian, for a start only; X itself where none is.
+    """X, its missing values filled in by a few EM steps of one Gaussian, for a start only; X itself where it has none.
 
-    Column means would pull every component together.
+    Column means in their place would pull all components towards each other.
     """
     if not np.isnan(X).any():
         return X
-    seen = np.where(np.isnan(X), 0, weight[:, None]).sum(axis=0)
-    seen = np.where(seen > 0, seen, 1)  # a column may be missing in all of a subsample
-    mean = np.nansum(weight[:, None] * X, axis=0) / seen
-    variance = np.nansum(weight[:, None] * (X - mean) ** 2, axis=0) / seen
+    observed = np.where(np.isnan(X), 0, weight[:, None]).sum(axis=0)
+    observed = np.where(observed > 0, observed, 1)  # a column may be missing in all of a subsample
+    mean = np.nansum(weight[:, None] * X, axis=0) / observed
+    variance = np.nansum(weight[:, None] * (X - mean) ** 2, axis=0) / observed
     variance = np.where(variance > 0, variance, 1)
     floor = 1e-6 * variance
     one = Mixture(np.ones(1), Gaussian(mean[None], Full.from_covariances(np.diag(variance)[None], floor), floor))
@@ -61,11 +61,12 @@ def filled(X, weight):
 def tamed(X, weight):
     """Rows (n, d), each column pulled in to some standard deviations of its middle half around its median.
 
-    Both are those of rows at equal steps of the weight, so that a weight of 2 counts as two equal rows.
+    Deviation and median are those of rows at equal steps of the cumulative weight, so that a weight of 2 counts as two
+    equal rows.
     """
     mean = weight @ X / weight.sum()
     cumulative = np.cumsum(weight)
-    steps = (np.arange(STEPS) + 0.5) / STEPS * cumulative[-1]
+    steps = (np.arange(TYPICAL_ROWS) + 0.5) / TYPICAL_ROWS * cumulative[-1]
     typical = X[np.searchsorted(cumulative, steps)]
     scale = np.sqrt(robust_variances(typical, weight @ (X - mean) ** 2 / weight.sum()))
     middle = np.median(typical, axis=0)
@@ -73,7 +74,7 @@ def tamed(X, weight):
 
 
 def robust_start(init, n_components, blocks, structure, floor, rng, n_threads):
-    """What `init_params` asks for, in rows that are tamed: outliers are no clusters and do not widen any."""
+    """The start that `init_params` asks for, from rows that are tamed: outliers neither are clusters nor widen one."""
     K = n_components
     if not isinstance(init, str):
         return initialised(init, K, blocks, structure, floor, rng, n_threads)
@@ -83,14 +84,14 @@ def robust_start(init, n_components, blocks, structure, floor, rng, n_threads):
         return initialised(init, K, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
     labels = kmeans_labels(tame, weight, K, rng, n_threads)
     for k in np.unique(labels):
-        own = labels == k
-        tame[own] = tamed(X[own], weight[own])
+        rows = labels == k
+        tame[rows] = tamed(X[rows], weight[rows])
     return from_membership(tame, weight, labels, K, structure, floor)
 
 
 def gaussian_start(plan: Plan, blocks, structure, floor, rng, n_threads, initialised=initialised) -> Mixture:
-    """A mixture to start EM from: what `initialised` makes of ``plan.start.init``, then whatever of weights, means and
-    precisions is given."""
+    """A mixture to start EM from: `initialised` makes it from ``plan.start.init``; weights, means and precisions that
+    are given take the place of those."""
     K, d, given = plan.n_components, blocks.n_features, plan.start.given
     weights = checked_weights(given.get("weights"), K)
     means = checked_array(given.get("means"), "means", (K, d))

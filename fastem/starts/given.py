@@ -1,4 +1,4 @@
-"""What a user hands in to start from: memberships and arrays, checked."""
+"""Checks of what a user gives to start from: memberships and arrays."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ def checked_membership(membership, n, n_components):
     array = np.asarray(membership)
     if array.shape == (n,):
         if array.dtype.kind not in "iu":
-            raise ValueError(f"init_params holds labels of type {array.dtype}; they must be whole numbers.")
+            raise ValueError(f"init_params contains labels of type {array.dtype}, but labels must be whole numbers.")
         if array.min() < 0 or array.max() >= n_components:
             raise ValueError(
-                f"init_params holds labels that are not whole numbers from 0 to {n_components - 1}: "
-                f"found {array.dtype} between {array.min()} and {array.max()}."
+                f"init_params must contain labels from 0 to {n_components - 1}. "
+                f"Got labels from {array.min()} to {array.max()}."
             )
         return array
     if array.shape != (n, n_components):
         raise ValueError(
             f"init_params must be responsibilities of shape {(n, n_components)} or labels of shape {(n,)}, "
-            f"but got an array of shape {array.shape}."
+            f"but it has shape {array.shape}."
         )
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"init_params holds responsibilities of type {array.dtype}; they must be numbers.")
+        raise ValueError(f"init_params contains responsibilities of type {array.dtype}, but they must be numbers.")
     array = array.astype(np.float64)
     require_finite(array, "init_params")
     if (array < 0).any() or np.abs(array.sum(axis=1) - 1).max() > 1e-6:
-        raise ValueError("init_params holds responsibilities whose rows are not probabilities that sum to 1.")
+        raise ValueError("init_params contains responsibilities, but not every row is probabilities that sum to 1.")
     return array
 
 
@@ -40,7 +40,7 @@ def checked_array(value, name, shape):
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"The parameter '{name}' must hold numbers in the shape of {shape}: {error}") from error
+        raise ValueError(f"The parameter '{name}' must contain numbers in the shape of {shape}: {error}") from error
     if array.shape != shape:
         raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
     if not np.isfinite(array).all():

@@ -1,8 +1,8 @@
-"""Rows of which something is known: whose they are, or how probable each component is for each of them.
+"""Rows of which something is known: their component, or how probable each component is for each of them.
 
 A row's prior multiplies the weights: p(x_n, z = k) = a_nk weight_k p_k(x_n), and the log-likelihood is the sum of
-log sum_k a_nk weight_k p_k(x_n). A label is a prior of 1 for its component and 0 for the others. Rows of the same
-prior are rows of one mixture, with other weights: so no kernel needs to know.
+log sum_k a_nk weight_k p_k(x_n). A label is a prior of 1 for its component and 0 for the others. Rows with the
+same prior are rows of one mixture with other weights, so kernels need not know of priors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastem.rows.statistics import merged
 from fastem.starts.clusters import MEMBERSHIPS, nearest
 from fastem.starts.subsample import all_rows
 
-MOST_GROUPS = 256  # of equal priors; with more, the rows take K + 1 passes instead of a call for each group
+MOST_GROUPS = 256  # groups of equal priors; with more, K + 1 passes over the rows replace a call for each group
 
 
 def checked_priors(labels, n, n_components, n_densities):
@@ -32,45 +32,47 @@ def checked_priors(labels, n, n_components, n_densities):
     if array.shape != (n, n_densities):
         noise = ", the noise last" if n_densities > n_components else ""
         raise ValueError(
-            f"labels must have shape {(n,)}, or {(n, n_densities)} with a prior probability of each component for each "
-            f"row{noise}; but it has {array.shape}."
+            f"labels must have shape {(n,)}, or {(n, n_densities)} with a prior of each component for each row{noise}. "
+            f"Got shape {array.shape} instead."
         )
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"labels holds priors of type {array.dtype}; they must be numbers.")
+        raise ValueError(f"labels contains priors of type {array.dtype}, but priors must be numbers.")
     bad = ~(np.isfinite(array) & (array >= 0)).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(f"labels holds {array[row]} in row {row}: priors must be finite and not negative.")
+        raise ValueError(f"labels contains {array[row]} in row {row}, but priors must be finite and not negative.")
     none = ~array.any(axis=1)
     if none.any():
         raise ValueError(
-            f"labels holds no positive prior in row {int(none.argmax())}, so that no component could have made it: "
-            "give equal priors where nothing is known."
+            f"labels contains no positive prior in row {int(none.argmax())}, so no component can contain that row. "
+            "Give equal priors where nothing is known."
         )
     return distinct_rows(array.astype(np.float64))
 
 
 def priors_of_labels(labels, n, n_components, n_densities):
-    """The same from labels; -1 says nothing."""
+    """The same from labels; -1: nothing is known of the row."""
     if labels.shape != (n,):
         raise ValueError(f"labels has {len(labels)} entries, but X has {n} rows.")
     if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels holds {labels.dtype}; they must be whole numbers (astype(int)), -1 where not known.")
+        raise ValueError(
+            f"labels has type {labels.dtype}, but labels must be whole numbers (astype(int)), -1 where not known."
+        )
     bad = (labels < -1) | (labels >= n_components)
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"labels holds {labels[row]} in row {row}: they must lie from 0 to n_components - 1 = {n_components - 1}, "
-            "or be -1 where the component is not known."
+            f"labels contains {labels[row]} in row {row}, but labels must be from 0 to n_components - 1 = "
+            f"{n_components - 1}, or -1 where the component is not known."
         )
-    values, own = np.unique(labels, return_inverse=True)
+    values, value_of_row = np.unique(labels, return_inverse=True)
     priors = np.array([np.eye(n_densities)[v] if v >= 0 else np.ones(n_densities) for v in values.astype(int)])
     distinct, place = distinct_rows(priors)
-    return distinct, place[own]
+    return distinct, place[value_of_row]
 
 
 def distinct_rows(array):
-    """(G, m) and for each row its place there."""
+    """The distinct rows (G, m), and for each row (n,) its place among them."""
     distinct, place = np.unique(array, axis=0, return_inverse=True)
     return distinct, place.reshape(len(array))
 
@@ -82,16 +84,16 @@ class LabelledBlocks(ArrayBlocks):
     ----------
     blocks : ArrayBlocks
     priors : (G, K)
-    own : (n,) numbers from 0 to G - 1
+    group_of_row : (n,) numbers from 0 to G - 1
     """
 
-    def __init__(self, blocks: ArrayBlocks, priors: np.ndarray, own: np.ndarray):
+    def __init__(self, blocks: ArrayBlocks, priors: np.ndarray, group_of_row: np.ndarray):
         super().__init__(blocks.X, blocks.sample_weight, blocks.names)
-        self.priors, self.own = priors, own
+        self.priors, self.group_of_row = priors, group_of_row
         self.groups = []
         if len(priors) <= MOST_GROUPS:
-            order = np.argsort(own, kind="stable")
-            for rows in np.split(order, np.cumsum(np.bincount(own, minlength=len(priors)))[:-1]):
+            order = np.argsort(group_of_row, kind="stable")
+            for rows in np.split(order, np.cumsum(np.bincount(group_of_row, minlength=len(priors)))[:-1]):
                 weight = None if self.sample_weight is None else self.sample_weight[rows]
                 self.groups.append(ArrayBlocks(self.X[rows], weight))
 
@@ -101,13 +103,15 @@ class LabelledBlocks(ArrayBlocks):
         So the bound is ``Q + entropy``.
         """
         if self.groups:
-            return merged(of_equal(model, *pair, n_threads) for pair in zip(self.priors, self.groups))
+            return merged(reduce_equal_priors(model, *pair, n_threads) for pair in zip(self.priors, self.groups))
         starts = range(0, self.n_rows, self.block_rows)
-        owns = (self.own[start : start + self.block_rows] for start in starts)
-        return merged(of_each(model, *rows, self.priors[own], n_threads) for rows, own in zip(self, owns))
+        groups = (self.group_of_row[start : start + self.block_rows] for start in starts)
+        return merged(
+            reduce_row_priors(model, *rows, self.priors[group], n_threads) for rows, group in zip(self, groups)
+        )
 
 
-def of_equal(model, prior, rows, n_threads):
+def reduce_equal_priors(model, prior, rows, n_threads):
     """The statistics of rows that have one prior (K,)."""
     known = Mixture(model.weights * prior, model.emission)
     statistics = rows.reduce(known, for_pass(n_threads, rows, len(prior)))
@@ -115,9 +119,9 @@ def of_equal(model, prior, rows, n_threads):
     return statistics.replaced(entropy=statistics.entropy + gained)
 
 
-def of_each(model, X, weight, prior, n_threads):
-    """The statistics of rows that have a prior each (n, K): a pass for each component, with its responsibilities as
-    weights."""
+def reduce_row_priors(model, X, weight, prior, n_threads):
+    """The statistics of rows with a prior for each row (n, K): one pass for each component, whose responsibilities are
+    the weights."""
     weight = np.ones(len(X)) if weight is None else weight
     with np.errstate(divide="ignore"):
         log_prior = np.log(prior)
@@ -125,7 +129,7 @@ def of_each(model, X, weight, prior, n_threads):
     density = logsumexp(joint, axis=1)
     r = exp_relative(joint, density)
     alone = (Mixture(one, model.emission) for one in np.eye(len(model.weights)))
-    parts = [one.e_step_of_block(X, weight * own, n_threads, {}) for one, own in zip(alone, r.T)]
+    parts = [one.e_step_of_block(X, weight * share, n_threads, {}) for one, share in zip(alone, r.T)]
     entropy = xlogy(r, np.where(r > 0, prior, 1)).sum(axis=1) - xlogy(r, r).sum(axis=1)
     return merged(parts).replaced(weight=weight.sum(), log_likelihood=weight @ density, entropy=weight @ entropy)
 
@@ -135,9 +139,12 @@ def labelled(blocks, labels, n_components, n_densities) -> LabelledBlocks:
     return LabelledBlocks(blocks, *checked_priors(labels, len(blocks.X), n_components, n_densities))
 
 
-class Membership:
-    """A start: the component of each row as far as it is known; the others by the nearest mean of those or, where a
-    component has none, by the start of this name, its clusters numbered as suits the known rows best."""
+class LabelledStart:
+    """A start in which each row whose component is known belongs to it.
+
+    The other rows belong to the nearest mean of the known ones. Where a component has no known row, the start of this
+    name assigns them; its clusters are then numbered so that they agree best with the known rows.
+    """
 
     def __init__(self, blocks, name, n_threads):
         self.blocks, self.name, self.n_threads = blocks, name, n_threads
@@ -147,21 +154,21 @@ class Membership:
         weight = all_rows(blocks)[1]
         prior = blocks.priors[:, :K]
         certain = (blocks.priors > 0).sum(axis=1) == 1
-        told = np.where(certain & prior.any(axis=1), prior.argmax(axis=1), -1)[blocks.own]
-        counts = np.bincount(told + 1, weight, minlength=K + 1)[1:]
+        known = np.where(certain & prior.any(axis=1), prior.argmax(axis=1), -1)[blocks.group_of_row]
+        counts = np.bincount(known + 1, weight, minlength=K + 1)[1:]
         if counts.all():
             Z = standardised(X, weight)
-            sums = [(weight * (told == k)) @ Z for k in range(K)]
-            found = nearest(Z, (np.array(sums) / counts[:, None]).astype(Z.dtype), self.n_threads)
+            sums = [(weight * (known == k)) @ Z for k in range(K)]
+            start = nearest(Z, (np.array(sums) / counts[:, None]).astype(Z.dtype), self.n_threads)
         else:
-            found = MEMBERSHIPS[self.name](X, weight, K, rng, self.n_threads)
+            start = MEMBERSHIPS[self.name](X, weight, K, rng, self.n_threads)
         share = np.where(prior.any(axis=1, keepdims=True), prior, 1)
-        share = (share / share.sum(axis=1, keepdims=True))[blocks.own]
-        if found.ndim == 2:
-            found = found * share
-            return found / found.sum(axis=1, keepdims=True)
+        share = (share / share.sum(axis=1, keepdims=True))[blocks.group_of_row]
+        if start.ndim == 2:
+            start = start * share
+            return start / start.sum(axis=1, keepdims=True)
         if not counts.all():
-            overlap = [np.bincount(found, weight * of_component, minlength=K) for of_component in share.T]
-            found = linear_sum_assignment(np.transpose(overlap), maximize=True)[1][found]
+            overlap = [np.bincount(start, weight * of_component, minlength=K) for of_component in share.T]
+            start = linear_sum_assignment(np.transpose(overlap), maximize=True)[1][start]
         rows = np.arange(len(X))
-        return np.where(share[rows, found] > 0, found, share.argmax(axis=1))
+        return np.where(share[rows, start] > 0, start, share.argmax(axis=1))

@@ -1,7 +1,7 @@
-"""Partitions that mixtures start from: trees over some of the rows, cut at any K, and splits of what a fit has found.
+"""Partitions from which mixtures start: trees over some of the rows, for any K, and splits of a fitted mixture.
 
-Ward's trees see Euclidean distances, in columns of equal deviations and in uncorrelated ones. The third tree merges
-small clusters so that the likelihood of Gaussians, each with a covariance of its own, falls least.
+Ward's two trees use Euclidean distances, in columns of equal deviations and in uncorrelated columns. The third tree
+merges small clusters so that the likelihood of Gaussians, each with its own covariance, falls least.
 
 C. Fraley: Algorithms for model-based Gaussian hierarchical clustering. SIAM J. Sci. Comput. 20 (1998) 270-281.
 """
@@ -13,37 +13,40 @@ import numpy as np
 from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 
-LEAVES = 80  # clusters that the model-based tree begins with,
-LEAF_VALUES = 2400  # fewer where they have many columns
-GRID = 2.0**-30  # standard deviations to which a tree knows its rows
-TIED = 1e-9  # log-likelihood; losses that differ by less are equal
-PRIOR = 0.05  # a small cluster's scatter is that of its rows and of so many with the covariance of all
+LEAVES = 80  # clusters with which the model-based tree begins,
+LEAF_VALUES = 2400  # or fewer, so that leaves times columns are at most this
+GRID = 2.0**-30  # standard deviations to which a tree rounds its rows
+LOSS_TIE = 1e-9  # log-likelihood; losses that differ by less are equal
+PRIOR = 0.05  # rows with the covariance of all rows that are added to the scatter of each cluster
 
 
 def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
     """For each number of clusters the labels (n,) that each tree gives the rows (n, d)."""
-    from scipy.cluster.hierarchy import fcluster, linkage  # here, since it takes long to import
+    from scipy.cluster.hierarchy import fcluster, linkage  # here, because it takes long to import
 
     Z = on_grid(standardised(X, weight).astype(np.float64))
     white = on_grid(uncorrelated(Z, weight))
     numbers = [K for K in numbers if 1 < K <= len(X)]
-    found: dict[int, list[np.ndarray]] = {K: [] for K in numbers}
+    partitions: dict[int, list[np.ndarray]] = {K: [] for K in numbers}
     if not numbers:
-        return found
+        return partitions
     for space in (Z, white):
         merges = linkage(space, "ward")
         for K in numbers:
-            found[K].append(fcluster(merges, K, "maxclust") - 1)
+            partitions[K].append(fcluster(merges, K, "maxclust") - 1)
     n_leaves = min(len(X), max(2 * max(numbers), min(LEAVES, LEAF_VALUES // white.shape[1])))
     leaves = np.unique(fcluster(merges, n_leaves, "maxclust"), return_inverse=True)[1]
     for K, labels in model_based(white, weight, leaves, numbers).items():
-        found[K].append(labels)
-    return found
+        partitions[K].append(labels)
+    return partitions
 
 
 def on_grid(Z):
-    """Rows rounded, so that equal distances are equal to the last bit: measured values make many, and which of them a
-    tree merges first must not hang on the columns' units, nor on the kernels that BLAS picks for the CPU."""
+    """Rows rounded, so that equal distances are equal to the last bit.
+
+    Measured values make many equal distances. Which of them a tree merges first must not depend on the columns' units,
+    nor on the kernels that BLAS picks for the CPU.
+    """
     return np.round(Z / GRID) * GRID
 
 
@@ -65,13 +68,13 @@ def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     counts = np.bincount(leaves, weight, minlength=n)
     means = np.array([np.bincount(leaves, weight * column, minlength=n) for column in Z.T]).T / counts[:, None]
     rest = Z - means[leaves]
-    scatter = np.array([(weight[own, None] * rest[own]).T @ rest[own] for own in (leaves == g for g in range(n))])
+    scatter = np.array([(weight[of_g, None] * rest[of_g]).T @ rest[of_g] for of_g in (leaves == g for g in range(n))])
 
     def costs(counts, scatter):
-        held = (scatter + PRIOR * np.eye(d)) / (counts[..., None, None] + PRIOR)
-        return counts * np.linalg.slogdet(held)[1]
+        covariances = (scatter + PRIOR * np.eye(d)) / (counts[..., None, None] + PRIOR)
+        return counts * np.linalg.slogdet(covariances)[1]
 
-    def merged(g, others):
+    def merge_with(g, others):
         """Counts, means and scatters of cluster g with each of some others."""
         both = counts[g] + counts[others]
         apart = means[others] - means[g]
@@ -79,37 +82,37 @@ def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
         mean = means[g] + (counts[others] / both)[:, None] * apart
         return both, mean, scatter[g] + scatter[others] + between
 
-    own = costs(counts, scatter)
+    cost = costs(counts, scatter)
     loss = np.full((n, n), np.inf)  # of merging g with a later h
     for g in range(n - 1):
         others = np.arange(g + 1, n)
-        both, _, joint = merged(g, others)
-        loss[g, others] = costs(both, joint) - own[g] - own[others]
-    alive, found = np.ones(n, bool), {}
+        both, _, joint = merge_with(g, others)
+        loss[g, others] = costs(both, joint) - cost[g] - cost[others]
+    alive, partitions = np.ones(n, bool), {}
     for left in range(n, 0, -1):
         if left in numbers:
-            found[left] = np.unique(labels, return_inverse=True)[1]
+            partitions[left] = np.unique(labels, return_inverse=True)[1]
         if left == 1 or left <= min(numbers):
             break
-        g, h = np.unravel_index((loss <= loss.min() + TIED).argmax(), loss.shape)
-        both, mean, joint = merged(g, np.array([h]))
+        g, h = np.unravel_index((loss <= loss.min() + LOSS_TIE).argmax(), loss.shape)
+        both, mean, joint = merge_with(g, np.array([h]))
         counts[g], means[g], scatter[g] = both[0], mean[0], joint[0]
-        own[g] = costs(counts[g : g + 1], scatter[g : g + 1])[0]
+        cost[g] = costs(counts[g : g + 1], scatter[g : g + 1])[0]
         labels[labels == h] = g
         alive[h] = False
         loss[h], loss[:, h] = np.inf, np.inf
         others = np.flatnonzero(alive & (np.arange(n) != g))
         if len(others):
-            both, _, joint = merged(g, others)
-            change = costs(both, joint) - own[g] - own[others]
+            both, _, joint = merge_with(g, others)
+            change = costs(both, joint) - cost[g] - cost[others]
             loss[np.minimum(g, others), np.maximum(g, others)] = change
-    return {K: found.get(K, leaves) for K in numbers}
+    return {K: partitions.get(K, leaves) for K in numbers}
 
 
 def splits(Z, weight, responsibilities) -> list[np.ndarray]:
-    """Responsibilities (n, K + 1) in which one component has been cut in two, for each that has rows to cut: across the
-    longest axis of its rows."""
-    found = []
+    """Responsibilities (n, K + 1) in which one component is split across the longest axis of its rows; one array for
+    each component that has rows to split."""
+    candidates = []
     for k in range(responsibilities.shape[1]):
         share = weight * responsibilities[:, k]
         if not share.sum() > 0:
@@ -117,8 +120,8 @@ def splits(Z, weight, responsibilities) -> list[np.ndarray]:
         centred = Z - share @ Z / share.sum()
         axis = eigh(product((share[:, None] * centred).T, centred))[1][:, -1]
         above = centred @ axis > 0
-        cut = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
-        cut[above, k] = 0
+        halves = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
+        halves[above, k] = 0
         if share[above].sum() > 0 and share[~above].sum() > 0:
-            found.append(cut)
-    return found
+            candidates.append(halves)
+    return candidates

@@ -1,7 +1,7 @@
-"""A fit as asked for: frozen, made once at the door from an estimator's parameters. Nothing below sees an estimator.
+"""The plan of a fit: frozen, made once from an estimator's parameters. Nothing below sees an estimator.
 
-A `Plan` holds what every mixture has (how many components, from where, until when, how often) and a `Family`: what one
-kind of density gives to a fit. Variants of a fit are ``replace(plan, start=...)``.
+A `Plan` holds what every mixture has (how many components, where EM starts, when it stops, how often) and a `Family`:
+what one kind of density gives to a fit. Variants of a fit are ``replace(plan, start=...)``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from fastem.starts.subsample import all_rows, subsample
 
 @dataclass(frozen=True)
 class Scales:
-    """What a fit takes from the columns before it starts. A family fills in what it has.
+    """What a fit takes from the columns before it starts. Each family fills in what it needs.
 
     Attributes
     ----------
     floor : (d,)
         Least variance of each column.
     background : Background
-        The noise beside Gaussians.
+        The noise that a mixture of Gaussians has beside its components.
     prior : ConjugatePrior
         The prior of means and covariances.
     deviations : (d,)
@@ -39,7 +39,7 @@ class Scales:
     pattern : Emission
         A density of the right kind, with its bounds and levels; its parameters are not used.
     members : {kind: Scales}
-        Of columns of different kinds.
+        The scales of columns of different kinds.
     """
 
     floor: np.ndarray | None = None
@@ -60,11 +60,12 @@ class Start:
     Attributes
     ----------
     init : str, array or callable
-        A named start, responsibilities (n, K) or labels (n,), or a function ``f(X, n_components, rng)`` of such.
+        A named start, responsibilities (n, K) or labels (n,), or a function ``f(X, n_components, rng)`` that
+        returns either.
     given : {"weights", "means", "precisions": array}
-        Parameters that take the place of those which `init` leads to.
+        Parameters that replace those of `init`.
     last : Mixture, optional
-        Of the last fit, from which this one goes on.
+        The result of the last fit, from which this one continues.
     coarse : bool
         Whether short runs on a subsample find the start where there are many rows.
     """
@@ -82,7 +83,7 @@ class Start:
 
     @property
     def is_named(self) -> bool:
-        """Whether another kind of start may stand in for this one: it is fastem's to choose."""
+        """Whether fastem may replace this start by one of another kind."""
         return isinstance(self.init, str) and not self.given and self.last is None
 
 
@@ -115,12 +116,12 @@ class RestartPolicy:
 class Family(Protocol):
     """What a kind of density gives to a fit. Frozen; it holds parameters, no data and no estimator.
 
-    `examine` and `emission` are owed; the other methods have a meaning for most families.
+    A family must define `examine` and `emission`; the defaults of the other methods suit most families.
 
     Attributes
     ----------
     has_noise : bool
-        Whether a density that is no component stands behind the components' own.
+        Whether there is a density of noise after those of the components.
     """
 
     has_noise: ClassVar[bool] = False
@@ -156,24 +157,24 @@ class Family(Protocol):
         return mixture
 
     def constrained(self, mixture: Mixture, scales: Scales) -> Mixture:
-        """The mixture with densities whose M-step keeps to the constraints."""
+        """The mixture with densities whose M-step obeys the constraints."""
         return mixture
 
     def feasible(self, mixture: Mixture) -> Mixture:
-        """A constrained mixture moved to where its constraints hold."""
+        """A constrained mixture, moved to where its constraints hold."""
         return mixture
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A fit as asked for.
+    """What a fit is asked to do.
 
     Attributes
     ----------
     family : Family
     n_components : int
     weights : WeightRule
-        What the weights keep to.
+        The constraint of the weights.
     start : Start
     stop : Stop
     accelerate : str, optional
@@ -181,9 +182,9 @@ class Plan:
     restarts : RestartPolicy
     random_state : int, Generator, RandomState or None
     n_threads : int, optional
-        As asked for; None is all that there are.
+        None: all that the process may use.
     verbose, verbose_interval
-        What is told of the progress.
+        What is reported of the progress.
     """
 
     family: Family
@@ -207,20 +208,20 @@ class Plan:
         return replace(self, start=replace(self.start, init=init))
 
     def from_membership(self, responsibilities) -> Plan:
-        """The same fit from responsibilities (n, K), for as many components, and from nothing else."""
+        """The same fit from responsibilities (n, K) alone, with K components."""
         return replace(self, n_components=responsibilities.shape[1], start=Start(init=responsibilities))
 
     def mixture(self, blocks, scales: Scales, rng, n_threads: int) -> Mixture:
-        """A mixture to start from, on some of the rows; it need not keep to the constraints."""
+        """A mixture to start from, on some of the rows; it need not obey the constraints."""
         return self.family.start(self, blocks, scales, rng, n_threads)
 
     def constrained(self, mixture: Mixture, scales: Scales) -> Mixture:
-        """The mixture whose M-step keeps to the constraints."""
+        """The mixture whose M-step obeys the constraints."""
         mixture = replace(mixture, shares=self.weights.shares(len(mixture.weights)))
         return self.family.constrained(mixture, scales)
 
     def begun(self, mixture: Mixture, scales: Scales) -> Mixture:
-        """A start that keeps to the constraints itself."""
+        """A start that obeys the constraints itself."""
         mixture = self.constrained(mixture, scales)
         if self.weights.equal:
             K = mixture.n_components

@@ -1,6 +1,6 @@
-"""Starts from a fitted mixture: its components' rows given to others, merged and split.
+"""Starts from a fitted mixture: rows of its components are given to others, components are merged and split.
 
-Everything goes through responsibilities of some rows, from which any family makes a mixture.
+Each start is responsibilities of some rows, from which any family makes a mixture.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ SPLIT_RUN = 20  # iterations that show which of them is best
 
 
 def posterior_of(model, X, kept):
-    """(n, len(kept)) responsibilities of some of the components, as if the others were not there."""
+    """(n, len(kept)) responsibilities of some of the components, as if there were no others."""
     joint = model.log_joint(X)[:, kept]
-    found = exp_relative(joint, joint.max(axis=1))
-    total = found.sum(axis=1, keepdims=True)
-    return np.where(total > 0, found / np.where(total > 0, total, 1), 1 / len(kept))
+    relative = exp_relative(joint, joint.max(axis=1))
+    total = relative.sum(axis=1, keepdims=True)
+    return np.where(total > 0, relative / np.where(total > 0, total, 1), 1 / len(kept))
 
 
 def split(X, weight, membership, component, rng, n_threads):
-    """Responsibilities (n, K + 1) in which the second of two clusters of a component's rows is a component.
+    """Responsibilities (n, K + 1) in which the rows of one component form two clusters, the second a new component.
 
-    Where the component is a sphere, so that no unit and no rotation changes its halves.
+    Clusters are found in coordinates where the component is a sphere, so that units and rotations do not change them.
     """
-    own = weight * membership[:, component]
-    Z = standardised(X, own)
-    Z = sphered(Z, scatter(Z, own))
-    seeds = kmeans_plusplus(Z, own, 2, rng, n_threads)
-    second = lloyd(Z, own, Z[seeds], n_threads) == 1
-    found = np.column_stack([membership, np.where(second, membership[:, component], 0)])
-    found[second, component] = 0
-    return found
+    share = weight * membership[:, component]
+    Z = standardised(X, share)
+    Z = sphered(Z, scatter(Z, share))
+    seeds = kmeans_plusplus(Z, share, 2, rng, n_threads)
+    second = lloyd(Z, share, Z[seeds], n_threads) == 1
+    halves = np.column_stack([membership, np.where(second, membership[:, component], 0)])
+    halves[second, component] = 0
+    return halves
 
 
-def merged(membership, i, j):
+def merge_pair(membership, i, j):
     """Responsibilities (n, K - 1) in which component i has the rows of j as well."""
-    found = membership.copy()
-    found[:, i] += found[:, j]
-    return np.delete(found, j, axis=1)
+    pooled = membership.copy()
+    pooled[:, i] += pooled[:, j]
+    return np.delete(pooled, j, axis=1)
 
 
 def best_start(memberships, plan: Plan, few, scales, n_threads):
-    """The mixture that is best after a short run from each."""
+    """The best mixture after a short run from each membership."""
     starts = [
         lambda given=given: plan.from_membership(given).mixture(few, scales, None, n_threads) for given in memberships
     ]
@@ -62,15 +62,15 @@ def best_start(memberships, plan: Plan, few, scales, n_threads):
 
 
 def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):
-    """The mixture of the other components, their rows dealt out among them."""
+    """The mixture without the lost components; the others share all rows."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
     X, weight = subsample(blocks, rng, len(kept))
     smaller = plan.from_membership(posterior_of(model, X, kept))
     return smaller.mixture(ArrayBlocks(X, weight), scales, rng, n_threads)
 
 
-def elsewhere(model, lost, plan: Plan, blocks, scales, rng, n_threads):
-    """The lost components in place of halves of others, one after the other, where the likelihood gains most."""
+def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):
+    """The mixture in which each lost component takes one half of another, where the likelihood gains most."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
     few = few_of(plan, blocks, rng)
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
@@ -105,6 +105,6 @@ def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):
     ]
     memberships = []
     for _, (i, j), k in sorted(moves)[:MOST_CANDIDATES]:
-        one = merged(membership, i, j)
+        one = merge_pair(membership, i, j)
         memberships.append(split(X, few.sample_weight, one, 0 if K == 2 else k - (k > j), rng, n_threads))
     return best_start(memberships, plan, few, scales, n_threads)

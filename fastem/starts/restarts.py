@@ -1,4 +1,4 @@
-"""From which start a plan runs em, how often, and which of the results is kept."""
+"""The runs of em that a plan asks for: from which starts, how often, and which result is kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastem.starts.regroup import split_merge_start
 from fastem.starts.short_runs import coarse_start, emem_start, pays
 
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
-# in turn after the first: one kind is misled again and again, and a tree is the same one
+# the starts after the first, in turn: one kind often repeats its mistake, and a tree is always the same
 FURTHER = dict.fromkeys(("kmeans", "hierarchical"), (SPLIT_MERGE, "kmeans", "emem"))
 
 
@@ -30,18 +30,18 @@ class Restarts:
     scales : Scales
         What the plan's family took from the rows.
     n_threads : int
-        Of a pass over all rows.
+        For a pass over all rows.
     callback : callable, optional
         See :func:`fastem.em`.
     keeper : Checkpoint, optional
-        Where its state is, the restarts go on from there.
+        If it has a state, the restarts continue from there.
 
     Attributes
     ----------
     outcomes : list of Outcome
-        Of the restarts that have ended.
+        One for each restart that has ended.
     running : EMResult or None
-        Of the present one, after its last complete iteration.
+        The state of the present restart after its last complete iteration.
     """
 
     def __init__(self, plan: Plan, blocks, scales: Scales, n_threads: int, callback=None, keeper=None):
@@ -61,7 +61,7 @@ class Restarts:
         self.n_all = self.n_init + (policy.split_merge if K > 1 else 0)
 
     def run(self) -> None:
-        """All of them."""
+        """Run all restarts."""
         while self.number < self.n_all:
             outcome = self.present
             try:
@@ -82,15 +82,15 @@ class Restarts:
 
     @property
     def results(self):
-        """Of the restarts that have ended, the EMResults."""
+        """The EMResults of the restarts that have ended."""
         return [outcome.result for outcome in self.outcomes if outcome.result is not None]
 
     def best(self, n_effective):
-        """The best sound result so far; raises what made the last start fail where there is none."""
-        found = self.results + ([self.running] if self.running else [])
-        if not found:
+        """The best sound result so far; where there is no result, raises the error of the last start."""
+        results = self.results + ([self.running] if self.running else [])
+        if not results:
             raise self.failure
-        return best_sound(found, n_effective)
+        return best_sound(results, n_effective)
 
     def report(self, best, unit) -> FitReport:
         """What came of each restart and of the components of the best one."""
@@ -146,10 +146,10 @@ class Restarts:
         return plan.begun(plan.mixture(rows, self.scales, self.rng, self.n_threads), self.scales)
 
     def _climbed(self, start):
-        """The result of em from a start, after what on_collapse does."""
+        """The result of em from a start, with the repairs that on_collapse asks for."""
         plan, collapse = self.plan, self.present.collapse
         while True:
-            ended = start is self.running and (start.converged or collapse.ripe(start))
+            ended = start is self.running and (start.converged or collapse.collapsed(start))
             if ended:  # the checkpoint was written when it ended
                 require_same_data(collect(self.blocks, start.model, self.n_threads), start.statistics)
             result = start if ended else self._run(start, max(0, plan.stop.max_iter - collapse.spent))
@@ -170,16 +170,16 @@ class Restarts:
                 stop=plan.stop.rule,
                 accelerate=plan.accelerate,
                 n_threads=self.n_threads,
-                callback=both(self._seen, both(progress, self._write)),
+                callback=both(self._after_iteration, both(progress, self._write)),
                 **limits,
             )
             progress.end(result)
         return result
 
-    def _seen(self, result):
-        """What the user's callback says of an iteration, which is noted before: the callback may raise."""
+    def _after_iteration(self, result):
+        """Whether the run must end after an iteration. The result is kept first, because the callback may raise."""
         self.running = result
-        collapsed = self.present.collapse.seen(result)
+        collapsed = self.present.collapse.must_end(result)
         return (self.callback is not None and self.callback(result)) or collapsed
 
     def _write(self, result):

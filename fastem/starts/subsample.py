@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.clusters import NAMED
+from fastem.starts.clusters import START_NAMES
 
 SUBSAMPLE = 100_000
 
@@ -23,10 +23,10 @@ def subsample(blocks, rng, n_components):
 
 
 def all_rows(blocks):
-    """All rows and their weights, for a start that is told row by row."""
+    """All rows and their weights, for a start that has a membership for every row."""
     if not isinstance(blocks, ArrayBlocks):
         raise ValueError(
-            "init_params holds or makes a membership of every row, but X is read in blocks: name a start "
-            f"({', '.join(NAMED)}), or hand in an array."
+            "init_params gives a membership for every row, but X is read in blocks. Name a start "
+            f"({', '.join(START_NAMES)}), or pass X as an array."
         )
     return blocks.X, np.ones(len(blocks.X)) if blocks.sample_weight is None else blocks.sample_weight

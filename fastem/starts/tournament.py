@@ -1,4 +1,4 @@
-"""The one machine that finds starts: short runs of EM, the worse ones dropped after each round.
+"""The search for starts: short runs of EM, of which the worse are dropped after each round.
 
 Biernacki, Celeux, Govaert: Choosing starting values for the EM algorithm. Computational Statistics & Data Analysis 41
 (2003) 561-575 (emEM).
@@ -15,7 +15,7 @@ from fastem.models.mixture import Mixture
 from fastem.starts.diagnosis import best_first, effective_rows
 from fastem.starts.plan import Stop
 
-FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others go on
+FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
@@ -39,15 +39,15 @@ def tournament(
         The rows on which the starts are compared.
     rounds : sequence of (iterations, runs that are left)
     stop : Stop
-        A run that has met its rule goes no further in that round; `max_iter` bounds the iterations of a round.
+        A run stops in a round when its rule holds; `max_iter` bounds the iterations of a round.
     n_threads : int
     accelerate : str, optional
     same : float, optional
-        Runs whose mean log-likelihoods differ by less climb to the same place: one of them is kept.
+        Runs whose mean log-likelihoods differ by less reach the same optimum: one of them is kept.
 
     Raises
     ------
-    What made the last start fail, where all do.
+    The error of the last start, where all starts fail.
     """
     n_effective = effective_rows(blocks)
     failure, runs = None, list(starts)
@@ -67,6 +67,6 @@ def tournament(
 
 
 def distinct(runs, same):
-    """Runs, best first, without those as likely as the one before."""
+    """Runs, best first, without those that are as likely as the run before."""
     mean = [run.history[-1] for run in runs]
     return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > same]

@@ -250,15 +250,15 @@ X3, Z3 = overlapping(6)
 @pytest.mark.parametrize(
     "labels, words",
     [
-        ([0, 1, 2, 3, 0, 1], "labels holds 3 in row 3: they must lie from 0 to n_components - 1 = 2"),
-        ([0, 1, -2, 0, 0, 1], "labels holds -2 in row 2"),
+        ([0, 1, 2, 3, 0, 1], "labels contains 3 in row 3, but labels must be from 0 to n_components - 1 = 2"),
+        ([0, 1, -2, 0, 0, 1], "labels contains -2 in row 2"),
         ([0, 1], "labels has 2 entries, but X has 6 rows"),
         ([0, 1, 2, 0, 0, 0.5], "must be whole numbers"),
         (list("aabbcc"), "must be whole numbers"),
         (np.ones((6, 2)), r"must have shape \(6,\), or \(6, 3\)"),
         (np.ones((6, 3)) * [[1], [1], [0], [1], [1], [1]], "no positive prior in row 2"),
-        (np.ones((6, 3)) * [1, -1, 1], "in row 0: priors must be finite and not negative"),
-        (np.ones((6, 3)) * [1, np.nan, 1], "in row 0: priors must be finite"),
+        (np.ones((6, 3)) * [1, -1, 1], "in row 0, but priors must be finite and not negative"),
+        (np.ones((6, 3)) * [1, np.nan, 1], "in row 0, but priors must be finite"),
         (0, r"must have shape \(6,\)"),
     ],
 )

@@ -19,7 +19,7 @@ from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor, robust_variances
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.gaussian_start import continued, gaussian_start
-from fastem.starts.noise_start import SHARE, noise_start
+from fastem.starts.noise_start import NOISE_SHARE, noise_start
 from fastem.starts.plan import Family, Scales
 
 LEAST_START = 1e-6  # of the columns' variances: a floor under starts, where a bound on eigenvalues replaces it later
@@ -137,7 +137,7 @@ class OfGaussians(OfCovariances):
 
     def continued(self, mixture, scales):
         gaussians = super().continued(mixture, scales)
-        return alone(gaussians) if scales.background is None else scales.background.beside(gaussians, SHARE)
+        return alone(gaussians) if scales.background is None else scales.background.beside(gaussians, NOISE_SHARE)
 
     def constrained(self, mixture, scales):
         K = mixture.emission.shape[0]
