@@ -40,7 +40,7 @@ CONSTRAINTS = [
 @pytest.mark.parametrize("noise", ["box", 5000.0])
 @pytest.mark.parametrize("constraint", CONSTRAINTS, ids=lambda asked: next(iter(asked)))
 def test_noise_beside_constraints_is_refused(noise, constraint):
-    with pytest.raises(ValueError, match=f"noise does not go with {next(iter(constraint))}"):
+    with pytest.raises(ValueError, match=f"noise cannot be combined with {next(iter(constraint))}"):
         GaussianMixture(3, noise=noise, **constraint).fit(rows())
 
 
@@ -91,7 +91,7 @@ def test_both_steps_gain_where_values_are_missing(covariance_type, labelled):
 def test_labels_beside_what_moves_components_are_refused(moves):
     X, labels = np.vstack([rows(), np.full((4, 3), 30.0)]), np.full(154, -1)
     labels[-4:] = 3  # a component that collapses
-    with pytest.raises(ValueError, match=f"labels tell components by their number, but {next(iter(moves))}="):
+    with pytest.raises(ValueError, match=f"labels refer to components by number, but {next(iter(moves))}="):
         GaussianMixture(4, random_state=0, **moves).fit(X, labels=labels)
 
 

@@ -1,7 +1,7 @@
-"""What parameters may hold, and the columns at prediction, checked in scikit-learn's words.
+"""Checks of parameters, and of the columns at prediction, with scikit-learn's messages.
 
-A check is a function ``check(owner, name, value)`` that raises ValueError where an owner's parameter holds a value that
-it may not.
+A check is a function ``check(owner, name, value)`` that raises ValueError where an owner's parameter has a value that
+is not allowed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Check = Callable[[str, str, Any], None]
 
 
 def number(kind, least, *, optional=False, finite=False, boolean=False, unless: str | None = None) -> Check:
-    """A number of at least so much; or what is allowed as well: None, True and False, a word."""
+    """A number of at least `least`; `optional`, `boolean` and `unless` also allow None, True and False, and a word."""
     what = "an int" if kind is numbers.Integral else "a float"
 
     def check(owner, name, value):
@@ -35,12 +35,12 @@ def number(kind, least, *, optional=False, finite=False, boolean=False, unless: 
 
 
 def whole(least, **allowed) -> Check:
-    """A whole number of at least so much."""
+    """A whole number of at least `least`."""
     return number(numbers.Integral, least, **allowed)
 
 
 def real(least, **allowed) -> Check:
-    """A real number of at least so much."""
+    """A real number of at least `least`."""
     return number(numbers.Real, least, **allowed)
 
 
@@ -48,7 +48,7 @@ flag = whole(0, boolean=True)
 
 
 def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda value: False) -> Check:
-    """One of some strings; or what `unless` says is all right as well."""
+    """One of some strings, or a value for which `unless` is true."""
 
     def check(owner, name, value):
         if not unless(value) and (not isinstance(value, str) or value not in choices):
@@ -61,7 +61,7 @@ def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda v
 
 
 def check_features(estimator, n_features, names):
-    """The columns at prediction against those that the estimator was fitted on."""
+    """Compare the columns at prediction with those of the fit."""
     kind = type(estimator).__name__
     fitted = getattr(estimator, "feature_names_in_", None)
     if fitted is None and names is not None:
@@ -77,7 +77,7 @@ def check_features(estimator, n_features, names):
 
 
 def names_differ(unseen, missing) -> str:
-    """scikit-learn's message about names at prediction that are not those of the fit."""
+    """scikit-learn's message where the names at prediction differ from those of the fit."""
 
     def listed(names):
         return "".join(f"- {name}\n" for name in names[:5]) + ("- ...\n" if len(names) > 5 else "")

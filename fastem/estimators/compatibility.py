@@ -1,7 +1,7 @@
-"""What does not go together: one table, asked when the plan of a fit is made.
+"""Features that cannot be combined: one table, read when the plan of a fit is made.
 
-Every pair of features of every mixture either works or stands here with its sentence. `FEATURES` says how a feature is
-asked for; `REFUSED` holds the pairs; tests walk through all pairs of all mixtures.
+Every pair of features of every mixture either works or is in this table with a sentence. `FEATURES` says how a user
+asks for a feature; `REFUSED` contains the pairs; tests try all pairs of all mixtures.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from fastem.rows.sources.open_rows import EXTREME_WEIGHTS
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a fit.
+    """What a user asks of a fit.
 
     Attributes
     ----------
     parameters : {name: value}
-        Of the constructor.
+        The constructor's.
     structure : str
-        What the covariances have in common: "apart" where each component has its own, "joined" where they depend on
-        each other; "" where there are none.
+        "separate" where the covariances do not depend on each other, "dependent" where they do; "" where there are
+        none.
     labels : bool
     rows : {"in memory", "read in blocks", "in a Dask collection"}
     extreme_weights : bool
-        Whether all sample weights are so small or so large that they were divided by a unit.
+        Whether all sample weights were so small or so large that a unit was divided out.
     partial : bool
         Whether rows come batch by batch.
     """
@@ -41,7 +41,8 @@ class Request:
     extreme_weights: bool = False
     partial: bool = False
 
-    def told(self, name) -> str:
+    def setting(self, name) -> str:
+        """A parameter as a user writes it: name=value."""
         return f"{name}={self.parameters[name]!r}"
 
     def asks(self, name) -> bool:
@@ -51,7 +52,7 @@ class Request:
 
 
 class Refusal(NamedTuple):
-    """Two features that do not go together, and the sentence; {0} and {1} are how they were asked for."""
+    """Two features that cannot be combined, and the sentence; {0} and {1} are how the user asked for them."""
 
     first: str
     second: str
@@ -59,11 +60,11 @@ class Refusal(NamedTuple):
 
 
 def parameter_is_given(name) -> Callable[[Request], str]:
-    return lambda request: request.told(name) if request.asks(name) else ""
+    return lambda request: request.setting(name) if request.asks(name) else ""
 
 
 def fixed(name, whole=None) -> Callable[[Request], str]:
-    """Some of a parameter is fixed; `whole`: all of it is, or not all of it."""
+    """Some of a parameter is fixed. whole=True: all of it; whole=False: some, but not all."""
 
     def asked(request):
         names = request.parameters.get("fixed")
@@ -78,11 +79,11 @@ def fixed(name, whole=None) -> Callable[[Request], str]:
 
 def has_weight_prior(request) -> str:
     value = request.parameters.get("weight_concentration_prior")
-    return "" if value is None or not np.any(np.asarray(value) > 1) else request.told("weight_concentration_prior")
+    return "" if value is None or not np.any(np.asarray(value) > 1) else request.setting("weight_concentration_prior")
 
 
 def by_number(request) -> str:
-    """A constraint that names components, or has a value for each."""
+    """The name of a constraint that refers to components by number."""
     for name in ("fixed", "weight_concentration_prior", "degrees_of_freedom"):
         value = request.parameters.get(name)
         if np.ndim(value) > 0 or (isinstance(value, dict) and len(value) > 0):
@@ -92,7 +93,7 @@ def by_number(request) -> str:
 
 def unequal_weights_init(request) -> str:
     init = request.parameters.get("weights_init")
-    return "" if init is None or np.ptp(np.asarray(init, np.float64)) <= 1e-6 else request.told("weights_init")
+    return "" if init is None or np.ptp(np.asarray(init, np.float64)) <= 1e-6 else request.setting("weights_init")
 
 
 def impossible_weights_init(request) -> str:
@@ -100,7 +101,7 @@ def impossible_weights_init(request) -> str:
     if init is None or np.shape(init) != (request.parameters["n_components"],) or not has_weight_prior(request):
         return ""
     drawn = np.asarray(request.parameters["weight_concentration_prior"]) > 1
-    return request.told("weights_init") if ((np.asarray(init) == 0) & drawn).any() else ""
+    return request.setting("weights_init") if ((np.asarray(init) == 0) & drawn).any() else ""
 
 
 def start_by_row(request) -> str:
@@ -108,7 +109,7 @@ def start_by_row(request) -> str:
     return "" if isinstance(init, str) or "init_params" not in request.parameters else "init_params"
 
 
-# name: how it is asked for, in the words of the message; "" where it is not asked for
+# name: a function that gives how the user asks for it, for the message; "" where it is not asked for
 FEATURES: dict[str, Callable[[Request], str]] = {
     "noise": parameter_is_given("noise"),
     "prior": parameter_is_given("prior"),
@@ -123,98 +124,100 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "a constraint by number": by_number,
     "weights_init of unequal weights": unequal_weights_init,
     "weights_init of weights 0": impossible_weights_init,
-    "on_collapse": lambda r: r.told("on_collapse") if r.parameters.get("on_collapse") in ("reseed", "drop") else "",
-    "split_merge": lambda r: r.told("split_merge") if r.asks("split_merge") and r.parameters["split_merge"] > 0 else "",
+    "on_collapse": lambda r: r.setting("on_collapse") if r.parameters.get("on_collapse") in ("reseed", "drop") else "",
+    "split_merge": lambda r: (
+        r.setting("split_merge") if r.asks("split_merge") and r.parameters["split_merge"] > 0 else ""
+    ),
     "a start by row": start_by_row,
     "emem": lambda r: "init_params='emem'" if str(r.parameters.get("init_params")) == "emem" else "",
-    "joined covariances": lambda r: r.told("covariance_type") if r.structure == "joined" else "",
+    "dependent covariances": lambda r: r.setting("covariance_type") if r.structure == "dependent" else "",
     "labels": lambda r: "labels" if r.labels else "",
     "rows out of memory": lambda r: "" if r.rows == "in memory" else r.rows,
     "extreme sample weights": lambda r: "sample_weight" if r.extreme_weights else "",
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
-    "missing values": lambda r: "",  # known when the rows are looked at: see `refusal`
+    "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
-_BESIDE_NOISE = "noise does not go with {name}: what a constraint keeps to is not told for noise. Drop one: {{1}}."
-_MOVED = "{what} tell components by their number, but {{1}} moves them: drop one of the two."
+_NOISE = "noise cannot be combined with {name}, which says nothing of noise. Leave out noise or {{1}}."
+_NUMBERED = "{what} to components by number, but {{1}} can change the numbers. Leave out one of the two."
 _EXTREME = (
-    "sample_weight is below 1e-9 or above 1e9 everywhere, beside which a prior, whose strength is in rows, means "
-    "nothing: divide it by its mean."
+    "sample_weight is below 1e-9 or above 1e9 in every row. The strength of a prior is a number of rows, so a prior "
+    "has no meaning beside such weights. Divide sample_weight by its mean."
 )
 _AVERAGES = (
-    "partial_fit keeps averages over rows, among which a prior's rows do not count: set prior=None and "
-    "weight_concentration_prior=None, or fit."
+    "partial_fit averages over rows and cannot count the rows that a prior stands for. Set prior=None and "
+    "weight_concentration_prior=None, or use fit."
 )
-_WHOLE_ROWS = "{0} needs whole rows. Or set {name}=None, with which NaN is a missing value."
+_COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
 REFUSED = (
     *(
-        Refusal("noise", name, _BESIDE_NOISE.format(name=name))
+        Refusal("noise", name, _NOISE.format(name=name))
         for name in ("equal_weights", "weight_concentration_prior", "fixed", "prior", "max_eigenvalue_ratio")
     ),
-    *(Refusal("labels", name, _MOVED.format(what="labels")) for name in ("on_collapse", "split_merge")),
+    *(Refusal("labels", name, _NUMBERED.format(what="labels refer")) for name in ("on_collapse", "split_merge")),
     *(
-        Refusal("a constraint by number", name, "{0} tells components by their number, but {1} moves them: drop one.")
+        Refusal("a constraint by number", name, _NUMBERED.format(what="{0} refers"))
         for name in ("on_collapse", "split_merge")
     ),
-    Refusal("emem", "labels", "{0} compares starts that know of no labels: choose another init_params beside labels."),
-    Refusal("labels", "rows out of memory", "labels go with an array or a frame, but X is {1}: hand in an array."),
+    Refusal("emem", "labels", "{0} compares starts that do not use labels. With labels, choose another init_params."),
+    Refusal("labels", "rows out of memory", "labels need X as an array or a frame, but X is {1}. Pass X as an array."),
     Refusal(
         "a start by row",
         "rows out of memory",
-        "init_params holds or makes a membership of every row, but X is {1}: name a start, or hand in an array.",
+        "init_params gives a membership for every row, but X is {1}. Name a start, or pass X as an array.",
     ),
     Refusal(
         "equal_weights",
         "fixed weights",
-        "equal_weights=True leaves no weights to fix, but 'weights' is in fixed: drop one.",
+        "equal_weights=True leaves no weights to fix, but fixed contains 'weights'. Leave out one of the two.",
     ),
     Refusal(
         "equal_weights",
         "weight_concentration_prior",
-        "equal_weights=True leaves weight_concentration_prior nothing to weigh: drop one.",
+        "equal_weights=True sets all weights, so weight_concentration_prior has no effect. Leave out one of the two.",
     ),
     Refusal(
         "equal_weights",
         "weights_init of unequal weights",
-        "equal_weights=True, but weights_init holds other weights: {1}. Drop one.",
+        "equal_weights=True needs equal weights, but got {1}. Leave out one of the two.",
     ),
     Refusal(
         "all weights fixed",
         "weight_concentration_prior",
-        "fixed holds all weights, which leaves weight_concentration_prior nothing to weigh: drop one.",
+        "fixed contains all weights, so weight_concentration_prior has no effect. Leave out one of the two.",
     ),
     Refusal(
         "weights_init of weights 0",
         "weight_concentration_prior",
-        "weights_init holds a weight of 0, which has no probability under weight_concentration_prior, so EM cannot "
-        "begin there: give weights above 0.",
+        "weights_init contains a weight of 0, which has probability 0 under weight_concentration_prior, so EM cannot "
+        "start there. Give weights above 0.",
     ),
     Refusal(
         "max_eigenvalue_ratio",
-        "joined covariances",
-        "max_eigenvalue_ratio works only for covariance_type 'full', 'diag' or 'spherical' (VVV, VVI, VII). Got {1}.",
+        "dependent covariances",
+        "max_eigenvalue_ratio works only with covariance_type 'full', 'diag' or 'spherical' (VVV, VVI, VII). Got {1}.",
     ),
     Refusal(
         "max_eigenvalue_ratio",
         "fixed covariances",
-        "max_eigenvalue_ratio bounds all covariances, but 'covariances' is in fixed: drop one of the two.",
+        "max_eigenvalue_ratio bounds all covariances, but fixed contains 'covariances'. Leave out one of the two.",
     ),
     Refusal(
         "some covariances fixed",
-        "joined covariances",
-        "fixed names the covariances of some components, but with {1} they depend on each other: fix all or none, or "
-        "choose 'full', 'diag' or 'spherical'.",
+        "dependent covariances",
+        "fixed names the covariances of some components, but with {1} the covariances depend on each other. Fix all or "
+        "none of them, or choose covariance_type 'full', 'diag' or 'spherical'.",
     ),
     Refusal("extreme sample weights", "rows out of memory", EXTREME_WEIGHTS),
     *(Refusal("extreme sample weights", name, _EXTREME) for name in ("prior", "weight_concentration_prior")),
     *(Refusal("partial_fit", name, _AVERAGES) for name in ("prior", "weight_concentration_prior")),
-    *(Refusal(name, "missing values", _WHOLE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),
+    *(Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),
 )
 
 
 def require_compatible(request: Request) -> None:
-    """ValueError for the first two features that are asked for and do not go together."""
+    """Raise ValueError for the first two requested features that cannot be combined."""
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     for first, second, sentence in REFUSED:
         if first in asked and second in asked:
@@ -222,5 +225,5 @@ def require_compatible(request: Request) -> None:
 
 
 def refusal(first: str, second: str) -> str:
-    """The sentence of two features, for what only a look at the rows can tell."""
+    """The sentence of two features, where only the rows show that one of them is present."""
     return next(sentence for one, other, sentence in REFUSED if (one, other) == (first, second))

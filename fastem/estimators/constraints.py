@@ -1,4 +1,4 @@
-"""Constraints of a fit's parameters, as a constructor takes them: values that make no constraint are refused."""
+"""Constraints of a fit's parameters, from the parameters of a constructor; other values are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fastem.models.weights import WeightRule
 
 
 def weight_rule(parameters, owner, fixable) -> WeightRule:
-    """What the weights keep to, of `equal_weights`, `weight_concentration_prior` and `fixed`."""
+    """The constraint of the weights that `equal_weights`, `weight_concentration_prior` and `fixed` make."""
     K = parameters["n_components"]
     fixed = parameters["fixed"]
     for name in fixed if isinstance(fixed, dict) else ():
@@ -26,22 +26,25 @@ def concentration(value, n_components):
     good_shape = array.dtype.kind in "iuf" and array.shape in ((), (n_components,))
     if not good_shape or not ((array >= 1) & np.isfinite(array)).all():
         raise ValueError(
-            f"weight_concentration_prior must be a number of at least 1, or {n_components} of them: below 1 the "
-            f"posterior has no maximum inside. Got {value!r} instead."
+            f"weight_concentration_prior must be one number or {n_components} numbers, each at least 1, because below "
+            f"1 the posterior has no maximum with positive weights. Got {value!r} instead."
         )
     return array.astype(np.float64)
 
 
 def fixed_components(asked, name, n_components, owner, fixable) -> bool | np.ndarray:
-    """Of the parameter `fixed`: whether all of what this name says is fixed, or the numbers of the components."""
+    """What the parameter `fixed` says of one name: True (all components), False (none) or the numbers of components."""
     known = ", ".join(map(repr, fixable))
     if asked is None:
         return False
     if not isinstance(asked, dict):
-        raise ValueError(f"fixed must be {{name: True or numbers of components}}, names among {known}. Got {asked!r}.")
+        raise ValueError(
+            f"fixed must be a dict {{name: True or numbers of components}} with names among {known}. "
+            f"Got {asked!r} instead."
+        )
     if name not in fixable:
         if name in asked:
-            raise ValueError(f"fixed names {name!r}; {owner} can fix {known}.")
+            raise ValueError(f"fixed names {name!r}, but {owner} can fix only {known}.")
         return False
     value = asked.get(name, False)
     if isinstance(value, (bool, np.bool_)):
@@ -51,17 +54,17 @@ def fixed_components(asked, name, n_components, owner, fixable) -> bool | np.nda
         return False
     least, most = 0, n_components - 1
     if components.ndim != 1 or components.dtype.kind not in "iu" or components.min() < least or components.max() > most:
-        raise ValueError(f"fixed[{name!r}] must be True or hold components from 0 to {most}. Got {value!r} instead.")
+        raise ValueError(f"fixed[{name!r}] must be True or numbers from 0 to {most}. Got {value!r} instead.")
     return components
 
 
 def require_values_to_keep(fixed, values, is_warm) -> None:
-    """ValueError where a parameter is fixed of which no value is given; values: {name: (parameter, its value)}."""
+    """Raise ValueError where what is fixed has no value; values: {name: (parameter, its value)}."""
     for name, (parameter, value) in values.items():
         if names_something(fixed, name) and not is_warm and value is None:
             raise ValueError(
-                f"fixed names {name!r}, but no value is given to keep: pass {parameter}, or fit again with "
-                "warm_start=True."
+                f"fixed names {name!r}, but there is no value to keep. Pass {parameter}, or set warm_start=True and "
+                "fit again."
             )
 
 

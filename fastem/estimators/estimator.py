@@ -1,4 +1,4 @@
-"""Estimators in scikit-learn's shape, without importing it: parameters, tags, checks at prediction, scores."""
+"""Estimators with scikit-learn's interface, without importing it: parameters, tags, checks at prediction, scores."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Estimator:
     Subclasses give `model_`, with ``score``, ``sample`` and ``n_parameters``.
     """
 
-    _takes_missing: ClassVar[bool] = False  # NaN as a missing value
+    _takes_missing: ClassVar[bool] = False  # whether NaN is a missing value
     _saved_arrays: ClassVar[tuple[str, ...]] = ()
     _saved_scalars: ClassVar[tuple[str, ...]] = ()
     _parameters: ClassVar[dict[str, Parameter]] = {}
 
     def __init_subclass__(cls, parameters_of=None):
-        """parameters_of: another estimator, all of whose parameters this one takes."""
+        """parameters_of: another estimator whose parameters this one has."""
         super().__init_subclass__()
         rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters)
         cls.__doc__ = documented(cls.__doc__, rows)
@@ -44,7 +44,7 @@ class Estimator:
         return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
 
     def _check_parameters(self):
-        """ValueError for the first parameter that holds what it may not."""
+        """Raise ValueError for the first parameter whose value is not allowed."""
         for name, row in self._parameters.items():
             if row.check is not None:
                 row.check(type(self).__name__, name, getattr(self, name))
@@ -96,7 +96,7 @@ class Estimator:
             raise not_fitted(self)
 
     def _require_new_values(self, X, names, place=numbered):
-        """Raise ValueError at the first row that this fitted model cannot describe; place(row of X): where it is."""
+        """Raise ValueError at the first row that this fitted model cannot describe; place(row of X) names it."""
 
     def _require_new(self, X, names, place=numbered):
         allowed = not_infinite if self._takes_missing else np.isfinite
@@ -104,7 +104,7 @@ class Estimator:
         self._require_new_values(X, names, place)
 
     def _new_rows(self, X):
-        """An array or a frame at prediction, checked against the fit."""
+        """The rows of an array or a frame at prediction, checked against the fit."""
         self._require_fitted()
         names = column_names(X)
         array = as_matrix(X, type(self).__name__)
@@ -120,14 +120,14 @@ class Estimator:
         return blocks
 
     def _checked_blocks(self, X, sample_weight=None):
-        """The same, their values checked as well, where they are."""
+        """The same blocks, after a check of all their values."""
         blocks = self._new_blocks(X, sample_weight)
         names = blocks.names
         blocks.check(lambda rows, place: self._require_new(rows, names, place))
         return blocks
 
     def _of_new_rows(self, X, function) -> list:
-        """[function(rows)] of the rows of X, checked: of all at once where they are in memory, else block by block."""
+        """[function(rows)] of the checked rows of X: of all together where they are in memory, else of each block."""
         if in_memory(X):
             return [function(self._new_rows(X))]
         blocks = self._new_blocks(X)
@@ -140,14 +140,14 @@ class Estimator:
         return blocks.each(checked)
 
     def _evaluated(self, X, function, dtype, width=None):
-        """function(rows), shape (m,) or (m, width), of all rows of X end to end; of a Dask collection a lazy array."""
+        """function(rows), shape (m,) or (m, width), of all rows of X, concatenated; a lazy array for Dask."""
         if is_dask(X):
             from fastem.rows.sources.dask_blocks import mapped
 
             self._require_fitted()
             return mapped(X, lambda rows: function(self._new_rows(rows)), dtype, width)
-        found = self._of_new_rows(X, function)
-        return found[0] if len(found) == 1 else np.concatenate(found)
+        values = self._of_new_rows(X, function)
+        return values[0] if len(values) == 1 else np.concatenate(values)
 
     def _keep_columns(self, n_features, names):
         self.n_features_in_ = n_features
@@ -157,10 +157,10 @@ class Estimator:
             del self.feature_names_in_
 
     def _require_saved(self, kinds):
-        """ValueError where a loaded attribute is missing or of another kind than these."""
+        """Raise ValueError where a loaded attribute is missing or has another type."""
         for name, kind in kinds.items():
             if not isinstance(getattr(self, name, None), kind):
-                raise ValueError(f"{name} is missing or no {kind.__name__}")
+                raise ValueError(f"{name} is missing or is not of type {kind.__name__}")
         d = self.n_features_in_
         if len(getattr(self, "feature_names_in_", range(d))) != d:
             raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
@@ -174,9 +174,9 @@ class Estimator:
         self.model_.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
 
     def _log_density(self, rows):
-        found = np.empty(len(rows))
-        self._score(rows, log_density=found)
-        return found
+        log_density = np.empty(len(rows))
+        self._score(rows, log_density=log_density)
+        return log_density
 
     def score_samples(self, X) -> np.ndarray:
         """Log-density of each row, shape (n,), natural logarithm."""
@@ -184,8 +184,8 @@ class Estimator:
 
     def _total(self, X):
         """The number of rows, and the sum of their log-densities."""
-        found = self._of_new_rows(X, lambda rows: (len(rows), self._log_density(rows).sum()))
-        return tuple(np.sum(found, axis=0))
+        totals = self._of_new_rows(X, lambda rows: (len(rows), self._log_density(rows).sum()))
+        return tuple(np.sum(totals, axis=0))
 
     def score(self, X, y=None) -> float:
         """Mean log-density of the rows."""
@@ -199,12 +199,12 @@ class Estimator:
         ----------
         n_samples : int
         random_state : int, Generator, RandomState or None
-            None: the estimator's own.
+            None: that of the estimator.
 
         Returns
         -------
         X : (n_samples, d)
-        z : (n_samples,) the component of each row, by which rows are sorted; or (n_samples, q) its factors
+        z : (n_samples,) the component of each row; rows are sorted by it. Factor models: (n_samples, q), the factors
         """
         self._require_fitted()
         if not isinstance(n_samples, numbers.Integral):
@@ -234,22 +234,22 @@ def checked_rows(estimator, X):
 
 
 def checked_blocks(estimator, X, sample_weight=None):
-    """Rows of any kind for a fitted estimator, as blocks, checked against its fit."""
+    """Rows of any kind for a fitted estimator, in blocks, checked against its fit."""
     return estimator._checked_blocks(X, sample_weight)
 
 
 def require_fitted(estimator) -> None:
-    """NotFittedError where the estimator is not fitted."""
+    """Raise NotFittedError where the estimator is not fitted."""
     estimator._require_fitted()
 
 
 def over_rows(estimator, X, function) -> list:
-    """[function(rows)] of the rows of X, checked against a fitted estimator: of all at once, or block by block."""
+    """[function(rows)] of the rows of X, checked against a fitted estimator: of all together, or of each block."""
     return estimator._of_new_rows(X, function)
 
 
 def as_regressor(tags):
-    """scikit-learn's tags of an estimator, as those of one that predicts one target or several."""
+    """scikit-learn's tags, changed to those of an estimator that predicts one target or several."""
     from sklearn.utils import RegressorTags, TargetTags
 
     tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()

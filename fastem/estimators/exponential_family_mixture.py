@@ -1,4 +1,4 @@
-"""What mixtures of exponential families share: rows must be of the family's kind wherever they come in."""
+"""What mixtures of exponential families share: rows are checked for the family wherever they come from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fastem.starts.plan import Family, Scales
 
 
 @dataclass(frozen=True)
-class OfDensity(Family):
-    """What an exponential family gives to a fit: its rows are checked, its kind and bounds come from the columns."""
+class DensityFamily(Family):
+    """What an exponential family gives to a fit: a check of the rows, and the bounds that come from the columns."""
 
     density: type[ExponentialFamily]
 
@@ -34,7 +34,7 @@ class OfDensity(Family):
 class ExponentialFamilyMixture(MixtureEstimator):
     """A mixture of an exponential family.
 
-    A family gives `_density`, the emission, whose arrays are the fitted attributes, and `_emission`.
+    Subclasses define `_density`, the emission whose arrays are the fitted attributes, and `_emission`.
     """
 
     _density: ClassVar[type[ExponentialFamily]]
@@ -46,7 +46,7 @@ class ExponentialFamilyMixture(MixtureEstimator):
         return tags
 
     def _family(self) -> Family:
-        return OfDensity(self._density)
+        return DensityFamily(self._density)
 
     def _require_new_values(self, X, names, place=numbered):
         self._density.require_values(X, names, place)
@@ -55,7 +55,7 @@ class ExponentialFamilyMixture(MixtureEstimator):
         return {f"{name}_": getattr(emission, name) for name in emission.arrays}
 
     def _checked_array(self, name, least=-np.inf, most=np.inf, strict=False, shape="(K, d)"):
-        """A fitted attribute, float64, as it may have been set by hand."""
+        """A fitted attribute as float64, checked because a user may have set it."""
         array = np.asarray(getattr(self, name), dtype=np.float64)
         if array.ndim != len(shape.strip("(),").split(",")):
             raise ValueError(f"{name} must have shape {shape}, but it has {array.shape}")
@@ -63,6 +63,6 @@ class ExponentialFamilyMixture(MixtureEstimator):
         if not inside.all():
             brackets = "()" if strict else "[]"
             raise ValueError(
-                f"{name} must lie in {brackets[0]}{least}, {most}{brackets[1]}: found {array[~inside].flat[0]}"
+                f"{name} must be in {brackets[0]}{least}, {most}{brackets[1]}, but contains {array[~inside].flat[0]}"
             )
         return array

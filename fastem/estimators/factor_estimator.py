@@ -1,6 +1,6 @@
-"""What the faces of models with continuous latent variables do: check, collect moments, keep what was found, transform.
+"""What estimators with continuous latent variables share: checks, moments, fitted attributes, transform.
 
-A fit goes over the rows once, for their mean and covariance; iterations see only these.
+A fit reads the rows once, for their mean and covariance; iterations use only these.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from fastem.rows.scale import covariance_floor
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.rows.validation import as_matrix, require_rows
 
-LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below, rounding shows in the likelihood
-CONTAINERS = {  # of the factors, and what each takes from the rows X
+LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below it, the likelihood shows rounding
+CONTAINERS = {  # for the factors, with the arguments that each takes from the rows X
     "default": None,
     "pandas": lambda X: {"index": X.index} if hasattr(X, "iloc") else {},
     "polars": lambda X: {"orient": "row"},
 }
-TRANSFORM_ROWS = 4096  # at a time, so that the rows about their mean stay in the cache
+TRANSFORM_ROWS = 4096  # at a time, so that the centred rows stay in the cache
 
 _SAVED_KINDS = {
     "converged_": bool,
@@ -44,10 +44,10 @@ _SAVED_KINDS = {
 
 
 class FactorEstimator(Estimator):
-    """What both share.
+    """What :class:`FactorAnalysis` and :class:`PPCA` share.
 
-    Subclasses give `_model_class`, `_held` (said of a column at the floor), and `_fit_moments`, from moments to an
-    EMResult, which after each iteration hands it to a callback.
+    Subclasses define `_model_class`, `_floor_status` (the status of a column at the floor), and `_fit_moments`, which
+    makes an EMResult from moments and passes it to a callback after each iteration.
     """
 
     n_components: int | None = parameter(None, whole(0, optional=True), "int or None", kw_only=False)
@@ -81,9 +81,9 @@ class FactorEstimator(Estimator):
         Raises
         ------
         ValueError
-            Input that cannot be fitted; the message names what was found.
+            X or a parameter cannot be used; the message says why.
         KeyboardInterrupt
-            Raised again when the last complete iteration is in the attributes.
+            Raised again after the attributes are set to the last complete iteration.
 
         Warns
         -----
@@ -123,17 +123,18 @@ class FactorEstimator(Estimator):
         self.loglike_ = [mean * total for mean in result.history[1:]] or [self.log_likelihood_]
         self.stop_reason_ = result.stop_reason
         self.feature_status_ = [
-            "constant" if not varies else self._held if held else "ok"
-            for varies, held in zip(variance > 0, model.at_floor)
+            "constant" if not varies else self._floor_status if at_floor else "ok"
+            for varies, at_floor in zip(variance > 0, model.at_floor)
         ]
         self.n_parameters_ = model.n_parameters
         self._keep_columns(len(model.mean), names)
 
     def _report(self):
-        """Warnings: what the user must know about this fit."""
+        """Warn of what the user must know about this fit."""
         if not self.converged_:
             warn(
-                f"{type(self).__name__} did not converge. Increase max_iter or tol. Stopped since {self.stop_reason_}.",
+                f"{type(self).__name__} did not converge. Increase max_iter or tol. "
+                f"Stopped because {self.stop_reason_}.",
                 convergence_warning(),
             )
         warn_of_statuses("feature", self.feature_status_)
@@ -151,14 +152,14 @@ class FactorEstimator(Estimator):
         model = self.model_
 
         def factors(rows):
-            found = np.empty((len(rows), model.n_factors), rows.dtype)
+            scores = np.empty((len(rows), model.n_factors), rows.dtype)
             for start in range(0, len(rows), TRANSFORM_ROWS):
                 some = slice(start, start + TRANSFORM_ROWS)
-                found[some] = product(rows[some] - model.mean, model.to_factors.T)
-            return found
+                scores[some] = product(rows[some] - model.mean, model.to_factors.T)
+            return scores
 
-        found = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
-        return self._contained(found, X) if isinstance(found, np.ndarray) else found
+        scores = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
+        return self._in_container(scores, X) if isinstance(scores, np.ndarray) else scores
 
     def set_output(self, *, transform=None):
         """What `transform` returns.
@@ -166,7 +167,7 @@ class FactorEstimator(Estimator):
         Parameters
         ----------
         transform : {None, "default", "pandas", "polars"}
-            "default": an array; None: as it is.
+            "default": an array; None: no change.
 
         Returns
         -------
@@ -178,8 +179,8 @@ class FactorEstimator(Estimator):
             self._output = transform
         return self
 
-    def _contained(self, factors, X):
-        """Factors (n, q) of the rows X in the container that is asked for here, or else of scikit-learn as a whole."""
+    def _in_container(self, factors, X):
+        """Factors (n, q) of the rows X in the container that `set_output` or scikit-learn's configuration chose."""
         everywhere = sys.modules["sklearn"].get_config()["transform_output"] if "sklearn" in sys.modules else "default"
         container = getattr(self, "_output", everywhere)
         if container == "default":
@@ -197,23 +198,23 @@ class FactorEstimator(Estimator):
         return self.fit(X, y, sample_weight).transform(X)
 
     def inverse_transform(self, X) -> np.ndarray:
-        """Rows (n, d) that are expected of factors X (n, n_components)."""
+        """Expected rows (n, d) for factors X (n, n_components)."""
         self._require_fitted()
         factors = as_matrix(X, type(self).__name__) if len(self.components_) else np.empty((len(X), 0))
         if factors.shape[1] != len(self.components_):
-            raise ValueError(f"X has {factors.shape[1]} columns; there are {len(self.components_)} components.")
+            raise ValueError(f"X has {factors.shape[1]} columns, but there are {len(self.components_)} components.")
         return factors @ self.components_ + self.mean_
 
     def get_covariance(self) -> np.ndarray:
-        """(d, d) covariance of the fitted density, ``components_.T @ components_`` and the noise."""
+        """(d, d) covariance of the fitted density, ``components_.T @ components_`` plus the noise."""
         return self.model_.covariance
 
     def get_precision(self) -> np.ndarray:
-        """(d, d) its inverse."""
+        """(d, d) inverse covariance of the fitted density."""
         return self.model_.precision
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Names of the factors, the class's name and a number."""
+        """Names of the factors: the class's name and a number."""
         self._require_fitted()
         return np.array([f"{type(self).__name__.lower()}{k}" for k in range(len(self.components_))], dtype=object)
 
@@ -229,7 +230,7 @@ class FactorEstimator(Estimator):
         return tags
 
     def _restore(self):
-        """Refuses loaded arrays that make no model."""
+        """Raise ValueError where loaded arrays make no model."""
         self._check_parameters()
         self._require_saved(_SAVED_KINDS)
         d = self.n_features_in_

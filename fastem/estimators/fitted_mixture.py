@@ -1,4 +1,4 @@
-"""A mixture as its fitted attributes tell it: scores, predictions, samples, criteria, and what a file must hold."""
+"""A mixture from its fitted attributes: scores, predictions, samples, criteria, and what a file must contain."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _SAVED_KINDS = {
 
 
 class FittedMixture(Estimator):
-    """Weights and the arrays of an emission, from a fit, a file or a user's hand.
+    """Weights and the arrays of an emission, which come from a fit, a file or a user.
 
     :mod:`fastem.estimators.mixture_estimator` fits them.
 
-    A family gives `_parameter_arrays` (the names of its fitted attributes), `_emission` and `_arrays`. Of the
+    Subclasses define `_parameter_arrays` (the names of the fitted attributes), `_emission` and `_arrays`. Of the
     parameters, `n_components`, `random_state` and `n_threads` are used here.
     """
 
@@ -44,7 +44,7 @@ class FittedMixture(Estimator):
         cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
 
     def _emission(self):
-        """The emission of the fitted attributes, which may have been set by hand; ValueError where they make none."""
+        """The emission of the fitted attributes, which a user may have set; ValueError where they make none."""
         raise NotImplementedError
 
     def _arrays(self, emission) -> dict:
@@ -64,7 +64,7 @@ class FittedMixture(Estimator):
         return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
 
     def _mixture(self) -> Mixture:
-        """The model of the attributes, which may have been replaced or set by hand since the fit."""
+        """The model of the attributes, which a user may have replaced since the fit."""
         arrays = self._fitted_arrays()
         if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
             return self._model
@@ -76,7 +76,7 @@ class FittedMixture(Estimator):
         return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
 
     def _constrained(self, mixture) -> Mixture:
-        """The mixture with what its M-step keeps to, as far as the parameters and the last fit say."""
+        """The mixture with the constraints of the parameters, scaled as in the last fit."""
         return mixture
 
     def _keep_model(self, model):
@@ -92,14 +92,14 @@ class FittedMixture(Estimator):
         self._model, self._model_arrays = model, self._fitted_arrays()
 
     def _restore(self):
-        """Rebuild the model from loaded arrays; raises ValueError where they make none."""
+        """Rebuild the model from loaded arrays; ValueError where they make none."""
         self._require_saved(_SAVED_KINDS)
         model = self._mixture()
         K, d = model.emission.shape
         if self.n_components != K and not self._may_have(K):
-            raise ValueError(f"the arrays hold {K} components, n_components is {self.n_components}")
+            raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
-            raise ValueError(f"n_features_in_ or n_parameters_ does not belong to arrays of shape {(K, d)}")
+            raise ValueError(f"n_features_in_ or n_parameters_ does not match arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]
 
     def _may_have(self, n_components) -> bool:
@@ -110,14 +110,14 @@ class FittedMixture(Estimator):
     merge_components = merge_components
 
     def _exact_quantile(self, q):
-        """The quantiles of the log-density where a formula gives them, else None."""
+        """The quantiles of the log-density where there is a formula, else None."""
 
     def icl(self, X) -> float:
-        """Integrated completed likelihood on X, the smaller the better: BIC, less twice the sum of the logarithms of
-        the rows' largest posterior probabilities.
+        """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
+        logarithm of the largest posterior probability.
 
         C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
-        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's is the negative.
+        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
         """
         doubt = self._of_new_rows(X, lambda rows: self.model_.doubt(rows).sum())
         return criteria.icl(self.bic(X), np.sum(doubt))
@@ -126,9 +126,9 @@ class FittedMixture(Estimator):
         """The most probable component of each row, shape (n,)."""
 
         def labels(rows):
-            found = np.empty(len(rows), np.intp)
-            self._score(rows, labels=found)
-            return found
+            assigned = np.empty(len(rows), np.intp)
+            self._score(rows, labels=assigned)
+            return assigned
 
         return self._evaluated(X, labels, np.intp)
 
@@ -137,15 +137,15 @@ class FittedMixture(Estimator):
         K = self._mixture().n_components if self.__sklearn_is_fitted__() else 0
 
         def responsibilities(rows):
-            found = np.empty((len(rows), K), rows.dtype)
-            self._score(rows, responsibilities=found)
-            return found
+            posterior = np.empty((len(rows), K), rows.dtype)
+            self._score(rows, responsibilities=posterior)
+            return posterior
 
         return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
 
 
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
-    """The estimator, fitted: with a mixture in its attributes that comes from no fit of its own."""
+    """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]
     estimator._keep_model(mixture)
     estimator._keep_columns(d, names)

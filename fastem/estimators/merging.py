@@ -1,8 +1,8 @@
-"""Components merged into clusters, the most confused first: a cluster may need several Gaussians.
+"""Components merged into clusters, the most similar first, because one cluster may need several Gaussians.
 
-Each merge is the one that lowers the entropy of the posterior most. With a row's probabilities r and x log x = h(x), it
-falls by sum_n h(r_i + r_j) - h(r_i) - h(r_j): sums over rows, so the rows are passed over once for each merge, and
-nothing of size n x K^2 exists.
+Each merge is the one that lowers the entropy of the posterior most. With a row's probabilities r and h(x) = x log x, it
+falls by sum_n h(r_i + r_j) - h(r_i) - h(r_j). These are sums over rows, so each merge needs one pass over the rows and
+no array of size n x K^2.
 
 J.-P. Baudry, A. E. Raftery, G. Celeux, K. Lo, R. Gottardo: Combining mixture components for clustering. Journal of
 Computational and Graphical Statistics 19 (2010) 332-353.
@@ -28,16 +28,16 @@ def xlogx(x):
 
 @dataclass(frozen=True)
 class Merging:
-    """Which components are merged when, from K clusters to one.
+    """The order in which components are merged, from K clusters to one.
 
     Attributes
     ----------
     model : the fitted mixture
-        Noise beside its components stays apart: probabilities have it last, labels are -1.
+        Noise is not merged: its probability is in the last column, its label is -1.
     pairs : (K - 1, 2) int
-        The clusters that each merge joins, each named by its least component.
+        The two clusters of each merge, each named by its lowest component.
     entropies : (K,)
-        Of the posterior of the clusters, summed over the rows, with K, K - 1, …, 1 clusters, in nats.
+        Entropy of the posterior of K, K - 1, …, 1 clusters, summed over the rows, in nats.
     """
 
     model: Any
@@ -53,29 +53,32 @@ class Merging:
         K = self.n_components
         n_clusters = self.elbow() if n_clusters is None else n_clusters
         if not isinstance(n_clusters, numbers.Integral) or not 1 <= n_clusters <= K:
-            raise ValueError(f"n_clusters={n_clusters!r}: {K} components can be 1 to {K} clusters")
-        own = np.arange(K)
-        for kept, joined in self.pairs[: K - n_clusters]:
-            own[own == joined] = kept
-        return np.unique(own, return_inverse=True)[1]
+            raise ValueError(
+                f"n_clusters must be a whole number from 1 to n_components = {K}. Got {n_clusters!r} instead."
+            )
+        cluster = np.arange(K)
+        for kept, absorbed in self.pairs[: K - n_clusters]:
+            cluster[cluster == absorbed] = kept
+        return np.unique(cluster, return_inverse=True)[1]
 
     def predict_proba(self, X, n_clusters: int | None = None) -> np.ndarray:
         """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`."""
-        own = self.clusters(n_clusters)
-        found = self.model.predict_proba(X)
+        cluster = self.clusters(n_clusters)
+        posterior = self.model.predict_proba(X)
         K = len(self.model.weights_)
-        if K != len(own):
-            raise ValueError(f"model has {K} components now, but {len(own)} were merged: merge them again")
-        return np.column_stack([*(found[:, :K][:, own == c].sum(axis=1) for c in range(own.max() + 1)), found[:, K:]])
+        if K != len(cluster):
+            raise ValueError(f"model now has {K} components, but {len(cluster)} were merged. Merge them again.")
+        components, noise = posterior[:, :K], posterior[:, K:]
+        return np.column_stack([*(components[:, cluster == c].sum(axis=1) for c in range(cluster.max() + 1)), noise])
 
     def predict(self, X, n_clusters: int | None = None) -> np.ndarray:
         """(n,) the most probable cluster of each row, which is not always that of its most probable component."""
-        found = self.predict_proba(X, n_clusters).argmax(axis=1)
-        return np.where(found > self.clusters(n_clusters).max(), -1, found)
+        labels = self.predict_proba(X, n_clusters).argmax(axis=1)
+        return np.where(labels > self.clusters(n_clusters).max(), -1, labels)
 
     def elbow(self) -> int:
-        """The number of clusters at which the entropy, drawn against it, bends: where two straight lines, which meet
-        there, fit best. With fewer than three components nothing bends: all of them."""
+        """The number of clusters at which the curve of the entropy bends: where two straight lines that meet there fit
+        best. With fewer than three components there is no bend: the number of components."""
         K = self.n_components
         numbers, entropies = np.arange(1, K + 1), self.entropies[::-1]
         costs = [
@@ -96,7 +99,7 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
     n_densities, K = mixture.n_components, len(estimator.weights_)  # noise is the last density
 
     def sums(function, shape):
-        """function(responsibilities (m, K), weights (m,)), which is a sum over rows, of all rows."""
+        """The sum over all rows of function(responsibilities (m, K), weights (m,)), which sums over m rows."""
 
         def of_block(X, weight, start):
             total = np.zeros(shape)
@@ -109,41 +112,41 @@ def merging_of(estimator, blocks, n_threads: int) -> Merging:
         return sum(blocks.each(of_block))
 
     def of_pairs(r, weight):
-        found = np.diag(weight @ xlogx(r[:, :K]))
+        terms = np.diag(weight @ xlogx(r[:, :K]))
         for i in range(K - 1):
-            found[i, i + 1 :] = weight @ xlogx(r[:, i, None] + r[:, i + 1 : K])
-        return found
+            terms[i, i + 1 :] = weight @ xlogx(r[:, i, None] + r[:, i + 1 : K])
+        return terms
 
-    together = sums(of_pairs, (K, K))  # (i, j): the sum of h of i and j joined; (i, i): of i
+    together = sums(of_pairs, (K, K))  # (i, j): the sum of h(r_i + r_j); (i, i): of h(r_i)
     together += np.triu(together, 1).T
     alone = sums(lambda r, weight: weight @ xlogx(r[:, K]), ()) if n_densities > K else 0.0
-    alive, clusters = np.arange(K), np.eye(K)  # which are left; the components (columns) of each
+    alive, clusters = np.arange(K), np.eye(K)  # the clusters that are left; the components (columns) of each
     pairs, entropies = [], [-np.trace(together) - alone]
     while len(alive) > 1:
-        own = np.diagonal(together)
-        i, j = max(combinations(alive.tolist(), 2), key=lambda pair: together[pair] - own[[*pair]].sum())
+        single = np.diagonal(together)
+        i, j = max(combinations(alive.tolist(), 2), key=lambda pair: together[pair] - single[[*pair]].sum())
         clusters[i] += clusters[j]
         alive = alive[alive != j]
         members, place = clusters[alive].T, int(np.searchsorted(alive, i))
 
-        def with_joined(r, weight, members=members, place=place):
+        def with_merged(r, weight, members=members, place=place):
             r = r[:, :K] @ members
             both = r + r[:, place, None]
             both[:, place] = r[:, place]
             return weight @ xlogx(both)
 
-        together[i, alive] = together[alive, i] = sums(with_joined, len(alive))
+        together[i, alive] = together[alive, i] = sums(with_merged, len(alive))
         pairs.append((i, j))
         entropies.append(-np.diagonal(together)[alive].sum() - alone)
     return Merging(estimator, np.array(pairs, dtype=int).reshape(-1, 2), np.maximum(entropies, 0.0))
 
 
 def merge_components(self, X, sample_weight=None) -> Merging:
-    """Merge components into clusters, the most confused ones first, where a cluster needs several components.
+    """Merge components into clusters, the most similar first, where one cluster needs several components.
 
     Parameters
     ----------
-    X : rows of any kind that `fit` takes; they are passed over K times
+    X : rows of any kind that `fit` takes; they are read K times
     sample_weight : (n,), optional
 
     Returns

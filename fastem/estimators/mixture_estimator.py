@@ -1,4 +1,4 @@
-"""The face of every mixture: make a plan, run it, keep what came out."""
+"""What all mixtures share: make a plan, run it, keep the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from fastem.starts.restarts import Restarts
 class MixtureEstimator(FittedMixture):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
 
-    A family gives `_family` (what its densities give to a fit), `_parameter_arrays` (its fitted attributes),
+    Subclasses define `_family` (what their densities give to a fit), `_parameter_arrays` (the fitted attributes),
     `_emission` and `_arrays`.
 
     Parameters
@@ -46,7 +46,7 @@ class MixtureEstimator(FittedMixture):
     lower_bounds_ : list
         The same after each iteration.
     log_likelihood_ : float
-        Of all rows, each counted with its weight.
+        Sum over all rows, each counted with its weight.
     history_ : list
         Mean log-likelihood of the start and after each iteration.
     steps_ : sequence of :class:`fastem.driver.history.Step`
@@ -55,7 +55,7 @@ class MixtureEstimator(FittedMixture):
     component_status_ : list of str
         "ok", or what is wrong with a component.
     fit_report_ : :class:`fastem.starts.fit_report.FitReport`
-        What came of each restart and of each component; print it. Not saved to files.
+        The result of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
@@ -66,7 +66,7 @@ class MixtureEstimator(FittedMixture):
         1e-3,
         real(0.0),
         """float
-Stop when what `stop` names is less: by default the change of the mean log-likelihood.""",
+Stop when the quantity that `stop` names is smaller: by default the change of the mean log-likelihood.""",
         tags=[SEARCH],
     )
     max_iter: int = parameter(100, whole(0), "int", tags=[RESUME, SEARCH])
@@ -74,19 +74,20 @@ Stop when what `stop` names is less: by default the change of the mean log-likel
         1,
         whole(1),
         """int
-Restarts; the best sound one is kept: the largest log-likelihood among those without a degenerate component. With
-"kmeans" and "hierarchical", those after the first are in turn split and merge of the best so far, "kmeans" and
-"emem". A start that is given whole is not repeated.""",
+Number of restarts. The best sound one is kept: the largest log-likelihood among those without a degenerate component.
+With "kmeans" and "hierarchical", the later restarts are in turn split and merge of the best so far, "kmeans" and
+"emem". A start that is given as a whole is not repeated.""",
     )
     init_params: Any = parameter(
         "kmeans",
         choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
         """{"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"}, array or callable
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
-"kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" where the clusters'
-pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the likelihood of
-Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds but the tree. The named starts
-see some 20 000 rows (200 per component if that is more, at most 100 000), missing values filled in.""",
+"kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
+clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
+likelihood of Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds except the tree.
+The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
+in.""",
     )
     weights_init: Any = parameter(None, None, "(K,), optional", tags=[COLUMNS])
     random_state: Any = parameter(None, None, "int, Generator, RandomState or None")
@@ -107,9 +108,9 @@ estimate of the end (tqdm).""",
         True,
         flag,
         """bool
-Where there are many rows (at least five times those that the named starts see) and no start is given, at least six
-short runs of EM on a subsample find the start, `n_init` of them if that is more, the worse ones dropped early; the
-fit then goes over all rows until `tol` holds there. False: start from `init_params` as it is.""",
+Where there are many rows (at least five times as many as the named starts use) and no start is given, at least six
+short runs of EM on a subsample find the start, or `n_init` runs if that is more; the worse ones are dropped early. The
+fit then uses all rows until `tol` holds. False: start from `init_params` as it is.""",
     )
     stop: Any = parameter(
         "log_likelihood",
@@ -129,10 +130,11 @@ Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         "floor",
         choice(POLICIES),
         """{"floor", "reseed", "drop", "raise"}
-What happens to a component that is not sound for ten iterations, or in the end. "floor": it stays, is reported, and
+What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
 sound restarts are preferred. "reseed": it takes half of another component, at most three times a start. "drop": the
-fit goes on with fewer, and warns. "raise": the start fails with a :class:`fastem.errors.CollapsedComponent`, and the
-fit where no other start is left. `history_` begins after the last such repair; `max_iter` counts all iterations.""",
+fit continues with fewer components and warns. "raise": the start fails with a
+:class:`fastem.errors.CollapsedComponent`, and the fit fails where no other start is left.
+`history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )
     split_merge: int = parameter(
         0,
@@ -145,36 +147,36 @@ Attempts to improve the finished fit by merging two components and splitting ano
         None,
         None,
         """float or (K,), optional
-Of a Dirichlet prior of the weights, at least 1: a - 1 rows more for each component. EM then climbs the log-posterior,
-which `history_` and `lower_bound_` hold (up to a constant); `log_likelihood_` stays what it is.""",
+Concentration a of a Dirichlet prior of the weights, at least 1: it adds a - 1 rows to each component. EM then maximises
+the log-posterior, which `history_` and `lower_bound_` contain (up to a constant); `log_likelihood_` is without it.""",
         tags=[SEARCH],
     )
     fixed: dict | None = parameter(
         None,
         None,
         """dict, optional
-What keeps its start, by name: {"weights": True}, or the numbers of components: {"weights": [0, 2]}. The start is
-`weights_init`, or that of the last fit (`warm_start`). Weights that are not fixed share the rest. Gaussian mixtures
-also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of some components where each has its own
-(full, diag, spherical), of all with any covariance_type.""",
+Parameters that keep their start, by name: {"weights": True} for all components, {"weights": [0, 2]} for some. The start
+is `weights_init`, or the last fit (`warm_start`). Weights that are not fixed share the rest. Gaussian mixtures can also
+fix "means" (`means_init`) and "covariances" (`precisions_init`): of some components where each has its own (full, diag,
+spherical), of all components with any covariance_type.""",
         tags=[COLUMNS],
     )
 
-    _starts_given: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what a start may be given: the parameter
-    _fixable: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what may be fixed: the parameter that gives it
+    _starts_given: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # part of a start: its parameter
+    _fixable: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what a user may fix: the parameter of its value
 
-    # ---- what a family gives ------------------------------------------------------------------------------------
+    # ---- what subclasses define ---------------------------------------------------------------------------------
 
     def _family(self) -> Family:
-        """What the densities that the parameters ask for give to a fit."""
+        """The family of densities that the parameters ask for."""
         raise NotImplementedError
 
     def _scales(self) -> Scales:
-        """What the last fit took from the columns for its constraints."""
+        """The scales of the columns that the constraints of the last fit use."""
         return NO_SCALES
 
     def _structure(self) -> str:
-        """What the covariances have in common; see :class:`fastem.estimators.compatibility.Request`."""
+        """Whether the covariances depend on each other; see :class:`fastem.estimators.compatibility.Request`."""
         return ""
 
     def _check_parameters(self):
@@ -206,17 +208,17 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         sample_weight : (n,), optional
             Non-negative; a weight of 2 counts as two equal rows.
         labels : (n,) or (n, K), optional
-            What is known of the rows of an array: the component of each, from 0 to K - 1, -1 where it is not known; or
-            a prior of each component for each row, by which the weights are multiplied: not negative, of any scale
-            (with noise K + 1 of them). Where a component has no labelled row, the others' labels still choose which it
-            is. Predictions know nothing of them.
+            What is known of the rows of an array: the component of each row, from 0 to K - 1, or -1 where not known;
+            or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
+            noise K + 1 columns). A component without labelled rows gets a number that the labels do not use.
+            Predictions do not use labels.
         callback : callable, optional
-            Called with the :class:`fastem.EMResult` so far after each iteration; a true answer ends this start's run.
+            Called after each iteration with the :class:`fastem.EMResult` so far; a true answer ends this start's run.
         checkpoint : path, optional
-            Write what is reached to this file, every `checkpoint_seconds`; removed when the fit ends. See
+            Write the state of the fit to this file every `checkpoint_seconds`; it is removed when the fit ends. See
             :mod:`fastem.driver.checkpoint`.
         resume : bool
-            Go on from the checkpoint, if it is there, to the same bits as a fit that was not interrupted.
+            Continue from the checkpoint, if there is one, to the same bits as a fit without interruption.
 
         Returns
         -------
@@ -225,11 +227,11 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         Raises
         ------
         ValueError
-            Input that cannot be fitted; the message names what was found.
+            X or a parameter cannot be used; the message says why.
         CheckpointError
-            A checkpoint that cannot be written, or is of another fit.
+            The checkpoint cannot be written, or belongs to another fit.
         KeyboardInterrupt, OSError, …
-            What ends a fit from outside is raised again when the last complete iteration is in the attributes.
+            What ends a fit from outside is raised again after the attributes are set to the last complete iteration.
 
         Warns
         -----
@@ -269,7 +271,7 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
     partial_fit = partial_fit
 
     def _asked(self, labels) -> dict[str, str]:
-        """What a fit is asked to do, in words that another process finds as well."""
+        """What identifies a fit in a checkpoint, in words that are the same in another process."""
         asked = {"estimator": type(self).__name__}
         for name, value in self.get_params(deep=False).items():
             if name not in self._parameters or RESUME not in self._parameters[name].tags:
@@ -301,12 +303,12 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
         self._keep_columns(blocks.n_features, blocks.names)
 
     def _report(self):
-        """Warnings: what the user must know about this fit."""
+        """Warn of what the user must know about this fit."""
         if not self.converged_ and self.max_iter > 0:
             warn(
                 "Best performing initialization did not converge. Try different init parameters, or increase "
                 "max_iter, "
-                f"tol, or check for degenerate data. Stopped since {self.stop_reason_}.",
+                f"tol, or check for degenerate data. Stopped because {self.stop_reason_}.",
                 convergence_warning(),
             )
         self.fit_report_.warn_of_events()
@@ -314,6 +316,6 @@ also fix "means" (`means_init`) and "covariances" (`precisions_init`): those of 
 
 
 def keep_fit(estimator, result, report, n_effective, unit, blocks):
-    """The estimator, fitted: with the result of EM on these rows in its attributes."""
+    """The estimator, fitted: its attributes are the result of EM on these rows."""
     estimator._keep(result, report, n_effective, unit, blocks)
     return estimator

@@ -1,8 +1,8 @@
-"""Fitted estimators in files: an ``.npz`` with the arrays and one JSON text that says what they are.
+"""Fitted estimators in files: an ``.npz`` with the arrays and one JSON text that describes them.
 
-Nothing in such a file is code, and nothing is unpickled. What an estimator is made of it tells itself:
-``_saved_arrays`` and ``_saved_scalars`` name its attributes, ``get_params()`` its parameters, and ``_restore()``
-rebuilds the model from the arrays and refuses those that make none.
+Such a file contains no code, and nothing is unpickled. An estimator says what is saved: ``_saved_arrays`` and
+``_saved_scalars`` name its attributes, ``get_params()`` its parameters, and ``_restore()`` rebuilds the model from the
+arrays and refuses arrays that make none.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ HEADER = "fastem.json"
 def save(estimator: Any, path: str | os.PathLike) -> None:
     """Write a fitted estimator to a file.
 
-    The file is complete or not there: it is written beside its place and then moved.
+    The file is never incomplete: it is written under another name and then moved.
 
     Parameters
     ----------
     estimator : any of fastem's
         Fitted.
     path : str or path-like
-        Taken as it is; no suffix is added. An existing file is replaced.
+        Used as it is; no suffix is added. An existing file is replaced.
 
     Warns
     -----
     UserWarning
-        For parameters that a file cannot hold, such as functions and random generators: they are saved as None.
+        For parameters that a file cannot contain, such as functions and random generators: they are saved as None.
 
     Examples
     --------
@@ -57,14 +57,14 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"cannot save to {path}: there is no folder {path.parent}")
     if path.is_dir():
-        raise ValueError(f"cannot save to {path}: it is a folder; name a file in it")
+        raise ValueError(f"cannot save to {path}: it is a folder. Name a file in it.")
     if type(estimator).__module__.partition(".")[0] != "fastem" or not estimator._saved_arrays:
         raise ValueError(
-            f"a {type(estimator).__name__} cannot be saved, since it could not be loaded; pickle it instead"
+            f"a {type(estimator).__name__} cannot be saved, because fastem.load does not know it. Use pickle instead."
         )
     present = [name for name in estimator._saved_arrays if getattr(estimator, name, None) is not None]
     if not present:
-        raise ValueError(f"this {type(estimator).__name__} is not fitted yet; call fit before save")
+        raise ValueError(f"this {type(estimator).__name__} is not fitted yet. Call fit before save.")
     arrays = {name: _writable(getattr(estimator, name)) for name in present}
     parameters, parameter_arrays = _split_parameters(estimator.get_params(deep=False))
     arrays |= parameter_arrays
@@ -86,7 +86,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
 
 
 def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The constructor's parameters: those that JSON can hold, and arrays."""
+    """The constructor's parameters: those that JSON can contain, and arrays."""
     plain, arrays = {}, {}
     for name, value in parameters.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -96,8 +96,8 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
             json.dumps(value, default=_as_python)
         except TypeError:
             warnings.warn(
-                f"the parameter {name} is a {type(value).__name__}, which a file cannot hold; it is saved as None. "
-                "Set it again after loading if you mean to fit",
+                f"the parameter {name} is a {type(value).__name__}, which a file cannot contain. It is saved as None. "
+                "Set it again after loading if you want to fit.",
                 UserWarning,
                 stacklevel=4,
             )
@@ -107,16 +107,16 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _as_python(value: Any) -> Any:
-    """Numbers of numpy's as Python's own, for JSON."""
+    """NumPy's numbers as Python's, for JSON."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":  # inside a dict or a list
         return value.tolist()
-    raise TypeError(f"JSON holds no {type(value).__name__}")
+    raise TypeError(f"JSON cannot contain a {type(value).__name__}")
 
 
 def _writable(array: Any) -> np.ndarray:
-    """The array; names, which estimators keep as objects, as text that needs no pickle."""
+    """The array; names, which estimators keep as objects, become text, which needs no pickle."""
     array = np.asarray(array)
     holds_names = array.dtype == object and all(isinstance(name, str) for name in array.flat)
     return array.astype(str) if holds_names else array
@@ -131,21 +131,21 @@ def _write(path: Path, entries: dict[str, np.ndarray]) -> None:
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The header and all arrays of a model file."""
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a model file: not an npz archive, or cut short; save the model again")
+        raise ValueError(f"{path} is not a model file: not an npz archive, or an incomplete one. Save the model again.")
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             entries = {name: file[name] for name in file.files}
     except Exception as error:  # zip, zlib and numpy have some ten kinds of complaint about damaged bytes
-        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); save the model again") from error
+        raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}). Save the model again.") from error
     if HEADER not in entries:
-        raise ValueError(f"{path} is not a model file: it holds {', '.join(entries) or 'nothing'} and no {HEADER}")
+        raise ValueError(f"{path} is not a model file: it contains {', '.join(entries) or 'nothing'} and no {HEADER}")
     try:
         header = json.loads(str(entries.pop(HEADER)))
-        found, format_version = header["format"], header["format_version"]
+        format_name, format_version = header["format"], header["format_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is not a model file: its {HEADER} cannot be read ({error!r})") from None
-    if found != FORMAT:
-        raise ValueError(f"{path} is not a model file: its format is {found!r}, not {FORMAT!r}")
+    if format_name != FORMAT:
+        raise ValueError(f"{path} is not a model file: its format is {format_name!r}, not {FORMAT!r}")
     if format_version != FORMAT_VERSION:
         raise ValueError(
             f"{path} has version {format_version!r} of the format, written by fastem {header.get('fastem')}; "
@@ -162,14 +162,14 @@ def _installed() -> str:
 
 
 def check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarray]) -> None:
-    """Refuses arrays that are not what the header declares."""
+    """Raise ValueError where arrays are not those that the header declares."""
     if set(declared) != set(arrays):
-        raise ValueError(f"its header declares {listed(declared)}, but it holds {listed(arrays)}")
+        raise ValueError(f"its header declares {listed(declared)}, but it contains {listed(arrays)}")
     for name, array in arrays.items():
         shape, dtype = tuple(declared[name]["shape"]), declared[name]["dtype"]
         if array.shape != shape or array.dtype.str != dtype:
             raise ValueError(
-                f"{name} has shape {array.shape} and dtype {array.dtype.str}, its header declares {shape}, {dtype}"
+                f"{name} has shape {array.shape} and dtype {array.dtype.str}, but its header declares {shape}, {dtype}"
             )
         problem = _problem(array)
         if problem:
@@ -177,12 +177,12 @@ def check_arrays(declared: dict[str, dict[str, Any]], arrays: dict[str, np.ndarr
 
 
 def _problem(array: np.ndarray) -> str | None:
-    """Why an array may not stand in a model file."""
+    """Why an array cannot be in a model file, or None."""
     if array.dtype.kind not in "fiubU":
-        return f"holds {array.dtype}, neither real numbers nor names"
+        return f"contains {array.dtype}, which is neither real numbers nor names"
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        return f"holds {array[place]} at {place}; all values must be finite"
+        return f"contains {array[place]} at {place}, but all values must be finite"
     return None
 
 

@@ -3,8 +3,8 @@ r"""Parameters of constructors. Each is written once, in the body of its class:
     class Powered(MixtureEstimator):
         power: float = parameter(2.0, real(0.0), "float\nHow steep the densities are.")
 
-From these rows come the constructor with its explicit signature, the checks, the section "Parameters" of the docstring
-and every list of names: rows carry tags that say what else they are.
+These rows make the constructor with its explicit signature, the checks, the section "Parameters" of the docstring and
+every list of names. Tags say what else a row is.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 
 from fastem.estimators.checks import Check
 
-COLUMNS = "columns"  # a tag: it is in the shape of all columns, so a mixture of some columns has none
-RESUME = "resume"  # it does not change what a fit finds, so it may differ when a fit is resumed
-SEARCH = "search"  # it has a meaning where many models are fitted, from starts that they share
+COLUMNS = "columns"  # a tag: its shape is that of all columns, so a mixture of some columns does not have it
+RESUME = "resume"  # it does not change the result of a fit, so it may differ when a fit is resumed
+SEARCH = "search"  # it applies where many models are fitted from starts that they share
 PLACEHOLDER = "    {parameters}"
 
 
@@ -46,34 +46,34 @@ def parameter(
     check : callable, optional
         ``check(owner, name, value)`` raises ValueError; see :mod:`fastem.estimators.checks`.
     doc : str
-        What stands below its name in the docstring; its first line may begin with a type, ``"float, optional\\n..."``.
+        The text below its name in the docstring; its first line may be a type, ``"float, optional\\n..."``.
     tags : iterable of str
     kw_only : bool
-        False: it may be given by place.
+        False: it may be a positional argument.
     """
     return Parameter(default, check, doc, frozenset(tags), not kw_only)
 
 
 def declared(cls, above: dict[str, Parameter]) -> dict[str, Parameter]:
-    """The rows of a class: its own, which are taken out of its body, and those of the class above.
+    """The rows of a class: those in its body, which are removed from it, and those of the class above.
 
-    Parameters that may be given by place come first, then the class's own, then the others.
+    Positional parameters come first, then those of the body, then the others.
     """
     annotations = inspect.get_annotations(cls)
-    own = {
+    in_body = {
         name: replace(row, name=name, annotation=annotations.get(name))
         for name, row in list(vars(cls).items())
         if isinstance(row, Parameter)
     }
-    for name in own:
+    for name in in_body:
         delattr(cls, name)
-    rows = own | {name: row for name, row in above.items() if name not in own}
+    rows = in_body | {name: row for name, row in above.items() if name not in in_body}
     rows = {name: replace(row, positional=True) if positional(name, above) else row for name, row in rows.items()}
     return {name: rows[name] for name in sorted(rows, key=lambda name: not rows[name].positional)}
 
 
 def positional(name, above) -> bool:
-    """Whether a parameter may be given by place in the class above."""
+    """Whether a parameter is positional in the class above."""
     return name in above and above[name].positional
 
 
@@ -107,7 +107,7 @@ def constructor(rows: dict[str, Parameter]):
 
 
 def documented(doc: str | None, rows: dict[str, Parameter]) -> str | None:
-    """A docstring with the parameters in the place of its line ``{parameters}``."""
+    """A docstring in which the parameters replace the line ``{parameters}``."""
     if doc is None or PLACEHOLDER not in doc:  # python -OO takes docstrings away
         return doc
     lines = []
@@ -119,5 +119,5 @@ def documented(doc: str | None, rows: dict[str, Parameter]) -> str | None:
 
 
 def tagged(estimator, tag: str) -> dict[str, Any]:
-    """{name: default} of an estimator's parameters that bear a tag."""
+    """{name: default} of an estimator's parameters that have a tag."""
     return {name: row.default for name, row in estimator._parameters.items() if tag in row.tags}

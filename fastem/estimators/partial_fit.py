@@ -10,9 +10,9 @@ from fastem.estimators.planning import request_of
 def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
     """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
-    The first batch of an estimator that is not fitted chooses the start and what :meth:`fit` learns of the
-    columns. After a fit, batches go on from it, which counts as the batches of this size that it would have
-    been; after loading one or setting its attributes, from the model alone. The history stays that of the last
+    The first batch of an estimator that is not fitted gives the start and what :meth:`fit` learns of the columns.
+    After :meth:`fit`, batches continue from it, and its rows count as earlier batches of this size. After loading an
+    estimator or setting its attributes, batches continue from the model alone. The history stays that of the last
     :meth:`fit`.
 
     Parameters
@@ -20,8 +20,8 @@ def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
     X, y, sample_weight
         As in :meth:`fit`; an unfitted estimator needs at least `n_components` distinct rows.
     memory : float, optional
-        About how many batches count, at least 1, where the stream drifts: old ones fade. By default all count, so
-        that the model settles.
+        About how many of the last batches count, at least 1: old ones fade, so that the model follows a stream that
+        drifts. By default all count, so that the model settles.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
     Examples
     --------
     A stream whose two clusters wander by a hundredth of their width with each batch: a model that remembers
-    some 20 batches is about that many behind, one that remembers all of them stays where the stream began.
+    some 20 batches is about that many behind; a model that remembers all of them stays where the stream began.
 
     >>> import numpy as np
     >>> from fastem import GaussianMixture
@@ -51,7 +51,7 @@ def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
     memory = checked_memory(memory)
     if not self.__sklearn_is_fitted__():
         start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
-        kept = {*self.get_params(), "_stream"}  # this batch is the stream's first: the start does not count it
+        kept = {*self.get_params(), "_stream"}  # the start does not count this batch, because it is the stream's first
         vars(self).update({name: value for name, value in vars(start).items() if name not in kept})
     batch = self._checked_blocks(X, sample_weight)
     stream = getattr(self, "_stream", None)

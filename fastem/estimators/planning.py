@@ -1,4 +1,4 @@
-"""The door: an estimator's parameters become the plan of a fit, and what does not go together is refused."""
+"""An estimator's parameters become the plan of a fit; features that cannot be combined are refused."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def plan_of(estimator) -> Plan:
 
 
 def request_of(estimator, **asked) -> Request:
-    """What is asked of a fit, for the table of what does not go together."""
+    """What a user asks of a fit, for the table of features that cannot be combined."""
     parameters = {name: getattr(estimator, name) for name in estimator._parameters}
     return Request(parameters, estimator._structure(), **asked)
 
 
 def plan_for(estimator, blocks, unit, labels, n_threads):
-    """The plan of a fit to these rows, and the rows with their labels; ValueError where they do not go together."""
+    """The plan of a fit to these rows, and the rows with their labels; ValueError where they cannot be combined."""
     rows = "in memory" if isinstance(blocks, ArrayBlocks) else f"read in blocks ({type(blocks).__name__})"
     require_compatible(request_of(estimator, labels=labels is not None, rows=rows, extreme_weights=unit != 1))
     plan = plan_of(estimator)
@@ -70,7 +70,7 @@ def plan_in_memory(estimator, blocks) -> Plan:
 
 
 def require_same_shape(estimator, n_features) -> None:
-    """ValueError where a warm start cannot go on: it has the last fit's components and columns."""
+    """Raise ValueError where a warm start has not the components and columns of the last fit."""
     K = len(estimator.weights_)
     if estimator.n_components != K and not estimator._may_have(K):
         raise ValueError(
@@ -84,7 +84,7 @@ def require_same_shape(estimator, n_features) -> None:
 
 
 def require_enough_rows(blocks, n_components, owner) -> None:
-    """ValueError where there are fewer rows, or distinct rows, than components."""
+    """Raise ValueError where there are fewer rows, or distinct rows, than components."""
     require_rows(blocks, 2, owner)
     if blocks.n_rows < n_components:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a fitted mixture says of many rows, in a file: block by block, in one pass of the kernels over each."""
+"""Predictions of a fitted mixture for many rows, written to a file block by block, in one pass of the kernels each."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from fastem.rows.sources.open_rows import is_dask
 
 __all__ = ["text_writer", "write_each", "write_predictions"]
 
-COLUMNS = ("label", "probability", "log_density")
+PREDICTION_COLUMNS = ("label", "probability", "log_density")
 
 
 def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     """Write the label of each row, its probability and the log-density of the row to a file.
 
     Rows are read and written block by block: neither they nor the predictions need to fit in memory. The file is
-    complete or not there: it is written beside its place and then moved.
+    never incomplete: it is written under another name and then moved.
 
     Parameters
     ----------
     model : one of fastem's mixtures
         Fitted.
     X
-        Rows of any kind but a Dask collection: see :func:`fastem.open_rows`.
+        Rows of any kind except a Dask collection: see :func:`fastem.open_rows`.
     path : str or path-like
         Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
         (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced.
@@ -38,9 +38,9 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     Raises
     ------
     ValueError
-        Another suffix; rows that the model cannot describe, with their place.
+        The suffix is another one, or the model cannot describe a row; the message says where it is.
     TypeError
-        A model without components, or a Dask collection.
+        The model has no components, or X is a Dask collection.
 
     Examples
     --------
@@ -59,25 +59,25 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
 
 
 def writer_for(path: Path) -> Callable:
-    """What opens a file of this name for predictions; says what is wrong with the name before the work."""
+    """The function that opens a file of this name for predictions; raises an error where the name is wrong."""
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
-        raise ValueError(f"{path}: the name of a file of predictions ends in {', '.join(WRITERS)}")
+        raise ValueError(f"{path}: the name of a file of predictions must end in {', '.join(WRITERS)}")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no such folder")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: name a file in it")
+        raise ValueError(f"{path} is a folder. Name a file in it.")
     if WRITERS[suffix] is _parquet_file:
-        import fastem.rows.sources.arrow_files  # noqa: F401  before the work: it says what is missing
+        import fastem.rows.sources.arrow_files  # noqa: F401  says what is missing before the work begins
     return WRITERS[suffix]
 
 
 def write_each(model: Any, X: Any, write: Callable) -> None:
-    """write(labels, probabilities, log_densities), each (m,), of some rows after the other."""
+    """Call write(labels, probabilities, log_densities), each (m,), for some rows after the other."""
     if not hasattr(model, "predict_proba"):
-        raise TypeError(f"a {type(model).__name__} has no components to label rows with; use score_samples")
+        raise TypeError(f"a {type(model).__name__} has no components, so it cannot label rows. Use score_samples.")
     if is_dask(X):
-        raise TypeError("X is a Dask collection: its predict, predict_proba and score_samples are lazy arrays")
+        raise TypeError("X is a Dask collection. Use predict, predict_proba or score_samples, which give lazy arrays.")
 
     def write_block(rows):
         K = model.model_.n_components
@@ -94,7 +94,7 @@ def write_each(model: Any, X: Any, write: Callable) -> None:
 
 def text_writer(file) -> Callable:
     """A function that writes predictions to an open text file, the header before the first."""
-    header = [",".join(COLUMNS) + "\n"]
+    header = [",".join(PREDICTION_COLUMNS) + "\n"]
 
     def write(labels, probabilities, densities):
         file.writelines(header)
@@ -114,7 +114,7 @@ def _text_file(path: Path) -> Iterator[Callable]:
 def _parquet_file(path: Path) -> AbstractContextManager[Callable]:
     from fastem.rows.sources.arrow_files import parquet_writer  # names the extra where pyarrow is missing
 
-    return parquet_writer(path, COLUMNS, (np.int64, np.float64, np.float64))
+    return parquet_writer(path, PREDICTION_COLUMNS, (np.int64, np.float64, np.float64))
 
 
 WRITERS = {".csv": _text_file, ".txt": _text_file, ".parquet": _parquet_file, ".pq": _parquet_file}

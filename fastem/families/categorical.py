@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture, OfDensity
+from fastem.estimators.exponential_family_mixture import DensityFamily, ExponentialFamilyMixture
 from fastem.estimators.parameters import parameter
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
@@ -121,7 +121,7 @@ def most_likely(cells, exists):
 
 
 @dataclass(frozen=True)
-class OfCategories(OfDensity):
+class OfCategories(DensityFamily):
     """The codes of each column: as many as are asked for, or as the rows hold."""
 
     n_categories: Any = None

@@ -81,7 +81,7 @@ rises as a column loses all noise of its own.""",
     )
 
     _model_class = FactorModel
-    _held = "Heywood case: its noise variance is held at reg_covar times its own"
+    _floor_status = "Heywood case: its noise variance is held at reg_covar times its own"
 
     @staticmethod
     def _most_factors(d):
@@ -147,7 +147,7 @@ class PPCA(FactorEstimator):
     )
 
     _model_class = PPCAModel
-    _held = "no noise is left: its variance is held at reg_covar times the mean of all columns"
+    _floor_status = "no noise is left: its variance is held at reg_covar times the mean of all columns"
 
     @staticmethod
     def _most_factors(d):

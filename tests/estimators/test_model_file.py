@@ -181,7 +181,7 @@ def test_not_an_archive(tmp_path, content):
 def test_foreign_archives(tmp_path):
     path = tmp_path / "model.npz"
     np.savez(path, weights=np.ones(2))
-    with pytest.raises(ValueError, match=f"not a model file: it holds weights and no {HEADER}"):
+    with pytest.raises(ValueError, match=f"not a model file: it contains weights and no {HEADER}"):
         load(path)
     np.savez(path, **{HEADER: np.ones(2)})
     with pytest.raises(ValueError, match="not a model file"):
@@ -236,7 +236,7 @@ def test_a_changed_header(saved, change, words):
     ("name", "array", "words"),
     [
         ("means_", None, ["declares", "means_"]),
-        ("extra", np.ones(2), ["holds", "extra"]),
+        ("extra", np.ones(2), ["it contains", "extra"]),
         ("means_", np.ones((2, 3)), ["means_", "(2, 3)", "(2, 2)"]),
         ("means_", np.ones((2, 2), dtype="f4"), ["means_", "f4"]),
         ("means_", np.array([[1.0, np.nan], [1.0, 2.0]]), ["means_", "nan", "(0, 1)", "finite"]),

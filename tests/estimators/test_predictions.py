@@ -85,7 +85,7 @@ def test_mistakes(tmp_path, monkeypatch):
     import dask.array
 
     model = GaussianMixture(2, random_state=0).fit(rows())
-    with pytest.raises(ValueError, match=r"labels\.json: .* ends in \.csv, \.txt, \.parquet, \.pq"):
+    with pytest.raises(ValueError, match=r"labels\.json: .* must end in \.csv, \.txt, \.parquet, \.pq"):
         write_predictions(model, rows(), tmp_path / "labels.json")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         write_predictions(model, rows(), tmp_path / "no" / "labels.csv")

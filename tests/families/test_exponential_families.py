@@ -120,12 +120,12 @@ def test_directions_in_single_precision_are_units_to_single_precision():
 @pytest.mark.parametrize(
     "name, attribute, value, words",
     [
-        ("bernoulli", "probabilities_", [[0.5, 1.5]], "must lie in"),
+        ("bernoulli", "probabilities_", [[0.5, 1.5]], "must be in"),
         ("categorical", "probabilities_", [[0.5, 0.5]], "shape"),
         ("categorical", "probabilities_", [[[0.5, 0.4]]], "sum to 1"),
         ("categorical", "probabilities_", [[[0.5, 0, 0.5]]], "0 for the others"),
         ("gamma", "shapes_", [[1.0, 2.0, 3.0]] * 2, "must have one shape"),
-        ("exponential", "rates_", [[0.0, 1.0, 1.0]], "must lie in"),
+        ("exponential", "rates_", [[0.0, 1.0, 1.0]], "must be in"),
         ("von Mises-Fisher", "concentrations_", [1.0, 2.0, 3.0], "2 mean_directions_ do not go with 3"),
         ("von Mises-Fisher", "concentrations_", [[1.0]], r"shape \(K,\)"),
         ("von Mises-Fisher", "mean_directions_", [[0.5, 0, 0]] * 2, "unit vectors"),

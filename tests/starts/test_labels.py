@@ -269,7 +269,7 @@ def test_bad_labels_are_refused(labels, words):
 
 def test_rows_that_are_not_in_memory_are_refused():
     X, z = overlapping()
-    with pytest.raises(ValueError, match="labels go with an array or a frame, but X is read in blocks"):
+    with pytest.raises(ValueError, match="labels need X as an array or a frame, but X is read in blocks"):
         GaussianMixture(3).fit([X[:150], X[150:]], labels=z)
     with pytest.raises(TypeError, match="labels"):
         GaussianMixture(3).partial_fit(X, labels=z)

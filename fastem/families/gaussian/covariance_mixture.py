@@ -16,7 +16,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.starts.given import checked_array
 
-OF_ONE_COMPONENT = Full, Diagonal, Spherical  # whose covariances have nothing to do with each other
+SEPARATE = Full, Diagonal, Spherical  # structures whose covariances do not depend on each other
 
 
 class CovarianceMixture(MixtureEstimator):
@@ -62,7 +62,7 @@ floor, and an error where a covariance is singular.""",
     _starts_given: ClassVar = {"weights": "weights_init", "means": "means_init", "precisions": "precisions_init"}
 
     def _structure(self):
-        return "apart" if STRUCTURES[self.covariance_type] in OF_ONE_COMPONENT else "joined"
+        return "separate" if STRUCTURES[self.covariance_type] in SEPARATE else "dependent"
 
     def _arrays(self, emission):
         covariance = emission.covariance

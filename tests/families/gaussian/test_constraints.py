@@ -247,17 +247,17 @@ def test_threads_do_not_matter(dtype):
             {"fixed": {"weights": True}, "weight_concentration_prior": 2, "weights_init": WEIGHTS},
             "fixed.*weight_concentration_prior",
         ),
-        ({"fixed": {"weights": True}}, "pass weights_init"),
-        ({"fixed": {"means": [0]}}, "pass means_init"),
-        ({"fixed": {"means": True}, "warm_start": True}, "pass means_init"),
-        ({"fixed": {"covariances": [1]}}, "pass precisions_init"),
-        ({"fixed": {"means": [3]}, "means_init": MEANS}, "components from 0 to 2"),
-        ({"fixed": {"means": 0.5}, "means_init": MEANS}, "components from 0 to 2"),
+        ({"fixed": {"weights": True}}, "Pass weights_init"),
+        ({"fixed": {"means": [0]}}, "Pass means_init"),
+        ({"fixed": {"means": True}, "warm_start": True}, "Pass means_init"),
+        ({"fixed": {"covariances": [1]}}, "Pass precisions_init"),
+        ({"fixed": {"means": [3]}, "means_init": MEANS}, "numbers from 0 to 2"),
+        ({"fixed": {"means": 0.5}, "means_init": MEANS}, "numbers from 0 to 2"),
         ({"fixed": {"nu": True}}, "'nu'"),
         ({"fixed": ["means"]}, "fixed must be"),
         (
             {"fixed": {"covariances": [1]}, "covariance_type": "VEV", "precisions_init": PRECISIONS},
-            "fix all or none",
+            "Fix all or none",
         ),
         ({"fixed": {"covariances": True}, "precisions_init": 1e9 * PRECISIONS}, "lower reg_covar"),
         (
@@ -266,7 +266,7 @@ def test_threads_do_not_matter(dtype):
         ),
         ({"max_eigenvalue_ratio": 0.5}, "max_eigenvalue_ratio"),
         ({"max_eigenvalue_ratio": np.nan}, "max_eigenvalue_ratio"),
-        ({"max_eigenvalue_ratio": 3, "covariance_type": "tied"}, "max_eigenvalue_ratio works only for .*VVI.*'tied'"),
+        ({"max_eigenvalue_ratio": 3, "covariance_type": "tied"}, "max_eigenvalue_ratio works only with .*VVI.*'tied'"),
     ],
 )
 def test_contradictions_are_refused(parameters, words):
@@ -275,7 +275,7 @@ def test_contradictions_are_refused(parameters, words):
 
 
 def test_what_a_family_has_not_cannot_be_fixed():
-    with pytest.raises(ValueError, match="PoissonMixture can fix 'weights'"):
+    with pytest.raises(ValueError, match="PoissonMixture can fix only 'weights'"):
         fastem.PoissonMixture(2, fixed={"means": True}).fit(np.ones((5, 1)))
     with pytest.raises(TypeError, match=r"StudentTMixture: .*'max_eigenvalue_ratio'"):
         StudentTMixture(2, max_eigenvalue_ratio=2.0)

@@ -279,9 +279,9 @@ def test_threads_do_not_matter(dtype):
         ({"prior": {"scale": np.eye(2)}, "covariance_type": "diag"}, "its shape is \\(2, 2\\)"),
         ({"prior": {"scale": [1, 1]}, "covariance_type": "spherical"}, "a number for this covariance_type"),
         ({"weight_concentration_prior": 0.5}, "at least 1"),
-        ({"weight_concentration_prior": [1, 2, 3]}, "at least 1, or 2 of them"),
+        ({"weight_concentration_prior": [1, 2, 3]}, "one number or 2 numbers, each at least 1"),
         ({"weight_concentration_prior": np.nan}, "at least 1"),
-        ({"weight_concentration_prior": 2, "weights_init": [0, 1]}, "weights_init holds a weight of 0"),
+        ({"weight_concentration_prior": 2, "weights_init": [0, 1]}, "weights_init contains a weight of 0"),
     ],
 )
 def test_a_prior_that_is_none_is_refused(parameters, words):
@@ -290,9 +290,9 @@ def test_a_prior_that_is_none_is_refused(parameters, words):
 
 
 def test_where_a_prior_has_no_meaning_it_is_refused():
-    with pytest.raises(TypeError, match=r"StudentTMixture: .*'prior'"):
-        fastem.StudentTMixture(2, prior="default")
-    with pytest.raises(ValueError, match="partial_fit keeps averages"):
+    with pytest.raises(TypeError, match=r"StudentTMixture: .* argument 'prior'"):
+        fastem.StudentTMixture(2, prior="default").fit(X)
+    with pytest.raises(ValueError, match="partial_fit averages"):
         GaussianMixture(2, prior="default").partial_fit(X)
-    with pytest.raises(ValueError, match="a prior, whose strength is in rows"):
+    with pytest.raises(ValueError, match="The strength of a prior is a number of rows"):
         GaussianMixture(2, prior="default").fit(X, sample_weight=np.full(len(X), 1e20))
