@@ -201,7 +201,7 @@ MODELS = [
         geometric_log_prob,
         refuses=((0.5, "counts: whole numbers"), NEGATIVE),
         alike=(0, 0),
-        alike_status="2 of its probabilities at 1, column 0 first",
+        alike_status="2 of its probabilities are at 1, first in column 0",
         suit=no_fractions,
     ),
     Family(
@@ -211,7 +211,7 @@ MODELS = [
         bernoulli_log_prob,
         refuses=((2, "zeros and ones"), (0.5, "zeros and ones"), NEGATIVE),
         alike=(1, 0),
-        alike_status="2 of its probabilities at 0 or 1, column 0 first",
+        alike_status="2 of its probabilities are at 0 or 1, first in column 0",
         suit=zeros_and_ones,
     ),
     Family(
@@ -221,7 +221,7 @@ MODELS = [
         categorical_log_prob,
         refuses=((1.5, "codes: whole numbers >= 0"), NEGATIVE),
         alike=(1, 0),
-        alike_status="a probability at 0 in 1 column(s), column 0 first",
+        alike_status="a probability is at 0 in 1 column(s), first in column 0",
         suit=no_fractions,
     ),
     Family(
@@ -240,7 +240,7 @@ MODELS = [
         gamma_log_prob,
         refuses=((0, "positive numbers"), NEGATIVE),
         alike=(3, 3),
-        alike_status="in column 0 its values are alike: the shape is held at 1",
+        alike_status="its values in column 0 are nearly equal, so the shape is held at 1",
         suit=no_zeros,
     ),
     Family(
@@ -250,7 +250,7 @@ MODELS = [
         von_mises_fisher_log_prob,
         one_column=False,
         alike=(0.6, 0.8),
-        alike_status="its directions are alike: the concentration is held at 1",
+        alike_status="its directions are nearly equal, so the concentration is held at 1",
         suit=units,
     ),
     Family("mixed", mixed_mixture, mixed, mixed_log_prob, one_column=False),

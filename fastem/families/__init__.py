@@ -1,4 +1,4 @@
-"""The table of estimators, a row each: what `import fastem` exports and what a file may hold."""
+"""The table of estimators, one row each: those that fastem exports and that a file may contain."""
 
 from fastem.families.bernoulli import BernoulliMixture as BernoulliMixture
 from fastem.families.categorical import CategoricalMixture as CategoricalMixture

@@ -11,7 +11,7 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
-LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
+LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,14 @@ class Bernoulli(ExponentialFamily):
         return bounded(first / counts[:, None])
 
     def diagnose(self, weights, counts):
-        certain = np.minimum(self.probabilities, 1 - self.probabilities) <= 2 * LEAST
+        certain = np.minimum(self.probabilities, 1 - self.probabilities) <= 2 * LEAST_PROBABILITY
         return [
-            (f"{row.sum()} of its probabilities at 0 or 1, column {row.argmax()} first" if row.any() else "ok", True)
+            (
+                f"{row.sum()} of its probabilities are at 0 or 1, first in column {row.argmax()}"
+                if row.any()
+                else "ok",
+                True,
+            )
             for row in certain
         ]
 
@@ -72,9 +77,11 @@ class Bernoulli(ExponentialFamily):
 
 
 def bounded(probabilities):
-    """The nearest emission whose rows are all possible; a likelihood falls on either side of its maximum, so what is
-    nearest to that is best."""
-    return Bernoulli(np.clip(probabilities, LEAST, 1 - LEAST))
+    """The nearest emission with which every row is possible.
+
+    It is also the best of these, because the likelihood falls on either side of its maximum.
+    """
+    return Bernoulli(np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
 
 
 class BernoulliMixture(ExponentialFamilyMixture):
@@ -89,7 +96,7 @@ class BernoulliMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     probabilities_ : (K, d)
-        Of a 1. Held inside [1e-10, 1 - 1e-10], so that no row is impossible; `component_status_` says where.
+        Of a 1. Held in [1e-10, 1 - 1e-10], so that no row is impossible; `component_status_` says which columns are.
 
     Examples
     --------

@@ -15,8 +15,8 @@ from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered, require_values
 from fastem.starts.plan import Scales
 
-LEAST = 1e-10  # a probability of 0 would make a row impossible that the next batch may hold
-MOST_CATEGORIES = 1 << 16  # of a column; more are identifiers rather than categories
+LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
+MOST_CATEGORIES = 1 << 16  # of a column; a column with more contains identifiers rather than categories
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Categorical(ExponentialFamily):
 
     Attributes
     ----------
-    probabilities : (K, d, L) of the codes 0 .. L - 1; 0 beyond a column's own categories
+    probabilities : (K, d, L) of the codes 0 .. L - 1; 0 for codes that a column does not have
     n_categories : (d,)
     """
 
@@ -44,11 +44,11 @@ class Categorical(ExponentialFamily):
         return int(self.shape[0] * (self.n_categories - 1).sum())
 
     def levels(self):
-        """Column and code of each feature: all codes but 0, whose indicator follows from the others."""
+        """Column and code of each feature: all codes except 0, whose indicator follows from the others."""
         return np.nonzero(self.exists()[:, 1:]) + np.array([[0], [1]])
 
     def exists(self):
-        """(d, L) whether a column has a code."""
+        """(d, L) whether a column has this code."""
         return np.arange(self.probabilities.shape[2]) < self.n_categories[:, None]
 
     def features(self):
@@ -73,9 +73,14 @@ class Categorical(ExponentialFamily):
         return ColumnParameters("probabilities", self.probabilities[:, column, code], column, code.tolist())
 
     def diagnose(self, weights, counts):
-        never = ((self.probabilities <= 2 * LEAST) & self.exists()).any(axis=2)
+        never = ((self.probabilities <= 2 * LEAST_PROBABILITY) & self.exists()).any(axis=2)
         return [
-            (f"a probability at 0 in {row.sum()} column(s), column {row.argmax()} first" if row.any() else "ok", True)
+            (
+                f"a probability is at 0 in {row.sum()} column(s), first in column {row.argmax()}"
+                if row.any()
+                else "ok",
+                True,
+            )
             for row in never
         ]
 
@@ -101,33 +106,33 @@ class Categorical(ExponentialFamily):
 
 
 def most_likely(cells, exists):
-    """Probabilities that maximise sum(cells * log p) among those of LEAST at least.
+    """Probabilities of at least LEAST_PROBABILITY that maximise sum(cells * log p).
 
-    What would be less is held there, the others share the rest in proportion to their cells.
+    Smaller ones are set to it; the others share the rest in proportion to their cells.
 
     cells : (K, d, L)
-    exists : (d, L) where there are probabilities at all
+    exists : (d, L) whether a column has this code
     """
-    held = ~exists & np.ones(cells.shape, bool)
+    at_bound = ~exists & np.ones(cells.shape, bool)
     while True:
-        free = np.where(held, 0, cells)
-        rest = 1 - LEAST * (held & exists).sum(axis=2, keepdims=True)
+        free = np.where(at_bound, 0, cells)
+        rest = 1 - LEAST_PROBABILITY * (at_bound & exists).sum(axis=2, keepdims=True)
         total = free.sum(axis=2, keepdims=True)
-        p = np.where(held, LEAST * exists, free / np.where(total > 0, total, 1) * rest)
-        low = ~held & (p < LEAST)
+        p = np.where(at_bound, LEAST_PROBABILITY * exists, free / np.where(total > 0, total, 1) * rest)
+        low = ~at_bound & (p < LEAST_PROBABILITY)
         if not low.any():
             return p
-        held |= low
+        at_bound |= low
 
 
 @dataclass(frozen=True)
-class OfCategories(DensityFamily):
-    """The codes of each column: as many as are asked for, or as the rows hold."""
+class CategoricalFamily(DensityFamily):
+    """What categorical densities give to a fit: the number of codes of each column, given or from the rows."""
 
     n_categories: Any = None
 
     def examine(self, blocks, n_components, n_threads):
-        column_moments(blocks, n_threads)  # finds what is not finite
+        column_moments(blocks, n_threads)  # raises where values are not finite
         names, require = blocks.names, self.density.require_values
         blocks.check(lambda X, place: require(X, names, place))
         n_categories = self.given(blocks.n_features)
@@ -136,15 +141,15 @@ class OfCategories(DensityFamily):
             n_categories = np.max(most, axis=0).astype(np.int64) + 1
         if n_categories.max() > MOST_CATEGORIES:
             raise ValueError(
-                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}: "
-                "number those that occur from 0, as numpy.unique(..., return_inverse=True) does."
+                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}. "
+                "Number the values that occur from 0, as numpy.unique(..., return_inverse=True) does."
             )
         blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
         exists = np.arange(n_categories.max()) < n_categories[:, None]
         return Scales(pattern=Categorical(most_likely(exists[None].astype(np.float64), exists), n_categories))
 
     def given(self, n_features):
-        """(d,) what the parameter says, or None."""
+        """(d,) the parameter `n_categories`, or None."""
         if self.n_categories is None:
             return None
         given = np.asarray(self.n_categories)
@@ -159,7 +164,7 @@ class OfCategories(DensityFamily):
         now, before = scales.pattern.n_categories, mixture.emission.n_categories
         if (now > before).any():
             raise ValueError(
-                f"warm_start=True, but the columns now have {now} categories, in the last fit {before}. Give "
+                f"warm_start=True, but the columns now have {now} categories, and {before} in the last fit. Set "
                 "n_categories, or set warm_start=False to start afresh."
             )
         return mixture
@@ -177,8 +182,8 @@ class CategoricalMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     probabilities_ : (K, d, L)
-        ``probabilities_[k, column, code]``; L is the most categories of any column, and beyond a column's own there are
-        zeros. Held at 1e-10 at least, so that no row is impossible; `component_status_` says where.
+        ``probabilities_[k, column, code]``; L is the largest number of categories of a column; codes that a column does
+        not have are 0. The others are at least 1e-10, so that no row is impossible; `component_status_` says where.
     n_categories_ : (d,)
 
     Examples
@@ -209,7 +214,7 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
     _parameter_arrays = ("probabilities_",)
 
     def _family(self):
-        return OfCategories(Categorical, self.n_categories)
+        return CategoricalFamily(Categorical, self.n_categories)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -238,6 +243,6 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
 
 
 def require_codes(X, names, n_categories, place=numbered):
-    """Raise at the first code that its column does not have."""
+    """Raise ValueError at the first code that its column does not have."""
     what = " or ".join(map(str, np.unique(n_categories)[:5]))
     require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place)

@@ -44,7 +44,7 @@ class Exponential(ExponentialFamily):
 
     def sample(self, component, n, rng):
         X = rng.standard_exponential((n, self.shape[1])) / self.rates[component]
-        return np.maximum(X, np.finfo(np.float64).tiny)  # a draw may be 0, which has no place among positive numbers
+        return np.maximum(X, np.finfo(np.float64).tiny)  # a draw may be 0, which is not a positive number
 
     def to_vector(self):
         """Unconstrained coordinates: the logarithms of the rates."""
@@ -74,7 +74,7 @@ class ExponentialMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     rates_ : (K, d)
-        One over the means, which are held at 1e-10 times the column's mean at least.
+        One over the means, which are at least 1e-10 times the column's mean.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""FactorAnalysis and PPCA: scikit-learn's interface on models with continuous latent variables."""
+"""FactorAnalysis and PPCA: models with continuous latent variables in scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from fastem.models.gaussian.factor_steps import best_loadings
 
 
 class FactorAnalysis(FactorEstimator):
-    """Factor analysis: rows are a mean, a few common factors, and noise of its own variance in each column.
+    """Factor analysis: each row is a mean, a few common factors, and noise whose variance differs by column.
 
-    Fitted by maximum likelihood, on the covariance alone: each iteration takes the best loadings for the noise, then
-    the best noise variance of each column (conditional maximisations, so that the likelihood only rises).
+    Fitted by maximum likelihood, from the covariance alone. Each iteration takes the best loadings for the noise, then
+    the best noise variance of each column (conditional maximisations, so the likelihood never falls).
 
     Parameters
     ----------
@@ -70,18 +70,18 @@ class FactorAnalysis(FactorEstimator):
         None,
         choice(ROTATIONS, unless=lambda value: value is None),
         """{None, "varimax", "quartimax"}
-Of the loadings, to simple structure.""",
+Rotation of the loadings to simple structure.""",
     )
     reg_covar: float = parameter(
         1e-6,
         real(LEAST_FLOOR, finite=True),
         """float
-Least noise variance, relative to the variance of each column. It acts in Heywood cases only, where the likelihood
-rises as a column loses all noise of its own.""",
+Least noise variance, relative to the variance of each column. It acts only in Heywood cases, where the
+likelihood rises as the noise of a column goes to 0.""",
     )
 
     _model_class = FactorModel
-    _floor_status = "Heywood case: its noise variance is held at reg_covar times its own"
+    _floor_status = "Heywood case: its noise variance is held at reg_covar times the column's variance"
 
     @staticmethod
     def _most_factors(d):
@@ -107,7 +107,7 @@ rises as a column loses all noise of its own.""",
 
 
 class PPCA(FactorEstimator):
-    """Probabilistic principal components: factor analysis with one noise variance for all columns, in closed form.
+    """Probabilistic principal components: factor analysis with the same noise variance in all columns, in closed form.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class PPCA(FactorEstimator):
     Attributes
     ----------
     components_ : (n_components, d)
-        Loadings, transposed: principal axes times the root of the variance beyond the noise.
+        Loadings, transposed: principal axes times the square root of the variance above the noise.
     noise_variance_ : (d,)
         The same in every column.
     mean_, log_likelihood_, feature_status_, n_parameters_, n_features_in_, feature_names_in_
@@ -137,7 +137,7 @@ class PPCA(FactorEstimator):
     n_components: int | None = parameter(
         None,
         whole(0, optional=True),
-        "int or None\nNone: one less than columns, the most that leaves noise.",
+        "int or None\nNone: one less than the columns, the largest number that leaves noise.",
         kw_only=False,
     )
     reg_covar: float = parameter(
@@ -147,7 +147,7 @@ class PPCA(FactorEstimator):
     )
 
     _model_class = PPCAModel
-    _floor_status = "no noise is left: its variance is held at reg_covar times the mean of all columns"
+    _floor_status = "no noise is left: its variance is held at reg_covar times the mean variance of all columns"
 
     @staticmethod
     def _most_factors(d):

@@ -13,8 +13,8 @@ from fastem.models.gamma_shape import gamma_shape
 from fastem.rows.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean, the least mean of a component
-CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of the shapes: beyond, rounding shows in the density
-ALIKE = 1e-2  # means that differ by less, relatively
+MOST_SHAPE = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # above it, the density shows rounding
+ALIKE = 1e-2  # relative difference of means below which they count as equal
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Gamma(ExponentialFamily):
         return constant.sum(axis=1), np.hstack([-self.rates, self.shapes - 1])
 
     def estimate(self, counts, first):
-        """With the mean m = shape / rate, the likelihood falls on either side of the mean of x and of the shape for
-        which log(shape) - digamma(shape) = log m - mean of log x + mean of x / m - 1."""
+        """With the mean m = shape / rate, the likelihood has one peak, at the mean of x and at the shape for which
+        log(shape) - digamma(shape) = log m - mean of log x + mean of x / m - 1; it falls on either side."""
         mean, mean_log = np.hsplit(first / counts[:, None], 2)
         m = np.maximum(mean, self.floor)
         shapes = gamma_shape(np.log(m) - mean_log + mean / m - 1, self.cap)
@@ -62,7 +62,7 @@ class Gamma(ExponentialFamily):
         constant = capped.all(axis=0) & (np.ptp(means, axis=0) <= ALIKE * means.max(axis=0))
         return [
             (
-                f"in column {row.argmax()} its values are alike: the shape is held at {self.cap:g}",
+                f"its values in column {row.argmax()} are nearly equal, so the shape is held at {self.cap:g}",
                 bool(constant[row].all()),
             )
             if row.any()
@@ -71,7 +71,7 @@ class Gamma(ExponentialFamily):
         ]
 
     def rounding(self, dtype):
-        """The terms of a density are of the size of the shape."""
+        """The terms of a density are as large as the shape."""
         return float(np.finfo(dtype).eps) * (100 + 10 * float(self.shapes.sum(axis=1).max()))
 
     def sample(self, component, n, rng):
@@ -93,7 +93,7 @@ class Gamma(ExponentialFamily):
 
     @classmethod
     def pattern(cls, blocks, mean):
-        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, CAP[blocks.dtype])
+        return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, MOST_SHAPE[blocks.dtype])
 
 
 class GammaMixture(ExponentialFamilyMixture):
@@ -109,9 +109,9 @@ class GammaMixture(ExponentialFamilyMixture):
     ----------
     shapes_ : (K, d)
         At most 1e6 (float32: 1e4), where the deviation is a thousandth (a hundredth) of the mean; `component_status_`
-        says where that holds them.
+        says which are held there.
     rates_ : (K, d)
-        The means are shapes_ / rates_; they are held at 1e-10 times the column's mean at least.
+        The means are shapes_ / rates_; they are at least 1e-10 times the column's mean.
 
     Examples
     --------
@@ -135,5 +135,7 @@ class GammaMixture(ExponentialFamilyMixture):
     def _emission(self):
         shapes, rates = (self._checked_array(name, least=0, strict=True) for name in self._parameter_arrays)
         if shapes.shape != rates.shape:
-            raise ValueError(f"shapes_ and rates_ must have one shape, but they have {shapes.shape} and {rates.shape}")
-        return Gamma(shapes, rates, np.zeros(shapes.shape[1]), max(CAP.values()))
+            raise ValueError(
+                f"shapes_ and rates_ must have the same shape, but they have {shapes.shape} and {rates.shape}"
+            )
+        return Gamma(shapes, rates, np.zeros(shapes.shape[1]), max(MOST_SHAPE.values()))

@@ -11,7 +11,7 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
-LEAST = 1e-10  # of a failure: a probability of 0 would make every count but 0 impossible
+LEAST_FAILURE = 1e-10  # with a probability of 0 of a failure, every count except 0 would be impossible
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Geometric(ExponentialFamily):
         return bounded(1 / (1 + first / counts[:, None]))
 
     def diagnose(self, weights, counts):
-        certain = 1 - self.probabilities <= 2 * LEAST
+        certain = 1 - self.probabilities <= 2 * LEAST_FAILURE
         return [
-            (f"{row.sum()} of its probabilities at 1, column {row.argmax()} first" if row.any() else "ok", True)
+            (f"{row.sum()} of its probabilities are at 1, first in column {row.argmax()}" if row.any() else "ok", True)
             for row in certain
         ]
 
@@ -68,8 +68,8 @@ class Geometric(ExponentialFamily):
 
 
 def bounded(probabilities):
-    """The nearest emission whose rows are all possible; as the likelihood has one peak, also the best of them."""
-    return Geometric(np.minimum(probabilities, 1 - LEAST))
+    """The nearest emission with which every row is possible; the best of these, as the likelihood has one peak."""
+    return Geometric(np.minimum(probabilities, 1 - LEAST_FAILURE))
 
 
 class GeometricMixture(ExponentialFamilyMixture):
@@ -85,7 +85,7 @@ class GeometricMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     probabilities_ : (K, d)
-        Of a success. Held at 1 - 1e-10 at most, so that no count is impossible; `component_status_` says where.
+        Of a success. At most 1 - 1e-10, so that no count is impossible; `component_status_` says which are held there.
 
     Examples
     --------

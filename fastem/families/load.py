@@ -22,12 +22,12 @@ def load(path: str | os.PathLike) -> Any:
     Returns
     -------
     one of fastem's estimators
-        Fitted; it predicts what the saved one did.
+        Fitted; it predicts the same as the saved one.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such file, or it is damaged, of another kind, from a later version of the format, or its numbers
+        There is no such file, or it is damaged, of another kind or of a later version of the format, or its numbers
         make no model.
 
     Examples
@@ -40,13 +40,13 @@ def load(path: str | os.PathLike) -> Any:
     header, arrays = read_file(path)
     try:
         if header["class"] not in ESTIMATORS:
-            raise ValueError(f"it holds a {header['class']!r}; this version knows {', '.join(ESTIMATORS)}")
+            raise ValueError(f"it contains a {header['class']!r}, but this version knows only {', '.join(ESTIMATORS)}")
         check_arrays(header["arrays"], arrays)
         return _build(ESTIMATORS[header["class"]], header, arrays)
     except KeyError as error:
-        raise ValueError(f"{path} is damaged: {error} is missing; save the model again") from None
-    except (AttributeError, TypeError) as error:  # what is there has another type than it must have
-        raise ValueError(f"{path} is damaged: {error}; save the model again") from error
+        raise ValueError(f"{path} is damaged: {error} is missing. Save the model again.") from None
+    except (AttributeError, TypeError) as error:  # a value has the wrong type
+        raise ValueError(f"{path} is damaged: {error}. Save the model again.") from error
     except ValueError as error:
         raise ValueError(f"{path} is not a usable model: {error}") from error
 
@@ -57,7 +57,7 @@ def _build(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     unknown = (set(arrays) - array_parameters - set(cls._saved_arrays)) | (
         set(header["attributes"]) - set(cls._saved_scalars)
     )
-    if unknown:  # nothing else may be set: a file must not replace a method
+    if unknown:  # a file must not replace a method
         raise ValueError(f"{listed(unknown)} cannot be part of a {cls.__name__}")
     known = cls().get_params()
     # a parameter that the class had when the file was written, and that was never set, is left out

@@ -1,4 +1,4 @@
-"""Mixtures over columns of different kinds side by side, independent given the component."""
+"""Mixtures over columns of different kinds, independent given the component."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from fastem.rows.statistics import Statistics
 from fastem.rows.validation import numbered
 from fastem.starts.plan import Family, Scales
 
-# kind of column: the mixture that knows it, and what it is asked for
-KINDS = {
+# kind of column: the mixture for it, and the parameters of that mixture
+MIXTURE_OF_KIND = {
     "gaussian": (GaussianMixture, {"covariance_type": "diag"}),
     "poisson": (PoissonMixture, {}),
     "bernoulli": (BernoulliMixture, {}),
@@ -37,7 +37,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Mixed(Emission):
-    """K densities, each a product of densities of other emissions over their own columns.
+    """K densities, each a product of densities of other emissions over some of the columns each.
 
     Attributes
     ----------
@@ -65,7 +65,7 @@ class Mixed(Emission):
         return sum(emission.n_parameters for emission in self.members.values())
 
     def with_members(self, make) -> Mixed:
-        """The same kinds of columns with emissions make(kind, emission)."""
+        """The same kinds of columns with the emissions that make(kind, emission) gives."""
         return replace(self, members={kind: make(kind, emission) for kind, emission in self.members.items()})
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
@@ -80,16 +80,16 @@ class Mixed(Emission):
         def unpack(*sums):
             named, rest = {}, iter(sums)
             for kind, call in calls.items():
-                own = call.unpack(*islice(rest, len(call.parts)))
-                named["counts"] = own.pop("counts")
-                named |= {f"{kind}_{name}": value for name, value in own.items()}
+                of_kind = call.unpack(*islice(rest, len(call.parts)))
+                named["counts"] = of_kind.pop("counts")
+                named |= {f"{kind}_{name}": value for name, value in of_kind.items()}
             return named
 
         centre = np.concatenate([call.centre for call in calls.values()])
         return KernelCall(parts, centre, unpack, np.concatenate(list(self.columns.values())).astype(np.intp))
 
     @staticmethod
-    def own(statistics, kind) -> Statistics:
+    def member_statistics(statistics, kind) -> Statistics:
         """The statistics of one member."""
         start = f"{kind}_"
         names = [name for name in statistics.names if name.startswith(start)]
@@ -97,40 +97,40 @@ class Mixed(Emission):
         return Statistics(counts=statistics.counts, **named)
 
     def m_step(self, statistics) -> Mixed:
-        """Each member's own maximum."""
-        return self.with_members(lambda kind, emission: emission.m_step(self.own(statistics, kind)))
+        """The M-step of each member."""
+        return self.with_members(lambda kind, emission: emission.m_step(self.member_statistics(statistics, kind)))
 
     def rebase(self, statistics, given) -> dict:
-        """Sums that were collected at another emission, as this one would sum them."""
+        """Sums that were collected at another emission, converted to this one's."""
         moved = {}
         for kind, emission in self.members.items():
-            found = emission.rebase(self.own(statistics, kind), given.members[kind])
-            moved |= {f"{kind}_{name}": value for name, value in found.items()}
+            rebased = emission.rebase(self.member_statistics(statistics, kind), given.members[kind])
+            moved |= {f"{kind}_{name}": value for name, value in rebased.items()}
         return moved
 
     def expected_log_prob(self, statistics, at) -> float:
         """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
         return sum(
-            emission.expected_log_prob(self.own(statistics, kind), at.members[kind])
+            emission.expected_log_prob(self.member_statistics(statistics, kind), at.members[kind])
             for kind, emission in self.members.items()
         )
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """What the members say of each component."""
-        said = {kind: emission.diagnose(weights, counts) for kind, emission in self.members.items()}
-        joined = []
+        """The diagnoses of all members, for each component."""
+        diagnoses = {kind: emission.diagnose(weights, counts) for kind, emission in self.members.items()}
+        conditions = []
         for k in range(len(counts)):
-            wrong = [f"{kind}: {found[k][0]}" for kind, found in said.items() if found[k][0] != "ok"]
-            joined.append(("; ".join(wrong) or "ok", all(found[k][1] for found in said.values())))
-        return joined
+            wrong = [f"{kind}: {of_kind[k][0]}" for kind, of_kind in diagnoses.items() if of_kind[k][0] != "ok"]
+            conditions.append(("; ".join(wrong) or "ok", all(of_kind[k][1] for of_kind in diagnoses.values())))
+        return conditions
 
     def column_parameters(self):
-        """Those of the members side by side; None where one has none."""
-        found = [emission.column_parameters() for emission in self.members.values()]
-        if None in found:
+        """The column parameters of all members; None where a member has none."""
+        members = [emission.column_parameters() for emission in self.members.values()]
+        if None in members:
             return None
-        names, values, columns, codes = zip(*found)
-        columns = np.concatenate([own[column] for own, column in zip(self.columns.values(), columns)])
+        names, values, columns, codes = zip(*members)
+        columns = np.concatenate([of_kind[column] for of_kind, column in zip(self.columns.values(), columns)])
         return ColumnParameters(", ".join(dict.fromkeys(names)), np.hstack(values), columns, list(chain(*codes)))
 
     def parameters(self) -> np.ndarray:
@@ -152,7 +152,7 @@ class Mixed(Emission):
         return max(emission.rounding(dtype) for emission in self.members.values())
 
     def nearest(self, X) -> np.ndarray:
-        """The component of rows whose log-density overflows: what the first member that has them so far says."""
+        """The component of rows so far away that their log-density overflows, according to the first member."""
         kind = next(iter(self.members))
         return self.members[kind].nearest(X[:, self.columns[kind]])
 
@@ -169,31 +169,34 @@ def columns_of(kinds, d) -> dict:
     if isinstance(kinds, str):
         kinds = [kinds] * d
     if isinstance(kinds, dict):
-        columns = {kind: np.atleast_1d(np.asarray(own)) for kind, own in kinds.items()}
-        places = [place for own in columns.values() for place in own.tolist()]
+        columns = {kind: np.atleast_1d(np.asarray(numbers)) for kind, numbers in kinds.items()}
+        places = [place for numbers in columns.values() for place in numbers.tolist()]
         if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
             raise ValueError(
-                f"kinds must be {{kind: numbers of its columns}}, each of 0 to {d - 1} once. Got {kinds!r} instead."
+                f"kinds must be {{kind: numbers of its columns}} with each number from 0 to {d - 1} once. "
+                f"Got {kinds!r} instead."
             )
     else:
         if len(kinds) != d:
-            raise ValueError(f"kinds must hold one kind for each of the {d} columns of X, but it holds {len(kinds)}.")
+            raise ValueError(
+                f"kinds must contain one kind for each of the {d} columns of X, but it contains {len(kinds)}."
+            )
         columns = {kind: np.flatnonzero([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
     for kind in columns:
-        if kind not in KINDS:
-            raise ValueError(f"kinds must be among {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
+        if kind not in MIXTURE_OF_KIND:
+            raise ValueError(f"kinds must be among {', '.join(map(repr, MIXTURE_OF_KIND))}. Got {kind!r} instead.")
     return columns
 
 
-def face_of(kind, n_components=1):
-    """The mixture that knows a kind of columns, not fitted."""
-    face, settings = KINDS[kind]
-    return face(n_components, **settings)
+def mixture_of_kind(kind, n_components=1):
+    """The mixture for a kind of columns, not fitted."""
+    mixture, settings = MIXTURE_OF_KIND[kind]
+    return mixture(n_components, **settings)
 
 
 @dataclass(frozen=True)
-class OfKinds(Family):
-    """What columns of different kinds give to a fit: each kind what it is asked for.
+class MixedFamily(Family):
+    """What columns of different kinds give to a fit: what the family of each kind gives.
 
     Attributes
     ----------
@@ -205,25 +208,25 @@ class OfKinds(Family):
 
     def members(self, d) -> dict:
         """{kind: (its family, its columns)} of d columns."""
-        return {kind: (face_of(kind)._family(), own) for kind, own in columns_of(self.kinds, d).items()}
+        return {kind: (mixture_of_kind(kind)._family(), columns) for kind, columns in columns_of(self.kinds, d).items()}
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
         members = {
-            kind: family.examine(blocks.columns(own), n_components, n_threads)
-            for kind, (family, own) in self.members(blocks.n_features).items()
+            kind: family.examine(blocks.columns(columns), n_components, n_threads)
+            for kind, (family, columns) in self.members(blocks.n_features).items()
         }
         return Scales(members=members)
 
     def emission(self, X, weight, membership, n_components, scales):
         members = self.members(X.shape[1])
         emissions = {
-            kind: family.emission(X[:, consecutive(own)], weight, membership, n_components, scales.members[kind])
-            for kind, (family, own) in members.items()
+            kind: family.emission(X[:, consecutive(columns)], weight, membership, n_components, scales.members[kind])
+            for kind, (family, columns) in members.items()
         }
-        return Mixed(emissions, {kind: own for kind, (_, own) in members.items()})
+        return Mixed(emissions, {kind: columns for kind, (_, columns) in members.items()})
 
     def least_rows(self, n_features):
-        return max(family.least_rows(len(own)) for family, own in self.members(n_features).values())
+        return max(family.least_rows(len(columns)) for family, columns in self.members(n_features).values())
 
 
 class MixedMixture(MixtureEstimator):
@@ -262,27 +265,30 @@ class MixedMixture(MixtureEstimator):
         "gaussian",
         None,
         """sequence of str, or dict
-One kind per column, or {kind: list of columns}. Kinds: "gaussian" (variances of their own), "poisson", "bernoulli",
-"categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction); what each may hold,
-its own mixture says.""",
+One kind per column, or {kind: list of columns}. Kinds: "gaussian" (one variance per column and component), "poisson",
+"bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction). The
+mixture of each kind says which values its columns may contain.""",
     )
 
-    _parameter_arrays = tuple(f"{kind}_{name}" for kind, (face, _) in KINDS.items() for name in face._parameter_arrays)
+    _parameter_arrays = tuple(
+        f"{kind}_{name}" for kind, (mixture, _) in MIXTURE_OF_KIND.items() for name in mixture._parameter_arrays
+    )
 
     def _family(self):
-        return OfKinds(self.kinds)
+        return MixedFamily(self.kinds)
 
     def _require_new_values(self, X, names, place=numbered):
-        columns = columns_of(self.kinds, X.shape[1])
-        for kind, face in self.members_.items():
-            own = columns[kind]
-            face._require_new_values(X[:, consecutive(own)], own.tolist() if names is None else names[own], place)
+        columns_of_kind = columns_of(self.kinds, X.shape[1])
+        for kind, member in self.members_.items():
+            columns = columns_of_kind[kind]
+            member_names = columns.tolist() if names is None else names[columns]
+            member._require_new_values(X[:, consecutive(columns)], member_names, place)
 
     def _arrays(self, emission):
         return {
             f"{kind}_{name}": array
             for kind, member in emission.members.items()
-            for name, array in face_of(kind)._arrays(member).items()
+            for name, array in mixture_of_kind(kind)._arrays(member).items()
         }
 
     @property
@@ -290,15 +296,15 @@ its own mixture says.""",
         """{kind: mixture of that kind over its columns}."""
         self._require_fitted()
         members = {}
-        for kind, own in columns_of(self.kinds, self.n_features_in_).items():
-            face = members[kind] = face_of(kind, self.n_components)
-            face.weights_, face.n_features_in_ = self.weights_, len(own)
-            for name in face._parameter_arrays:
-                setattr(face, name, getattr(self, f"{kind}_{name}"))
+        for kind, columns in columns_of(self.kinds, self.n_features_in_).items():
+            member = members[kind] = mixture_of_kind(kind, self.n_components)
+            member.weights_, member.n_features_in_ = self.weights_, len(columns)
+            for name in member._parameter_arrays:
+                setattr(member, name, getattr(self, f"{kind}_{name}"))
         return members
 
     def _emission(self):
-        members = {kind: face._emission() for kind, face in self.members_.items()}
+        members = {kind: member._emission() for kind, member in self.members_.items()}
         return Mixed(members, columns_of(self.kinds, self.n_features_in_))
 
     def __sklearn_is_fitted__(self):

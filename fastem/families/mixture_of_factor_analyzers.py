@@ -1,9 +1,9 @@
 """Mixtures of factor analyzers: Gaussian components with covariances W W^T + Psi, of loadings W and noise Psi.
 
-1. To the E-step a component is a full Gaussian; its factors are integrated out.
-2. The M-step goes on from the component's own loadings and noise: the best loadings for the noise, then the best noise
-   of one column after the other (`conditional_factors`). Each raises Q, none needs the rows; together they do not
-   reach its maximum, so this is generalised EM.
+1. In the E-step a component is a full Gaussian; its factors are integrated out.
+2. The M-step starts from the present loadings and noise of the component. It takes the best loadings for the noise,
+   then the best noise of one column after the other (`best_factors`). Each step raises Q and none needs the rows;
+   together they do not reach its maximum, so this is generalised EM.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from fastem.starts.from_memberships import from_membership
 from fastem.starts.given import checked_array
 from fastem.starts.plan import Family, Scales
 
-START_STEPS = 5  # from a component's covariance to factors
-TOUCHING = 1 + 1e-6  # times the floor: what lies below is held there
+START_STEPS = 5  # steps from the covariance of a component to its factors
+TOUCHING = 1 + 1e-6  # times the floor; noise below it counts as held at the floor
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Factored(Full):
 
     @classmethod
     def from_scatter(cls, covariances, n_factors, floor):
-        """A few steps towards given covariances (K, d, d)."""
+        """The structure after a few steps towards given covariances (K, d, d)."""
         K, d = covariances.shape[:2]
         noise = np.maximum(np.diagonal(covariances, axis1=1, axis2=2), floor)
-        found = cls.from_factors(np.zeros((K, d, n_factors)), noise, floor)
+        structure = cls.from_factors(np.zeros((K, d, n_factors)), noise, floor)
         i, j = packed_lower(d)
         for _ in range(START_STEPS):
-            found = found.estimate(np.ones(K), np.zeros((K, d)), covariances[:, i, j], floor)
-        return found
+            structure = structure.estimate(np.ones(K), np.zeros((K, d)), covariances[:, i, j], floor)
+        return structure
 
     def estimate(self, counts, shift, second, floor, given=None):
         """Loadings and noise that raise Q, from the present ones."""
@@ -88,13 +88,16 @@ class FactorAnalyzers(Gaussian):
     """K Gaussians over a `Factored` structure."""
 
     def diagnose(self, weights, counts):
-        """As for Gaussians; and the columns of which a component's factors explain all (Heywood cases)."""
-        held = [np.flatnonzero(noise < TOUCHING * self.floor).tolist() for noise in self.covariance.noise]
+        """As for Gaussians; also columns that the factors of a component explain completely (Heywood cases)."""
+        at_floor = [np.flatnonzero(noise < TOUCHING * self.floor).tolist() for noise in self.covariance.noise]
         return [
-            (f"Heywood case: the noise of column(s) {', '.join(map(str, columns))} is held at reg_covar", True)
+            (
+                f"Heywood case: the noise of column(s) {', '.join(map(str, columns))} is held at its floor, reg_covar",
+                True,
+            )
             if columns and status == "ok"
             else (status, sound)
-            for columns, (status, sound) in zip(held, super().diagnose(weights, counts))
+            for columns, (status, sound) in zip(at_floor, super().diagnose(weights, counts))
         ]
 
     def factor_scores(self, component, X):
@@ -104,8 +107,8 @@ class FactorAnalyzers(Gaussian):
 
 
 @dataclass(frozen=True)
-class OfFactorAnalyzers(Family):
-    """What factor analyzers give to a fit: a floor under the noise, factors from the clusters' covariances."""
+class FactorAnalyzerFamily(Family):
+    """What factor analyzers give to a fit: a floor of the noise, and factors from the covariances of clusters."""
 
     n_factors: int
     reg_covar: float
@@ -137,7 +140,7 @@ class OfFactorAnalyzers(Family):
 class MixtureOfFactorAnalyzers(MixtureEstimator):
     """Mixture of factor analyzers, fitted by generalised EM: clusters and, within each, a few common factors.
 
-    Between full and diagonal covariances: d (q + 1) parameters per component for d columns.
+    Between full and diagonal covariances: d (q + 1) covariance parameters per component for d columns.
 
     Parameters
     ----------
@@ -174,7 +177,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     """
 
     n_factors: int = parameter(
-        1, whole(0), "int\nOf each component, at most as many as columns. 0: diagonal covariances."
+        1, whole(0), "int\nFactors of each component, at most as many as columns. 0: diagonal covariances."
     )
     reg_covar: float = parameter(
         1e-6,
@@ -185,7 +188,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     _parameter_arrays = ("means_", "components_", "noise_variances_")
 
     def _family(self):
-        return OfFactorAnalyzers(self.n_factors, self.reg_covar)
+        return FactorAnalyzerFamily(self.n_factors, self.reg_covar)
 
     def _arrays(self, emission):
         return {
@@ -202,15 +205,15 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         components = checked_array(self.components_, "components_", (K, self.n_factors, d))
         noise = checked_array(self.noise_variances_, "noise_variances_", (K, d))
         if not (noise > 0).all():
-            raise ValueError(f"noise_variances_ must be positive: found {noise.min()}")
+            raise ValueError(f"noise_variances_ must be positive, but it contains {noise.min()}")
         none = np.zeros(d)
         return FactorAnalyzers(means, Factored.from_factors(np.swapaxes(components, 1, 2), noise, none), none)
 
     def factor_scores(self, X) -> np.ndarray:
         """Posterior means of the factors given each component, shape (n, K, q).
 
-        The factors of one component have nothing to do with those of another, and are determined up to a rotation: take
-        those of the component that :meth:`predict` names, or look at each with :meth:`predict_proba` beside it.
+        The factors of one component have no relation to those of another, and are determined up to a rotation. Use
+        those of the component that :meth:`predict` names, or weigh all with :meth:`predict_proba`.
 
         Parameters
         ----------

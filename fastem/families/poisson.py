@@ -11,7 +11,7 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
-LEAST_SHARE = 1e-10  # of a column's mean: a rate of 0 would make every count there impossible
+LEAST_SHARE = 1e-10  # of a column's mean; with a rate of 0, every count except 0 would be impossible
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PoissonMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     rates_ : (K, d)
-        Held at 1e-10 times the column's mean at least, so that no count is impossible.
+        At least 1e-10 times the column's mean, so that no count is impossible.
 
     Examples
     --------

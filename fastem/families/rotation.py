@@ -1,4 +1,4 @@
-"""Orthogonal rotations of loadings to simple structure: the likelihood does not change, what is read from them does."""
+"""Orthogonal rotations of loadings to simple structure: they change the meaning of the factors, not the likelihood."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROTATIONS = {"varimax": _varimax, "quartimax": _quartimax}
 
 
 def rotated(loadings, rotation):
-    """Loadings (d, q) turned so that the fourth powers are large: varimax counts them about each factor's mean square.
+    """Loadings (d, q), rotated so that their squares vary most. varimax: about the mean square of each factor.
 
     Kaiser: The varimax criterion for analytic rotation in factor analysis. Psychometrika 23 (1958) 187-200.
     """

@@ -1,8 +1,8 @@
-"""Mixtures of multivariate Student-t distributions: Gaussians with tails, which outliers do not drag along.
+"""Mixtures of multivariate Student-t distributions: Gaussians with heavy tails, whose means outliers hardly move.
 
-1. A row of component k is Gaussian with covariance Sigma_k / u, with u ~ Gamma(nu_k / 2, rate nu_k / 2) of its own.
-   Given the row, u is Gamma with a = (nu + d) / 2 and rate a / E[u]: far rows have a small E[u] and count for little.
-2. Q and the entropy of u follow from sums alone, since E[log u] = digamma(a) - log a + log E[u].
+1. A row of component k is Gaussian with covariance Sigma_k / u; each row has its u ~ Gamma(nu_k / 2, rate nu_k / 2).
+   Given the row, u is Gamma with a = (nu + d) / 2 and rate a / E[u]: far rows have a small E[u] and count little.
+2. Q and the entropy of u follow from sums alone, because E[log u] = digamma(a) - log a + log E[u].
 3. The posterior of u may be stretched by a factor c_k before the M-step: any c gives a lower bound, and maximising over
    c, Sigma and nu together costs no more than over Sigma and nu. That is PX-EM: Sigma is the scatter over sum r u, in
    place of sum r, and nu solves log(nu/2) - digamma(nu/2) = log mean(u) - mean(log u), which always has a root.
@@ -20,7 +20,7 @@ import numpy as np
 from fastem import kernels
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
-from fastem.families.gaussian.densities import OfCovariances
+from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gamma_shape import gamma_shape
@@ -31,9 +31,9 @@ from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
 from fastem.starts.gaussian_start import gaussian_start, robust_start
 
-LEAST, MOST = 0.1, 1e6  # degrees of freedom
-START = 10.0  # degrees of freedom, where they are estimated
-GAUSSIAN = 100.0  # degrees of freedom from which on a component may be called one
+LEAST_DEGREES, MOST_DEGREES = 0.1, 1e6  # of freedom
+START_DEGREES = 10.0  # where they are estimated
+GAUSSIAN_DEGREES = 100.0  # above these, a component may be called a Gaussian
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class StudentT(Gaussian):
     """
 
     takes_missing: ClassVar[bool] = False
-    incomplete_call = Emission.incomplete_call  # that of Gaussians knows no tails
+    incomplete_call = Emission.incomplete_call  # the one of Gaussians has no tails
 
     degrees_of_freedom: np.ndarray
     free: bool
 
     @classmethod
     def of_gaussian(cls, gaussian, degrees_of_freedom, free):
-        """The same means and scale matrices, with tails."""
+        """Densities with the means and covariances of Gaussians, as scale matrices."""
         nu = np.broadcast_to(np.asarray(degrees_of_freedom, dtype=np.float64), len(gaussian.means)).copy()
         return cls(gaussian.means, gaussian.covariance, gaussian.floor, nu, free)
 
@@ -65,12 +65,12 @@ class StudentT(Gaussian):
 
     @property
     def power(self):
-        """(K,) a, of the posterior of u."""
+        """(K,) the shape a of the posterior of u."""
         return (self.degrees_of_freedom + self.shape[1]) / 2
 
     def log_constant(self):
         """(K,) the log-density at the mean."""
-        from scipy.special import betaln, gammaln  # here, since it takes long to import
+        from scipy.special import betaln, gammaln  # here, because it takes long to import
 
         K, d = self.shape
         nu = self.degrees_of_freedom
@@ -78,7 +78,7 @@ class StudentT(Gaussian):
         return ratio - 0.5 * d * np.log(np.pi * nu) + self.covariance.log_det_precision_root(K, d)
 
     def kernel_call(self, log_weights, dtype):
-        from scipy.special import digamma, gammaln  # here, since it takes long to import
+        from scipy.special import digamma, gammaln  # here, because it takes long to import
 
         K, d = self.shape
         module = kernels.for_dtype(dtype)
@@ -105,7 +105,7 @@ class StudentT(Gaussian):
         return KernelCall((module.Part("student_t", d, K, params),), centre, unpack)
 
     def m_step(self, statistics):
-        """Means, scale matrices and degrees of freedom. A component without rows keeps its own."""
+        """Means, scale matrices and degrees of freedom. A component without rows keeps its parameters."""
         counts, mass = statistics.counts, statistics.mass
         present = counts > np.finfo(np.float64).tiny
         shift = np.where(present, 1 / np.where(present, mass, 1), 0)[:, None] * statistics.first
@@ -114,21 +114,21 @@ class StudentT(Gaussian):
         factor = np.ones(len(counts))
         if len(counts) == 1 or not isinstance(self.covariance, Tied):
             factor[present] = counts[present] / mass[present]
-        found = moved.scaled(counts, second, factor)
-        held = found.covariance.at_floor > 0
-        if held.any():
-            factor = np.where(held, 1.0, factor)
-            found = moved.scaled(counts, second, factor)
+        scaled = moved.scaled(counts, second, factor)
+        at_floor = scaled.covariance.at_floor > 0
+        if at_floor.any():
+            factor = np.where(at_floor, 1.0, factor)
+            scaled = moved.scaled(counts, second, factor)
         if not self.free:
-            return found
+            return scaled
         u, log_u = (sums[present] / counts[present] for sums in (mass, statistics.log_mass))
         nu = self.degrees_of_freedom.copy()
         c = factor[present]
-        nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST / 2), LEAST)
-        return replace(found, degrees_of_freedom=nu)
+        nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST_DEGREES / 2), LEAST_DEGREES)
+        return replace(scaled, degrees_of_freedom=nu)
 
     def scaled(self, counts, second, factor):
-        """The scale matrices of second moments about these means, u stretched by a factor."""
+        """The densities with scale matrices from second moments about these means, u stretched by a factor."""
         d = self.shape[1]
         second = self.covariance.of_full(factor[:, None] * second, d)
         return super().m_step(Statistics(counts=counts, first=np.zeros_like(self.means), second=second))
@@ -139,8 +139,8 @@ class StudentT(Gaussian):
         return {"first": first, "second": second}
 
     def expected_log_prob(self, statistics, at):
-        """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u, see the head of this file."""
-        from scipy.special import gammaln  # here, since it takes long to import
+        """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u; see the top of this file."""
+        from scipy.special import gammaln  # here, because it takes long to import
 
         K, d = at.shape
         counts, nu = statistics.counts, at.degrees_of_freedom
@@ -159,7 +159,7 @@ class StudentT(Gaussian):
         return super().rounding(dtype) + 10 * float(np.finfo(dtype).eps * self.degrees_of_freedom.max())
 
     def parameters(self):
-        """All parameters as one vector; degrees of freedom as reciprocals, lest a Gaussian's outweigh all else."""
+        """All parameters as one vector; degrees of freedom as reciprocals, because they may be very large."""
         return np.concatenate([super().parameters(), 1 / self.degrees_of_freedom])
 
     def to_vector(self):
@@ -170,14 +170,14 @@ class StudentT(Gaussian):
         if not self.free:
             return super().from_vector(vector)
         rest, logs = np.split(vector, [len(vector) - len(self.means)])
-        return replace(super().from_vector(rest), degrees_of_freedom=np.clip(np.exp(logs), LEAST, MOST))
+        return replace(super().from_vector(rest), degrees_of_freedom=np.clip(np.exp(logs), LEAST_DEGREES, MOST_DEGREES))
 
     def diagnose(self, weights, counts):
-        """As for Gaussians; and components whose 1 / nu is within a standard error of 0."""
+        """As for Gaussians; also components whose 1 / nu is within a standard error of 0."""
         information = self.shape[1] * (self.shape[1] + 2) / 2  # of a row about 1 / nu, at 0
         return [
-            (f"degrees of freedom ran off to {nu:.3g}: it is a Gaussian as far as its rows can tell", True)
-            if self.free and status == "ok" and nu > max(GAUSSIAN, np.sqrt(count * information))
+            (f"degrees of freedom rose to {nu:.3g}: its rows do not distinguish it from a Gaussian", True)
+            if self.free and status == "ok" and nu > max(GAUSSIAN_DEGREES, np.sqrt(count * information))
             else (status, sound)
             for nu, count, (status, sound) in zip(self.degrees_of_freedom, counts, super().diagnose(weights, counts))
         ]
@@ -197,8 +197,8 @@ class StudentT(Gaussian):
 
 
 @dataclass(frozen=True)
-class OfStudentTs(OfCovariances):
-    """What Student-t densities give to a fit: robust starts, to which tails are added.
+class StudentTFamily(CovarianceFamily):
+    """What Student-t densities give to a fit: robust starts, and degrees of freedom.
 
     Attributes
     ----------
@@ -210,13 +210,13 @@ class OfStudentTs(OfCovariances):
 
     def start(self, plan, blocks, scales, rng, n_threads):
         gaussians = gaussian_start(plan, blocks, self.structure, scales.floor, rng, n_threads, robust_start)
-        return self.with_tails(gaussians, START)
+        return self.with_tails(gaussians, START_DEGREES)
 
     def continued(self, mixture, scales):
         return self.with_tails(super().continued(mixture, scales), mixture.emission.degrees_of_freedom)
 
     def with_tails(self, mixture, otherwise) -> Mixture:
-        """The given degrees of freedom, or others to start from."""
+        """The mixture with the given degrees of freedom; where they are estimated, with others to start from."""
         free = self.degrees_of_freedom is None
         nu = otherwise if free else self.degrees_of_freedom
         return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
@@ -225,7 +225,7 @@ class OfStudentTs(OfCovariances):
 class StudentTMixture(CovarianceMixture):
     """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
 
-    Rows far from a component weigh little in its mean and scale matrix, so that outliers do not spoil them.
+    Rows far from a component count little in its mean and scale matrix, so that outliers do not spoil them.
 
     Parameters
     ----------
@@ -235,11 +235,11 @@ class StudentTMixture(CovarianceMixture):
     ----------
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : by covariance_type
-        The scale matrices and their inverses. A component's covariance is nu / (nu - 2) times its scale matrix, where
-        it has one (nu > 2).
+        The scale matrices and their inverses. A component's covariance is nu / (nu - 2) times its scale matrix; it
+        exists only for nu > 2.
     degrees_of_freedom_ : (K,)
-        Large where they ran off (1e6 at most): `component_status_` calls the component a Gaussian where its rows
-        cannot tell. EM gets there slowly; ``accelerate="anderson"`` does not.
+        At most 1e6. Where they are so large that the rows of a component do not distinguish it from a Gaussian,
+        `component_status_` says so. EM gets there slowly, ``accelerate="anderson"`` fast.
     others
         See :class:`fastem.GaussianMixture`.
 
@@ -264,7 +264,7 @@ class StudentTMixture(CovarianceMixture):
         None,
         None,
         """float or (K,) array, optional
-Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the heavier the tails.""",
+None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedom mean heavier tails.""",
     )
 
     _parameter_arrays = (*CovarianceMixture._parameter_arrays, "degrees_of_freedom_")
@@ -272,7 +272,7 @@ Of each component; estimated, between 0.1 and 1e6, where None. The fewer, the he
     def _family(self):
         if self.degrees_of_freedom is not None:
             checked_degrees(self.degrees_of_freedom, "degrees_of_freedom", self.n_components)
-        return OfStudentTs(self.covariance_type, self.reg_covar, self.degrees_of_freedom)
+        return StudentTFamily(self.covariance_type, self.reg_covar, self.degrees_of_freedom)
 
     def _arrays(self, emission):
         return super()._arrays(emission) | {"degrees_of_freedom_": emission.degrees_of_freedom}
@@ -288,6 +288,7 @@ def checked_degrees(value, name, n_components):
     nu = np.asarray(value)
     if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
         raise ValueError(
-            f"{name} must be a finite number above 0, or {n_components} of them, one for each component. Got {value!r}."
+            f"{name} must be a finite number above 0, or {n_components} of them, one for each component. "
+            f"Got {value!r} instead."
         )
     return nu

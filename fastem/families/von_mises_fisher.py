@@ -11,13 +11,13 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered
 
-LEAST = 1e-6  # of the concentrations; what is less cannot be told from uniform
-CAP = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # of concentration / (d - 1): what rounding leaves,
-MOST = 1e9  # and Bessel functions are computed for
-TOLERANCE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-5}  # of a row's norm
-STEPS = 20
+LEAST_CONCENTRATION = 1e-6  # a smaller one is the same as the uniform distribution
+MOST_PER_DIRECTION = {np.dtype(np.float64): 1e6, np.dtype(np.float32): 1e4}  # concentration / (d - 1), for rounding
+MOST_CONCENTRATION = 1e9  # for which Bessel functions are computed
+NORM_TOLERANCE = {np.dtype(np.float64): 1e-8, np.dtype(np.float32): 1e-5}
+CONCENTRATION_STEPS = 20
 UNDERFLOW = 1e-290
-BLOCK = 65536
+BLOCK_ROWS = 65536
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class VonMisesFisher(ExponentialFamily):
 
     @staticmethod
     def directions(vectors):
-        """Unit vectors and lengths; one without a length has any direction."""
+        """Unit vectors and lengths; a vector of length 0 gets the first axis as direction."""
         lengths = np.linalg.norm(vectors, axis=1)
         nowhere = lengths == 0
         vectors = np.where(nowhere[:, None], np.eye(vectors.shape[1])[0], vectors)
@@ -76,14 +76,14 @@ class VonMisesFisher(ExponentialFamily):
     def diagnose(self, weights, counts):
         same = bool((self.mean_directions @ self.mean_directions[0] > 1 - 1 / self.cap).all())  # all rows are alike
         return [
-            (f"its directions are alike: the concentration is held at {self.cap:g}", same)
+            (f"its directions are nearly equal, so the concentration is held at {self.cap:g}", same)
             if concentration >= self.cap * (1 - 1e-9)
             else ("ok", True)
             for concentration in self.concentrations
         ]
 
     def rounding(self, dtype):
-        """The terms of a density are of the size of the concentration."""
+        """The terms of a density are as large as the concentration."""
         return float(np.finfo(dtype).eps) * (100 + 10 * float(self.concentrations.max()))
 
     def sample(self, component, n, rng):
@@ -111,7 +111,7 @@ class VonMisesFisher(ExponentialFamily):
 
     def from_vector(self, vector):
         directions, lengths = self.directions(vector.reshape(self.shape))
-        return replace(self, mean_directions=directions, concentrations=np.clip(lengths, LEAST, self.cap))
+        return replace(self, mean_directions=directions, concentrations=np.clip(lengths, LEAST_CONCENTRATION, self.cap))
 
     @classmethod
     def require_values(cls, X, names, place=numbered):
@@ -119,20 +119,22 @@ class VonMisesFisher(ExponentialFamily):
             raise ValueError(
                 f"VonMisesFisherMixture needs unit vectors of at least 2 columns, but X has n_features = {X.shape[1]}."
             )
-        for start in range(0, len(X), BLOCK):
-            norms = np.linalg.norm(X[start : start + BLOCK], axis=1)
-            good = np.abs(norms - 1) <= TOLERANCE[X.dtype]
+        for start in range(0, len(X), BLOCK_ROWS):
+            norms = np.linalg.norm(X[start : start + BLOCK_ROWS], axis=1)
+            good = np.abs(norms - 1) <= NORM_TOLERANCE[X.dtype]
             if not good.all():
                 row = int(np.argmin(good))
-                what = "it is zero and has no direction" if norms[row] == 0 else "divide rows by their norms"
+                what = "It has no direction; remove it." if norms[row] == 0 else "Divide rows by their norms."
                 raise ValueError(
-                    f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}: {what}."
+                    f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}. {what}"
                 )
 
     @classmethod
     def pattern(cls, blocks, mean):
         d = len(mean)
-        return VonMisesFisher(np.eye(1, d), np.ones(1), min(CAP[blocks.dtype] * (d - 1), MOST))
+        return VonMisesFisher(
+            np.eye(1, d), np.ones(1), min(MOST_PER_DIRECTION[blocks.dtype] * (d - 1), MOST_CONCENTRATION)
+        )
 
 
 def log_bessel(order, x):
@@ -168,10 +170,10 @@ def mean_length(concentrations, d):
 
 
 def most_likely_concentrations(lengths, d, cap):
-    """kappa in [LEAST, cap] whose mean length is nearest to the given one.
+    """kappa in [LEAST_CONCENTRATION, cap] whose mean length is nearest to the given one.
 
-    `approximate` is within a few percent of the inverse of `mean_length` and nearly proportional to it, so that
-    correcting by its ratio gains a digit or two a step, also where the derivative of `mean_length` has none left.
+    `approximate` is within a few percent of the inverse of `mean_length` and nearly proportional to it, so that a
+    correction by its ratio gains a digit or two per step, even where rounding leaves `mean_length` no derivative.
 
     Banerjee, Dhillon, Ghosh, Sra: Clustering on the unit hypersphere using von Mises-Fisher distributions. JMLR 6
     (2005) 1345-1382, for the approximation; Sra, Computational Statistics 27 (2012) 177-190, for Newton's method.
@@ -180,21 +182,21 @@ def most_likely_concentrations(lengths, d, cap):
     def approximate(r):
         return r * (d - r**2) / ((1 - r) * (1 + r))
 
-    bounds = mean_length(np.array([LEAST, cap]), d)
+    bounds = mean_length(np.array([LEAST_CONCENTRATION, cap]), d)
     r = np.clip(lengths, *bounds)
     kappa = approximate(r)
-    for _ in range(STEPS):
+    for _ in range(CONCENTRATION_STEPS):
         before = kappa
-        kappa = np.clip(kappa * approximate(r) / approximate(mean_length(kappa, d)), LEAST, cap)
+        kappa = np.clip(kappa * approximate(r) / approximate(mean_length(kappa, d)), LEAST_CONCENTRATION, cap)
         if np.allclose(kappa, before, rtol=1e-12, atol=0):
             break
-    return np.where(lengths >= bounds[1], cap, np.where(lengths <= bounds[0], LEAST, kappa))
+    return np.where(lengths >= bounds[1], cap, np.where(lengths <= bounds[0], LEAST_CONCENTRATION, kappa))
 
 
 class VonMisesFisherMixture(ExponentialFamilyMixture):
     """Mixture of von Mises-Fisher distributions: rows are unit vectors, of two columns or more.
 
-    Densities are with respect to the area of the sphere. With two columns they are von Mises distributions of an angle.
+    Densities are per area of the sphere. With two columns they are von Mises distributions of an angle.
 
     Parameters
     ----------
@@ -206,7 +208,8 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
     ----------
     mean_directions_ : (K, d)
     concentrations_ : (K,)
-        At least 1e-6, at most 1e6 (float32: 1e4) times d - 1 and 1e9; `component_status_` says which are held there.
+        At least 1e-6; at most 1e6 (float32: 1e4) times d - 1, and at most 1e9. `component_status_` says which are held
+        there.
 
     Examples
     --------
@@ -232,9 +235,11 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
 
     def _emission(self):
         directions = self._checked_array("mean_directions_", least=-1 - 1e-6, most=1 + 1e-6)
-        concentrations = self._checked_array("concentrations_", least=LEAST, most=MOST, shape="(K,)")
+        concentrations = self._checked_array(
+            "concentrations_", least=LEAST_CONCENTRATION, most=MOST_CONCENTRATION, shape="(K,)"
+        )
         if len(concentrations) != len(directions):
-            raise ValueError(f"{len(directions)} mean_directions_ do not go with {len(concentrations)} concentrations_")
+            raise ValueError(f"there are {len(directions)} mean_directions_, but {len(concentrations)} concentrations_")
         if np.abs(np.linalg.norm(directions, axis=1) - 1).max() > 1e-6:
             raise ValueError("mean_directions_ must be unit vectors")
-        return VonMisesFisher(directions, concentrations, MOST)
+        return VonMisesFisher(directions, concentrations, MOST_CONCENTRATION)

@@ -22,7 +22,7 @@ from fastem import (
     MixedMixture,
     VonMisesFisherMixture,
 )
-from fastem.families.categorical import LEAST, most_likely
+from fastem.families.categorical import LEAST_PROBABILITY, most_likely
 from fastem.families.von_mises_fisher import log_bessel, mean_length, most_likely_concentrations
 
 FAMILIES = {family.name: family for family in MODELS}
@@ -75,7 +75,7 @@ def test_n_categories_that_make_no_sense(n_categories):
 
 
 def test_identifiers_are_no_categories():
-    with pytest.raises(ValueError, match=r"column 0 has 1000001 categories.*number those that occur"):
+    with pytest.raises(ValueError, match=r"column 0 has 1000001 categories.*Number the values that occur"):
         CategoricalMixture(2).fit(np.array([[1e6], [0], [3]]))
 
 
@@ -91,8 +91,8 @@ def test_a_warm_start_with_more_categories():
 @pytest.mark.parametrize(
     "row, words",
     [
-        ([0, 0, 0], "row 5 is 0: it is zero"),
-        ([3, 0, 4], "row 5 is 5: divide"),
+        ([0, 0, 0], r"row 5 is 0\. It has no direction"),
+        ([3, 0, 4], r"row 5 is 5\. Divide"),
         ([0.6, 0, 0.80001], "row 5 is 1.000008"),
     ],
 )
@@ -124,9 +124,9 @@ def test_directions_in_single_precision_are_units_to_single_precision():
         ("categorical", "probabilities_", [[0.5, 0.5]], "shape"),
         ("categorical", "probabilities_", [[[0.5, 0.4]]], "sum to 1"),
         ("categorical", "probabilities_", [[[0.5, 0, 0.5]]], "0 for the others"),
-        ("gamma", "shapes_", [[1.0, 2.0, 3.0]] * 2, "must have one shape"),
+        ("gamma", "shapes_", [[1.0, 2.0, 3.0]] * 2, "must have the same shape"),
         ("exponential", "rates_", [[0.0, 1.0, 1.0]], "must be in"),
-        ("von Mises-Fisher", "concentrations_", [1.0, 2.0, 3.0], "2 mean_directions_ do not go with 3"),
+        ("von Mises-Fisher", "concentrations_", [1.0, 2.0, 3.0], "2 mean_directions_, but 3"),
         ("von Mises-Fisher", "concentrations_", [[1.0]], r"shape \(K,\)"),
         ("von Mises-Fisher", "mean_directions_", [[0.5, 0, 0]] * 2, "unit vectors"),
     ],
@@ -170,7 +170,7 @@ def test_certain_bits_are_held_and_reported():
     X = FAMILIES["bernoulli"].data()
     X[:, 1] = 1
     with pytest.warns(
-        DegenerateComponentWarning, match="component 0: 1 of its probabilities at 0 or 1, column 1 first"
+        DegenerateComponentWarning, match="component 0: 1 of its probabilities are at 0 or 1, first in column 1"
     ):
         model = BernoulliMixture(1).fit(X)
     assert (model.probabilities_[:, 1] == 1 - 1e-10).all()
@@ -182,7 +182,7 @@ def test_certain_bits_are_held_and_reported():
 def test_codes_that_never_occur_are_held_and_reported():
     X = FAMILIES["categorical"].data()
     X[X[:, 0] == 2, 0] = 1
-    with pytest.warns(DegenerateComponentWarning, match=r"a probability at 0 in 1 column\(s\), column 0 first"):
+    with pytest.warns(DegenerateComponentWarning, match=r"a probability is at 0 in 1 column\(s\), first in column 0"):
         model = CategoricalMixture(1).fit(X)
     assert model.probabilities_[0, 0, 2] == 1e-10 and model.probabilities_[0, 0].sum() == pytest.approx(1, abs=1e-15)
 
@@ -193,13 +193,15 @@ def test_held_probabilities_are_the_constrained_maximum():
     cells = rng.gamma(0.02, size=(50, 1, 4)) * 1e3
     exists = np.ones((1, 4), bool)
     p = most_likely(cells, exists)
-    assert p.min() >= LEAST and np.abs(p.sum(axis=2) - 1).max() < 1e-15 and (p == LEAST).any()
+    assert p.min() >= LEAST_PROBABILITY and np.abs(p.sum(axis=2) - 1).max() < 1e-15 and (p == LEAST_PROBABILITY).any()
     slope = cells / p
-    free = p > LEAST
+    free = p > LEAST_PROBABILITY
     price = np.max(slope, axis=2, keepdims=True)
     assert np.allclose(np.where(free, slope, price), price, rtol=1e-9)
     best = (cells * np.log(p)).sum(axis=(1, 2))
-    for feasible in LEAST + (1 - 4 * LEAST) * np.concatenate([rng.dirichlet(np.full(4, a), 300) for a in (0.1, 1, 10)]):
+    for feasible in LEAST_PROBABILITY + (1 - 4 * LEAST_PROBABILITY) * np.concatenate(
+        [rng.dirichlet(np.full(4, a), 300) for a in (0.1, 1, 10)]
+    ):
         for point in (feasible, 0.999 * p + 0.001 * feasible):
             assert ((cells * np.log(point)).sum(axis=(1, 2)) <= best + 1e-9 * np.abs(best)).all()
 
@@ -227,7 +229,9 @@ def test_two_categories_are_bits():
 def test_equal_values_hold_the_shape_and_are_reported(real, cap):
     rng = np.random.default_rng(0)
     X = np.concatenate([np.full((50, 1), 7.0), rng.gamma(2, 1, (200, 1))]).astype(real)
-    with pytest.warns(DegenerateComponentWarning, match="in column 0 its values are alike: the shape is held at 1"):
+    with pytest.warns(
+        DegenerateComponentWarning, match="its values in column 0 are nearly equal, so the shape is held at 1"
+    ):
         model = GammaMixture(2, init_params=(X[:, 0] != 7).astype(int), max_iter=300).fit(X)
     assert model.shapes_[0, 0] == cap
     assert model.shapes_[0, 0] / model.rates_[0, 0] == pytest.approx(7, rel=1e-3)
@@ -314,7 +318,9 @@ def test_densities_on_the_circle_are_von_mises(kappa):
 def test_equal_directions_hold_the_concentration_and_are_reported():
     rng = np.random.default_rng(0)
     X = np.vstack([np.tile([0.0, 0.6, 0.8], (50, 1)), units(rng.normal(size=(200, 3)))])
-    with pytest.warns(DegenerateComponentWarning, match="its directions are alike: the concentration is held at 2e"):
+    with pytest.warns(
+        DegenerateComponentWarning, match="its directions are nearly equal, so the concentration is held at 2e"
+    ):
         model = VonMisesFisherMixture(2, init_params=(np.arange(250) >= 50).astype(int)).fit(X)
     assert model.concentrations_[0] == 2e6
     assert np.diff(model.history_).min() > -1e-9
@@ -381,7 +387,9 @@ def test_scikit_learns_checks(estimator, check):
     "kinds", [{"a": "gaussian", "b": "poisson"}, {"gaussian": [0.5], "poisson": [1]}, {"poisson": 0}]
 )
 def test_kinds_that_name_no_columns(kinds):
-    with pytest.raises(ValueError, match=r"kinds must be \{kind: numbers of its columns\}, each of 0 to 1 once"):
+    with pytest.raises(
+        ValueError, match=r"kinds must be \{kind: numbers of its columns\} with each number from 0 to 1 once"
+    ):
         MixedMixture(2, kinds=kinds).fit(np.ones((9, 2)))
 
 

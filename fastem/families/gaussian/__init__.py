@@ -1,1 +1,1 @@
-"""The estimators of Gaussian mixtures, and what only a fitted Gaussian mixture is for."""
+"""The estimators of Gaussian mixtures, and the methods that only Gaussian mixtures have."""

@@ -1,4 +1,4 @@
-"""A background model moved towards new rows: its own parameters count as so many rows of each component.
+"""A background model moved towards new rows: its parameters count as a number of rows of each component.
 
 D. A. Reynolds, T. F. Quatieri, R. B. Dunn: Speaker verification using adapted Gaussian mixture models. Digital Signal
 Processing 10 (2000) 19-41.
@@ -28,7 +28,7 @@ PARAMETERS = "weights", "means", "covariances"
 
 
 def adapted(background, statistics, relevance, parameters):
-    """The mixture between a background and what statistics, summed about its means, tell of new rows."""
+    """The mixture between a background and new rows, from the rows' statistics about its means."""
     emission, counts = background.emission, statistics.counts
     structure, (K, d) = emission.covariance, emission.shape
     rows = counts + relevance
@@ -44,31 +44,31 @@ def adapted(background, statistics, relevance, parameters):
         weights = weights / weights.sum()
     if "covariances" in parameters:
         i, j = packed_lower(d)
-        own = structure.of_full(structure.dense(K, d).covariances[:, i, j], d) * relevance
+        earlier = structure.of_full(structure.dense(K, d).covariances[:, i, j], d) * relevance
         second = statistics.second
         if isinstance(structure, Tied):
-            own, second = pooled_second(own), pooled_second(second)
-        _, second = structure.moved(rows, statistics.first, second + own, shift)
+            earlier, second = pooled_second(earlier), pooled_second(second)
+        _, second = structure.moved(rows, statistics.first, second + earlier, shift)
         covariance = estimated(structure, known, rows, np.zeros((K, d)), second, emission.floor)
     return replace(background, weights=weights, emission=replace(emission, means=means, covariance=covariance))
 
 
 def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",), max_iter=1):
-    """A new estimator: this one, moved towards new rows as far as they are many.
+    """A new estimator: this one, moved towards new rows, the further the more they are.
 
-    Each component's mean (and weight, and covariance, where asked for) becomes a E[x] + (1 - a) times its own, with
-    a = N / (N + relevance) and N the new rows that belong to it: what few rows tell of is adapted, the rest stays
-    as in this background model.
+    Each component's mean (and weight, and covariance, where asked for) becomes a E[x] + (1 - a) times its present
+    value, with a = N / (N + relevance) and N the new rows that belong to it. Components with few new rows stay nearly
+    as they are in this background model.
 
     Parameters
     ----------
     X, sample_weight
         As in :meth:`fit`.
     relevance : float
-        Rows that the background counts for in each component. 0: none.
+        The number of rows for which the background counts in each component. 0: none.
     parameters : sequence of {"weights", "means", "covariances"}
     max_iter : int
-        Iterations: with more than one, rows are shared out anew by the adapted model.
+        Iterations; after the first, responsibilities come from the adapted model.
 
     Returns
     -------
@@ -112,9 +112,11 @@ def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",),
 
 
 def check(estimator, relevance, parameters, max_iter) -> None:
-    """ValueError for what no adaptation can be made of."""
+    """Raise ValueError where the arguments allow no adaptation."""
     if isinstance(estimator.model_.emission, WithNoise):
-        raise ValueError("adapt moves Gaussians alone, but this background model has noise: fit one with noise=None.")
+        raise ValueError(
+            "adapt works only for Gaussians without noise, but this model has noise. Fit one with noise=None."
+        )
     if not isinstance(relevance, numbers.Real) or not 0 <= relevance < np.inf:
         raise ValueError(f"relevance must be a number of rows, 0 or more. Got {relevance!r} instead.")
     if isinstance(parameters, str) or not set(parameters) or not set(parameters) <= set(PARAMETERS):
@@ -122,6 +124,6 @@ def check(estimator, relevance, parameters, max_iter) -> None:
     kept = {"weights": estimator.equal_weights, "covariances": estimator.max_eigenvalue_ratio is not None}
     for name in parameters:
         if kept.get(name) or names_something(estimator.fixed, name):
-            raise ValueError(f"parameters names {name!r}, which {estimator!r} constrains: leave it out.")
+            raise ValueError(f"parameters contains {name!r}, but {estimator!r} constrains them. Leave them out.")
     if not isinstance(max_iter, numbers.Integral) or max_iter < 1:
         raise ValueError(f"max_iter must be a whole number of at least 1. Got {max_iter!r} instead.")

@@ -1,4 +1,4 @@
-"""What mixtures with means and covariances share: Gaussian ones, and their relatives with tails."""
+"""What mixtures with means and covariances share: Gaussian and Student-t mixtures."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ class CovarianceMixture(MixtureEstimator):
         choice(STRUCTURES),
         """str
 "full", "tied", "diag", "spherical"; or one of mclust's fourteen families, three letters for volume, shape and
-orientation, equal (E), variable (V) or of the identity (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV;
-of one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
+orientation, equal (E), variable (V) or the identity's (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV;
+for one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
 :mod:`fastem.models.gaussian.parsimonious`.""",
     )
     reg_covar: float = parameter(
         1e-6,
         real(0.0, finite=True),
         """float
-Least variance relative to the data's own: covariances are kept at or above ``reg_covar`` times the variance of each
+Least variance relative to that of the data: covariances are kept at or above ``reg_covar`` times the variance of each
 column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every
 diagonal, it does not depend on the units of the data and does not touch components that are not degenerate. 0: no
-floor, and an error where a covariance is singular.""",
+floor, but an error where a covariance is singular.""",
         tags=[SEARCH],
     )
     means_init: Any = parameter(None, None, "(K, d), optional", tags=[COLUMNS])
@@ -99,4 +99,4 @@ floor, and an error where a covariance is singular.""",
         except IllDefinedCovariance:
             raise ValueError("covariances_ are not positive definite") from None
         if np.abs(self.precisions_cholesky_ - expected).max() > 1e-5 * np.abs(expected).max():
-            raise ValueError("precisions_cholesky_ does not belong to covariances_")
+            raise ValueError("precisions_cholesky_ does not match covariances_")

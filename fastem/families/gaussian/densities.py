@@ -1,4 +1,4 @@
-"""What Gaussians and their relatives give to a fit: floors, starts, and what an M-step keeps to."""
+"""What Gaussian and Student-t densities give to a fit: floors, starts, and constraints of the M-step."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fastem.starts.gaussian_start import continued, gaussian_start
 from fastem.starts.noise_start import NOISE_SHARE, noise_start
 from fastem.starts.plan import Family, Scales
 
-LEAST_START = 1e-6  # of the columns' variances: a floor under starts, where a bound on eigenvalues replaces it later
+LEAST_START = 1e-6  # of the columns' variances: the floor of starts where max_eigenvalue_ratio replaces it later
 
 
 @dataclass(frozen=True)
-class OfCovariances(Family):
+class CovarianceFamily(Family):
     """What densities with means and covariances of a structure give to a fit.
 
     Attributes
@@ -48,7 +48,7 @@ class OfCovariances(Family):
 
     @staticmethod
     def floor(blocks, variance, share):
-        """(d,) a share of the columns' variances, of their middle half where that is less."""
+        """(d,) a share of the columns' variances, or of those of their middle half where these are smaller."""
         return covariance_floor(robust_variances(blocks.spaced_rows(), variance), blocks.head(1)[0], share)
 
     def emission(self, X, weight, membership, n_components, scales):
@@ -65,8 +65,8 @@ class OfCovariances(Family):
 
 
 @dataclass(frozen=True)
-class OfGaussians(OfCovariances):
-    """What Gaussians give to a fit: besides, noise beside them, a prior, a bound on eigenvalues, fixed parameters.
+class GaussianFamily(CovarianceFamily):
+    """What Gaussians give to a fit: also noise, a prior, a bound on eigenvalues and fixed parameters.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class OfGaussians(OfCovariances):
     prior : None, "default" or dict
     max_eigenvalue_ratio : float or None
     fixed_means, fixed_covariances : bool or (m,) int
-        All of them, or those of some components.
+        Whether all are fixed, or the numbers of the components whose are.
     """
 
     noise: Any = None
@@ -89,7 +89,7 @@ class OfGaussians(OfCovariances):
 
     @property
     def takes_missing(self) -> bool:
-        """Whether NaN is a missing value: the box of noise and the prior are those of whole rows."""
+        """Whether NaN is a missing value: the box of the noise and the prior need complete rows."""
         return self.noise is None and self.prior is None
 
     def examine(self, blocks, n_components, n_threads):
@@ -104,7 +104,7 @@ class OfGaussians(OfCovariances):
         )
 
     def _variances(self, blocks, n_threads):
-        """(d,) of the values that are there; ValueError that names the feature beside which none must be missing."""
+        """(d,) of the observed values; ValueError that names the parameter with which no value may be missing."""
         if self.takes_missing:
             return observed_variances(blocks, n_threads)
         try:
@@ -149,8 +149,8 @@ class OfGaussians(OfCovariances):
         low = np.broadcast_to(emission.covariance.at_floor, K) > 0
         if (low & covariances).any():
             raise ValueError(
-                f"the covariance of component {int((low & covariances).argmax())} is fixed below reg_covar times the "
-                "variance of the data: lower reg_covar, or fix another."
+                f"the fixed covariance of component {int((low & covariances).argmax())} is below reg_covar times the "
+                "variance of the data. Lower reg_covar, or fix a larger covariance."
             )
         floor = emission.floor if ratio is None else np.zeros_like(emission.floor)
         kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, scales.prior, ratio)

@@ -1,4 +1,4 @@
-"""The distribution function of a fitted Gaussian mixture, and quantiles of its density, where they have a formula."""
+"""The distribution function of a fitted Gaussian mixture and quantiles of its density, where there are formulas."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastem.rows.validation import require_finite
 
 
 def logcdf(self, X) -> np.ndarray:
-    """log P(x <= row), all columns at once, shape (n,): where it has a closed form.
+    """log P(x <= row) of all columns together, shape (n,), where it has a closed form.
 
-    That is with one column, or with covariances that are diagonal: products of normal distribution functions,
-    right to rounding also far out in the tails.
+    It has one with one column or with diagonal covariances: products of normal distribution functions, accurate to
+    rounding also far out in the tails.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def logcdf(self, X) -> np.ndarray:
     Raises
     ------
     ValueError
-        With dense covariances and several columns.
+        There are several columns, and the covariances are not diagonal.
 
     Examples
     --------
@@ -39,33 +39,32 @@ def logcdf(self, X) -> np.ndarray:
     covariance = mixture.emission.covariance
     if d > 1 and not isinstance(covariance, Diagonal):
         raise ValueError(
-            f"logcdf has no closed form with covariance_type={self.covariance_type!r} and {d} columns: take the "
-            "marginal of one column, or add up scipy.stats.multivariate_normal.cdf of the components, which "
-            "integrates numerically"
+            f"logcdf has no closed form with covariance_type={self.covariance_type!r} and {d} columns. Use the "
+            "marginal of one column, or sum scipy.stats.multivariate_normal.cdf over the components, which integrates "
+            "numerically."
         )
     deviations = np.sqrt(covariance.variances(K, d))
 
     def of_rows(rows):
-        from scipy.special import log_ndtr  # here, since it takes long to import
+        from scipy.special import log_ndtr  # here, because it takes long to import
 
         require_finite(rows)
-
-        found = np.full(len(rows), -np.inf)
+        log_probability = np.full(len(rows), -np.inf)
         with np.errstate(divide="ignore", over="ignore"):
             for weight, mean, deviation in zip(mixture.weights, mixture.emission.means, deviations):
                 each = log_ndtr((rows.astype(np.float64, copy=False) - mean) / deviation)
-                np.logaddexp(found, np.log(weight) + each.sum(axis=1), out=found)
-        return np.minimum(found, 0.0)
+                np.logaddexp(log_probability, np.log(weight) + each.sum(axis=1), out=log_probability)
+        return np.minimum(log_probability, 0.0)
 
     return self._evaluated(X, of_rows, np.float64)
 
 
 def exact_quantile(self, q):
-    """With one component, -2 log-density is chi-squared but for a constant."""
+    """With one component, -2 log-density is chi-squared up to a constant."""
     mixture = self.model_
     if isinstance(mixture.emission, WithNoise) or mixture.n_components > 1:
         return None
-    from scipy.special import chdtri  # here, since it takes long to import
+    from scipy.special import chdtri  # here, because it takes long to import
 
     _, d = mixture.emission.shape
     at_mean = mixture.emission.covariance.log_det_precision_root(1, d)[0] - 0.5 * d * np.log(2 * np.pi)

@@ -18,15 +18,15 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     ----------
     X : rows of any kind
     draws : int, optional
-        Random draws from p(x_missing | x_observed) in place of its mean, so many times: for multiple imputation,
-        where the spread between analyses of the draws tells what the missing values cost.
+        Number of random draws from p(x_missing | x_observed), which replace its mean: for multiple imputation, where
+        the differences between analyses of the draws show how uncertain the missing values are.
     random_state : int, Generator, RandomState or None
-        Of the draws. None: the estimator's own.
+        For the draws. None: that of the estimator.
 
     Returns
     -------
     (n, d), in the type of X, or with `draws` (draws, n, d)
-        Observed values are as they were. A row in which all is missing gets the mean of the mixture.
+        Observed values are as they were. A row in which every value is missing gets the mean of the mixture.
 
     References
     ----------
@@ -50,6 +50,8 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     if not isinstance(draws, numbers.Integral) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
     if is_dask(X):
-        raise TypeError("X is a Dask collection: impute it with draws chunk by chunk, or hand in X.compute().")
+        raise TypeError(
+            "X is a Dask collection, which impute does not take with draws. Impute chunk by chunk, or pass X.compute()."
+        )
     rng = generator(self.random_state if random_state is None else random_state)
     return np.concatenate(self._of_new_rows(X, lambda rows: filled_in(mixture, rows, draws, rng)), axis=1)

@@ -1,4 +1,4 @@
-"""GaussianMixture: scikit-learn's interface on fastem's EM."""
+"""GaussianMixture: fastem's EM in scikit-learn's interface."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastem.estimators.constraints import fixed_components
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
 from fastem.families.gaussian.adaptation import adapt
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
-from fastem.families.gaussian.densities import OfGaussians
+from fastem.families.gaussian.densities import GaussianFamily
 from fastem.families.gaussian.distribution import exact_quantile, logcdf
 from fastem.families.gaussian.filling import impute
 from fastem.families.gaussian.overlap import component_distances, component_overlap
@@ -46,11 +46,11 @@ class GaussianMixture(CovarianceMixture):
     Attributes
     ----------
     weights_ : (K,)
-        Of sum 1, or 1 - noise_weight_.
+        Their sum is 1, or 1 - noise_weight_.
     noise_weight_, noise_log_volume_ : float
-        Where there is noise. `predict` and `sample` give it the label -1, `predict_proba` the last column.
+        Only with noise. `predict` and `sample` give noise the label -1, `predict_proba` the last column.
     noise_box_ : (2, d)
-        Where the volume is that of the data's box, from which :meth:`sample` draws.
+        Only where the volume is that of the data's box. :meth:`sample` draws noise from it.
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
     converged_ : bool
@@ -60,7 +60,7 @@ class GaussianMixture(CovarianceMixture):
     lower_bounds_ : list
         The same after each iteration.
     log_likelihood_ : float
-        Of all rows, each counted with its weight.
+        Sum over all rows, each counted with its weight.
     history_ : list
         Mean log-likelihood of the start and after each iteration.
     steps_ : sequence of :class:`fastem.driver.history.Step`
@@ -69,11 +69,11 @@ class GaussianMixture(CovarianceMixture):
     component_status_ : list of str
         "ok", or what is wrong with a component.
     fit_report_ : :class:`fastem.starts.fit_report.FitReport`
-        What came of each restart and of each component; print it. Not saved to files.
+        The result of each restart and of each component; print it. Not saved to files.
     n_parameters_ : int
-        Those that are fixed do not count; the noise adds its weight. (mclust counts its volume as one more.)
+        Fixed parameters do not count; noise adds one for its weight. (mclust adds another for its volume.)
     prior_ : dict
-        The prior that was used, where there was one.
+        The prior of the fit, only with `prior`.
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
 
@@ -94,29 +94,29 @@ class GaussianMixture(CovarianceMixture):
         None,
         check_noise,
         """None, "box" or float
-A further component of constant density 1 / volume takes up rows that lie apart (not counted in `n_components`). The
-volume is given, or that of the data's box: the product of the columns' ranges, so that units do not matter. Of the K
-weights that `weights_init` gives, 95 % are left to start from.""",
+A further component of constant density 1 / volume, for rows that belong to no cluster (not counted in `n_components`).
+The volume is given as a float; "box": the product of the columns' ranges, so that units do not matter. At the start the
+noise has a weight of 5 %, and the weights of `weights_init` are scaled to 95 %.""",
     )
     prior: Any = parameter(
         None,
         lambda owner, name, value: check_prior(value),
         """"default" or dict, optional
 mclust's conjugate prior of means and covariances; see :mod:`fastem.models.gaussian.conjugate_prior`. "default" is
-mclust's: shrinkage 0.01 to the mean of the data, d + 2 degrees of freedom, and the data's covariance over K^(2/d) as
-scale (its mean variance, of families along the columns). A dict sets some of "mean" (d,), "shrinkage", "dof" and
-"scale" (a matrix, variances, or a number, as the family has them). mclust has it for ten families, here all have it:
-each covariance has the prior, or the common one where all share it whole. With a prior, of weights or of these, EM
-climbs the log-posterior, which `history_` and `lower_bound_` hold, up to a constant.""",
+mclust's: shrinkage 0.01 to the mean of the data, d + 2 degrees of freedom, and as scale the data's covariance divided
+by K^(2/d) (its mean variance, for families along the columns). A dict sets some of "mean" (d,), "shrinkage", "dof" and
+"scale" (a matrix, variances, or a number, as the family has them). mclust has the prior for ten families, fastem for
+all: each covariance has it, or the one covariance that all components share. With any prior, EM maximises the
+log-posterior, which `history_` and `lower_bound_` contain, up to a constant.""",
         tags=[COLUMNS, SEARCH],
     )
     max_eigenvalue_ratio: float | None = parameter(
         None,
         real(1.0, optional=True),
         """float, optional
-The largest eigenvalue of all covariances over the least, at most, as in tclust, in place of `reg_covar`: for "full"
-and "diag" with columns in units of their standard deviation (of their middle half, where that is less), so that the
-data's units do not matter; for "spherical" as it is.""",
+Upper bound of the largest eigenvalue of all covariances divided by the least, as in tclust. It replaces `reg_covar`.
+For "full" and "diag" columns are in units of their standard deviation (that of their middle half, where it is less), so
+that the data's units do not matter; for "spherical" they are as they are.""",
         tags=[COLUMNS, SEARCH],
     )
 
@@ -145,7 +145,7 @@ data's units do not matter; for "spherical" as it is.""",
             name: fixed_components(self.fixed, name, self.n_components, type(self).__name__, tuple(self._fixable))
             for name in ("means", "covariances")
         }
-        return OfGaussians(
+        return GaussianFamily(
             self.covariance_type,
             self.reg_covar,
             noise=self.noise,
@@ -183,7 +183,7 @@ data's units do not matter; for "spherical" as it is.""",
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
 
-    # ---- the noise beside the components ------------------------------------------------------------------------
+    # ---- noise --------------------------------------------------------------------------------------------------
 
     @property
     def _has_noise(self):
@@ -203,9 +203,11 @@ data's units do not matter; for "spherical" as it is.""",
             self._require_saved(kinds)
             box = getattr(self, "noise_box_", None)
             if not np.isfinite(self.noise_log_volume_):
-                raise ValueError(f"noise_log_volume_ must be finite: found {self.noise_log_volume_}")
+                raise ValueError(f"noise_log_volume_ must be finite, but it is {self.noise_log_volume_}")
             if box is not None and (box.shape != (2, self.n_features_in_) or not (box[1] > box[0]).all()):
-                raise ValueError("noise_box_ must hold the least and, below, the larger largest value of each column")
+                raise ValueError(
+                    "noise_box_ must contain the least value of each column and, in row 1, the largest, which is larger"
+                )
         super()._restore()
 
     def _score(self, X, **outputs):

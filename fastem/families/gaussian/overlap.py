@@ -1,4 +1,4 @@
-"""How far apart the components of a fitted Gaussian mixture are, and how much they overlap."""
+"""Distances between the components of a fitted Gaussian mixture, and their overlap."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastem.models.gaussian.distances import component_distances as distances_be
 
 
 def component_distances(self, kind: str = "bhattacharyya") -> np.ndarray:
-    """How far apart the components are, whatever their weights: (K, K), symmetric, zeros on the diagonal.
+    """Distances between the components, without their weights: (K, K), symmetric, zeros on the diagonal.
 
     Parameters
     ----------
@@ -30,15 +30,15 @@ def component_distances(self, kind: str = "bhattacharyya") -> np.ndarray:
     """
     mixture = gaussian_mixture(self, "component_distances")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind={kind!r} is none of {', '.join(map(repr, KINDS))}")
+        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
     return distances_between(mixture.emission, kind)
 
 
 def component_overlap(self) -> np.ndarray:
     """Bhattacharyya coefficients: the integral of sqrt(p_i p_j), in [0, 1], shape (K, K); 1 for equal components.
 
-    Of rows of components i and j together, the best rule misassigns at most sqrt(w_i w_j) times it, where w_i and
-    w_j are their shares: of equal ones, half of it.
+    Among rows of components i and j alone, the best rule misassigns at most a share of sqrt(w_i w_j) times it, where
+    w_i and w_j are the shares of the two: half of it where they are equal.
 
     References
     ----------

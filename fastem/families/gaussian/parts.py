@@ -22,18 +22,18 @@ def marginal(self, columns):
     Parameters
     ----------
     columns : list of names or numbers
-        In the order that they shall have.
+        In the order of the result.
 
     Returns
     -------
     GaussianMixture
-        Fitted: it scores, predicts, samples, saves. Of the same `covariance_type` where the family is closed under
-        it, else of the least that holds it. There is no history of a fit of its own: `log_likelihood_` is NaN.
+        Fitted: it scores, predicts, samples, saves. Its `covariance_type` is the same where marginals of the family are
+        in the family, else the smallest family that contains them. It has no history: `log_likelihood_` is NaN.
 
     Raises
     ------
     ValueError
-        For columns that are not there, or twice.
+        A column does not exist, or is named twice.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def marginal(self, columns):
     mixture = gaussian_mixture(self, "marginal")
     chosen, _ = places_of(self, columns)
     type_ = type_of_some(self.covariance_type, len(chosen), self.n_features_in_)
-    return made(self, marginal_of(mixture, chosen, STRUCTURES[type_]), type_, chosen, "marginal")
+    return estimator_around(self, marginal_of(mixture, chosen, STRUCTURES[type_]), type_, chosen, "marginal")
 
 
 def conditional(self, columns, values):
@@ -58,7 +58,7 @@ def conditional(self, columns, values):
     columns : list of names or numbers
         The given columns; at least one must be left.
     values : (len(columns),) array
-        Their values, finite, in this order. Far outside the nearest component takes all.
+        Their values, finite, in this order. Far from all components, the nearest takes all the weight.
 
     Returns
     -------
@@ -68,6 +68,7 @@ def conditional(self, columns, values):
     Raises
     ------
     ValueError
+        A column does not exist or is named twice, no column is left, or a value is not finite.
 
     Examples
     --------
@@ -82,8 +83,8 @@ def conditional(self, columns, values):
     given, wanted = places_of(self, columns, some_left=True)
     row = checked_values(values, column_names_of(self)[given])
     type_ = type_of_some(self.covariance_type, len(wanted), self.n_features_in_)
-    found = Conditional(mixture, given, wanted).at(row, STRUCTURES[type_])
-    return made(self, found, type_, wanted, "conditional")
+    given_row = Conditional(mixture, given, wanted).at(row, STRUCTURES[type_])
+    return estimator_around(self, given_row, type_, wanted, "conditional")
 
 
 def predict_columns(self, X, columns, *, return_std: bool = False, return_cov: bool = False):
@@ -94,9 +95,9 @@ def predict_columns(self, X, columns, *, return_std: bool = False, return_cov: b
     X : (n, d - m) rows of the other columns, in their order
         Of any kind that `predict` takes.
     columns : list of m names or numbers
-        To be predicted.
+        The columns to predict.
     return_std, return_cov : bool
-        Also the standard deviations (n, m) or the covariances (n, m, m) of the columns given the rest of the row.
+        Return also the standard deviations (n, m) or the covariances (n, m, m), given the rest of the row.
 
     Returns
     -------
@@ -114,24 +115,23 @@ def predict_columns(self, X, columns, *, return_std: bool = False, return_cov: b
     (array([2. , 4.4]), array([0.3, 0.4]))
     """
     if return_std and return_cov:
-        raise ValueError("return_std and return_cov are both true: choose one")
+        raise ValueError("return_std and return_cov are both true. Choose one.")
     mixture = gaussian_mixture(self, "predict_columns")
     wanted, given = places_of(self, columns, some_left=True)
     given_rest = Conditional(mixture, given, wanted)
-    others = made(self, given_rest.given, self.covariance_type, given, "marginal")
-    found = over_rows(others, X, moments_in(given_rest, self.n_threads, return_std, return_cov))
-    return joined_parts(found)
+    others = estimator_around(self, given_rest.given, self.covariance_type, given, "marginal")
+    return concatenated(over_rows(others, X, moments_function(given_rest, self.n_threads, return_std, return_cov)))
 
 
 def gaussian_mixture(estimator, asked) -> Mixture:
-    """The fitted mixture; TypeError where it is one of something else than Gaussians."""
+    """The fitted mixture; TypeError where it has noise."""
     mixture = estimator.model_
     if isinstance(mixture.emission, WithNoise):
         raise TypeError(
-            f"{asked} works only for Gaussians without noise, but this mixture has noise={estimator.noise!r}"
+            f"{asked} works only for Gaussians without noise, but this mixture has noise={estimator.noise!r}."
         )
     if type(mixture.emission.covariance) is not STRUCTURES.get(estimator.covariance_type):
-        raise ValueError(f"covariance_type has been changed to {estimator.covariance_type!r} since the fit: fit again")
+        raise ValueError(f"covariance_type has been changed to {estimator.covariance_type!r} since the fit. Fit again.")
     return mixture
 
 
@@ -140,7 +140,7 @@ def places_of(estimator, columns, some_left=False):
     chosen, _ = choose(column_names_of(estimator), columns, f"this {type(estimator).__name__}")
     if some_left and len(chosen) == estimator.n_features_in_:
         raise ValueError(
-            f"columns={columns!r} are all columns of this {type(estimator).__name__}: leave out at least one"
+            f"columns={columns!r} are all columns of this {type(estimator).__name__}. Leave out at least one."
         )
     return np.array(chosen), np.setdiff1d(np.arange(estimator.n_features_in_), chosen)
 
@@ -149,8 +149,8 @@ def column_names_of(estimator):
     return np.asarray(getattr(estimator, "feature_names_in_", numbered_names(estimator.n_features_in_)), dtype=object)
 
 
-def made(estimator, mixture, covariance_type, places, what):
-    """A fitted estimator of this kind around a mixture of some of the columns."""
+def estimator_around(estimator, mixture, covariance_type, places, what):
+    """A fitted estimator of this class around a mixture of some of the columns."""
     parameters = estimator.get_params(deep=False) | tagged(estimator, COLUMNS) | {"covariance_type": covariance_type}
     if not (isinstance(estimator.init_params, str) or callable(estimator.init_params)):
         del parameters["init_params"]
@@ -171,32 +171,32 @@ def checked_values(values, columns):
     try:
         row = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"values must hold a number for each of the columns {listed(columns)}: {error}") from error
+        raise ValueError(f"values must contain a number for each of the columns {listed(columns)}: {error}") from error
     if row.shape != (len(columns),):
         raise ValueError(
-            f"values has shape {row.shape}; it must be {(len(columns),)}, one for each of the columns {listed(columns)}"
+            f"values must have shape {(len(columns),)}, one for each of the columns {listed(columns)}. Got {row.shape}."
         )
     if not np.isfinite(row).all():
         wrong = int(np.argmin(np.isfinite(row)))
         raise ValueError(
-            f"values holds {row[wrong]} for column {columns[wrong]!r}: give finite values, or leave it out"
+            f"values contains {row[wrong]} for column {columns[wrong]!r}. Give a finite value, or leave the column out."
         )
     return row
 
 
-def moments_in(conditional, n_threads, return_std, return_cov):
-    """A function of rows: their predicted mean alone, or with its spread."""
-    spread = "std" if return_std else "cov" if return_cov else None
+def moments_function(conditional, n_threads, return_std, return_cov):
+    """A function that gives the predicted mean of rows, alone or with standard deviations or covariances."""
+    uncertainty = "std" if return_std else "cov" if return_cov else None
 
     def moments(rows):
-        require_finite(rows)  # a missing value is no given one
-        return conditional.moments(rows, n_threads, spread)
+        require_finite(rows)  # a missing value cannot be given
+        return conditional.moments(rows, n_threads, uncertainty)
 
     return moments
 
 
-def joined_parts(found):
-    """Results of blocks of rows, each an array or a tuple of arrays, end to end."""
-    if isinstance(found[0], tuple):
-        return tuple(np.concatenate(part) for part in zip(*found))
-    return np.concatenate(found)
+def concatenated(results):
+    """The results of all blocks of rows, each an array or a tuple of arrays, as one."""
+    if isinstance(results[0], tuple):
+        return tuple(np.concatenate(arrays) for arrays in zip(*results))
+    return np.concatenate(results)

@@ -1,4 +1,4 @@
-"""Gaussian mixture regression: a mixture over columns and targets together, asked for the targets given the columns."""
+"""Gaussian mixture regression: a mixture of columns and targets together predicts the targets given the columns."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import numpy as np
 from fastem.errors import not_fitted
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.families.gaussian.parts import joined_parts, moments_in
+from fastem.families.gaussian.parts import concatenated, moments_function
 from fastem.models.gaussian.conditional import Conditional
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
 
 
 class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
-    """Regression by a Gaussian mixture over X and y together: curved means, and spreads that change with X.
+    """Regression by a Gaussian mixture over X and y together: the mean is curved, and the variance changes with X.
 
     Parameters
     ----------
     {parameters}
 
-    Arrays among them are of the columns of X and then of y.
+    Arrays have the columns of X and then those of y.
 
     Attributes
     ----------
     mixture_ : :class:`fastem.GaussianMixture`
-        Of the columns of X and then of y. :meth:`~fastem.GaussianMixture.predict_columns` of it predicts any others.
+        The mixture of the columns of X and then of y. Its :meth:`~fastem.GaussianMixture.predict_columns` predicts any
+        of them.
     model_ : the fitted mixture of X alone
-        `score_samples`, `sample`, `bic` and `aic` are its: how usual a row is, whatever its target.
+        `score_samples`, `sample`, `bic` and `aic` use it: they describe X without the targets.
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
 
@@ -52,8 +53,8 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         Parameters
         ----------
         X : (n, d) array or frame
-            Copied beside y. What is not in memory: fit a :class:`fastem.GaussianMixture` to all columns and ask its
-            `predict_columns`.
+            It is copied together with y. For rows that are not in memory, fit a :class:`fastem.GaussianMixture` to all
+            columns and use its `predict_columns`.
         y : (n,) or (n, m) array
         sample_weight : (n,), optional
 
@@ -87,20 +88,20 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         ----------
         X : (n, d) rows of any kind that :meth:`fastem.GaussianMixture.predict` takes
         return_std : bool
-            Also the standard deviations, shaped as the mean.
+            Return also the standard deviations, in the shape of the mean.
         return_cov : bool
-            Also the covariances of the targets of each row, (n, m, m).
+            Return also the covariances of the targets given each row, (n, m, m).
         """
         if return_std and return_cov:
-            raise ValueError("return_std and return_cov are both true: choose one")
+            raise ValueError("return_std and return_cov are both true. Choose one.")
         self._require_fitted()
-        found = self._of_new_rows(X, moments_in(self._conditional, self.n_threads, return_std, return_cov))
-        found = joined_parts(found)
+        of_rows = moments_function(self._conditional, self.n_threads, return_std, return_cov)
+        moments = concatenated(self._of_new_rows(X, of_rows))
         if not self._flat:
-            return found
+            return moments
         if return_cov:
-            return found[0][:, 0], found[1]
-        return tuple(part[:, 0] for part in found) if return_std else found[:, 0]
+            return moments[0][:, 0], moments[1]
+        return tuple(moment[:, 0] for moment in moments) if return_std else moments[:, 0]
 
     def score(self, X, y, sample_weight=None) -> float:
         """The coefficient of determination, 1 - (squares about the prediction) / (squares about the mean)."""
@@ -125,9 +126,9 @@ def checked_targets(y, n, owner):
     try:
         targets = targets if targets.dtype in (np.float32, np.float64) else targets.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"y must hold numbers: {error}") from error
+        raise ValueError(f"y must contain numbers: {error}") from error
     if targets.ndim not in (1, 2) or targets.size == 0:
-        raise ValueError(f"y has shape {targets.shape}; it must be (n,) or (n, m), with a value for each row of X")
+        raise ValueError(f"y must have shape (n,) or (n, m), with a value for each row of X. Got {targets.shape}.")
     if len(targets) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: X has {n}, y has {len(targets)}")
     targets = targets.reshape(n, -1)

@@ -88,7 +88,7 @@ def test_bad_wishes_are_refused(asked, words):
 
 
 def test_what_is_constrained_is_not_adapted():
-    with pytest.raises(ValueError, match=r"'weights', which .*equal_weights"):
+    with pytest.raises(ValueError, match=r"'weights', but .*equal_weights"):
         background(equal_weights=True).adapt(NEW, parameters=("weights",))
     with pytest.raises(ValueError, match="'covariances'"):
         background(max_eigenvalue_ratio=2.0).adapt(NEW, parameters=("covariances",))

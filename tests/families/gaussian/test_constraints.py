@@ -259,7 +259,7 @@ def test_threads_do_not_matter(dtype):
             {"fixed": {"covariances": [1]}, "covariance_type": "VEV", "precisions_init": PRECISIONS},
             "Fix all or none",
         ),
-        ({"fixed": {"covariances": True}, "precisions_init": 1e9 * PRECISIONS}, "lower reg_covar"),
+        ({"fixed": {"covariances": True}, "precisions_init": 1e9 * PRECISIONS}, "Lower reg_covar"),
         (
             {"fixed": {"covariances": True}, "precisions_init": PRECISIONS, "max_eigenvalue_ratio": 3},
             "max_eigenvalue_ratio.*fixed",
