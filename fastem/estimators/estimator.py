@@ -29,12 +29,13 @@ class Estimator:
     _saved_arrays: ClassVar[tuple[str, ...]] = ()
     _saved_scalars: ClassVar[tuple[str, ...]] = ()
     _parameters: ClassVar[dict[str, Parameter]] = {}
+    _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
 
     def __init_subclass__(cls, parameters_of=None):
         """parameters_of: another estimator whose parameters this one has."""
         super().__init_subclass__()
         rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters)
-        cls.__doc__ = documented(cls.__doc__, rows)
+        cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
         if "__init__" not in vars(cls) and rows != cls._parameters:
             cls.__init__ = constructor(rows)
         cls._parameters = rows

@@ -25,6 +25,30 @@ from fastem.starts.diagnosis import diagnose, effective_rows
 from fastem.starts.plan import NO_SCALES, Family, Scales
 from fastem.starts.restarts import Restarts
 
+ATTRIBUTES = """\
+weights_ : (K,)
+    Their sum is 1.
+converged_ : bool
+n_iter_ : int
+lower_bound_ : float
+    Mean log-likelihood at these parameters.
+lower_bounds_ : list
+    The same after each iteration.
+log_likelihood_ : float
+    Sum over all rows, each counted with its weight.
+history_ : list
+    Mean log-likelihood of the start and after each iteration.
+steps_ : sequence of :class:`fastem.driver.history.Step`
+    What the E-step and the M-step of each iteration gained. Not saved to files.
+stop_reason_ : str
+component_status_ : list of str
+    "ok", or what is wrong with a component.
+fit_report_ : :class:`fastem.starts.fit_report.FitReport`
+    The result of each restart and of each component; print it. Not saved to files.
+n_parameters_ : int
+n_features_in_ : int
+feature_names_in_ : (d,), where X has names"""
+
 
 class MixtureEstimator(FittedMixture):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
@@ -38,28 +62,10 @@ class MixtureEstimator(FittedMixture):
 
     Attributes
     ----------
-    weights_ : (K,)
-    converged_ : bool
-    n_iter_ : int
-    lower_bound_ : float
-        Mean log-likelihood at these parameters.
-    lower_bounds_ : list
-        The same after each iteration.
-    log_likelihood_ : float
-        Sum over all rows, each counted with its weight.
-    history_ : list
-        Mean log-likelihood of the start and after each iteration.
-    steps_ : sequence of :class:`fastem.driver.history.Step`
-        What the E-step and the M-step of each iteration gained. Not saved to files.
-    stop_reason_ : str
-    component_status_ : list of str
-        "ok", or what is wrong with a component.
-    fit_report_ : :class:`fastem.starts.fit_report.FitReport`
-        The result of each restart and of each component; print it. Not saved to files.
-    n_parameters_ : int
-    n_features_in_ : int
-    feature_names_in_ : (d,), where X has names
+    {attributes}
     """
+
+    _attributes: ClassVar[str] = ATTRIBUTES
 
     n_components: int = parameter(1, whole(1), "int", kw_only=False)
     tol: float = parameter(

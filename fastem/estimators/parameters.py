@@ -12,6 +12,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from textwrap import indent
 from typing import Any
 
 from fastem.estimators.checks import Check
@@ -19,7 +20,8 @@ from fastem.estimators.checks import Check
 COLUMNS = "columns"  # a tag: its shape is that of all columns, so a mixture of some columns does not have it
 RESUME = "resume"  # it does not change the result of a fit, so it may differ when a fit is resumed
 SEARCH = "search"  # it applies where many models are fitted from starts that they share
-PLACEHOLDER = "    {parameters}"
+INDENT = "    "  # of the docstring of a class
+PARAMETERS, ATTRIBUTES = f"{INDENT}{{parameters}}", f"{INDENT}{{attributes}}"
 
 
 @dataclass(frozen=True)
@@ -106,16 +108,17 @@ def constructor(rows: dict[str, Parameter]):
     return __init__
 
 
-def documented(doc: str | None, rows: dict[str, Parameter]) -> str | None:
-    """A docstring in which the parameters replace the line ``{parameters}``."""
-    if doc is None or PLACEHOLDER not in doc:  # python -OO takes docstrings away
+def documented(doc: str | None, rows: dict[str, Parameter], attributes: str) -> str | None:
+    """A docstring in which the parameters replace the line ``{parameters}``, and the attributes ``{attributes}``."""
+    if doc is None:  # python -OO takes docstrings away
         return doc
     lines = []
     for name, row in rows.items():
         kind, _, text = row.doc.partition("\n")
-        lines.append(f"    {name} : {kind}" if kind else f"    {name}")
-        lines += [f"        {line}".rstrip() for line in text.split("\n") if text]
-    return doc.replace(PLACEHOLDER, "\n".join(lines))
+        lines.append(f"{name} : {kind}" if kind else name)
+        lines += [f"    {line}".rstrip() for line in text.split("\n") if text]
+    doc = doc.replace(PARAMETERS, indent("\n".join(lines), INDENT))
+    return doc.replace(ATTRIBUTES, indent(attributes, INDENT))
 
 
 def tagged(estimator, tag: str) -> dict[str, Any]:

@@ -45,37 +45,16 @@ class GaussianMixture(CovarianceMixture):
 
     Attributes
     ----------
-    weights_ : (K,)
-        Their sum is 1, or 1 - noise_weight_.
-    noise_weight_, noise_log_volume_ : float
-        Only with noise. `predict` and `sample` give noise the label -1, `predict_proba` the last column.
-    noise_box_ : (2, d)
-        Only where the volume is that of the data's box. :meth:`sample` draws noise from it.
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
-    converged_ : bool
-    n_iter_ : int
-    lower_bound_ : float
-        Mean log-likelihood at these parameters.
-    lower_bounds_ : list
-        The same after each iteration.
-    log_likelihood_ : float
-        Sum over all rows, each counted with its weight.
-    history_ : list
-        Mean log-likelihood of the start and after each iteration.
-    steps_ : sequence of :class:`fastem.driver.history.Step`
-        What the E-step and the M-step of each iteration gained. Not saved to files.
-    stop_reason_ : str
-    component_status_ : list of str
-        "ok", or what is wrong with a component.
-    fit_report_ : :class:`fastem.starts.fit_report.FitReport`
-        The result of each restart and of each component; print it. Not saved to files.
-    n_parameters_ : int
-        Fixed parameters do not count; noise adds one for its weight. (mclust adds another for its volume.)
+    noise_weight_, noise_log_volume_ : float
+        Only with noise; `weights_` then sum to 1 - noise_weight_. `predict` and `sample` give noise the label -1,
+        `predict_proba` the last column; it adds one to `n_parameters_`. (mclust adds another for its volume.)
+    noise_box_ : (2, d)
+        Only where the volume is that of the data's box. :meth:`sample` draws noise from it.
     prior_ : dict
         The prior of the fit, only with `prior`.
-    n_features_in_ : int
-    feature_names_in_ : (d,), where X has names
+    {attributes}
 
     Examples
     --------
