@@ -147,6 +147,7 @@ fit continues with fewer components and warns. "raise": the start fails with a
         whole(0),
         """int
 Attempts to improve the finished fit by merging two components and splitting another, each a further restart.""",
+        tags=[SEARCH],
     )
     equal_weights: bool = parameter(False, flag, "bool\nAll weights are 1/K.", tags=[SEARCH])
     weight_concentration_prior: Any = parameter(

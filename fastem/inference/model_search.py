@@ -19,11 +19,12 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import kmeans_labels
-from fastem.starts.diagnosis import diagnose, effective_rows
+from fastem.starts.diagnosis import best_sound, diagnose, effective_rows
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
+from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, tournament
 
 ROWS = 2000  # on which starts are found and compared
@@ -131,8 +132,21 @@ class ModelSearch:
             settings = {"accelerate": plan.accelerate, "same": SAME}
             runs = tournament(starts, self.sample, ROUNDS, plan.stop, threads, **settings)
             starts = [lambda run=run: run.model for run in runs]
-        whole = [(plan.stop.max_iter, len(starts))]
+        best = self.climbed(starts, plan, scales)
+        rng = np.random.default_rng([self.seed, plan.n_components])
+        for _ in range(plan.restarts.split_merge if best.model.emission.shape[0] > 1 else 0):
+            try:
+                start = split_merge_start(best.model, plan, self.blocks, scales, rng, self.n_threads)
+                attempt = self.climbed([lambda start=start: start], plan, scales)
+            except FAILURES:
+                continue  # an attempt to improve failed: what was to be improved stays
+            best = best_sound([best, attempt], self.n_effective)
+        return best
+
+    def climbed(self, starts, plan, scales):
+        """The result of the best sound run over all rows."""
         climbing = [lambda start=start: self.begun(plan, start(), scales) for start in starts]
+        whole = [(plan.stop.max_iter, len(starts))]
         threads = for_pass(self.n_threads, self.blocks, plan.n_components)
         return tournament(climbing, self.blocks, whole, plan.stop, threads, accelerate=plan.accelerate)[0]
 

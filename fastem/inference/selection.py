@@ -161,7 +161,8 @@ def select(
         5000. The result does not depend on it.
     random_state : int, Generator, RandomState or None
     **parameters
-        Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`.
+        Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
+        `split_merge`, constraints.
 
     Returns
     -------

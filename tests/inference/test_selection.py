@@ -280,3 +280,12 @@ def test_mistakes_on_the_command_line(capsys, words, message):
     assert main(["select", "faithful", *words.split()]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1 and message in err
+
+
+def test_split_and_merge_improves_the_models_of_a_search():
+    X = load_iris().data
+    plain, improved = (
+        fastem.select(X, [3, 4], ["VEV", "VVV"], random_state=0, split_merge=attempts).table for attempts in (0, 2)
+    )
+    gains = [after.log_likelihood - before.log_likelihood for before, after in zip(plain, improved)]
+    assert min(gains) > -1e-9 and max(gains) > 5
