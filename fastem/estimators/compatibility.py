@@ -138,7 +138,10 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
-_NOISE = "noise cannot be combined with {name}, which says nothing of noise. Leave out noise or {{1}}."
+_NOISE = (
+    "noise cannot be combined with {name}, because {name} is defined only for the components, not for the noise. "
+    "Leave out noise or {{1}}."
+)
 _NUMBERED = "{what} to components by number, but {{1}} can change the numbers. Leave out one of the two."
 _EXTREME = (
     "sample_weight is below 1e-9 or above 1e9 in every row. The strength of a prior is a number of rows, so a prior "

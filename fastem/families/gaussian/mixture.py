@@ -95,7 +95,7 @@ log-posterior, which `history_` and `lower_bound_` contain, up to a constant."""
         """float, optional
 Upper bound of the largest eigenvalue of all covariances divided by the least, as in tclust. It replaces `reg_covar`.
 For "full" and "diag" columns are in units of their standard deviation (that of their middle half, where it is less), so
-that the data's units do not matter; for "spherical" they are as they are.""",
+that the data's units do not matter; for "spherical" they are not scaled.""",
         tags=[COLUMNS, SEARCH],
     )
 
