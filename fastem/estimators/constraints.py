@@ -12,11 +12,11 @@ def weight_rule(parameters, owner, fixable) -> WeightRule:
     K = parameters["n_components"]
     fixed = parameters["fixed"]
     for name in fixed if isinstance(fixed, dict) else ():
-        fixed_components(fixed, name, K, owner, fixable)
+        checked_fixed(fixed, name, K, owner, fixable)
     return WeightRule(
         bool(parameters["equal_weights"]),
         concentration(parameters["weight_concentration_prior"], K),
-        fixed_components(fixed, "weights", K, owner, fixable),
+        checked_fixed(fixed, "weights", K, owner, fixable),
     )
 
 
@@ -32,7 +32,7 @@ def concentration(value, n_components):
     return array.astype(np.float64)
 
 
-def fixed_components(asked, name, n_components, owner, fixable) -> bool | np.ndarray:
+def checked_fixed(asked, name, n_components, owner, fixable) -> bool | np.ndarray:
     """What the parameter `fixed` says of one name: True (all components), False (none) or the numbers of components."""
     known = ", ".join(map(repr, fixable))
     if asked is None:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem.estimators.checks import real
-from fastem.estimators.constraints import fixed_components
+from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
 from fastem.families.gaussian.adaptation import adapt
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
@@ -121,7 +121,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
 
     def _family(self):
         fixed = {
-            name: fixed_components(self.fixed, name, self.n_components, type(self).__name__, tuple(self._fixable))
+            name: checked_fixed(self.fixed, name, self.n_components, type(self).__name__, tuple(self._fixable))
             for name in ("means", "covariances")
         }
         return GaussianFamily(
