@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastem.estimators.constraints import names_something
 from fastem.rows.sources.open_rows import EXTREME_WEIGHTS
 
 
@@ -27,11 +28,15 @@ class Request:
         "separate" where the covariances do not depend on each other, "dependent" where they do; "" where there are
         none.
     labels : bool
-    rows : {"in memory", "read in blocks", "in a Dask collection"}
+    rows : {"in memory", "read in blocks", "a Dask collection"}
     extreme_weights : bool
         Whether all sample weights were so small or so large that a unit was divided out.
     partial : bool
         Whether rows come batch by batch.
+    starts : bool
+        Whether `init_params` has an effect: the fit neither goes on from the last one nor starts from parameters alone.
+    regression : bool
+        Whether the mixture is to predict some columns from others.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -40,15 +45,12 @@ class Request:
     rows: str = "in memory"
     extreme_weights: bool = False
     partial: bool = False
+    starts: bool = True
+    regression: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
         return f"{name}={self.parameters[name]!r}"
-
-    def asks(self, name) -> bool:
-        """Whether a parameter is there and is neither None nor False."""
-        value = self.parameters.get(name)
-        return value is not None and value is not False
 
 
 class Refusal(NamedTuple):
@@ -60,19 +62,26 @@ class Refusal(NamedTuple):
 
 
 def parameter_is_given(name) -> Callable[[Request], str]:
-    return lambda request: request.setting(name) if request.asks(name) else ""
+    return lambda request: request.setting(name) if request.parameters.get(name) is not None else ""
 
 
-def fixed(name, whole=None) -> Callable[[Request], str]:
-    """Some of a parameter is fixed. whole=True: all of it; whole=False: some, but not all."""
+def equal_weights(request) -> str:
+    return request.setting("equal_weights") if request.parameters.get("equal_weights", False) else ""
+
+
+def fixed(*names, whole=None) -> Callable[[Request], str]:
+    """Something of these names is fixed. whole=True: all of it; whole=False: some, but not all."""
 
     def asked(request):
-        names = request.parameters.get("fixed")
-        value = names.get(name, False) if isinstance(names, dict) else False
-        if value is False or np.size(value) == 0:
-            return ""
-        all_of_it = isinstance(value, (bool, np.bool_)) or len(np.unique(value)) == request.parameters["n_components"]
-        return f"fixed={names!r}" if whole is None or whole == all_of_it else ""
+        settings = request.parameters.get("fixed") or {}
+        for name in names or settings:
+            if names_something(settings, name):
+                value = settings[name]
+                K = request.parameters["n_components"]
+                all_of_it = isinstance(value, (bool, np.bool_)) or len(np.unique(value)) == K
+                if whole is None or whole == all_of_it:
+                    return request.setting("fixed")
+        return ""
 
     return asked
 
@@ -83,12 +92,14 @@ def has_weight_prior(request) -> str:
 
 
 def by_number(request) -> str:
-    """The name of a constraint that refers to components by number."""
-    for name in ("fixed", "weight_concentration_prior", "degrees_of_freedom"):
-        value = request.parameters.get(name)
-        if np.ndim(value) > 0 or (isinstance(value, dict) and len(value) > 0):
-            return name
-    return ""
+    """A constraint that refers to components by number."""
+    prior, degrees = (request.parameters.get(name) for name in ("weight_concentration_prior", "degrees_of_freedom"))
+    settings = request.parameters.get("fixed") or {}
+    if any(names_something(settings, name) and not isinstance(settings[name], (bool, np.bool_)) for name in settings):
+        return request.setting("fixed")
+    if has_weight_prior(request) and np.ndim(prior) > 0:
+        return request.setting("weight_concentration_prior")
+    return request.setting("degrees_of_freedom") if np.ndim(degrees) > 0 else ""
 
 
 def unequal_weights_init(request) -> str:
@@ -98,15 +109,30 @@ def unequal_weights_init(request) -> str:
 
 def impossible_weights_init(request) -> str:
     init = request.parameters.get("weights_init")
-    if init is None or np.shape(init) != (request.parameters["n_components"],) or not has_weight_prior(request):
+    if init is None or not has_weight_prior(request):
         return ""
     drawn = np.asarray(request.parameters["weight_concentration_prior"]) > 1
     return request.setting("weights_init") if ((np.asarray(init) == 0) & drawn).any() else ""
 
 
 def start_by_row(request) -> str:
+    given = "init_params" in request.parameters and not isinstance(request.parameters["init_params"], str)
+    return "init_params" if given and request.starts else ""
+
+
+def short_runs_of_all_kinds(request) -> str:
     init = request.parameters.get("init_params")
-    return "" if isinstance(init, str) or "init_params" not in request.parameters else "init_params"
+    return "init_params='emem'" if isinstance(init, str) and init == "emem" and request.starts else ""
+
+
+def moves(name, *values) -> Callable[[Request], str]:
+    """A parameter with which components change their numbers: with these values, or where it is above 0."""
+
+    def asked(request):
+        value = request.parameters.get(name, 0)
+        return request.setting(name) if (value in values if values else value > 0) else ""
+
+    return asked
 
 
 # name: a function that gives how the user asks for it, for the message; "" where it is not asked for
@@ -114,9 +140,9 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "noise": parameter_is_given("noise"),
     "prior": parameter_is_given("prior"),
     "max_eigenvalue_ratio": parameter_is_given("max_eigenvalue_ratio"),
-    "equal_weights": parameter_is_given("equal_weights"),
+    "equal_weights": equal_weights,
     "weight_concentration_prior": has_weight_prior,
-    "fixed": parameter_is_given("fixed"),
+    "fixed": fixed(),
     "fixed weights": fixed("weights"),
     "all weights fixed": fixed("weights", whole=True),
     "fixed covariances": fixed("covariances"),
@@ -124,17 +150,16 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "a constraint by number": by_number,
     "weights_init of unequal weights": unequal_weights_init,
     "weights_init of weights 0": impossible_weights_init,
-    "on_collapse": lambda r: r.setting("on_collapse") if r.parameters.get("on_collapse") in ("reseed", "drop") else "",
-    "split_merge": lambda r: (
-        r.setting("split_merge") if r.asks("split_merge") and r.parameters["split_merge"] > 0 else ""
-    ),
+    "on_collapse": moves("on_collapse", "reseed", "drop"),
+    "split_merge": moves("split_merge"),
     "a start by row": start_by_row,
-    "emem": lambda r: "init_params='emem'" if str(r.parameters.get("init_params")) == "emem" else "",
+    "emem": short_runs_of_all_kinds,
     "dependent covariances": lambda r: r.setting("covariance_type") if r.structure == "dependent" else "",
     "labels": lambda r: "labels" if r.labels else "",
     "rows out of memory": lambda r: "" if r.rows == "in memory" else r.rows,
     "extreme sample weights": lambda r: "sample_weight" if r.extreme_weights else "",
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
+    "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -215,6 +240,11 @@ REFUSED = (
     Refusal("extreme sample weights", "rows out of memory", EXTREME_WEIGHTS),
     *(Refusal("extreme sample weights", name, _EXTREME) for name in ("prior", "weight_concentration_prior")),
     *(Refusal("partial_fit", name, _AVERAGES) for name in ("prior", "weight_concentration_prior")),
+    Refusal(
+        "noise",
+        "regression",
+        "{1} predicts from the components alone, so it cannot be combined with noise. Got {0}. Set noise=None.",
+    ),
     *(Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),
 )
 

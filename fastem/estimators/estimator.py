@@ -31,18 +31,30 @@ class Estimator:
     _parameters: ClassVar[dict[str, Parameter]] = {}
     _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
 
-    def __init_subclass__(cls, parameters_of=None):
-        """parameters_of: another estimator whose parameters this one has."""
+    def __init_subclass__(cls, parameters_of=None, general=False):
+        """parameters_of: another estimator whose parameters this one has.
+
+        general: the class's own parameters stand behind those of its subclasses.
+        """
         super().__init_subclass__()
-        rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters)
+        rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters, general)
         cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
         if "__init__" not in vars(cls) and rows != cls._parameters:
-            cls.__init__ = constructor(rows)
+            cls.__init__ = constructor(cls, rows)
         cls._parameters = rows
 
     @classmethod
+    def _defaults(cls) -> dict:
+        """{name: default} of the constructor's parameters; `**others` stands for those of the class above."""
+        shown = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]
+        defaults = {p.name: p.default for p in shown if p.kind is not p.VAR_KEYWORD}
+        if len(defaults) < len(shown):
+            defaults |= {name: row.default for name, row in cls._parameters.items() if name not in defaults}
+        return defaults
+
+    @classmethod
     def _parameter_names(cls):
-        return sorted(name for name in inspect.signature(cls.__init__).parameters if name != "self")
+        return sorted(cls._defaults())
 
     def _check_parameters(self):
         """Raise ValueError for the first parameter whose value is not allowed."""
@@ -64,11 +76,10 @@ class Estimator:
         return self
 
     def __repr__(self):
-        defaults = inspect.signature(type(self).__init__).parameters
         changed = [
             f"{name}={getattr(self, name)!r}"
-            for name in defaults
-            if name != "self" and repr(getattr(self, name)) != repr(defaults[name].default)
+            for name, default in self._defaults().items()
+            if repr(getattr(self, name)) != repr(default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 

@@ -43,20 +43,22 @@ _SAVED_KINDS = {
 }
 
 
-class FactorEstimator(Estimator):
+class FactorEstimator(Estimator, general=True):
     """What :class:`FactorAnalysis` and :class:`PPCA` share.
 
     Subclasses define `_model_class`, `_floor_status` (the status of a column at the floor), and `_fit_moments`, which
     makes an EMResult from moments and passes it to a callback after each iteration.
     """
 
-    n_components: int | None = parameter(None, whole(0, optional=True), "int or None", kw_only=False)
+    n_components: int | None = parameter(default=None, check=whole(0, optional=True), doc="int or None", kw_only=False)
     reg_covar: float = parameter(
-        1e-6, real(LEAST_FLOOR, finite=True), "float\nLeast noise variance, relative to the variance of each column."
+        default=1e-6,
+        check=real(LEAST_FLOOR, finite=True),
+        doc="float\nLeast noise variance, relative to the variance of each column.",
     )
-    random_state: Any = parameter(None, None, "int, Generator, RandomState or None\nFor `sample`.")
+    random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None\nFor `sample`.")
     n_threads: int | None = parameter(
-        None, whole(1, optional=True), "int, optional\nAll that the process may use by default."
+        default=None, check=whole(1, optional=True), doc="int, optional\nAll that the process may use by default."
     )
 
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")

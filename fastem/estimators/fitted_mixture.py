@@ -39,8 +39,8 @@ class FittedMixture(Estimator):
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
     _saved_scalars: ClassVar[tuple[str, ...]] = tuple(_SAVED_KINDS)
 
-    def __init_subclass__(cls):
-        super().__init_subclass__()
+    def __init_subclass__(cls, **settings):
+        super().__init_subclass__(**settings)
         cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
 
     def _emission(self):

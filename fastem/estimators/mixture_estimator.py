@@ -12,17 +12,19 @@ from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import choice, flag, real, whole
+from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
 from fastem.estimators.partial_fit import partial_fit
-from fastem.estimators.planning import plan_for, plan_of, require_enough_rows
+from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import START_NAMES
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
-from fastem.starts.plan import NO_SCALES, Family, Scales
+from fastem.starts.given import checked_weights
+from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
 from fastem.starts.restarts import Restarts
 
 ATTRIBUTES = """\
@@ -50,7 +52,7 @@ n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 
 
-class MixtureEstimator(FittedMixture):
+class MixtureEstimator(FittedMixture, general=True):
     """A mixture fitted by EM. The parameters and attributes here are those of every mixture.
 
     Subclasses define `_family` (what their densities give to a fit), `_parameter_arrays` (the fitted attributes),
@@ -67,27 +69,28 @@ class MixtureEstimator(FittedMixture):
 
     _attributes: ClassVar[str] = ATTRIBUTES
 
-    n_components: int = parameter(1, whole(1), "int", kw_only=False)
+    n_components: int = parameter(default=1, check=whole(1), doc="int", kw_only=False)
     tol: float = parameter(
-        1e-3,
-        real(0.0),
-        """float
+        default=1e-3,
+        check=real(0.0),
+        doc="""float
 Stop when the quantity that `stop` names is smaller: by default the change of the mean log-likelihood.""",
         tags=[SEARCH],
     )
-    max_iter: int = parameter(100, whole(0), "int", tags=[RESUME, SEARCH])
+    max_iter: int = parameter(default=100, check=whole(0), doc="int", tags=[RESUME, SEARCH])
     n_init: int = parameter(
-        1,
-        whole(1),
-        """int
+        default=1,
+        check=whole(1),
+        doc="""int
 Number of restarts. The best sound one is kept: the largest log-likelihood among those without a degenerate component.
 With "kmeans" and "hierarchical", the later restarts are in turn split and merge of the best so far, "kmeans" and
 "emem". A start that is given as a whole is not repeated.""",
     )
     init_params: Any = parameter(
-        "kmeans",
-        choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
-        """{"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data", "emem"}, array or callable
+        default="kmeans",
+        check=choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
+        doc="""str, array or callable
+"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data" or "emem".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
 clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
@@ -95,47 +98,50 @@ likelihood of Gaussians falls least; "emem" is the best of ten short runs of EM 
 The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
 in.""",
     )
-    weights_init: Any = parameter(None, None, "(K,), optional", tags=[COLUMNS])
-    random_state: Any = parameter(None, None, "int, Generator, RandomState or None")
-    warm_start: bool = parameter(False, None, "bool\nStart from the last fit.")
+    weights_init: Any = parameter(default=None, check=None, doc="(K,), optional", tags=[COLUMNS])
+    random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None")
+    warm_start: bool = parameter(default=False, check=None, doc="bool\nStart from the last fit.")
     verbose: int | str = parameter(
-        0,
-        whole(0, boolean=True, unless="bar"),
-        """int or "bar"
+        default=0,
+        check=whole(0, boolean=True, unless="bar"),
+        doc="""int or "bar"
 1: a line every `verbose_interval` iterations, through :mod:`logging`; 2: with the change; "bar": a bar with an
 estimate of the end (tqdm).""",
         tags=[RESUME],
     )
-    verbose_interval: int = parameter(10, whole(1), "int", tags=[RESUME])
+    verbose_interval: int = parameter(default=10, check=whole(1), doc="int", tags=[RESUME])
     n_threads: int | None = parameter(
-        None, whole(1, optional=True), "int, optional\nAll that the process may use by default.", tags=[RESUME]
+        default=None,
+        check=whole(1, optional=True),
+        doc="int, optional\nAll that the process may use by default.",
+        tags=[RESUME],
     )
     coarse: bool = parameter(
-        True,
-        flag,
-        """bool
+        default=True,
+        check=flag,
+        doc="""bool
 Where there are many rows (at least five times as many as the named starts use) and no start is given, at least six
 short runs of EM on a subsample find the start, or `n_init` runs if that is more; the worse ones are dropped early. The
 fit then uses all rows until `tol` holds. False: start from `init_params` as it is.""",
     )
     stop: Any = parameter(
-        "log_likelihood",
-        choice(RULES, unless=callable),
-        """{"log_likelihood", "relative", "parameters", "aitken"} or callable
+        default="log_likelihood",
+        check=choice(RULES, unless=callable),
+        doc="""{"log_likelihood", "relative", "parameters", "aitken"} or callable
 See :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(
-        None,
-        choice(ACCELERATORS, unless=lambda value: value is None),
-        """{None, "anderson", "squarem"}
+        default=None,
+        check=choice(ACCELERATORS, unless=lambda value: value is None),
+        doc="""{None, "anderson", "squarem"}
 Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     on_collapse: str = parameter(
-        "floor",
-        choice(POLICIES),
-        """{"floor", "reseed", "drop", "raise"}
+        default="floor",
+        check=choice(POLICIES),
+        doc="""{"floor", "reseed", "drop", "raise"}
 What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
 sound restarts are preferred. "reseed": it takes half of another component, at most three times a start. "drop": the
 fit continues with fewer components and warns. "raise": the start fails with a
@@ -143,25 +149,25 @@ fit continues with fewer components and warns. "raise": the start fails with a
 `history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )
     split_merge: int = parameter(
-        0,
-        whole(0),
-        """int
+        default=0,
+        check=whole(0),
+        doc="""int
 Attempts to improve the finished fit by merging two components and splitting another, each a further restart.""",
         tags=[SEARCH],
     )
-    equal_weights: bool = parameter(False, flag, "bool\nAll weights are 1/K.", tags=[SEARCH])
+    equal_weights: bool = parameter(default=False, check=flag, doc="bool\nAll weights are 1/K.", tags=[COLUMNS, SEARCH])
     weight_concentration_prior: Any = parameter(
-        None,
-        None,
-        """float or (K,), optional
+        default=None,
+        check=None,
+        doc="""float or (K,), optional
 Concentration a of a Dirichlet prior of the weights, at least 1: it adds a - 1 rows to each component. EM then maximises
 the log-posterior, which `history_` and `lower_bound_` contain (up to a constant); `log_likelihood_` is without it.""",
         tags=[SEARCH],
     )
     fixed: dict | None = parameter(
-        None,
-        None,
-        """dict, optional
+        default=None,
+        check=None,
+        doc="""dict, optional
 Parameters that keep their start, by name: {"weights": True} for all components, {"weights": [0, 2]} for some. The start
 is `weights_init`, or the last fit (`warm_start`). Weights that are not fixed share the rest. Gaussian mixtures can also
 fix "means" (`means_init`) and "covariances" (`precisions_init`): of some components where each has its own (full, diag,
@@ -187,8 +193,15 @@ spherical), of all components with any covariance_type.""",
         return ""
 
     def _check_parameters(self):
+        self._checked_plan()
+
+    def _checked_plan(self) -> Plan:
+        """The fit that the parameters ask for; ValueError where one is wrong, or two cannot be combined."""
         super()._check_parameters()
-        plan_of(self)
+        checked_weights(self.weights_init, self.n_components)
+        plan = plan_of(self)
+        require_compatible(request_of(self))
+        return plan
 
     # ---- fitting ------------------------------------------------------------------------------------------------
 
@@ -244,13 +257,13 @@ spherical), of all components with any covariance_type.""",
         -----
         ConvergenceWarning, DegenerateComponentWarning
         """
-        self._check_parameters()
+        plan = self._checked_plan()
         keeper = None
         if checkpoint is not None:
             keeper = Checkpoint(checkpoint, self._asked(labels), checkpoint_seconds, resume)
         blocks, unit = open_to_fit(X, sample_weight, type(self).__name__)
         n_threads = for_pass(self.n_threads, blocks, self.n_components)
-        plan, rows = plan_for(self, blocks, unit, labels, n_threads)
+        plan, rows = plan_for(plan, self, blocks, unit, labels, n_threads)
         scales = plan.family.examine(blocks, plan.n_components, n_threads)
         require_enough_rows(blocks, plan.n_components, type(self).__name__)
         n_effective = effective_rows(blocks)
@@ -286,6 +299,8 @@ spherical), of all components with any covariance_type.""",
         return asked if labels is None else asked | {"labels": stable_text(np.asarray(labels))}
 
     def _constrained(self, mixture) -> Mixture:
+        if mixture.emission.shape[0] != self.n_components:  # the constraints are of another number of components
+            return mixture
         return plan_of(self).constrained(mixture, self._scales())
 
     def _restore(self):

@@ -1,7 +1,7 @@
 r"""Parameters of constructors. Each is written once, in the body of its class:
 
     class Powered(MixtureEstimator):
-        power: float = parameter(2.0, real(0.0), "float\nHow steep the densities are.")
+        power: float = parameter(default=2.0, check=real(0.0), doc="float\nHow steep the densities are.")
 
 These rows make the constructor with its explicit signature, the checks, the section "Parameters" of the docstring and
 every list of names. Tags say what else a row is.
@@ -17,7 +17,7 @@ from typing import Any
 
 from fastem.estimators.checks import Check
 
-COLUMNS = "columns"  # a tag: its shape is that of all columns, so a mixture of some columns does not have it
+COLUMNS = "columns"  # a tag: it is of a fit to all columns, so a mixture of some columns does not have it
 RESUME = "resume"  # it does not change the result of a fit, so it may differ when a fit is resumed
 SEARCH = "search"  # it applies where many models are fitted from starts that they share
 INDENT = "    "  # of the docstring of a class
@@ -35,10 +35,11 @@ class Parameter:
     positional: bool
     name: str = ""
     annotation: Any = None
+    general: bool = False
 
 
 def parameter(
-    default: Any, check: Check | None = None, doc: str = "", *, tags: Iterable[str] = (), kw_only: bool = True
+    *, default: Any, check: Check | None = None, doc: str = "", tags: Iterable[str] = (), kw_only: bool = True
 ) -> Any:
     """A row of the table, for the body of a class.
 
@@ -56,55 +57,50 @@ def parameter(
     return Parameter(default, check, doc, frozenset(tags), not kw_only)
 
 
-def declared(cls, above: dict[str, Parameter]) -> dict[str, Parameter]:
-    """The rows of a class: those in its body, which are removed from it, and those of the class above.
+def declared(cls, above: dict[str, Parameter], general: bool) -> dict[str, Parameter]:
+    """The rows of a class: those of the class above, and those in its body, which are removed from it.
 
-    Positional parameters come first, then those of the body, then the others.
+    Positional parameters come first, and the general ones, which every estimator of a kind has, come last.
     """
     annotations = inspect.get_annotations(cls)
     in_body = {
-        name: replace(row, name=name, annotation=annotations.get(name))
+        name: replace(row, name=name, annotation=annotations.get(name), general=general)
         for name, row in list(vars(cls).items())
         if isinstance(row, Parameter)
     }
     for name in in_body:
         delattr(cls, name)
-    rows = in_body | {name: row for name, row in above.items() if name not in in_body}
-    rows = {name: replace(row, positional=True) if positional(name, above) else row for name, row in rows.items()}
-    return {name: rows[name] for name in sorted(rows, key=lambda name: not rows[name].positional)}
+    rows = above | in_body
+    return {name: rows[name] for name in sorted(rows, key=lambda name: (not rows[name].positional, rows[name].general))}
 
 
-def positional(name, above) -> bool:
-    """Whether a parameter is positional in the class above."""
-    return name in above and above[name].positional
-
-
-def constructor(rows: dict[str, Parameter]):
+def constructor(cls, rows: dict[str, Parameter]):
     """The __init__ of a class with these parameters: it stores them, and does nothing else."""
-    signature = inspect.Signature(
-        [
-            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
-            *(
-                inspect.Parameter(
-                    name,
-                    inspect.Parameter.POSITIONAL_OR_KEYWORD if row.positional else inspect.Parameter.KEYWORD_ONLY,
-                    default=row.default,
-                    annotation=inspect.Parameter.empty if row.annotation in (None, "Any") else row.annotation,
-                )
-                for name, row in rows.items()
-            ),
-        ]
-    )
+    by_place = [name for name, row in rows.items() if row.positional]
+    defaults = {name: row.default for name, row in rows.items()}
+    shown = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD if row.positional else inspect.Parameter.KEYWORD_ONLY,
+            default=row.default,
+            annotation=inspect.Parameter.empty if row.annotation in (None, "Any") else row.annotation,
+        )
+        for name, row in rows.items()
+    ]
+    signature = inspect.Signature([inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD), *shown])
 
     def __init__(self, *args, **named):
-        try:
-            bound = signature.bind(self, *args, **named)
-        except TypeError as error:
-            raise TypeError(f"{type(self).__name__}: {error}. Its parameters: {', '.join(rows)}.") from None
-        bound.apply_defaults()
-        vars(self).update({name: bound.arguments[name] for name in rows})
+        placed = dict(zip(by_place, args))
+        if len(args) > len(by_place) or placed.keys() & named.keys() or not named.keys() <= defaults.keys():
+            try:
+                signature.bind(self, *args, **named)  # says what is wrong
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}: {error}. Its parameters: {', '.join(rows)}.") from None
+        vars(self).update(defaults | placed | named)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
+    __init__.__annotations__ = {p.name: p.annotation for p in shown if p.annotation is not p.empty}
+    __init__.__qualname__, __init__.__module__ = f"{cls.__qualname__}.__init__", cls.__module__
     return __init__
 
 

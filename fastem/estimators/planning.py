@@ -8,18 +8,16 @@ from fastem.estimators.compatibility import Request, require_compatible
 from fastem.estimators.constraints import require_values_to_keep, weight_rule
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
-from fastem.starts.given import checked_weights
 from fastem.starts.labels import LabelledStart, labelled
 from fastem.starts.plan import Plan, RestartPolicy, Start, Stop
 
 
 def plan_of(estimator) -> Plan:
-    """The fit that a mixture's parameters ask for; ValueError where they contradict each other."""
+    """The fit that a mixture's parameters ask for; ValueError where one of them is wrong."""
     parameters = {name: getattr(estimator, name) for name in estimator._parameters}
     K = estimator.n_components
-    checked_weights(estimator.weights_init, K)
     given = {name: parameters[one] for name, one in estimator._starts_given.items() if parameters[one] is not None}
-    plan = Plan(
+    return Plan(
         family=estimator._family(),
         n_components=K,
         weights=weight_rule(parameters, type(estimator).__name__, tuple(estimator._fixable)),
@@ -32,25 +30,32 @@ def plan_of(estimator) -> Plan:
         verbose=estimator.verbose,
         verbose_interval=estimator.verbose_interval,
     )
-    require_compatible(request_of(estimator))
-    return plan
 
 
 def request_of(estimator, **asked) -> Request:
     """What a user asks of a fit, for the table of features that cannot be combined."""
     parameters = {name: getattr(estimator, name) for name in estimator._parameters}
-    return Request(parameters, estimator._structure(), **asked)
+    whole = len(estimator._starts_given) > 1 and all(
+        parameters[parameter] is not None for parameter in estimator._starts_given.values()
+    )
+    return Request(parameters, estimator._structure(), starts=not (whole or is_warm(estimator)), **asked)
 
 
-def plan_for(estimator, blocks, unit, labels, n_threads):
-    """The plan of a fit to these rows, and the rows with their labels; ValueError where they cannot be combined."""
-    rows = "in memory" if isinstance(blocks, ArrayBlocks) else f"read in blocks ({type(blocks).__name__})"
+def is_warm(estimator) -> bool:
+    """Whether a fit goes on from the last one."""
+    return bool(estimator.warm_start) and estimator.__sklearn_is_fitted__()
+
+
+def plan_for(plan, estimator, blocks, unit, labels, n_threads):
+    """The plan of a fit to these rows, and the rows with their labels; ValueError where they cannot be combined.
+
+    plan : that of the estimator's parameters
+    """
+    rows = "in memory" if isinstance(blocks, ArrayBlocks) else blocks.holder
     require_compatible(request_of(estimator, labels=labels is not None, rows=rows, extreme_weights=unit != 1))
-    plan = plan_of(estimator)
-    is_warm = bool(estimator.warm_start) and estimator.__sklearn_is_fitted__()
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
-    require_values_to_keep(estimator.fixed, values, is_warm)
-    if is_warm:
+    require_values_to_keep(estimator.fixed, values, is_warm(estimator))
+    if is_warm(estimator):
         require_same_shape(estimator, blocks.n_features)
         plan = replace(plan, start=replace(plan.start, last=estimator._mixture()))
     if labels is None:
@@ -62,11 +67,12 @@ def plan_for(estimator, blocks, unit, labels, n_threads):
     return plan, known
 
 
-def plan_in_memory(estimator, blocks) -> Plan:
+def plan_in_memory(estimator, blocks, unit) -> Plan:
     """The plan of an estimator's parameters, checked, for rows without labels; ValueError where they are too few."""
-    estimator._check_parameters()
+    plan = estimator._checked_plan()
+    require_compatible(request_of(estimator, extreme_weights=unit != 1))
     require_enough_rows(blocks, estimator.n_components, type(estimator).__name__)
-    return plan_of(estimator)
+    return plan
 
 
 def require_same_shape(estimator, n_features) -> None:

@@ -204,9 +204,9 @@ class CategoricalMixture(ExponentialFamilyMixture):
     """
 
     n_categories: Any = parameter(
-        None,
-        None,
-        """int, sequence of int (one per column) or None
+        default=None,
+        check=None,
+        doc="""int, sequence of int (one per column) or None
 The codes of a column are 0 .. n_categories - 1. None: up to the largest in the data.""",
     )
 

@@ -56,26 +56,30 @@ class FactorAnalysis(FactorEstimator):
     """
 
     n_components: int | None = parameter(
-        None,
-        whole(0, optional=True),
-        "int or None\nFactors; 0: independent columns; None: as many as columns.",
+        default=None,
+        check=whole(0, optional=True),
+        doc="int or None\nFactors; 0: independent columns; None: as many as columns.",
         kw_only=False,
     )
-    tol: float = parameter(1e-8, real(0.0), "float\nStop when the mean log-likelihood changes by less.")
-    max_iter: int = parameter(1000, whole(1), "int")
+    tol: float = parameter(
+        default=1e-8, check=real(0.0), doc="float\nStop when the mean log-likelihood changes by less."
+    )
+    max_iter: int = parameter(default=1000, check=whole(1), doc="int")
     noise_variance_init: Any = parameter(
-        None, None, "(d,), optional\nNoise variances to start from; the columns' variances by default."
+        default=None,
+        check=None,
+        doc="(d,), optional\nNoise variances to start from; the columns' variances by default.",
     )
     rotation: str | None = parameter(
-        None,
-        choice(ROTATIONS, unless=lambda value: value is None),
-        """{None, "varimax", "quartimax"}
+        default=None,
+        check=choice(ROTATIONS, unless=lambda value: value is None),
+        doc="""{None, "varimax", "quartimax"}
 Rotation of the loadings to simple structure.""",
     )
     reg_covar: float = parameter(
-        1e-6,
-        real(LEAST_FLOOR, finite=True),
-        """float
+        default=1e-6,
+        check=real(LEAST_FLOOR, finite=True),
+        doc="""float
 Least noise variance, relative to the variance of each column. It acts only in Heywood cases, where the
 likelihood rises as the noise of a column goes to 0.""",
     )
@@ -135,15 +139,15 @@ class PPCA(FactorEstimator):
     """
 
     n_components: int | None = parameter(
-        None,
-        whole(0, optional=True),
-        "int or None\nNone: one less than the columns, the largest number that leaves noise.",
+        default=None,
+        check=whole(0, optional=True),
+        doc="int or None\nNone: one less than the columns, the largest number that leaves noise.",
         kw_only=False,
     )
     reg_covar: float = parameter(
-        1e-6,
-        real(LEAST_FLOOR, finite=True),
-        "float\nLeast noise variance, relative to the mean variance of the columns.",
+        default=1e-6,
+        check=real(LEAST_FLOOR, finite=True),
+        doc="float\nLeast noise variance, relative to the mean variance of the columns.",
     )
 
     _model_class = PPCAModel

@@ -19,6 +19,7 @@ from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.rows.blocks import consecutive
+from fastem.rows.column_moments import column_moments
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import numbered
 from fastem.starts.plan import Family, Scales
@@ -211,6 +212,7 @@ class MixedFamily(Family):
         return {kind: (mixture_of_kind(kind)._family(), columns) for kind, columns in columns_of(self.kinds, d).items()}
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
+        column_moments(blocks, n_threads)  # finds missing values, which Gaussian columns alone would take
         members = {
             kind: family.examine(blocks.columns(columns), n_components, n_threads)
             for kind, (family, columns) in self.members(blocks.n_features).items()
@@ -262,9 +264,9 @@ class MixedMixture(MixtureEstimator):
     """
 
     kinds: Any = parameter(
-        "gaussian",
-        None,
-        """sequence of str, or dict
+        default="gaussian",
+        check=None,
+        doc="""sequence of str, or dict
 One kind per column, or {kind: list of columns}. Kinds: "gaussian" (one variance per column and component), "poisson",
 "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction). The
 mixture of each kind says which values its columns may contain.""",

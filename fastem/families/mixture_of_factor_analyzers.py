@@ -177,12 +177,14 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     """
 
     n_factors: int = parameter(
-        1, whole(0), "int\nFactors of each component, at most as many as columns. 0: diagonal covariances."
+        default=1,
+        check=whole(0),
+        doc="int\nFactors of each component, at most as many as columns. 0: diagonal covariances.",
     )
     reg_covar: float = parameter(
-        1e-6,
-        real(LEAST_FLOOR, finite=True),
-        "float\nLeast noise variance, relative to the variance of each column; at least 1e-8.",
+        default=1e-6,
+        check=real(LEAST_FLOOR, finite=True),
+        doc="float\nLeast noise variance, relative to the variance of each column; at least 1e-8.",
     )
 
     _parameter_arrays = ("means_", "components_", "noise_variances_")

@@ -261,9 +261,9 @@ class StudentTMixture(CovarianceMixture):
     """
 
     degrees_of_freedom: Any = parameter(
-        None,
-        None,
-        """float or (K,) array, optional
+        default=None,
+        check=None,
+        doc="""float or (K,) array, optional
 None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedom mean heavier tails.""",
     )
 

@@ -59,7 +59,7 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
-        plan_in_memory(least, self.blocks)
+        plan_in_memory(least, self.blocks, self.unit)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
         self.examined = {}
@@ -93,7 +93,7 @@ class ModelSearch:
         for K in numbers:
             try:
                 estimator = self.estimator(K, covariance_type)
-                plan = plan_in_memory(estimator, self.blocks)
+                plan = plan_in_memory(estimator, self.blocks, self.unit)
                 structure = plan.family.structure
                 result = self.best(plan, [*self.shared(K, structure), *self.grown(smaller, K, structure)])
             except FAILURES as error:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cached_property
 from itertools import accumulate
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,7 +38,11 @@ class Blocks:
     names : (d,) array of str, or None
     weighted : bool
         Whether rows have weights.
+    holder : str
+        The words for what holds the rows, in a message: "X is ...".
     """
+
+    holder: ClassVar[str] = "read in blocks"
 
     dtype: np.dtype
     n_features: int

@@ -35,27 +35,30 @@ class CovarianceMixture(MixtureEstimator):
     """
 
     covariance_type: str = parameter(
-        "full",
-        choice(STRUCTURES),
-        """str
+        default="full",
+        check=choice(STRUCTURES),
+        doc="""str
 "full", "tied", "diag", "spherical"; or one of mclust's fourteen families, three letters for volume, shape and
 orientation, equal (E), variable (V) or the identity's (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV;
 for one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
 :mod:`fastem.models.gaussian.parsimonious`.""",
     )
     reg_covar: float = parameter(
-        1e-6,
-        real(0.0, finite=True),
-        """float
+        default=1e-6,
+        check=real(0.0, finite=True),
+        doc="""float
 Least variance relative to that of the data: covariances are kept at or above ``reg_covar`` times the variance of each
 column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every
 diagonal, it does not depend on the units of the data and does not touch components that are not degenerate. 0: no
 floor, but an error where a covariance is singular.""",
         tags=[SEARCH],
     )
-    means_init: Any = parameter(None, None, "(K, d), optional", tags=[COLUMNS])
+    means_init: Any = parameter(default=None, check=None, doc="(K, d), optional", tags=[COLUMNS])
     precisions_init: Any = parameter(
-        None, None, "array, optional\nInverse covariances, in the shape of `covariances_`.", tags=[COLUMNS]
+        default=None,
+        check=None,
+        doc="array, optional\nInverse covariances, in the shape of `covariances_`.",
+        tags=[COLUMNS],
     )
 
     _parameter_arrays = ("means_", "covariances_", "precisions_cholesky_")

@@ -70,17 +70,17 @@ class GaussianMixture(CovarianceMixture):
     """
 
     noise: Any = parameter(
-        None,
-        check_noise,
-        """None, "box" or float
+        default=None,
+        check=check_noise,
+        doc="""None, "box" or float
 A further component of constant density 1 / volume, for rows that belong to no cluster (not counted in `n_components`).
 The volume is given as a float; "box": the product of the columns' ranges, so that units do not matter. At the start the
 noise has a weight of 5 %, and the weights of `weights_init` are scaled to 95 %.""",
     )
     prior: Any = parameter(
-        None,
-        lambda owner, name, value: check_prior(value),
-        """"default" or dict, optional
+        default=None,
+        check=lambda owner, name, value: check_prior(value),
+        doc=""""default" or dict, optional
 mclust's conjugate prior of means and covariances; see :mod:`fastem.models.gaussian.conjugate_prior`. "default" is
 mclust's: shrinkage 0.01 to the mean of the data, d + 2 degrees of freedom, and as scale the data's covariance divided
 by K^(2/d) (its mean variance, for families along the columns). A dict sets some of "mean" (d,), "shrinkage", "dof" and
@@ -90,9 +90,9 @@ log-posterior, which `history_` and `lower_bound_` contain, up to a constant."""
         tags=[COLUMNS, SEARCH],
     )
     max_eigenvalue_ratio: float | None = parameter(
-        None,
-        real(1.0, optional=True),
-        """float, optional
+        default=None,
+        check=real(1.0, optional=True),
+        doc="""float, optional
 Upper bound of the largest eigenvalue of all covariances divided by the least, as in tclust. It replaces `reg_covar`.
 For "full" and "diag" columns are in units of their standard deviation (that of their middle half, where it is less), so
 that the data's units do not matter; for "spherical" they are not scaled.""",
@@ -136,7 +136,11 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
 
     @property
     def _takes_missing(self):
-        return self._family().takes_missing
+        if not self.__sklearn_is_fitted__():
+            return self.noise is None and self.prior is None
+        emission = self._mixture().emission
+        has_prior = isinstance(emission, ConstrainedGaussian) and emission.prior is not None
+        return emission.takes_missing and not has_prior
 
     def _scales(self):
         prior, deviations = getattr(self, "prior_", None), getattr(self, "column_scales_", None)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from fastem.errors import not_fitted
+from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.estimator import Estimator, as_regressor
+from fastem.estimators.planning import request_of
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.gaussian.parts import concatenated, moments_function
 from fastem.models.gaussian.conditional import Conditional
@@ -44,6 +48,10 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
     (array([2., 2.]), array([0.1, 0.1]))
     """
 
+    if TYPE_CHECKING:  # the parameters come from GaussianMixture
+
+        def __init__(self, n_components: int = 1, **parameters: Any) -> None: ...
+
     def __sklearn_tags__(self):
         return as_regressor(super().__sklearn_tags__())
 
@@ -66,7 +74,9 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
-        mixture = GaussianMixture(**self.get_params(deep=False))
+        mixture = self.mixture_ if self.warm_start and self.__sklearn_is_fitted__() else GaussianMixture()
+        mixture.set_params(**self.get_params(deep=False))
+        require_compatible(request_of(mixture, regression=True))
         mixture.fit(np.column_stack([rows, targets]), sample_weight=as_sample_weight(sample_weight, len(rows)))
         self.mixture_ = mixture
         d = rows.shape[1]

@@ -50,6 +50,8 @@ class DaskBlocks(Blocks):
     the scheduler; on one machine that is the default.
     """
 
+    holder = "a Dask collection"
+
     def __init__(self, parts, names=None, weighted=False, client=None):
         self.client = client if client is not None else active_client()
         self.names, self.weighted = names, weighted
