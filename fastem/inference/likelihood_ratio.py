@@ -1,6 +1,6 @@
 """How many components: the likelihood ratio against draws from the smaller mixture.
 
-The statistic has no known distribution, since the smaller mixture lies on the boundary of the larger one's parameters.
+The statistic has no known distribution, because the smaller mixture is on the boundary of the larger one's parameters.
 
 G. J. McLachlan: On bootstrapping the likelihood ratio test statistic for the number of components in a normal mixture.
 Applied Statistics 36 (1987) 318-324.
@@ -23,12 +23,12 @@ from fastem.starts.tournament import FAILURES
 
 @dataclass(frozen=True)
 class LikelihoodRatioTest:
-    """What :func:`likelihood_ratio_test` found.
+    """The result of :func:`likelihood_ratio_test`.
 
     Attributes
     ----------
     n_components : (int, int)
-        Of the null hypothesis and of the alternative.
+        Numbers of components of the null hypothesis and of the alternative.
     statistic : float
         Twice the difference of the log-likelihoods.
     p_value : float
@@ -36,7 +36,7 @@ class LikelihoodRatioTest:
     draws : array
         The statistic of each sample from the null hypothesis, ascending.
     n_failed : int
-        Samples to which one of the two could not be fitted soundly; they do not count.
+        Samples for which one of the two fits failed or was not sound; they do not count.
     """
 
     n_components: tuple[int, int]
@@ -60,16 +60,16 @@ def likelihood_ratio_test(
     Parameters
     ----------
     estimator : GaussianMixture
-        Whose family and other parameters both have; it need not be fitted. `tol` is 1e-6 at most, `max_iter` 1000 at
-        least, and the starts are those of :func:`fastem.select`.
+        Both hypotheses have its family and its other parameters; it need not be fitted. `tol` is 1e-6 at most,
+        `max_iter` is 1000 at least, and the starts are those of :func:`fastem.select`.
     X : array, data frame, …
     n_components : (int, int), optional
-        Of the null hypothesis and of the alternative: by default the estimator's, and one more.
+        Numbers of components of the null hypothesis and of the alternative. Default: the estimator's, and one more.
     n_draws : int
         Samples of the size of X, with its missing values, from the null hypothesis; the least p value is
         1 / (n_draws + 1).
     n_jobs : int, optional
-        Threads, all that the process may use by default. The result does not depend on it.
+        Threads. Default: all that the process may use. The result does not depend on it.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -79,22 +79,24 @@ def likelihood_ratio_test(
     Raises
     ------
     ValueError, TypeError
-        Wrong input, or rows to which one of the two cannot be fitted without a component that collapses.
+        Wrong input, or a component collapses in one of the two fits to X.
 
     Examples
     --------
     >>> import fastem
     >>> from fastem.datasets import load_faithful
     >>> one = fastem.GaussianMixture(1, covariance_type="EEE")
-    >>> found = fastem.likelihood_ratio_test(one, load_faithful().data, n_draws=4, random_state=0)
-    >>> found.p_value
+    >>> test = fastem.likelihood_ratio_test(one, load_faithful().data, n_draws=4, random_state=0)
+    >>> test.p_value
     0.2
     """
     if not isinstance(estimator, GaussianMixture):
-        raise TypeError(f"likelihood_ratio_test is of GaussianMixture; {type(estimator).__name__} is none.")
+        raise TypeError(f"likelihood_ratio_test expects a GaussianMixture. Got {type(estimator).__name__} instead.")
     smaller, larger = n_components or (estimator.n_components, estimator.n_components + 1)
     if not all(isinstance(K, numbers.Integral) and K >= 1 for K in (smaller, larger)) or not smaller < larger:
-        raise ValueError(f"n_components must be two rising whole numbers of at least 1. Got {(smaller, larger)!r}.")
+        raise ValueError(
+            f"n_components must be two whole numbers of at least 1, the smaller first. Got {(smaller, larger)!r}."
+        )
     if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be an int of at least 1. Got {n_draws!r} instead.")
     parameters = searched_parameters(estimator)
@@ -102,15 +104,15 @@ def likelihood_ratio_test(
     pair, family = (int(smaller), int(larger)), estimator.covariance_type
 
     def fitted(rows, seed, n_threads=1):
-        """The search, and its estimators of both numbers; ValueError where one is not sound."""
+        """The search, and its estimators for both numbers; ValueError where one is not sound."""
         search = ModelSearch(rows, None, pair, [family], parameters, seed, n_threads)
-        found = []
+        estimators = []
         for K, one, result in search.chain(family, pair):
             wrong, sound = (result, False) if one is None else search.statuses(result)
             if not sound:
                 raise ValueError(f"{K} components cannot be fitted soundly: {wrong}")
-            found.append(one)
-        return search, *found
+            estimators.append(one)
+        return search, *estimators
 
     search, null, alternative = fitted(X, int(rng.integers(2**63)), resolve(n_jobs))
     n, dtype = search.blocks.n_rows, search.blocks.dtype
@@ -119,7 +121,7 @@ def likelihood_ratio_test(
     def draw(seed):
         rng = np.random.default_rng(seed)
         rows = null.model_.sample(n, rng)[0].astype(dtype)
-        if missing.any():  # where values are missing in X, which tells nothing of a row's component
+        if missing.any():  # as in X; which values are missing does not depend on a row's component
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
             return ratio(*fitted(rows, seed)[1:])
@@ -130,7 +132,7 @@ def likelihood_ratio_test(
         draws = np.array(list(pool.map(draw, rng.integers(2**63, size=n_draws).tolist())))
     kept = np.sort(draws[np.isfinite(draws)])
     if not len(kept):
-        raise ValueError(f"none of the {n_draws} samples could be fitted: choose fewer components.")
+        raise ValueError(f"none of the n_draws={n_draws} samples could be fitted: choose fewer components.")
     statistic = ratio(null, alternative)
     p_value = (1 + np.count_nonzero(kept >= statistic)) / (1 + len(kept))
     return LikelihoodRatioTest(pair, statistic, float(p_value), kept, len(draws) - len(kept))

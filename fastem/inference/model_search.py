@@ -1,7 +1,7 @@
-"""Fits of one data set by many mixtures: starts that all share, and those that a smaller fit of the same family gives.
+"""Fits of many mixtures to one data set: from starts that all share, and from smaller fits of the same family.
 
 For each number of components the trees of :mod:`fastem.starts.partitions` and k-means propose partitions of some rows;
-what the family found with fewer components proposes more, each with one component cut in two. A few iterations on these
+the family's fit with fewer components proposes more, each with one component split in two. A few iterations on these
 rows drop the worse ones, and the best go over all rows until the stopping rule holds there.
 """
 
@@ -27,7 +27,7 @@ from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, tournament
 
-ROWS = 2000  # on which starts are found and compared
+ROWS = 2000  # on which starts are made and compared
 ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
@@ -41,18 +41,18 @@ class ModelSearch:
     X, sample_weight
         As :meth:`fastem.GaussianMixture.fit` takes them.
     numbers : sequence of int
-        Of components.
+        Numbers of components.
     covariance_types : sequence of str
     parameters : dict
-        The others of GaussianMixture.
+        Other parameters of GaussianMixture.
     seed : int
     n_threads : int
-        Of a pass.
+        Threads of one pass over the rows.
 
     Raises
     ------
     ValueError
-        Where no model at all can be fitted.
+        No model at all can be fitted.
     """
 
     def __init__(self, X, sample_weight, numbers, covariance_types, parameters, seed, n_threads=1):
@@ -151,7 +151,7 @@ class ModelSearch:
         return tournament(climbing, self.blocks, whole, plan.stop, threads, accelerate=plan.accelerate)[0]
 
     def scales(self, plan):
-        """What the plan's family takes from the columns: once for each family, if no prior counts the components."""
+        """What the plan's family takes from the columns: once for each family, unless a prior depends on K."""
         key = plan.family.covariance_type, plan.n_components if plan.family.prior is not None else None
         if key not in self.examined:
             self.examined[key] = plan.family.examine(self.blocks, plan.n_components, self.n_threads)
@@ -173,12 +173,15 @@ class ModelSearch:
 
     def statuses(self, result):
         """What is wrong with a result's components, in one line ("" if nothing is), and whether it is sound."""
-        found = diagnose(result, self.n_effective)
-        wrong = [f"component {k}: {one.status}" for k, one in enumerate(found) if one.status != "ok"]
-        return "; ".join(wrong), all(one.sound for one in found)
+        diagnoses = diagnose(result, self.n_effective)
+        wrong = [f"component {k}: {one.status}" for k, one in enumerate(diagnoses) if one.status != "ok"]
+        return "; ".join(wrong), all(one.sound for one in diagnoses)
 
 
 def searched_parameters(estimator) -> dict:
-    """An estimator's parameters that have a meaning here, near enough to the optimum for models to be compared."""
-    own = {name: getattr(estimator, name) for name in tagged(estimator, SEARCH)}
-    return own | {"tol": min(own["tol"], DEFAULTS["tol"]), "max_iter": max(own["max_iter"], DEFAULTS["max_iter"])}
+    """The estimator's parameters that a search takes; `tol` and `max_iter` strict enough to compare models."""
+    settings = {name: getattr(estimator, name) for name in tagged(estimator, SEARCH)}
+    return settings | {
+        "tol": min(settings["tol"], DEFAULTS["tol"]),
+        "max_iter": max(settings["max_iter"], DEFAULTS["max_iter"]),
+    }

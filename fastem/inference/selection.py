@@ -34,16 +34,16 @@ class Row:
     covariance_type : str
     n_components : int
     log_likelihood : float
-        Of all rows, natural logarithm; NaN where there is no fit, as are the criteria.
+        Natural logarithm, sum over all rows. NaN where there is no fit; so are the criteria.
     n_parameters : int
     bic, aic, icl : float
         Smaller is better.
     n_iter : int
-        Over all rows, of the run that is kept; those on a sample that chose its start do not count.
+        Iterations over all rows, of the run that is kept. Those on a sample, which chose its start, do not count.
     status : str
         "ok"; "not converged"; or what is wrong: with a component, or why there is no fit.
     sound : bool
-        Whether every component describes something: others do not compete while one is sound.
+        Whether no component collapsed. The best model is a sound one, if there is any.
     estimator : GaussianMixture or None
         Fitted.
     """
@@ -63,15 +63,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Selection:
-    """What :func:`select` found.
+    """The result of :func:`select`.
 
     Attributes
     ----------
     table : list of Row
-        By family, then number of components.
+        Ordered by family, then by number of components.
     criterion : str
     best : GaussianMixture
-        Fitted: the one whose row is ``best_row``.
+        The fitted model of ``best_row``.
     """
 
     table: list[Row]
@@ -136,11 +136,11 @@ def select(
     random_state=None,
     **parameters,
 ) -> Selection:
-    """Fit Gaussian mixtures of several families and numbers of components, and tell which is best.
+    """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
 
-    All families start from the same partitions of some rows (hierarchical clusterings and k-means), and from their own
-    fit with fewer components, each of these cut in two; the best run is kept. What fails is marked in the table with
-    its reason, and so are models with a component that collapsed, which do not compete with sound ones.
+    All families start from the same partitions of some rows (hierarchical clusterings and k-means), and from their
+    own fit with fewer components, where one component is split in two; the best run is kept. The table says why a model
+    failed, and which models have a component that collapsed: these rank after all sound ones.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ def select(
     sample_weight : (n,), optional
         A weight of 2 counts as two rows, in the criteria as well.
     n_jobs : int, optional
-        Threads, all that the process may use by default, each with a family of its own where the rows are at least
-        5000. The result does not depend on it.
+        Threads. Default: all that the process may use. With at least 5000 rows each thread fits another
+        family. The result does not depend on it.
     random_state : int, Generator, RandomState or None
     **parameters
         Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
@@ -171,7 +171,7 @@ def select(
     Raises
     ------
     ValueError, TypeError
-        Wrong input. A model that cannot be fitted raises nothing, unless there is none that can.
+        Wrong input. A model that cannot be fitted raises nothing, unless all models fail.
 
     References
     ----------
@@ -183,8 +183,8 @@ def select(
     --------
     >>> import fastem
     >>> from fastem.datasets import load_faithful
-    >>> found = fastem.select(load_faithful().data, range(1, 5), ["VII", "EEE", "VVV"], random_state=0)
-    >>> found.best.covariance_type, found.best.n_components, round(found.best_row.bic, 1)
+    >>> selection = fastem.select(load_faithful().data, range(1, 5), ["VII", "EEE", "VVV"], random_state=0)
+    >>> selection.best.covariance_type, selection.best.n_components, round(selection.best_row.bic, 1)
     ('EEE', 3, 2314.3)
     """
     numbers_ = _checked_numbers(n_components)
@@ -196,7 +196,7 @@ def select(
     blocks = open_rows(X, sample_weight, owner="select")
     families = _checked_families(covariance_types, blocks.n_features)
     n_jobs = resolve(n_jobs)
-    in_memory = hasattr(blocks, "X")  # what is read is read by one at a time, which then has all threads
+    in_memory = hasattr(blocks, "X")  # a file is read by one chain at a time, which then has all threads
     n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
     seed = int(generator(random_state).integers(2**63))
     search = ModelSearch(blocks, None, numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains))
@@ -205,7 +205,7 @@ def select(
         chains = dict(zip(begun, pool.map(partial(_rows, search, numbers_), begun)))
     table = [row for name in families for row in chains[name]]
     if not any(row.estimator is not None for row in table):
-        raise ValueError(f"none of the {len(table)} models can be fitted; the first: {table[0].status}")
+        raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
 
 
@@ -244,30 +244,30 @@ def _record(row):
 
 def _checked_numbers(n_components) -> list[int]:
     """Numbers of components, ascending, each once."""
-    found = [n_components] if isinstance(n_components, numbers.Integral) else list(n_components)
-    for K in found:
+    listed = [n_components] if isinstance(n_components, numbers.Integral) else list(n_components)
+    for K in listed:
         if not isinstance(K, numbers.Integral) or isinstance(K, bool) or K < 1:
             raise ValueError(f"n_components must hold whole numbers of at least 1. Found {K!r}.")
-    if not found:
+    if not listed:
         raise ValueError("n_components is empty: name at least one number of components.")
-    return sorted({int(K) for K in found})
+    return sorted({int(K) for K in listed})
 
 
 def _checked_families(covariance_types, d) -> list[str]:
     """Names of families, in the order of the table, each once."""
     if covariance_types is None:
         return list(ONE_DIMENSION if d == 1 else FAMILIES)
-    found = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
-    for name in found:
+    listed = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
+    for name in listed:
         if name not in STRUCTURES:
-            raise ValueError(f"covariance_types holds {name!r}; there are {', '.join(STRUCTURES)}.")
-    if not found:
-        raise ValueError("covariance_types is empty: name at least one.")
-    return [name for name in STRUCTURES if name in found]
+            raise ValueError(f"covariance_types contains {name!r}, which is none of {', '.join(STRUCTURES)}.")
+    if not listed:
+        raise ValueError("covariance_types is empty: name at least one covariance type.")
+    return [name for name in STRUCTURES if name in listed]
 
 
 def _check_parameters(parameters):
-    """TypeError for what is no parameter of GaussianMixture, or has no meaning here."""
+    """TypeError for a parameter that GaussianMixture does not have, or that select does not take."""
     known, of_search = GaussianMixture().get_params(), tagged(GaussianMixture(), SEARCH)
     for name in parameters:
         if name in of_search:
@@ -275,4 +275,4 @@ def _check_parameters(parameters):
         if name in known:
             raise TypeError(f"select() takes no {name}: leave it out.")
         listed = ", ".join(sorted(of_search))
-        raise TypeError(f"select() got an unexpected parameter {name!r}; of GaussianMixture it takes {listed}.")
+        raise TypeError(f"select() got an unexpected parameter {name!r}. It takes these of GaussianMixture: {listed}.")

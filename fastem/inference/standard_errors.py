@@ -29,7 +29,7 @@ from fastem.rows.validation import generator
 from fastem.starts.tournament import FAILURES
 
 METHODS = ("louis", "bootstrap")
-CHUNK_VALUES = 1 << 20  # of the scores that are held at a time
+CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ def standard_errors(
     X, sample_weight
         The rows, and what each counts for, as in the fit.
     method : {"louis", "bootstrap"}
-        "louis": from the observed information, in one pass; for whole rows, neither constraints nor prior nor noise,
-        and covariances that are their own coordinates: full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E
-        and V. "bootstrap": the spread over fits to rows drawn with replacement, which start from this fit; for every
-        family, and where few rows make the likelihood skew; the rows must be in memory.
+        "louis": from the observed information, in one pass; only without missing values, constraints, prior and noise,
+        and only for the covariance types full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E and V.
+        "bootstrap": the standard deviation over fits to rows drawn with replacement, which start from this fit; for
+        every family, also where few rows make the likelihood skew; the rows must be in memory.
     n_draws : int
         Samples of the bootstrap.
     n_jobs : int, optional
-        Threads of the bootstrap, all that the process may use by default. The result does not depend on it.
+        Threads of the bootstrap. Default: all that the process may use. The result does not depend on it.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -89,7 +89,8 @@ def standard_errors(
     Raises
     ------
     ValueError
-        No maximum, a component at the floor, or a family without such coordinates; the message says what to do.
+        The fit is not at a maximum, a component is at the floor, or "louis" does not know the family; the message says
+        what to do.
 
     Examples
     --------
@@ -101,7 +102,7 @@ def standard_errors(
     array([0.0291, 0.0291])
     """
     if not isinstance(estimator, GaussianMixture):
-        raise TypeError(f"standard_errors is of a GaussianMixture; {type(estimator).__name__} is none.")
+        raise TypeError(f"standard_errors expects a fitted GaussianMixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
     blocks = checked_blocks(estimator, X, sample_weight)
@@ -112,7 +113,9 @@ def standard_errors(
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
-        raise ValueError("method='bootstrap' draws rows, which must be in memory: hand in an array, or take 'louis'.")
+        raise ValueError(
+            "method='bootstrap' draws from the rows of X, which must be in memory: pass an array, or choose 'louis'."
+        )
     return _by_bootstrap(estimator, blocks, int(n_draws), resolve(n_jobs), generator(random_state))
 
 
@@ -120,14 +123,14 @@ def standard_errors(
 
 
 def require_plain(model, blocks):
-    """ValueError where the likelihood is another than that of whole rows in all weights, means and covariances."""
+    """ValueError where rows have missing values, or the model has more than free weights, means and covariances."""
     if type(model.emission) is not Gaussian or model.shares.constrains:
-        found = "constraints, a prior, noise or tails of its own"
+        obstacle = "constraints, a prior, noise or Student's t components"
     elif any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
-        found = "missing values (NaN)"
+        obstacle = "missing values (NaN)"
     else:
         return
-    raise ValueError(f"method='louis' knows of no {found}: choose method='bootstrap'.")
+    raise ValueError(f"method='louis' cannot handle {obstacle}: choose method='bootstrap'.")
 
 
 def coordinates(covariance, K, d):
@@ -136,7 +139,7 @@ def coordinates(covariance, K, d):
     q, diagonal = d * (d + 1) // 2, np.equal(*packed_lower(d))
     along = np.where(diagonal, np.cumsum(diagonal) - 1, -1)
     of_k = np.arange(K)[:, None]
-    found = {
+    places = {
         Full: of_k * q + np.arange(q),
         Tied: 0 * of_k + np.arange(q),
         Diagonal: np.where(diagonal, of_k * d + along, -1),
@@ -144,12 +147,11 @@ def coordinates(covariance, K, d):
         EEI: 0 * of_k + along,
         EII: np.where(diagonal, 0 * of_k, -1),
     }.get(type(covariance))
-    if found is None:
+    if places is None:
         raise ValueError(
-            f"method='louis' has no coordinates for covariance_type={type(covariance).__name__!r}: choose "
-            "method='bootstrap'."
+            f"method='louis' does not know covariance_type={type(covariance).__name__!r}: choose method='bootstrap'."
         )
-    return found
+    return places
 
 
 def information(model, blocks):
@@ -171,7 +173,7 @@ def information(model, blocks):
             r = model.posterior(X[rows])
             score = np.empty((len(x), K, T))
             for k in range(K):
-                own = slice(k * T, (k + 1) * T)
+                block = slice(k * T, (k + 1) * T)
                 rest = x - model.emission.means[k]
                 y = rest @ precisions[k]
                 score[:, k, 0] = 1 / model.weights[k]
@@ -181,7 +183,7 @@ def information(model, blocks):
                 counts[k] += share.sum()
                 first[k] += share @ rest
                 second[k] += (share[:, None] * rest).T @ rest
-                observed[own, own] -= (share[:, None] * score[:, k]).T @ score[:, k]
+                observed[block, block] -= (share[:, None] * score[:, k]).T @ score[:, k]
             expected = (r[:, :, None] * score).reshape(len(x), -1)
             observed[...] += (w[:, None] * expected).T @ expected
 
@@ -207,29 +209,31 @@ def _by_information(model, blocks):
     covariance = model.emission.covariance
     place = coordinates(covariance, K, d)
     if covariance.at_floor.any():
-        raise ValueError("a component is at the floor, where the likelihood has no maximum: choose fewer components.")
+        raise ValueError(
+            "a component has a covariance at the floor, where the likelihood has no maximum: choose fewer components."
+        )
     n_free = place.max() + 1
     T = 1 + d + place.shape[1]
-    spread = np.zeros((K, T, (K - 1) + K * d + n_free))  # the free coordinates to all of them
+    jacobian = np.zeros((K, T, (K - 1) + K * d + n_free))  # the free coordinates to all of them
     for k in range(K):
-        spread[k, 0, : K - 1] = -1.0 if k == K - 1 else np.arange(K - 1) == k
-        spread[k, 1 : 1 + d, K - 1 + k * d : K - 1 + (k + 1) * d] = np.eye(d)
+        jacobian[k, 0, : K - 1] = -1.0 if k == K - 1 else np.arange(K - 1) == k
+        jacobian[k, 1 : 1 + d, K - 1 + k * d : K - 1 + (k + 1) * d] = np.eye(d)
         entries = np.flatnonzero(place[k] >= 0)
-        spread[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
-    spread = spread.reshape(K * T, -1)
+        jacobian[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
+    jacobian = jacobian.reshape(K * T, -1)
     scale = np.concatenate([np.ones(1), *(np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))[None])])
     i, j = packed_lower(d)
     unit = np.tile(np.concatenate([scale, scale[1:][i] * scale[1:][j]]), K)  # so that no column's units are lost
-    free = spread.T @ (unit[:, None] * information(model, blocks) * unit) @ spread
+    free = jacobian.T @ (unit[:, None] * information(model, blocks) * unit) @ jacobian
     try:
         variance = np.linalg.inv(free)
         np.linalg.cholesky((free + free.T) / 2)
     except np.linalg.LinAlgError:
         raise ValueError(
-            "the observed information is not positive definite, so this is no maximum of the likelihood: fit with a "
-            "smaller tol, choose fewer components, or method='bootstrap'."
+            "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
+            "fit with a smaller tol, choose fewer components, or choose method='bootstrap'."
         ) from None
-    errors = unit * np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", spread, variance, spread, optimize=True), 0))
+    errors = unit * np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
     errors = errors.reshape(K, T)
     dense = np.zeros((K, d, d))
     dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
@@ -256,11 +260,11 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
     per_component = model.emission.covariance.shape(K + 1, 2) != model.emission.covariance.shape(K, 2)
 
     def draw(seed):
-        own = np.random.default_rng(seed).multinomial(n, weight / weight.sum()) * (weight.sum() / n)
+        drawn = np.random.default_rng(seed).multinomial(n, weight / weight.sum()) * (weight.sum() / n)
         try:
             result = em(
                 model,
-                ArrayBlocks(blocks.X, own.astype(np.float64)),
+                ArrayBlocks(blocks.X, drawn.astype(np.float64)),
                 tol=min(estimator.tol, 1e-6),
                 max_iter=max(estimator.max_iter, 1000),
                 n_threads=1,
@@ -273,11 +277,11 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
         return result.model.weights[order], emission.means[order], covariances[order] if per_component else covariances
 
     with ThreadPoolExecutor(n_jobs) as pool:
-        found = [one for one in pool.map(draw, seeds) if one is not None]
-    if len(found) < 2:
-        raise ValueError(f"of {n_draws} samples only {len(found)} could be fitted: choose fewer components.")
-    weights, means, covariances = (np.std(np.array(part), axis=0, ddof=1) for part in zip(*found))
-    return StandardErrors(weights, means, covariances, "bootstrap", len(found))
+        fits = [fit for fit in pool.map(draw, seeds) if fit is not None]
+    if len(fits) < 2:
+        raise ValueError(f"only {len(fits)} of n_draws={n_draws} samples could be fitted: choose fewer components.")
+    weights, means, covariances = (np.std(np.array(part), axis=0, ddof=1) for part in zip(*fits))
+    return StandardErrors(weights, means, covariances, "bootstrap", len(fits))
 
 
 def matched(model, other):

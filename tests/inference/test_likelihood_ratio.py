@@ -107,11 +107,11 @@ def test_the_bootstrap_is_near(name):
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        (lambda: (fitted("VEV"), X), ValueError, r"no coordinates for covariance_type='VEV'.*'bootstrap'"),
+        (lambda: (fitted("VEV"), X), ValueError, r"does not know covariance_type='VEV'.*'bootstrap'"),
         (lambda: (fitted("full"), X, "jackknife"), ValueError, "method must be one of louis, bootstrap"),
         (lambda: (fitted("full"), X[:, :1]), ValueError, "1 features"),
-        (lambda: (fitted("full"), X[:3]), ValueError, "no maximum"),
-        (lambda: (PoissonMixture(), X), TypeError, "PoissonMixture is none"),
+        (lambda: (fitted("full"), X[:3]), ValueError, "not at a maximum"),
+        (lambda: (PoissonMixture(), X), TypeError, "expects a fitted GaussianMixture. Got PoissonMixture"),
         (lambda: (GaussianMixture(), X), ValueError, "not fitted"),
     ],
 )
@@ -151,10 +151,10 @@ def test_p_values_spread_under_the_null():
 @pytest.mark.parametrize(
     "arguments, error, message",
     [
-        ({"n_components": (2, 2)}, ValueError, "two rising whole numbers"),
-        ({"n_components": (0, 1)}, ValueError, "two rising whole numbers"),
+        ({"n_components": (2, 2)}, ValueError, "two whole numbers of at least 1, the smaller first"),
+        ({"n_components": (0, 1)}, ValueError, "two whole numbers of at least 1, the smaller first"),
         ({"n_draws": 0}, ValueError, "n_draws must be"),
-        ({"estimator": PoissonMixture()}, TypeError, "PoissonMixture is none"),
+        ({"estimator": PoissonMixture()}, TypeError, "expects a GaussianMixture. Got PoissonMixture"),
         ({"X": X[:4]}, ValueError, "components cannot be fitted soundly"),
     ],
 )

@@ -166,7 +166,7 @@ def test_one_column():
         ({"n_components": []}, "n_components is empty"),
         ({"n_components": [0]}, "n_components must hold whole numbers of at least 1. Found 0"),
         ({"n_components": [1.5]}, "Found 1.5"),
-        ({"covariance_types": ["VVW"]}, "covariance_types holds 'VVW'"),
+        ({"covariance_types": ["VVW"]}, "covariance_types contains 'VVW'"),
         ({"covariance_types": []}, "covariance_types is empty"),
         ({"n_jobs": 0}, "n_jobs must be"),
         ({"X": np.ones((5, 2, 2))}, "dim 3"),

@@ -145,7 +145,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     def _scales(self):
         prior, deviations = getattr(self, "prior_", None), getattr(self, "column_scales_", None)
         return Scales(
-            prior=None if prior is None else ConjugatePrior.of(prior),
+            prior=None if prior is None else ConjugatePrior.from_dict(prior),
             deviations=None if deviations is None else np.array(deviations, np.float64),
         )
 
@@ -162,7 +162,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
                 self.noise_box_ = emission.box
         if isinstance(emission, ConstrainedGaussian):
             if emission.prior is not None:
-                self.prior_ = emission.prior.told()
+                self.prior_ = emission.prior.to_dict()
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.families.gaussian.parts import gaussian_mixture
-from fastem.models.gaussian.distances import KINDS
+from fastem.models.gaussian.distances import DISTANCES
 from fastem.models.gaussian.distances import component_distances as distances_between
 
 
@@ -29,8 +29,8 @@ def component_distances(self, kind: str = "bhattacharyya") -> np.ndarray:
            [6.9, 0. ]])
     """
     mixture = gaussian_mixture(self, "component_distances")
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}. Got {kind!r} instead.")
+    if not isinstance(kind, str) or kind not in DISTANCES:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, DISTANCES))}. Got {kind!r} instead.")
     return distances_between(mixture.emission, kind)
 
 

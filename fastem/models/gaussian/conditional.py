@@ -19,13 +19,13 @@ from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.rechunk import slices
 
-# What holds of all columns and of some: a common covariance, one up to its volume, axes that are the columns.
+# Families whose marginals belong to them too: a common covariance, one up to its volume, axes that are the columns.
 KEPT = {"full", "tied", "diag", "spherical", "EII", "VII", "EEI", "VEI", "VVI", "EEE", "VEE", "VVV"}
 EQUAL = {"EII", "EEI", "EEE"}
 
 
 def type_of_some(covariance_type: str, n_columns: int, d: int) -> str:
-    """The covariance_type of so many of d columns: the least family that is sure to hold them."""
+    """The covariance_type of so many of d columns: the smallest family that is sure to contain them."""
     if n_columns == d:
         return covariance_type
     if covariance_type in FAMILIES and n_columns == 1:
@@ -91,9 +91,9 @@ class Conditional:
             return None, some_of(covariance, self.wanted)
         b = len(self.places)
         factor = np.linalg.cholesky(some_of(covariance, np.concatenate([self.places, self.wanted])))
-        upper, below, own = (np.swapaxes(factor, -1, -2)[..., :b, :b], factor[..., b:, :b], factor[..., b:, b:])
+        upper, below, last = (np.swapaxes(factor, -1, -2)[..., :b, :b], factor[..., b:, :b], factor[..., b:, b:])
         slopes = np.swapaxes(np.linalg.solve(upper, np.swapaxes(below, -1, -2)), -1, -2)
-        return slopes.reshape(-1, *below.shape[-2:]), own @ np.swapaxes(own, -1, -2)
+        return slopes.reshape(-1, *below.shape[-2:]), last @ np.swapaxes(last, -1, -2)
 
     def mean_of(self, component, rows):
         """(n, m) means in one component, for rows (n, b) of the given columns."""
@@ -105,12 +105,12 @@ class Conditional:
 
     @cached_property
     def covariances(self):
-        """(K, m, m) what varies in each component, whatever the row."""
-        _, found = self._slopes_and_covariances
+        """(K, m, m) covariances of the wanted columns in each component: the same for every row."""
+        _, covariances = self._slopes_and_covariances
         K, m = self.mixture.n_components, len(self.wanted)
         if isinstance(self.mixture.emission.covariance, Diagonal):
-            found = np.broadcast_to(found.reshape(K, -1), (K, m))[:, :, None] * np.eye(m)
-        return np.broadcast_to(found, (K, m, m))
+            covariances = np.broadcast_to(covariances.reshape(K, -1), (K, m))[:, :, None] * np.eye(m)
+        return np.broadcast_to(covariances, (K, m, m))
 
     def at(self, values, structure) -> Mixture:
         """The mixture of the wanted columns at one row (b,) of the given ones."""
@@ -121,36 +121,38 @@ class Conditional:
         with np.errstate(over="ignore", invalid="ignore"):
             means = np.concatenate([self.mean_of(k, row) for k in range(K)])
         if not np.isfinite(means).all():
-            raise ValueError(f"values={row[0]}: the means given these exceed the range of float64; scale the columns")
+            raise ValueError(
+                f"values={row[0]}: the means given these values exceed the range of float64; rescale the columns"
+            )
         return gaussians(weights[0] / weights[0].sum(), means, self._slopes_and_covariances[1], structure)
 
-    def moments(self, rows, n_threads=1, spread=None):
-        """Mean (n, m) of the wanted columns for rows (n, b) of the given ones; with `spread` "std" also the standard
-        deviations (n, m), with "cov" the covariances (n, m, m)."""
+    def moments(self, rows, n_threads=1, dispersion=None):
+        """Mean (n, m) of the wanted columns for rows (n, b) of the given ones; with `dispersion` "std" also the
+        standard deviations (n, m), with "cov" the covariances (n, m, m)."""
         n, K, m = len(rows), self.mixture.n_components, len(self.wanted)
         mean = np.empty((n, m))
-        about = np.empty({None: 0, "std": (n, m), "cov": (n, m, m)}[spread])
-        for some in slices(n, 2 * K + 4 * m * (m if spread == "cov" else 1) + rows.shape[1]):
+        about = np.empty({None: 0, "std": (n, m), "cov": (n, m, m)}[dispersion])
+        for some in slices(n, 2 * K + 4 * m * (m if dispersion == "cov" else 1) + rows.shape[1]):
             block = rows[some]
             posterior = np.empty((len(block), K), rows.dtype)
             self.given.score(block, n_threads, responsibilities=posterior)
             posterior, block = posterior.astype(np.float64, copy=False), block.astype(np.float64, copy=False)
             mean[some] = sum(weighted(posterior[:, k], self.mean_of(k, block)) for k in range(K))
-            if spread is None:
+            if dispersion is None:
                 continue
             about[some] = 0
             for k in range(K):
-                own = self.covariances[k]
+                covariance = self.covariances[k]
                 off = weighted(np.sqrt(posterior[:, k]), self.mean_of(k, block) - mean[some])
-                if spread == "std":
-                    about[some] += posterior[:, k, None] * np.diagonal(own) + off**2
+                if dispersion == "std":
+                    about[some] += posterior[:, k, None] * np.diagonal(covariance) + off**2
                 else:
-                    about[some] += posterior[:, k, None, None] * own + off[:, :, None] * off[:, None, :]
-        if spread is None:
+                    about[some] += posterior[:, k, None, None] * covariance + off[:, :, None] * off[:, None, :]
+        if dispersion is None:
             return mean
-        return mean, np.sqrt(about) if spread == "std" else about
+        return mean, np.sqrt(about) if dispersion == "std" else about
 
 
 def weighted(share, rows):
-    """share (n,) times rows (n, m); nothing where the share is 0, even of what overflowed."""
+    """share (n,) times rows (n, m); 0 where the share is 0, even if the row overflowed."""
     return np.where(share[:, None] > 0, share[:, None] * rows, 0.0)

@@ -1,4 +1,5 @@
-"""mclust's conjugate prior of Gaussian components as rows that were not seen: counts and moments added to the data's.
+"""mclust's conjugate prior of Gaussian components: it acts as rows that were not seen, whose counts and
+moments are added to those of the data.
 
     mu_k | Sigma_k ~ N(mean, Sigma_k / shrinkage),    Sigma_k ~ inverse Wishart(dof, scale)
 
@@ -34,10 +35,10 @@ class ConjugatePrior:
     ----------
     mean : (d,)
     shrinkage : float
-        Rows that the prior's mean counts for. 0: no prior of the means.
+        How many rows the prior's mean counts for. 0: the means have no prior.
     dof : float
     scale : (d, d)
-        Of families along the columns the diagonal counts; of spheres each entry is the scale of the trace.
+        Diagonal families take its diagonal; spherical ones take each entry as the scale of the trace.
     """
 
     mean: np.ndarray
@@ -46,11 +47,11 @@ class ConjugatePrior:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, told):
-        """The prior that :meth:`told` tells; ValueError where that is none."""
-        check_prior(told)
-        mean = np.array(told["mean"], dtype=np.float64)
-        return conjugate_prior(told, Full, 1, mean, np.eye(len(mean)))
+    def from_dict(cls, parameters):
+        """The prior with the parameters that :meth:`to_dict` gives; ValueError where they are not those of a prior."""
+        check_prior(parameters)
+        mean = np.array(parameters["mean"], dtype=np.float64)
+        return conjugate_prior(parameters, Full, 1, mean, np.eye(len(mean)))
 
     def extra(self, covariance, n_components):
         """(K,) rows that each component's determinant counts for, beside the data's."""
@@ -73,19 +74,19 @@ class ConjugatePrior:
     def added(self, covariance, means, statistics):
         """Counts, first and second moments about the means with the prior's rows among them."""
         first = statistics.first + self.shrinkage * (self.mean - means)
-        second, own = statistics.second, self.second(covariance, means)
+        second, prior_second = statistics.second, self.second(covariance, means)
         if isinstance(covariance, Tied):
-            second, own = pooled_second(second), pooled_second(own)
-        return statistics.counts + self.shrinkage, first, second + own
+            second, prior_second = pooled_second(second), pooled_second(prior_second)
+        return statistics.counts + self.shrinkage, first, second + prior_second
 
     def log_density(self, covariance, means) -> float:
-        """Of K components, up to a constant."""
+        """The logarithm of the prior density of K components, up to a constant."""
         K, d = means.shape
         determinants = self.extra(covariance, K) @ covariance.log_det_precision_root(K, d)
         return float(determinants - 0.5 * covariance.expected_quadratic(self.second(covariance, means)))
 
-    def told(self) -> dict:
-        """Plain numbers and lists, of which :meth:`of` makes the same prior."""
+    def to_dict(self) -> dict:
+        """Plain numbers and lists, from which :meth:`from_dict` makes the same prior."""
         return {
             "mean": self.mean.tolist(),
             "shrinkage": float(self.shrinkage),
@@ -95,22 +96,24 @@ class ConjugatePrior:
 
 
 def check_prior(prior) -> None:
-    """ValueError where it is neither "default" nor a record of what mclust's priors are made of."""
+    """ValueError where `prior` is neither None nor "default" nor a dict of the parameters of mclust's priors."""
     if prior is None or (isinstance(prior, str) and prior == "default"):
         return
     if not isinstance(prior, dict):
-        raise ValueError(f"prior must be None, 'default' or a dict with some of {', '.join(NAMES)}. Got {prior!r}.")
+        raise ValueError(
+            f"prior must be None, 'default' or a dict with some of the keys {', '.join(NAMES)}. Got {prior!r}."
+        )
     unknown = [name for name in prior if name not in NAMES]
     if unknown:
-        raise ValueError(f"prior holds {unknown[0]!r}; it may hold {', '.join(NAMES)}.")
+        raise ValueError(f"prior has the unknown key {unknown[0]!r}: choose among {', '.join(NAMES)}.")
     for name in ("shrinkage", "dof"):
         value = prior.get(name, 0.0)
         if not isinstance(value, numbers.Real) or isinstance(value, bool) or not 0 <= value < np.inf:
-            raise ValueError(f"prior[{name!r}] must be a number, not negative. Got {value!r} instead.")
+            raise ValueError(f"prior[{name!r}] must be a finite number of at least 0. Got {value!r} instead.")
 
 
 def conjugate_prior(prior, structure, n_components, mean, covariance) -> ConjugatePrior:
-    """The prior that is asked for; what it leaves open is mclust's default for data of this mean and covariance."""
+    """The prior that the user asks for; where a parameter is missing, mclust's default for this mean and covariance."""
     d = len(mean)
     asked = {} if isinstance(prior, str) else prior
     scale = covariance if issubclass(structure, Full) else np.trace(covariance) / d * np.eye(d)
@@ -120,13 +123,15 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
     if asked.get("mean") is not None:
         mean = np.asarray(asked["mean"], dtype=np.float64)
         if mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
-            raise ValueError(f"prior['mean'] must hold {d} finite number(s), one for each column: {asked['mean']!r}.")
+            raise ValueError(
+                f"prior['mean'] must hold {d} finite number(s), one for each column. Got {asked['mean']!r} instead."
+            )
     mean = np.broadcast_to(mean, d).astype(np.float64)
     return ConjugatePrior(mean, float(asked.get("shrinkage", 0.01)), float(asked.get("dof", d + 2)), scale)
 
 
 def checked_scale(value, structure, d):
-    """(d, d) of a number, of one for each column, or of a matrix, as far as the structure has them."""
+    """(d, d) from a number, from one number for each column, or from a matrix, if the structure has such scales."""
     scale = np.asarray(value, dtype=np.float64)
     shapes = {(): "a number"}
     if not issubclass(structure, Spherical):

@@ -1,4 +1,4 @@
-"""Gaussians whose M-step keeps to something: a prior, a bound on the ratio of eigenvalues, fixed parameters."""
+"""Gaussians whose M-step respects a prior, a bound on the ratio of eigenvalues, or fixed parameters."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fastem.models.gaussian.emission import Gaussian, estimated
 
 @dataclass(frozen=True)
 class ConstrainedGaussian(Gaussian):
-    """K Gaussian densities.
+    """K Gaussian densities with constraints.
 
     Attributes
     ----------
     fixed_means, fixed_covariances : (K,) bool
-        What stays as it is.
+        The components whose means, or covariances, do not change.
     prior : ConjugatePrior or None
     ratio : EigenvalueRatio or None
-        In place of the floor, which is 0.
+        It replaces the floor, which is 0 then.
     """
 
     fixed_means: np.ndarray
@@ -38,7 +38,7 @@ class ConstrainedGaussian(Gaussian):
 
     @property
     def least_rows(self) -> int:
-        """0 where a prior or the other components make up for rows."""
+        """0 where a prior or a constraint determines the covariances without rows."""
         determined = self.prior is not None or self.ratio is not None or self.fixed_covariances.all()
         return 0 if determined else super().least_rows
 
@@ -67,7 +67,7 @@ class ConstrainedGaussian(Gaussian):
         return estimated(self.covariance, free, counts, np.zeros_like(self.means), second, self.floor)
 
     def log_prior(self) -> float:
-        """Of means and covariances, up to a constant."""
+        """The logarithm of the prior density of means and covariances, up to a constant."""
         return 0.0 if self.prior is None else self.prior.log_density(self.covariance, self.means)
 
     def feasible(self, weights) -> ConstrainedGaussian:
@@ -79,13 +79,13 @@ class ConstrainedGaussian(Gaussian):
 
     def from_vector(self, vector) -> ConstrainedGaussian:
         """The emission of these coordinates within the constraints."""
-        found = super().from_vector(vector)
-        means = np.where(self.fixed_means[:, None], self.means, found.means)
+        emission = super().from_vector(vector)
+        means = np.where(self.fixed_means[:, None], self.means, emission.means)
         if self.fixed_covariances.all():
-            return replace(found, means=means, covariance=self.covariance)
+            return replace(emission, means=means, covariance=self.covariance)
         if self.fixed_covariances.any():
-            arrays = {name: np.array(array) for name, array in vars(found.covariance).items()}
+            arrays = {name: np.array(array) for name, array in vars(emission.covariance).items()}
             for name, array in arrays.items():
                 array[self.fixed_covariances] = getattr(self.covariance, name)[self.fixed_covariances]
-            found = replace(found, covariance=replace(found.covariance, **arrays))
-        return replace(found, means=means).feasible(np.ones(len(means)))
+            emission = replace(emission, covariance=replace(emission.covariance, **arrays))
+        return replace(emission, means=means).feasible(np.ones(len(means)))

@@ -52,24 +52,24 @@ class Covariance(Protocol):
     @staticmethod
     @abstractmethod
     def shape(n_components, d) -> tuple[int, ...]:
-        """Of the arrays."""
+        """The shape of the arrays."""
 
     @staticmethod
     @abstractmethod
     def n_parameters(n_components, d) -> int:
-        """Free parameters."""
+        """The number of free parameters."""
 
     @staticmethod
     @abstractmethod
     def least_rows(d) -> int:
-        """Effective rows without which one component's covariance is not determined; 0: the others' determine it."""
+        """How many effective rows one component's covariance needs; 0: the other components determine it."""
 
     @classmethod
     @abstractmethod
     def from_covariances(cls, covariances, floor) -> Covariance:
-        """Of covariances of :meth:`shape`, raised to the floor (d,).
+        """The structure with these covariances, of :meth:`shape`, raised to the floor (d,).
 
-        Raises IllDefinedCovariance where one is not positive definite.
+        Raises IllDefinedCovariance where a covariance is not positive definite.
         """
 
     @classmethod
@@ -87,7 +87,7 @@ class Covariance(Protocol):
             of all together ("gaussian_tied"); (K, d) of the columns ("gaussian_diagonal").
         floor : (d,)
         given : Covariance, optional
-            The structure that the moments were collected at, for estimates that are found by iteration.
+            The structure of the E-step that gave the moments: estimates by iteration start from it.
         """
 
     @staticmethod
@@ -103,7 +103,7 @@ class Covariance(Protocol):
     @staticmethod
     @abstractmethod
     def directions_at_floor(covariance, floor) -> int:
-        """In how many directions a (d, d) covariance, as far as this structure sees it, is below a floor (d,)."""
+        """In how many directions a (d, d) covariance, seen by this structure, is below a floor (d,)."""
 
     # of these covariances
 
@@ -151,15 +151,15 @@ class Covariance(Protocol):
     def from_vector(self, vector, floor) -> Covariance:
         """The structure of these coordinates or the nearest to them, raised to the floor (d,)."""
 
-    # by the kernel
+    # for the kernel
 
     def factors(self, n_components) -> np.ndarray:
         """(K, d, d) upper triangular precision factors. Default: TypeError, the kernel takes `scales`."""
-        raise TypeError(f"{type(self).__name__} has scales in the place of factors")
+        raise TypeError(f"{type(self).__name__} has no factors: its kernel takes scales")
 
     def scales(self, d) -> np.ndarray:
         """(K, d) reciprocal standard deviations. Default: TypeError, the kernel takes `factors`."""
-        raise TypeError(f"{type(self).__name__} has factors in the place of scales")
+        raise TypeError(f"{type(self).__name__} has no scales: its kernel takes factors")
 
 
 def outer(shift):
@@ -172,6 +172,6 @@ def pooled_second(second):
     return second.reshape(-1, second.shape[-1]).sum(axis=0)
 
 
-def chosen(structure, components):
+def of_components(structure, components):
     """The structure of some of the components."""
     return replace(structure, **{f.name: getattr(structure, f.name)[components] for f in fields(structure)})

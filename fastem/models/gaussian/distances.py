@@ -1,6 +1,6 @@
-"""How far apart and how mixed up the components of a Gaussian mixture are, in closed form.
+"""How far apart the components of a Gaussian mixture are, and how much they overlap, in closed form.
 
-Covariances of independent columns are taken as blocks of one column: all that is summed here adds over the blocks.
+Independent columns are blocks of one column each, because every sum here is a sum over independent blocks.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def mahalanobis(mean, covariance, means, covariances):
 def bhattacharyya(mean, covariance, means, covariances):
     """-log of the integral of the root of both densities' product."""
     middle = (covariance + covariances) / 2
-    spread = half_log_det(middle) - (half_log_det(covariance) + half_log_det(covariances)) / 2
-    return quadratic(middle, means - mean) / 8 + spread
+    volume_term = half_log_det(middle) - (half_log_det(covariance) + half_log_det(covariances)) / 2
+    return quadratic(middle, means - mean) / 8 + volume_term
 
 
 def symmetric_kl(mean, covariance, means, covariances):
@@ -51,14 +51,14 @@ def symmetric_kl(mean, covariance, means, covariances):
     return (traces + quadratic(both, step) + quadratic(covariances, step)) / 2 - step[0].size
 
 
-KINDS = {"bhattacharyya": bhattacharyya, "symmetric_kl": symmetric_kl, "mahalanobis": mahalanobis}
+DISTANCES = {"bhattacharyya": bhattacharyya, "symmetric_kl": symmetric_kl, "mahalanobis": mahalanobis}
 
 
 def component_distances(emission, kind) -> np.ndarray:
     """(K, K), symmetric, zeros on the diagonal."""
     means, covariances = in_blocks(emission)
     K = len(means)
-    found = np.zeros((K, K))
+    distances = np.zeros((K, K))
     for k in range(K - 1):  # a row at a time: nothing of size K^2 d^2
-        found[k, k + 1 :] = KINDS[kind](means[k], covariances[k], means[k + 1 :], covariances[k + 1 :])
-    return np.maximum(found + found.T, 0)
+        distances[k, k + 1 :] = DISTANCES[kind](means[k], covariances[k], means[k + 1 :], covariances[k + 1 :])
+    return np.maximum(distances + distances.T, 0)

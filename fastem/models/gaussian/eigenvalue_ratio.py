@@ -1,6 +1,6 @@
 """Covariances whose eigenvalues differ by a bounded factor, over all components: no component can become a spike.
 
-For given scatters the most likely ones keep their axes and have their eigenvalues cut to [m, ratio m]. What is
+For given scatters the most likely ones keep their axes and have their eigenvalues clipped to [m, ratio m]. What is
 minimised over m, sum n (log e(m) + e / e(m)), has a derivative that m^2 makes piecewise linear and rising, so m is
 found from sorted eigenvalues in closed form.
 
@@ -24,7 +24,7 @@ SERVED = {Full: "full", Diagonal: "diag", Spherical: "spherical"}
 
 
 def least_bound(values, counts, ratio) -> float:
-    """The m for which eigenvalues (K, m) of K components cut to [m, ratio m] are most likely; 0 where all are 0."""
+    """The m for which eigenvalues of K components, clipped to [m, ratio m], are most likely; 0 where all are 0."""
     n = np.broadcast_to(counts[:, None], values.shape).ravel()
     above, below = values.ravel(), values.ravel() / ratio
     kinks = np.concatenate([above, below])
@@ -42,8 +42,9 @@ def least_bound(values, counts, ratio) -> float:
     return float(kinks[last] if flat else kinks[last] - value[last] / slope[last])
 
 
-def cut(values, counts, ratio):
-    """Eigenvalues (K, m) within a factor of each other, the most likely ones for these of so many rows each."""
+def clip_to_ratio(values, counts, ratio):
+    """Eigenvalues (K, m) clipped so that they differ by the factor `ratio` at most, in the most likely way for these
+    counts (K,)."""
     values = np.maximum(values, 0)
     if np.isinf(ratio) or not counts.any() or values.max() <= ratio * values.min():
         return values
@@ -67,29 +68,29 @@ class EigenvalueRatio:
 
     def estimate(self, structure, counts, second, given):
         """The most likely covariances within the bound from second moments about the means, of the structure's kind; a
-        component without rows keeps what was given, as far as the bound lets it."""
+        component without rows keeps what was given, within the bound."""
         rows = np.where(counts > np.finfo(np.float64).tiny, counts, np.inf)
         if issubclass(structure, Full):
-            found = unpack_symmetric(second, len(self.scale)) / rows[:, None, None]
+            covariances = unpack_symmetric(second, len(self.scale)) / rows[:, None, None]
         else:
-            found = np.maximum(second, 0) / rows[:, None]
-            found = found.mean(axis=1) if issubclass(structure, Spherical) else found
+            covariances = np.maximum(second, 0) / rows[:, None]
+            covariances = covariances.mean(axis=1) if issubclass(structure, Spherical) else covariances
         empty = np.isinf(rows)
-        found[empty] = given.covariances[empty]
-        return self.within(structure, found, counts)
+        covariances[empty] = given.covariances[empty]
+        return self.within(structure, covariances, counts)
 
     def within(self, structure, covariances, counts):
         """The structure of the most likely covariances within the bound for these, each of so many rows."""
         if issubclass(structure, Full):
             unit = self.scale[:, None] * self.scale
             values, axes = eigh(covariances / unit)
-            held = cut(values, counts, self.most)
-            changed = (held != values).any()
+            clipped = clip_to_ratio(values, counts, self.most)
+            changed = (clipped != values).any()
             if changed:
-                covariances = product(axes * held[:, None, :], np.swapaxes(axes, 1, 2)) * unit
+                covariances = product(axes * clipped[:, None, :], np.swapaxes(axes, 1, 2)) * unit
                 covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
         elif issubclass(structure, Spherical):
-            covariances = cut(covariances[:, None], counts, self.most)[:, 0]
+            covariances = clip_to_ratio(covariances[:, None], counts, self.most)[:, 0]
         else:
-            covariances = cut(covariances / self.scale**2, counts, self.most) * self.scale**2
+            covariances = clip_to_ratio(covariances / self.scale**2, counts, self.most) * self.scale**2
         return structure.from_covariances(covariances, np.zeros(len(self.scale)))

@@ -10,7 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
-from fastem.models.gaussian.covariance import Covariance, chosen
+from fastem.models.gaussian.covariance import Covariance, of_components
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
@@ -27,18 +27,18 @@ KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKe
 
 
 def estimated(given, free, counts, shift, second, floor):
-    """What the structure makes of the moments; components that are not free keep what was given, unless all share."""
+    """The structure's estimate from the moments; components that are not free keep what was given, unless all share."""
     if free.all() or given.shared:
         return given.estimate(counts, shift, second, floor, given)
     try:
-        own = chosen(given, free)
-        found = own.estimate(counts[free], shift[free], second[free], floor, own)
+        given_free = of_components(given, free)
+        estimate = given_free.estimate(counts[free], shift[free], second[free], floor, given_free)
     except IllDefinedCovariance as error:
         raise IllDefinedCovariance(np.flatnonzero(free)[error.components].tolist()) from None
-    merged = {f.name: getattr(given, f.name).copy() for f in fields(found)}
-    for name, array in merged.items():
-        array[free] = getattr(found, name)
-    return replace(found, **merged)
+    arrays = {f.name: getattr(given, f.name).copy() for f in fields(estimate)}
+    for name, array in arrays.items():
+        array[free] = getattr(estimate, name)
+    return replace(estimate, **arrays)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Gaussian(Emission):
         )
 
     def m_step(self, statistics) -> Gaussian:
-        """Weighted means, and what the structure makes of the moments. A component without rows keeps its own."""
+        """Weighted means, and the structure's estimate from the moments. A component without rows does not change."""
         counts = statistics.counts
         present = counts > np.finfo(np.float64).tiny
         shift = statistics.first / np.where(present, counts, 1)[:, None]
@@ -147,10 +147,10 @@ class Gaussian(Emission):
         return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """What is to be said of each component, and whether it describes anything; `counts` are effective rows.
+        """The status of each component, and whether it is sound; `counts` are effective rows.
 
         Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
-        the floor: that is said, but it is no collapse.
+        the floor: the status says so, but it is no collapse.
         """
         d = self.shape[1]
         needed = self.least_rows
@@ -188,8 +188,8 @@ class Gaussian(Emission):
     def rounding(self, dtype) -> float:
         """The relative error that rounding leaves in a mean log-density: eps times the worst condition number."""
         K, d = self.shape
-        spread = self.covariance.variances(K, d).sum(axis=1)
-        return float(np.finfo(dtype).eps * (spread * self.covariance.traces(d)).max())
+        totals = self.covariance.variances(K, d).sum(axis=1)
+        return float(np.finfo(dtype).eps * (totals * self.covariance.traces(d)).max())
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

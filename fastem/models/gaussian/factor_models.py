@@ -219,15 +219,15 @@ class FactorModel(BlockModel):
         information = self.loadings.T @ (self.loadings / self.noise[:, None])
         log_x = len(self.mean) * LOG_2PI + np.log(self.noise).sum() + (residual**2 / self.noise).sum(axis=1)
         square = (means**2).sum(axis=1) + np.trace(covariances, axis1=-2, axis2=-1)
-        spread = (information * covariances).sum(axis=(-2, -1))
-        return -0.5 * (log_x + square + spread - log_det - self.n_factors)
+        posterior_trace = (information * covariances).sum(axis=(-2, -1))
+        return -0.5 * (log_x + square + posterior_trace - log_det - self.n_factors)
 
     def kl(self, X, means, covariances):
         """KL(q ‖ p(z|x)) of each row, arguments as in `elbo`."""
         means, covariances, log_det = _checked_gaussians(means, covariances, len(X), self.n_factors)
-        own, own_covariance = self.posterior(X)
-        precision = np.linalg.inv(own_covariance)
-        gap = means - own
+        centre, covariance = self.posterior(X)
+        precision = np.linalg.inv(covariance)
+        gap = means - centre
         distance = (gap @ precision * gap).sum(axis=1) + (precision * covariances).sum(axis=(-2, -1))
         return 0.5 * (distance - self.n_factors - log_det + self._log_det_posterior)
 
@@ -294,9 +294,9 @@ def _checked_gaussians(means, covariances, n, q):
             f"got {means.shape} and {covariances.shape}."
         )
     if not np.allclose(covariances, np.swapaxes(covariances, -2, -1)):
-        raise ValueError("q(z) is no distribution: a covariance is not symmetric.")
+        raise ValueError("covariances of q(z) must be symmetric, but one is not.")
     try:
         factors = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
-        raise ValueError("q(z) is no distribution: a covariance is not positive definite.") from None
+        raise ValueError("covariances of q(z) must be positive definite. One is not positive definite.") from None
     return means, covariances, 2 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)

@@ -47,9 +47,11 @@ def best_noise(covariances, precisions, noise, floor):
     for i, least in enumerate(floor):
         earlier = rows[..., :i, :]
         row = precisions[..., i, :] - np.einsum("...j,...jd->...d", pulls[..., :i] * earlier[..., i], earlier)
-        own = row[..., i]  # the reciprocal of the column's variance given the others, its noise among it
+        precision = row[..., i]  # the reciprocal of the column's variance given the others, its noise among it
         explained = (np.einsum("...ij,...j->...i", covariances, row) * row).sum(axis=-1)
-        change = np.maximum((explained - own) / own**2, np.maximum(least - noise[..., i], (LEAST_RATIO - 1) / own))
+        change = np.maximum(
+            (explained - precision) / precision**2, np.maximum(least - noise[..., i], (LEAST_RATIO - 1) / precision)
+        )
         noise[..., i] += change
-        rows[..., i, :], pulls[..., i] = row, change / (1 + change * own)
+        rows[..., i, :], pulls[..., i] = row, change / (1 + change * precision)
     return noise

@@ -42,7 +42,7 @@ def inverse_factor(covariances):
     first = inverse_factor(covariances[..., :half, :half])
     below = product(covariances[..., half:, :half], first)
     last = inverse_factor(covariances[..., half:, half:] - product(below, np.swapaxes(below, -2, -1)))
-    return joined(first, below, last)
+    return inverse_of_blocks(first, below, last)
 
 
 def has_inverse_factor(covariance):
@@ -62,7 +62,7 @@ def inverse_transposed(factor):
     half = d // 2
     first = inverse_transposed(factor[..., :half, :half])
     last = inverse_transposed(factor[..., half:, half:])
-    return joined(first, factor[..., half:, :half], last)
+    return inverse_of_blocks(first, factor[..., half:, :half], last)
 
 
 @cache
@@ -71,7 +71,7 @@ def upper_triangle(d):
     return np.triu(np.ones((d, d), dtype=bool))
 
 
-def joined(first, below, last):
+def inverse_of_blocks(first, below, last):
     """The transposed inverse of [A 0; B C] from those of A and C: [A' -A' B^T C'; 0 C']."""
     half, d = first.shape[-1], first.shape[-1] + last.shape[-1]
     upper = np.zeros((*first.shape[:-2], d, d))
@@ -109,15 +109,15 @@ def pieces(n, width):
 def leading_eigenpairs(matrices, n):
     """The n largest eigenvalues (…, n) of symmetric matrices (…, d, d), in descending order, and vectors (…, d, n).
 
-    Beyond 25 columns not LAPACK's, whose bits hang on the number of threads and on the kernels of the BLAS below it.
+    Beyond 25 columns not LAPACK's, whose bits depend on the number of threads and on the kernels of the BLAS below it.
     """
     d = matrices.shape[-1]
     if d <= LAPACK_MOST:
         values, vectors = np.linalg.eigh(matrices)
         return values[..., ::-1][..., :n], vectors[..., ::-1][..., :n]
     pairs = [eigenpairs(np.ascontiguousarray(m, np.float64), n) for m in matrices.reshape(-1, d, d)]
-    values = np.array([own for own, _ in pairs]).reshape(*matrices.shape[:-2], d)
-    rows = np.array([own for _, own in pairs]).reshape(*matrices.shape[:-2], n, d)
+    values = np.array([values for values, _ in pairs]).reshape(*matrices.shape[:-2], d)
+    rows = np.array([vectors for _, vectors in pairs]).reshape(*matrices.shape[:-2], n, d)
     return values[..., :n], np.swapaxes(rows, -2, -1)
 
 
@@ -134,8 +134,8 @@ def eigvalsh(matrices):
     d = matrices.shape[-1]
     if d <= LAPACK_MOST:
         return np.linalg.eigvalsh(matrices)
-    found = [eigenpairs(np.ascontiguousarray(m, np.float64), 0)[0][::-1] for m in matrices.reshape(-1, d, d)]
-    return np.array(found).reshape(matrices.shape[:-1])
+    values = [eigenpairs(np.ascontiguousarray(m, np.float64), 0)[0][::-1] for m in matrices.reshape(-1, d, d)]
+    return np.array(values).reshape(matrices.shape[:-1])
 
 
 def is_positive_definite(matrix):

@@ -62,9 +62,9 @@ class WithNoise(Emission):
         emission = self.emission
         if emission.covariance.kernel == TiedKernel.name:  # it adds the same square to all components
             emission = replace(emission, covariance=emission.covariance.dense(K, d))
-        module, own = kernels.for_dtype(dtype), log_weights[:K]
-        noise_alone = np.isneginf(own).all()
-        call = emission.kernel_call(np.zeros(K) if noise_alone else own, dtype)
+        module, gaussian_log_weights = kernels.for_dtype(dtype), log_weights[:K]
+        noise_alone = np.isneginf(gaussian_log_weights).all()
+        call = emission.kernel_call(np.zeros(K) if noise_alone else gaussian_log_weights, dtype)
         (part,) = call.parts
         params = {name: np.append(a, np.zeros(len(a) // K, a.dtype)) for name, a in part.params.items()}
         constant = params["constant"]
@@ -73,8 +73,8 @@ class WithNoise(Emission):
         constant[K] = max(log_weights[K] - self.log_volume, module.lowest)
 
         def unpack(sums):
-            found = call.unpack({name: values[:K] for name, values in sums.items()})
-            return found | {"counts": np.append(found["counts"], sums["counts"][K])}
+            moments = call.unpack({name: values[:K] for name, values in sums.items()})
+            return moments | {"counts": np.append(moments["counts"], sums["counts"][K])}
 
         return KernelCall((module.Part(part.family, d, K + 1, params),), call.centre, unpack)
 
@@ -103,13 +103,13 @@ class WithNoise(Emission):
         return replace(self, emission=self.emission.from_vector(vector))
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """What is to be said of each Gaussian: noise without rows is no fault."""
-        own = weights[:-1]
-        return self.emission.diagnose(own / (own.sum() or 1), counts[:-1])
+        """The status of each Gaussian, and whether it is sound. The noise has none: it needs no rows."""
+        gaussian_weights = weights[:-1]
+        return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])
 
     def relative_eigenvalues(self, weights):
-        own = weights[:-1]
-        return self.emission.relative_eigenvalues(own / (own.sum() or 1))
+        gaussian_weights = weights[:-1]
+        return self.emission.relative_eigenvalues(gaussian_weights / (gaussian_weights.sum() or 1))
 
     @property
     def floor_hits(self):
@@ -136,8 +136,8 @@ class WithNoise(Emission):
             return self.emission.sample(component, n, rng)
         if self.box is None:
             raise ValueError(
-                "rows of the noise cannot be drawn: its volume was given, not where it lies. Fit with noise='box', or "
-                "sample from a model without noise."
+                "sample() cannot draw rows of the noise, because its volume was given but not its place. Fit with "
+                "noise='box', or sample from a model without noise."
             )
         return rng.uniform(*self.box, (n, self.shape[1]))
 
@@ -149,7 +149,7 @@ class Background:
     Attributes
     ----------
     log_volume : float
-        NaN where the box tells it.
+        NaN where the box determines it.
     box : (2, d) or None
     """
 
@@ -186,13 +186,13 @@ def data_box(blocks) -> np.ndarray:
         rows = X if weight is None else X[weight > 0]
         return (rows.min(axis=0), rows.max(axis=0)) if len(rows) else None
 
-    lows, highs = zip(*(found for found in blocks.each(extremes) if found is not None))
+    lows, highs = zip(*(pair for pair in blocks.each(extremes) if pair is not None))
     box = np.array([np.min(lows, axis=0), np.max(highs, axis=0)], dtype=np.float64)
     flat = np.flatnonzero(box[1] == box[0])
     if len(flat):
         name = flat[0] if blocks.names is None else repr(blocks.names[flat[0]])
         raise ValueError(
-            f"noise='box', but column {name} of X is constant, so that the box has no volume: leave the column out, or "
+            f"noise='box', but column {name} of X is constant, so the box has no volume: leave the column out, or "
             "give the volume."
         )
     return box

@@ -62,34 +62,36 @@ class Pieces:
         return flat
 
     @classmethod
-    def variances_along(cls, spread, counts):
-        """(K, d) variances that are most likely for the spread (K, d) of the rows along their axes."""
-        counts, d = counts[:, None], spread.shape[1]
+    def variances_along(cls, scatter_along, counts):
+        """(K, d) the most likely variances for the scatter (K, d) of the rows along their axes."""
+        counts, d = counts[:, None], scatter_along.shape[1]
         if cls.volume == "V" and cls.form == "V":
-            return spread / counts
+            return scatter_along / counts
         if cls.form == "I":
-            mean = spread.sum(axis=1, keepdims=True) / d
-            return np.broadcast_to(mean.sum() / counts.sum() if cls.volume == "E" else mean / counts, spread.shape)
+            mean = scatter_along.sum(axis=1, keepdims=True) / d
+            return np.broadcast_to(
+                mean.sum() / counts.sum() if cls.volume == "E" else mean / counts, scatter_along.shape
+            )
         if cls.form == "V":
-            sizes = size(spread)
-            return spread / np.maximum(sizes, TINY) * (sizes.sum() / counts.sum())
+            sizes = size(scatter_along)
+            return scatter_along / np.maximum(sizes, TINY) * (sizes.sum() / counts.sum())
         if cls.volume == "E":
-            return np.broadcast_to(spread.sum(axis=0) / counts.sum(), spread.shape)
-        volumes, before = size(spread / counts), np.inf
+            return np.broadcast_to(scatter_along.sum(axis=0) / counts.sum(), scatter_along.shape)
+        volumes, before = size(scatter_along / counts), np.inf
         for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
-            form = (spread / np.maximum(volumes, TINY)).sum(axis=0)
+            form = (scatter_along / np.maximum(volumes, TINY)).sum(axis=0)
             form /= max(size(form), TINY)
-            volumes, value = cls.volumes_of(form, spread, counts[:, 0])
+            volumes, value = cls.volumes_of(form, scatter_along, counts[:, 0])
             if before - value <= TIGHT * (1 + abs(value)):
                 break
             before = value
         return volumes * form
 
     @staticmethod
-    def volumes_of(form, spread, counts):
+    def volumes_of(form, scatter_along, counts):
         """Volumes (K, 1) that suit a common shape (d,) of size 1, and what they minimise."""
         d = len(form)
-        volumes = (spread / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts[:, None])
+        volumes = (scatter_along / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts[:, None])
         return volumes, d * counts @ np.log(np.maximum(volumes[:, 0], TINY))
 
 
@@ -100,16 +102,16 @@ class AlongAxes(Pieces, Diagonal):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        spread = np.maximum(second - counts[:, None] * shift**2, 0)
-        least = (spread / np.where(floor > 0, floor, 1)).min(axis=1) / counts
+        scatter_along = np.maximum(second - counts[:, None] * shift**2, 0)
+        least = (scatter_along / np.where(floor > 0, floor, 1)).min(axis=1) / counts
         lift = cls.lifted(least, counts, floor)
-        variances = cls.variances_along(spread + (counts * lift)[:, None] * floor, counts)
-        return held(cls, variances, floor, given, counts, spread, lift)
+        variances = cls.variances_along(scatter_along + (counts * lift)[:, None] * floor, counts)
+        return estimate_above_floor(cls, variances, floor, given, counts, scatter_along, lift)
 
     def from_vector(self, vector, floor):
         """The nearest member of the family to the diagonal covariances of these coordinates."""
-        spread = np.exp(2 * vector).reshape(self.covariances.shape)
-        return self.estimate(np.ones(len(spread)), np.zeros_like(spread), spread, floor)
+        scatter_along = np.exp(2 * vector).reshape(self.covariances.shape)
+        return self.estimate(np.ones(len(scatter_along)), np.zeros_like(scatter_along), scatter_along, floor)
 
 
 class Oriented(Pieces, Full):
@@ -127,13 +129,13 @@ class Oriented(Pieces, Full):
         )
         covariances = product(axes * variances[:, None, :], np.swapaxes(axes, 1, 2))
         covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
-        return held(cls, covariances, floor, given, counts, scatter, lift)
+        return estimate_above_floor(cls, covariances, floor, given, counts, scatter, lift)
 
     @classmethod
     def own_axes(cls, scatter, counts):
         """Each component's axes (K, d, d), and the variances along them (K, d)."""
-        spread, axes = eigh(scatter)
-        return axes, cls.variances_along(np.maximum(spread, 0), counts)
+        scatter_along, axes = eigh(scatter)
+        return axes, cls.variances_along(np.maximum(scatter_along, 0), counts)
 
     @classmethod
     def common_axes(cls, scatter, counts, given):
@@ -144,8 +146,8 @@ class Oriented(Pieces, Full):
             _, axes, variances = cls.axes_from(start, scatter, counts, NEAR, FEW_SWEEPS)
         else:
             about = [*scatter / counts[:, None, None], scatter.sum(axis=0)]
-            found = [cls.axes_from(eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
-            best = min(found, key=lambda entry: entry[0])[1]
+            candidates = [cls.axes_from(eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
+            best = min(candidates, key=lambda entry: entry[0])[1]
             _, axes, variances = cls.axes_from(best, scatter, counts, TIGHT)
         return np.broadcast_to(axes, scatter.shape), variances
 
@@ -185,19 +187,19 @@ def size(variances):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
 
 
-def held(family, covariances, floor, given, counts, scatter, lift):
+def estimate_above_floor(family, covariances, floor, given, counts, scatter, lift):
     """The family's covariances at or above the floor.
 
     What is raised there is no longer of the family, and neither it nor what was lifted is the most likely one: where it
     is less likely than what was given, that stays (a generalised M-step).
     """
-    found = family.from_covariances(covariances, floor)
+    raised = family.from_covariances(covariances, floor)
     if (
         given is None
-        or not (found.at_floor.any() or lift.any())
-        or minus_twice(found, counts, scatter) <= minus_twice(given, counts, scatter)
+        or not (raised.at_floor.any() or lift.any())
+        or minus_twice(raised, counts, scatter) <= minus_twice(given, counts, scatter)
     ):
-        return found
+        return raised
     return given
 
 
@@ -215,8 +217,8 @@ class EII(Spherical):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        spread = np.maximum(second - counts[:, None] * shift**2, 0)
-        return cls.from_covariances(np.full(len(counts), spread.sum() / (counts.sum() * shift.shape[1])), floor)
+        scatter_along = np.maximum(second - counts[:, None] * shift**2, 0)
+        return cls.from_covariances(np.full(len(counts), scatter_along.sum() / (counts.sum() * shift.shape[1])), floor)
 
     @staticmethod
     def n_parameters(n_components, d):
@@ -254,8 +256,8 @@ class VEE(Oriented):
             form, axes = eigh(common)
             form = np.maximum(form, ROUNDING * form[-1])
             form /= max(size(form), TINY)
-            spread = np.maximum((product(scatter, axes) * axes).sum(axis=1), 0)
-            volumes, value = cls.volumes_of(form, spread, counts)
+            scatter_along = np.maximum((product(scatter, axes) * axes).sum(axis=1), 0)
+            volumes, value = cls.volumes_of(form, scatter_along, counts)
             if before - value <= enough * (1 + abs(value)):
                 break
             before = value

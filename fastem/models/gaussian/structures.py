@@ -10,12 +10,12 @@ STRUCTURES = {"full": Full, "tied": Tied, "diag": Diagonal, "spherical": Spheric
 
 
 def check_dimension(covariance_type, d):
-    """mclust's names say in which dimension they are."""
+    """ValueError where mclust's name is for one column and X has more, or the other way round."""
     if d == 1 and covariance_type in FAMILIES:
         raise ValueError(
-            f"covariance_type={covariance_type!r}, but X has one column, where variances are equal or vary: "
-            "choose 'E' or 'V'."
+            f"covariance_type={covariance_type!r} is only for several columns, but X has one column: "
+            "choose 'E' (equal variances) or 'V' (variable variances)."
         )
     if d > 1 and covariance_type in ONE_DIMENSION:
         names = ", ".join(FAMILIES)
-        raise ValueError(f"covariance_type={covariance_type!r} is of one column, but X has {d}: choose one of {names}.")
+        raise ValueError(f"covariance_type={covariance_type!r} is only for one column, but X has {d}: choose {names}.")

@@ -9,7 +9,7 @@ from scipy.special import expit
 import fastem
 from fastem import GaussianMixture, StudentTMixture
 from fastem.datasets import load_faithful, load_iris
-from fastem.models.gaussian.eigenvalue_ratio import cut, least_bound
+from fastem.models.gaussian.eigenvalue_ratio import clip_to_ratio, least_bound
 
 X = load_faithful().data
 LABELS = (X[:, 0] > 3).astype(int)
@@ -121,7 +121,7 @@ def test_eigenvalues_are_cut_as_brute_force_does(seed, ratio):
         (minimize(lambda v: minus(within(v)), np.append(level, np.zeros(6)), method="BFGS") for level in (-3, 0, 3)),
         key=lambda result: result.fun,
     )
-    found = cut(values, counts, ratio)
+    found = clip_to_ratio(values, counts, ratio)
     assert found.max() <= ratio * found.min() * (1 + 1e-12)
     assert minus(found) <= best.fun + 1e-6 * abs(best.fun)
     levels = least_bound(values, counts, ratio) * np.exp(np.linspace(-5, 5, 2001))

@@ -256,13 +256,13 @@ def test_factors_or_scales(case):
     made = case.made
     if made.kernel == "gaussian_diagonal":
         np.testing.assert_allclose(made.scales(case.d) ** 2, np.diagonal(case.precisions, axis1=1, axis2=2), rtol=1e-9)
-        with pytest.raises(TypeError, match="has scales in the place of factors"):
+        with pytest.raises(TypeError, match="has no factors: its kernel takes scales"):
             made.factors(K)
     else:
         factors = made.factors(K)
         assert np.array_equal(factors, np.triu(factors))
         np.testing.assert_allclose(factors @ np.swapaxes(factors, 1, 2), case.precisions, rtol=1e-9, atol=1e-12)
-        with pytest.raises(TypeError, match="has factors in the place of scales"):
+        with pytest.raises(TypeError, match="has no scales: its kernel takes factors"):
             made.scales(case.d)
 
 

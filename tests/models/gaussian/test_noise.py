@@ -187,7 +187,7 @@ def test_drawn_rows_fill_the_box():
 def test_noise_of_a_given_volume_is_not_drawn():
     model = GaussianMixture(2, noise=2000.0, random_state=0).fit(cluttered())
     assert model.noise_log_volume_ == np.log(2000) and not hasattr(model, "noise_box_")
-    with pytest.raises(ValueError, match="noise cannot be drawn"):
+    with pytest.raises(ValueError, match="cannot draw rows of the noise, because its volume was given"):
         model.sample(100)
 
 

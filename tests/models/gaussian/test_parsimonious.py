@@ -204,7 +204,9 @@ def test_one_dimension(name):
 
 def test_a_family_of_another_dimension_is_refused():
     X = load_faithful().data
-    with pytest.raises(ValueError, match=r"'VEV', but X has one column.*choose 'E' or 'V'"):
+    with pytest.raises(
+        ValueError, match=r"'VEV' is only for several columns, but X has one column: choose 'E' .*or 'V'"
+    ):
         GaussianMixture(2, covariance_type="VEV").fit(X[:, :1])
-    with pytest.raises(ValueError, match="'E' is of one column, but X has 2"):
+    with pytest.raises(ValueError, match="'E' is only for one column, but X has 2"):
         GaussianMixture(2, covariance_type="E").fit(X)
