@@ -294,9 +294,9 @@ def _checked_gaussians(means, covariances, n, q):
             f"got {means.shape} and {covariances.shape}."
         )
     if not np.allclose(covariances, np.swapaxes(covariances, -2, -1)):
-        raise ValueError("covariances of q(z) must be symmetric, but one is not.")
+        raise ValueError("a covariance of q(z) is not symmetric: pass symmetric matrices.")
     try:
         factors = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
-        raise ValueError("covariances of q(z) must be positive definite. One is not positive definite.") from None
+        raise ValueError("a covariance of q(z) is not positive definite: pass positive definite matrices.") from None
     return means, covariances, 2 * np.log(np.diagonal(factors, axis1=-2, axis2=-1)).sum(axis=-1)
