@@ -95,7 +95,7 @@ def by_number(request) -> str:
     """A constraint that refers to components by number."""
     prior, degrees = (request.parameters.get(name) for name in ("weight_concentration_prior", "degrees_of_freedom"))
     settings = request.parameters.get("fixed") or {}
-    if any(names_something(settings, name) and not isinstance(settings[name], (bool, np.bool_)) for name in settings):
+    if any(names_something(settings, name) for name in settings):
         return request.setting("fixed")
     if has_weight_prior(request) and np.ndim(prior) > 0:
         return request.setting("weight_concentration_prior")
@@ -105,6 +105,11 @@ def by_number(request) -> str:
 def unequal_weights_init(request) -> str:
     init = request.parameters.get("weights_init")
     return "" if init is None or np.ptp(np.asarray(init, np.float64)) <= 1e-6 else request.setting("weights_init")
+
+
+def weight_of_zero(request) -> str:
+    init = request.parameters.get("weights_init")
+    return request.setting("weights_init") if init is not None and (np.asarray(init) == 0).any() else ""
 
 
 def impossible_weights_init(request) -> str:
@@ -149,6 +154,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "some covariances fixed": fixed("covariances", whole=False),
     "a constraint by number": by_number,
     "weights_init of unequal weights": unequal_weights_init,
+    "weights_init with a 0": weight_of_zero,
     "weights_init of weights 0": impossible_weights_init,
     "on_collapse": moves("on_collapse", "reseed", "drop"),
     "split_merge": moves("split_merge"),
@@ -220,6 +226,12 @@ REFUSED = (
         "weight_concentration_prior",
         "weights_init contains a weight of 0, which has probability 0 under weight_concentration_prior, so EM cannot "
         "start there. Give weights above 0.",
+    ),
+    Refusal(
+        "labels",
+        "weights_init with a 0",
+        "{1} contains a weight of 0, with which a row that is labelled with that component has no probability. Give "
+        "weights above 0.",
     ),
     Refusal(
         "max_eigenvalue_ratio",
