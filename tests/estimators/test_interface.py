@@ -117,14 +117,15 @@ class Sharpened(fastem.StudentTMixture):
     {parameters}
     """
 
-    sharpness: float = parameter(1.0, positive, "float\nHow sharp it is.", tags=[COLUMNS])
+    sharpness: float = parameter(default=1.0, check=positive, doc="float\nHow sharp it is.", tags=[COLUMNS])
 
 
 def test_a_family_of_ones_own_states_only_its_own_parameters():
     names = [*inspect.signature(fastem.StudentTMixture).parameters]
-    assert [*inspect.signature(Sharpened).parameters] == ["n_components", "sharpness", *names[1:]]
+    place = names.index("degrees_of_freedom") + 1  # before the parameters that all mixtures have
+    assert [*inspect.signature(Sharpened).parameters] == [*names[:place], "sharpness", *names[place:]]
     model = clone(Sharpened(3, sharpness=3, tol=0.5, covariance_type="diag"))
-    assert repr(model) == "Sharpened(n_components=3, sharpness=3, covariance_type='diag', tol=0.5)"
+    assert repr(model) == "Sharpened(n_components=3, covariance_type='diag', sharpness=3, tol=0.5)"
     assert "    sharpness : float\n        How sharp it is.\n" in Sharpened.__doc__
     assert tagged(model, COLUMNS).keys() - tagged(fastem.StudentTMixture(), COLUMNS).keys() == {"sharpness"}
     with pytest.raises(ValueError, match=r"The 'sharpness' parameter of Sharpened must be positive. Got -1"):
@@ -140,6 +141,26 @@ class InScikitLearnsWay(GaussianMixture):
 def test_a_class_with_a_constructor_of_its_own_has_its_parameters():
     model = clone(InScikitLearnsWay(2, own=5))
     assert model.get_params() == {"n_components": 2, "own": 5} and model.fit(FAITHFUL).covariances_.shape == (2, 2)
+
+
+class Diagonals(GaussianMixture):
+    def __init__(self, n_components=1, **others):
+        super().__init__(n_components, **{"covariance_type": "diag", **others})
+
+
+def test_a_class_may_hand_on_what_it_does_not_name():
+    model = clone(Diagonals(2, tol=1e-4))
+    assert repr(model) == "Diagonals(n_components=2, covariance_type='diag', tol=0.0001)"
+    assert model.set_params(tol=1).get_params().keys() == GaussianMixture().get_params().keys()
+
+
+def test_predictions_do_not_depend_on_parameters_of_a_fit():
+    model = GaussianMixture(2, random_state=0).fit(FAITHFUL)
+    labels = model.predict(FAITHFUL)
+    model.set_params(n_components=3, fixed={"means": [5]}, noise="box", weight_concentration_prior=[2, 2, 2])
+    assert np.array_equal(model.predict(FAITHFUL), labels)
+    model.weights_ = np.array([0.4, 0.6])
+    assert np.isfinite(model.score(FAITHFUL))
 
 
 def test_the_package_exports_its_estimators():

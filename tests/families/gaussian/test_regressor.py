@@ -137,3 +137,14 @@ def test_what_it_refuses(linear, tmp_path):
         model.save(tmp_path / "model.npz")
     with pytest.raises(ValueError, match=r"3 features|2 features"):
         model.predict(X[:, :2])
+
+
+def test_noise_is_refused_and_a_warm_start_goes_on():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1))
+    y = np.abs(X[:, 0]) + 0.1 * rng.normal(size=200)
+    with pytest.raises(ValueError, match="GaussianMixtureRegressor predicts from the components alone"):
+        GaussianMixtureRegressor(2, noise="box").fit(X, y)
+    model = GaussianMixtureRegressor(2, random_state=0, warm_start=True).fit(X, y)
+    before = model.mixture_.lower_bound_
+    assert model.fit(X, y).mixture_.history_[0] == pytest.approx(before, rel=1e-12)
