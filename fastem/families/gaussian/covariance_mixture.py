@@ -65,7 +65,7 @@ floor, but an error where a covariance is singular.""",
     _starts_given: ClassVar = {"weights": "weights_init", "means": "means_init", "precisions": "precisions_init"}
 
     def _structure(self):
-        return "separate" if self._family().structure in SEPARATE else "dependent"
+        return "separate" if STRUCTURES[self.covariance_type] in SEPARATE else "dependent"
 
     def _arrays(self, emission):
         covariance = emission.covariance
@@ -76,7 +76,7 @@ floor, but an error where a covariance is singular.""",
         }
 
     def _emission(self):
-        structure = self._family().structure
+        structure = STRUCTURES[self.covariance_type]
         means = np.asarray(self.means_, dtype=np.float64)
         if means.ndim != 2:
             raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
