@@ -154,12 +154,15 @@ def is_private(name):
 
 
 def private_names(tree):
-    """What a file defines under private names: functions, classes, and what it assigns to a name or to self."""
+    """The private members that the classes of a file define, and what it assigns to attributes of self."""
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef):
+                    yield member.name
+                elif isinstance(member, (ast.Assign, ast.AnnAssign)):
+                    targets = member.targets if isinstance(member, ast.Assign) else [member.target]
+                    yield from (target.id for target in targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
                 yield node.attr
@@ -249,7 +252,7 @@ def test_a_private_use_is_seen():
     files = {
         "estimators.estimator": ast.parse("class Estimator:\n    def _keep(self): self._x = 1"),
         "estimators.merging": ast.parse("def f(estimator): return estimator._keep()"),
-        "plot.fits": ast.parse("def f(self, e): return e._keep(), self._x, e._replace(), e.__doc__"),
+        "plot.fits": ast.parse("def _keep(): pass\ndef f(self, e): return e._keep(), self._x, e._replace(), e.__doc__"),
     }
     uses = {module: list(private_uses(module, tree, defined_in(files))) for module, tree in files.items()}
     assert [len(found) for found in uses.values()] == [0, 0, 1]
