@@ -111,7 +111,10 @@ class Estimator:
         """Raise ValueError at the first row that this fitted model cannot describe; place(row of X) names it."""
 
     def _require_new(self, X, names, place=numbered):
-        allowed = not_infinite if self._takes_missing else np.isfinite
+        def allowed(block):
+            finite = np.isfinite(block)
+            return finite if finite.all() or not self._takes_missing else not_infinite(block)
+
         require_finite(X, columns=names, place=place, allowed=allowed)
         self._require_new_values(X, names, place)
 
