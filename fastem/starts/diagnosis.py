@@ -59,8 +59,5 @@ def best_sound(results, n_effective):
 
 
 def effective_rows(blocks) -> float:
-    """The effective number of rows under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
-    if not blocks.weighted:
-        return float(blocks.n_rows)
-    total, squares = blocks.weights[:, 3:].sum(axis=0)
-    return float(total**2 / squares)
+    """The effective number of rows under their weights."""
+    return blocks.n_effective
