@@ -16,7 +16,7 @@ from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
 from fastem.starts.gaussian_start import filled
 from fastem.starts.plan import Plan
-from fastem.starts.short_runs import best_of, few_of
+from fastem.starts.short_runs import contest, few_of
 from fastem.starts.subsample import subsample
 
 MOST_CANDIDATES = 10  # ways to split, or to merge and split, that are tried
@@ -58,7 +58,7 @@ def best_start(memberships, plan: Plan, few, scales, n_threads):
     starts = [
         lambda given=given: plan.from_membership(given).mixture(few, scales, None, n_threads) for given in memberships
     ]
-    return best_of(starts, few, SPLIT_RUN, plan, n_threads)
+    return contest(starts, few, [(SPLIT_RUN, 1)], plan, n_threads)
 
 
 def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):

@@ -28,6 +28,7 @@ def tournament(
     *,
     accelerate: str | None = None,
     same: float | None = None,
+    n_effective: float | None = None,
 ) -> list[EMResult]:
     """The runs that are left after all rounds, best first.
 
@@ -44,12 +45,14 @@ def tournament(
     accelerate : str, optional
     same : float, optional
         Runs whose mean log-likelihoods differ by less reach the same optimum: one of them is kept.
+    n_effective : float, optional
+        Effective rows that tell whether a component is sound. Default: those of `blocks`.
 
     Raises
     ------
     The error of the last start, where all starts fail.
     """
-    n_effective = effective_rows(blocks)
+    n_effective = effective_rows(blocks) if n_effective is None else n_effective
     failure, runs = None, list(starts)
     for n_iter, n_left in rounds:
         limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
