@@ -83,7 +83,8 @@ to gain.""",
         default=1,
         check=whole(1),
         doc="""int
-Number of restarts. The best sound one is kept: the largest log-likelihood among those without a degenerate component.
+Number of restarts. The one of the largest log-likelihood is kept, without what components that are not sound win by
+being thin: so a spike inside a cluster does not win, but stray rows may have a component of their own.
 With "emem", "merged", "kmeans" and "hierarchical", the later restarts are in turn split and merge of the best so far,
 and new starts of several kinds. A start that is given as a whole is not repeated.""",
     )
@@ -148,8 +149,8 @@ Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         check=choice(POLICIES),
         doc="""{"floor", "reseed", "drop", "raise"}
 What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
-sound restarts are preferred. "reseed": it takes half of another component, at most three times a start. "drop": the
-fit continues with fewer components and warns. "raise": the start fails with a
+what it wins by being thin does not count where restarts are compared. "reseed": it takes half of another component, at
+most three times a start. "drop": the fit continues with fewer components and warns. "raise": the start fails with a
 :class:`fastem.errors.CollapsedComponent`, and the fit fails where no other start is left.
 `history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )

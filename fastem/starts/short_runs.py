@@ -12,7 +12,7 @@ from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.diagnosis import effective_rows
+from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import partitions
 from fastem.starts.named import EMEM, MERGED
@@ -72,14 +72,16 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
     return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
 
-def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None) -> Mixture:
+def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=merit) -> Mixture:
     """The mixture that is best after some rounds on few rows.
 
     n_effective : float, optional
         Effective rows of which these are a sample: so many are to tell whether a component is sound.
+    by : function
+        What runs are compared by; see :mod:`fastem.starts.diagnosis`.
     """
     threads = for_pass(n_threads, few, plan.n_components)
-    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, n_effective=n_effective)
+    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, n_effective=n_effective, by=by)
     return best.model
 
 
