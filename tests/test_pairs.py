@@ -174,8 +174,6 @@ CASES = [
 ]
 SHORT = {  # starts of small data that take little time; with 60 rows a subsample, no start is coarse, with 12 all are
     "subsample.SUBSAMPLE": 60,
-    "short_runs.POOL": {"kmeans": 1, "whitened": 1, "random": 1},
-    "short_runs.POOL_RUN": 2,
     "short_runs.RUNS": 2,
     "short_runs.SHORT_RUN": 2,
     "regroup.SPLIT_RUN": 2,
@@ -189,7 +187,7 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "prior": ["missing values", "extreme weights", "partial_fit"],
-    "labels": [*MOVES, "emem", "stream", "Dask", "a weight of 0 to start from"],
+    "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
     "weight prior by component": ["equal weights", "all weights fixed", "extreme weights", "partial_fit", *MOVES],
     "fixed weights": ["equal weights", *MOVES],

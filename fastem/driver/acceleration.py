@@ -28,15 +28,24 @@ PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, 
 class NoAcceleration:
     """Plain EM."""
 
+    has_jumped = False
+
     def propose(self, model, image):
         return None
 
 
 class Guarded:
-    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
+    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to.
+
+    Attributes
+    ----------
+    has_jumped : bool
+        Whether an extrapolated model has been kept.
+    """
 
     def __init__(self, model):
         self.ahead, self.pause, self.penalty = AHEAD, 0, PAUSE
+        self.has_jumped = False
         self._forget()
 
     def _forget(self):
@@ -77,7 +86,7 @@ class Guarded:
         if surprise <= SURPRISE:
             if surprise < SURPRISE / 2:
                 self.ahead = min(2 * self.ahead, FARTHEST)
-            self.penalty, self.rest = max(self.penalty // 2, PAUSE), True
+            self.penalty, self.rest, self.has_jumped = max(self.penalty // 2, PAUSE), True, True
             return True
         self.ahead = max(self.ahead / 4, AHEAD)
         self.calm, self.pause, self.penalty = 0, self.penalty, min(2 * self.penalty, LONGEST_PAUSE)

@@ -95,7 +95,8 @@ and new starts of several kinds. A start that is given as a whole is not repeate
 "emem", "merged", "kmeans", "whitened", "hierarchical", "k-means++", "random" or "random_from_data".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "emem" is the best of short runs of EM from the kinds that suit the family: for Gaussians from all partitions of
-"merged". "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
+"merged" and from "kmeans". Where a part of the start is given (`means_init`, …), "emem" is "merged".
+"merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
 clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
 likelihood of Gaussians falls least.
@@ -138,10 +139,10 @@ with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which 
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(
-        default=None,
+        default="anderson",
         check=choice(ACCELERATORS, unless=lambda value: value is None),
-        doc="""{None, "anderson", "squarem"}
-Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
+        doc="""{"anderson", "squarem", None}
+Fewer passes where components overlap strongly, by steps that EM confirms; None: EM alone. See :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     on_collapse: str = parameter(

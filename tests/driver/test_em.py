@@ -159,7 +159,7 @@ def test_a_fall_is_reported_and_the_better_model_returned(structure):
 
 
 def test_it_stops_when_the_log_likelihood_does():
-    result = em(start(EASY, FULL), EASY.X, tol=1e-4, max_iter=1000)
+    result = em(start(EASY, FULL), EASY.X, tol=1e-4, max_iter=1000, stop="log_likelihood")
     gains = abs(np.diff(result.history))
     assert result.converged and "mean log-likelihood changed by less than tol=0.0001" in result.stop_reason
     assert gains[-1] < 1e-4 and (gains[:-1] >= 1e-4).all()
@@ -309,7 +309,7 @@ class Returned:
 
 
 def test_an_unknown_stopping_rule_lists_the_known():
-    with pytest.raises(ValueError, match=r"stop must be one of 'log_likelihood', .* a function\. Got 'never'"):
+    with pytest.raises(ValueError, match=r"stop must be one of 'gain', 'log_likelihood', .* a function\. Got 'never'"):
         em(Coin(0.5), TOSSES, stop="never")
 
 

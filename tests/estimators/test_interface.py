@@ -77,7 +77,8 @@ def test_scikit_learns_parameters_are_all_there():
 
     ours, theirs = GaussianMixture().get_params(), Theirs().get_params()
     assert set(ours) - set(theirs) == {*OWN_PARAMETERS} and set(theirs) <= set(ours)
-    assert {name: ours[name] for name in theirs} == theirs
+    differs = {"init_params": "emem", "max_iter": 1000}  # fits that end where EM does, at the best of several starts
+    assert {name: ours[name] for name in theirs} == theirs | differs
 
 
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS)
