@@ -79,7 +79,7 @@ def middle_and_scale(X):
 
 
 def squared_distances(X, middle, scale):
-    """(n,) from the middle, in units of the scale; a missing value is in the middle. Piece by piece, for little memory."""
+    """(n,) from the middle, in units of the scale; a missing value is in the middle. By pieces, for little memory."""
     squares = np.empty(len(X))
     for start in range(0, len(X), PIECE):
         rest = (X[start : start + PIECE] - middle) / scale
