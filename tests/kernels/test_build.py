@@ -31,7 +31,7 @@ import sys, types, warnings
 warnings.simplefilter("ignore")
 import fastem.kernels._cpu as cpu
 stub = types.ModuleType("fastem.kernels._cpu")
-vars(stub).update(vars(cpu), left_out=lambda: {left_out!r}, instruction_sets=lambda: [])  # a CPU that has none beyond the baseline
+vars(stub).update(vars(cpu), left_out=lambda: {left_out!r}, instruction_sets=lambda: [])  # an old CPU
 for name in [name for name in sys.modules if name.startswith("fastem")]:
     del sys.modules[name]
 sys.modules["fastem.kernels._cpu"] = stub
