@@ -112,7 +112,8 @@ def kernel_modules():
         LEFT_OUT.touch()  # build_ext fills it, once it has tried the compiler
     told = {"include_dirs": [str(GENERATED)], "depends": [str(LEFT_OUT)]}
     yield Extension("fastem.kernels._cpu", [str(KERNELS / "_cpu.pyx")], **told)
-    yield Extension("fastem.kernels._common_axes", [str(KERNELS / "_common_axes.pyx")])
+    for name in ("_common_axes", "_agglomeration"):
+        yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
     shared = {
         "include_dirs": [str(KERNELS)],
         "depends": [str(path) for pattern in ("*.pxi", "*.h") for path in KERNELS.glob(pattern)],

@@ -64,7 +64,7 @@ def asleep_between_passes():
 
 try:
     with asleep_between_passes():
-        from fastem.kernels import _common_axes, _cpu
+        from fastem.kernels import _agglomeration, _common_axes, _cpu
 
         _cpu.openmp_threads()
 except ImportError as error:
@@ -80,6 +80,7 @@ _modules = {
 _eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
 lower_along_common_axes = _common_axes.lower
+agglomerate = _agglomeration.agglomerate
 OPENMP = _cpu.openmp()
 openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
 openmp_places = _cpu.openmp_places
