@@ -21,7 +21,7 @@ from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, n_parameters, require, rounding
 from fastem.driver.stopping import stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_pass
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import in_memory, open_rows
 from fastem.rows.statistics import Statistics
@@ -115,7 +115,7 @@ def em(
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
         from it is not the predicted one. See :mod:`fastem.driver.acceleration`.
     n_threads : int, optional
-        By default all that the process may use.
+        By default all that the process may use; one where a pass is so short that more would cost more than they save.
     callback : callable, optional
         Called with the result so far after each iteration; a true answer ends the fit. If an interrupt or an error of
         the data ends it, that is raised, and the result holds the last complete iteration.
@@ -163,7 +163,6 @@ def em(
     if not tol >= 0 or not max_iter >= 0:
         raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
     blocks = as_blocks(data, sample_weight)
-    threads = resolve(n_threads)
     keeper = None
     if checkpoint is not None:
         begun = model.model if isinstance(model, EMResult) else model
@@ -175,6 +174,7 @@ def em(
         callback = both(callback, keeper.write_if_due)
     result = model if isinstance(model, EMResult) else None
     model = result.model if result else model
+    threads = for_pass(n_threads, blocks, n_components(model))
     arrived = stopping_rule(stop, model, tol)
     require(model, "e_step", "m_step", what="model must have")
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
@@ -261,8 +261,14 @@ def as_blocks(data, sample_weight):
     """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
     if in_memory(data):
         X = np.asanyarray(data)
+        X = X if X.flags.aligned else X.copy()  # compiled code may take it for granted
         return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
     return open_rows(data, sample_weight)
+
+
+def n_components(model) -> int:
+    """How much work a row is, roughly: as many densities as the model has components."""
+    return getattr(model, "n_components", 1)
 
 
 def dtype_of(blocks):

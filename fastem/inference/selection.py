@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,6 +12,7 @@ from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import DEFAULTS, ModelSearch
 from fastem.kernels.threads import resolve
+from fastem.kernels.workers import parallel_map
 from fastem.models import criteria
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
@@ -204,8 +204,7 @@ def select(
     seed = int(generator(random_state).integers(2**63))
     search = ModelSearch(blocks, None, numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains))
     begun = sorted(families, key=lambda name: name not in SLOWEST)
-    with ThreadPoolExecutor(n_chains) as pool:
-        chains = dict(zip(begun, pool.map(partial(_rows, search, numbers_), begun)))
+    chains = dict(zip(begun, parallel_map(partial(_rows, search, numbers_), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")

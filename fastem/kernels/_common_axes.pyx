@@ -3,8 +3,10 @@
 
 from libc.math cimport atan2, cos, exp, log, pow, sin, sqrt
 
+from fastem.kernels.workers import check
 
-cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
+
+cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum, and between two looks for Ctrl-C
 cdef double MOST_BEYOND = 1.9
 
 
@@ -92,6 +94,9 @@ def lower(
         for k in range(K):
             n += counts[k]
         while sweep < most:
+            if sweep % EVERY == 0:
+                with gil:
+                    check()
             sweep += 1
             gain = total = 0
             if equal_volumes:

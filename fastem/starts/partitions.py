@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 
@@ -31,6 +32,7 @@ def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
     if not numbers:
         return partitions
     for space in (Z, white):
+        check()
         merges = linkage(space, "ward")
         for K in numbers:
             partitions[K].append(fcluster(merges, K, "maxclust") - 1)
@@ -90,6 +92,7 @@ def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
         loss[g, others] = costs(both, joint) - cost[g] - cost[others]
     alive, partitions = np.ones(n, bool), {}
     for left in range(n, 0, -1):
+        check()
         if left in numbers:
             partitions[left] = np.unique(labels, return_inverse=True)[1]
         if left == 1 or left <= min(numbers):
