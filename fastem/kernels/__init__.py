@@ -79,7 +79,7 @@ _modules = {
 }
 _eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
-lower_along_common_axes = _common_axes.lower
+lower_along_common_axes, turn_to_axes = _common_axes.lower, _common_axes.turn_to_axes
 agglomerate = _agglomeration.agglomerate
 OPENMP = _cpu.openmp()
 openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
