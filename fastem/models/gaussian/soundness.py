@@ -1,9 +1,9 @@
 """Which components of a mixture of Gaussians describe something.
 
-A component that is not sound wins likelihood without describing anything, and without bound. It sits at the floor; or on
-a single value of rounded data (what is right to a resolution has a variance of resolution^2 / 12 at least); or its own
-rows do not determine how thin it is. What a component shares with others (a shape, axes, a volume) is determined by the
-rows of all; so the rules ask how thin it is beside the others, whatever the structure.
+A component that is not sound wins likelihood without describing anything, and without bound. It sits at the floor; or
+on a single value of rounded data (what is right to a resolution has a variance of resolution^2 / 12 at least); or its
+own rows do not determine how thin it is. What a component shares with others (a shape, axes, a volume) is determined by
+the rows of all; so the rules ask how thin it is beside the others, whatever the structure.
 
 A component of a few rows far from all others describes these as outliers. It is not sound either, but its status says
 what it is, and the rest of the mixture is right.
