@@ -128,6 +128,10 @@ def split_and_merged(model, X):
 RUNS = []  # settings of each run of EM over all rows
 
 
+def predicts(model, X):
+    assert np.isfinite(model.cross_validated_score(X, n_folds=3, n_iter=2))
+
+
 CASES = [
     Case("noise", {"noise": "box"}, law=noisy),
     Case("labels", fit=some_labels),
@@ -171,6 +175,7 @@ CASES = [
     Case("stream", rows=chunks),
     Case("Dask", rows=dask_array),
     Case("partial_fit"),
+    Case("cross-validation", law=predicts),
 ]
 SHORT = {  # starts of small data that take little time; with 60 rows a subsample, no start is coarse, with 12 all are
     "subsample.SUBSAMPLE": 60,

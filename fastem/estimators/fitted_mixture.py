@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.merging import merge_components
 from fastem.estimators.quantile import quantile
@@ -108,6 +109,7 @@ class FittedMixture(Estimator):
 
     quantile = quantile
     merge_components = merge_components
+    cross_validated_score = cross_validated_score
 
     def _exact_quantile(self, q):
         """The quantiles of the log-density where there is a formula, else None."""

@@ -22,7 +22,7 @@ from fastem.rows.blocks import consecutive
 from fastem.rows.column_moments import column_moments
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import numbered
-from fastem.starts.plan import Family, Scales
+from fastem.starts.plan import NO_SCALES, Family, Scales
 
 # kind of column: the mixture for it, and the parameters of that mixture
 MIXTURE_OF_KIND = {
@@ -236,6 +236,16 @@ class MixedFamily(Family):
             for kind, (family, columns) in members.items()
         }
         return Mixed(emissions, {kind: columns for kind, (_, columns) in members.items()})
+
+    def constrained(self, mixture, scales):
+        """Each member as its own family has it."""
+        families = self.members(mixture.emission.shape[1])
+
+        def member(kind, emission):
+            (family, _), own = families[kind], scales.members.get(kind, NO_SCALES)
+            return family.constrained(replace(mixture, emission=emission), own).emission
+
+        return replace(mixture, emission=mixture.emission.with_members(member))
 
     def least_rows(self, n_features):
         return max(family.least_rows(len(columns)) for family, columns in self.members(n_features).values())

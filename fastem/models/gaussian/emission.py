@@ -156,6 +156,10 @@ class Gaussian(Emission):
         """The status of each component, and whether it is sound; `counts` are effective rows."""
         return conditions(self, weights, counts)
 
+    def of_rounded(self, rounding_variance) -> Gaussian:
+        """The same densities, for columns in which rounding makes this variance (d,)."""
+        return replace(self, rounding_variance=rounding_variance)
+
     def widened(self, weights, counts) -> Gaussian:
         """The same densities, those that are not sound as wide as the others together and themselves."""
         sound = np.array([sound for _, sound in self.diagnose(weights, counts)])

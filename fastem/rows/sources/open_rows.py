@@ -62,7 +62,11 @@ EXTREME_WEIGHTS = (
 def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
     would leave the range of float32."""
-    blocks = open_rows(X, sample_weight, owner=owner)
+    return in_units(open_rows(X, sample_weight, owner=owner))
+
+
+def in_units(blocks) -> tuple[Blocks, float]:
+    """The same of open rows."""
     if not blocks.weighted:
         return blocks, 1.0
     if isinstance(blocks, ArrayBlocks):
