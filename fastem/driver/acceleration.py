@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.driver.model import require
+from fastem.driver.model import leap, require
 
 DEPTH = 8  # most steps that Anderson's method uses
 FAST = 0.3  # a step's length over the last one's; below, EM needs a few more passes only
@@ -26,13 +26,29 @@ PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, 
 
 
 class NoAcceleration:
-    """Plain EM."""
+    """Plain EM. Only a model that knows where EM runs off to, in ever smaller steps, leaps there."""
 
     def propose(self, model, image):
+        """The model to try instead of EM's image, or None."""
+        proposal = leap(image, model)
+        self.leapt = proposal is not None
+        if self.leapt:
+            self._forget()
+            return proposal
+        return self._ahead_of(model, image)
+
+    def keeps(self, proposal, image):
+        """Whether to go on from a proposal; `image` is EM's of it, None where the log-likelihood fell."""
+        return image is not None if self.leapt else self._confirmed(proposal, image)
+
+    def _forget(self):
+        """The last steps do not lead here."""
+
+    def _ahead_of(self, model, image):
         return None
 
 
-class Guarded:
+class Guarded(NoAcceleration):
     """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
 
     def __init__(self, model):
@@ -42,7 +58,7 @@ class Guarded:
     def _forget(self):
         self.last, self.calm, self.rest = None, 0, False
 
-    def propose(self, model, image):
+    def _ahead_of(self, model, image):
         """The model to try instead of EM's image, or None."""
         x, f = em_step(model, image)
         if not np.isfinite(f).all():
@@ -68,7 +84,7 @@ class Guarded:
         vector, self.predicted = extrapolated
         return model_at(model, vector)
 
-    def keeps(self, proposal, image):
+    def _confirmed(self, proposal, image):
         """Whether EM's step from a proposal is the predicted one; `image` is None where the log-likelihood fell."""
         surprise = np.inf
         if image is not None:
