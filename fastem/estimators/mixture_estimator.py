@@ -93,7 +93,7 @@ With "kmeans" and "hierarchical", the later restarts are in turn split and merge
 "kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data" or "emem".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
-clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
+clusters' pooled covariance is a sphere; "hierarchical" merges at most 2000 rows so that the
 likelihood of Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds except the tree.
 The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
 in.""",

@@ -59,10 +59,11 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
-        plan_in_memory(least, self.blocks, self.unit)
+        plan = plan_in_memory(least, self.blocks, self.unit)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
         self.examined = {}
+        self.scales(plan)  # refuses rows that are not finite, before trees see them
         self.n_effective = effective_rows(self.blocks)
         n = self.blocks.n_counted
         ranks = np.arange(n)
