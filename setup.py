@@ -97,7 +97,7 @@ def kernel_modules():
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
     GENERATED.mkdir(parents=True, exist_ok=True)
     yield Extension(VIEWS, [str(GENERATED / "_memory_views.c")])
-    for name in ("_cpu", "_common_axes", "_tree"):
+    for name in ("_cpu", "_common_axes", "_agglomeration"):
         yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
     shared = {
         "include_dirs": [str(KERNELS)],

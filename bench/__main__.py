@@ -15,6 +15,7 @@ spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
 baseline      the kernels of each instruction set, beside scikit-learn
 streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
+starts        where default fits end, beside scikit-learn, in many situations
 all           all of these; writes bench/RESULTS.md and its plots
 compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
@@ -44,6 +45,7 @@ from bench import (
     scaling,
     selection,
     spark,
+    starts,
     streams,
 )
 from bench.contest import LIBRARIES, Session
@@ -67,6 +69,7 @@ COMMANDS = {
     "baseline": passes.baseline,
     "streams": streams.run,
     "acceleration": acceleration.run,
+    "starts": starts.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems

@@ -99,8 +99,8 @@ def sample(d: int, K: int, apart: float, seed: int, kind: str):
     from fastem.models.gaussian.dense import Full
     from fastem.models.gaussian.emission import Gaussian
     from fastem.models.mixture import Mixture
-    from fastem.starts.clusters import MEMBERSHIPS
     from fastem.starts.from_memberships import from_membership
+    from fastem.starts.named import MEMBERSHIPS
 
     rng = np.random.default_rng([seed, d, K, int(apart)])
     steps = rng.normal(size=(K, d))

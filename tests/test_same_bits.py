@@ -12,7 +12,7 @@ import fastem.rows.blocks
 from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
 from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.clusters import MEMBERSHIPS
+from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.short_runs import pays
 
 REALS = ["float64", "float32"]

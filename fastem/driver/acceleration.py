@@ -25,8 +25,8 @@ AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, an
 PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, and at most
 
 
-class NoAcceleration:
-    """Plain EM. Only a model that knows where EM runs off to, in ever smaller steps, leaps there."""
+class Leaps:
+    """A model that knows where EM runs off to, in ever smaller steps, leaps there."""
 
     def propose(self, model, image):
         """The model to try instead of EM's image, or None."""
@@ -45,10 +45,15 @@ class NoAcceleration:
         """The last steps do not lead here."""
 
     def _ahead_of(self, model, image):
+        """The model that acceleration tries instead of EM's image, or None."""
         return None
 
 
-class Guarded(NoAcceleration):
+class NoAcceleration(Leaps):
+    """Plain EM, but for leaps."""
+
+
+class Guarded(Leaps):
     """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
 
     def __init__(self, model):
@@ -59,7 +64,6 @@ class Guarded(NoAcceleration):
         self.last, self.calm, self.rest = None, 0, False
 
     def _ahead_of(self, model, image):
-        """The model to try instead of EM's image, or None."""
         x, f = em_step(model, image)
         if not np.isfinite(f).all():
             self._forget()

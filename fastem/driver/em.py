@@ -43,6 +43,8 @@ class EMResult:
         What each iteration gained, in its two steps; see :class:`fastem.driver.history.Step`.
     accelerator
         With what it remembers of the last steps.
+    n_rows : float
+        The rows that a gain in total counts: their weight, or their effective number where that is more.
     n_iter : int
         Number of M-steps.
     n_passes : int
@@ -56,6 +58,7 @@ class EMResult:
     history: list[float] = field(repr=False)
     steps: Steps = field(default_factory=Steps, repr=False)
     accelerator: Any = field(default=None, repr=False)
+    n_rows: float = 1.0
     n_iter: int = 0
     n_passes: int = 1
     converged: bool = False
@@ -74,7 +77,7 @@ def em(
     sample_weight=None,
     tol: float = 1e-3,
     max_iter: int = 100,
-    stop: str | Callable[[EMResult], bool] = "log_likelihood",
+    stop: str | Callable[[EMResult], bool] = "gain",
     accelerate: str | None = None,
     n_threads: int | None = None,
     callback: Callable[[EMResult], bool | None] | None = None,
@@ -100,10 +103,13 @@ def em(
     tol : float
         The fit stops when the quantity that `stop` chooses is less than `tol`.
     max_iter : int
-    stop : {"log_likelihood", "relative", "parameters", "aitken"} or callable
-        The quantity that stops the fit: the change of the mean log-likelihood; this change relative to the value; the
-        change of the vector ``model.parameters()`` relative to its length; or, by Aitken's extrapolation, what the mean
-        log-likelihood will still gain. A callable gets the result so far, and a true answer ends the fit as converged.
+    stop : {"gain", "log_likelihood", "relative", "parameters", "aitken"} or callable
+        The quantity that stops the fit. "log_likelihood": the change of the mean log-likelihood (scikit-learn's rule);
+        "aitken": what the mean log-likelihood will still gain, by Aitken's extrapolation; "gain": the larger of the
+        change, and what is left to gain in total over 100 + n / 1000 for n rows, so that with tol=1e-3 less than
+        0.1 + 1e-6 n is left; "relative": the change relative to the value; "parameters": the change of the vector
+        ``model.parameters()`` relative to its length. A callable gets the result so far, and a true answer ends the fit
+        as converged.
     accelerate : {None, "anderson", "squarem"}
         For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
@@ -174,7 +180,8 @@ def em(
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
     if result is None:
-        result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals)
+        n_rows = max(statistics.weight, getattr(blocks, "n_effective", 0.0))
+        result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals, n_rows=n_rows)
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fastem.driver.acceleration import NoAcceleration
 from fastem.driver.history import length
 from fastem.driver.model import require
 
@@ -34,16 +35,48 @@ def aitken(result, previous):
     EM converges linearly, so a small change is no sign of arrival where the rate is near 1: with gains g, c g, c^2 g, …
     there is g c / (1 - c) left. Böhning et al.: Ann. Inst. Statist. Math. 46 (1994) 373-388.
     """
-    what = "by Aitken's estimate, the mean log-likelihood has still to gain"
-    if len(result.history) < 3:
-        return np.inf, what
-    before, last = np.diff(result.history[-3:])
-    if last <= 0:  # standing still up to rounding
-        return abs(last), what
-    return (last * last / (before - last) if last < before else np.inf), what
+    if len(result.history) < 2:
+        return np.inf, "there is to gain"
+    return left_to_gain(result), "by Aitken's estimate, the mean log-likelihood has still to gain"
 
 
-RULES = {"log_likelihood": log_likelihood, "relative": relative, "parameters": parameters, "aitken": aitken}
+def gain(result, previous):
+    """The change of the mean log-likelihood, and what is left to gain, in total: both must be small.
+
+    The total is divided by `ENOUGH` and a share of the rows, so that with tol=1e-3 it is less than 0.1 + 1e-6 n: next
+    to nothing beside the differences that a test or a criterion looks at, whatever n is. What is quickly gained hides
+    at first what comes slowly, so the last two estimates count.
+    """
+    if len(result.history) < 2:
+        return np.inf, "there is to gain"
+    total = max(left_to_gain(result, 0), left_to_gain(result, 1)) * result.n_rows
+    most = max(abs(result.history[-1] - result.history[-2]), total / (ENOUGH + SHARE * result.n_rows))
+    return most, f"the mean log-likelihood changed, and has in total {total:.2g} still to gain: both are"
+
+
+def left_to_gain(result, before_last=0) -> float:
+    """Aitken's estimate, per row, after the last step or one before. An accelerated step and the plain one after it
+    count as one."""
+    stride = 1 if isinstance(result.accelerator, NoAcceleration) else 2
+    history = result.history[-1 - (2 + before_last) * stride :: stride][:3]
+    if result.history[-1] <= result.history[-2]:  # standing still up to rounding
+        return result.history[-2] - result.history[-1]
+    if len(history) < 3 or len(result.history) <= (2 + before_last) * stride:
+        return np.inf
+    before, last = history[1] - history[0], history[2] - history[1]
+    if last <= 0:
+        return 0.0
+    return last * last / (before - last) if last < before else np.inf
+
+
+ENOUGH, SHARE = 100.0, 1e-3
+RULES = {
+    "gain": gain,
+    "log_likelihood": log_likelihood,
+    "relative": relative,
+    "parameters": parameters,
+    "aitken": aitken,
+}
 
 
 def stopping_rule(stop: str | Callable, model, tol: float) -> Callable:

@@ -125,11 +125,6 @@ def start_by_row(request) -> str:
     return "init_params" if given and request.starts else ""
 
 
-def short_runs_of_all_kinds(request) -> str:
-    init = request.parameters.get("init_params")
-    return "init_params='emem'" if isinstance(init, str) and init == "emem" and request.starts else ""
-
-
 def moves(name, *values) -> Callable[[Request], str]:
     """A parameter with which components change their numbers: with these values, or where it is above 0."""
 
@@ -159,7 +154,6 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "on_collapse": moves("on_collapse", "reseed", "drop"),
     "split_merge": moves("split_merge"),
     "a start by row": start_by_row,
-    "emem": short_runs_of_all_kinds,
     "dependent covariances": lambda r: r.setting("covariance_type") if r.structure == "dependent" else "",
     "labels": lambda r: "labels" if r.labels else "",
     "rows out of memory": lambda r: "" if r.rows == "in memory" else r.rows,
@@ -194,7 +188,6 @@ REFUSED = (
         Refusal("a constraint by number", name, _NUMBERED.format(what="{0} refers"))
         for name in ("on_collapse", "split_merge")
     ),
-    Refusal("emem", "labels", "{0} compares starts that do not use labels. With labels, choose another init_params."),
     Refusal("labels", "rows out of memory", "labels need X as an array or a frame, but X is {1}. Pass X as an array."),
     Refusal(
         "a start by row",

@@ -12,12 +12,16 @@ from fastem.models.exponential_family import ExponentialFamily
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered
 from fastem.starts.from_memberships import density_from_membership
+from fastem.starts.named import MERGED
 from fastem.starts.plan import Family, Scales
 
 
 @dataclass(frozen=True)
 class DensityFamily(Family):
     """What an exponential family gives to a fit: a check of the rows, and the bounds that come from the columns."""
+
+    start_kinds: ClassVar = {MERGED: 1, "kmeans": 1, "k-means++": 1, "random_from_data": 1, "random": 4}
+    start_rounds: ClassVar = ((20, 3), (40, 1))
 
     density: type[ExponentialFamily]
 

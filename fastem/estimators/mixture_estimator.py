@@ -20,10 +20,10 @@ from fastem.estimators.planning import plan_for, plan_of, request_of, require_en
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.starts.clusters import START_NAMES
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
 from fastem.starts.given import checked_weights
+from fastem.starts.named import START_NAMES
 from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
 from fastem.starts.restarts import Restarts
 
@@ -74,27 +74,31 @@ class MixtureEstimator(FittedMixture, general=True):
         default=1e-3,
         check=real(0.0),
         doc="""float
-Stop when the quantity that `stop` names is smaller: by default the change of the mean log-likelihood.""",
+Stop when the quantity that `stop` names is smaller: by default the change of the mean log-likelihood, and what is left
+to gain.""",
         tags=[SEARCH],
     )
-    max_iter: int = parameter(default=100, check=whole(0), doc="int", tags=[RESUME, SEARCH])
+    max_iter: int = parameter(default=1000, check=whole(0), doc="int", tags=[RESUME, SEARCH])
     n_init: int = parameter(
         default=1,
         check=whole(1),
         doc="""int
-Number of restarts. The best sound one is kept: the largest log-likelihood among those without a degenerate component.
-With "kmeans" and "hierarchical", the later restarts are in turn split and merge of the best so far, "kmeans" and
-"emem". A start that is given as a whole is not repeated.""",
+Number of restarts. The one of the largest log-likelihood is kept, without what components that are not sound win by
+being thin: so a spike inside a cluster does not win, but stray rows may have a component of their own.
+With "emem", "merged", "kmeans" and "hierarchical", the later restarts are in turn split and merge of the best so far,
+and new starts of several kinds. A start that is given as a whole is not repeated.""",
     )
     init_params: Any = parameter(
-        default="kmeans",
+        default="emem",
         check=choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
         doc="""str, array or callable
-"kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data" or "emem".
+"emem", "merged", "kmeans", "whitened", "hierarchical", "k-means++", "random" or "random_from_data".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
+"emem" is the best of short runs of EM from the kinds that suit the family: for Gaussians from all partitions of
+"merged". "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
-clusters' pooled covariance is a sphere; "hierarchical" merges at most 2000 rows so that the
-likelihood of Gaussians falls least; "emem" is the best of ten short runs of EM from the other kinds except the tree.
+clusters' pooled covariance is a sphere; "hierarchical" merges rows, at most 2000, so that the
+likelihood of Gaussians falls least.
 The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
 in.""",
     )
@@ -125,10 +129,12 @@ short runs of EM on a subsample find the start, or `n_init` runs if that is more
 fit then uses all rows until `tol` holds. False: start from `init_params` as it is.""",
     )
     stop: Any = parameter(
-        default="log_likelihood",
+        default="gain",
         check=choice(RULES, unless=callable),
-        doc="""{"log_likelihood", "relative", "parameters", "aitken"} or callable
-See :func:`fastem.em`.""",
+        doc="""{"gain", "log_likelihood", "relative", "parameters", "aitken"} or callable
+"gain": the mean log-likelihood changes by less than `tol`, and what is still to be gained in total is small as well,
+with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which is scikit-learn's rule. See
+:func:`fastem.em`.""",
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(
@@ -143,8 +149,8 @@ Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         check=choice(POLICIES),
         doc="""{"floor", "reseed", "drop", "raise"}
 What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
-sound restarts are preferred. "reseed": it takes half of another component, at most three times a start. "drop": the
-fit continues with fewer components and warns. "raise": the start fails with a
+what it wins by being thin does not count where restarts are compared. "reseed": it takes half of another component, at
+most three times a start. "drop": the fit continues with fewer components and warns. "raise": the start fails with a
 :class:`fastem.errors.CollapsedComponent`, and the fit fails where no other start is left.
 `history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )

@@ -9,6 +9,7 @@ from fastem.estimators.constraints import require_values_to_keep, weight_rule
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.labels import LabelledStart, labelled
+from fastem.starts.named import EMEM, MERGED
 from fastem.starts.plan import Plan, RestartPolicy, Start, Stop
 
 
@@ -63,7 +64,8 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     K = plan.n_components
     known = labelled(blocks, labels, K, K + plan.family.has_noise)
     if isinstance(plan.start.init, str):
-        plan = plan.from_start(LabelledStart(known, plan.start.init, n_threads))
+        name = MERGED if plan.start.init == EMEM else plan.start.init
+        plan = plan.from_start(LabelledStart(known, name, n_threads))
     return plan, known
 
 

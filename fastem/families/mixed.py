@@ -125,6 +125,16 @@ class Mixed(Emission):
             conditions.append(("; ".join(wrong) or "ok", all(of_kind[k][1] for of_kind in diagnoses.values())))
         return conditions
 
+    def widened(self, weights, counts) -> Mixed | None:
+        """Members of which all densities are sound stay; None where another member cannot be widened."""
+        members = {
+            kind: emission
+            if all(sound for _, sound in emission.diagnose(weights, counts))
+            else emission.widened(weights, counts)
+            for kind, emission in self.members.items()
+        }
+        return None if None in members.values() else replace(self, members=members)
+
     def column_parameters(self):
         """The column parameters of all members; None where a member has none."""
         members = [emission.column_parameters() for emission in self.members.values()]

@@ -82,6 +82,9 @@ class Factored(Full):
     def least_rows(self, d):
         return self.loadings.shape[2] + 2
 
+    def few_rows(self, d):
+        return 2 * self.least_rows(d)
+
 
 @dataclass(frozen=True)
 class FactorAnalyzers(Gaussian):

@@ -43,7 +43,7 @@ class Row:
     status : str
         "ok"; "not converged"; or what is wrong: with a component, or why there is no fit.
     sound : bool
-        Whether no component collapsed. The best model is a sound one, if there is any.
+        Whether the rows determine every component. The best model is a sound one, if there is any.
     estimator : GaussianMixture or None
         Fitted.
     """
@@ -140,7 +140,10 @@ def select(
 
     All families start from the same partitions of some rows (hierarchical clusterings and k-means), and from their
     own fit with fewer components, where one component is split in two; the best run is kept. The table says why a model
-    failed, and which models have a component that collapsed: these rank after all sound ones.
+    failed, and which models have a component that is not sound: these rank after all sound ones, because their
+    likelihood has no maximum, only the floor under the covariances, and their criteria mean nothing. That holds for
+    stray rows in a component of their own too: though the rest of that model may be right, how far its likelihood rises
+    hangs on the floor. Leave such rows out, or describe them as noise (`noise` of :class:`GaussianMixture`).
 
     Parameters
     ----------

@@ -43,7 +43,7 @@ def supported(instruction_set: str) -> bool:
 
 
 try:
-    from fastem.kernels import _common_axes, _cpu, _tree
+    from fastem.kernels import _agglomeration, _common_axes, _cpu
 except ImportError as error:
     raise ImportError(
         "fastem's compiled kernels are missing here. If this is a source checkout, install it with "
@@ -57,7 +57,7 @@ _modules = {
 _eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
 lower_along_common_axes = _common_axes.lower
-tree_merges = _tree.merges
+agglomerate, mergers = _agglomeration.agglomerate, _agglomeration.mergers
 OPENMP = _cpu.openmp()
 openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
 FACTOR_BLOCK = _modules[np.dtype(np.float64)].factor_block

@@ -144,6 +144,11 @@ class Emission(Protocol):
         """(K,) in how many directions a covariance is held at its floor. Default: 0."""
         return np.zeros(self.shape[0], int)
 
+    def widened(self, weights, counts) -> Emission | None:
+        """The same densities without what unsound ones win by being thin; see :meth:`diagnose`. Default: None, that
+        cannot be taken out."""
+        return None
+
     def column_parameters(self) -> ColumnParameters | None:
         """The parameters of each component and column. Default: None, there are none that a heat map could show."""
         return None

@@ -121,6 +121,14 @@ class Blocks:
         """The number of rows of positive weight."""
         return self.n_rows if self._ranks is None else self._ranks["total"]
 
+    @property
+    def n_effective(self) -> float:
+        """The effective number of rows under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
+        if not self.weighted:
+            return float(self.n_rows)
+        total, squares = self.weights[:, 3:].sum(axis=0)
+        return float(total**2 / squares)
+
     def take(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Some rows (m, d) and their weights (m,), contiguous.
 

@@ -45,24 +45,22 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
     """
     n_candidates = 2 + int(np.log(n_components))
     chosen = [int(rng.choice(len(Z), p=weight / weight.sum()))]
-    nearest = np.full((len(Z), 1), -np.inf)
-    for _ in range(n_components):
-        distance = np.empty((len(Z), 1), Z.dtype)
-        scores(Z, Z[chosen[-1:]], n_threads, joint=distance)
-        nearest = np.maximum(nearest, distance)  # minus the squared distance to the nearest seed
-        if len(chosen) == n_components:
-            break
+    nearest = np.empty((len(Z), 1), Z.dtype)  # minus the squared distance to the nearest seed
+    scores(Z, Z[chosen], n_threads, joint=nearest)
+    while len(chosen) < n_components:
         cumulative = np.cumsum(weight * -nearest[:, 0])
-        if cumulative[-1] > 0:
-            candidates = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
-            candidates = np.minimum(candidates, len(Z) - 1)
-            joint = np.empty((len(Z), n_candidates), Z.dtype)
-            scores(Z, Z[candidates], n_threads, joint=joint)
-            potential = weight @ np.maximum(joint, nearest)
-            tied = potential >= potential.max() + SEED_TIE * potential.min()  # they are not positive
-            chosen.append(int(candidates[tied.argmax()]))
-        else:  # every row of the subsample is a seed already: take any row
+        if not cumulative[-1] > 0:  # every row of the subsample is a seed already: take any row
             chosen.append(int(rng.integers(len(Z))))
+            continue
+        candidates = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
+        candidates = np.minimum(candidates, len(Z) - 1)
+        joint = np.empty((len(Z), n_candidates), Z.dtype)
+        scores(Z, Z[candidates], n_threads, joint=joint)
+        joint = np.maximum(joint, nearest)
+        potential = weight @ joint
+        tied = potential >= potential.max() + SEED_TIE * potential.min()  # they are not positive
+        chosen.append(int(candidates[tied.argmax()]))
+        nearest = np.ascontiguousarray(joint[:, [tied.argmax()]])
     return np.array(chosen)
 
 
@@ -169,14 +167,3 @@ def random_rows(X, n_components, rng):
     if len(np.unique(rows, axis=0)) < n_components:
         rows = rng.permutation(np.unique(X, axis=0))[:n_components]
     return rows
-
-
-MEMBERSHIPS = {
-    "kmeans": kmeans_labels,
-    "whitened": whitened_labels,
-    "hierarchical": tree_labels,
-    "k-means++": seed_labels,
-    "random": random_memberships,
-    "random_from_data": row_labels,
-}
-START_NAMES = (*MEMBERSHIPS, "emem")  # "emem": the best of short runs from all the others

@@ -21,7 +21,7 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
 
     A collapsed component raises the likelihood without describing anything, so a fit that has one is not sound.
     """
-    counts = result.statistics.counts * (n_effective / result.statistics.weight)
+    counts = effective_counts(result.statistics, n_effective)
     conditions = result.model.emission.diagnose(result.model.weights, counts)
     return [
         Diagnosis("empty: no row belongs to it", False) if count < 1e-8 * n_effective else Diagnosis(*condition)
@@ -29,38 +29,62 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
     ]
 
 
+def effective_counts(statistics, n_effective):
+    """(K,) the effective rows of each component."""
+    return statistics.counts * (n_effective / statistics.weight)
+
+
 def is_sound(result, n_effective) -> bool:
     """Whether every component describes something."""
     return all(diagnosis.sound for diagnosis in diagnose(result, n_effective))
 
 
-def best_first(results, n_effective):
-    """Sound results first, then by objective, the largest first; where only rounding separates two, the earlier first.
+def merit(result, n_effective) -> tuple[bool, float]:
+    """By what results are compared: whether what collapsed components win is taken out, and the mean objective.
+
+    A component that is not sound wins likelihood without describing anything. The gain is taken out by widening it to
+    the other components' size: what is left is at most the objective of that mixture, which is sound. So a spike inside
+    a cluster loses against a sound fit, but a stray row in a component of its own costs little, since the rest of the
+    mixture describes the other rows. Where a family cannot widen, its unsound results come after all others.
+    """
+    model, statistics = result.model, result.statistics
+    value = objective(model, statistics)
+    if is_sound(result, n_effective):
+        return True, value
+    counts = effective_counts(statistics, n_effective)
+    wide = model.emission.widened(model.weights, counts)
+    if wide is None:
+        return False, value
+    before, after = (model.emission.expected_log_prob(statistics, at) for at in (model.emission, wide))
+    return True, value - max(before - after, 0) / statistics.weight
+
+
+def sound_first(result, n_effective) -> tuple[bool, float]:
+    """By what results are compared where no component may be lost: whether all are sound, and the mean objective."""
+    return is_sound(result, n_effective), objective(result.model, result.statistics)
+
+
+def best_first(results, n_effective, by=merit):
+    """By merit, or :func:`sound_first`, the largest first; where only rounding separates two, the earlier first.
 
     Two starts often reach the same optimum with its components in another order. Which of them has the larger last bit
     depends on the columns' units and on the kernels that BLAS picks for the CPU.
     """
-
-    def merit(result):
-        return is_sound(result, n_effective), objective(result.model, result.statistics)
-
-    left, ordered = sorted(((*merit(result), -i) for i, result in enumerate(results)), reverse=True), []
+    merits = [by(result, n_effective) for result in results]
+    left, ordered = sorted(((*pair, -i) for i, pair in enumerate(merits)), reverse=True), []
     while left:
-        sound, most, _ = left[0]
-        tied = [one for one in left if one[0] == sound and one[1] >= most - OBJECTIVE_TIE * (1 + abs(most))] or left[:1]
+        first, most, _ = left[0]
+        tied = [one for one in left if one[0] == first and one[1] >= most - OBJECTIVE_TIE * (1 + abs(most))] or left[:1]
         ordered += sorted(tied, key=lambda one: -one[2])
         left = left[len(tied) :]
     return [results[-i] for _, _, i in ordered]
 
 
 def best_sound(results, n_effective):
-    """The best sound result; the best of all where none is sound."""
+    """The result of the largest merit."""
     return best_first(results, n_effective)[0]
 
 
 def effective_rows(blocks) -> float:
-    """The effective number of rows under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
-    if not blocks.weighted:
-        return float(blocks.n_rows)
-    total, squares = blocks.weights[:, 3:].sum(axis=0)
-    return float(total**2 / squares)
+    """The effective number of rows under their weights."""
+    return blocks.n_effective

@@ -11,9 +11,9 @@ from fastem.models.gaussian.linear_algebra import is_positive_definite
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import robust_variances
-from fastem.starts.clusters import MEMBERSHIPS, kmeans_labels
 from fastem.starts.from_memberships import POINTS, from_membership
 from fastem.starts.given import checked_array, checked_membership, checked_weights
+from fastem.starts.named import MEMBERSHIPS, MERGED
 from fastem.starts.plan import Plan
 from fastem.starts.subsample import all_rows, subsample
 
@@ -80,9 +80,9 @@ def robust_start(init, n_components, blocks, structure, floor, rng, n_threads):
         return initialised(init, K, blocks, structure, floor, rng, n_threads)
     X, weight = subsample(blocks, rng, K)
     tame = tamed(X, weight)
-    if init != "kmeans":
+    if init not in (MERGED, "kmeans"):
         return initialised(init, K, ArrayBlocks(tame, weight), structure, floor, rng, n_threads)
-    labels = kmeans_labels(tame, weight, K, rng, n_threads)
+    labels = MEMBERSHIPS[init](tame, weight, K, rng, n_threads)
     for k in np.unique(labels):
         rows = labels == k
         tame[rows] = tamed(X[rows], weight[rows])

@@ -17,7 +17,8 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
-from fastem.starts.clusters import MEMBERSHIPS, nearest
+from fastem.starts.clusters import nearest
+from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.subsample import all_rows
 
 MOST_GROUPS = 256  # groups of equal priors; with more, K + 1 passes over the rows replace a call for each group

@@ -12,10 +12,11 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import scores
+from fastem.starts.diagnosis import effective_rows
 from fastem.starts.gaussian_start import gaussian_start, initialised, robust_start, tamed
 from fastem.starts.labels import LabelledStart
 from fastem.starts.plan import Plan
-from fastem.starts.short_runs import SHORT_RUN, best_of
+from fastem.starts.short_runs import SHORT_RUN, contest
 from fastem.starts.subsample import all_rows, subsample
 
 NOISE_SHARE = 0.05  # the weight of the noise at the start
@@ -48,7 +49,7 @@ def noise_start(plan: Plan, blocks, structure, floor, background, rng, n_threads
 
     kinds = [(sample, robust_start), (dense_rows(X, weight, K, n_threads), initialised)]
     starts = [lambda kind=kind: start(*kind) for kind in STARTS_PER_KIND * kinds]
-    return best_of(starts, sample, SHORT_RUN, plan, n_threads)
+    return contest(starts, sample, [(SHORT_RUN, 1)], plan, n_threads, effective_rows(blocks))
 
 
 def dense_rows(X, weight, n_components, n_threads) -> ArrayBlocks:

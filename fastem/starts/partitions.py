@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.kernels import tree_merges
+from fastem.kernels import mergers
 from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 
@@ -108,14 +108,14 @@ def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     counts = np.bincount(leaves, weight, minlength=n)
     means = np.array([np.bincount(leaves, weight * column, minlength=n) for column in Z.T]).T / counts[:, None]
     rest = Z - means[leaves]
-    i, j = np.tril_indices(d)
-    scatters = np.array([np.bincount(leaves, weight * a * b, minlength=n) for a, b in zip(rest.T[i], rest.T[j])]).T
+    products = (weight[:, None] * rest)[:, :, None] * rest[:, None]
+    scatters = np.array([np.bincount(leaves, column, minlength=n) for column in products.reshape(len(Z), -1).T])
+    scatters = np.ascontiguousarray(scatters.T).reshape(n, d, d)
     spread = weight @ (Z - weight @ Z / weight.sum()) ** 2
     extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has
     if not extra > 0:
         return {K: leaves for K in numbers}
-    arrays = counts, np.ascontiguousarray(means), np.ascontiguousarray(scatters), np.bincount(leaves)
-    pairs = tree_merges(*arrays, extra, LOSS_TIE, min(numbers))
+    pairs = mergers(counts, means, scatters, min(numbers), "traced", prior=extra, tie=LOSS_TIE)
     partitions, into = {}, np.arange(n)
     for left, (g, h) in zip(range(n, 0, -1), [*pairs, (0, 0)]):
         if left in numbers:

@@ -6,7 +6,7 @@ what one kind of density gives to a fit. Variants of a fit are ``replace(plan, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
@@ -16,9 +16,9 @@ from fastem.models.gaussian.conjugate_prior import ConjugatePrior
 from fastem.models.gaussian.noise import Background
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE_WEIGHTS, WeightRule
-from fastem.starts.clusters import MEMBERSHIPS
 from fastem.starts.from_memberships import membership_weights
 from fastem.starts.given import checked_membership, checked_weights
+from fastem.starts.named import EMEM, MEMBERSHIPS, MERGED
 from fastem.starts.subsample import all_rows, subsample
 
 
@@ -70,7 +70,7 @@ class Start:
         Whether short runs on a subsample find the start where there are many rows.
     """
 
-    init: Any = "kmeans"
+    init: Any = EMEM
     given: Mapping[str, np.ndarray] = field(default_factory=dict)
     last: Mixture | None = None
     coarse: bool = True
@@ -92,8 +92,8 @@ class Stop:
     """When a run of EM ends; see :func:`fastem.em`."""
 
     tol: float = 1e-3
-    max_iter: int = 100
-    rule: str | Callable = "log_likelihood"
+    max_iter: int = 1000
+    rule: str | Callable = "gain"
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,15 @@ class Family(Protocol):
     ----------
     has_noise : bool
         Whether there is a density of noise after those of the components.
+    start_kinds : {kind: runs}
+        The named starts between which short runs of EM choose.
+    start_rounds : sequence of (iterations, runs that are left)
+        The rounds of these runs. Random starts climb late.
     """
 
     has_noise: ClassVar[bool] = False
+    start_kinds: ClassVar[Mapping[str, int]] = {MERGED: 1, "kmeans": 1}
+    start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
 
     def examine(self, blocks, n_components: int, n_threads: int) -> Scales:
         """Check the values of the rows, and take from the columns what the fit needs."""

@@ -14,9 +14,10 @@ from fastem.models.log_joint import exp_relative
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
+from fastem.starts.diagnosis import merit, sound_first
 from fastem.starts.gaussian_start import filled
 from fastem.starts.plan import Plan
-from fastem.starts.short_runs import best_of, few_of
+from fastem.starts.short_runs import contest, few_of
 from fastem.starts.subsample import subsample
 
 MOST_CANDIDATES = 10  # ways to split, or to merge and split, that are tried
@@ -53,12 +54,12 @@ def merge_pair(membership, i, j):
     return np.delete(pooled, j, axis=1)
 
 
-def best_start(memberships, plan: Plan, few, scales, n_threads):
+def best_start(memberships, plan: Plan, few, scales, n_threads, by=merit):
     """The best mixture after a short run from each membership."""
     starts = [
         lambda given=given: plan.from_membership(given).mixture(few, scales, None, n_threads) for given in memberships
     ]
-    return best_of(starts, few, SPLIT_RUN, plan, n_threads)
+    return contest(starts, few, [(SPLIT_RUN, 1)], plan, n_threads, by=by)
 
 
 def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):
@@ -70,7 +71,8 @@ def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):
 
 
 def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):
-    """The mixture in which each lost component takes one half of another, where the likelihood gains most."""
+    """The mixture in which each lost component takes one half of another, where that is sound and the likelihood gains
+    most."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
     few = few_of(plan, blocks, rng)
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
@@ -80,7 +82,7 @@ def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):
         membership = split(X, few.sample_weight, membership, heaviest, rng, n_threads)
     heaviest = np.argsort(-(few.sample_weight @ membership), kind="stable")[:MOST_CANDIDATES]
     halves = [split(X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
-    return best_start(halves, plan, few, scales, n_threads)
+    return best_start(halves, plan, few, scales, n_threads, by=sound_first)
 
 
 def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):

@@ -11,13 +11,19 @@ from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
 from fastem.starts.fit_report import FitReport, Outcome, components_of
+from fastem.starts.named import EMEM, MERGED, START_NAMES
 from fastem.starts.plan import Plan, Scales
 from fastem.starts.regroup import split_merge_start
-from fastem.starts.short_runs import coarse_start, emem_start, pays
+from fastem.starts.short_runs import coarse_start, emem_start, few_of, pays
 
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
 # the starts after the first, in turn: one kind often repeats its mistake, and a tree is always the same
-FURTHER = dict.fromkeys(("kmeans", "hierarchical"), (SPLIT_MERGE, "kmeans", "emem"))
+FURTHER = {
+    EMEM: (SPLIT_MERGE, EMEM, "whitened"),
+    MERGED: (SPLIT_MERGE, MERGED, EMEM),
+    "kmeans": (SPLIT_MERGE, "kmeans", EMEM),
+    "hierarchical": (SPLIT_MERGE, "kmeans", EMEM),
+}
 
 
 class Restarts:
@@ -128,22 +134,16 @@ class Restarts:
             best = self.best(self.n_effective).model
             return plan.begun(split_merge_start(best, plan, blocks, scales, self.rng, n_threads), scales)
         if kind == COARSE:
-            return coarse_start(self._start_in, blocks, plan, self.rng, n_threads)
-        if kind == "emem":
-            return self._emem_start_in(blocks)
-        return self._start_in(blocks)
+            return coarse_start(self._start_from, blocks, plan, self.rng, n_threads)
+        return self._start_from(kind if kind in START_NAMES else plan.start.init, blocks)
 
-    def _start_in(self, rows):
-        if isinstance(self.plan.start.init, str) and self.plan.start.init == "emem":
-            return self._emem_start_in(rows)
-        return self._start_of_kind(self.plan.start.init, rows)
-
-    def _emem_start_in(self, rows):
-        return emem_start(self._start_of_kind, rows, self.plan, self.rng, self.n_threads)
-
-    def _start_of_kind(self, init, rows):
-        plan = self.plan.from_start(init)
-        return plan.begun(plan.mixture(rows, self.scales, self.rng, self.n_threads), self.scales)
+    def _start_from(self, init, rows):
+        """The mixture that a kind of start, or a membership of the rows, leads to."""
+        plan, rng, n_threads = self.plan.from_start(init), self.rng, self.n_threads
+        if isinstance(init, str) and init == EMEM:
+            few = few_of(plan, rows, rng)
+            return emem_start(self._start_from, few, plan, rng, n_threads, self.n_effective)
+        return plan.begun(plan.mixture(rows, self.scales, rng, n_threads), self.scales)
 
     def _climbed(self, start):
         """The result of em from a start, with the repairs that on_collapse asks for."""

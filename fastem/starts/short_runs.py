@@ -1,7 +1,7 @@
-"""Coarse to fine: several short EM runs on a subsample find the start of a fit to many rows.
+"""Where EM begins is decided by short runs of EM: from several partitions of the rows, or from starts of several kinds.
 
-The fit itself then uses all rows until the stopping rule holds, so its result is a fixed point of the whole likelihood;
-the subsample only decides where it begins.
+Coarse to fine: with many rows a subsample is enough to find the start. The fit itself then uses all rows until the
+stopping rule holds, so its result is a fixed point of the whole likelihood.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.diagnosis import effective_rows, merit
+from fastem.starts.gaussian_start import filled
+from fastem.starts.merged_clusters import partitions
+from fastem.starts.named import EMEM, MERGED
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import subsample, subsample_rows
 from fastem.starts.tournament import tournament
 
 PAYS_FROM = 5  # times as many rows as the subsample has
-RUNS = 6
+RUNS = 6  # of one kind of start, on a subsample
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
-LONG_RUN = 0.1  # of tol: iterations are cheap on the subsample, so the winner is taken further there
-MOST_LONG_RUN = 100  # iterations there: with tol=0 the fit itself must begin, which has callbacks and checkpoints
+MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
-ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs
-FEW = 2000  # so many rows are cheap enough for every short run
-POOL = {"kmeans": 3, "k-means++": 2, "whitened": 2, "random_from_data": 2, "random": 1}  # short runs from each start
-POOL_RUN = 10  # iterations of each
+ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs,
+FEW = 5000  # and so many where there are not more
+DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
 
 def pays(blocks, n_components) -> bool:
@@ -34,51 +36,65 @@ def pays(blocks, n_components) -> bool:
 
 
 def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
-    """The best of some short runs on a subsample, continued there until it hardly moves.
+    """The best of some short runs on a subsample, continued there until little is left to gain.
 
-    start(rows) makes a mixture.
+    start(init, rows) makes a mixture.
     """
-    X, weight = subsample(blocks, rng, plan.n_components)
-    few = sampled(X, weight, few_rows(len(X), plan.least_rows(blocks.n_features)))
+    sample = ArrayBlocks(*subsample(blocks, rng, plan.n_components))
+    few, n_effective = spaced(sample, plan), effective_rows(blocks)
     n_runs = max(RUNS, plan.restarts.n_init)
-    rounds = (SHORT_RUN, (n_runs + 1) // 2), (SHORT_RUN, 1)
-    few_threads = for_pass(n_threads, few, plan.n_components)
-    (best,) = tournament([lambda: start(few)] * n_runs, few, rounds, Stop(plan.stop.tol), few_threads)
-    sample, tol = ArrayBlocks(X, weight), LONG_RUN * plan.stop.tol
-    most = min(MOST_LONG_RUN, plan.stop.max_iter)
-    return em(best.model, sample, tol=tol, max_iter=most, n_threads=for_pass(n_threads, X, plan.n_components)).model
+    if plan.start.init == EMEM:
+        best = emem_start(start, few, plan, rng, n_threads, n_effective, max(DRAWS, plan.restarts.n_init))
+    else:
+        rounds = (SHORT_RUN, (n_runs + 1) // 2), (SHORT_RUN, 1)
+        starts = [lambda: start(plan.start.init, few)] * n_runs
+        best = contest(starts, few, rounds, plan, n_threads, n_effective)
+    threads = for_pass(n_threads, sample, plan.n_components)
+    limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
+    return em(best, sample, stop="gain", n_threads=threads, **limits).model
 
 
-def emem_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
-    """The best of short runs from starts of many kinds, because each kind fails on other data.
+def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -> Mixture:
+    """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
 
-    start(kind, rows) makes a mixture.
+    start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
+    each of which is a start; where they agree, there is nothing to choose.
     """
-    few = few_of(plan, blocks, rng)
-    starts = [lambda kind=kind: start(kind, few) for kind, runs in POOL.items() for _ in range(runs)]
-    return best_of(starts, few, POOL_RUN, plan, for_pass(n_threads, few, plan.n_components))
+    family, starts, found = plan.family, [], {}
+    for kind, n_runs in n_draws * list(family.start_kinds.items()):
+        if kind == MERGED and not family.has_noise:
+            X, weight = filled(few.X, few.sample_weight), few.sample_weight
+            for labels in partitions(X, weight, plan.n_components, rng, for_pass(n_threads, few, plan.n_components)):
+                found.setdefault(labels.tobytes(), lambda labels=labels: start(labels, few))
+        else:
+            starts += n_runs * [lambda kind=kind: start(kind, few)]
+    starts = [*found.values(), *starts]
+    return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
 
-def best_of(starts, few, n_iter, plan: Plan, n_threads) -> Mixture:
-    """The mixture that is best after so many iterations on few rows."""
-    (best,) = tournament(starts, few, [(n_iter, 1)], Stop(plan.stop.tol), n_threads)
+def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=merit) -> Mixture:
+    """The mixture that is best after some rounds on few rows.
+
+    n_effective : float, optional
+        Effective rows of which these are a sample: so many are to tell whether a component is sound.
+    by : function
+        What runs are compared by; see :mod:`fastem.starts.diagnosis`.
+    """
+    threads = for_pass(n_threads, few, plan.n_components)
+    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, n_effective=n_effective, by=by)
     return best.model
 
 
 def few_of(plan: Plan, blocks, rng) -> ArrayBlocks:
     """The rows on which starts are compared."""
-    X, weight = subsample(blocks, rng, plan.n_components)
-    return sampled(X, weight, min(len(X), max(FEW, few_rows(len(X), plan.least_rows(blocks.n_features)))))
+    return spaced(ArrayBlocks(*subsample(blocks, rng, plan.n_components)), plan)
 
 
-def few_rows(n, least_rows):
-    """How many rows of a subsample of n the short runs see."""
-    return min(n, max(n // FEW_DIVISOR, ROWS_PER_DIRECTION * least_rows))
-
-
-def sampled(X, weight, n) -> ArrayBlocks:
-    """Some n of the rows, evenly spaced."""
-    if n == len(X):
-        return ArrayBlocks(X, weight)
-    rows = np.arange(n) * len(X) // n
-    return ArrayBlocks(X[rows], weight[rows])
+def spaced(sample: ArrayBlocks, plan: Plan) -> ArrayBlocks:
+    """Some of the rows of a subsample, evenly spaced."""
+    n = sample.n_rows
+    size = max(FEW, n // FEW_DIVISOR, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features))
+    if n <= size:
+        return sample
+    rows = np.arange(size) * n // size
+    return ArrayBlocks(sample.X[rows], sample.sample_weight[rows])

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastem.driver.em import EMResult, em
 from fastem.models.mixture import Mixture
-from fastem.starts.diagnosis import best_first, effective_rows
+from fastem.starts.diagnosis import best_first, effective_rows, merit
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
@@ -28,6 +28,8 @@ def tournament(
     *,
     accelerate: str | None = None,
     same: float | None = None,
+    n_effective: float | None = None,
+    by: Callable = merit,
 ) -> list[EMResult]:
     """The runs that are left after all rounds, best first.
 
@@ -44,12 +46,16 @@ def tournament(
     accelerate : str, optional
     same : float, optional
         Runs whose mean log-likelihoods differ by less reach the same optimum: one of them is kept.
+    n_effective : float, optional
+        Effective rows that tell whether a component is sound. Default: those of `blocks`.
+    by : function
+        What runs are compared by; see :mod:`fastem.starts.diagnosis`.
 
     Raises
     ------
     The error of the last start, where all starts fail.
     """
-    n_effective = effective_rows(blocks)
+    n_effective = effective_rows(blocks) if n_effective is None else n_effective
     failure, runs = None, list(starts)
     for n_iter, n_left in rounds:
         limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
@@ -61,7 +67,7 @@ def tournament(
                 failure = error
         if not ended:
             raise failure
-        runs = best_first(ended, n_effective)
+        runs = best_first(ended, n_effective, by)
         runs = (runs if same is None else distinct(runs, same))[:n_left]
     return runs
 

@@ -39,8 +39,15 @@ class ConstrainedGaussian(Gaussian):
     @property
     def least_rows(self) -> int:
         """0 where a prior or a constraint determines the covariances without rows."""
-        determined = self.prior is not None or self.ratio is not None or self.fixed_covariances.all()
-        return 0 if determined else super().least_rows
+        return 0 if self._determined else super().least_rows
+
+    @property
+    def few_rows(self) -> int:
+        return 0 if self._determined else super().few_rows
+
+    @property
+    def _determined(self):
+        return self.prior is not None or self.ratio is not None or self.fixed_covariances.all()
 
     def m_step(self, statistics) -> ConstrainedGaussian:
         """The means, then the covariances about them: each the best there is within the constraints."""

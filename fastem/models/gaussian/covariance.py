@@ -65,6 +65,12 @@ class Covariance(Protocol):
         """How many effective rows one component's covariance needs; 0: the other components determine it."""
 
     @classmethod
+    def few_rows(cls, d) -> int:
+        """With fewer effective rows a component may be thin by chance: as own rows can make it thin. Default: twice
+        :meth:`least_rows`."""
+        return 2 * cls.least_rows(d)
+
+    @classmethod
     @abstractmethod
     def from_covariances(cls, covariances, floor) -> Covariance:
         """The structure with these covariances, of :meth:`shape`, raised to the floor (d,).
@@ -106,6 +112,18 @@ class Covariance(Protocol):
         """In how many directions a (d, d) covariance, seen by this structure, is below a floor (d,)."""
 
     # of these covariances
+
+    @abstractmethod
+    def directions_below(self, n_components, least) -> np.ndarray:
+        """(K,) in how many directions each is below a least variance of the columns (d,)."""
+
+    @abstractmethod
+    def relative_eigenvalues(self, components, total) -> np.ndarray:
+        """(m, r) of some of the covariances, ascending, in units of another covariance (d, d) where that varies."""
+
+    @abstractmethod
+    def widened(self, wide, by) -> Covariance:
+        """The same, those of `wide` (K,) bool with a covariance (d, d) added, in the free structure of the kernel."""
 
     @abstractmethod
     def dense(self, n_components, d) -> Covariance:

@@ -9,7 +9,14 @@ import numpy as np
 
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import Covariance, outer, pooled_second
-from fastem.models.gaussian.linear_algebra import eigvalsh, from_log_cholesky, log_cholesky, product, raise_to_floor
+from fastem.models.gaussian.linear_algebra import (
+    eigvalsh,
+    from_log_cholesky,
+    log_cholesky,
+    product,
+    raise_to_floor,
+    relative_eigenvalues,
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,22 @@ class Full(Covariance):
         root = np.sqrt(floor)
         return int((eigvalsh(covariance / (root[:, None] * root)) < 1).sum()) if root.all() else 0
 
+    def directions_below(self, n_components, least):
+        d = len(least)
+        upper, covariances = self.precisions_cholesky.reshape(-1, d, d), self.covariances.reshape(-1, d, d)
+        hits = np.zeros(len(upper), dtype=int)
+        for k in np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ least > 1):  # see raise_to_floor
+            hits[k] = self.directions_at_floor(covariances[k], least)
+        return np.broadcast_to(hits, n_components)
+
+    def relative_eigenvalues(self, components, total):
+        d = len(total)
+        dense = self.covariances.reshape(-1, d, d)
+        return relative_eigenvalues(dense[components if len(dense) > 1 else [0] * len(components)], total)
+
+    def widened(self, wide, by):
+        return Full.from_covariances(self.covariances + wide[:, None, None] * by, np.zeros(len(by)))
+
     def variances(self, n_components, d):
         return np.diagonal(np.broadcast_to(self.covariances, (n_components, d, d)), axis1=1, axis2=2)
 
@@ -117,6 +140,9 @@ class Tied(Full):
     def estimate(cls, counts, shift, second, floor, given=None):
         pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
         return cls.from_covariances((pooled - product((counts[:, None] * shift).T, shift)) / counts.sum(), floor)
+
+    def widened(self, wide, by):
+        return self.from_covariances(self.covariances + wide.any() * by, np.zeros(len(by)))
 
     @staticmethod
     def moved(counts, first, second, step):

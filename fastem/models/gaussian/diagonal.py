@@ -82,6 +82,21 @@ class Diagonal(Covariance):
     def directions_at_floor(cls, covariance, floor):
         return int((np.diagonal(covariance) < floor).sum())
 
+    def directions_below(self, n_components, least):
+        return (self.variances(n_components, len(least)) < least).sum(axis=1)
+
+    def relative_eigenvalues(self, components, total):
+        """The axes are the columns, so these are compared."""
+        total = np.diagonal(total)
+        variances = self.scales(len(total))[components] ** -2.0
+        varies = total > 0
+        return np.sort(variances[:, varies] / total[varies], axis=1)
+
+    def widened(self, wide, by):
+        return Diagonal.from_covariances(
+            self.variances(len(wide), len(by)) + wide[:, None] * np.diagonal(by), np.zeros(len(by))
+        )
+
     def scales(self, d):
         return self.precisions_cholesky
 
@@ -118,6 +133,9 @@ class Spherical(Diagonal):
     @classmethod
     def directions_at_floor(cls, covariance, floor):
         return int(np.trace(covariance) / len(floor) < floor.mean())
+
+    def directions_below(self, n_components, least):
+        return (self.variances(n_components, 1)[:, 0] < least.mean()).astype(int)
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):

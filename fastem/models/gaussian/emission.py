@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,10 +19,8 @@ from fastem.models.gaussian.kernel_arrays import (
     FullMissingKernel,
     TiedKernel,
 )
-from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
+from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
 
-SPIKE_ROWS = 2  # times the rows that its covariance needs: with fewer a component can win likelihood by being thin,
-SPIKE = 1e-4  # of the data's variance in a direction
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
 
@@ -51,6 +49,8 @@ class Gaussian(Emission):
     covariance : :class:`fastem.models.gaussian.covariance.Covariance`
     floor : (d,)
         Least variance per column; see :mod:`fastem.models.gaussian.covariance`.
+    rounding_variance : (d,) or None
+        What rounding the columns' values does to their variances; None: they are not rounded.
     """
 
     has_ellipses: ClassVar[bool] = True
@@ -59,6 +59,7 @@ class Gaussian(Emission):
     means: np.ndarray
     covariance: Covariance
     floor: np.ndarray
+    rounding_variance: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def shape(self):
@@ -73,6 +74,11 @@ class Gaussian(Emission):
     def least_rows(self) -> int:
         """Effective rows without which a component's covariance is not determined."""
         return self.covariance.least_rows(self.shape[1])
+
+    @property
+    def few_rows(self) -> int:
+        """Effective rows with fewer of which a component may be thin by chance."""
+        return self.covariance.few_rows(self.shape[1])
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""
@@ -147,35 +153,16 @@ class Gaussian(Emission):
         return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
-        """The status of each component, and whether it is sound; `counts` are effective rows.
+        """The status of each component, and whether it is sound; `counts` are effective rows."""
+        return conditions(self, weights, counts)
 
-        Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
-        the floor: the status says so, but it is no collapse.
-        """
-        d = self.shape[1]
-        needed = self.least_rows
-        centred = self.means - weights @ self.means
-        total = self.covariance.pooled(weights, d) + (weights[:, None] * centred).T @ centred
-        flat = self.covariance.directions_at_floor(total, 2 * self.floor)
-        return [
-            ("at the floor: its variance is held at reg_covar times the data's", False)
-            if low > flat
-            else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
-            if count < needed
-            else (f"spike: {count:.2f} effective rows, of {thin:.1e} times the data's variance in one direction", False)
-            if thin < SPIKE
-            else (f"at the floor in {low} direction(s) in which the data do not vary", True)
-            if low
-            else ("ok", True)
-            for count, low, thin in zip(counts, self.floor_hits, self._thinnest(weights, counts))
-        ]
-
-    def _thinnest(self, weights, counts):
-        """(K,) least variance of components of few rows in units of the data's; infinite for the others."""
-        few = (counts < SPIKE_ROWS * self.covariance.least_rows(self.shape[1])) & (counts > 0)
-        if not few.any():
-            return np.full(len(counts), np.inf)
-        return np.where(few, self.relative_eigenvalues(weights).min(axis=1, initial=np.inf), np.inf)
+    def widened(self, weights, counts) -> Gaussian:
+        """The same densities, those that are not sound as wide as the others together and themselves."""
+        sound = np.array([sound for _, sound in self.diagnose(weights, counts)])
+        by = self.total(weights)
+        if weights @ sound > 0:
+            by = self.covariance.pooled(weights * sound / (weights @ sound), self.shape[1])
+        return replace(self, covariance=self.covariance.widened(~sound, by))
 
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
@@ -209,13 +196,18 @@ class Gaussian(Emission):
         K, d = self.shape
         return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
 
+    def total(self, weights):
+        """(d, d) the covariance of the whole mixture."""
+        centred = self.means - weights @ self.means
+        return self.covariance.pooled(weights, self.shape[1]) + (weights[:, None] * centred).T @ centred
+
     def relative_eigenvalues(self, weights):
         """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""
-        return relative_eigenvalues(self.dense_covariances(), self.means, weights)
+        return self.covariance.relative_eigenvalues(np.arange(len(self.means)), self.total(weights))
 
     @property
     def floor_hits(self):
-        return np.broadcast_to(self.covariance.at_floor, self.shape[0])
+        return self.covariance.directions_below(len(self.means), NEAR_FLOOR * self.floor)
 
     def column_parameters(self):
         return ColumnParameters.one_each("means", self.means)
@@ -229,21 +221,3 @@ class Gaussian(Emission):
     def sample(self, component, n, rng):
         """n rows of one component."""
         return self.means[component] + self.covariance.colour(component, rng.standard_normal((n, self.shape[1])))
-
-
-FLAT = 1e-12  # share of the largest eigenvalue below which the data do not vary in a direction
-
-
-def relative_eigenvalues(dense, means, weights):
-    """(K, r) ascending eigenvalues of the covariances (K, d, d) relative to that of the whole mixture.
-
-    In the r directions in which it varies. No unit and no rotation of the data changes them.
-    """
-    centred = means - weights @ means
-    total = np.tensordot(weights, dense, axes=1) + (weights[:, None] * centred).T @ centred
-    scale = np.sqrt(np.diagonal(total))
-    scale = np.where(scale > 0, scale, 1)
-    values, vectors = eigh(total / scale[:, None] / scale)
-    varies = values > FLAT * values[-1]
-    root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
-    return eigvalsh(product(product(root.T, dense), root))

@@ -147,6 +147,20 @@ def is_positive_definite(matrix):
     return True
 
 
+FLAT = 1e-12  # share of the largest eigenvalue below which a covariance does not vary in a direction
+
+
+def relative_eigenvalues(dense, total):
+    """(m, r) ascending eigenvalues of covariances (m, d, d) relative to another one, in the r directions in which that
+    varies. No unit and no rotation of the columns changes them."""
+    scale = np.sqrt(np.diagonal(total))
+    scale = np.where(scale > 0, scale, 1)
+    values, vectors = eigh(total / scale[:, None] / scale)
+    varies = values > FLAT * values[-1]
+    root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
+    return eigvalsh(product(product(root.T, dense), root))
+
+
 def raise_to_floor(covariances, floor):
     """Covariances, precision factors, and how many eigenvalues of each were below the floor."""
     hits = np.zeros(len(covariances), dtype=int)

@@ -107,6 +107,11 @@ class WithNoise(Emission):
         gaussian_weights = weights[:-1]
         return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])
 
+    def widened(self, weights, counts) -> WithNoise:
+        gaussian_weights = weights[:-1]
+        wide = self.emission.widened(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])
+        return replace(self, emission=wide)
+
     def relative_eigenvalues(self, weights):
         gaussian_weights = weights[:-1]
         return self.emission.relative_eigenvalues(gaussian_weights / (gaussian_weights.sum() or 1))

@@ -51,6 +51,13 @@ class Pieces:
         return d + 1 if cls.form == "V" and cls.orientation == "V" else 2
 
     @classmethod
+    def few_rows(cls, d):
+        """Where the axes are free, they can turn to where one component's rows happen to be thin: common ones as well,
+        if the variances along them are not common."""
+        turns = cls.orientation == "V" or (cls.orientation == "E" and cls.form == "V")
+        return 2 * (d + 1) if turns else 2 * cls.least_rows(d)
+
+    @classmethod
     def lifted(cls, least, counts, floor):
         """(K,) the components whose scatters are to be lifted by the floor, from their least variances in units of it.
 

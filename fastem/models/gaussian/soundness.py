@@ -1,0 +1,99 @@
+"""Which components of a mixture of Gaussians describe something.
+
+A component that is not sound wins likelihood without describing anything, and without bound: it sits at the floor or on
+a single value of rounded data, or its own rows do not determine how thin it is. What a component shares with others (a
+shape, axes, a volume) is determined by the rows of all; so the rules ask how thin it is beside the others, whatever the
+structure.
+
+A component of a few rows far from all others describes these as outliers. It is not sound either, but its status says
+what it is, and the rest of the mixture is right.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
+FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
+SPIKE = 1e-4  # of the data's variance in a direction, where a component has few rows
+THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
+FAR = 6.0  # standard deviations beyond where a component's rows lie
+
+
+def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
+    """The status of each component of a Gaussian emission, and whether it is sound; `counts` are effective rows.
+
+    Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
+    the floor: the status says so, but it is no collapse.
+    """
+    needed = emission.least_rows
+    low, excess = below(emission, weights, NEAR_FLOOR * emission.floor, FLAT * emission.floor)
+    rounded = np.zeros(len(counts), int)
+    if emission.rounding_variance is not None:
+        least = emission.rounding_variance
+        _, rounded = below(emission, weights, least, least)
+    spikes = thin_by_chance(emission, weights, counts)
+    found = [
+        ("at the floor: its variance is held at reg_covar times the data's", False)
+        if collapsed
+        else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
+        if count < needed
+        else (f"on single values: its variance is below that of rounding in {values} direction(s)", False)
+        if values
+        else (f"spike: {spikes[k]}", False)
+        if k in spikes
+        else (f"at the floor in {hits} direction(s) in which the data do not vary", True)
+        if hits
+        else ("ok", True)
+        for k, (count, hits, collapsed, values) in enumerate(zip(counts, low, excess, rounded))
+    ]
+    far = outlying(emission, counts, np.array([sound for _, sound in found]))
+    return [
+        (f"outliers: {count:.2f} row(s) far from all others{', at the floor' * bool(collapsed)}", False)
+        if k in far
+        else condition
+        for k, (count, collapsed, condition) in enumerate(zip(counts, excess, found))
+    ]
+
+
+def below(emission, weights, least, flat):
+    """(K,) in how many directions each component is below a least variance (d,), and how many of them are not among
+    those in which the whole mixture is below `flat` (d,)."""
+    low = emission.covariance.directions_below(len(weights), least)
+    if not low.any():
+        return low, low
+    everywhere = emission.covariance.directions_at_floor(emission.total(weights), flat)
+    return low, np.maximum(low - everywhere, 0)
+
+
+def thin_by_chance(emission, weights, counts) -> dict[int, str]:
+    """The components that are thin in a direction and have too few rows to show that: {number: what they are}."""
+    suspects = np.flatnonzero((counts < emission.few_rows) & (counts > 0))
+    if not len(suspects):
+        return {}
+    covariance, d = emission.covariance, emission.shape[1]
+    found = {}
+    for k, thin in zip(suspects, covariance.relative_eigenvalues(suspects, emission.total(weights))):
+        rows = f"{counts[k]:.2f} effective rows, of"
+        if thin.min(initial=np.inf) < SPIKE:
+            found[int(k)] = f"{rows} {thin[0]:.1e} times the data's variance in one direction"
+            continue
+        others = np.where(np.arange(len(weights)) == k, 0, weights)
+        if others.sum() > 0:
+            beside = covariance.relative_eigenvalues([k], covariance.pooled(others / others.sum(), d))[0]
+            shape = beside / np.exp(np.log(beside).mean())
+            if shape[0] < THIN:
+                found[int(k)] = f"{rows} {beside[0]:.1e} times the other components' variance in one direction"
+    return found
+
+
+def outlying(emission, counts, sound) -> set[int]:
+    """The components of few rows that are not sound and lie far from every sound one."""
+    few = max(emission.few_rows, 2)
+    suspects = np.flatnonzero(~sound & (counts < few) & (counts > 0))
+    limit = np.sqrt(emission.shape[1]) + FAR
+    near = np.full(len(suspects), np.inf)
+    for j in np.flatnonzero(sound) if len(suspects) else ():
+        whitened = emission.covariance.whiten(j, emission.means[suspects] - emission.means[j])
+        near = np.minimum(near, np.sqrt(np.square(whitened).sum(axis=1)))
+    return {int(k) for k, distance in zip(suspects, near) if limit < distance < np.inf}

@@ -1,0 +1,26 @@
+"""The starts that have names: functions ``f(X, weight, n_components, rng, n_threads)`` that return a membership of each
+row, labels (n,) or responsibilities (n, K)."""
+
+from __future__ import annotations
+
+from fastem.starts.clusters import (
+    kmeans_labels,
+    random_memberships,
+    row_labels,
+    seed_labels,
+    tree_labels,
+    whitened_labels,
+)
+from fastem.starts.merged_clusters import merged_labels
+
+MERGED, EMEM = "merged", "emem"
+MEMBERSHIPS = {
+    MERGED: merged_labels,
+    "kmeans": kmeans_labels,
+    "whitened": whitened_labels,
+    "hierarchical": tree_labels,
+    "k-means++": seed_labels,
+    "random": random_memberships,
+    "random_from_data": row_labels,
+}
+START_NAMES = (EMEM, *MEMBERSHIPS)  # "emem": the best of short runs from those that suit the family

@@ -1,0 +1,158 @@
+"""A component is called sound only if its rows determine it, whatever its structure shares with others."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+
+import fastem
+from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, StudentTMixture
+from fastem.driver.history import objective
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.parsimonious import FAMILIES
+from fastem.starts.diagnosis import is_sound, merit, sound_first
+
+WINE = load_wine().data
+WINE = (WINE - WINE.mean(axis=0)) / WINE.std(axis=0)
+rng = np.random.default_rng(0)
+CODES = rng.integers(0, 2, (500, 3)).astype(float)
+PAIRS = (2 * CODES[:, 0] + CODES[:, 1]).astype(int)
+CLUSTERS = np.vstack([rng.normal(0, 1, (250, 2)), rng.normal(8, 1, (250, 2))])
+STRAY = np.vstack([CLUSTERS, [[100.0, 100.0]]])
+OF_STRAY = np.repeat([0, 1, 2], [250, 250, 1])
+LINE = np.column_stack([np.linspace(-1, 1, 5), 1 + 1e-3 * rng.normal(size=5)])  # inside the first cluster
+SPIKE = np.vstack([CLUSTERS, LINE])
+OF_SPIKE = np.repeat([0, 1, 2], [250, 250, 5])
+EVERY = {
+    "full": lambda **fit: GaussianMixture(3, **fit),
+    "diag": lambda **fit: GaussianMixture(3, covariance_type="diag", **fit),
+    "tied": lambda **fit: GaussianMixture(3, covariance_type="tied", **fit),
+    "VVE": lambda **fit: GaussianMixture(3, covariance_type="VVE", **fit),
+    "noise": lambda **fit: GaussianMixture(3, noise=1e6, **fit),
+    "t": lambda **fit: StudentTMixture(3, **fit),
+    "t, diag": lambda **fit: StudentTMixture(3, covariance_type="diag", **fit),
+    "factors": lambda **fit: MixtureOfFactorAnalyzers(3, **fit),
+    "mixed": lambda **fit: MixedMixture(3, kinds="gaussian", **fit),
+}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning"),
+    pytest.mark.filterwarnings("ignore:Best performing initialization did not converge"),
+]
+
+
+def results(make, X, **fit):
+    """The estimator, and the result of its only start."""
+    kept = []
+    found = make(init_params=fit.pop("labels"), **fit).fit(X, callback=lambda result: kept.append(replace(result)))
+    return found, kept[-1]
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in ("EII", "VII")])
+def test_covariances_at_the_floor_are_not_sound(name):
+    """Two of three columns are constant in every component."""
+    found = GaussianMixture(4, covariance_type=name, init_params=PAIRS).fit(CODES)
+    assert all("at the floor" in status for status in found.component_status_)
+    assert [one.floor_hits for one in found.fit_report_.components] == [2] * 4
+    assert not found.fit_report_.restarts[0].sound
+
+
+def test_select_takes_no_covariance_at_the_floor():
+    best = fastem.select(CODES, range(1, 5), ["EII", "VEI", "VVE", "EVV"], random_state=0).best_row
+    assert best.sound and best.status == "ok"
+    assert np.linalg.eigvalsh(best.estimator.model_.emission.dense_covariances()).min() > 1e-3
+
+
+def test_rows_that_do_not_determine_common_axes():
+    """Eleven rows in 13 columns turn the axes that all share to where these rows do not vary."""
+    found = fastem.select(WINE, [3, 6], ["VVE"], random_state=0)
+    assert found.best_row.n_components == 3 and found.best_row.status == "ok"
+    X, labels = np.random.default_rng(0).normal(size=(100, 8)), np.repeat([0, 1], [91, 9])
+    for name, sound in [("VVE", False), ("EVE", False), ("VEE", True), ("VEI", True), ("VVI", True)]:
+        fit = GaussianMixture(2, covariance_type=name, init_params=labels, max_iter=1).fit(X)
+        assert ("spike" in fit.component_status_[1]) is not sound, name
+        assert fit.fit_report_.restarts[0].sound is sound, name
+
+
+@pytest.mark.parametrize("name", ["VEE", "VEI", "EEV", "VEV"])
+def test_a_common_shape_may_be_thin(name):
+    """The rows of all components determine it, so few rows suffice for one of them."""
+    flat = np.random.default_rng(1).normal(size=(210, 3)) * [1, 1, 0.01]
+    labels = np.repeat([0, 1, 2], [100, 100, 10])
+    found = GaussianMixture(3, covariance_type=name, init_params=labels).fit(flat + 9 * np.eye(3)[labels])
+    assert found.component_status_ == ["ok"] * 3
+
+
+def test_diagonal_covariances_are_not_made_dense(monkeypatch):
+    def refuse(self, *sizes):
+        raise AssertionError("a dense covariance was made")
+
+    monkeypatch.setattr(Gaussian, "dense_covariances", refuse)
+    X = np.random.default_rng(0).normal(size=(60, 300))
+    found = GaussianMixture(2, covariance_type="diag", init_params=np.arange(60) // 58, on_collapse="reseed").fit(X)
+    assert len(found.fit_report_.components) == 2
+
+
+# ---- which restart is kept ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical", "tied", "VEV", "EEE"])
+def test_more_starts_do_not_lose_two_clusters_to_a_stray_row(covariance_type):
+    one, five = (
+        GaussianMixture(3, covariance_type=covariance_type, n_init=n, random_state=0).fit(STRAY) for n in (1, 5)
+    )
+    assert five.log_likelihood_ >= one.log_likelihood_ - 1e-6
+    labels = five.predict(STRAY)
+    assert [len(np.unique(part)) for part in np.split(labels, [250, 500])] == [1, 1, 1]
+    assert len(np.unique(labels)) == 3
+    if covariance_type == "full":
+        assert five.component_status_[labels[-1]] == "outliers: 1.00 row(s) far from all others, at the floor"
+        assert not five.fit_report_.restarts[0].sound
+
+
+def test_select_prefers_fewer_components_to_one_of_a_stray_row():
+    found = fastem.select(STRAY, [1, 2, 3], ["VVV"], random_state=0)
+    assert [row.sound for row in found.table] == [True, True, False]
+    assert found.best_row.n_components == 2 and found.table[2].bic < found.best_row.bic
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_what_is_left_is_a_bound_of_a_wider_mixture(name):
+    for X, labels in [(STRAY, OF_STRAY), (SPIKE, OF_SPIKE)]:
+        _, result = results(EVERY[name], X, labels=labels, max_iter=3)
+        honest, value = merit(result, len(X))
+        assert honest and value <= objective(result.model, result.statistics)
+        if is_sound(result, len(X)):
+            assert name == "tied" and value == objective(result.model, result.statistics)
+            continue
+        wide = replace(
+            result.model, emission=result.model.emission.widened(result.model.weights, result.statistics.counts)
+        )
+        assert wide.e_step(X).log_likelihood / len(X) >= value - 1e-9
+        assert sound_first(result, len(X))[0] is False
+
+
+def test_a_stray_row_costs_little_and_a_spike_all_that_it_won():
+    stray, spike = (
+        results(EVERY["full"], X, labels=labels, max_iter=30)[1] for X, labels in [(STRAY, OF_STRAY), (SPIKE, OF_SPIKE)]
+    )
+    two, _ = (GaussianMixture(2, random_state=0, tol=1e-6).fit(X) for X in (SPIKE, STRAY))
+    assert merit(stray, 501)[1] * 501 > stray.log_likelihood - 20
+    assert merit(spike, 505)[1] * 505 < two.log_likelihood_ < spike.log_likelihood
+
+
+def test_results_of_a_family_that_cannot_widen_come_last():
+    X = np.concatenate([np.random.default_rng(0).gamma(2, 1, 300), np.full(40, 3.0)])[:, None]
+    found, result = results(
+        lambda **fit: fastem.GammaMixture(2, **fit), X, labels=np.repeat([0, 1], [300, 40]), max_iter=5
+    )
+    assert "shape is held" in found.component_status_[1]
+    assert merit(result, len(X)) == (False, objective(result.model, result.statistics))
+
+
+def test_reseeded_components_do_not_go_back_to_where_they_collapsed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = GaussianMixture(3, init_params=OF_STRAY, on_collapse="reseed", random_state=0).fit(STRAY)
+    assert found.component_status_ == ["ok"] * 3
