@@ -1,7 +1,6 @@
 """Partitions from which mixtures start: trees over some of the rows, for any K, and splits of a fitted mixture.
 
-Ward's two trees use Euclidean distances, in columns of equal deviations and in uncorrelated columns. Two other trees
-merge clusters so that the likelihood of Gaussians, each with its own covariance, falls least. A cluster of few rows has
+Ward's tree uses Euclidean distances in uncorrelated columns. Two other trees merge clusters so that the likelihood of Gaussians, each with its own covariance, falls least. A cluster of few rows has
 a determinant near 0, so a trace is added. It rules where the rows' unit is small, and favours round clusters, as in
 mclust; where the unit is large, the determinant rules, and long clusters stay whole.
 
@@ -27,10 +26,9 @@ LOSS_TIE = 1e-9  # log-likelihood; losses that differ by less are equal
 
 
 def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
-    """For each number of clusters the labels (n,) that each tree gives the rows (n, d)."""
-    Z = on_grid(standardised(X, weight).astype(np.float64))
-    white = on_grid(uncorrelated(Z, weight))
-    by_tree = [ward(Z, numbers), ward(white, numbers), round_tree(X, weight, numbers), long_tree(X, weight, numbers)]
+    """For each number of clusters the labels (n,) that each tree gives the rows (n, d), mclust's first."""
+    white = on_grid(uncorrelated(on_grid(standardised(X, weight).astype(np.float64)), weight))
+    by_tree = round_tree(X, weight, numbers), long_tree(X, weight, numbers), ward(white, numbers)
     return {K: [labels[K] for labels in by_tree] for K in numbers if 1 < K <= len(X)}
 
 
