@@ -98,7 +98,7 @@ Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rn
 "merged" and from "kmeans". Where a part of the start is given (`means_init`, …), "emem" is "merged".
 "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
-clusters' pooled covariance is a sphere; "hierarchical" merges small clusters of at most 2000 rows so that the
+clusters' pooled covariance is a sphere; "hierarchical" merges rows, at most 2000, so that the
 likelihood of Gaussians falls least.
 The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
 in.""",
