@@ -5,7 +5,16 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
+
+TIME_OBJECTS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+SOME_OBJECTS = 1000  # rows of objects that are looked at for dates; float() refuses the others, without advice
+HOW_TO_CONVERT = (
+    "A date or a duration is a number only in a unit and from an origin that you choose: convert the column first, for "
+    "example (t - t.min()) / numpy.timedelta64(1, 'D') for days."
+)
 
 
 def column_names(X):
@@ -40,6 +49,7 @@ def as_matrix(X, owner, least_rows=1):
         )
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X is a masked array with masked entries: remove or impute them first.")
+    require_no_times(X)
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
@@ -48,7 +58,11 @@ def as_matrix(X, owner, least_rows=1):
         array = _without_nulls(X, array)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{array}\n")
-    if array.dtype.kind in "MmSUV":
+    if array.dtype == object:
+        require_no_time_objects(array, column_names(X))
+    if array.dtype.kind in "Mm":
+        raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_CONVERT}")
+    if array.dtype.kind in "SUV":
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. Convert its columns to float first.")
     if array.ndim != 2:
         hint = (
@@ -62,7 +76,7 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
@@ -70,6 +84,51 @@ def as_matrix(X, owner, least_rows=1):
     if array.shape[1] < 1:
         raise ValueError(_too_few(array, 1, "feature", owner))
     return array
+
+
+TIMES = ("datetime", "timestamp", "date", "time", "timedelta", "duration", "period")
+
+
+def is_time_type(kind) -> bool:
+    """Whether the type of a column, of numpy, pandas, polars or Arrow, is one of dates, times or durations, or of
+    categories of them."""
+    categories = getattr(getattr(kind, "categories", None), "dtype", None)
+    categories = getattr(kind, "value_type", None) if categories is None else categories  # of an Arrow dictionary
+    if categories is not None:
+        return is_time_type(categories)
+    return getattr(kind, "kind", "") in ("M", "m") or str(kind).lower().startswith(TIMES)
+
+
+def require_no_times(X):
+    """ValueError at the first column of a table that holds dates, times or durations: as numbers they are a count of
+    nanoseconds, or of whatever unit the table has."""
+    schema = getattr(X, "schema", None)
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        columns = zip(X.columns, X.dtypes)
+    elif hasattr(schema, "names") and hasattr(schema, "types"):
+        columns = zip(schema.names, schema.types)
+    else:
+        return
+    for name, kind in columns:
+        if is_time_type(kind):
+            raise ValueError(f"X must hold numbers, but column {name!r} holds {described(kind)}. {HOW_TO_CONVERT}")
+
+
+def described(kind) -> str:
+    """The type of a column, with that of its categories."""
+    categories = getattr(getattr(kind, "categories", None), "dtype", None)
+    return str(kind) if categories is None else f"categories of {categories}"
+
+
+def require_no_time_objects(array, names):
+    """ValueError at the first date, time or duration among the objects of an array (n, d)."""
+    for row in array[:SOME_OBJECTS] if array.ndim == 2 else ():
+        for column, value in enumerate(row):
+            if isinstance(value, TIME_OBJECTS):
+                name = column if names is None else repr(names[column])
+                raise ValueError(
+                    f"X must hold numbers, but column {name} holds {type(value).__name__}. {HOW_TO_CONVERT}"
+                )
 
 
 def require_rows(rows, least, owner):

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units, require_no_times
 
 
 def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
@@ -180,6 +180,7 @@ def _dask(X, sample_weight, columns, owner):
         raise TypeError(
             "columns is only for files and Arrow tables, but X is a Dask collection: choose its columns before."
         )
+    require_no_times(X)
     return DaskBlocks.of(X, sample_weight)
 
 
