@@ -112,15 +112,15 @@ class FittedMixture(Estimator):
     def _exact_quantile(self, q):
         """The quantiles of the log-density where there is a formula, else None."""
 
-    def icl(self, X) -> float:
+    def icl(self, X, sample_weight=None) -> float:
         """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
         logarithm of the largest posterior probability.
 
         C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
         likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
         """
-        doubt = self._of_new_rows(X, lambda rows: self.model_.doubt(rows).sum())
-        return criteria.icl(self.bic(X), np.sum(doubt))
+        n, total, doubt = self._totals(X, sample_weight, self._log_density, lambda rows: self.model_.doubt(rows))
+        return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
 
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""

@@ -99,7 +99,11 @@ The named starts use about 20 000 rows (200 per component if that is more, at mo
 in.""",
     )
     weights_init: Any = parameter(default=None, check=None, doc="(K,), optional", tags=[COLUMNS])
-    random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None")
+    random_state: Any = parameter(
+        default=None,
+        check=None,
+        doc="int, Generator, RandomState or None\nNone: numpy's global state (np.random.seed).",
+    )
     warm_start: bool = parameter(default=False, check=None, doc="bool\nStart from the last fit.")
     verbose: int | str = parameter(
         default=0,

@@ -153,11 +153,13 @@ def in_moderate_units(weight):
 
 
 def generator(random_state) -> np.random.Generator:
-    """A numpy Generator from None, a seed, a Generator or a RandomState (which is advanced by one draw)."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31 - 1))
-    if random_state is np.random:
-        return np.random.default_rng(np.random.randint(2**31 - 1))
+    """A numpy Generator from None, a seed, a Generator or a RandomState, which is advanced by one draw.
+
+    None is numpy's global RandomState, which np.random.seed seeds, as in scikit-learn.
+    """
+    source = np.random if random_state is None else random_state
+    if source is np.random or isinstance(source, np.random.RandomState):
+        return np.random.default_rng(source.randint(2**31 - 1))
     try:
         return np.random.default_rng(random_state)
     except (TypeError, ValueError) as error:
