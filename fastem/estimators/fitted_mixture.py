@@ -73,7 +73,7 @@ class FittedMixture(Estimator):
     def _of_attributes(self) -> Mixture:
         """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
-        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
+        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0], "weights_"), emission))
 
     def _constrained(self, mixture) -> Mixture:
         """The mixture with the constraints of the parameters, scaled as in the last fit."""

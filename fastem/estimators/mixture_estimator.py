@@ -88,7 +88,7 @@ With "kmeans" and "hierarchical", the later restarts are in turn split and merge
     )
     init_params: Any = parameter(
         default="kmeans",
-        check=choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
+        check=choice(START_NAMES, unless=lambda value: not isinstance(value, str), others="an array or a function"),
         doc="""str, array or callable
 "kmeans", "whitened", "hierarchical", "k-means++", "random", "random_from_data" or "emem".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
@@ -104,7 +104,7 @@ in.""",
         check=None,
         doc="int, Generator, RandomState or None\nNone: numpy's global state (np.random.seed).",
     )
-    warm_start: bool = parameter(default=False, check=None, doc="bool\nStart from the last fit.")
+    warm_start: bool = parameter(default=False, check=flag, doc="bool\nStart from the last fit.")
     verbose: int | str = parameter(
         default=0,
         check=whole(0, boolean=True, unless="bar"),
@@ -130,14 +130,14 @@ fit then uses all rows until `tol` holds. False: start from `init_params` as it 
     )
     stop: Any = parameter(
         default="log_likelihood",
-        check=choice(RULES, unless=callable),
+        check=choice(RULES, unless=callable, others="a function"),
         doc="""{"log_likelihood", "relative", "parameters", "aitken"} or callable
 See :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(
         default=None,
-        check=choice(ACCELERATORS, unless=lambda value: value is None),
+        check=choice(ACCELERATORS, unless=lambda value: value is None, others="None"),
         doc="""{None, "anderson", "squarem"}
 Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         tags=[SEARCH],

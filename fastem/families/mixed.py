@@ -21,7 +21,7 @@ from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.rows.blocks import consecutive
 from fastem.rows.column_moments import column_moments
 from fastem.rows.statistics import Statistics
-from fastem.rows.validation import numbered
+from fastem.rows.validation import numbered, real_numbers
 from fastem.starts.plan import Family, Scales
 
 # kind of column: the mixture for it, and the parameters of that mixture
@@ -170,7 +170,7 @@ def columns_of(kinds, d) -> dict:
     if isinstance(kinds, str):
         kinds = [kinds] * d
     if isinstance(kinds, dict):
-        columns = {kind: np.atleast_1d(np.asarray(numbers)) for kind, numbers in kinds.items()}
+        columns = {kind: np.atleast_1d(real_numbers(numbers)) for kind, numbers in kinds.items()}
         places = [place for numbers in columns.values() for place in numbers.tolist()]
         if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
             raise ValueError(
@@ -178,6 +178,12 @@ def columns_of(kinds, d) -> dict:
                 f"Got {kinds!r} instead."
             )
     else:
+        listed = isinstance(kinds, (list, tuple)) or (isinstance(kinds, np.ndarray) and kinds.ndim == 1)
+        if not listed or not all(isinstance(kind, str) for kind in kinds):
+            raise ValueError(
+                f"kinds must name one kind for each column, or be a dict {{kind: numbers of its columns}}. "
+                f"Got {kinds!r} instead."
+            )
         if len(kinds) != d:
             raise ValueError(
                 f"kinds must contain one kind for each of the {d} columns of X, but it contains {len(kinds)}."

@@ -93,6 +93,15 @@ def _without_nulls(frame, array):
         return array
 
 
+def real_numbers(value):
+    """A parameter as an array of real numbers, of any shape; None where it is something else, or ragged."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "iuf" else None
+
+
 def numbered(row):
     """Where a row is, by its number alone."""
     return f"row {row}"
@@ -162,8 +171,11 @@ def generator(random_state) -> np.random.Generator:
         return np.random.default_rng(source.randint(2**31 - 1))
     try:
         return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{random_state!r} cannot be used to seed a random number generator: {error}") from error
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            "random_state must be None, a seed (a whole number of at least 0), a numpy Generator or a RandomState. "
+            f"Got {random_state!r} instead."
+        ) from None
 
 
 def require_distinct_rows(blocks, n_components):

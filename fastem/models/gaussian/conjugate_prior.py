@@ -23,6 +23,7 @@ from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import outer, pooled_second
 from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
+from fastem.rows.validation import real_numbers
 
 NAMES = "mean", "shrinkage", "dof", "scale"
 
@@ -121,8 +122,8 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
     if asked.get("scale") is not None:
         scale = checked_scale(asked["scale"], structure, d)
     if asked.get("mean") is not None:
-        mean = np.asarray(asked["mean"], dtype=np.float64)
-        if mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
+        mean = real_numbers(asked["mean"])
+        if mean is None or mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
             raise ValueError(
                 f"prior['mean'] must hold {d} finite number(s), one for each column. Got {asked['mean']!r} instead."
             )
@@ -132,17 +133,16 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
 
 def checked_scale(value, structure, d):
     """(d, d) from a number, from one number for each column, or from a matrix, if the structure has such scales."""
-    scale = np.asarray(value, dtype=np.float64)
+    scale = real_numbers(value)
     shapes = {(): "a number"}
     if not issubclass(structure, Spherical):
         shapes[(d,)] = f"{d} numbers"
     if issubclass(structure, Full):
         shapes[(d, d)] = f"a matrix {(d, d)}"
-    if scale.shape not in shapes:
-        raise ValueError(
-            f"prior['scale'] must be {' or '.join(shapes.values())} for this covariance_type, but its shape is "
-            f"{scale.shape}."
-        )
+    if scale is None or scale.shape not in shapes:
+        what = f"it is {value!r}" if scale is None else f"its shape is {scale.shape}"
+        raise ValueError(f"prior['scale'] must be {' or '.join(shapes.values())} for this covariance_type, but {what}.")
+    scale = scale.astype(np.float64)
     scale = scale if scale.ndim == 2 else np.diag(np.broadcast_to(scale, d))
     good = np.isfinite(scale).all() and np.allclose(scale, scale.T)
     if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale) or not np.trace(scale) > 0:
