@@ -193,8 +193,12 @@ class Estimator:
             if not isinstance(getattr(self, name, None), kind):
                 raise ValueError(f"{name} is missing or is not of type {kind.__name__}")
         d = self.n_features_in_
-        if len(getattr(self, "feature_names_in_", range(d))) != d:
-            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+        values = sum(np.size(getattr(self, name, ())) for name in self._saved_arrays)
+        if not 1 <= d <= values:  # before anything of this size is made
+            raise ValueError(f"n_features_in_ is {d}, but the arrays contain {values} values")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and len(names) != d:
+            raise ValueError(f"feature_names_in_ has {len(names)} names for {d} columns")
 
     @property
     def model_(self):

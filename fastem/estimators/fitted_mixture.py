@@ -94,10 +94,12 @@ class FittedMixture(Estimator):
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
         self._require_saved(_SAVED_KINDS)
-        model = self._mixture()
-        K, d = model.emission.shape
-        if self.n_components != K and not self._may_have(K):
+        K = len(self.weights_)
+        if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
+        self._check_parameters()
+        model = self._mixture()
+        _, d = model.emission.shape
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
             raise ValueError(f"n_features_in_ or n_parameters_ does not match arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]

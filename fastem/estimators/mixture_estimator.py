@@ -307,10 +307,6 @@ spherical), of all components with any covariance_type.""",
             return mixture
         return plan_of(self).constrained(mixture, self._scales())
 
-    def _restore(self):
-        self._check_parameters()
-        super()._restore()
-
     def _keep(self, result, report, n_effective, unit, blocks):
         self.fit_report_ = report
         self._keep_model(result.model)
