@@ -11,7 +11,7 @@ import numbers
 
 import numpy as np
 
-from fastem.driver.em import EMResult, as_blocks, collect
+from fastem.driver.em import EMResult, as_blocks, collect, weighed_blocks
 from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import rebased
 from fastem.driver.stopping import stopping_rule
@@ -73,13 +73,13 @@ def incremental_em(
     -1130.26
     """
     arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
-    whole = as_blocks(data, sample_weight)
+    whole, unit = weighed_blocks(model, data, sample_weight)
     blocks = parts_of(whole, n_blocks)
     parts = [collect(as_blocks(*block), model, threads) for block in blocks]
     if not parts:
         raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
-    result = EMResult(model, total, [lower_bound(model, total, model)])
+    result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit)
     if not np.isfinite(result.history[0]):
         raise TypeError(
             f"{type(model).__name__} gives no bound: it needs expected_log_joint, and entropy in its statistics"
@@ -197,9 +197,10 @@ class Stepwise:
 
     def update(self, data, sample_weight=None) -> None:
         """One batch: its E-step, the averages, an M-step."""
-        fresh = collect(as_blocks(data, sample_weight), self.model, resolve(self.n_threads), self.statistics)
+        blocks, unit = weighed_blocks(self.model, data, sample_weight)
+        fresh = collect(blocks, self.model, resolve(self.n_threads), self.statistics)
         if self.n_batches == 0:
-            self.n_batches = self.weight_before / fresh.weight
+            self.n_batches = self.weight_before / unit / fresh.weight
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
             step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)

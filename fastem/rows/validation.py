@@ -181,14 +181,21 @@ def generator(random_state) -> np.random.Generator:
 def require_distinct_rows(blocks, n_components):
     """ValueError where there are fewer distinct rows than components. Usually the first few rows are enough to know."""
     distinct = np.empty((0, blocks.n_features), blocks.dtype)
+    observed = np.full(blocks.n_features, np.nan, blocks.dtype)
     size = 4 * n_components + 8
     for X, sample_weight in blocks:
         start = 0
         while start < len(X):
-            rows = slice(start, start + size)
-            some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
-            some = np.where(np.isnan(some), np.inf, some)  # all missing values are alike
-            distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
+            part = slice(start, start + size)
+            some = X[part] if sample_weight is None else X[part][sample_weight[part] > 0]
+            rows = np.concatenate([distinct, some])
+            missing = np.isnan(rows)
+            if missing.any():  # rows that differ only in which values are missing are alike
+                first = rows[missing.argmin(axis=0), np.arange(rows.shape[1])]
+                observed = np.where(np.isnan(observed), first, observed)
+                rows = np.where(missing, observed, rows)
+            distinct = rows[np.unique(np.where(np.isnan(rows), np.inf, rows), axis=0, return_index=True)[1]]
+            distinct = distinct[:n_components]
             if len(distinct) == n_components:
                 return
             start, size = start + size, max(size, 4096)

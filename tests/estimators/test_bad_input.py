@@ -101,6 +101,7 @@ def test_objects():
         (X[:3], 4, None, ["n_samples >= n_components", "n_components = 4", "n_samples = 3"]),
         (np.repeat(X[:3], 20, axis=0), 4, None, ["X has 3 distinct row(s)", "n_components = 4", "choose fewer"]),
         (np.ones((50, 2)), 2, None, ["X has 1 distinct row(s)", "n_components = 2"]),
+        (np.where(np.eye(2)[np.arange(60) % 2] > 0, np.nan, 0.0), 2, None, ["X has 1 distinct row(s)"]),
         (X, 4, np.arange(60) < 3, ["X has 3 distinct row(s) of positive weight", "n_components = 4"]),
     ],
 )

@@ -73,6 +73,13 @@ def test_round_trip(tmp_path, structure, n_components):
     np.testing.assert_array_equal(again.precisions_, model.precisions_)
 
 
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_prior_of_constant_data_comes_back(tmp_path, structure):
+    model = fastem.GaussianMixture(1, covariance_type=structure, prior="default").fit(np.full((23, 2), 3.0))
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").prior_ == model.prior_
+
+
 def test_round_trip_of_one_column(tmp_path):
     model = fastem.GaussianMixture(2, random_state=0).fit(X[:, :1])
     save(model, tmp_path / "model.npz")

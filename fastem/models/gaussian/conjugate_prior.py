@@ -51,8 +51,9 @@ class ConjugatePrior:
     def from_dict(cls, parameters):
         """The prior with the parameters that :meth:`to_dict` gives; ValueError where they are not those of a prior."""
         check_prior(parameters)
-        mean = np.array(parameters["mean"], dtype=np.float64)
-        return conjugate_prior(parameters, Full, 1, mean, np.eye(len(mean)))
+        d = np.size(parameters["mean"])
+        scale = shaped_scale(parameters["scale"], Full, d)  # may be 0: that of constant data is
+        return conjugate_prior({**parameters, "scale": None}, Full, 1, np.zeros(d), scale)
 
     def extra(self, covariance, n_components):
         """(K,) rows that each component's determinant counts for, beside the data's."""
@@ -96,6 +97,9 @@ class ConjugatePrior:
         }
 
 
+NO_SCALE = "prior['scale'] must be symmetric and positive. Got {!r} instead."
+
+
 def check_prior(prior) -> None:
     """ValueError where `prior` is neither None nor "default" nor a dict of the parameters of mclust's priors."""
     if prior is None or (isinstance(prior, str) and prior == "default"):
@@ -132,6 +136,14 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
 
 
 def checked_scale(value, structure, d):
+    """The same, not 0."""
+    scale = shaped_scale(value, structure, d)
+    if not np.trace(scale) > 0:
+        raise ValueError(NO_SCALE.format(value))
+    return scale
+
+
+def shaped_scale(value, structure, d):
     """(d, d) from a number, from one number for each column, or from a matrix, if the structure has such scales."""
     scale = real_numbers(value)
     shapes = {(): "a number"}
@@ -145,6 +157,6 @@ def checked_scale(value, structure, d):
     scale = scale.astype(np.float64)
     scale = scale if scale.ndim == 2 else np.diag(np.broadcast_to(scale, d))
     good = np.isfinite(scale).all() and np.allclose(scale, scale.T)
-    if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale) or not np.trace(scale) > 0:
-        raise ValueError(f"prior['scale'] must be symmetric and positive. Got {value!r} instead.")
+    if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale):
+        raise ValueError(NO_SCALE.format(value))
     return scale
