@@ -180,6 +180,11 @@ class Estimator:
         values = self._of_new_rows(X, function)
         return values[0] if len(values) == 1 else np.concatenate(values)
 
+    def _set_arrays(self, arrays):
+        """Set attributes that belong together."""
+        for name, array in arrays.items():
+            setattr(self, name, array)
+
     def _keep_columns(self, n_features, names):
         self.n_features_in_ = n_features
         if names is not None:
@@ -260,6 +265,10 @@ class Estimator:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""
         self._require_fitted()
         save(self, path)
+
+    def _require_savable(self):
+        """Raise an error where a file of this estimator could not be loaded."""
+        self._require_fitted()
 
 
 def weighted_sum(values, weight) -> float:

@@ -66,6 +66,8 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise ValueError(
             f"a {type(estimator).__name__} cannot be saved, because fastem.load does not know it. Use pickle instead."
         )
+    if estimator.__sklearn_is_fitted__():
+        estimator._require_savable()
     present = [name for name in estimator._saved_arrays if getattr(estimator, name, None) is not None]
     if not present:
         raise ValueError(f"this {type(estimator).__name__} is not fitted yet. Call fit before save.")

@@ -14,6 +14,7 @@ from fastem.families.bernoulli import BernoulliMixture
 from fastem.families.categorical import CategoricalMixture
 from fastem.families.exponential import ExponentialMixture
 from fastem.families.gamma import GammaMixture
+from fastem.families.gaussian.covariance_mixture import FORMS
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
@@ -195,6 +196,13 @@ def columns_of(kinds, d) -> dict:
     return columns
 
 
+def without_old_forms(given, known):
+    """{attribute: array} without forms of matrices that are those of the last fit, where another form was replaced."""
+    forms = given.keys() & {*FORMS}
+    replaced = {name for name in forms if not any(given[name] is array for array in known)}
+    return {name: array for name, array in given.items() if name not in forms or name in (replaced or forms)}
+
+
 def mixture_of_kind(kind, n_components=1):
     """The mixture for a kind of columns, not fitted."""
     mixture, settings = MIXTURE_OF_KIND[kind]
@@ -303,17 +311,48 @@ mixture of each kind says which values its columns may contain.""",
     def members_(self) -> dict:
         """{kind: mixture of that kind over its columns}."""
         self._require_fitted()
+        return self._members()
+
+    def _members(self):
         members = {}
-        for kind, columns in columns_of(self.kinds, self.n_features_in_).items():
+        for kind, columns in columns_of(self.kinds, self._n_columns()).items():
             member = members[kind] = mixture_of_kind(kind, self.n_components)
             member.weights_, member.n_features_in_ = self.weights_, len(columns)
-            for name in member._parameter_arrays:
-                setattr(member, name, getattr(self, f"{kind}_{name}"))
+            given = {name: getattr(self, f"{kind}_{name}", None) for name in member._parameter_arrays}
+            given = {name: array for name, array in given.items() if array is not None}
+            member._set_arrays(without_old_forms(given, getattr(self, "_model_arrays", ())))
         return members
 
     def _emission(self):
-        members = {kind: member._emission() for kind, member in self.members_.items()}
-        return Mixed(members, columns_of(self.kinds, self.n_features_in_))
+        members = {kind: member._emission() for kind, member in self._members().items()}
+        columns = columns_of(self.kinds, self._n_columns())
+        for kind, emission in members.items():
+            if emission.shape != (len(self.weights_), len(columns[kind])):
+                raise ValueError(
+                    f"the arrays of kind {kind!r} are of {emission.shape} components and columns, but there are "
+                    f"{len(self.weights_)} weights_, and {len(columns[kind])} columns of this kind"
+                )
+        return Mixed(members, columns)
+
+    def _n_columns(self):
+        """Where the attributes were set by hand, `kinds` and they say it."""
+        if hasattr(self, "n_features_in_"):
+            return self.n_features_in_
+        if isinstance(self.kinds, str):
+            first = f"{self.kinds}_{mixture_of_kind(self.kinds)._parameter_arrays[0]}"
+            return np.shape(getattr(self, first))[1]
+        listed = self.kinds.values() if isinstance(self.kinds, dict) else [self.kinds]
+        return sum(np.size(one) for one in listed)
+
+    @classmethod
+    def _parameters_to_give(cls):
+        """None by place, because they depend on the kinds."""
+        return ()
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
+        if not hasattr(self, "weights_"):
+            return False
+        kinds = [self.kinds] if isinstance(self.kinds, str) else self.kinds
+        return all(
+            hasattr(self, f"{kind}_{name}") for kind in {*kinds} for name in mixture_of_kind(kind)._parameters_to_give()
+        )

@@ -104,18 +104,18 @@ def gaussian_start(plan: Plan, blocks, structure, floor, rng, n_threads, initial
     return Mixture(weights, Gaussian(means, covariance, floor))
 
 
-def checked_covariance(precisions, structure, K, d, floor):
+def checked_covariance(precisions, structure, K, d, floor, source="precisions_init"):
     """The structure whose inverse covariances are given, held at the floor."""
-    array = checked_array(precisions, "precisions", structure.shape(K, d), "precisions_init")
+    array = checked_array(precisions, "precisions", structure.shape(K, d), source)
     if array is None:
         return None
     if issubclass(structure, Full):
         matrices = array.reshape(-1, d, d)
         if not np.allclose(matrices, np.swapaxes(matrices, 1, 2)) or not all(map(is_positive_definite, matrices)):
-            raise ValueError("'precisions' should be symmetric, positive-definite in precisions_init")
+            raise ValueError(f"'precisions' should be symmetric, positive-definite in {source}")
         return structure.from_covariances(np.linalg.inv(matrices).reshape(array.shape), floor)
     if (array <= 0).any():
-        raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g} in precisions_init")
+        raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g} in {source}")
     return structure.from_covariances(1 / array, floor)
 
 
