@@ -11,7 +11,7 @@ import numbers
 
 import numpy as np
 
-from fastem.driver.em import EMResult, as_blocks, collect, n_components
+from fastem.driver.em import EMResult, as_blocks, collect, n_components, weighed_blocks
 from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import rebased
 from fastem.driver.stopping import stopping_rule
@@ -73,7 +73,7 @@ def incremental_em(
     -1130.26
     """
     arrived = stopping_rule("log_likelihood", model, tol)
-    whole = as_blocks(data, sample_weight)
+    whole, unit = weighed_blocks(model, data, sample_weight)
     blocks = parts_of(whole, n_blocks)
     threads = resolve(n_threads)
 
@@ -84,7 +84,7 @@ def incremental_em(
     if not parts:
         raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
-    result = EMResult(model, total, [lower_bound(model, total, model)])
+    result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit)
     if not np.isfinite(result.history[0]):
         raise TypeError(
             f"{type(model).__name__} gives no bound: it needs expected_log_joint, and entropy in its statistics"
@@ -202,11 +202,11 @@ class Stepwise:
 
     def update(self, data, sample_weight=None) -> None:
         """One batch: its E-step, the averages, an M-step."""
-        blocks = as_blocks(data, sample_weight)
+        blocks, unit = weighed_blocks(self.model, data, sample_weight)
         threads = for_pass(self.n_threads, blocks, n_components(self.model))
         fresh = collect(blocks, self.model, threads, self.statistics)
         if self.n_batches == 0:
-            self.n_batches = self.weight_before / fresh.weight
+            self.n_batches = self.weight_before / unit / fresh.weight
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
             step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)

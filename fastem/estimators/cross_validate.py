@@ -7,7 +7,7 @@ from typing import Any
 
 from fastem.driver.cross_validation import FOLDS, ITERATIONS, held_out_log_likelihood
 from fastem.kernels.threads import for_pass
-from fastem.rows.sources.open_rows import in_units
+from fastem.rows.sources.open_rows import in_moderate_weights
 from fastem.rows.validation import generator, require_rows
 
 __all__ = ["cross_validated_score"]
@@ -68,7 +68,7 @@ def cross_validated_score(
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}. Got {value!r} instead.")
     seed = int(generator(random_state).integers(2**63))
-    blocks, _ = in_units(self._checked_blocks(X, sample_weight))
+    blocks, _ = in_moderate_weights(self._checked_blocks(X, sample_weight))
     require_rows(blocks, n_folds, owner)
     n_threads = for_pass(self.n_threads, blocks, self.model_.n_components)
     weight = blocks.weights[:, 3].sum() if blocks.weighted else blocks.n_rows

@@ -31,6 +31,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
+from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
 from fastem.starts.subsample import subsample
 
@@ -334,8 +335,8 @@ None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedo
 
 def checked_degrees(value, name, n_components):
     """A positive number, or one for each component."""
-    nu = np.asarray(value)
-    if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
+    nu = real_numbers(value)
+    if nu is None or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
         raise ValueError(
             f"{name} must be a finite number above 0, or {n_components} of them, one for each component. "
             f"Got {value!r} instead."

@@ -16,7 +16,7 @@ import numpy as np
 from fastem.driver.cross_validation import FOLDS, folds
 from fastem.inference.model_search import ModelSearch
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.sources.open_rows import in_units
+from fastem.rows.sources.open_rows import in_moderate_weights
 
 
 class FoldSearch(NamedTuple):
@@ -36,7 +36,7 @@ def fold_searches(blocks, numbers, covariance_types, parameters, seed, n_threads
         )
     if blocks.n_rows < 2 * FOLDS:
         raise ValueError(f"criterion='cv' takes {FOLDS} folds and needs {2 * FOLDS} rows. Found {blocks.n_rows}.")
-    blocks, unit = in_units(blocks)
+    blocks, unit = in_moderate_weights(blocks)
     fold = folds(0, blocks.n_rows, FOLDS, seed)
 
     def rows(chosen):

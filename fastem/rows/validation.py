@@ -152,6 +152,15 @@ def _without_nulls(frame, array):
         return array
 
 
+def real_numbers(value):
+    """A parameter as an array of real numbers, of any shape; None where it is something else, or ragged."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "iuf" else None
+
+
 def numbered(row):
     """Where a row is, by its number alone."""
     return f"row {row}"
@@ -212,28 +221,40 @@ def in_moderate_units(weight):
 
 
 def generator(random_state) -> np.random.Generator:
-    """A numpy Generator from None, a seed, a Generator or a RandomState (which is advanced by one draw)."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31 - 1))
-    if random_state is np.random:
-        return np.random.default_rng(np.random.randint(2**31 - 1))
+    """A numpy Generator from None, a seed, a Generator or a RandomState, which is advanced by one draw.
+
+    None is numpy's global RandomState, which np.random.seed seeds, as in scikit-learn.
+    """
+    source = np.random if random_state is None else random_state
+    if source is np.random or isinstance(source, np.random.RandomState):
+        return np.random.default_rng(source.randint(2**31 - 1))
     try:
         return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{random_state!r} cannot be used to seed a random number generator: {error}") from error
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            "random_state must be None, a seed (a whole number of at least 0), a numpy Generator or a RandomState. "
+            f"Got {random_state!r} instead."
+        ) from None
 
 
 def require_distinct_rows(blocks, n_components):
     """ValueError where there are fewer distinct rows than components. Usually the first few rows are enough to know."""
     distinct = np.empty((0, blocks.n_features), blocks.dtype)
+    observed = np.full(blocks.n_features, np.nan, blocks.dtype)
     size = 4 * n_components + 8
     for X, sample_weight in blocks:
         start = 0
         while start < len(X):
-            rows = slice(start, start + size)
-            some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
-            some = np.where(np.isnan(some), np.inf, some)  # all missing values are alike
-            distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
+            part = slice(start, start + size)
+            some = X[part] if sample_weight is None else X[part][sample_weight[part] > 0]
+            rows = np.concatenate([distinct, some])
+            missing = np.isnan(rows)
+            if missing.any():  # rows that differ only in which values are missing are alike
+                first = rows[missing.argmin(axis=0), np.arange(rows.shape[1])]
+                observed = np.where(np.isnan(observed), first, observed)
+                rows = np.where(missing, observed, rows)
+            distinct = rows[np.unique(np.where(np.isnan(rows), np.inf, rows), axis=0, return_index=True)[1]]
+            distinct = distinct[:n_components]
             if len(distinct) == n_components:
                 return
             start, size = start + size, max(size, 4096)

@@ -40,6 +40,8 @@ def split(X, weight, membership, component, rng, n_threads):
     Clusters are found in coordinates where the component is a sphere, so that units and rotations do not change them.
     """
     share = weight * membership[:, component]
+    if not share.sum() > np.finfo(np.float64).tiny:  # nothing to split
+        return np.column_stack([membership, np.zeros(len(X))])
     Z = standardised(X, share)
     Z = sphered(Z, scatter(Z, share))
     seeds = kmeans_plusplus(Z, share, 2, rng, n_threads)

@@ -42,8 +42,6 @@ def test_of_pandas(kind, held):
 @pytest.mark.parametrize("held", ["table", "batches", "Parquet", "Feather", "dictionary"])
 def test_of_arrow(kind, held, tmp_path):
     pa = pytest.importorskip("pyarrow")
-    import pyarrow.feather
-    import pyarrow.parquet
 
     table = pa.Table.from_pandas(frames()[kind])
     path = tmp_path / held.lower()

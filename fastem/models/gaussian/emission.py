@@ -26,6 +26,8 @@ KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKe
 
 def estimated(given, free, counts, shift, second, floor):
     """The structure's estimate from the moments; components that are not free keep what was given, unless all share."""
+    if not free.any():
+        return given
     if free.all() or given.shared:
         return given.estimate(counts, shift, second, floor, given)
     try:

@@ -62,16 +62,16 @@ EXTREME_WEIGHTS = (
 def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
     would leave the range of float32."""
-    return in_units(open_rows(X, sample_weight, owner=owner))
+    return in_moderate_weights(open_rows(X, sample_weight, owner=owner))
 
 
-def in_units(blocks) -> tuple[Blocks, float]:
-    """The same of open rows."""
-    if not blocks.weighted:
+def in_moderate_weights(blocks) -> tuple[Blocks, float]:
+    """The same rows in a moderate unit of weight, and this unit: see :func:`open_to_fit`."""
+    if not getattr(blocks, "weighted", False):
         return blocks, 1.0
     if isinstance(blocks, ArrayBlocks):
         weight, unit = in_moderate_units(blocks.sample_weight)
-        return ArrayBlocks(blocks.X, weight, blocks.names), unit
+        return (blocks if unit == 1 else ArrayBlocks(blocks.X, weight, blocks.names)), unit
     most = blocks.weights[:, 2].max()
     if most == 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
