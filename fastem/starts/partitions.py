@@ -1,8 +1,9 @@
 """Partitions from which mixtures start: trees over some of the rows, for any K, and splits of a fitted mixture.
 
-Ward's tree uses Euclidean distances in uncorrelated columns. Two other trees merge clusters so that the likelihood of Gaussians, each with its own covariance, falls least. A cluster of few rows has
-a determinant near 0, so a trace is added. It rules where the rows' unit is small, and favours round clusters, as in
-mclust; where the unit is large, the determinant rules, and long clusters stay whole.
+Ward's tree uses Euclidean distances in uncorrelated columns. Two other trees merge clusters so that the likelihood of
+Gaussians, each with its own covariance, falls least. A cluster of few rows has a determinant near 0, so a trace is
+added. It rules where the rows' unit is small, and favours round clusters, as in mclust; where the unit is large, the
+determinant rules, and long clusters stay whole.
 
 C. Fraley: Algorithms for model-based Gaussian hierarchical clustering. SIAM J. Sci. Comput. 20 (1998) 270-281.
 L. Scrucca, A. E. Raftery: Improved initialisation of model-based clustering using Gaussian hierarchical partitions.
