@@ -95,5 +95,12 @@ def lower_bound(given, statistics, at) -> float:
 
 
 def length(vector) -> float:
-    """Euclidean length. Without BLAS, whose threads would keep spinning during the next pass."""
-    return float(np.sqrt(np.square(vector).sum()))
+    """Euclidean length. Without BLAS, whose threads would keep spinning during the next pass.
+
+    Numbers are divided by a power of two, so that no square overflows or vanishes, and no digit changes.
+    """
+    most = np.max(np.abs(vector), initial=0.0)
+    if most == 0 or not np.isfinite(most):
+        return float(most)
+    exponent = np.frexp(most)[1]
+    return float(np.ldexp(np.sqrt(np.square(np.ldexp(vector, -exponent)).sum()), exponent))

@@ -57,8 +57,8 @@ def standardised(X, weight):
     """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
     centre = weight @ X / weight.sum()
     Z = np.ascontiguousarray(X - centre.astype(X.dtype))
-    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum()))
-    return Z / np.where(scale > 0, scale, 1).astype(X.dtype)
+    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum())).astype(X.dtype)
+    return Z / np.where(scale > 0, scale, scale.dtype.type(1))
 
 
 def covariance_floor(variance, first_row, reg_covar):

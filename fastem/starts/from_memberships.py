@@ -43,13 +43,14 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
     unit = unit_covariance(structure, X.shape[1])
     all_rows = cache(lambda: about_mean(X, unit))  # made once, if any component takes them
     counts, points, shift, second = [], [], [], []
+    least = np.finfo(X.dtype).tiny  # the kernel takes weights in the real type of the rows
     for k in range(n_components):
         if membership.ndim == 1:
             rows = np.flatnonzero(membership == k)
             r, x = weight[rows], X[rows]
         else:
             r, x = weight * membership[:, k], X
-        if not r.sum() > 0:  # no row belongs here: a broad component over all rows
+        if not r.sum() > len(r) * least:  # no row belongs here: a broad component over all rows
             r, x = weight / len(X), X
         x, one = all_rows() if x is X else about_mean(x, unit)
         sums = one.e_step(x, r)

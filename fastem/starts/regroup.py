@@ -40,9 +40,11 @@ def split(X, weight, membership, component, rng, n_threads):
     Clusters are found in coordinates where the component is a sphere, so that units and rotations do not change them.
     """
     share = weight * membership[:, component]
-    if not share.sum() > np.finfo(np.float64).tiny:  # nothing to split
+    most = share.max()
+    if not most > 0:  # no row to divide
         return np.column_stack([membership, np.zeros(len(X))])
-    Z = standardised(X, share)
+    share = np.ldexp(share, -np.frexp(most)[1])  # as accurate however few rows the component has
+    Z = standardised(X.astype(np.float64), share)
     Z = sphered(Z, scatter(Z, share))
     seeds = kmeans_plusplus(Z, share, 2, rng, n_threads)
     second = lloyd(Z, share, Z[seeds], n_threads) == 1
@@ -125,7 +127,8 @@ def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):
     membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
     weighted = membership * few.sample_weight[:, None]
     length = np.sqrt((weighted * membership).sum(axis=0))
-    shared = (weighted.T @ membership) / np.where(length > 0, length * length[:, None], 1)
+    length[length == 0] = 1
+    shared = (weighted / length).T @ (membership / length)
     pairs = sorted(combinations(range(K), 2), key=lambda pair: -shared[pair])[:MOST_CANDIDATES]
     by_weight = np.argsort(-weighted.sum(axis=0), kind="stable").tolist()
     moves = [

@@ -170,7 +170,7 @@ def test_one_column():
         ({"covariance_types": []}, "covariance_types is empty"),
         ({"n_jobs": 0}, "n_jobs must be"),
         ({"X": np.ones((5, 2, 2))}, "dim 3"),
-        ({"X": [[np.inf, 1.0], [1, 2], [2, 3]]}, "infinity"),
+        ({"X": [[np.inf, 1.0], [1, 2], [2, 3]]}, "^Input X contains infinity"),
         ({"X": [[np.inf, 1.0], [1, 2], [2, 3]], "n_components": [1, 2]}, "infinity"),
         ({"tol": -1.0}, "'tol'"),
     ],
