@@ -5,6 +5,7 @@ scaling       an iteration against rows, columns and components
 models        from data to model with default settings, beside scikit-learn
 scoring       score_samples, predict, predict_proba and score, beside scikit-learn
 small         import, tiny fit, one row
+criteria      BIC, AIC, ICL and cross-validation on data with known classes
 select        one to nine components of fourteen families, to the best
 factors       factor analysis and probabilistic PCA, beside scikit-learn
 missing       iterations over rows with missing values, beside the complete rows
@@ -37,6 +38,7 @@ from bench import (
     calls,
     compare,
     covariances,
+    criteria,
     factors,
     families,
     missing,
@@ -70,6 +72,7 @@ COMMANDS = {
     "streams": streams.run,
     "acceleration": acceleration.run,
     "starts": starts.run,
+    "criteria": criteria.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems
