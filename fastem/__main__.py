@@ -83,7 +83,7 @@ def _fit(arguments: argparse.Namespace) -> None:
         rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
         rows = blocks.spaced_rows() if rows is None else rows
         plot.write(arguments.plot, model, rows if blocks.names is None else _NamedColumns(rows, names))
-    weight = float(blocks.weights[:, 3].sum()) if blocks.weighted else None
+    weight = blocks.total_weight if blocks.weighted else None
     print(summary(model, blocks.n_rows, names, weight))
     if arguments.save is not None:
         print(f"\nsaved to {arguments.save}")

@@ -71,5 +71,5 @@ def cross_validated_score(
     blocks, _ = in_moderate_weights(self._checked_blocks(X, sample_weight))
     require_rows(blocks, n_folds, owner)
     n_threads = for_pass(self.n_threads, blocks, self.model_.n_components)
-    weight = blocks.weights[:, 3].sum() if blocks.weighted else blocks.n_rows
+    weight = blocks.total_weight
     return held_out_log_likelihood(self.model_, blocks, int(n_folds), int(n_iter), seed, n_threads) / float(weight)

@@ -17,7 +17,6 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.structures import check_dimension
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.column_moments import observed_variances
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import kmeans_labels
@@ -62,7 +61,6 @@ class ModelSearch:
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
         plan = plan_in_memory(least, self.blocks, self.unit)
-        observed_variances(self.blocks, n_threads)  # no family can be fitted to rows that this refuses
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
         self.examined = {}

@@ -99,13 +99,15 @@ class Blocks:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """(blocks, 5): the first row of each block; how many of its weights are positive, their maximum, sum and sum of
-        squares."""
-        return np.array(
-            self.each(
-                lambda X, weight, start: (start, np.count_nonzero(weight), weight.max(), weight.sum(), weight @ weight)
-            )
-        )
+        """(blocks, 5): the first row of each block; how many of its weights are positive, their maximum; the sum of
+        their ratios to it, and of the squares of these."""
+
+        def of_block(X, weight, start):
+            most = weight.max()
+            ratio = weight / most if most > 0 else weight
+            return start, np.count_nonzero(weight), most, ratio.sum(), ratio @ ratio
+
+        return np.array(self.each(of_block))
 
     @cached_property
     def _ranks(self):
@@ -122,12 +124,20 @@ class Blocks:
         return self.n_rows if self._ranks is None else self._ranks["total"]
 
     @property
+    def total_weight(self) -> float:
+        """The sum of the weights; the number of rows where they have none."""
+        return float(self.weights[:, 2] @ self.weights[:, 3]) if self.weighted else float(self.n_rows)
+
+    @property
     def n_effective(self) -> float:
         """The effective number of rows under their weights, whatever the weights' unit (Kish): (sum w)^2 / sum w^2."""
         if not self.weighted:
             return float(self.n_rows)
-        total, squares = self.weights[:, 3:].sum(axis=0)
-        return float(total**2 / squares)
+        most = self.weights[:, 2]
+        if not most.max() > 0:
+            return 0.0
+        ratio = most / most.max()
+        return float((ratio @ self.weights[:, 3]) ** 2 / (ratio**2 @ self.weights[:, 4]))
 
     def take(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Some rows (m, d) and their weights (m,), contiguous.

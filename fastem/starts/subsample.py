@@ -39,7 +39,7 @@ def far_and_near(blocks, size, rng):
     middle, scale = middle_and_scale(typical)
     merit = squared_distances(typical, middle, scale)
     usual, seed = merit.mean(), int(rng.integers(2**63))
-    usual_weight = blocks.weights[:, 3].sum() / blocks.n_counted if blocks.weighted else 1.0
+    usual_weight = blocks.total_weight / blocks.n_counted
     threshold = usual_weight * threshold_of(usual + merit, size * len(merit) / blocks.n_counted)
 
     def of_block(X, weight, start):
