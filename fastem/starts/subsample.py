@@ -46,7 +46,8 @@ def far_and_near(blocks, size, rng):
         merit = usual + squared_distances(X, middle, scale)
         if weight is not None:
             merit *= weight
-        priority = merit / (1 - np.random.default_rng([seed, start]).random(len(X)))
+        with np.errstate(over="ignore"):
+            priority = merit / (1 - np.random.default_rng([seed, start]).random(len(X)))
         taken = np.flatnonzero(priority > threshold)
         return X[taken], merit[taken], priority[taken], np.ones(len(taken)) if weight is None else weight[taken]
 
@@ -86,7 +87,7 @@ def squared_distances(X, middle, scale):
         rest[np.isnan(rest)] = 0
         with np.errstate(over="ignore"):
             squares[start : start + PIECE] = np.einsum("ij,ij->i", rest, rest)
-    return np.minimum(squares, np.finfo(np.float64).max / 4)
+    return np.minimum(squares, np.finfo(np.float64).max / 2**40)
 
 
 def all_rows(blocks):

@@ -11,7 +11,7 @@ from fastem import DegenerateComponentWarning, GaussianMixture
 from fastem.datasets import load_faithful
 from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
-from fastem.starts.clusters import START_NAMES
+from fastem.starts.named import START_NAMES
 
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]
