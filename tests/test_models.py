@@ -75,7 +75,7 @@ def test_an_m_step_cannot_be_improved(family):
 @every_family
 def test_both_half_steps_climb(family):
     found = fitted(family, family.data(seed=2), K=3, init_params="random", tol=0, max_iter=30)
-    assert min(step.m_gain for step in found.steps_) > -1e-11
+    assert min(step.m_gain for step in found.steps_ if not step.accelerated) > -1e-11
     assert min(step.e_gain for step in found.steps_) > -1e-11
 
 
@@ -123,7 +123,9 @@ def test_stepwise_with_all_rows_and_steps_of_1_is_em(family):
     stream = Stepwise(model, alpha=0)
     for _ in range(5):
         stream.update(X)
-    whole = em(model, X, tol=0, max_iter=5).model
+    whole = model
+    for _ in range(5):
+        whole = whole.m_step(whole.e_step(X))
     np.testing.assert_allclose(stream.model.parameters(), whole.parameters(), rtol=1e-8, atol=1e-10)
 
 

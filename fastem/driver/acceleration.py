@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.driver.model import require
+from fastem.driver.model import leap, require
 
 DEPTH = 8  # most steps that Anderson's method uses
 FAST = 0.3  # a step's length over the last one's; below, EM needs a few more passes only
@@ -25,25 +25,54 @@ AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, an
 PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, and at most
 
 
-class NoAcceleration:
-    """Plain EM."""
+class Leaps:
+    """A model that knows where EM runs off to, in ever smaller steps, leaps there."""
+
+    has_jumped = False
 
     def propose(self, model, image):
+        """The model to try instead of EM's image, or None."""
+        proposal = leap(image, model)
+        self.leapt = proposal is not None
+        if self.leapt:
+            self._forget()
+            return proposal
+        return self._ahead_of(model, image)
+
+    def keeps(self, proposal, image):
+        """Whether to go on from a proposal; `image` is EM's of it, None where the log-likelihood fell."""
+        return image is not None if self.leapt else self._confirmed(proposal, image)
+
+    def _forget(self):
+        """The last steps do not lead here."""
+
+    def _ahead_of(self, model, image):
+        """The model that acceleration tries instead of EM's image, or None."""
         return None
 
 
-class Guarded:
-    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
+class NoAcceleration(Leaps):
+    """Plain EM, but for leaps."""
+
+
+class Guarded(Leaps):
+    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to.
+
+    Attributes
+    ----------
+    has_jumped : bool
+        Whether an extrapolated model has been kept.
+    """
 
     def __init__(self, model):
         self.ahead, self.pause, self.penalty = AHEAD, 0, PAUSE
+        self.has_jumped = False
         self._forget()
 
     def _forget(self):
         self.last, self.calm, self.rest = None, 0, False
 
-    def propose(self, model, image):
-        """The model to try instead of EM's image, or None."""
+    def _ahead_of(self, model, image):
         x, f = em_step(model, image)
         if not np.isfinite(f).all():
             self._forget()
@@ -68,7 +97,7 @@ class Guarded:
         vector, self.predicted = extrapolated
         return model_at(model, vector)
 
-    def keeps(self, proposal, image):
+    def _confirmed(self, proposal, image):
         """Whether EM's step from a proposal is the predicted one; `image` is None where the log-likelihood fell."""
         surprise = np.inf
         if image is not None:
@@ -77,7 +106,7 @@ class Guarded:
         if surprise <= SURPRISE:
             if surprise < SURPRISE / 2:
                 self.ahead = min(2 * self.ahead, FARTHEST)
-            self.penalty, self.rest = max(self.penalty // 2, PAUSE), True
+            self.penalty, self.rest, self.has_jumped = max(self.penalty // 2, PAUSE), True, True
             return True
         self.ahead = max(self.ahead / 4, AHEAD)
         self.calm, self.pause, self.penalty = 0, self.penalty, min(2 * self.penalty, LONGEST_PAUSE)

@@ -24,6 +24,7 @@ class Model(Protocol):
     ``expected_log_joint(sums, at)``     Q(at | self), from its sums                  no lower bound is known
     ``rebase(sums, given)``              sums of another model as it would sum them   all models sum about one point
     ``to_vector()``, ``from_vector(v)``  unconstrained coordinates and back           it cannot be accelerated
+    ``leap(before)``                     a model to try in its place, or None         EM goes on in its own steps
     ``n_parameters``, not a method       how many parameters are free                 resuming does not compare them
     ===================================  ===========================================  ==================================
 
@@ -61,6 +62,11 @@ def rounding(model, dtype) -> float:
 def rebased(model, statistics, given) -> Statistics:
     """Statistics that were collected at `given`, as `model` would sum them."""
     return model.rebase(statistics, given) if has(model, "rebase") else statistics
+
+
+def leap(model, before):
+    """The model to try in place of `model`, EM's image of `before`; None where EM's own step will do."""
+    return model.leap(before) if has(model, "leap") else None
 
 
 def n_parameters(model) -> int | None:

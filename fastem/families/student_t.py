@@ -23,6 +23,7 @@ from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.kernels.packing import unpack_symmetric
+from fastem.models.degrees_of_freedom import most_likely_degrees
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gamma_shape import gamma_shape
 from fastem.models.gaussian.dense import Full
@@ -30,10 +31,15 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
+from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
+from fastem.starts.subsample import subsample
 
 LEAST_DEGREES, MOST_DEGREES = 0.1, 1e6  # of freedom
-START_DEGREES = 10.0  # where they are estimated
+START_DEGREES = 10.0  # where they are estimated, until the rows tell
+START_BOUNDS = 0.25, 100.0  # of the start's: EM soon leaves them where it must
+TAIL_STEPS = 10  # of EM at most between such searches, since tails and scale depend on each other:
+STEADY_TAILS = 0.1  # until the logarithms of the degrees of freedom change by less
 GAUSSIAN_DEGREES = 100.0  # above these, a component may be called a Gaussian
 
 
@@ -144,6 +150,15 @@ class StudentT(Gaussian):
         nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST_DEGREES / 2), LEAST_DEGREES)
         return replace(scaled, degrees_of_freedom=nu)
 
+    def leap(self, before):
+        """With twice the degrees of freedom where they are large and EM raises them: near a Gaussian its steps of
+        1 / nu shrink with the square of 1 / nu, so that it would climb for ever."""
+        nu = self.degrees_of_freedom
+        rising = (nu > np.maximum(before.degrees_of_freedom, GAUSSIAN_DEGREES)) & (nu < MOST_DEGREES)
+        if not (self.free and rising.any()):
+            return None
+        return replace(self, degrees_of_freedom=np.where(rising, np.minimum(2 * nu, MOST_DEGREES), nu))
+
     def rebase(self, statistics, given):
         step = self.means - given.means
         first, second = Full.moved(statistics.mass, statistics.first, statistics.second, step)
@@ -221,7 +236,17 @@ class StudentTFamily(CovarianceFamily):
 
     def start(self, plan, blocks, scales, rng, n_threads):
         gaussians = gaussian_start(plan, blocks, self.structure, scales.floor, rng, n_threads, robust_start)
-        return self.with_tails(gaussians, START_DEGREES)
+        mixture = self.with_tails(gaussians, START_DEGREES)
+        if self.degrees_of_freedom is not None:
+            return mixture
+        X, weight = subsample(blocks, rng, plan.n_components)
+        for _ in range(TAIL_STEPS):
+            before, mixture = mixture, tailed(mixture, X, weight)
+            ratio = mixture.emission.degrees_of_freedom / before.emission.degrees_of_freedom
+            if plan.start.given or np.abs(np.log(ratio)).max() < STEADY_TAILS:
+                break
+            mixture = mixture.m_step(mixture.e_step_of_block(X, weight, n_threads, {}))
+        return mixture
 
     def continued(self, mixture, scales):
         return self.with_tails(super().continued(mixture, scales), mixture.emission.degrees_of_freedom)
@@ -231,6 +256,21 @@ class StudentTFamily(CovarianceFamily):
         free = self.degrees_of_freedom is None
         nu = otherwise if free else self.degrees_of_freedom
         return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
+
+
+def tailed(mixture, X, weight) -> Mixture:
+    """The mixture with the degrees of freedom that suit the rows (n, d) which it gives to each component, and with the
+    scale that goes with them: one factor for all scale matrices, because they may share parts."""
+    emission, d = mixture.emission, X.shape[1]
+    covariance, degrees, scales = emission.covariance, [], []
+    for k, (mean, r) in enumerate(zip(emission.means, mixture.posterior(X).T)):
+        squares = np.square(covariance.whiten(k, X - mean)).sum(axis=1)
+        nu, scale = most_likely_degrees(squares, weight * r, d, *START_BOUNDS)
+        degrees.append(nu)
+        scales.append(scale)
+    factor = np.exp(mixture.weights @ np.log(scales))
+    covariance = covariance.from_covariances(factor * covariance.covariances, emission.floor)
+    return replace(mixture, emission=replace(emission, covariance=covariance, degrees_of_freedom=np.array(degrees)))
 
 
 class StudentTMixture(CovarianceMixture):
@@ -250,7 +290,7 @@ class StudentTMixture(CovarianceMixture):
         exists only for nu > 2.
     degrees_of_freedom_ : (K,)
         At most 1e6. Where they are so large that the rows of a component do not distinguish it from a Gaussian,
-        `component_status_` says so. EM gets there slowly, ``accelerate="anderson"`` fast.
+        `component_status_` says so.
     others
         See :class:`fastem.GaussianMixture`.
 
@@ -296,8 +336,8 @@ None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedo
 
 def checked_degrees(value, name, n_components):
     """A positive number, or one for each component."""
-    nu = np.asarray(value)
-    if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
+    nu = real_numbers(value)
+    if nu is None or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
         raise ValueError(
             f"{name} must be a finite number above 0, or {n_components} of them, one for each component. "
             f"Got {value!r} instead."

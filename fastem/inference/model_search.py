@@ -2,7 +2,8 @@
 
 For each number of components the trees of :mod:`fastem.starts.partitions` and k-means propose partitions of some rows;
 the family's fit with fewer components proposes more, each with one component split in two. A few iterations on these
-rows drop the worse ones, and the best go over all rows until the stopping rule holds there.
+rows drop those of which less is expected, and the best go over all rows until the stopping rule holds there. The first
+tree, which is mclust's, always is among them, so that no model is less likely than mclust's for want of its start.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.clusters import kmeans_labels
-from fastem.starts.diagnosis import best_sound, diagnose, effective_rows
+from fastem.starts.diagnosis import best_sound, diagnose, effective_rows, expected_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
-from fastem.starts.tournament import FAILURES, tournament
+from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
-ROUNDS = ((5, 6), (20, 2))  # iterations, and how many starts are left after them
+ROUNDS = ((15, 5), (25, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
 
@@ -59,10 +60,11 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
-        plan_in_memory(least, self.blocks, self.unit)
+        plan = plan_in_memory(least, self.blocks, self.unit)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
         self.examined = {}
+        self.scales(plan)  # refuses rows that are not finite, before trees see them
         self.n_effective = effective_rows(self.blocks)
         n = self.blocks.n_counted
         ranks = np.arange(n)
@@ -126,13 +128,15 @@ class ModelSearch:
     def best(self, plan, moments):
         """The result of the best sound run from some moments of components."""
         scales = self.scales(plan)
-        starts = [lambda given=given: from_moments(given, plan.family.structure, scales.floor) for given in moments]
-        if len(starts) > 1:
+        first, *others = (
+            lambda given=given: from_moments(given, plan.family.structure, scales.floor) for given in moments
+        )
+        if len(others) > 1:
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
-            settings = {"accelerate": plan.accelerate, "same": SAME}
-            runs = tournament(starts, self.sample, ROUNDS, plan.stop, threads, **settings)
-            starts = [lambda run=run: run.model for run in runs]
-        best = self.climbed(starts, plan, scales)
+            settings = {"accelerate": plan.accelerate, "same": SAME, "by": expected_merit}
+            runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)
+            others = [lambda run=run: run.model for run in runs]
+        best = self.climbed([*others, first], plan, scales)
         rng = np.random.default_rng([self.seed, plan.n_components])
         for _ in range(plan.restarts.split_merge if best.model.emission.shape[0] > 1 else 0):
             try:
@@ -146,9 +150,8 @@ class ModelSearch:
     def climbed(self, starts, plan, scales):
         """The result of the best sound run over all rows."""
         climbing = [lambda start=start: self.begun(plan, start(), scales) for start in starts]
-        whole = [(plan.stop.max_iter, len(starts))]
         threads = for_pass(self.n_threads, self.blocks, plan.n_components)
-        return tournament(climbing, self.blocks, whole, plan.stop, threads, accelerate=plan.accelerate)[0]
+        return race(climbing, self.blocks, plan.stop, threads, accelerate=plan.accelerate)
 
     def scales(self, plan):
         """What the plan's family takes from the columns: once for each family, unless a prior depends on K."""

@@ -3,33 +3,35 @@
 
 import numpy as np
 
-from libc.math cimport INFINITY, log
+from libc.math cimport INFINITY, exp, log
+
+from fastem.kernels.workers import check
 
 
 cdef enum Criterion:
     SQUARES = 0  # the sum of squares about the means (Ward)
     DIAGONAL = 1  # the log-likelihood of Gaussians whose covariances are diagonal
     FULL = 2  # or full
+    TRACED = 3  # the same, with a trace beside the determinant, which is 0 for few rows
 
 
 cdef double log_det(double[:, ::1] matrix, Py_ssize_t d) noexcept nogil:
-    """Of a positive definite matrix, whose lower triangle is overwritten by its Cholesky factor."""
+    """Of a positive definite matrix, whose lower triangle is overwritten; -inf where it is not."""
     cdef Py_ssize_t i, j, m
-    cdef double pivot, value, total = 0
-    for j in range(d):
-        pivot = matrix[j, j]
-        for m in range(j):
-            pivot = pivot - matrix[j, m] * matrix[j, m]
+    cdef double pivot, factor, product = 1, total = 0
+    for m in range(d):
+        pivot = matrix[m, m]
         if not pivot > 0:
             return -INFINITY
-        total += log(pivot)
-        for i in range(j + 1, d):
-            value = matrix[i, j]
-            for m in range(j):
-                value = value - matrix[i, m] * matrix[j, m]
-            matrix[i, j] = value / pivot ** 0.5
-        matrix[j, j] = pivot ** 0.5
-    return total
+        product *= pivot
+        if not 1e-100 < product < 1e100:
+            total += log(product)
+            product = 1
+        for i in range(m + 1, d):
+            factor = matrix[i, m] / pivot
+            for j in range(m + 1, i + 1):
+                matrix[i, j] -= factor * matrix[j, m]
+    return total + log(product)
 
 
 cdef class Tree:
@@ -41,8 +43,7 @@ cdef class Tree:
     cdef double[::1] costs, least
     cdef double[:, ::1] loss
     cdef double[:, ::1] work, both
-    cdef Py_ssize_t[::1] partner
-    cdef char[::1] alive
+    cdef char[::1] alive, exact
     cdef Criterion criterion
     cdef bint proportions
     cdef double prior, tie
@@ -55,13 +56,18 @@ cdef class Tree:
         self.costs, self.least = np.zeros(self.M), np.full(self.M, np.inf)
         self.loss = np.full((self.M, self.M), np.inf)
         self.work, self.both = np.zeros((self.d, self.d)), np.zeros((scatter.shape[1], scatter.shape[2]))
-        self.partner = np.zeros(self.M, np.intp)
-        self.alive = np.ones(self.M, np.int8)
+        self.alive, self.exact = np.ones(self.M, np.int8), np.ones(self.M, np.int8)
 
     cdef double cost(self, double count, double[:, ::1] scatter) noexcept nogil:
         """Minus twice the log-likelihood of a cluster, without what all partitions share."""
         cdef Py_ssize_t i, j
         cdef double total = 0, rows = count + self.prior
+        if self.criterion == TRACED:
+            for i in range(self.d):
+                for j in range(i + 1):
+                    self.work[i, j] = scatter[i, j] / count
+                total += scatter[i, i]
+            return count * log(exp(log_det(self.work, self.d)) + (total + self.prior) / count)
         if self.criterion == FULL:
             for i in range(self.d):
                 for j in range(i + 1):
@@ -80,7 +86,7 @@ cdef class Tree:
         """The scatter of two clusters together, in `both`."""
         cdef Py_ssize_t i, j
         cdef double share = self.counts[g] * self.counts[h] / (self.counts[g] + self.counts[h]), apart
-        if self.criterion == FULL:
+        if self.criterion >= FULL:
             for i in range(self.d):
                 apart = share * (self.means[h, i] - self.means[g, i])
                 for j in range(i + 1):
@@ -105,29 +111,29 @@ cdef class Tree:
         return self.cost(self.counts[g] + self.counts[h], self.both) - self.costs[g] - self.costs[h]
 
     cdef void search(self, Py_ssize_t g) noexcept nogil:
-        """The best later partner of g: the first of those that rounding may have put before."""
+        """The least loss of g and a later cluster."""
         cdef Py_ssize_t h
         cdef double least = INFINITY
         for h in range(g + 1, self.M):
             if self.alive[h] and self.loss[g, h] < least:
                 least = self.loss[g, h]
-        self.least[g] = least
-        for h in range(g + 1, self.M):
-            if self.alive[h] and self.loss[g, h] <= least + self.tie:
-                self.partner[g] = h
-                return
+        self.least[g], self.exact[g] = least, True
 
-    cdef Py_ssize_t best(self) noexcept nogil:
-        """The first cluster whose best merger is the cheapest of all."""
+    cdef double cheapest(self) noexcept nogil:
+        """The least loss of all; rows of losses that may hold it are searched again where their least has gone."""
         cdef Py_ssize_t g
-        cdef double least = INFINITY
-        for g in range(self.M):
-            if self.alive[g] and self.least[g] < least:
-                least = self.least[g]
-        for g in range(self.M):
-            if self.alive[g] and self.least[g] <= least + self.tie:
-                return g
-        return 0
+        cdef double least
+        cdef bint settled = False
+        while not settled:
+            least, settled = INFINITY, True
+            for g in range(self.M):
+                if self.alive[g] and self.least[g] < least:
+                    least = self.least[g]
+            for g in range(self.M):
+                if self.alive[g] and not self.exact[g] and self.least[g] <= least + self.tie:
+                    self.search(g)
+                    settled = False
+        return least
 
     cdef void merge(self, Py_ssize_t g, Py_ssize_t h) noexcept nogil:
         """The rows of h go to g."""
@@ -146,55 +152,70 @@ cdef class Tree:
             self.costs[g] = self.cost(total, self.scatter[g])
 
     def run(self, Py_ssize_t n_clusters):
-        """(M,) the cluster of each leaf."""
-        cdef Py_ssize_t g, h, k, left = self.M
-        cdef Py_ssize_t[::1] label = np.arange(self.M)
-        cdef double value
+        """(M - n_clusters, 2) the clusters g < h that each step merges, as g; of equal losses the first is taken."""
+        cdef Py_ssize_t g, h, k, step, n_steps = max(self.M - n_clusters, 0)
+        cdef Py_ssize_t[:, ::1] steps = np.empty((n_steps, 2), np.intp)
+        cdef double value, most
         with nogil:
             if self.criterion != SQUARES:
                 for g in range(self.M):
                     self.costs[g] = self.cost(self.counts[g], self.scatter[g])
             for g in range(self.M):
+                with gil:
+                    check()
                 for h in range(g + 1, self.M):
                     self.loss[g, h] = self.merger(g, h)
                 self.search(g)
-            while left > n_clusters:
-                g = self.best()
-                h = self.partner[g]
+            for step in range(n_steps):
+                most = self.cheapest() + self.tie
+                g = 0
+                while not (self.alive[g] and self.least[g] <= most):
+                    g += 1
+                h = g + 1
+                while not (self.alive[h] and self.loss[g, h] <= most):
+                    h += 1
+                steps[step, 0], steps[step, 1] = g, h
                 self.merge(g, h)
-                left -= 1
+                for k in range(h):  # what is no longer there may have been the least
+                    if self.loss[k, h] <= self.least[k] or (k < g and self.loss[k, g] <= self.least[k]):
+                        self.exact[k] = False
                 for k in range(self.M):
-                    if label[k] == h:
-                        label[k] = g
-                    if not self.alive[k] or k == g:
-                        continue
-                    value = self.merger(min(g, k), max(g, k))
-                    self.loss[min(g, k), max(g, k)] = value
-                    if k < h and (self.partner[k] == h or self.partner[k] == g or value <= self.least[k] + self.tie):
-                        self.search(k)
+                    if self.alive[k] and k != g:
+                        value = self.loss[min(g, k), max(g, k)] = self.merger(min(g, k), max(g, k))
+                        if k < g and value <= self.least[k]:
+                            self.least[k], self.exact[k] = value, True
                 self.search(g)
-        return np.asarray(label)
+        return np.asarray(steps)
 
 
-def agglomerate(counts, means, scatter, n_clusters, criterion, proportions=False, prior=0.0, tie=0.0):
-    """(M,) the cluster of each of M leaves, numbered from 0 in the order of the leaves.
+def mergers(counts, means, scatter, n_clusters, criterion, proportions=False, prior=0.0, tie=0.0):
+    """(M - n_clusters, 2) the two of M clusters that each step merges, g < h; the union is g from then on.
 
     Parameters
     ----------
     counts : (M,)
     means : (M, d)
-    scatter : (M, d, d) for "full", (M, 1, d) for "diagonal", (M, 0, 0) for "squares"
+    scatter : (M, d, d) for "full" and "traced", (M, 1, d) for "diagonal", (M, 0, 0) for "squares"
         Sums of squares and products about the means.
     n_clusters : int
-    criterion : {"squares", "diagonal", "full"}
-        What rises least: the sum of squares about the means, or minus the log-likelihood of Gaussians.
+    criterion : {"squares", "diagonal", "full", "traced"}
+        What rises least: the sum of squares about the means, or minus the log-likelihood of Gaussians. "traced": with
+        log(|W / n| + (tr W + prior) / n) in place of log |W / n|, for clusters of n rows with scatter W, of which there
+        may be few.
     proportions : bool
-        Whether the likelihood counts the clusters' shares of the rows.
+        Whether the likelihood counts the clusters' shares of the rows; not of "traced".
     prior : float
-        Rows of unit covariance that are added to each cluster.
+        Rows of unit covariance that are added to each cluster; of "traced" what is added to its trace.
     tie : float
         Mergers whose costs differ by less are equal: the first is taken.
     """
-    code = {"squares": SQUARES, "diagonal": DIAGONAL, "full": FULL}[criterion]
-    tree = Tree(counts, means, scatter, code, proportions, prior, tie)
-    return np.unique(tree.run(n_clusters), return_inverse=True)[1]
+    code = {"squares": SQUARES, "diagonal": DIAGONAL, "full": FULL, "traced": TRACED}[criterion]
+    return Tree(counts, means, scatter, code, proportions, prior, tie).run(n_clusters)
+
+
+def agglomerate(counts, means, scatter, n_clusters, criterion, **settings):
+    """(M,) the cluster of each of M leaves, numbered from 0 in the order of the leaves; see :func:`mergers`."""
+    labels = np.arange(len(counts))
+    for g, h in mergers(counts, means, scatter, n_clusters, criterion, **settings):
+        labels[labels == h] = g
+    return np.unique(labels, return_inverse=True)[1]

@@ -7,8 +7,10 @@ ones, so that the least spread keeps its digits.
 
 from libc.math cimport atan2, cos, exp, fabs, log, pow, sin, sqrt
 
+from fastem.kernels.workers import check
 
-cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
+
+cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum, and between two looks for Ctrl-C
 cdef double MOST_BEYOND = 1.9
 cdef double FLAT = 1e-30  # share of all components' spread along an axis that a component's own has at the least
 cdef double RIGHT_ANGLE = 2.220446049250313e-16  # cosine between two axes that are at right angles
@@ -101,6 +103,9 @@ def lower(
         for k in range(K):
             n += counts[k]
         while sweep < most:
+            if sweep % EVERY == 0:
+                with gil:
+                    check()
             sweep += 1
             gain = total = 0
             if equal_volumes:

@@ -122,6 +122,11 @@ class Emission(Protocol):
         """Of the parameters, up to a constant. Default: 0, they have no prior."""
         return 0.0
 
+    def leap(self, before) -> Emission | None:
+        """The emission to try in place of this one, which the M-step made of `before`, because EM would need many
+        steps to get there. Default: None."""
+        return None
+
     def incomplete_call(self, log_weights, dtype) -> KernelCall:
         """:meth:`kernel_call` for rows with missing values. Default: TypeError, see `takes_missing`."""
         raise TypeError(f"{type(self).__name__} does not accept missing values")

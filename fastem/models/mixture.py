@@ -113,6 +113,11 @@ class Mixture(BlockModel):
         weights = self.shares.m_step(statistics.counts, self.weights)
         return replace(self, weights=weights, emission=self.emission.m_step(statistics))
 
+    def leap(self, before) -> Mixture | None:
+        """The mixture to try in place of this one, EM's image of `before`; see :class:`fastem.driver.model.Model`."""
+        emission = self.emission.leap(before.emission)
+        return None if emission is None else replace(self, emission=emission)
+
     def log_prior(self) -> float:
         """Of the parameters, up to a constant; 0 where they have no prior."""
         return self.emission.log_prior() + self.shares.log_prior(self.weights)

@@ -11,7 +11,7 @@ import numpy as np
 from fastem import kernels
 from fastem.models.gaussian.linear_algebra import eigh
 from fastem.rows.scale import standardised
-from fastem.starts.partitions import trees
+from fastem.starts.partitions import long_tree
 
 LLOYD_STEPS = 5
 SHARP = 1e3  # one over the radius of the spheres that stand for clusters, in standard deviations of the columns
@@ -129,7 +129,7 @@ def tree_labels(X, weight, n_components, rng, n_threads):
     some = np.arange(len(X))
     if len(X) > TREE_ROWS:
         some = np.sort(rng.choice(len(X), TREE_ROWS, replace=False))
-    labels = trees(X[some], weight[some], [n_components])[n_components][-1]
+    labels = long_tree(X[some], weight[some], [n_components])[n_components]
     if len(some) == len(X):
         return labels
     Z = standardised(X, weight)
@@ -162,8 +162,9 @@ def nearest(Z, centres, n_threads):
 
 
 def random_rows(X, n_components, rng):
-    """Random rows, all different, because EM never separates equal components."""
+    """Random rows, all different where so many are, because EM never separates equal components."""
     rows = X[rng.choice(len(X), n_components, replace=False)]
     if len(np.unique(rows, axis=0)) < n_components:
-        rows = rng.permutation(np.unique(X, axis=0))[:n_components]
+        distinct = rng.permutation(np.unique(X, axis=0))
+        rows = distinct[np.arange(n_components) % len(distinct)]
     return rows

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastem.driver.history import objective
+import numpy as np
 
+from fastem.driver.history import objective
+from fastem.driver.stopping import left_to_gain
+
+MOST_STEPS = 50.0  # of the last one's gain that a run may still make, as far as it is expected
 OBJECTIVE_TIE = 1e-12  # relative difference of objectives that rounding alone can make
 
 
@@ -62,6 +66,20 @@ def merit(result, n_effective) -> tuple[bool, float]:
 def sound_first(result, n_effective) -> tuple[bool, float]:
     """By what results are compared where no component may be lost: whether all are sound, and the mean objective."""
     return is_sound(result, n_effective), objective(result.model, result.statistics)
+
+
+def expected_merit(result, n_effective) -> tuple[bool, float]:
+    """The merit, and with it what the run has still to gain: the worse of two runs may be on its way to the better
+    optimum."""
+    sound, value = merit(result, n_effective)
+    return sound, value + expected_gain(result)
+
+
+def expected_gain(result) -> float:
+    """What the mean objective of a run has still to gain, by Aitken's estimate."""
+    if len(result.history) < 2:
+        return np.inf
+    return min(left_to_gain(result), MOST_STEPS * max(result.history[-1] - result.history[-2], 0))
 
 
 def best_first(results, n_effective, by=merit):

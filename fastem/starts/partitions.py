@@ -1,44 +1,48 @@
 """Partitions from which mixtures start: trees over some of the rows, for any K, and splits of a fitted mixture.
 
-Ward's two trees use Euclidean distances, in columns of equal deviations and in uncorrelated columns. The third tree
-merges small clusters so that the likelihood of Gaussians, each with its own covariance, falls least.
+Ward's tree uses Euclidean distances in uncorrelated columns. Two other trees merge clusters so that the likelihood of Gaussians, each with its own covariance, falls least. A cluster of few rows has
+a determinant near 0, so a trace is added. It rules where the rows' unit is small, and favours round clusters, as in
+mclust; where the unit is large, the determinant rules, and long clusters stay whole.
 
 C. Fraley: Algorithms for model-based Gaussian hierarchical clustering. SIAM J. Sci. Comput. 20 (1998) 270-281.
+L. Scrucca, A. E. Raftery: Improved initialisation of model-based clustering using Gaussian hierarchical partitions.
+Advances in Data Analysis and Classification 9 (2015) 447-460, for its coordinates.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import mergers
+from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 
-LEAVES = 80  # clusters with which the model-based tree begins,
-LEAF_VALUES = 2400  # or fewer, so that leaves times columns are at most this
+LEAVES = 2000  # clusters at most with which the model-based tree begins: single rows, unless there are more,
+TREE_WORK = 2e9  # or unless leaves^2 columns^3 are more; Ward's clusters then
+ROUND = 0.25  # power of the variances by which mclust divides principal axes, and of 1 / rows
+LONG = 0.5, 10.0  # power, and deviations along the axes then
 GRID = 2.0**-30  # standard deviations to which a tree rounds its rows
 LOSS_TIE = 1e-9  # log-likelihood; losses that differ by less are equal
-PRIOR = 0.05  # rows with the covariance of all rows that are added to the scatter of each cluster
 
 
 def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
-    """For each number of clusters the labels (n,) that each tree gives the rows (n, d)."""
+    """For each number of clusters the labels (n,) that each tree gives the rows (n, d), mclust's first."""
+    white = on_grid(uncorrelated(on_grid(standardised(X, weight).astype(np.float64)), weight))
+    by_tree = round_tree(X, weight, numbers), long_tree(X, weight, numbers), ward(white, numbers)
+    return {K: [labels[K] for labels in by_tree] for K in numbers if 1 < K <= len(X)}
+
+
+def ward(Z, numbers) -> dict[int, np.ndarray]:
+    """Labels (n,) for each number of clusters, from Ward's tree."""
     from scipy.cluster.hierarchy import fcluster, linkage  # here, because it takes long to import
 
-    Z = on_grid(standardised(X, weight).astype(np.float64))
-    white = on_grid(uncorrelated(Z, weight))
-    numbers = [K for K in numbers if 1 < K <= len(X)]
-    partitions: dict[int, list[np.ndarray]] = {K: [] for K in numbers}
+    numbers = [K for K in numbers if 1 < K <= len(Z)]
     if not numbers:
-        return partitions
-    for space in (Z, white):
-        merges = linkage(space, "ward")
-        for K in numbers:
-            partitions[K].append(fcluster(merges, K, "maxclust") - 1)
-    n_leaves = min(len(X), max(2 * max(numbers), min(LEAVES, LEAF_VALUES // white.shape[1])))
-    leaves = np.unique(fcluster(merges, n_leaves, "maxclust"), return_inverse=True)[1]
-    for K, labels in model_based(white, weight, leaves, numbers).items():
-        partitions[K].append(labels)
-    return partitions
+        return {}
+    check()
+    merges = linkage(Z, "ward")
+    return {K: fcluster(merges, K, "maxclust") - 1 for K in numbers}
 
 
 def on_grid(Z):
@@ -50,62 +54,74 @@ def on_grid(Z):
     return np.round(Z / GRID) * GRID
 
 
-def uncorrelated(Z, weight):
-    """Rows (n, d) about their mean, in directions of unit variance; those in which they do not vary are left out."""
+def uncorrelated(Z, weight, power=0.5):
+    """Rows (n, d) about their mean along their principal axes, divided by powers of the variances there: 1/2, to unit
+    variance. Directions in which they do not vary are left out."""
     centred = Z - weight @ Z / weight.sum()
     covariance = product((weight[:, None] * centred).T, centred) / weight.sum()
     variances, axes = eigh(covariance)
     varying = variances > 1e-10 * max(variances[-1], np.finfo(float).tiny)
     if not varying.any():
         return centred
-    return product(centred, axes[:, varying] / np.sqrt(variances[varying]))
+    return product(centred, axes[:, varying] / variances[varying] ** power)
 
 
-def model_based(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
+def round_tree(X, weight, numbers) -> dict[int, np.ndarray]:
+    """Labels (n,) for each number of clusters, from mclust's tree: its coordinates lie between columns of equal
+    deviations and uncorrelated ones."""
+    return model_based(X, weight, numbers, ROUND, lambda n: n**-ROUND)
+
+
+def long_tree(X, weight, numbers) -> dict[int, np.ndarray]:
+    """Labels (n,) for each number of clusters, from the tree in uncorrelated columns."""
+    return model_based(X, weight, numbers, LONG[0], lambda n: LONG[1])
+
+
+def model_based(X, weight, numbers, power, unit) -> dict[int, np.ndarray]:
+    """Labels (n,) for each number of clusters, from the tree of Gaussians with covariances of their own.
+
+    Principal axes are divided by this power of their variances, and multiplied by unit(number of rows). Rows that are
+    equal are one leaf.
+    """
+    numbers = [K for K in numbers if 1 < K <= len(X)]
+    if not numbers:
+        return {}
+    deviation = np.sqrt(weight @ (X - weight @ X / weight.sum()) ** 2 / weight.sum())
+    Z = (X / np.where(deviation > 0, deviation, 1)).astype(np.float64)
+    Z = on_grid(uncorrelated(Z, weight, power))
+    Z, leaf = np.unique(Z, axis=0, return_inverse=True)
+    leaf = leaf.reshape(len(X))
+    weight = np.bincount(leaf, weight)
+    weight = weight / np.median(weight)  # in rows, whatever their unit
+    most = int(max(2 * max(numbers), min(LEAVES, np.sqrt(TREE_WORK / Z.shape[1] ** 3))))
+    if len(Z) > most:
+        coarser = np.unique(ward(on_grid(uncorrelated(Z, weight)), [most])[most], return_inverse=True)[1]
+    else:
+        coarser = np.arange(len(Z))
+    partitions = cut(Z * unit(weight.sum()), weight, coarser, numbers)
+    return {K: labels[leaf] for K, labels in partitions.items()}
+
+
+def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     """Labels (n,) for each number of clusters, from leaves (n,) that are merged pair by pair."""
-    d = Z.shape[1]
-    labels, n = leaves.copy(), leaves.max() + 1
+    n, d = leaves.max() + 1, Z.shape[1]
     counts = np.bincount(leaves, weight, minlength=n)
     means = np.array([np.bincount(leaves, weight * column, minlength=n) for column in Z.T]).T / counts[:, None]
     rest = Z - means[leaves]
-    scatter = np.array([(weight[of_g, None] * rest[of_g]).T @ rest[of_g] for of_g in (leaves == g for g in range(n))])
-
-    def costs(counts, scatter):
-        covariances = (scatter + PRIOR * np.eye(d)) / (counts[..., None, None] + PRIOR)
-        return counts * np.linalg.slogdet(covariances)[1]
-
-    def merge_with(g, others):
-        """Counts, means and scatters of cluster g with each of some others."""
-        both = counts[g] + counts[others]
-        apart = means[others] - means[g]
-        between = (counts[g] * counts[others] / both)[:, None, None] * apart[:, :, None] * apart[:, None, :]
-        mean = means[g] + (counts[others] / both)[:, None] * apart
-        return both, mean, scatter[g] + scatter[others] + between
-
-    cost = costs(counts, scatter)
-    loss = np.full((n, n), np.inf)  # of merging g with a later h
-    for g in range(n - 1):
-        others = np.arange(g + 1, n)
-        both, _, joint = merge_with(g, others)
-        loss[g, others] = costs(both, joint) - cost[g] - cost[others]
-    alive, partitions = np.ones(n, bool), {}
-    for left in range(n, 0, -1):
+    products = (weight[:, None] * rest)[:, :, None] * rest[:, None]
+    scatters = np.array([np.bincount(leaves, column, minlength=n) for column in products.reshape(len(Z), -1).T])
+    scatters = np.ascontiguousarray(scatters.T).reshape(n, d, d)
+    spread = weight @ (Z - weight @ Z / weight.sum()) ** 2
+    check()
+    extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has
+    if not extra > 0:
+        return {K: leaves for K in numbers}
+    pairs = mergers(counts, means, scatters, min(numbers), "traced", prior=extra, tie=LOSS_TIE)
+    partitions, into = {}, np.arange(n)
+    for left, (g, h) in zip(range(n, 0, -1), [*pairs, (0, 0)]):
         if left in numbers:
-            partitions[left] = np.unique(labels, return_inverse=True)[1]
-        if left == 1 or left <= min(numbers):
-            break
-        g, h = np.unravel_index((loss <= loss.min() + LOSS_TIE).argmax(), loss.shape)
-        both, mean, joint = merge_with(g, np.array([h]))
-        counts[g], means[g], scatter[g] = both[0], mean[0], joint[0]
-        cost[g] = costs(counts[g : g + 1], scatter[g : g + 1])[0]
-        labels[labels == h] = g
-        alive[h] = False
-        loss[h], loss[:, h] = np.inf, np.inf
-        others = np.flatnonzero(alive & (np.arange(n) != g))
-        if len(others):
-            both, _, joint = merge_with(g, others)
-            change = costs(both, joint) - cost[g] - cost[others]
-            loss[np.minimum(g, others), np.maximum(g, others)] = change
+            partitions[left] = np.unique(into[leaves], return_inverse=True)[1]
+        into[into == h] = g
     return {K: partitions.get(K, leaves) for K in numbers}
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from fastem.driver.em import EMResult, em
 from fastem.models.mixture import Mixture
-from fastem.starts.diagnosis import best_first, effective_rows, merit
+from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
+LAP = 20  # iterations of a run after which it may be given up
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
@@ -70,6 +71,40 @@ def tournament(
         runs = best_first(ended, n_effective, by)
         runs = (runs if same is None else distinct(runs, same))[:n_left]
     return runs
+
+
+def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None = None) -> EMResult:
+    """The best of runs that climb, one after the other, until the stopping rule holds. One of which no more is expected
+    than another has reached is given up.
+
+    starts : callables that make a mixture, the most promising first
+    """
+    n_effective = effective_rows(blocks)
+    failure, ended = None, []
+    for start in starts:
+        limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
+        try:
+            run = em(start(), blocks, max_iter=min(LAP, stop.max_iter), **limits)
+            while not run.converged and run.n_iter < stop.max_iter and not behind(run, ended, n_effective):
+                before = run.n_iter
+                run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
+                if run.n_iter == before:  # it fell
+                    break
+        except FAILURES as error:
+            failure = error
+        else:
+            ended.append(run)
+    if not ended:
+        raise failure
+    return best_first(ended, n_effective)[0]
+
+
+def behind(run, ended, n_effective):
+    """Whether twice what a run is expected to gain leaves it behind the best that has ended."""
+    if not ended:
+        return False
+    best, (sound, value) = max(merit(other, n_effective) for other in ended), merit(run, n_effective)
+    return best > (sound, value + 2 * expected_gain(run))
 
 
 def distinct(runs, same):

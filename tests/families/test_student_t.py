@@ -44,7 +44,7 @@ def test_both_half_steps_climb(covariance_type, degrees_of_freedom, duplicated):
         warnings.simplefilter("ignore", DegenerateComponentWarning)
         t = StudentTMixture(3, random_state=0, init_params="random", **fit).fit(X)
     rounding = 1e-7 if duplicated else 1e-11
-    assert min(step.m_gain for step in t.steps_) > -rounding
+    assert min(step.m_gain for step in t.steps_ if not step.accelerated) > -rounding
     assert min(step.e_gain for step in t.steps_) > -rounding
 
 
@@ -77,6 +77,61 @@ def test_degrees_of_freedom_are_found():
     t = StudentTMixture(1, tol=1e-9, max_iter=500).fit(X)
     assert t.degrees_of_freedom_ == pytest.approx(3, rel=0.1)
     assert t.component_status_ == ["ok"]
+
+
+@pytest.mark.parametrize("nu, d", [(0.6, 1), (1.5, 1), (3.0, 2), (8.0, 3)])
+def test_tails_are_found_by_the_default_fit(nu, d):
+    """Its few iterations are enough, because it starts with the tails that the rows show."""
+    rng = np.random.default_rng(7)
+    X = 3 + 5 * rng.normal(size=(30_000, d)) / np.sqrt(rng.gamma(nu / 2, 2 / nu, (30_000, 1)))
+    t = StudentTMixture(1, random_state=0).fit(X)
+    most = StudentTMixture(1, random_state=0, tol=1e-12, max_iter=1000).fit(X)
+    assert t.degrees_of_freedom_ == pytest.approx(most.degrees_of_freedom_, rel=0.1)
+    assert most.log_likelihood_ - t.log_likelihood_ < 10
+
+
+@pytest.mark.parametrize("covariance_type", ["VEE", "tied", "diag", "spherical"])
+def test_a_start_has_the_tails_and_the_structure(covariance_type):
+    start = StudentTMixture(2, covariance_type=covariance_type, random_state=0, max_iter=0).fit(tailed(0, 3000))
+    np.testing.assert_allclose(start.degrees_of_freedom_, 3, rtol=0.3)
+    covariance = start.model_.emission.covariance
+    if covariance_type == "VEE":
+        shapes = covariance.covariances / np.linalg.det(covariance.covariances)[:, None, None] ** 0.5
+        np.testing.assert_allclose(shapes[0], shapes[1], rtol=1e-6)
+
+
+def test_given_means_stay_the_start():
+    means = np.array([[0.0, 0.5], [5.0, 6.5]])
+    start = StudentTMixture(2, means_init=means, random_state=0, max_iter=0).fit(tailed(0))
+    np.testing.assert_array_equal(start.means_, means)
+
+
+def test_equal_rows_have_no_tails():
+    """All distances of a component's rows are 0."""
+    X = np.repeat([[0.0], [5.0], [5.5], [7.0]], [100, 5, 5, 5], axis=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateComponentWarning)
+        t = StudentTMixture(2, init_params=np.repeat([0, 1], [100, 15]), max_iter=0).fit(X)
+    assert np.isfinite(t.log_likelihood_)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_degrees_of_freedom_run_off_in_few_steps(seed):
+    X = np.random.default_rng(seed).uniform(size=(500, 2))
+    t = StudentTMixture(1, tol=1e-9, max_iter=60).fit(X)
+    assert t.converged_ and t.degrees_of_freedom_[0] == 1e6
+    assert "do not distinguish it from a Gaussian" in t.component_status_[0]
+    assert (np.diff(t.history_) > -1e-12).all()
+
+
+def test_degrees_of_freedom_beyond_100_are_found():
+    """Leaps that go too far are dropped."""
+    rng = np.random.default_rng(2)
+    X = rng.normal(size=(50_000, 4)) / np.sqrt(rng.gamma(100, 1 / 100, (50_000, 1)))
+    fit = {"tol": 1e-9, "max_iter": 300, "random_state": 0}
+    t, other = (StudentTMixture(1, accelerate=name, **fit).fit(X) for name in (None, "anderson"))
+    assert 110 < t.degrees_of_freedom_[0] < 400
+    assert t.log_likelihood_ == pytest.approx(other.log_likelihood_, abs=0.2)
 
 
 def test_degrees_of_freedom_that_run_off_are_told():
