@@ -137,7 +137,7 @@ class AlongAxes(Pieces, Diagonal):
         scatter = scatter_of_columns(counts, shift, second)
         square = cls.units(scatter, counts) ** 2
         scatter_along, low = scatter / square, floor / square
-        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / counts[:, None], floor)
+        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
         return most_likely(cls, (variances * square for variances in estimates), floor, given, counts, scatter)
 
@@ -155,7 +155,7 @@ class Oriented(Pieces, Full):
         scatter = scatter_matrices(counts, shift, second)
         root = np.sqrt(np.where(floor > 0, floor, 1))
         in_floors = scatter / root[..., None, :] / root[..., None]
-        lifts = cls.lifts(eigvalsh(in_floors) / counts[:, None], floor)
+        lifts = cls.lifts(eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None], floor)
         unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts)
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
