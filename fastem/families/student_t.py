@@ -126,6 +126,7 @@ class StudentT(Gaussian):
         if not self.floor.any():
             return stretched
         before = self.expected_log_prob(statistics, self)
+        before -= self.rounding(np.float64) * (1 + abs(before))
         if self.expected_log_prob(statistics, stretched) >= before:
             return stretched
         at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.emission import Gaussian, floor_with_digits
 from fastem.models.mixture import Mixture
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, random_rows
@@ -33,9 +33,9 @@ def from_membership(X, weight, membership, n_components, structure, floor):
 
 def from_moments(moments, structure, floor):
     """The M-step from the moments of the components."""
-    counts = moments.counts
-    covariance = structure.estimate(counts, moments.shift, moments.second, floor)
-    return Mixture(counts / counts.sum(), Gaussian(moments.points + moments.shift, covariance, floor))
+    counts, means = moments.counts, moments.points + moments.shift
+    covariance = structure.estimate(counts, moments.shift, moments.second, floor_with_digits(means, counts, floor))
+    return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
 
 
 def component_moments(X, weight, membership, n_components, structure) -> Moments:

@@ -96,7 +96,8 @@ for one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
 Least variance relative to that of the data: covariances are kept at or above ``reg_covar`` times the variance of each
 column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every
 diagonal, it does not depend on the units of the data and does not touch components that are not degenerate. 0: no
-floor, but an error where a covariance is singular.""",
+floor, but an error where a covariance is singular. A floor below the digits of the data's type, 1.2e-7 for float32, is
+raised to them, with a warning.""",
         tags=[SEARCH],
     )
     means_init: Any = parameter(default=None, check=None, doc="(K, d), optional", tags=[COLUMNS])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.errors import warn
 from fastem.estimators.compatibility import refusal
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
@@ -23,6 +24,19 @@ from fastem.starts.noise_start import NOISE_SHARE, noise_start
 from fastem.starts.plan import Family, Scales
 
 LEAST_START = 1e-6  # of the columns' variances: the floor of starts where max_eigenvalue_ratio replaces it later
+
+
+def share_with_digits(reg_covar, dtype) -> float:
+    """`reg_covar`, or the least share of the data's variance that rows of this type have digits for, with a warning."""
+    least = float(np.finfo(dtype).eps)
+    if not 0 < reg_covar < least:
+        return reg_covar
+    warn(
+        f"reg_covar={reg_covar:g} is below the digits of {np.dtype(dtype)} rows: covariances are kept at or above "
+        f"{least:.2g} times the variance of each column.",
+        UserWarning,
+    )
+    return least
 
 
 @dataclass(frozen=True)
@@ -45,8 +59,9 @@ class CovarianceFamily(Family):
     def examine(self, blocks, n_components, n_threads) -> Scales:
         check_dimension(self.covariance_type, blocks.n_features)
         variance, rows = column_variances(blocks, n_threads), blocks.spaced_rows()
+        share = share_with_digits(self.reg_covar, blocks.dtype)
         return Scales(
-            floor=covariance_floor(robust_variances(rows, variance), blocks.head(1)[0], self.reg_covar),
+            floor=covariance_floor(robust_variances(rows, variance), blocks.head(1)[0], share),
             rounding_variance=rounding_variances(rows),
         )
 
@@ -99,8 +114,9 @@ class GaussianFamily(CovarianceFamily):
         variance, rows = self._variances(blocks, n_threads), blocks.spaced_rows()
         bounded = self.max_eigenvalue_ratio is not None
         typical, first = robust_variances(rows, variance), blocks.head(1)[0]
+        share = max(self.reg_covar, LEAST_START) if bounded else share_with_digits(self.reg_covar, blocks.dtype)
         return Scales(
-            floor=covariance_floor(typical, first, max(self.reg_covar, LEAST_START) if bounded else self.reg_covar),
+            floor=covariance_floor(typical, first, share),
             background=self._background(blocks),
             prior=None if self.prior is None else self._prior(blocks, n_components, n_threads),
             deviations=np.sqrt(covariance_floor(typical, first, 1.0)) if bounded else None,

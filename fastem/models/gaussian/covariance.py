@@ -6,10 +6,10 @@ A structure is a frozen record of K covariances. `estimate` is the M-step: with 
 m_k (new minus old) and second moments S_k about the *old* means, the scatter about the new means is
 S_k / N_k - m_k m_k^T (stable, since both are about a point inside the component).
 
-`floor` (d,) is the least variance allowed per column: every covariance is kept at or above diag(floor) in the sense
-of positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a maximisation, so EM stays monotone,
-and a component that is not degenerate is not touched at all (adding a constant to the diagonal would change every
-one).
+`floor` (d,) is the least variance allowed per column, or (K, d), of each component its own: every covariance is kept at
+or above diag(floor) in the sense of positive definite matrices. Maximising over {Sigma >= diag(floor)} is still a
+maximisation, so EM stays monotone, and a component that is not degenerate is not touched at all (adding a constant to
+the diagonal would change every one).
 """
 
 from __future__ import annotations
@@ -186,6 +186,11 @@ class Covariance(Protocol):
     def scales(self, d) -> np.ndarray:
         """(K, d) reciprocal standard deviations. Default: TypeError, the kernel takes `factors`."""
         raise TypeError(f"{type(self).__name__} has no scales: its kernel takes factors")
+
+
+def floor_of_all(floor):
+    """(d,) the least variances of a covariance that all components share, from theirs (d,) or (K, d)."""
+    return np.atleast_2d(floor).max(axis=0)
 
 
 def outer(shift):

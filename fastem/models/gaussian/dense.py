@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.kernels.packing import packed_lower, unpack_symmetric
-from fastem.models.gaussian.covariance import Covariance, outer, pooled_second
+from fastem.models.gaussian.covariance import Covariance, floor_of_all, outer, pooled_second
 from fastem.models.gaussian.linear_algebra import (
     eigvalsh,
     from_log_cholesky,
@@ -17,6 +17,8 @@ from fastem.models.gaussian.linear_algebra import (
     raise_to_floor,
     relative_eigenvalues,
 )
+
+WHITENED = 1e-14  # share of a column's variance that the rounding of whitened rows leaves in their scatter
 
 
 @dataclass(frozen=True)
@@ -133,12 +135,14 @@ class Tied(Full):
 
     @classmethod
     def from_covariances(cls, covariances, floor):
-        covariances, upper, hits = raise_to_floor(covariances[None], floor)
+        covariances, upper, hits = raise_to_floor(covariances[None], floor_of_all(floor))
         return cls(covariances[0], upper[0], hits)
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
+        if given is not None and floor.any():  # the kernel sums whitened rows
+            floor = np.maximum(floor, WHITENED * np.diagonal(given.covariances))
         return cls.from_covariances((pooled - product((counts[:, None] * shift).T, shift)) / counts.sum(), floor)
 
     def widened(self, wide, by):

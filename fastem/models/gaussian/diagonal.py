@@ -128,7 +128,7 @@ class Spherical(Diagonal):
 
     @staticmethod
     def floor_of(floor):
-        return floor.mean()
+        return floor.mean(axis=-1)
 
     @classmethod
     def directions_at_floor(cls, covariance, floor):

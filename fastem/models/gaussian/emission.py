@@ -10,7 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
-from fastem.models.gaussian.covariance import Covariance, of_components
+from fastem.models.gaussian.covariance import Covariance, floor_of_all, of_components
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
@@ -21,6 +21,8 @@ from fastem.models.gaussian.kernel_arrays import (
 )
 from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
 
+DIGITS = 16  # roundings of its distance from the centre, below which a component's deviation has no digits
+CANCELLED = 1e-3 / np.finfo(np.float64).eps  # squared distance of old means in new deviations: their moments cancel
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
 
@@ -32,13 +34,40 @@ def estimated(given, free, counts, shift, second, floor):
         return given.estimate(counts, shift, second, floor, given)
     try:
         given_free = of_components(given, free)
-        estimate = given_free.estimate(counts[free], shift[free], second[free], floor, given_free)
+        low = floor[free] if floor.ndim == 2 else floor
+        estimate = given_free.estimate(counts[free], shift[free], second[free], low, given_free)
     except IllDefinedCovariance as error:
         raise IllDefinedCovariance(np.flatnonzero(free)[error.components].tolist()) from None
     arrays = {f.name: getattr(given, f.name).copy() for f in fields(estimate)}
     for name, array in arrays.items():
         array[free] = getattr(estimate, name)
     return replace(estimate, **arrays)
+
+
+def middle(means, weights):
+    """(d,) the weighted median of means (K, d), column by column: one far component does not move it.
+
+    Rows about a point far from most of them have lost their digits.
+    """
+    order = np.argsort(means, axis=0, kind="stable")
+    below = np.cumsum(weights[order], axis=0)
+    return np.take_along_axis(means, order, axis=0)[(below < below[-1] / 2).sum(axis=0), np.arange(means.shape[1])]
+
+
+def floor_with_digits(means, weights, floor):
+    """The floor (d,); or (K, d), of each component, where some are so far from the others that the rounding of their
+    rows is above it."""
+    low = (DIGITS * np.finfo(np.float64).eps * (means - middle(means, weights))) ** 2
+    return np.maximum(floor, low) if floor.any() and (low > floor).any() else floor
+
+
+def cancelled(covariance, shift) -> bool:
+    """Whether covariances are what rounding has left of moments about points that are so far (K, d) from the means."""
+    lengths = np.square(shift).sum(axis=1)
+    if (lengths * covariance.traces(shift.shape[1])).max() < CANCELLED:  # the distances are no larger
+        return False
+    whitened = [np.square(covariance.whiten(k, shift[k])).sum() for k in range(len(shift))]
+    return max(whitened) >= CANCELLED
 
 
 @dataclass(frozen=True)
@@ -98,8 +127,7 @@ class Gaussian(Emission):
 
     def _about_centre(self, log_weights, dtype):
         """The centre of the components (d,), and their means (K, d) about it."""
-        weights = np.exp(log_weights)
-        centre = (weights @ self.means / weights.sum()).astype(dtype)
+        centre = middle(self.means, np.exp(log_weights)).astype(dtype)
         return centre, self.means - centre
 
     def _call_of(self, kernel, log_weights, dtype) -> KernelCall:
@@ -121,8 +149,11 @@ class Gaussian(Emission):
         counts = statistics.counts
         present = counts > np.finfo(np.float64).tiny
         shift = statistics.first / np.where(present, counts, 1)[:, None]
-        covariance = estimated(self.covariance, present, counts, shift, statistics.second, self.floor)
-        emission = replace(self, means=self.means + shift, covariance=covariance)
+        emission = replace(self, means=self.means + shift)
+        floor = floor_with_digits(emission.means, counts, self.floor)
+        covariance = estimated(self.covariance, present, counts, shift, statistics.second, floor)
+        if not cancelled(covariance, shift):
+            emission = replace(emission, covariance=covariance)
         if not self.floor.any():
             emission.require_resolved(counts / counts.sum())
         return emission
@@ -156,7 +187,18 @@ class Gaussian(Emission):
 
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound; `counts` are effective rows."""
-        return conditions(self, weights, counts)
+        found = conditions(self, weights, counts)
+        floor = floor_with_digits(self.means, weights, self.floor)
+        if floor is self.floor:
+            return found
+        low = floor_of_all(floor) if self.covariance.shared else floor
+        hidden = (low > self.floor) & (self.covariance.variances(*self.shape) < NEAR_FLOOR * low)
+        return [
+            ("too far away: the rounding of rows at this distance from the others hides how wide it is", True)
+            if sound and lost
+            else (status, sound)
+            for (status, sound), lost in zip(found, hidden.any(axis=1))
+        ]
 
     def of_rounded(self, rounding_variance) -> Gaussian:
         """The same densities, for columns in which rounding makes this variance (d,)."""
@@ -179,10 +221,17 @@ class Gaussian(Emission):
             raise IllDefinedCovariance(points.tolist())
 
     def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density: eps times the worst condition number."""
+        """The relative error that rounding leaves in a mean log-density.
+
+        Of a whitened row it is eps times the length, in deviations along the least axis, of the row about the centre;
+        of a covariance it is float64's eps times the condition number, and its square is what the M-step loses by that.
+        """
         K, d = self.shape
-        totals = self.covariance.variances(K, d).sum(axis=1)
-        return float(np.finfo(dtype).eps * (totals * self.covariance.traces(d)).max())
+        precisions = np.square(self.covariance.dense(K, d).precisions_cholesky).sum(axis=2)
+        variances = self.covariance.variances(K, d)
+        lengths = (variances + np.square(self._about_centre(np.zeros(K), np.float64)[1])) * precisions
+        lost = 2 * np.finfo(np.float64).eps * (variances * precisions).sum(axis=1).max()
+        return float(2 * np.finfo(dtype).eps * np.sqrt(d * lengths.sum(axis=1).max()) + lost**2)
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

@@ -189,7 +189,8 @@ def relative_eigenvalues(dense, total):
     values, vectors = eigh(total / scale[:, None] / scale)
     varies = values > FLAT * values[-1]
     root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
-    return eigvalsh(product(product(root.T, dense), root))
+    values = eigvalsh(product(product(root.T, dense), root))
+    return np.maximum(values, np.finfo(np.float64).eps * values[:, -1:])  # below lies rounding
 
 
 def raise_to_floor(covariances, floor):
@@ -204,17 +205,19 @@ def raise_to_floor(covariances, floor):
     try:
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
-        suspect = np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ floor > 1)
+        with np.errstate(over="ignore"):  # far below the floor, then
+            suspect = np.flatnonzero((np.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
     except IllDefinedCovariance:
         upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
     if len(suspect):
-        root = np.sqrt(floor)
-        scaled = covariances[suspect] / (root[:, None] * root)
+        root = np.sqrt(np.broadcast_to(floor, covariances.shape[:2])[suspect])
+        unit = root[:, :, None] * root[:, None, :]
+        scaled = covariances[suspect] / unit
         values, vectors = eigh(scaled)
         hits[suspect] = (values < 1).sum(axis=1)
         low = hits[suspect][:, None, None] > 0
         raised = product(vectors * np.maximum(values, 1)[:, None, :], np.swapaxes(vectors, -2, -1))
-        raised = raised * (root[:, None] * root)
+        raised = raised * unit
         raised = (raised + np.swapaxes(raised, -2, -1)) / 2
         covariances = covariances.copy()
         covariances[suspect] = np.where(low, raised, covariances[suspect])

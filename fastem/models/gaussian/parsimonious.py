@@ -22,7 +22,7 @@ import numpy as np
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels import lower_along_common_axes
 from fastem.kernels.packing import packed_lower, unpack_symmetric
-from fastem.models.gaussian.covariance import outer
+from fastem.models.gaussian.covariance import floor_of_all, outer
 from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
@@ -137,7 +137,7 @@ class AlongAxes(Pieces, Diagonal):
         scatter = scatter_of_columns(counts, shift, second)
         square = cls.units(scatter, counts) ** 2
         scatter_along, low = scatter / square, floor / square
-        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / counts[:, None], floor)
+        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
         return most_likely(cls, (variances * square for variances in estimates), floor, given, counts, scatter)
 
@@ -154,13 +154,13 @@ class Oriented(Pieces, Full):
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter = scatter_matrices(counts, shift, second)
         root = np.sqrt(np.where(floor > 0, floor, 1))
-        lifts = cls.lifts(eigvalsh(scatter / root / root[:, None]) / counts[:, None], floor)
+        in_floors = scatter / root[..., None, :] / root[..., None]
+        lifts = cls.lifts(eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None], floor)
         unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts)
-        square, low = unit[:, None] * unit, floor / unit**2
+        square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
         estimates = (
-            cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * np.diag(low), counts, near)
-            for lift in lifts
+            cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
         )
         return most_likely(cls, (covariances * square for covariances in estimates), floor, given, counts, scatter)
 
@@ -258,7 +258,7 @@ def most_likely(family, estimates, floor, given, counts, scatter):
     for covariances in estimates:
         failure = None
         try:
-            raised = family.from_covariances(finite(covariances), floor)
+            raised = family.from_covariances(finite(covariances), floor_of_all(floor) if family.shared else floor)
         except IllDefinedCovariance as error:  # a shape that is flat without bound: the next one is lifted
             failure = error
             continue
@@ -295,7 +295,8 @@ class EII(Spherical):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter_along = scatter_of_columns(counts, shift, second)
-        return cls.from_covariances(np.full(len(counts), scatter_along.sum() / (counts.sum() * shift.shape[1])), floor)
+        variance = scatter_along.sum() / (counts.sum() * shift.shape[1])
+        return cls.from_covariances(np.full(len(counts), variance), floor_of_all(floor))
 
     @staticmethod
     def n_parameters(n_components, d):
