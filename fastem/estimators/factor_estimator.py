@@ -21,7 +21,7 @@ from fastem.models.gaussian.linear_algebra import product
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.rows.validation import as_matrix, require_rows
+from fastem.rows.validation import as_matrix, real_numbers, require_rows
 
 LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below it, the likelihood shows rounding
 CONTAINERS = {  # for the factors, with the arguments that each takes from the rows X
@@ -29,6 +29,7 @@ CONTAINERS = {  # for the factors, with the arguments that each takes from the r
     "pandas": lambda X: {"index": X.index} if hasattr(X, "iloc") else {},
     "polars": lambda X: {"orient": "row"},
 }
+ATTRIBUTES = "mean_", "components_", "noise_variance_"  # which make a model
 TRANSFORM_ROWS = 4096  # at a time, so that the centred rows stay in the cache
 
 _SAVED_KINDS = {
@@ -149,9 +150,66 @@ class FactorEstimator(Estimator, general=True):
     def model_(self) -> FactorModel:
         """The fitted model itself, which :func:`fastem.em` takes, of the attributes as they are now."""
         self._require_fitted()
-        d = len(self.mean_)
-        noise = np.broadcast_to(np.asarray(self.noise_variance_, np.float64), d)
-        return self._model_class(self.mean_, np.asarray(self.components_, np.float64).T, noise, np.zeros(d))
+        return self._of_attributes()
+
+    def _of_attributes(self) -> FactorModel:
+        """The model that the attributes make, which a user may have set; ValueError where they make none."""
+        mean, components, noise = (real_numbers(getattr(self, name)) for name in ATTRIBUTES)
+        if mean is None or components is None or noise is None or mean.ndim != 1:
+            raise ValueError("mean_ (d,), components_ (n_components, d) and noise_variance_ (d,) must be numbers")
+        d = len(mean)
+        if components.ndim != 2 or components.shape[1] != d or noise.shape not in ((), (d,)):
+            raise ValueError(
+                f"mean_ {mean.shape}, components_ {components.shape} and noise_variance_ {noise.shape} do not have the "
+                "same columns"
+            )
+        if not (np.isfinite(mean).all() and np.isfinite(components).all()):
+            raise ValueError("mean_ and components_ must be finite")
+        if not ((noise > 0) & np.isfinite(noise)).all():
+            raise ValueError(f"noise_variance_ must be positive and finite, but it contains {noise.min()}")
+        noise = np.broadcast_to(noise.astype(np.float64), d)
+        return self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, np.zeros(d))
+
+    def _require_fitted(self):
+        """Also makes a fit of attributes that a user has set."""
+        super()._require_fitted()
+        if hasattr(self, "n_parameters_"):
+            return
+        model = self._of_attributes()
+        d = len(model.mean)
+        self.noise_variance_ = np.array(model.noise)
+        self.converged_, self.n_iter_, self.stop_reason_ = True, 0, "its parameters were given"
+        self.log_likelihood_, self.loglike_ = float("nan"), []
+        self.feature_status_, self.n_parameters_ = ["ok"] * d, model.n_parameters
+        self._keep_columns(d, getattr(self, "feature_names_in_", None))
+
+    @classmethod
+    def from_parameters(cls, mean, components, noise_variance, **parameters):
+        """A fitted estimator of given parameters, without rows.
+
+        Parameters
+        ----------
+        mean : (d,)
+        components : (n_components, d)
+            Loadings, transposed.
+        noise_variance : (d,) or float
+        **parameters
+            Of the constructor. `n_components` is that of `components`.
+
+        Examples
+        --------
+        >>> from fastem import FactorAnalysis
+        >>> model = FactorAnalysis.from_parameters([0.0, 0.0], [[1.0, 2.0]], [1.0, 1.0])
+        >>> model.get_covariance()
+        array([[2., 2.],
+               [2., 5.]])
+        """
+        estimator = cls(**{"n_components": len(components)} | parameters)
+        for name, value in zip(ATTRIBUTES, (mean, components, noise_variance)):
+            setattr(estimator, name, np.array(value, np.float64))
+        estimator._check_parameters()
+        estimator._require_fitted()
+        return estimator
 
     def transform(self, X) -> np.ndarray:
         """Posterior means of the factors of each row, shape (n, n_components), in the type of X."""
@@ -225,7 +283,11 @@ class FactorEstimator(Estimator, general=True):
         return np.array([f"{type(self).__name__.lower()}{k}" for k in range(len(self.components_))], dtype=object)
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "components_")
+        return all(hasattr(self, name) for name in ATTRIBUTES)
+
+    def _require_savable(self):
+        super()._require_savable()
+        self.noise_variance_ = np.array(self._of_attributes().noise)
 
     def __sklearn_tags__(self):
         from sklearn.utils import TransformerTags

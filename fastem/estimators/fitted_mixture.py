@@ -203,6 +203,11 @@ class FittedMixture(Estimator):
         return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
 
 
+def arrays_of(estimator, mixture) -> dict:
+    """The attributes that a mixture of the estimator's kind would have, by name, except the weights."""
+    return estimator._arrays(mixture.emission)
+
+
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
     """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]

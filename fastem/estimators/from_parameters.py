@@ -41,8 +41,8 @@ def from_parameters(cls, weights, *arrays, **parameters):
     >>> model = GaussianMixture.from_parameters([0.3, 0.7], [[-5.0], [5.0]], [[4.0], [9.0]], covariance_type="diag")
     >>> model.predict([[-4.0], [6.0]])
     array([0, 1])
-    >>> PoissonMixture.from_parameters([0.5, 0.5], rates=[[1.0, 9.0], [8.0, 2.0]]).score([[1, 8]]).__round__(2)
-    -3.69
+    >>> round(PoissonMixture.from_parameters([0.5, 0.5], rates=[[1.0, 9.0], [8.0, 2.0]]).score([[1, 8]]), 2)
+    -3.72
     """
     named, others = cls._named_arrays(arrays, parameters)
     K = len(weights) if hasattr(weights, "__len__") else 1

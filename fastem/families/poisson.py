@@ -97,4 +97,4 @@ class PoissonMixture(ExponentialFamilyMixture):
 
     def _emission(self):
         rates = self._checked_array("rates_", least=0, strict=True)
-        return Poisson(rates, np.zeros(rates.shape[1]))
+        return Poisson(rates, LEAST_SHARE * rates.mean(axis=0))

@@ -9,16 +9,24 @@ Applied Statistics 36 (1987) 318-324.
 from __future__ import annotations
 
 import numbers
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastem.estimators.mixture_estimator import MixtureEstimator
+from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.inference.model_search import ModelSearch, searched_parameters
+from fastem.inference.model_search import ModelSearch, searched_parameters, strict
 from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
+from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
+from fastem.starts.regroup import split
 from fastem.starts.tournament import FAILURES
+
+LEAST_STARTS = 3  # of each fit of a mixture that select does not search
+MOST_SPLITS = 3  # of the smaller fit's components, from which the larger one starts
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class LikelihoodRatioTest:
 
 
 def likelihood_ratio_test(
-    estimator: GaussianMixture,
+    estimator: MixtureEstimator,
     X,
     *,
     n_components: tuple[int, int] | None = None,
@@ -59,9 +67,11 @@ def likelihood_ratio_test(
 
     Parameters
     ----------
-    estimator : GaussianMixture
-        Both hypotheses have its family and its other parameters; it need not be fitted. `tol` is 1e-6 at most,
-        `max_iter` is 1000 at least, and the starts are those of :func:`fastem.select`.
+    estimator : any of fastem's mixtures
+        Both hypotheses have its family and its other parameters, except those of a start; it need not be fitted. `tol`
+        is 1e-6 at most, `max_iter` is 1000 at least. The starts of a GaussianMixture are those of
+        :func:`fastem.select`; those of others are `n_init` restarts, at least 3, and the smaller fit with each of its
+        heaviest components split.
     X : array, data frame, …
     n_components : (int, int), optional
         Numbers of components of the null hypothesis and of the alternative. Default: the estimator's, and one more.
@@ -90,8 +100,8 @@ def likelihood_ratio_test(
     >>> test.p_value
     0.2
     """
-    if not isinstance(estimator, GaussianMixture):
-        raise TypeError(f"likelihood_ratio_test expects a GaussianMixture. Got {type(estimator).__name__} instead.")
+    if not isinstance(estimator, MixtureEstimator):
+        raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
     smaller, larger = n_components or (estimator.n_components, estimator.n_components + 1)
     if not all(isinstance(K, numbers.Integral) and K >= 1 for K in (smaller, larger)) or not smaller < larger:
         raise ValueError(
@@ -99,24 +109,13 @@ def likelihood_ratio_test(
         )
     if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be an int of at least 1. Got {n_draws!r} instead.")
-    parameters = searched_parameters(estimator)
     rng = generator(random_state)
-    pair, family = (int(smaller), int(larger)), estimator.covariance_type
-
-    def fitted(rows, seed, n_threads=1):
-        """The search, and its estimators for both numbers; ValueError where one is not sound."""
-        search = ModelSearch(rows, None, pair, [family], parameters, seed, n_threads)
-        estimators = []
-        for K, one, result in search.chain(family, pair):
-            wrong, sound = (result, False) if one is None else search.statuses(result)
-            if not sound:
-                raise ValueError(f"{K} components cannot be fitted soundly: {wrong}")
-            estimators.append(one)
-        return search, *estimators
-
-    search, null, alternative = fitted(X, int(rng.integers(2**63)), resolve(n_jobs))
-    n, dtype = search.blocks.n_rows, search.blocks.dtype
-    missing = np.concatenate(search.blocks.each(lambda X, weight, start: np.isnan(X)))
+    pair = int(smaller), int(larger)
+    fitted = searched(estimator, pair) if isinstance(estimator, GaussianMixture) else refitted(estimator, pair)
+    null, alternative = fitted(X, int(rng.integers(2**63)), resolve(n_jobs))
+    blocks = open_rows(X, owner=type(estimator).__name__)
+    n, dtype = blocks.n_rows, blocks.dtype
+    missing = np.concatenate(blocks.each(lambda X, weight, start: np.isnan(X)))
 
     def draw(seed):
         rng = np.random.default_rng(seed)
@@ -124,7 +123,7 @@ def likelihood_ratio_test(
         if missing.any():  # as in X; which values are missing does not depend on a row's component
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
-            return ratio(*fitted(rows, seed)[1:])
+            return ratio(*fitted(rows, seed, 1))
         except FAILURES:
             return np.nan
 
@@ -135,6 +134,62 @@ def likelihood_ratio_test(
     statistic = ratio(null, alternative)
     p_value = (1 + np.count_nonzero(kept >= statistic)) / (1 + len(kept))
     return LikelihoodRatioTest(pair, statistic, float(p_value), kept, len(draws) - len(kept))
+
+
+def searched(estimator, pair):
+    """A function that fits Gaussian mixtures of both numbers of components by the search of :func:`fastem.select`."""
+    parameters, family = searched_parameters(estimator), estimator.covariance_type
+
+    def fitted(rows, seed, n_threads):
+        search = ModelSearch(rows, None, pair, [family], parameters, seed, n_threads)
+        estimators = []
+        for K, one, result in search.chain(family, pair):
+            wrong, sound = (result, False) if one is None else search.statuses(result)
+            require_sound(K, sound, wrong)
+            estimators.append(one)
+        return estimators
+
+    return fitted
+
+
+def refitted(estimator, pair):
+    """A function that fits mixtures of both numbers of components, the larger also from the smaller one."""
+    of_start = tagged(estimator, COLUMNS).keys() - tagged(estimator, SEARCH).keys() | {"warm_start", "verbose"}
+    parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in of_start}
+    parameters |= strict(parameters) | {"n_init": max(parameters["n_init"], LEAST_STARTS)}
+
+    def best(K, X, seed, n_threads, starts=()):
+        asked = parameters | {"n_components": K, "random_state": seed, "n_threads": n_threads}
+        fits = [type(estimator)(**asked | {"init_params": start}).fit(X) for start in (asked["init_params"], *starts)]
+        sound = [fit for fit in fits if any(one.chosen and one.sound for one in fit.fit_report_.restarts)]
+        require_sound(K, sound, "; ".join(fits[0].component_status_))
+        return max(sound, key=lambda fit: fit.log_likelihood_)
+
+    def fitted(rows, seed, n_threads):
+        X = np.concatenate(open_rows(rows).each(lambda X, weight, start: X))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            null = best(pair[0], X, seed, n_threads)
+            return null, best(pair[1], X, seed, n_threads, list(grown(null, pair[1], X, seed, n_threads)))
+
+    return fitted
+
+
+def grown(smaller, n_components, X, seed, n_threads):
+    """Responsibilities (n, n_components) from a fitted mixture with each of its heaviest components split."""
+    posterior, weight = smaller.model_.posterior(X), np.ones(len(X))
+    rng = np.random.default_rng(seed)
+    for component in np.argsort(-smaller.weights_, kind="stable")[:MOST_SPLITS]:
+        halves = split(X, weight, posterior, component, rng, n_threads)
+        while halves.shape[1] < n_components:
+            halves = split(X, weight, halves, int(halves.sum(axis=0).argmax()), rng, n_threads)
+        yield halves
+
+
+def require_sound(n_components, sound, wrong) -> None:
+    """ValueError where no fit is sound."""
+    if not sound:
+        raise ValueError(f"{n_components} components cannot be fitted soundly: {wrong}")
 
 
 def ratio(null, alternative) -> float:

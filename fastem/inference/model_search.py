@@ -184,7 +184,12 @@ class ModelSearch:
 def searched_parameters(estimator) -> dict:
     """The estimator's parameters that a search takes; `tol` and `max_iter` strict enough to compare models."""
     settings = {name: getattr(estimator, name) for name in tagged(estimator, SEARCH)}
-    return settings | {
+    return settings | strict(settings)
+
+
+def strict(settings) -> dict:
+    """`tol` and `max_iter` of these settings, strict enough to compare models."""
+    return {
         "tol": min(settings["tol"], DEFAULTS["tol"]),
         "max_iter": max(settings["max_iter"], DEFAULTS["max_iter"]),
     }

@@ -10,13 +10,16 @@ B. Efron, R. J. Tibshirani: An introduction to the bootstrap. Chapman & Hall (19
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from fastem.driver.em import em
 from fastem.estimators.estimator import checked_blocks
+from fastem.estimators.fitted_mixture import arrays_of
+from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.inference.model_search import strict
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
@@ -29,6 +32,7 @@ from fastem.rows.validation import generator
 from fastem.starts.tournament import FAILURES
 
 METHODS = ("louis", "bootstrap")
+DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, or up to a rotation
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 
 
@@ -40,21 +44,26 @@ class StandardErrors:
     ----------
     weights : (K,)
     means : (K, d)
+        None where the components have no means and covariances; so is `covariances`.
     covariances : as ``covariances_``
     method : str
     n_draws : int
         Samples that were fitted; 0 for "louis".
+    parameters : {str: array}
+        By the names of the attributes, e.g. ``parameters["rates_"]``. Loadings of factors are not there, because they
+        are determined up to a rotation; their covariances are.
     """
 
     weights: np.ndarray
-    means: np.ndarray
-    covariances: np.ndarray
+    means: np.ndarray | None
+    covariances: np.ndarray | None
     method: str
     n_draws: int = 0
+    parameters: dict = field(default_factory=dict)
 
 
 def standard_errors(
-    estimator: GaussianMixture,
+    estimator: MixtureEstimator,
     X,
     method: str = "louis",
     *,
@@ -63,11 +72,11 @@ def standard_errors(
     n_jobs: int | None = None,
     random_state=None,
 ) -> StandardErrors:
-    """Standard errors of the weights, means and covariances of a fitted mixture.
+    """Standard errors of the weights, means and covariances, or other parameters, of a fitted mixture.
 
     Parameters
     ----------
-    estimator : GaussianMixture
+    estimator : GaussianMixture; for "bootstrap" any of fastem's mixtures
         Fitted to X, and near its maximum: with a `tol` of 1e-8, say.
     X, sample_weight
         The rows, and what each counts for, as in the fit.
@@ -101,10 +110,12 @@ def standard_errors(
     >>> fastem.standard_errors(model, X).weights.round(4)
     array([0.0291, 0.0291])
     """
-    if not isinstance(estimator, GaussianMixture):
-        raise TypeError(f"standard_errors expects a fitted GaussianMixture. Got {type(estimator).__name__} instead.")
+    if not isinstance(estimator, MixtureEstimator):
+        raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
+    if method == "louis" and not isinstance(estimator, GaussianMixture):
+        raise ValueError(f"method='louis' is only for GaussianMixture, not {estimator!r}: choose method='bootstrap'.")
     blocks = checked_blocks(estimator, X, sample_weight)
     model = estimator.model_
     if method == "louis":
@@ -254,10 +265,9 @@ def like_covariances(dense, covariance):
 
 def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
     model, n = estimator.model_, blocks.n_rows
-    K = model.n_components
     weight = np.ones(n) if blocks.sample_weight is None else blocks.sample_weight
     seeds = rng.integers(2**63, size=n_draws)
-    per_component = model.emission.covariance.shape(K + 1, 2) != model.emission.covariance.shape(K, 2)
+    match = matching(model, blocks.X)
 
     def draw(seed):
         drawn = np.random.default_rng(seed).multinomial(n, weight / weight.sum()) * (weight.sum() / n)
@@ -265,30 +275,50 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
             result = em(
                 model,
                 ArrayBlocks(blocks.X, drawn.astype(np.float64)),
-                tol=min(estimator.tol, 1e-6),
-                max_iter=max(estimator.max_iter, 1000),
                 n_threads=1,
+                **strict({"tol": estimator.tol, "max_iter": estimator.max_iter}),
             )
         except FAILURES:
             return None
-        order = matched(model, result.model)
-        emission = result.model.emission
-        covariances = emission.covariance.covariances
-        return result.model.weights[order], emission.means[order], covariances[order] if per_component else covariances
+        order, arrays = match(result.model), parameters_of(estimator, result.model)
+        return {name: array[order] if each else array for name, (array, each) in arrays.items()}
 
     fits = [fit for fit in parallel_map(draw, seeds, n_jobs) if fit is not None]
     if len(fits) < 2:
         raise ValueError(f"only {len(fits)} of n_draws={n_draws} samples could be fitted: choose fewer components.")
-    weights, means, covariances = (np.std(np.array(part), axis=0, ddof=1) for part in zip(*fits))
-    return StandardErrors(weights, means, covariances, "bootstrap", len(fits))
+    errors = {name: np.std(np.array([fit[name] for fit in fits]), axis=0, ddof=1) for name in fits[0]}
+    means, covariances = (errors.get(name) for name in ("means_", "covariances_"))
+    return StandardErrors(errors.pop("weights_"), means, covariances, "bootstrap", len(fits), errors)
 
 
-def matched(model, other):
-    """For each component of a model the one of the other that it is: by the distances between means."""
+def parameters_of(estimator, model):
+    """{attribute: (array, whether it has a row for each component)} of a model of the estimator's kind."""
+    emission = model.emission
+    K = emission.shape[0]
+    arrays = {"weights_": (model.weights[:K], True)}  # without that of noise
+    for name, array in arrays_of(estimator, model).items():
+        if not name.endswith(DEPENDENT):
+            arrays[name] = array, True
+    if emission.has_ellipses:
+        shape = emission.covariance.shape
+        arrays["covariances_"] = emission.covariance.covariances, shape(K + 1, 2) != shape(K, 2)
+    return arrays
+
+
+def matching(model, X):
+    """A function: for each component of the model the one of another that it is.
+
+    By the distances between means, where there are some, else by the rows that they share.
+    """
     from scipy.optimize import linear_sum_assignment  # here, since it takes long to import
 
-    whiten = model.emission.covariance.whiten
-    distance = [
-        np.square(whiten(k, other.emission.means - mean)).sum(axis=1) for k, mean in enumerate(model.emission.means)
-    ]
-    return linear_sum_assignment(np.array(distance))[1]
+    if not model.emission.has_ellipses:
+        posterior = model.posterior(X)
+        return lambda other: linear_sum_assignment(-posterior.T @ other.posterior(X))[1]
+    means, whiten = model.emission.means, model.emission.covariance.whiten
+
+    def by_means(other):
+        distance = [np.square(whiten(k, other.emission.means - mean)).sum(axis=1) for k, mean in enumerate(means)]
+        return linear_sum_assignment(np.array(distance))[1]
+
+    return by_means

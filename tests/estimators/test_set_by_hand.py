@@ -205,3 +205,35 @@ def test_a_factor_analyzers_covariances_follow():
     model = fastem.MixtureOfFactorAnalyzers(1).fit(X)
     with pytest.raises(AttributeError, match="covariances_"):
         model.covariances_ = np.eye(3)[None]
+
+
+@pytest.mark.parametrize("make", [fastem.FactorAnalysis, fastem.PPCA])
+def test_factor_models(make, tmp_path):
+    first = make(1).fit(X)
+    by_hand = make(1)
+    for name in ("mean_", "components_", "noise_variance_"):
+        with pytest.raises(NotFittedError):
+            by_hand.score(X)
+        setattr(by_hand, name, getattr(first, name))
+    given = make.from_parameters(first.mean_, first.components_, first.noise_variance_)
+    for model in (by_hand, given):
+        assert np.allclose(model.score_samples(X), first.score_samples(X), rtol=1e-12)
+        assert model.bic(X) == pytest.approx(first.bic(X)) and model.transform(X).shape == (120, 1)
+        model.save(tmp_path / "model.npz")
+        assert np.array_equal(fastem.load(tmp_path / "model.npz").score_samples(X), model.score_samples(X))
+    for name, value, words in [
+        ("noise_variance_", -np.ones(3), "noise_variance_ must be positive"),
+        ("mean_", np.zeros(2), "do not have the same columns"),
+        ("components_", [[1], [2, 3]], "must be numbers"),
+    ]:
+        broken = make.from_parameters(first.mean_, first.components_, first.noise_variance_)
+        setattr(broken, name, value)
+        with pytest.raises(ValueError, match=words):
+            broken.score(X)
+
+
+def test_counts_of_zero_do_not_make_other_counts_impossible():
+    model = fastem.PoissonMixture.from_parameters([0.5, 0.5], [[1.0, 2.0], [3.0, 4.0]])
+    for _ in range(3):
+        model.partial_fit(np.c_[np.zeros(20), np.arange(20)])
+    assert (model.rates_ > 0).all() and np.isfinite(model.score([[5, 5]]))

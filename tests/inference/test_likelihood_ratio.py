@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from models import MODELS
 from scipy.stats import multivariate_normal
 
-from fastem import GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
+from fastem import PPCA, GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
 from fastem.inference.standard_errors import coordinates
 from fastem.kernels.packing import packed_lower
@@ -111,7 +112,12 @@ def test_the_bootstrap_is_near(name):
         (lambda: (fitted("full"), X, "jackknife"), ValueError, "method must be one of louis, bootstrap"),
         (lambda: (fitted("full"), X[:, :1]), ValueError, "1 features"),
         (lambda: (fitted("full"), X[:3]), ValueError, "not at a maximum"),
-        (lambda: (PoissonMixture(), X), TypeError, "expects a fitted GaussianMixture. Got PoissonMixture"),
+        (
+            lambda: (PoissonMixture(), X),
+            ValueError,
+            "only for GaussianMixture, not PoissonMixture.*choose method='bootstrap'",
+        ),
+        (lambda: (PPCA(), X), TypeError, "expects a fitted mixture. Got PPCA"),
         (lambda: (GaussianMixture(), X), ValueError, "not fitted"),
     ],
 )
@@ -154,10 +160,62 @@ def test_p_values_spread_under_the_null():
         ({"n_components": (2, 2)}, ValueError, "two whole numbers of at least 1, the smaller first"),
         ({"n_components": (0, 1)}, ValueError, "two whole numbers of at least 1, the smaller first"),
         ({"n_draws": 0}, ValueError, "n_draws must be"),
-        ({"estimator": PoissonMixture()}, TypeError, "expects a GaussianMixture. Got PoissonMixture"),
+        ({"estimator": PPCA()}, TypeError, "expects a mixture. Got PPCA"),
         ({"X": X[:4]}, ValueError, "components cannot be fitted soundly"),
     ],
 )
 def test_bad_tests(arguments, error, message):
     with pytest.raises(error, match=message):
         likelihood_ratio_test(**{"estimator": GaussianMixture(1), "X": X} | arguments)
+
+
+# ---- every mixture ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Fits of few iterations."""
+    monkeypatch.setattr("fastem.inference.model_search.DEFAULTS", {"tol": 1e-3, "max_iter": 5})
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_every_mixture_is_tested(family, short):
+    rows = family.data(60)
+    estimator = family.make(1, max_iter=5, tol=1e-3)
+    test = likelihood_ratio_test(estimator, rows, n_draws=1, random_state=0)
+    again = likelihood_ratio_test(estimator, rows, n_draws=1, random_state=0, n_jobs=1)
+    assert np.array_equal(test.draws, again.draws) and len(test.draws) + test.n_failed == 1
+    assert (test.statistic, test.p_value) == (again.statistic, again.p_value) and test.n_components == (1, 2)
+    one, two = (family.make(K, random_state=0, max_iter=5).fit(rows).log_likelihood_ for K in (1, 2))
+    assert test.statistic > (two - one) > 0
+
+
+def test_a_test_of_counts_finds_the_number_of_groups(monkeypatch):
+    monkeypatch.setattr("fastem.inference.model_search.DEFAULTS", {"tol": 1e-4, "max_iter": 50})
+    rng = np.random.default_rng(0)
+    rows = rng.poisson(np.where(rng.random(100) < 0.5, 3, 15))[:, None]
+    asked = {"n_draws": 9, "random_state": 0}
+    assert likelihood_ratio_test(PoissonMixture(1, tol=1e-4, max_iter=50), rows, **asked).p_value == 0.1
+    assert likelihood_ratio_test(PoissonMixture(2, tol=1e-4, max_iter=50), rows, **asked).p_value > 0.1
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_every_mixture_has_a_bootstrap(family, short):
+    rows = family.data(60)
+    fit = family.make(2, random_state=0, tol=1e-3, max_iter=5).fit(rows)
+    found = standard_errors(fit, rows, "bootstrap", n_draws=3, random_state=0)
+    again = standard_errors(fit, rows, "bootstrap", n_draws=3, random_state=0, n_jobs=1)
+    assert found.weights.shape == (2,) and found.parameters.keys()
+    for name, errors in found.parameters.items():
+        assert errors.shape == getattr(fit, name).shape and np.isfinite(errors).all()
+        assert np.array_equal(errors, again.parameters[name])
+
+
+def test_the_bootstrap_of_one_rate_is_its_standard_error():
+    rows = np.random.default_rng(0).poisson(4, (200, 1))
+    fit = PoissonMixture(1).fit(rows)
+    found = standard_errors(fit, rows, "bootstrap", n_draws=400, random_state=0)
+    assert np.isclose(found.parameters["rates_"][0, 0], rows.std() / np.sqrt(200), rtol=0.1)
+    assert found.means is None and found.covariances is None
