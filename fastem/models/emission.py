@@ -26,7 +26,7 @@ class Emission(Protocol):
         Whether there are `means` (K, d), a `covariance` of :mod:`fastem.models.gaussian.covariance` and
         :meth:`marginal`, which pictures draw. Default: False; then only densities of single columns are drawn.
     takes_missing : bool
-        Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` must be defined
+        Whether rows may have missing values (NaN), in all columns or in some; then :meth:`incomplete_call` and :meth:`marginal` must be defined
         too. Default: False; then such rows are refused.
     """
 

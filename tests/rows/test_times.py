@@ -42,8 +42,6 @@ def test_of_pandas(kind, held):
 @pytest.mark.parametrize("held", ["table", "batches", "Parquet", "Feather", "dictionary"])
 def test_of_arrow(kind, held, tmp_path):
     pa = pytest.importorskip("pyarrow")
-    import pyarrow.feather
-    import pyarrow.parquet
 
     table = pa.Table.from_pandas(frames()[kind])
     path = tmp_path / held.lower()
@@ -83,7 +81,7 @@ def test_of_dask():
 def test_of_arrays():
     rows = [[0.5, datetime.date(2020, 1, 1)], [0.7, datetime.date(2020, 1, 2)]]
     for X in (rows, np.array(rows, dtype=object), np.array([[1.0, np.datetime64("2020")]] * 3, dtype=object)):
-        with pytest.raises(ValueError, match="column 1 holds (date|datetime64)"):
+        with pytest.raises(ValueError, match=r"column 1 holds (date|datetime64)"):
             GaussianMixture(1).fit(X)
     with pytest.raises(ValueError, match=r"dtype is datetime64.*\(t - t.min\(\)\)"):
         GaussianMixture(1).fit(DAYS[:, None])
