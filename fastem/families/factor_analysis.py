@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.em import em
-from fastem.estimators.checks import choice, real, whole
+from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator
 from fastem.estimators.parameters import parameter
 from fastem.families.rotation import ROTATIONS, rotated
@@ -76,6 +76,14 @@ class FactorAnalysis(FactorEstimator):
         doc="""{None, "varimax", "quartimax"}
 Rotation of the loadings to simple structure.""",
     )
+    kaiser_normalization: bool = parameter(
+        default=True,
+        check=flag,
+        doc="""bool
+Rotate loadings whose rows are divided by the roots of their communalities, and multiply back: every column counts the
+same, whatever its unit, and tables are those of R's factanal, psych and SPSS. False: scikit-learn's, of the loadings as
+they are.""",
+    )
     reg_covar: float = parameter(
         default=1e-6,
         check=real(LEAST_FLOOR, finite=True),
@@ -107,7 +115,7 @@ likelihood rises as the noise of a column goes to 0.""",
     def _keep(self, result, variance, unit, names):
         super()._keep(result, variance, unit, names)
         if self.rotation is not None and len(self.components_):
-            self.components_ = rotated(self.components_.T, self.rotation).T
+            self.components_ = rotated(self.components_.T, self.rotation, self.kaiser_normalization).T
 
 
 class PPCA(FactorEstimator):

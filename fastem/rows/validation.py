@@ -76,7 +76,7 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
