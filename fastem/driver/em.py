@@ -261,6 +261,7 @@ def as_blocks(data, sample_weight):
     """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
     if in_memory(data):
         X = np.asanyarray(data)
+        X = X if X.flags.aligned else X.copy()  # kernels load whole numbers
         return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
     return open_rows(data, sample_weight)
 

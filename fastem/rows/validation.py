@@ -185,7 +185,7 @@ def as_sample_weight(sample_weight, n, some=True):
         weight = np.asarray(sample_weight)
         if weight.dtype.kind == "c":
             raise ValueError("it is complex")
-        weight = np.array(weight, dtype=np.float64, ndmin=0, copy=None, order="C")
+        weight = np.require(weight, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
     if weight.ndim == 0:

@@ -125,7 +125,7 @@ class Restarts:
         if self.is_coarse:
             return COARSE
         if not isinstance(init, str):
-            return "a function" if callable(init) else "given"
+            return getattr(init, "words", "a function") if callable(init) else "given"
         if self.number == 0 or not start.is_named or not self._can_merge():
             return init
         further = FURTHER.get(init, (init,))

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior
-from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.covariance import without_cancellation
+from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.emission import Gaussian, estimated
 
 

@@ -1,4 +1,4 @@
-"""Means far from the rows: the scatter about the new means is a difference of large numbers, and EM climbs all the same."""
+"""Means far from the rows: the scatter about the new means is a difference of large numbers, and EM climbs."""
 
 import numpy as np
 import pytest
