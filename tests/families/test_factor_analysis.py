@@ -205,6 +205,18 @@ ABILITY = [  # R's ability.cov, covariances of six tests of 112 people
 ]
 
 
+@pytest.mark.parametrize("scale", [1e-140, 1e-78, 1e90, 1e140, np.array([1e-90, 1.0, 1e100, 3e-7, 1.0, 1.0])])
+def test_columns_of_extreme_scale(scale):
+    X = np.random.default_rng(0).normal(size=(80, 6)) + np.random.default_rng(1).normal(size=(80, 1))
+    ours, expected = FactorAnalysis(2).fit(X * scale), FactorAnalysis(2).fit(X)
+    shift = 80 * np.log(np.broadcast_to(scale, 6)).sum()
+    assert ours.log_likelihood_ + shift == pytest.approx(expected.log_likelihood_, abs=1e-4)
+    assert np.allclose(np.abs(ours.components_ / scale), np.abs(expected.components_), atol=1e-3)
+    assert np.allclose(ours.noise_variance_ / scale / scale, expected.noise_variance_, rtol=1e-3)
+    assert ours.score(X * scale) == pytest.approx(ours.log_likelihood_ / 80)
+    assert ours.feature_status_ == expected.feature_status_
+
+
 def test_varimax_is_factanals_in_any_unit():
     """Its printed loadings; each factor up to its sign, and the factors in any order."""
     Z = np.random.default_rng(0).normal(size=(112, 6))
