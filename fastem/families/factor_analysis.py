@@ -104,11 +104,12 @@ likelihood rises as the noise of a column goes to 0.""",
     def _fit_moments(self, moments, n_factors, floor, units, callback):
         noise = np.diagonal(moments.covariance)
         if self.noise_variance_init is not None:
-            noise = np.asarray(self.noise_variance_init, np.float64) / units**2
+            noise = np.asarray(self.noise_variance_init, np.float64)
             if noise.shape != floor.shape or not (np.isfinite(noise) & (noise > 0)).all():
                 raise ValueError(
                     f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X."
                 )
+            noise = noise / units**2
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
