@@ -1,5 +1,7 @@
 """The identities that EM rests on, against plain sums over rows; each test was seen to fail on a sabotaged model."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import reference
@@ -7,6 +9,7 @@ from instances import INSTANCES, STRUCTURES, random_mixture, start
 from scipy.stats import norm
 
 from fastem import GaussianMixture, Statistics, em, theory
+from fastem.driver.history import LATE
 
 REGULAR = [i for i in INSTANCES if i.name in ("separated", "overlapping", "one column", "17 columns", "one component")]
 OVERLAPPING = REGULAR[1]
@@ -118,6 +121,17 @@ def test_large_models_keep_their_steps_worked_out():
     result = em(model, model.sample(400, rng)[0], tol=0, max_iter=2)
     assert result.statistics.vector.size > 1000
     assert all(step.m_gain >= -1e-10 for step in result.steps[:])
+
+
+def test_the_record_of_many_steps_is_bounded():
+    """A step holds models only while it waits to be worked out, and only the best restart keeps its steps."""
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    result = em(GaussianMixture(2, max_iter=1, tol=0).fit(X).model_, X, tol=0, max_iter=300)
+    assert len(result.steps) == 300
+    assert sum(isinstance(entry, partial) for entry in result.steps._entries) == LATE
+    assert [step.log_likelihood for step in result.steps] == result.history[1:]
+    model = GaussianMixture(2, n_init=4, init_params="random", random_state=0).fit(X)
+    assert len(model.steps_) == model.n_iter_ > 0
 
 
 Q = [

@@ -11,6 +11,7 @@ import numpy as np
 from fastem.driver.model import has, log_prior
 
 SMALL = 1000  # sums; with fewer, a pass may take less time than the computation of its gains
+LATE = 100  # steps that may wait for it: each holds a model and its statistics
 
 
 def objective(model, statistics) -> float:
@@ -56,7 +57,7 @@ class Step(NamedTuple):
 
 
 class Steps(Sequence):
-    """The steps of a fit; those of small models are computed when they are read."""
+    """The steps of a fit; the last ones of small models are computed when they are read."""
 
     def __init__(self):
         self._entries = []
@@ -65,6 +66,8 @@ class Steps(Sequence):
         """The arguments of :meth:`Step.between`."""
         step = partial(Step.between, old, statistics, *rest)
         self._entries.append(step if statistics.vector.size < SMALL else step())
+        if len(self) > LATE:
+            self[len(self) - LATE - 1]  # worked out, and what it held is let go
 
     def __len__(self):
         return len(self._entries)

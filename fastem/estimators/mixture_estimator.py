@@ -155,8 +155,8 @@ Fewer passes where components overlap strongly, by steps that EM confirms; None:
         doc="""{"floor", "reseed", "drop", "raise"}
 What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
 what it wins by being thin does not count where restarts are compared. "reseed": it takes half of another component, at
-most three times a start. "drop": the lightest of them goes, and the fit goes on with fewer components and warns; those
-stay that hold many rows which no other describes. "raise": the start fails with a
+most three times a start. "drop": the lightest goes, and the fit continues with fewer components and warns; those stay
+that hold many rows which no other describes. "raise": the start fails with a
 :class:`fastem.errors.CollapsedComponent`, and the fit fails where no other start is left.
 `history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )

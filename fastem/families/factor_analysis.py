@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.em import em
-from fastem.estimators.checks import choice, real, whole
-from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator
+from fastem.estimators.checks import choice, flag, real, whole
+from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator, moderate_units
 from fastem.estimators.parameters import parameter
 from fastem.families.rotation import ROTATIONS, rotated
 from fastem.models.gaussian.factor_models import ConditionalFactorModel, FactorModel, PPCAModel
@@ -77,6 +77,14 @@ class FactorAnalysis(FactorEstimator):
         doc="""{None, "varimax", "quartimax"}
 Rotation of the loadings to simple structure.""",
     )
+    kaiser_normalization: bool = parameter(
+        default=True,
+        check=flag,
+        doc="""bool
+Rotate loadings whose rows are divided by the roots of their communalities, and multiply back: every column counts the
+same, whatever its unit, and tables are those of R's factanal, psych and SPSS. False: scikit-learn's, of the loadings as
+they are.""",
+    )
     reg_covar: float = parameter(
         default=1e-6,
         check=real(LEAST_FLOOR, finite=True),
@@ -88,11 +96,13 @@ likelihood rises as the noise of a column goes to 0.""",
     _model_class = FactorModel
     _floor_status = "Heywood case: its noise variance is held at reg_covar times the column's variance"
 
+    _units = staticmethod(moderate_units)
+
     @staticmethod
     def _most_factors(d):
         return d
 
-    def _fit_moments(self, moments, n_factors, floor, callback):
+    def _fit_moments(self, moments, n_factors, floor, units, callback):
         noise = np.diagonal(moments.covariance)
         if self.noise_variance_init is not None:
             noise = real_numbers(self.noise_variance_init)
@@ -101,6 +111,7 @@ likelihood rises as the noise of a column goes to 0.""",
                     f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X. "
                     f"Got {self.noise_variance_init!r} instead."
                 )
+            noise = noise / units**2
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
@@ -109,7 +120,7 @@ likelihood rises as the noise of a column goes to 0.""",
     def _keep(self, result, variance, unit, names):
         super()._keep(result, variance, unit, names)
         if self.rotation is not None and len(self.components_):
-            self.components_ = rotated(self.components_.T, self.rotation).T
+            self.components_ = rotated(self.components_.T, self.rotation, self.kaiser_normalization).T
 
 
 class PPCA(FactorEstimator):
@@ -159,7 +170,7 @@ class PPCA(FactorEstimator):
     def _most_factors(d):
         return d - 1
 
-    def _fit_moments(self, moments, n_factors, floor, callback):
+    def _fit_moments(self, moments, n_factors, floor, units, callback):
         result = em(PPCAModel.maximum(moments.mean, moments.covariance, n_factors, floor), moments, max_iter=0)
         result.converged, result.stop_reason = True, "the maximum is known in closed form"
         return result

@@ -20,9 +20,9 @@ from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.rows.blocks import consecutive
-from fastem.rows.column_moments import column_moments
 from fastem.rows.statistics import Statistics
-from fastem.rows.validation import numbered, real_numbers
+from fastem.rows.validation import not_infinite, numbered, real_numbers, require_finite
+from fastem.starts.gaussian_start import filled
 from fastem.starts.plan import NO_SCALES, Family, Scales
 
 # kind of column: the mixture for it, and the parameters of that mixture
@@ -56,6 +56,11 @@ class Mixed(Emission):
         return all(emission.discrete for emission in self.members.values())
 
     @property
+    def takes_missing(self):
+        """Whether rows may have missing values: in the columns of the members that take them."""
+        return any(emission.takes_missing for emission in self.members.values())
+
+    @property
     def shape(self):
         """(K, d)"""
         shapes = [emission.shape for emission in self.members.values()]
@@ -72,10 +77,21 @@ class Mixed(Emission):
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass: the parts of all members; the first carries the weights."""
+        return self._call_of(lambda emission: emission.kernel_call, log_weights, dtype)
+
+    def incomplete_call(self, log_weights, dtype) -> KernelCall:
+        """The compiled pass over rows with missing values in the columns of members that take them."""
+        return self._call_of(
+            lambda emission: emission.incomplete_call if emission.takes_missing else emission.kernel_call,
+            log_weights,
+            dtype,
+        )
+
+    def _call_of(self, call_of, log_weights, dtype) -> KernelCall:
         K = self.shape[0]
         calls, log_prior = {}, log_weights
         for kind, emission in self.members.items():
-            calls[kind] = emission.kernel_call(log_prior, dtype)
+            calls[kind] = call_of(emission)(log_prior, dtype)
             log_prior = np.zeros(K)
         parts = tuple(part for call in calls.values() for part in call.parts)
 
@@ -168,6 +184,16 @@ class Mixed(Emission):
         kind = next(iter(self.members))
         return self.members[kind].nearest(X[:, self.columns[kind]])
 
+    def marginal(self, columns) -> Mixed:
+        """The densities of some of the columns: all of a member that does not take missing values."""
+        members, places = {}, {}
+        for kind, emission in self.members.items():
+            mine = np.flatnonzero(np.isin(self.columns[kind], columns))
+            if len(mine):
+                members[kind] = emission.marginal(mine) if emission.takes_missing else emission
+                places[kind] = np.searchsorted(columns, self.columns[kind][mine])
+        return Mixed(members, places)
+
     def sample(self, component, n, rng) -> np.ndarray:
         """n rows of one component."""
         X = np.empty((n, self.shape[1]))
@@ -236,7 +262,6 @@ class MixedFamily(Family):
         return {kind: (mixture_of_kind(kind)._family(), columns) for kind, columns in columns_of(self.kinds, d).items()}
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
-        column_moments(blocks, n_threads)  # finds missing values, which Gaussian columns alone would take
         members = {
             kind: family.examine(blocks.columns(columns), n_components, n_threads)
             for kind, (family, columns) in self.members(blocks.n_features).items()
@@ -260,6 +285,9 @@ class MixedFamily(Family):
             return family.constrained(replace(mixture, emission=emission), own).emission
 
         return replace(mixture, emission=mixture.emission.with_members(member))
+
+    def complete(self, X, weight):
+        return filled(X, weight)
 
     def least_rows(self, n_features):
         return max(family.least_rows(len(columns)) for family, columns in self.members(n_features).values())
@@ -303,7 +331,8 @@ class MixedMixture(MixtureEstimator):
         doc="""sequence of str, or dict
 One kind per column, or {kind: list of columns}. Kinds: "gaussian" (one variance per column and component), "poisson",
 "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction). The
-mixture of each kind says which values its columns may contain.""",
+mixture of each kind says which values its columns may contain. Values of "gaussian" columns may be missing (NaN): a
+row is described by the others. In other columns NaN is refused; for "categorical" ones, missing can be a category.""",
     )
 
     _parameter_arrays = tuple(
@@ -313,12 +342,14 @@ mixture of each kind says which values its columns may contain.""",
     def _family(self):
         return MixedFamily(self.kinds)
 
-    def _require_new_values(self, X, names, place=numbered):
-        columns_of_kind = columns_of(self.kinds, X.shape[1])
-        for kind, member in self.members_.items():
-            columns = columns_of_kind[kind]
-            member_names = columns.tolist() if names is None else names[columns]
-            member._require_new_values(X[:, consecutive(columns)], member_names, place)
+    def _require_new(self, X, names, place=numbered):
+        for kind, columns in columns_of(self.kinds, X.shape[1]).items():
+            of_kind, member_names = X[:, consecutive(columns)], columns.tolist() if names is None else names[columns]
+            if kind == "gaussian":
+                require_finite(of_kind, columns=member_names, place=place, allowed=not_infinite)
+            else:
+                require_finite(of_kind, columns=member_names, place=place)
+                self.members_[kind]._require_new_values(of_kind, member_names, place)
 
     def _arrays(self, emission):
         return {

@@ -26,8 +26,8 @@ class Emission(Protocol):
         Whether there are `means` (K, d), a `covariance` of :mod:`fastem.models.gaussian.covariance` and
         :meth:`marginal`, which pictures draw. Default: False; then only densities of single columns are drawn.
     takes_missing : bool
-        Whether rows may have missing values (NaN); then :meth:`incomplete_call` and :meth:`marginal` must be defined
-        too. Default: False; then such rows are refused.
+        Whether rows may have missing values (NaN), in all columns or in some; then :meth:`incomplete_call` and
+        :meth:`marginal` must be defined too. Default: False; then such rows are refused.
     """
 
     discrete: ClassVar[bool] = False

@@ -197,6 +197,8 @@ class Mixture(BlockModel):
         X = np.asanyarray(X)
         if X.dtype not in (np.float32, np.float64):
             X = X.astype(np.float64)
+        if not X.flags.aligned:
+            X = X.copy()
         if X.ndim != 2 or X.shape[1] != self.emission.shape[1] or len(X) == 0:
             raise ValueError(f"X has shape {X.shape}; this mixture needs rows of {self.emission.shape[1]} columns.")
         return X

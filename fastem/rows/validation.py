@@ -76,7 +76,7 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
-        except (TypeError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
@@ -194,7 +194,7 @@ def as_sample_weight(sample_weight, n, some=True):
         weight = np.asarray(sample_weight)
         if weight.dtype.kind == "c":
             raise ValueError("it is complex")
-        weight = np.array(weight, dtype=np.float64, ndmin=0, copy=None, order="C")
+        weight = np.require(weight, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
     if weight.ndim == 0:

@@ -9,6 +9,9 @@ from fastem.errors import DegenerateComponentWarning, warn
 from fastem.starts.diagnosis import diagnose, is_sound
 from fastem.starts.text_table import text_table
 
+MOST_LISTED = 30  # components, and restarts, of which the text shows all
+FEWER = 10  # of more than that
+
 
 @dataclass(frozen=True)
 class Restart:
@@ -66,7 +69,8 @@ class Component:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit reached; as text, two tables.
+    """What a fit reached; as text, two tables, which of many components show those that are not ok, or are the
+    lightest.
 
     Attributes
     ----------
@@ -81,6 +85,9 @@ class FitReport:
         return "\n".join(line.rstrip() for line in [*self._restart_lines(), "", *self._component_lines()])
 
     def _restart_lines(self):
+        """The chosen restart and the best of the others."""
+        order = sorted(range(len(self.restarts)), key=lambda i: (not self.restarts[i].chosen, -self._value(i)))
+        shown, rest = listed(order)
         rows = [
             (
                 f"{'*' if one.chosen else ''}{number}",
@@ -88,13 +95,23 @@ class FitReport:
                 str(one.n_iter),
                 "" if math.isnan(one.log_likelihood) else f"{one.log_likelihood:.4f}",
                 "sound" if one.sound else "-" if math.isnan(one.log_likelihood) else "unsound",
-                "; ".join([*one.events, one.status]),
+                "; ".join([*one.events[:FEWER], *more_of(one.events, "event(s)"), one.status]),
             )
-            for number, one in enumerate(self.restarts)
+            for number, one in ((number, self.restarts[number]) for number in shown)
         ]
-        return text_table([("restart", "start", "iterations", "log-likelihood", "", "status"), *rows], "><>><<")
+        head = ("restart", "start", "iterations", "log-likelihood", "", "status")
+        return text_table([head, *rows], "><>><<") + ([f"and {rest} worse restart(s)"] if rest else [])
+
+    def _value(self, number):
+        value = self.restarts[number].log_likelihood
+        return -math.inf if math.isnan(value) else value
 
     def _component_lines(self):
+        """The components that are not ok, and the lightest."""
+        order = sorted(
+            range(len(self.components)), key=lambda k: (self.components[k].status == "ok", self.components[k].weight)
+        )
+        shown, rest = listed(order)
         rows = [
             (
                 str(k),
@@ -104,20 +121,36 @@ class FitReport:
                 str(one.floor_hits),
                 one.status,
             )
-            for k, one in enumerate(self.components)
+            for k, one in ((k, self.components[k]) for k in shown)
         ]
         head = ("component", "weight", "effective rows", "eigenvalues", "floor hits", "status")
-        return text_table([head, *rows], ">>>>><")
+        lines = text_table([head, *rows], ">>>>><")
+        if rest:
+            wrong = sum(one.status != "ok" for one in self.components)
+            lines.append(f"and {rest} more component(s); of all {len(self.components)}, {wrong} are not ok")
+        return lines
 
     def warn_of_events(self):
         """Warn of what `on_collapse` did to the chosen restart."""
         for one in self.restarts:
             dropped = [event for event in one.events if event.startswith("dropped")]
             if one.chosen and dropped:
+                listed_events = "; ".join([*dropped[:FEWER], *more_of(dropped, "event(s)")])
                 warn(
-                    f"{'; '.join(dropped)}: the mixture has {len(self.components)} component(s).",
+                    f"{listed_events}: the mixture has {len(self.components)} component(s).",
                     DegenerateComponentWarning,
                 )
+
+
+def listed(order):
+    """The numbers that a table shows, ascending, and how many it leaves out; `order`: the most telling first."""
+    few = order if len(order) <= MOST_LISTED else order[:FEWER]
+    return sorted(few), len(order) - len(few)
+
+
+def more_of(items, what):
+    """[the words for what is left out of a list]"""
+    return [f"and {len(items) - FEWER} more {what}"] if len(items) > FEWER else []
 
 
 @dataclass

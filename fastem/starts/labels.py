@@ -150,6 +150,8 @@ class LabelledStart:
     def __init__(self, blocks, name, n_threads):
         self.blocks, self.name, self.n_threads = blocks, name, n_threads
 
+    words = "the labels"  # of this start in a report
+
     def __call__(self, X, n_components, rng):
         blocks, K = self.blocks, n_components
         weight = all_rows(blocks)[1]

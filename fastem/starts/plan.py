@@ -152,14 +152,20 @@ class Family(Protocol):
         K, init = plan.n_components, plan.start.init
         if isinstance(init, str):
             X, weight = subsample(blocks, rng, K)
+            X = self.complete(X, weight)
             membership = MEMBERSHIPS[init](X, weight, K, rng, n_threads)
         else:
             X, weight = all_rows(blocks)
+            X = self.complete(X, weight)
             membership = checked_membership(init(X, K, rng) if callable(init) else init, len(X), K)
         weights = checked_weights(plan.start.given.get("weights"), K)
         if weights is None:
             weights = membership_weights(weight, membership, K)
         return Mixture(weights, self.emission(X, weight, membership, K, scales))
+
+    def complete(self, X, weight):
+        """The rows of a start without missing values."""
+        return X
 
     def continued(self, mixture: Mixture, scales: Scales) -> Mixture:
         """The last fit's mixture, as a start for rows of these scales."""

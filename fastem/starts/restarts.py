@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.driver.em import both, collect, em, require_same_data
+from fastem.driver.history import Steps
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
 from fastem.rows.validation import generator
@@ -83,8 +84,16 @@ class Restarts:
             self.outcomes.append(outcome)
             self.number += 1
             self.running = self.present = None
+            self._forget_steps()
             if self.number >= self.n_init and not self._can_merge():
                 break
+
+    def _forget_steps(self):
+        """Only the best result so far keeps the record of its iterations, which may be large."""
+        best = self.best(self.n_effective) if self.results else None
+        for result in self.results:
+            if result is not best:
+                result.steps = Steps()
 
     @property
     def results(self):
@@ -116,7 +125,7 @@ class Restarts:
         if self.is_coarse:
             return COARSE
         if not isinstance(init, str):
-            return "a function" if callable(init) else "given"
+            return getattr(init, "words", "a function") if callable(init) else "given"
         if self.number == 0 or not start.is_named or not self._can_merge():
             return init
         further = FURTHER.get(init, (init,))

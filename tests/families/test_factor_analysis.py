@@ -184,7 +184,7 @@ def test_ppca_has_the_density_of_scikit_learns_pca():
 @pytest.mark.parametrize("rotation", [None, "varimax", "quartimax"])
 def test_factor_analysis_is_scikit_learns(rotation):
     X = rows(n=600)
-    ours = FactorAnalysis(2, rotation=rotation, tol=1e-12).fit(X)
+    ours = FactorAnalysis(2, rotation=rotation, kaiser_normalization=False, tol=1e-12).fit(X)
     theirs = Theirs(2, rotation=rotation, tol=1e-10, max_iter=20000, svd_method="lapack").fit(X)
     assert np.isclose(ours.score(X), theirs.score(X), rtol=1e-9)
     assert ours.log_likelihood_ >= theirs.score(X) * 600 - 1e-6
@@ -193,6 +193,45 @@ def test_factor_analysis_is_scikit_learns(rotation):
     signs = np.sign((ours.components_ * theirs.components_).sum(axis=1, keepdims=True))
     assert np.allclose(ours.components_ * signs, theirs.components_, atol=2e-3)
     assert np.allclose(ours.transform(X) * signs.T, theirs.transform(X), atol=5e-3)
+
+
+ABILITY = [  # R's ability.cov, covariances of six tests of 112 people
+    [24.641, 5.991, 33.520, 6.023, 20.755, 29.701],
+    [5.991, 6.700, 18.137, 1.782, 4.936, 7.204],
+    [33.520, 18.137, 149.831, 19.424, 31.430, 50.753],
+    [6.023, 1.782, 19.424, 12.711, 4.757, 9.075],
+    [20.755, 4.936, 31.430, 4.757, 52.604, 66.762],
+    [29.701, 7.204, 50.753, 9.075, 66.762, 135.292],
+]
+
+
+@pytest.mark.parametrize("scale", [1e-140, 1e-78, 1e90, 1e140, np.array([1e-90, 1.0, 1e100, 3e-7, 1.0, 1.0])])
+def test_columns_of_extreme_scale(scale):
+    X = np.random.default_rng(0).normal(size=(80, 6)) + np.random.default_rng(1).normal(size=(80, 1))
+    ours, expected = FactorAnalysis(2).fit(X * scale), FactorAnalysis(2).fit(X)
+    shift = 80 * np.log(np.broadcast_to(scale, 6)).sum()
+    assert ours.log_likelihood_ + shift == pytest.approx(expected.log_likelihood_, abs=1e-4)
+    assert np.allclose(np.abs(ours.components_ / scale), np.abs(expected.components_), atol=1e-3)
+    assert np.allclose(ours.noise_variance_ / scale / scale, expected.noise_variance_, rtol=1e-3)
+    assert ours.score(X * scale) == pytest.approx(ours.log_likelihood_ / 80)
+    assert ours.feature_status_ == expected.feature_status_
+
+
+def test_varimax_is_factanals_in_any_unit():
+    """Its printed loadings; each factor up to its sign, and the factors in any order."""
+    Z = np.random.default_rng(0).normal(size=(112, 6))
+    X = np.linalg.qr(Z - Z.mean(axis=0))[0] * np.sqrt(112) @ np.linalg.cholesky(ABILITY).T
+    published = np.array(
+        [[0.499, 0.544], [0.156, 0.622], [0.206, 0.860], [0.109, 0.468], [0.956, 0.182], [0.785, 0.225]]
+    )
+    for unit in (1, 1000, 1e-60):
+        scale = np.array([1, 1, unit, 1, 1, 1])
+        found = FactorAnalysis(2, rotation="varimax", tol=1e-11, max_iter=5000).fit(X * scale)
+        loadings = np.abs(found.components_.T / (X.std(axis=0) * scale)[:, None])
+        assert np.allclose(loadings[:, np.argsort(-loadings[4])], published, atol=1e-3), unit
+    other = FactorAnalysis(2, rotation="quartimax", tol=1e-11, max_iter=5000)
+    first, second = (other.fit(X * scale).components_ / scale for scale in (1.0, np.array([1, 1, 1000, 1, 1, 1])))
+    assert np.allclose(np.abs(first), np.abs(second), atol=1e-3)
 
 
 @pytest.mark.parametrize("rotation", ["varimax", "quartimax"])

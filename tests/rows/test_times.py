@@ -42,13 +42,13 @@ def test_of_pandas(kind, held):
 @pytest.mark.parametrize("held", ["table", "batches", "Parquet", "Feather", "dictionary"])
 def test_of_arrow(kind, held, tmp_path):
     pa = pytest.importorskip("pyarrow")
-
+    feather, parquet = pytest.importorskip("pyarrow.feather"), pytest.importorskip("pyarrow.parquet")
     table = pa.Table.from_pandas(frames()[kind])
     path = tmp_path / held.lower()
     if held == "Parquet":
-        pa.parquet.write_table(table, path.with_suffix(".parquet"))
+        parquet.write_table(table, path.with_suffix(".parquet"))
     if held == "Feather":
-        pa.feather.write_feather(table, path.with_suffix(".feather"))
+        feather.write_feather(table, path.with_suffix(".feather"))
     rows = {
         "table": table,
         "batches": lambda: iter(table.to_batches()),

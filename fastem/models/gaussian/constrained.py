@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior
+from fastem.models.gaussian.covariance import without_cancellation
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.emission import Gaussian, estimated
 
@@ -59,6 +60,7 @@ class ConstrainedGaussian(Gaussian):
         tiny = np.finfo(np.float64).tiny
         shift = first / np.where(counts > tiny, counts, 1)[:, None]
         shift[self.fixed_means] = 0
+        second = without_cancellation(self.covariance, counts, shift, second)
         _, second = self.covariance.moved(counts, first, second, shift)
         emission = replace(self, means=self.means + shift)
         free = (divisors > tiny) & ~self.fixed_covariances

@@ -20,6 +20,8 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from fastem.kernels.packing import packed_lower
+
 
 class Covariance(Protocol):
     """K covariances (d, d) of one structure: a frozen record, its algebra, and its own estimate from statistics.
@@ -191,6 +193,31 @@ class Covariance(Protocol):
 def floor_of_all(floor):
     """(d,) the least variances of a covariance that all components share, from theirs (d,) or (K, d)."""
     return np.atleast_2d(floor).max(axis=0)
+
+
+FAR = 1e-8  # of the squared shift: a variance below it has lost half of its digits to cancellation
+ROUNDING = 64 * np.finfo(np.float64).eps  # of a sum of squares of many rows
+
+
+def without_cancellation(covariance, counts, shift, second):
+    """Second moments about the old means, with as much more as rounding may have taken from the scatter about the new
+    ones; the same moments where the shift is small against the spread.
+
+    About means far from the rows, as of a start beside them or of a component that has lost an outlier, the scatter is
+    a difference of large numbers, and may be too small by far. So it is given the width that is known; the likelihood
+    rises from the far means all the same, and the next sums, about means among the rows, have all digits.
+    """
+    K, d = shift.shape
+    i, j = packed_lower(d)
+    square = counts[:, None] * shift**2
+    along = second if covariance.kernel == "gaussian_diagonal" else second[..., i == j]
+    about = square if along.ndim == 2 else square.sum(axis=0)
+    if (along - about >= FAR * about).all():
+        return second
+    lost = np.zeros((K, len(i)))
+    lost[:, i == j] = d * ROUNDING * square
+    lost = covariance.of_full(lost, d)
+    return second + (lost if lost.shape == second.shape else pooled_second(lost))
 
 
 def outer(shift):

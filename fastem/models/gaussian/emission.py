@@ -10,7 +10,7 @@ import numpy as np
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
-from fastem.models.gaussian.covariance import Covariance, floor_of_all, of_components
+from fastem.models.gaussian.covariance import Covariance, floor_of_all, of_components, without_cancellation
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.kernel_arrays import (
     DiagonalKernel,
@@ -30,6 +30,7 @@ def estimated(given, free, counts, shift, second, floor):
     """The structure's estimate from the moments; components that are not free keep what was given, unless all share."""
     if not free.any():
         return given
+    second = without_cancellation(given, counts, shift, second)
     if free.all() or given.shared:
         return given.estimate(counts, shift, second, floor, given)
     try:
