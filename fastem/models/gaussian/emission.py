@@ -22,7 +22,6 @@ from fastem.models.gaussian.kernel_arrays import (
 from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
 
 DIGITS = 16  # roundings of its distance from the centre, below which a component's deviation has no digits
-CANCELLED = 1e-3 / np.finfo(np.float64).eps  # squared distance of old means in new deviations: their moments cancel
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
 
@@ -60,15 +59,6 @@ def floor_with_digits(means, weights, floor):
     rows is above it."""
     low = (DIGITS * np.finfo(np.float64).eps * (means - middle(means, weights))) ** 2
     return np.maximum(floor, low) if floor.any() and (low > floor).any() else floor
-
-
-def cancelled(covariance, shift) -> bool:
-    """Whether covariances are what rounding has left of moments about points that are so far (K, d) from the means."""
-    lengths = np.square(shift).sum(axis=1)
-    if (lengths * covariance.traces(shift.shape[1])).max() < CANCELLED:  # the distances are no larger
-        return False
-    whitened = [np.square(covariance.whiten(k, shift[k])).sum() for k in range(len(shift))]
-    return max(whitened) >= CANCELLED
 
 
 @dataclass(frozen=True)
@@ -153,8 +143,7 @@ class Gaussian(Emission):
         emission = replace(self, means=self.means + shift)
         floor = floor_with_digits(emission.means, counts, self.floor)
         covariance = estimated(self.covariance, present, counts, shift, statistics.second, floor)
-        if not cancelled(covariance, shift):
-            emission = replace(emission, covariance=covariance)
+        emission = replace(emission, covariance=covariance)
         if not self.floor.any():
             emission.require_resolved(counts / counts.sum())
         return emission
