@@ -6,6 +6,7 @@ FASTEM_INSTRUCTION_SETS=baseline,avx2   build only these
 MAX_JOBS=1             modules at a time; else one per processor that this process may use
 """
 
+import json
 import os
 import platform
 import sys
@@ -36,6 +37,7 @@ OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is us
 }
 KERNELS = Path("fastem", "kernels")
 GENERATED = Path("build", "kernels")
+LEFT_OUT = GENERATED / "left_out.h"
 VIEWS = "fastem.kernels._memory_views"  # Cython's own code for typed memory views, once instead of in every module
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 JOBS = int(os.environ.get("MAX_JOBS") or PROCESSORS)
@@ -50,31 +52,35 @@ class BuildKernels(build_ext):
 
     def build_extensions(self):
         msvc = self.compiler.compiler_type == "msvc"
-        openmp = ([], [])
+        openmp, left_out, failed = ([], []), {}, "a trial library with {} did not compile and link"
         if os.environ.get("FASTEM_NO_OPENMP", "0") in ("", "0"):
-            source = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+            source = "#include <omp.h>\nint trial(void) { return omp_get_max_threads() < 1; }\n"
             trials = OPENMP_TRIALS["msvc" if msvc else "unix"]
             openmp = next((flags for flags in trials if self.compiles(source, *flags)), openmp)
-        if openmp == ([], []):
-            print("fastem is built WITHOUT OpenMP: it will run on one thread", file=sys.stderr)
+            if openmp == ([], []):
+                left_out["OpenMP"] = failed.format(" or ".join(" ".join(flags) for flags, _ in trials))
         for extension in list(self.extensions):
             own = INSTRUCTION_SETS.get(extension.name.split("_")[-2], [])
-            if own and not self.compiles("int main(void) { return 0; }\n", own, []):
-                print(f"{extension.name} is left out: the compiler does not take {own}", file=sys.stderr)
+            if own and not self.compiles("int trial(void) { return 0; }\n", own, []):
+                left_out[extension.name.split("_")[-2]] = failed.format(" ".join(own))
                 self.extensions.remove(extension)
                 continue
             extension.extra_compile_args += (MSVC_FLAGS if msvc else GNU_FLAGS + own) + openmp[0]
             extension.extra_link_args += openmp[1]
+        for what, why in left_out.items():
+            print(f"fastem is built WITHOUT {what}: {why}", file=sys.stderr)
+        entries = "".join(f"{json.dumps(what)}, {json.dumps(why)}, " for what, why in left_out.items())
+        write_if_new(LEFT_OUT, f"static const char *const fastem_left_out[] = {{{entries}NULL}};\n")
         super().build_extensions()
 
     def compiles(self, program, compile_flags, link_flags):
-        """Whether a program compiles and links with these flags."""
+        """Whether a library compiles and links as an extension does: with these flags and those of the environment."""
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "trial.c")
             source.write_text(program)
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
-                self.compiler.link_executable(objects, str(Path(folder, "trial")), extra_postargs=link_flags)
+                self.compiler.link_shared_object(objects, str(Path(folder, "trial.so")), extra_postargs=link_flags)
             except Exception as error:  # each compiler class raises its own
                 print(f"flags {compile_flags} do not work: {error}", file=sys.stderr)
                 return False
@@ -83,10 +89,15 @@ class BuildKernels(build_ext):
 
 def generated(name, included):
     """The .pyx file of a module that is one of the sources, built with flags of its own."""
-    path, line = GENERATED / f"{name}.pyx", f'include "{included}"\n'
-    if not path.exists() or path.read_text() != line:  # pip runs this thrice; what is newer is translated again
-        path.write_text(line)
+    path = GENERATED / f"{name}.pyx"
+    write_if_new(path, f'include "{included}"\n')
     return str(path)
+
+
+def write_if_new(path, text):
+    """A file that is made again only where it changes: pip runs this thrice, and what is newer is compiled again."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 def kernel_modules():
@@ -97,7 +108,11 @@ def kernel_modules():
         raise SystemExit(f"FASTEM_INSTRUCTION_SETS={wanted}: choose from {list(INSTRUCTION_SETS)}")
     GENERATED.mkdir(parents=True, exist_ok=True)
     yield Extension(VIEWS, [str(GENERATED / "_memory_views.c")])
-    for name in ("_cpu", "_common_axes", "_agglomeration"):
+    if not LEFT_OUT.exists():
+        LEFT_OUT.touch()  # build_ext fills it, once it has tried the compiler
+    told = {"include_dirs": [str(GENERATED)], "depends": [str(LEFT_OUT)]}
+    yield Extension("fastem.kernels._cpu", [str(KERNELS / "_cpu.pyx")], **told)
+    for name in ("_common_axes", "_agglomeration"):
         yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
     shared = {
         "include_dirs": [str(KERNELS)],
@@ -125,6 +140,9 @@ if __name__ == "__main__":  # the processes that translate import this file wher
                 "wraparound": False,
                 "cdivision": True,
                 "initializedcheck": False,
+                # True because modules share nothing that changes: their tables (log x!, the families) are filled while
+                # they load, every call works on memory of its own, and the objects of class Part never change.
+                "freethreading_compatible": True,
             },
         ),
         cmdclass={"build_ext": BuildKernels},

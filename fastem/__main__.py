@@ -284,7 +284,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="families (default: all 14)",
     )
-    select.add_argument("--criterion", choices=("bic", "aic", "icl"), help="smaller is better (default: bic)")
+    select.add_argument("--criterion", choices=("bic", "aic", "icl", "cv"), help="smaller is better (default: bic)")
     select.add_argument(
         "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
     )

@@ -1,9 +1,10 @@
-"""Errors and warnings that users meet. scikit-learn's own classes are used where it is loaded, without importing it."""
+"""Errors and warnings that users meet: also of scikit-learn's classes where it is loaded, without importing it."""
 
 from __future__ import annotations
 
 import sys
 import warnings
+from functools import cache
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -67,8 +68,24 @@ def interruption(error) -> str:
 
 
 def _scikit_learns(exception):
-    """scikit-learn's class of the same name, once scikit-learn is loaded."""
-    return getattr(sys.modules.get("sklearn.exceptions"), exception.__name__, exception)
+    """A class of both kinds once scikit-learn is loaded, so that filters and handlers of either take it."""
+    theirs = getattr(sys.modules.get("sklearn.exceptions"), exception.__name__, None)
+    return exception if theirs is None else _both(exception, theirs)
+
+
+@cache
+def _both(exception, theirs):
+    """A class of two kinds of the same name. It is pickled as what is raised: another process makes its own."""
+
+    def reduced(self):
+        return _raised_again, (exception, self.args)
+
+    members = {"__doc__": exception.__doc__, "__module__": exception.__module__, "__reduce__": reduced}
+    return type(exception.__name__, (exception, theirs), members)
+
+
+def _raised_again(exception, arguments):
+    return _scikit_learns(exception)(*arguments)
 
 
 def not_fitted(estimator) -> Exception:

@@ -21,6 +21,8 @@ def versions() -> dict[str, str]:
     built = ", ".join(name for name in kernels.INSTRUCTION_SETS if kernels.built(name))
     facts["instruction set"] = f"{kernels.INSTRUCTION_SET} (built: {built})"
     facts["OpenMP"] = "yes" if kernels.OPENMP else "no: built without OpenMP, so one thread"
+    for what, why in kernels.LEFT_OUT.items():
+        facts[f"no {what}"] = why
     facts["threads"] = str(threads.available()) + (
         ", since a parent used threads before the fork" if threads.forked() else ""
     )

@@ -192,3 +192,31 @@ def covariances_of(name, vector, k, d, frames):
     turns = [frame @ rotation(a, d) for frame, a in zip(frames, angles)] if len(angles) else [np.eye(d)]
     turns = np.broadcast_to(np.array(turns), (k, d, d))
     return (turns * (volumes[:, None] * np.broadcast_to(shapes, (k, d)))[:, None, :]) @ np.swapaxes(turns, 1, 2)
+
+
+def agglomerated(counts, means, scatter, n_clusters, criterion, proportions, prior):
+    """(M,) the cluster of each of M leaves, after the cheapest merger of all pairs, one after the other."""
+    d = means.shape[1]
+
+    def cost(leaves):
+        n = counts[leaves].sum()
+        mean = counts[leaves] @ means[leaves] / n
+        apart = means[leaves] - mean
+        total = scatter[leaves].sum(axis=0) + (counts[leaves, None] * apart).T @ apart
+        if criterion == "squares":
+            return np.trace(total)
+        if criterion == "diagonal":
+            total = np.diag(np.diag(total))
+        value = n * np.linalg.slogdet((total + prior * np.eye(d)) / (n + prior))[1]
+        return value - 2 * n * np.log(n) if proportions else value
+
+    clusters = [[leaf] for leaf in range(len(counts))]
+    while len(clusters) > n_clusters:
+        pairs = [(g, h) for g in range(len(clusters)) for h in range(g + 1, len(clusters))]
+        losses = [cost(clusters[g] + clusters[h]) - cost(clusters[g]) - cost(clusters[h]) for g, h in pairs]
+        g, h = pairs[int(np.argmin(losses))]
+        clusters[g] = clusters[g] + clusters.pop(h)
+    labels = np.empty(len(counts), int)
+    for number, leaves in enumerate(sorted(clusters, key=min)):
+        labels[leaves] = number
+    return labels

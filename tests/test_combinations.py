@@ -95,11 +95,6 @@ def test_labels_beside_what_moves_components_are_refused(moves):
         GaussianMixture(4, random_state=0, **moves).fit(X, labels=labels)
 
 
-def test_labels_beside_emem_are_refused():
-    with pytest.raises(ValueError, match=r"init_params='emem' .* labels"):
-        GaussianMixture(3, init_params="emem").fit(rows(), labels=np.ones((150, 3)))
-
-
 @pytest.mark.parametrize("asked", ["marginal", "conditional", "logcdf"])
 def test_uses_of_gaussians_say_that_noise_is_in_the_way(asked):
     X = cluttered()

@@ -28,6 +28,8 @@ PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, 
 class Leaps:
     """A model that knows where EM runs off to, in ever smaller steps, leaps there."""
 
+    has_jumped = False
+
     def propose(self, model, image):
         """The model to try instead of EM's image, or None."""
         proposal = leap(image, model)
@@ -54,10 +56,17 @@ class NoAcceleration(Leaps):
 
 
 class Guarded(Leaps):
-    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to."""
+    """When to extrapolate, how far, and whether EM confirms it; a subclass defines where to.
+
+    Attributes
+    ----------
+    has_jumped : bool
+        Whether an extrapolated model has been kept.
+    """
 
     def __init__(self, model):
         self.ahead, self.pause, self.penalty = AHEAD, 0, PAUSE
+        self.has_jumped = False
         self._forget()
 
     def _forget(self):
@@ -97,7 +106,7 @@ class Guarded(Leaps):
         if surprise <= SURPRISE:
             if surprise < SURPRISE / 2:
                 self.ahead = min(2 * self.ahead, FARTHEST)
-            self.penalty, self.rest = max(self.penalty // 2, PAUSE), True
+            self.penalty, self.rest, self.has_jumped = max(self.penalty // 2, PAUSE), True, True
             return True
         self.ahead = max(self.ahead / 4, AHEAD)
         self.calm, self.pause, self.penalty = 0, self.penalty, min(2 * self.penalty, LONGEST_PAUSE)

@@ -9,6 +9,7 @@ could matter.
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import re
 import time
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastem import kernels
-from fastem.driver.atomic_write import written_whole
+from fastem.driver.atomic_write import remove_left_behind, written_whole
 from fastem.errors import CheckpointError, warn
 
 FORMAT = "fastem checkpoint 4"
@@ -60,12 +61,12 @@ class Checkpoint:
     def __init__(self, path, asked: dict[str, Any], seconds: float = 60.0, resume: bool = False):
         self.path, self.asked, self.seconds = Path(path), asked, seconds
         self.state = None
-        self._beside = self.path.with_name(f"{self.path.name}.part")
         if self.path.is_dir():
             raise CheckpointError(f"checkpoint={str(path)!r} is a folder: name a file in it.")
         try:
-            self._beside.touch()  # the only test whether it can be written: root may, whatever the folder's mode
-            self._beside.unlink()
+            beside = Path(f"{os.path.realpath(path)}.part")
+            beside.touch()  # the only test whether it can be written: root may, whatever the folder's mode
+            beside.unlink()
         except OSError as error:
             raise CheckpointError(
                 f"checkpoint={str(path)!r}: no file can be written to {self.path.absolute().parent} "
@@ -146,7 +147,7 @@ class Checkpoint:
     def write(self, state: dict[str, Any]) -> None:
         """Write a state completely, or not at all."""
         try:
-            with written_whole(self.path, self._beside) as beside, open(beside, "wb") as file:
+            with written_whole(self.path) as beside, open(beside, "wb") as file:
                 pickle.dump(self._head(), file, protocol=5)
                 pickle.dump(state, file, protocol=5)
         except (OSError, *NOT_STORABLE) as error:
@@ -156,3 +157,4 @@ class Checkpoint:
     def remove(self) -> None:
         """Remove the file, because the fit has ended."""
         self.path.unlink(missing_ok=True)
+        remove_left_behind(self.path)

@@ -18,12 +18,13 @@ import numpy as np
 from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
-from fastem.driver.model import Model, n_parameters, require, rounding
+from fastem.driver.model import Model, log_prior, n_parameters, require, rounding
 from fastem.driver.stopping import stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_pass
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.sources.open_rows import in_memory, open_rows
+from fastem.rows.e_step import BlockModel
+from fastem.rows.sources.open_rows import in_memory, in_moderate_weights, open_rows
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import as_sample_weight
 
@@ -35,7 +36,7 @@ class EMResult:
     Attributes
     ----------
     model : the last model
-    statistics : its expected sufficient statistics
+    statistics : its expected sufficient statistics, with weights in units of `unit`
     history : list of float
         Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`. Of a model with
         a prior: the mean log-posterior, (log-likelihood + ``model.log_prior()``) / weight.
@@ -51,6 +52,8 @@ class EMResult:
         E-steps over all rows: one more than `n_iter`, and one more for each accelerated step that was dropped.
     converged : bool
     stop_reason : str
+    unit : float
+        1; a power of two where all weights are so small or large that their sums would leave the range of float32.
     """
 
     model: Any
@@ -63,11 +66,12 @@ class EMResult:
     n_passes: int = 1
     converged: bool = False
     stop_reason: str = ""
+    unit: float = 1.0
 
     @property
     def log_likelihood(self) -> float:
         """Of all rows, at `model`."""
-        return self.statistics.log_likelihood
+        return self.statistics.log_likelihood * self.unit
 
 
 def em(
@@ -115,7 +119,7 @@ def em(
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
         from it is not the predicted one. See :mod:`fastem.driver.acceleration`.
     n_threads : int, optional
-        By default all that the process may use.
+        By default all that the process may use; one where a pass is so short that more would cost more than they save.
     callback : callable, optional
         Called with the result so far after each iteration; a true answer ends the fit. If an interrupt or an error of
         the data ends it, that is raised, and the result holds the last complete iteration.
@@ -162,8 +166,7 @@ def em(
     """
     if not tol >= 0 or not max_iter >= 0:
         raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
-    blocks = as_blocks(data, sample_weight)
-    threads = resolve(n_threads)
+    blocks, unit = weighed_blocks(model.model if isinstance(model, EMResult) else model, data, sample_weight)
     keeper = None
     if checkpoint is not None:
         begun = model.model if isinstance(model, EMResult) else model
@@ -175,13 +178,15 @@ def em(
         callback = both(callback, keeper.write_if_due)
     result = model if isinstance(model, EMResult) else None
     model = result.model if result else model
+    threads = for_pass(n_threads, blocks, n_components(model))
     arrived = stopping_rule(stop, model, tol)
     require(model, "e_step", "m_step", what="model must have")
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
     if result is None:
-        n_rows = max(statistics.weight, getattr(blocks, "n_effective", 0.0))
-        result = EMResult(model, statistics, [objective(model, statistics)], accelerator=proposals, n_rows=n_rows)
+        n_rows = max(statistics.weight * unit, getattr(blocks, "n_effective", 0.0))
+        first = objective(model, statistics)
+        result = EMResult(model, statistics, [first], accelerator=proposals, n_rows=n_rows, unit=unit)
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
@@ -261,8 +266,33 @@ def as_blocks(data, sample_weight):
     """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
     if in_memory(data):
         X = np.asanyarray(data)
+        X = X if X.flags.aligned else X.copy()  # compiled code may take it for granted
         return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
     return open_rows(data, sample_weight)
+
+
+def n_components(model) -> int:
+    """How much work a row is, roughly: as many densities as the model has components."""
+    return getattr(model, "n_components", 1)
+
+
+def weighed_blocks(model, data, sample_weight):
+    """Data as blocks for a model of fastem's in a moderate unit of weight, and this unit; see EMResult.
+
+    Other models get the weights as they are.
+    """
+    blocks = as_blocks(data, sample_weight)
+    if not isinstance(model, BlockModel):
+        return blocks, 1.0
+    moderate, unit = in_moderate_weights(blocks)
+    if unit == 1 or log_prior(model) == 0:
+        return moderate, unit
+    if dtype_of(blocks) == np.float32:
+        raise ValueError(
+            "sample_weight is below 1e-9 or above 1e9 in every row. A prior counts as a number of rows, so the weights "
+            "cannot have another unit, and float32 does not hold their sums. Divide sample_weight by its mean."
+        )
+    return blocks, 1.0
 
 
 def dtype_of(blocks):

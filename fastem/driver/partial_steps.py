@@ -11,11 +11,11 @@ import numbers
 
 import numpy as np
 
-from fastem.driver.em import EMResult, as_blocks, collect
+from fastem.driver.em import EMResult, as_blocks, collect, n_components, weighed_blocks
 from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import rebased
 from fastem.driver.stopping import stopping_rule
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_pass, resolve
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.statistics import Statistics
 
@@ -72,14 +72,19 @@ def incremental_em(
     >>> round(incremental_em(start, X, tol=1e-9).log_likelihood, 2)
     -1130.26
     """
-    arrived, threads = stopping_rule("log_likelihood", model, tol), resolve(n_threads)
-    whole = as_blocks(data, sample_weight)
+    arrived = stopping_rule("log_likelihood", model, tol)
+    whole, unit = weighed_blocks(model, data, sample_weight)
     blocks = parts_of(whole, n_blocks)
-    parts = [collect(as_blocks(*block), model, threads) for block in blocks]
+    threads = resolve(n_threads)
+
+    def collected(rows, model):
+        return collect(rows, model, for_pass(threads, rows, n_components(model)))
+
+    parts = [collected(as_blocks(*block), model) for block in blocks]
     if not parts:
         raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
-    result = EMResult(model, total, [lower_bound(model, total, model)])
+    result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit)
     if not np.isfinite(result.history[0]):
         raise TypeError(
             f"{type(model).__name__} gives no bound: it needs expected_log_joint, and entropy in its statistics"
@@ -88,7 +93,7 @@ def incremental_em(
         old = reference = model  # all sums of a sweep are about this model's parameters
         for i, block in enumerate(blocks):
             model = reference.m_step(total)
-            fresh = rebased(reference, collect(as_blocks(*block), model, threads), model)
+            fresh = rebased(reference, collected(as_blocks(*block), model), model)
             total = total - parts[i] + fresh
             parts[i] = fresh
         result.model = model
@@ -99,7 +104,7 @@ def incremental_em(
         result.converged, result.stop_reason = bool(reason), reason or f"max_iter={max_iter} sweeps were done"
         parts = [rebased(model, part, reference) for part in parts]
         total = sum(parts[1:], parts[0])  # anew, so that no rounding errors add up
-    result.statistics = collect(whole, model, threads)
+    result.statistics = collected(whole, model)
     result.n_passes += 1
     result.history.append(objective(model, result.statistics))
     return result
@@ -197,9 +202,11 @@ class Stepwise:
 
     def update(self, data, sample_weight=None) -> None:
         """One batch: its E-step, the averages, an M-step."""
-        fresh = collect(as_blocks(data, sample_weight), self.model, resolve(self.n_threads), self.statistics)
+        blocks, unit = weighed_blocks(self.model, data, sample_weight)
+        threads = for_pass(self.n_threads, blocks, n_components(self.model))
+        fresh = collect(blocks, self.model, threads, self.statistics)
         if self.n_batches == 0:
-            self.n_batches = self.weight_before / fresh.weight
+            self.n_batches = self.weight_before / unit / fresh.weight
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
             step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastem.driver.acceleration import NoAcceleration
 from fastem.driver.history import length
 from fastem.driver.model import require
 
@@ -55,12 +54,15 @@ def gain(result, previous):
 
 
 def left_to_gain(result, before_last=0) -> float:
-    """Aitken's estimate, per row, after the last step or one before. An accelerated step and the plain one after it
-    count as one."""
-    stride = 1 if isinstance(result.accelerator, NoAcceleration) else 2
+    """Aitken's estimate, per row, after the last step or one before.
+
+    Once a step has been accelerated, it and the plain one after it count as one.
+    """
+    stride = 2 if result.accelerator is not None and result.accelerator.has_jumped else 1
     history = result.history[-1 - (2 + before_last) * stride :: stride][:3]
-    if result.history[-1] <= result.history[-2]:  # standing still up to rounding
-        return result.history[-2] - result.history[-1]
+    gained = result.history[-1] - result.history[-2]
+    if gained <= STILL * (1 + abs(result.history[-1])):  # standing still up to rounding
+        return abs(gained)
     if len(history) < 3 or len(result.history) <= (2 + before_last) * stride:
         return np.inf
     before, last = history[1] - history[0], history[2] - history[1]
@@ -70,6 +72,7 @@ def left_to_gain(result, before_last=0) -> float:
 
 
 ENOUGH, SHARE = 100.0, 1e-3
+STILL = 1e-14  # of a mean log-likelihood
 RULES = {
     "gain": gain,
     "log_likelihood": log_likelihood,

@@ -20,15 +20,17 @@ Check = Callable[[str, str, Any], None]
 def number(kind, least, *, optional=False, finite=False, boolean=False, unless: str | None = None) -> Check:
     """A number of at least `least`; `optional`, `boolean` and `unless` also allow None, True and False, and a word."""
     what = "an int" if kind is numbers.Integral else "a float"
+    others = " or None" if optional else "" if unless is None else f" or {unless!r}"
 
     def check(owner, name, value):
         if (optional and value is None) or (unless is not None and isinstance(value, str) and value == unless):
             return
-        right_type = isinstance(value, kind) and (boolean or not isinstance(value, bool))
+        is_flag = isinstance(value, (bool, np.bool_))
+        right_type = boolean if is_flag else isinstance(value, kind)
         if not right_type or not value >= least or (finite and not np.isfinite(value)):
             raise ValueError(
                 f"The {name!r} parameter of {owner} must be {what} in the range "
-                f"[{least}, inf){' or None' if optional else ''}. Got {value!r} instead."
+                f"[{least}, inf){others}. Got {value!r} instead."
             )
 
     return check
@@ -47,14 +49,15 @@ def real(least, **allowed) -> Check:
 flag = whole(0, boolean=True)
 
 
-def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda value: False) -> Check:
-    """One of some strings, or a value for which `unless` is true."""
+def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda value: False, others: str = "") -> Check:
+    """One of some strings, or a value for which `unless` is true; others: these values in words."""
+    also = f" or {others}" if others else ""
 
     def check(owner, name, value):
         if not unless(value) and (not isinstance(value, str) or value not in choices):
             listed = ", ".join(repr(one) for one in sorted(choices))
             raise ValueError(
-                f"The {name!r} parameter of {owner} must be a str among {{{listed}}}. Got {value!r} instead."
+                f"The {name!r} parameter of {owner} must be a str among {{{listed}}}{also}. Got {value!r} instead."
             )
 
     return check

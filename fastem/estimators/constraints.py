@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.models.weights import WeightRule
+from fastem.rows.validation import real_numbers
 
 
 def weight_rule(parameters, owner, fixable) -> WeightRule:
@@ -22,8 +23,8 @@ def weight_rule(parameters, owner, fixable) -> WeightRule:
 
 def concentration(value, n_components):
     """A Dirichlet prior's concentration: a number of at least 1, or one for each component."""
-    array = np.asarray(1.0 if value is None else value)
-    good_shape = array.dtype.kind in "iuf" and array.shape in ((), (n_components,))
+    array = real_numbers(1.0 if value is None else value)
+    good_shape = array is not None and array.shape in ((), (n_components,))
     if not good_shape or not ((array >= 1) & np.isfinite(array)).all():
         raise ValueError(
             f"weight_concentration_prior must be one number or {n_components} numbers, each at least 1, because below "
@@ -49,13 +50,14 @@ def checked_fixed(asked, name, n_components, owner, fixable) -> bool | np.ndarra
     value = asked.get(name, False)
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    components = np.atleast_1d(np.asarray(value))
-    if components.size == 0:
+    components = real_numbers(value)
+    if components is not None and components.size == 0:
         return False
-    least, most = 0, n_components - 1
-    if components.ndim != 1 or components.dtype.kind not in "iu" or components.min() < least or components.max() > most:
+    most = n_components - 1
+    whole = components is not None and components.dtype.kind in "iu" and components.ndim < 2
+    if not whole or components.min() < 0 or components.max() > most:
         raise ValueError(f"fixed[{name!r}] must be True or numbers from 0 to {most}. Got {value!r} instead.")
-    return components
+    return np.atleast_1d(components)
 
 
 def require_values_to_keep(fixed, values, is_warm) -> None:

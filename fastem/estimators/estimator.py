@@ -145,14 +145,30 @@ class Estimator:
         """[function(rows)] of the checked rows of X: of all together where they are in memory, else of each block."""
         if in_memory(X):
             return [function(self._new_rows(X))]
-        blocks = self._new_blocks(X)
+        return self._of_blocks(self._new_blocks(X), lambda rows, sample_weight: function(rows))
+
+    def _of_blocks(self, blocks, function) -> list:
+        """[function(rows, sample_weight)] of the checked rows of each block."""
         names, place = blocks.names, blocks.place
 
         def checked(rows, sample_weight, start):
             self._require_new(rows, names, lambda row: place(start + row))
-            return function(rows)
+            return function(rows, sample_weight)
 
         return blocks.each(checked)
+
+    def _totals(self, X, sample_weight, *functions):
+        """The weight of the rows of X together, and the sum of each function(rows), (m,), with their weights."""
+        blocks = self._new_blocks(X, sample_weight)
+
+        def sums(rows, weight):
+            whole = len(rows) if weight is None else weight.sum()
+            return [whole, *(weighted_sum(function(rows), weight) for function in functions)]
+
+        totals = np.sum(self._of_blocks(blocks, sums), axis=0)
+        if not totals[0] > 0:
+            raise ValueError("All sample_weight are zero: at least one row must count.")
+        return totals.tolist()
 
     def _evaluated(self, X, function, dtype, width=None):
         """function(rows), shape (m,) or (m, width), of all rows of X, concatenated; a lazy array for Dask."""
@@ -163,6 +179,11 @@ class Estimator:
             return mapped(X, lambda rows: function(self._new_rows(rows)), dtype, width)
         values = self._of_new_rows(X, function)
         return values[0] if len(values) == 1 else np.concatenate(values)
+
+    def _set_arrays(self, arrays):
+        """Set attributes that belong together."""
+        for name, array in arrays.items():
+            setattr(self, name, array)
 
     def _keep_columns(self, n_features, names):
         self.n_features_in_ = n_features
@@ -177,8 +198,12 @@ class Estimator:
             if not isinstance(getattr(self, name, None), kind):
                 raise ValueError(f"{name} is missing or is not of type {kind.__name__}")
         d = self.n_features_in_
-        if len(getattr(self, "feature_names_in_", range(d))) != d:
-            raise ValueError(f"feature_names_in_ has {len(self.feature_names_in_)} names for {d} columns")
+        values = sum(np.size(getattr(self, name, ())) for name in self._saved_arrays)
+        if not 1 <= d <= values:  # before anything of this size is made
+            raise ValueError(f"n_features_in_ is {d}, but the arrays contain {values} values")
+        names = getattr(self, "feature_names_in_", None)
+        if names is not None and len(names) != d:
+            raise ValueError(f"feature_names_in_ has {len(names)} names for {d} columns")
 
     @property
     def model_(self):
@@ -197,15 +222,10 @@ class Estimator:
         """Log-density of each row, shape (n,), natural logarithm."""
         return self._evaluated(X, self._log_density, np.float64)
 
-    def _total(self, X):
-        """The number of rows, and the sum of their log-densities."""
-        totals = self._of_new_rows(X, lambda rows: (len(rows), self._log_density(rows).sum()))
-        return tuple(np.sum(totals, axis=0))
-
-    def score(self, X, y=None) -> float:
-        """Mean log-density of the rows."""
-        n, total = self._total(X)
-        return float(total / n)
+    def score(self, X, y=None, sample_weight=None) -> float:
+        """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows."""
+        n, total = self._totals(X, sample_weight, self._log_density)
+        return total / n
 
     def sample(self, n_samples: int = 1, random_state=None) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows from the fitted density.
@@ -228,19 +248,35 @@ class Estimator:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
         return self.model_.sample(n_samples, generator(self.random_state if random_state is None else random_state))
 
-    def bic(self, X) -> float:
-        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood."""
-        n, total = self._total(X)
+    def bic(self, X, sample_weight=None) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.
+
+        n is the number of rows; with weights it is their sum.
+        """
+        n, total = self._totals(X, sample_weight, self._log_density)
         return criteria.bic(total, self.model_.n_parameters, n)
 
-    def aic(self, X) -> float:
+    def aic(self, X, sample_weight=None) -> float:
         """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood."""
-        return criteria.aic(self._total(X)[1], self.model_.n_parameters)
+        _, total = self._totals(X, sample_weight, self._log_density)
+        return criteria.aic(total, self.model_.n_parameters)
 
     def save(self, path) -> None:
         """Write the fitted estimator to an .npz file; see :func:`fastem.load`."""
         self._require_fitted()
         save(self, path)
+
+    def _require_savable(self):
+        """Raise an error where a file of this estimator could not be loaded."""
+        self._require_fitted()
+
+
+def weighted_sum(values, weight) -> float:
+    """The sum of values (m,), each times its weight; where that is 0, also infinity counts as 0."""
+    if weight is None:
+        return values.sum()
+    counted = weight > 0
+    return (weight[counted] * values[counted]).sum()
 
 
 def checked_rows(estimator, X):

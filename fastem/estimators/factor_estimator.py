@@ -56,7 +56,11 @@ class FactorEstimator(Estimator, general=True):
         check=real(LEAST_FLOOR, finite=True),
         doc="float\nLeast noise variance, relative to the variance of each column.",
     )
-    random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None\nFor `sample`.")
+    random_state: Any = parameter(
+        default=None,
+        check=None,
+        doc="int, Generator, RandomState or None\nFor `sample`. None: numpy's global state (np.random.seed).",
+    )
     n_threads: int | None = parameter(
         default=None, check=whole(1, optional=True), doc="int, optional\nAll that the process may use by default."
     )

@@ -6,7 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
+from fastem.estimators.from_parameters import from_parameters
 from fastem.estimators.merging import merge_components
 from fastem.estimators.quantile import quantile
 from fastem.models import criteria
@@ -54,6 +56,40 @@ class FittedMixture(Estimator):
     def __sklearn_is_fitted__(self):
         return all(hasattr(self, name) for name in ("weights_", *self._parameter_arrays))
 
+    def _require_fitted(self):
+        """Also makes a model of attributes that a user has set since the last use."""
+        super()._require_fitted()
+        self._mixture()
+
+    from_parameters = classmethod(from_parameters)
+
+    @classmethod
+    def _parameters_to_give(cls) -> tuple[str, ...]:
+        """The attributes that make a mixture, in the order in which :meth:`from_parameters` takes them."""
+        return cls._parameter_arrays
+
+    @classmethod
+    def _settable(cls) -> tuple[str, ...]:
+        """All attributes that :meth:`from_parameters` takes by name."""
+        return cls._parameter_arrays
+
+    @classmethod
+    def _named_arrays(cls, arrays, parameters):
+        """{attribute: array} of what :meth:`from_parameters` is given, and the parameters of the constructor."""
+        order = cls._parameters_to_give()
+        if len(arrays) > len(order):
+            expected = ", ".join(["weights", *(name.removesuffix("_") for name in order)])
+            raise TypeError(f"{cls.__name__}.from_parameters takes {expected}, but got {len(arrays) + 1} arrays.")
+        named, others = dict(zip(order, arrays)), {}
+        for name, value in parameters.items():
+            if f"{name}_" in named:
+                raise TypeError(f"{cls.__name__}.from_parameters got {name} twice.")
+            if f"{name}_" in cls._settable():
+                named[f"{name}_"] = value
+            else:
+                others[name] = value
+        return named, others
+
     @property
     def model_(self):
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
@@ -64,16 +100,28 @@ class FittedMixture(Estimator):
         return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
 
     def _mixture(self) -> Mixture:
-        """The model of the attributes, which a user may have replaced since the fit."""
-        arrays = self._fitted_arrays()
-        if hasattr(self, "_model") and all(a is b for a, b in zip(arrays, self._model_arrays)):
-            return self._model
-        return self._of_attributes()
+        """The model of the attributes, which a user may have set, or replaced since the fit."""
+        if not hasattr(self, "_model") or any(a is not b for a, b in zip(self._fitted_arrays(), self._model_arrays)):
+            self._adopt(self._of_attributes())
+        return self._model
+
+    def _adopt(self, mixture):
+        """Keep the model that attributes make which a user has set; what the last fit says of others stays."""
+        K, d = mixture.emission.shape
+        if not hasattr(self, "n_parameters_"):
+            around(self, mixture, reason="its parameters were given", names=getattr(self, "feature_names_in_", None))
+            return
+        self._keep_model(mixture)
+        if d != self.n_features_in_:
+            self._keep_columns(d, None)
+        if K != len(self.component_status_):
+            self.component_status_ = ["ok"] * K
+        self.n_parameters_ = mixture.n_parameters
 
     def _of_attributes(self) -> Mixture:
         """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
-        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0]), emission))
+        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0], "weights_"), emission))
 
     def _constrained(self, mixture) -> Mixture:
         """The mixture with the constraints of the parameters, scaled as in the last fit."""
@@ -83,24 +131,34 @@ class FittedMixture(Estimator):
         self.weights_ = model.weights
         arrays = self._arrays(model.emission)
         for name in self._parameter_arrays:
-            if name in arrays:
-                setattr(self, name, arrays[name])
-            elif hasattr(self, name):
+            if name not in arrays and hasattr(self, name):
                 delattr(self, name)
+        self._set_arrays(arrays)
         for array in (model.weights, *arrays.values()):
             array.flags.writeable = False  # shared with the model; replace an attribute to change it
         self._model, self._model_arrays = model, self._fitted_arrays()
 
+    def _require_savable(self):
+        super()._require_savable()
+        if self.n_components != len(self.weights_) and not self._may_have(len(self.weights_)):
+            raise ValueError(
+                f"there are {len(self.weights_)} weights_, but n_components is {self.n_components}. Set n_components "
+                "before saving."
+            )
+
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
         self._require_saved(_SAVED_KINDS)
-        model = self._mixture()
-        K, d = model.emission.shape
-        if self.n_components != K and not self._may_have(K):
+        K = len(self.weights_)
+        if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
+        self._check_parameters()
+        model = self._of_attributes()
+        _, d = model.emission.shape
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
             raise ValueError(f"n_features_in_ or n_parameters_ does not match arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]
+        self._model, self._model_arrays = model, self._fitted_arrays()
 
     def _may_have(self, n_components) -> bool:
         """Whether a fit may have so few components: on_collapse="drop" removes some."""
@@ -108,19 +166,20 @@ class FittedMixture(Estimator):
 
     quantile = quantile
     merge_components = merge_components
+    cross_validated_score = cross_validated_score
 
     def _exact_quantile(self, q):
         """The quantiles of the log-density where there is a formula, else None."""
 
-    def icl(self, X) -> float:
+    def icl(self, X, sample_weight=None) -> float:
         """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
         logarithm of the largest posterior probability.
 
         C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
         likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
         """
-        doubt = self._of_new_rows(X, lambda rows: self.model_.doubt(rows).sum())
-        return criteria.icl(self.bic(X), np.sum(doubt))
+        n, total, doubt = self._totals(X, sample_weight, self._log_density, lambda rows: self.model_.doubt(rows))
+        return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
 
     def predict(self, X) -> np.ndarray:
         """The most probable component of each row, shape (n,)."""

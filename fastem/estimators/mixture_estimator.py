@@ -90,12 +90,13 @@ and new starts of several kinds. A start that is given as a whole is not repeate
     )
     init_params: Any = parameter(
         default="emem",
-        check=choice(START_NAMES, unless=lambda value: not isinstance(value, str)),
+        check=choice(START_NAMES, unless=lambda value: not isinstance(value, str), others="an array or a function"),
         doc="""str, array or callable
 "emem", "merged", "kmeans", "whitened", "hierarchical", "k-means++", "random" or "random_from_data".
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "emem" is the best of short runs of EM from the kinds that suit the family: for Gaussians from all partitions of
-"merged". "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
+"merged" and from "kmeans". Where a part of the start is given (`means_init`, …), "emem" is "merged".
+"merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
 clusters' pooled covariance is a sphere; "hierarchical" merges rows, at most 2000, so that the
 likelihood of Gaussians falls least.
@@ -103,8 +104,12 @@ The named starts use about 20 000 rows (200 per component if that is more, at mo
 in.""",
     )
     weights_init: Any = parameter(default=None, check=None, doc="(K,), optional", tags=[COLUMNS])
-    random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None")
-    warm_start: bool = parameter(default=False, check=None, doc="bool\nStart from the last fit.")
+    random_state: Any = parameter(
+        default=None,
+        check=None,
+        doc="int, Generator, RandomState or None\nNone: numpy's global state (np.random.seed).",
+    )
+    warm_start: bool = parameter(default=False, check=flag, doc="bool\nStart from the last fit.")
     verbose: int | str = parameter(
         default=0,
         check=whole(0, boolean=True, unless="bar"),
@@ -130,7 +135,7 @@ fit then uses all rows until `tol` holds. False: start from `init_params` as it 
     )
     stop: Any = parameter(
         default="gain",
-        check=choice(RULES, unless=callable),
+        check=choice(RULES, unless=callable, others="a function"),
         doc="""{"gain", "log_likelihood", "relative", "parameters", "aitken"} or callable
 "gain": the mean log-likelihood changes by less than `tol`, and what is still to be gained in total is small as well,
 with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which is scikit-learn's rule. See
@@ -138,10 +143,10 @@ with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which 
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(
-        default=None,
-        check=choice(ACCELERATORS, unless=lambda value: value is None),
-        doc="""{None, "anderson", "squarem"}
-Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
+        default="anderson",
+        check=choice(ACCELERATORS, unless=lambda value: value is None, others="None"),
+        doc="""{"anderson", "squarem", None}
+Fewer passes where components overlap strongly, by steps that EM confirms; None: EM alone. See :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     on_collapse: str = parameter(
@@ -150,7 +155,8 @@ Fewer passes where components overlap strongly; see :func:`fastem.em`.""",
         doc="""{"floor", "reseed", "drop", "raise"}
 What happens to a component that is not sound for ten iterations, or at the end. "floor": it stays and is reported, and
 what it wins by being thin does not count where restarts are compared. "reseed": it takes half of another component, at
-most three times a start. "drop": the fit continues with fewer components and warns. "raise": the start fails with a
+most three times a start. "drop": the lightest of them goes, and the fit goes on with fewer components and warns; those
+stay that hold many rows which no other describes. "raise": the start fails with a
 :class:`fastem.errors.CollapsedComponent`, and the fit fails where no other start is left.
 `history_` begins after the last such repair; `max_iter` counts all iterations.""",
     )
@@ -308,10 +314,6 @@ spherical), of all components with any covariance_type.""",
         if mixture.emission.shape[0] != self.n_components:  # the constraints are of another number of components
             return mixture
         return plan_of(self).constrained(mixture, self._scales())
-
-    def _restore(self):
-        self._check_parameters()
-        super()._restore()
 
     def _keep(self, result, report, n_effective, unit, blocks):
         self.fit_report_ = report

@@ -8,6 +8,7 @@ arrays and refuses arrays that make none.
 from __future__ import annotations
 
 import json
+import math
 import os
 import warnings
 import zipfile
@@ -21,6 +22,8 @@ from fastem.driver.atomic_write import written_whole
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
 HEADER = "fastem.json"
+SMALL = 1 << 28  # bytes that a compressed file may unpack to
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def save(estimator: Any, path: str | os.PathLike) -> None:
@@ -33,7 +36,8 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     estimator : any of fastem's
         Fitted.
     path : str or path-like
-        Used as it is; no suffix is added. An existing file is replaced.
+        Used as it is; no suffix is added. An existing file is replaced, and its mode is kept; a symbolic link stays,
+        and its target is replaced.
 
     Warns
     -----
@@ -62,6 +66,8 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
         raise ValueError(
             f"a {type(estimator).__name__} cannot be saved, because fastem.load does not know it. Use pickle instead."
         )
+    if estimator.__sklearn_is_fitted__():
+        estimator._require_savable()
     present = [name for name in estimator._saved_arrays if getattr(estimator, name, None) is not None]
     if not present:
         raise ValueError(f"this {type(estimator).__name__} is not fitted yet. Call fit before save.")
@@ -124,7 +130,7 @@ def _writable(array: Any) -> np.ndarray:
 
 def _write(path: Path, entries: dict[str, np.ndarray]) -> None:
     """The entries as an npz file that appears at once."""
-    with written_whole(path) as beside, open(beside, "xb") as file:
+    with written_whole(path) as beside, open(beside, "wb") as file:
         np.savez(file, **entries)
 
 
@@ -133,6 +139,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is not a model file: not an npz archive, or an incomplete one. Save the model again.")
     try:
+        _require_true_sizes(path)
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             entries = {name: file[name] for name in file.files}
     except Exception as error:  # zip, zlib and numpy have some ten kinds of complaint about damaged bytes
@@ -142,7 +149,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
         header = json.loads(str(entries.pop(HEADER)))
         format_name, format_version = header["format"], header["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not a model file: its {HEADER} cannot be read ({error!r})") from None
     if format_name != FORMAT:
         raise ValueError(f"{path} is not a model file: its format is {format_name!r}, not {FORMAT!r}")
@@ -152,6 +159,26 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"fastem {_installed()} reads version {FORMAT_VERSION}"
         )
     return header, entries
+
+
+def _require_true_sizes(path: Path) -> None:
+    """ValueError where the entries of an npz file, unpacked, are not as large as their own headers and the file say.
+
+    Only the headers are read, so that a small file cannot fill the memory.
+    """
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > max(SMALL, path.stat().st_size):
+            raise ValueError(f"its entries unpack to {unpacked} bytes, but models are stored without compression")
+        for entry in archive.infolist():
+            with archive.open(entry) as file:
+                read_header = HEADERS.get(np.lib.format.read_magic(file))
+                if read_header is None:
+                    raise ValueError(f"{entry.filename} has an unknown version of numpy's format")
+                shape, _, dtype = read_header(file)
+                size = file.tell() + math.prod(shape) * dtype.itemsize
+                if size != entry.file_size and not dtype.hasobject:  # which numpy refuses to unpickle
+                    raise ValueError(f"{entry.filename} has {entry.file_size} bytes, which is not an array of {shape}")
 
 
 def _installed() -> str:

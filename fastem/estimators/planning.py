@@ -79,6 +79,7 @@ def plan_in_memory(estimator, blocks, unit) -> Plan:
 
 def require_same_shape(estimator, n_features) -> None:
     """Raise ValueError where a warm start has not the components and columns of the last fit."""
+    estimator._require_fitted()  # attributes may have been set by hand
     K = len(estimator.weights_)
     if estimator.n_components != K and not estimator._may_have(K):
         raise ValueError(

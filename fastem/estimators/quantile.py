@@ -9,7 +9,7 @@ import numpy as np
 LEAST_BELOW = 10  # drawn rows below a threshold: with fewer it is too uncertain
 
 
-def quantile(self, q, X=None, *, n_samples: int = 100_000, random_state=0):
+def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, random_state=0):
     """The log-density below which a share q of the rows lies: a threshold for anomalies.
 
     Parameters
@@ -19,6 +19,8 @@ def quantile(self, q, X=None, *, n_samples: int = 100_000, random_state=0):
     X : rows, optional
         The rows of which a share lies below. By default rows from the fitted density: exact for one Gaussian, else
         drawn, so that the true share is q up to a standard error of ``sqrt(q (1 - q) / n_samples)``.
+    sample_weight : (n,), optional
+        A weight of 2 counts as two equal rows.
     n_samples : int
         Rows to draw; at least 10 / q.
     random_state : int, Generator, RandomState or None
@@ -41,12 +43,37 @@ def quantile(self, q, X=None, *, n_samples: int = 100_000, random_state=0):
     self._require_fitted()
     q = checked_shares(q)
     if X is not None:
-        threshold = np.quantile(self.score_samples(X), q)
+        threshold = quantile_of_rows(self, q, X, sample_weight)
     else:
         threshold = self._exact_quantile(q)
         if threshold is None:
             threshold = drawn_quantile(self, q, n_samples, random_state)
     return threshold if q.ndim else float(threshold)
+
+
+def quantile_of_rows(estimator, q, X, sample_weight):
+    """The quantiles q of the log-densities of rows, in the shape of q."""
+    blocks = estimator._new_blocks(X, sample_weight)
+    parts = estimator._of_blocks(blocks, lambda rows, weight: (estimator._log_density(rows), weight))
+    log_density = np.concatenate([of_block for of_block, _ in parts])
+    if not blocks.weighted:
+        return np.quantile(log_density, q)
+    return weighted_quantile(log_density, np.concatenate([weight for _, weight in parts]), q)
+
+
+def weighted_quantile(values, weight, q):
+    """What np.quantile says of values (n,) that are each repeated as often as its weight, which need not be whole."""
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weight[order])
+    if not ends[-1] > 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    values, ends = values[order][weight[order] > 0], ends[weight[order] > 0]
+    place = np.maximum(q * (ends[-1] - 1), 0)
+    low, high = (
+        values[np.minimum(np.searchsorted(ends, step, side="right"), len(values) - 1)]
+        for step in (np.floor(place), np.ceil(place))
+    )
+    return np.where(low == high, low, low + (place % 1) * (high - low))
 
 
 def drawn_quantile(estimator, q, n_samples, random_state):

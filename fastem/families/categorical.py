@@ -12,7 +12,7 @@ from fastem.estimators.parameters import parameter
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.rows.column_moments import column_moments
-from fastem.rows.validation import numbered, require_values
+from fastem.rows.validation import numbered, real_numbers, require_values
 from fastem.starts.plan import Scales
 
 LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
@@ -152,8 +152,8 @@ class CategoricalFamily(DensityFamily):
         """(d,) the parameter `n_categories`, or None."""
         if self.n_categories is None:
             return None
-        given = np.asarray(self.n_categories)
-        if given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
+        given = real_numbers(self.n_categories)
+        if given is None or given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
             raise ValueError(
                 "The 'n_categories' parameter of CategoricalMixture must be None, a whole number >= 1 or one for "
                 f"each of {n_features} columns. Got {self.n_categories!r} instead."

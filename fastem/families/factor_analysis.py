@@ -13,6 +13,7 @@ from fastem.estimators.parameters import parameter
 from fastem.families.rotation import ROTATIONS, rotated
 from fastem.models.gaussian.factor_models import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.models.gaussian.factor_steps import best_loadings
+from fastem.rows.validation import real_numbers
 
 
 class FactorAnalysis(FactorEstimator):
@@ -72,7 +73,7 @@ class FactorAnalysis(FactorEstimator):
     )
     rotation: str | None = parameter(
         default=None,
-        check=choice(ROTATIONS, unless=lambda value: value is None),
+        check=choice(ROTATIONS, unless=lambda value: value is None, others="None"),
         doc="""{None, "varimax", "quartimax"}
 Rotation of the loadings to simple structure.""",
     )
@@ -94,10 +95,11 @@ likelihood rises as the noise of a column goes to 0.""",
     def _fit_moments(self, moments, n_factors, floor, callback):
         noise = np.diagonal(moments.covariance)
         if self.noise_variance_init is not None:
-            noise = np.asarray(self.noise_variance_init, np.float64)
-            if noise.shape != floor.shape or not (np.isfinite(noise) & (noise > 0)).all():
+            noise = real_numbers(self.noise_variance_init)
+            if noise is None or noise.shape != floor.shape or not (np.isfinite(noise) & (noise > 0)).all():
                 raise ValueError(
-                    f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X."
+                    f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X. "
+                    f"Got {self.noise_variance_init!r} instead."
                 )
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)

@@ -63,9 +63,10 @@ def _build(cls: type, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
     # a parameter that the class had when the file was written, and that was never set, is left out
     parameters = {name: value for name, value in header["parameters"].items() if name in known or value is not None}
     estimator = cls(**parameters, **{name: arrays[name] for name in array_parameters})
-    for name, array in arrays.items():
-        if name not in array_parameters:
-            setattr(estimator, name, array.astype(object) if array.dtype.kind == "U" else array)
+    attributes = {name: array for name, array in arrays.items() if name not in array_parameters}
+    estimator._set_arrays(
+        {name: array.astype(object) if array.dtype.kind == "U" else array for name, array in attributes.items()}
+    )
     for name, value in header["attributes"].items():
         setattr(estimator, name, value)
     estimator._restore()

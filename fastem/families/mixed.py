@@ -14,6 +14,7 @@ from fastem.families.bernoulli import BernoulliMixture
 from fastem.families.categorical import CategoricalMixture
 from fastem.families.exponential import ExponentialMixture
 from fastem.families.gamma import GammaMixture
+from fastem.families.gaussian.covariance_mixture import FORMS
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
@@ -21,8 +22,8 @@ from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.rows.blocks import consecutive
 from fastem.rows.column_moments import column_moments
 from fastem.rows.statistics import Statistics
-from fastem.rows.validation import numbered
-from fastem.starts.plan import Family, Scales
+from fastem.rows.validation import numbered, real_numbers
+from fastem.starts.plan import NO_SCALES, Family, Scales
 
 # kind of column: the mixture for it, and the parameters of that mixture
 MIXTURE_OF_KIND = {
@@ -180,7 +181,7 @@ def columns_of(kinds, d) -> dict:
     if isinstance(kinds, str):
         kinds = [kinds] * d
     if isinstance(kinds, dict):
-        columns = {kind: np.atleast_1d(np.asarray(numbers)) for kind, numbers in kinds.items()}
+        columns = {kind: np.atleast_1d(real_numbers(numbers)) for kind, numbers in kinds.items()}
         places = [place for numbers in columns.values() for place in numbers.tolist()]
         if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
             raise ValueError(
@@ -188,6 +189,12 @@ def columns_of(kinds, d) -> dict:
                 f"Got {kinds!r} instead."
             )
     else:
+        listed = isinstance(kinds, (list, tuple)) or (isinstance(kinds, np.ndarray) and kinds.ndim == 1)
+        if not listed or not all(isinstance(kind, str) for kind in kinds):
+            raise ValueError(
+                f"kinds must name one kind for each column, or be a dict {{kind: numbers of its columns}}. "
+                f"Got {kinds!r} instead."
+            )
         if len(kinds) != d:
             raise ValueError(
                 f"kinds must contain one kind for each of the {d} columns of X, but it contains {len(kinds)}."
@@ -197,6 +204,13 @@ def columns_of(kinds, d) -> dict:
         if kind not in MIXTURE_OF_KIND:
             raise ValueError(f"kinds must be among {', '.join(map(repr, MIXTURE_OF_KIND))}. Got {kind!r} instead.")
     return columns
+
+
+def without_old_forms(given, known):
+    """{attribute: array} without forms of matrices that are those of the last fit, where another form was replaced."""
+    forms = given.keys() & {*FORMS}
+    replaced = {name for name in forms if not any(given[name] is array for array in known)}
+    return {name: array for name, array in given.items() if name not in forms or name in (replaced or forms)}
 
 
 def mixture_of_kind(kind, n_components=1):
@@ -236,6 +250,16 @@ class MixedFamily(Family):
             for kind, (family, columns) in members.items()
         }
         return Mixed(emissions, {kind: columns for kind, (_, columns) in members.items()})
+
+    def constrained(self, mixture, scales):
+        """Each member as its own family has it."""
+        families = self.members(mixture.emission.shape[1])
+
+        def member(kind, emission):
+            (family, _), own = families[kind], scales.members.get(kind, NO_SCALES)
+            return family.constrained(replace(mixture, emission=emission), own).emission
+
+        return replace(mixture, emission=mixture.emission.with_members(member))
 
     def least_rows(self, n_features):
         return max(family.least_rows(len(columns)) for family, columns in self.members(n_features).values())
@@ -307,17 +331,48 @@ mixture of each kind says which values its columns may contain.""",
     def members_(self) -> dict:
         """{kind: mixture of that kind over its columns}."""
         self._require_fitted()
+        return self._members()
+
+    def _members(self):
         members = {}
-        for kind, columns in columns_of(self.kinds, self.n_features_in_).items():
+        for kind, columns in columns_of(self.kinds, self._n_columns()).items():
             member = members[kind] = mixture_of_kind(kind, self.n_components)
             member.weights_, member.n_features_in_ = self.weights_, len(columns)
-            for name in member._parameter_arrays:
-                setattr(member, name, getattr(self, f"{kind}_{name}"))
+            given = {name: getattr(self, f"{kind}_{name}", None) for name in member._parameter_arrays}
+            given = {name: array for name, array in given.items() if array is not None}
+            member._set_arrays(without_old_forms(given, getattr(self, "_model_arrays", ())))
         return members
 
     def _emission(self):
-        members = {kind: member._emission() for kind, member in self.members_.items()}
-        return Mixed(members, columns_of(self.kinds, self.n_features_in_))
+        members = {kind: member._emission() for kind, member in self._members().items()}
+        columns = columns_of(self.kinds, self._n_columns())
+        for kind, emission in members.items():
+            if emission.shape != (len(self.weights_), len(columns[kind])):
+                raise ValueError(
+                    f"the arrays of kind {kind!r} are of {emission.shape} components and columns, but there are "
+                    f"{len(self.weights_)} weights_, and {len(columns[kind])} columns of this kind"
+                )
+        return Mixed(members, columns)
+
+    def _n_columns(self):
+        """Where the attributes were set by hand, `kinds` and they say it."""
+        if hasattr(self, "n_features_in_"):
+            return self.n_features_in_
+        if isinstance(self.kinds, str):
+            first = f"{self.kinds}_{mixture_of_kind(self.kinds)._parameter_arrays[0]}"
+            return np.shape(getattr(self, first))[1]
+        listed = self.kinds.values() if isinstance(self.kinds, dict) else [self.kinds]
+        return sum(np.size(one) for one in listed)
+
+    @classmethod
+    def _parameters_to_give(cls):
+        """None by place, because they depend on the kinds."""
+        return ()
 
     def __sklearn_is_fitted__(self):
-        return hasattr(self, "weights_")
+        if not hasattr(self, "weights_"):
+            return False
+        kinds = [self.kinds] if isinstance(self.kinds, str) else self.kinds
+        return all(
+            hasattr(self, f"{kind}_{name}") for kind in {*kinds} for name in mixture_of_kind(kind)._parameters_to_give()
+        )

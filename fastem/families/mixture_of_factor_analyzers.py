@@ -24,7 +24,7 @@ from fastem.models.gaussian.factor_steps import best_factors
 from fastem.models.gaussian.linear_algebra import precisions_cholesky, product
 from fastem.models.mixture import Mixture
 from fastem.rows.column_moments import column_variances
-from fastem.rows.scale import covariance_floor
+from fastem.rows.scale import covariance_floor, rounding_variances
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.given import checked_array
 from fastem.starts.plan import Family, Scales
@@ -120,7 +120,13 @@ class FactorAnalyzerFamily(Family):
         d = blocks.n_features
         if self.n_factors > d:
             raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
-        return Scales(floor=covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar))
+        return Scales(
+            floor=covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar),
+            rounding_variance=rounding_variances(blocks.spaced_rows()),
+        )
+
+    def constrained(self, mixture, scales):
+        return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
 
     def emission(self, X, weight, membership, n_components, scales):
         full = from_membership(X, weight, membership, n_components, Full, scales.floor).emission

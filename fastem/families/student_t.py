@@ -7,7 +7,8 @@
    c, Sigma and nu together costs no more than over Sigma and nu. That is PX-EM: Sigma is the scatter over sum r u, in
    place of sum r, and nu solves log(nu/2) - digamma(nu/2) = log mean(u) - mean(log u), which always has a root.
    So `expected_log_prob` is E[log p(x, u | z)] plus the entropy of u, at the best c: a lower bound of E[log p(x | z)]
-   that touches at the parameters of the E-step. With the floor under it or tied, a scale takes EM's step, c = 1.
+   that touches at the parameters of the E-step. That needs scales with volumes of their own: others take EM's step,
+   c = 1, and so do those that the floor keeps from being stretched, where the bound would fall.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from fastem.kernels.packing import unpack_symmetric
 from fastem.models.degrees_of_freedom import most_likely_degrees
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gamma_shape import gamma_shape
-from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
+from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
 from fastem.starts.subsample import subsample
 
@@ -116,17 +118,32 @@ class StudentT(Gaussian):
         shift = np.where(present, 1 / np.where(present, mass, 1), 0)[:, None] * statistics.first
         moved = replace(self, means=self.means + shift)
         second = moved.rebase(statistics, self)["second"]
-        factor = np.ones(len(counts))
-        if len(counts) == 1 or not isinstance(self.covariance, Tied):
-            factor[present] = counts[present] / mass[present]
-        scaled = moved.scaled(counts, second, factor)
-        at_floor = scaled.covariance.at_floor > 0
-        if at_floor.any():
-            factor = np.where(at_floor, 1.0, factor)
-            scaled = moved.scaled(counts, second, factor)
+        unstretched = np.ones(len(counts))
+        if len(counts) > 1 and not self.covariance.has_own_volumes():
+            return moved.scaled(statistics, second, unstretched)
+        factor = np.where(present, counts, 1) / np.where(present, mass, 1)
+        stretched = moved.scaled(statistics, second, factor)
+        if not self.floor.any():
+            return stretched
+        before = self.expected_log_prob(statistics, self)
+        if self.expected_log_prob(statistics, stretched) >= before:
+            return stretched
+        at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))
+        others = moved.scaled(statistics, second, np.where(at_floor, 1.0, factor))
+        if self.expected_log_prob(statistics, others) >= before:
+            return others
+        return moved.scaled(statistics, second, unstretched)
+
+    def scaled(self, statistics, second, factor):
+        """The densities with scale matrices from second moments about these means and degrees of freedom, both of the u
+        stretched by a factor."""
+        counts = statistics.counts
+        second = self.covariance.of_full(factor[:, None] * second, self.shape[1])
+        scaled = super().m_step(Statistics(counts=counts, first=np.zeros_like(self.means), second=second))
         if not self.free:
             return scaled
-        u, log_u = (sums[present] / counts[present] for sums in (mass, statistics.log_mass))
+        present = counts > np.finfo(np.float64).tiny
+        u, log_u = (sums[present] / counts[present] for sums in (statistics.mass, statistics.log_mass))
         nu = self.degrees_of_freedom.copy()
         c = factor[present]
         nu[present] = np.maximum(2 * gamma_shape(c * u - 1 - np.log(c) - log_u, MOST_DEGREES / 2), LEAST_DEGREES)
@@ -140,12 +157,6 @@ class StudentT(Gaussian):
         if not (self.free and rising.any()):
             return None
         return replace(self, degrees_of_freedom=np.where(rising, np.minimum(2 * nu, MOST_DEGREES), nu))
-
-    def scaled(self, counts, second, factor):
-        """The densities with scale matrices from second moments about these means, u stretched by a factor."""
-        d = self.shape[1]
-        second = self.covariance.of_full(factor[:, None] * second, d)
-        return super().m_step(Statistics(counts=counts, first=np.zeros_like(self.means), second=second))
 
     def rebase(self, statistics, given):
         step = self.means - given.means
@@ -324,8 +335,8 @@ None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedo
 
 def checked_degrees(value, name, n_components):
     """A positive number, or one for each component."""
-    nu = np.asarray(value)
-    if nu.dtype.kind not in "iuf" or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
+    nu = real_numbers(value)
+    if nu is None or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
         raise ValueError(
             f"{name} must be a finite number above 0, or {n_components} of them, one for each component. "
             f"Got {value!r} instead."

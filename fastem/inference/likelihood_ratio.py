@@ -9,7 +9,6 @@ Applied Statistics 36 (1987) 318-324.
 from __future__ import annotations
 
 import numbers
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import ModelSearch, searched_parameters
 from fastem.kernels.threads import resolve
+from fastem.kernels.workers import parallel_map
 from fastem.rows.validation import generator
 from fastem.starts.tournament import FAILURES
 
@@ -128,8 +128,7 @@ def likelihood_ratio_test(
         except FAILURES:
             return np.nan
 
-    with ThreadPoolExecutor(resolve(n_jobs)) as pool:
-        draws = np.array(list(pool.map(draw, rng.integers(2**63, size=n_draws).tolist())))
+    draws = np.array(parallel_map(draw, rng.integers(2**63, size=n_draws).tolist(), resolve(n_jobs)))
     kept = np.sort(draws[np.isfinite(draws)])
     if not len(kept):
         raise ValueError(f"none of the n_draws={n_draws} samples could be fitted: choose fewer components.")

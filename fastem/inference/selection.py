@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.inference.fold_search import fold_searches, held_out_deviances
 from fastem.inference.model_search import DEFAULTS, ModelSearch
 from fastem.kernels.threads import resolve
+from fastem.kernels.workers import parallel_map
 from fastem.models import criteria
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
@@ -20,7 +21,7 @@ from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.text_table import text_table
 
-CRITERIA = ("bic", "aic", "icl")
+CRITERIA = ("bic", "aic", "icl", "cv")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
@@ -36,8 +37,8 @@ class Row:
     log_likelihood : float
         Natural logarithm, sum over all rows. NaN where there is no fit; so are the criteria.
     n_parameters : int
-    bic, aic, icl : float
-        Smaller is better.
+    bic, aic, icl, cv : float
+        Smaller is better. `cv` is NaN unless it is the criterion.
     n_iter : int
         Iterations over all rows, of the run that is kept. Those on a sample, which chose its start, do not count.
     status : str
@@ -55,6 +56,7 @@ class Row:
     bic: float = math.nan
     aic: float = math.nan
     icl: float = math.nan
+    cv: float = math.nan
     n_iter: int = 0
     status: str = "ok"
     sound: bool = False
@@ -115,14 +117,18 @@ class Selection:
         """The table as text, the best model marked."""
         best = self.best_row
         head = ["", "family", "K", "log-likelihood", "parameters", "BIC", "AIC", "ICL", "iterations", "status"]
+        shown = ["log_likelihood", "bic", "aic", "icl"]
+        if self.criterion == "cv":
+            head.insert(head.index("iterations"), "CV")
+            shown.append("cv")
         lines = [head]
         for row in self.table:
-            values = [f"{value:.4f}" for value in (row.log_likelihood, row.bic, row.aic, row.icl)]
+            values = [f"{getattr(row, name):.4f}" for name in shown]
             lines.append(
                 ["*" if row is best else "", row.covariance_type, str(row.n_components), values[0]]
                 + [str(row.n_parameters), *values[1:], str(row.n_iter), row.status]
             )
-        return "\n".join(line.rstrip() for line in text_table(lines, "<<>>>>>>><"))
+        return "\n".join(line.rstrip() for line in text_table(lines, "<<" + ">" * (len(head) - 3) + "<"))
 
 
 def select(
@@ -153,10 +159,13 @@ def select(
     covariance_types : sequence of str, optional
         mclust's fourteen families by default (of one column: E and V); also "full" and the other names of
         GaussianMixture.
-    criterion : {"bic", "aic", "icl"}
+    criterion : {"bic", "aic", "icl", "cv"}
         Smaller is better, as in scikit-learn and :meth:`GaussianMixture.bic`; mclust's BIC and ICL are the negatives.
         ICL is BIC less twice the sum of the logarithms of the rows' largest posterior probabilities: it counts clusters
-        rather than components.
+        rather than components. "cv" is -2 times the sum over the rows of the log-density of each under the mixture of
+        the other folds, of ten: it asks how well rows are predicted, needs no count of parameters, and charges a
+        component what its rows do not determine. The search begins anew without each fold, so it takes ten times as
+        long; only for rows in memory.
     sample_weight : (n,), optional
         A weight of 2 counts as two rows, in the criteria as well.
     n_jobs : int, optional
@@ -202,19 +211,20 @@ def select(
     in_memory = hasattr(blocks, "X")  # a file is read by one chain at a time, which then has all threads
     n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
     seed = int(generator(random_state).integers(2**63))
-    search = ModelSearch(blocks, None, numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains))
+    asked = numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains)
+    search = ModelSearch(blocks, None, *asked)
+    folds = fold_searches(blocks, *asked) if criterion == "cv" else []
     begun = sorted(families, key=lambda name: name not in SLOWEST)
-    with ThreadPoolExecutor(n_chains) as pool:
-        chains = dict(zip(begun, pool.map(partial(_rows, search, numbers_), begun)))
+    chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
 
 
-def _rows(search, numbers_, covariance_type) -> list[Row]:
+def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
     """The rows of a family."""
-    rows = []
+    rows, held_out = [], held_out_deviances(folds, covariance_type, numbers_)
     for K, estimator, result in search.chain(covariance_type, numbers_):
         if estimator is None:
             rows.append(Row(covariance_type, K, status=" ".join(str(result).split())))
@@ -231,6 +241,7 @@ def _rows(search, numbers_, covariance_type) -> list[Row]:
                 bic=bic,
                 aic=criteria.aic(total, p),
                 icl=criteria.icl(bic, search.doubt(result) * search.unit),
+                cv=held_out[K],
                 n_iter=result.n_iter,
                 status=wrong or ("ok" if result.converged else "not converged"),
                 sound=sound,

@@ -10,7 +10,6 @@ B. Efron, R. J. Tibshirani: An introduction to the bootstrap. Chapman & Hall (19
 from __future__ import annotations
 
 import numbers
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from fastem.estimators.estimator import checked_blocks
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import resolve
+from fastem.kernels.workers import parallel_map
 from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
@@ -276,8 +276,7 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
         covariances = emission.covariance.covariances
         return result.model.weights[order], emission.means[order], covariances[order] if per_component else covariances
 
-    with ThreadPoolExecutor(n_jobs) as pool:
-        fits = [fit for fit in pool.map(draw, seeds) if fit is not None]
+    fits = [fit for fit in parallel_map(draw, seeds, n_jobs) if fit is not None]
     if len(fits) < 2:
         raise ValueError(f"only {len(fits)} of n_draws={n_draws} samples could be fitted: choose fewer components.")
     weights, means, covariances = (np.std(np.array(part), axis=0, ddof=1) for part in zip(*fits))

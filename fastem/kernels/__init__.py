@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import warnings
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -42,8 +44,29 @@ def supported(instruction_set: str) -> bool:
     return instruction_set == "baseline" or instruction_set in _cpu.instruction_sets()
 
 
+@contextmanager
+def asleep_between_passes():
+    """An OpenMP runtime that is loaded within lets its threads sleep between passes, unless the user has chosen.
+
+    By default they spin for some milliseconds, and take the processors from whatever comes between two passes and from
+    other processes. A runtime reads the environment once, when it is loaded or first asked; then the variable goes, so
+    that no other process inherits it.
+    """
+    if any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+        yield
+        return
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    try:
+        yield
+    finally:
+        del os.environ["OMP_WAIT_POLICY"]
+
+
 try:
-    from fastem.kernels import _agglomeration, _common_axes, _cpu
+    with asleep_between_passes():
+        from fastem.kernels import _agglomeration, _common_axes, _cpu
+
+        _cpu.openmp_threads()
 except ImportError as error:
     raise ImportError(
         "fastem's compiled kernels are missing here. If this is a source checkout, install it with "
@@ -56,10 +79,21 @@ _modules = {
 }
 _eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
-lower_along_common_axes = _common_axes.lower
+lower_along_common_axes, turn_to_axes = _common_axes.lower, _common_axes.turn_to_axes
 agglomerate, mergers = _agglomeration.agglomerate, _agglomeration.mergers
 OPENMP = _cpu.openmp()
 openmp_threads = _cpu.openmp_threads  # a function: the limit belongs to the calling thread and changes
+openmp_places = _cpu.openmp_places
+trial_of_threads = _cpu.trial_of_threads
+LEFT_OUT = _cpu.left_out()  # {what the build wanted but could not have: why}
+missed = [what for what in LEFT_OUT if what not in INSTRUCTION_SETS or supported(what)]
+if missed:
+    warnings.warn(
+        "fastem is slower here than it need be, since it was built without "
+        + "; ".join(f"{what} ({LEFT_OUT[what]})" for what in missed),
+        RuntimeWarning,
+        stacklevel=2,
+    )
 FACTOR_BLOCK = _modules[np.dtype(np.float64)].factor_block
 
 

@@ -5,6 +5,8 @@ import numpy as np
 
 from libc.math cimport INFINITY, exp, log
 
+from fastem.kernels.workers import check
+
 
 cdef enum Criterion:
     SQUARES = 0  # the sum of squares about the means (Ward)
@@ -159,6 +161,8 @@ cdef class Tree:
                 for g in range(self.M):
                     self.costs[g] = self.cost(self.counts[g], self.scatter[g])
             for g in range(self.M):
+                with gil:
+                    check()
                 for h in range(g + 1, self.M):
                     self.loss[g, h] = self.merger(g, h)
                 self.search(g)

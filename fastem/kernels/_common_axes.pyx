@@ -1,37 +1,48 @@
 # cython: language_level=3
-"""Axes common to several scatter matrices, turned pair by pair until they are the most likely ones."""
+"""Axes of symmetric matrices, turned pair by pair: those of one to the last digit, those of several the most likely ones.
 
-from libc.math cimport atan2, cos, exp, log, pow, sin, sqrt
+Spreads may differ by any factor, as those of columns in unlike units do: nothing is computed as a difference of the larger
+ones, so that the least spread keeps its digits.
+"""
+
+from libc.math cimport atan2, cos, exp, fabs, log, pow, sin, sqrt
+
+from fastem.kernels.workers import check
 
 
-cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
+cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum, and between two looks for Ctrl-C
 cdef double MOST_BEYOND = 1.9
+cdef double FLAT = 1e-30  # share of all components' spread along an axis that a component's own has at the least
+cdef double RIGHT_ANGLE = 2.220446049250313e-16  # cosine between two axes that are at right angles
 
 
-cdef struct Pair:  # per component, in the plane of two axes: (sum of both spreads) / 2, difference / 2, cross product
-    double mean
-    double half
-    double cross
+cdef struct Pair:  # per component, in the plane of two axes
+    double first  # the two spreads
+    double second
+    double cross  # and their cross product
     double area  # the product of the two spreads
     double ratio  # of the area after a turn to the one before
 
 
-cdef double product_of_spreads(double mean, double half) noexcept nogil:
-    cdef double area = (mean - half) * (mean + half), least = 1e-30 * mean * mean
-    return area if area > least else least
+cdef double product_of_spreads(double first, double second, double least) noexcept nogil:
+    return (first if first > least else least) * (second if second > least else least)
 
 
 cdef double change(
-    Pair* pairs, const double* weights, Py_ssize_t K, double angle, double power
+    Pair* pairs, const double* weights, Py_ssize_t K, double angle, double power, double least
 ) noexcept nogil:
     """By how much a turn of the axes by angle / 2 changes what is minimised; the ratios are left in the pairs."""
-    cdef double c = cos(angle), s = sin(angle), total = 0
+    cdef double c = cos(angle / 2), s = sin(angle / 2), total = 0
     cdef Py_ssize_t k
     for k in range(K):
         if pairs[k].area == 0:
             pairs[k].ratio = 1
             continue
-        pairs[k].ratio = product_of_spreads(pairs[k].mean, c * pairs[k].half + s * pairs[k].cross) / pairs[k].area
+        pairs[k].ratio = product_of_spreads(
+            c * c * pairs[k].first + s * s * pairs[k].second + 2 * c * s * pairs[k].cross,
+            s * s * pairs[k].first + c * c * pairs[k].second - 2 * c * s * pairs[k].cross,
+            least,
+        ) / pairs[k].area
         if power:
             pairs[k].ratio = pow(pairs[k].ratio, power)
             total += weights[k] * (pairs[k].ratio - 1)
@@ -81,7 +92,7 @@ def lower(
     beyond their optimum (successive over-relaxation), never so far that they lose. Returns the number of sweeps.
     """
     cdef Py_ssize_t d = scatter.shape[0], K = scatter.shape[2], i, j, k, sweep = 0
-    cdef double power = 1.0 / d if equal_volumes else 0, curve, slope, bent, angle, x
+    cdef double power = 1.0 / d if equal_volumes else 0, curve, slope, bent, angle, x, half, least, y
     cdef double total = 0, n = 0, gain, before = 0, beyond = 1, rate
     cdef double[::1] weights = counts.copy()
     pair_memory = bytearray(K * sizeof(Pair))
@@ -92,6 +103,9 @@ def lower(
         for k in range(K):
             n += counts[k]
         while sweep < most:
+            if sweep % EVERY == 0:
+                with gil:
+                    check()
             sweep += 1
             gain = total = 0
             if equal_volumes:
@@ -103,26 +117,29 @@ def lower(
                     total += weights[k]
             for i in range(d):
                 for j in range(i + 1, d):
-                    curve = slope = bent = 0
+                    curve = slope = bent = x = y = 0
+                    for k in range(K):
+                        x += scatter[i, i, k]
+                        y += scatter[j, j, k]
+                    least = FLAT * (x if x < y else y)
                     for k in range(K):
                         p = &pairs[k]
-                        p.mean = (scatter[i, i, k] + scatter[j, j, k]) / 2
-                        p.half = (scatter[i, i, k] - scatter[j, j, k]) / 2
-                        p.cross = scatter[i, j, k]
-                        p.area = product_of_spreads(p.mean, p.half)
+                        p.first, p.second, p.cross = scatter[i, i, k], scatter[j, j, k], scatter[i, j, k]
+                        p.area = product_of_spreads(p.first, p.second, least)
                         if p.area > 0:
+                            half = (p.first - p.second) / 2
                             x = weights[k] / p.area
-                            curve += x * (p.half * p.half - p.cross * p.cross)
-                            slope += x * p.half * p.cross
-                            bent += x * p.half * p.half * p.cross * p.cross / p.area
+                            curve += x * (half * half - p.cross * p.cross)
+                            slope += x * half * p.cross
+                            bent += x * half * half * p.cross * p.cross / p.area
                     # Newton's step, or that of the tangent in the areas, which lies above as they enter concavely
                     bent = curve - 2 * (1 - power) * bent
                     angle = atan2(2 * slope, bent) / 2
                     angle *= beyond
-                    x = change(pairs, &weights[0], K, angle, power) if bent > 0 else 1
+                    x = change(pairs, &weights[0], K, angle, power, least) if bent > 0 else 1
                     if x > 0:
                         angle = atan2(2 * slope, curve) / 2
-                        x = change(pairs, &weights[0], K, angle, power)
+                        x = change(pairs, &weights[0], K, angle, power, least)
                     if x >= 0:
                         continue
                     turn(scatter, axes, i, j, angle)
@@ -140,4 +157,28 @@ def lower(
                 x = (rate + beyond - 1) / beyond
                 x = 1 - x * x / rate
                 beyond = min(2 / (1 + sqrt(x if x > 0 else 0)), MOST_BEYOND)
+    return sweep
+
+
+def turn_to_axes(double[:, :, ::1] matrix, double[:, ::1] axes, Py_ssize_t most):
+    """Turn axes (d, d) and, with them, a symmetric matrix (d, d, 1) about them, until it is diagonal: Jacobi's method.
+
+    Unlike others it finds the least eigenvalues of a positive matrix with as many digits as the largest, if only the
+    matrix is well conditioned once its columns are measured in units of their own. J. Demmel, K. Veselic: Jacobi's method
+    is more accurate than QR. SIAM J. Matrix Anal. Appl. 13 (1992) 1204-1245. Returns the number of sweeps.
+    """
+    cdef Py_ssize_t d = matrix.shape[0], i, j, sweep = 0
+    cdef bint turned = True
+    cdef double x, y, z
+    with nogil:
+        while turned and sweep < most:
+            sweep += 1
+            turned = False
+            for i in range(d):
+                for j in range(i + 1, d):
+                    x, y, z = matrix[i, i, 0], matrix[j, j, 0], matrix[i, j, 0]
+                    if fabs(z) <= RIGHT_ANGLE * sqrt(fabs(x)) * sqrt(fabs(y)):
+                        continue
+                    turned = True
+                    turn(matrix, axes, i, j, atan2(2 * z, x - y) if x >= y else atan2(-2 * z, y - x))
     return sweep

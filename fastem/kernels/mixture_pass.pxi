@@ -23,6 +23,9 @@ from libc.string cimport memcpy, memset, strcmp
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
 
+from fastem.kernels.threads import startable
+from fastem.kernels.workers import check, told_to_stop
+
 cdef extern from *:
     """
     static int fastem_propagate(void) { return -1; }
@@ -397,12 +400,12 @@ cdef bint too_far(const Tile* t, Py_ssize_t rows) noexcept nogil:
 
 
 cdef void watch_for_signals(Job* job, clock_t* last) noexcept nogil:
-    """Let Python handle Ctrl-C some ten times a second; only its main thread does anything."""
+    """Let Python handle Ctrl-C some ten times a second, which only its main thread does; a worker asks whether it goes on."""
     cdef clock_t now = clock()
     if now - last[0] > CLOCKS_PER_SEC // 10:
         last[0] = now
         with gil:
-            if PyErr_CheckSignals() != 0:
+            if PyErr_CheckSignals() != 0 or told_to_stop():
                 job.interrupted = 1
 
 
@@ -483,7 +486,10 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
+    check()
     n_threads = max(1, min(n_threads, job.n_lanes))
+    if n_threads > 1:
+        n_threads = startable(n_threads)
     block = <char*>malloc(work_bytes * n_threads + ALIGNMENT)
     if block == NULL:
         raise MemoryError(f"no memory for {n_threads} work spaces of {work_bytes} bytes")
@@ -501,6 +507,7 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
                          threadid() == 0)
         free(block)
     if job.interrupted:
+        check()
         propagate()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
+import re
+import threading
 from functools import cache
-from pathlib import Path
 
 from fastem import kernels
+from fastem.errors import warn
+from fastem.kernels import quota
 
 _team_used = False  # whether this process may have started OpenMP threads
 _forked = False  # threads do not survive a fork: the child of a process that used them runs on one
@@ -39,8 +41,7 @@ def available() -> int:
     """
     if not kernels.OPENMP or _forked:
         return 1
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [count, _cgroup_cpus(), kernels.openmp_threads()]
+    limits = [len(allowed()) or os.cpu_count() or 1, quota.cpus(), kernels.openmp_threads()]
     for name in ("OMP_NUM_THREADS", "OMP_THREAD_LIMIT"):
         first = os.environ.get(name, "").split(",")[0].strip()
         if first.isdigit() and int(first) > 0:
@@ -48,13 +49,20 @@ def available() -> int:
     return max(1, min(limits))
 
 
-def _cgroup_cpus():
-    """The CPU quota of the control group, rounded up; a large number without one."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):  # no cgroup v2 here
-        return 1 << 30
-    return 1 << 30 if quota == "max" else math.ceil(int(quota) / int(period))
+def allowed() -> set[int]:
+    """The processors that this process may use; empty where the system does not say.
+
+    Where OMP_PROC_BIND, OMP_PLACES or GOMP_CPU_AFFINITY is set, the OpenMP runtime binds the thread that loads it to
+    one of its places, so the affinity of that thread, and of those that it starts, says nothing any more.
+    """
+    return kernels.openmp_places() or (os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set())
+
+
+def unbind() -> None:
+    """Let the calling thread run on all processors of the process, where the thread that started it is bound to one."""
+    places = kernels.openmp_places()
+    if places and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, places)
 
 
 @cache
@@ -78,7 +86,46 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
 
     On a busy machine a team waits some milliseconds until its last thread is given a core, in every pass.
     """
-    if getattr(rows, "n_rows_known", True) is False:  # rows that are read are many
+    if getattr(rows, "n_rows_known", True) is False or not hasattr(rows, "shape"):  # rows that are read are many
         return resolve(n_threads)
     n, d = rows.shape
     return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)
+
+
+# ---- threads that cannot be started ----------------------------------------------------------------------------------
+
+_team = threading.local()  # size: of the calling thread's last team, which its OpenMP runtime keeps
+_startable: int | None = None  # how many threads there could be when some could not be started
+SIZE = re.compile(r"\s*(\d+)\s*([bkmg]?)\s*", re.IGNORECASE)
+BYTES = {"b": 1, "": 1 << 10, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def startable(n_threads: int) -> int:
+    """How many threads a team of n_threads can have, this one among them.
+
+    An OpenMP runtime ends the process where it cannot start a thread, for want of memory or by a limit on processes. So
+    before a team grows, as many threads are started and ended here.
+    """
+    global _startable
+    if _startable is not None:
+        n_threads = min(n_threads, _startable)
+    if n_threads > getattr(_team, "size", 1):
+        started = 1 + kernels.trial_of_threads(n_threads - 1, stack_bytes())
+        if started < n_threads:
+            warn(
+                f"only {started} of {n_threads} threads can be started (too little memory, or a limit on processes): "
+                f"from now on fastem uses {started}.",
+                RuntimeWarning,
+            )
+            _startable = n_threads = started
+    _team.size = n_threads
+    return n_threads
+
+
+def stack_bytes() -> int:
+    """The size of each thread's stack that the environment asks of the OpenMP runtime; 0: the system's default."""
+    for name in ("OMP_STACKSIZE", "GOMP_STACKSIZE", "KMP_STACKSIZE"):
+        size = SIZE.fullmatch(os.environ.get(name, ""))
+        if size:
+            return int(size[1]) * BYTES[size[2].lower()]
+    return 0

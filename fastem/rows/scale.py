@@ -4,18 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 
-SOME_ROWS = 2048  # that give the quartiles
+SOME_ROWS = 2048  # that give the quartiles, and the gaps between values
+MOST_GAPS = 0.75  # of the rows, in a rounded column
+ERRORS = 4  # units in the last place by which values differ that are equal but for the real type
+COARSER = 100  # times these errors: gaps of rounded values
 
 
 def robust_variances(X, variance):
     """Variances that a few far rows cannot inflate: from the middle half of some of the rows X, where that varies."""
-    columns = np.sort(X[:: max(1, len(X) // SOME_ROWS)].T)  # a copy, columns contiguous: much faster than percentile
+    columns = sorted_columns(X)
     there = len(columns[0]) - np.isnan(columns).sum(axis=1)  # missing values are sorted to the end
     rank = np.maximum(there - 1, 0)[:, None] * np.array([0.25, 0.75])
     low, high = (np.take_along_axis(columns, r.astype(int), axis=1) for r in (rank, np.ceil(rank)))
     quarters = low + (rank - rank.astype(int)) * (high - low)
     middle = (np.diff(quarters.astype(np.float64), axis=1)[:, 0] / 1.349) ** 2  # 1.349 sigma in a normal one
     return np.where(middle > 0, np.minimum(middle, variance), variance)
+
+
+def sorted_columns(X):
+    """(d, m) the values of some of the rows, ascending; missing ones last."""
+    return np.sort(X[:: max(1, len(X) // SOME_ROWS)].T)  # a copy, columns contiguous: much faster than percentile
+
+
+def rounding_variances(X):
+    """(d,) what rounding of the values adds to a column's variance: resolution^2 / 12; 0 where they are not rounded.
+
+    The resolution is the least gap between the distinct values of some of the rows X, in a column where most of these
+    values occur again: the values of a continuous one do not. Gaps that the real type makes are no gaps between values
+    that are rounded coarser.
+    """
+    columns = sorted_columns(X)
+    variances = np.zeros(len(columns))
+    if columns.shape[1] < 2:
+        return variances
+    gaps = np.diff(columns).astype(np.float64)
+    repeated = np.flatnonzero((gaps > 0).sum(axis=1) < MOST_GAPS * gaps.shape[1])
+    for j, values, of_column in zip(repeated, columns[repeated], gaps[repeated]):
+        error = ERRORS * float(np.finfo(X.dtype).eps) * float(np.nanmax(np.abs(values[[0, -1]]), initial=0))
+        for least in (error, 0.0):
+            apart = np.concatenate([[True], of_column > least, [True]])
+            alone = (apart[1:] & apart[:-1]).sum()
+            distinct = apart.sum() - 1
+            resolution = of_column[of_column > least].min(initial=np.inf)
+            if resolution > COARSER * least:
+                break
+        if distinct > 1 and 2 * alone <= distinct:
+            variances[j] = resolution**2 / 12
+    return variances
 
 
 def standardised(X, weight):

@@ -5,7 +5,16 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
+
+TIME_OBJECTS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+SOME_OBJECTS = 1000  # rows of objects that are looked at for dates; float() refuses the others, without advice
+HOW_TO_CONVERT = (
+    "A date or a duration is a number only in a unit and from an origin that you choose: convert the column first, for "
+    "example (t - t.min()) / numpy.timedelta64(1, 'D') for days."
+)
 
 
 def column_names(X):
@@ -40,6 +49,7 @@ def as_matrix(X, owner, least_rows=1):
         )
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X is a masked array with masked entries: remove or impute them first.")
+    require_no_times(X)
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
@@ -48,7 +58,11 @@ def as_matrix(X, owner, least_rows=1):
         array = _without_nulls(X, array)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported\n{array}\n")
-    if array.dtype.kind in "MmSUV":
+    if array.dtype == object:
+        require_no_time_objects(array, column_names(X))
+    if array.dtype.kind in "Mm":
+        raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_CONVERT}")
+    if array.dtype.kind in "SUV":
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. Convert its columns to float first.")
     if array.ndim != 2:
         hint = (
@@ -62,7 +76,7 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"X must hold numbers: {error}") from error
     if not array.flags.aligned:
         array = array.copy()
@@ -70,6 +84,51 @@ def as_matrix(X, owner, least_rows=1):
     if array.shape[1] < 1:
         raise ValueError(_too_few(array, 1, "feature", owner))
     return array
+
+
+TIMES = ("datetime", "timestamp", "date", "time", "timedelta", "duration", "period")
+
+
+def is_time_type(kind) -> bool:
+    """Whether the type of a column, of numpy, pandas, polars or Arrow, is one of dates, times or durations, or of
+    categories of them."""
+    categories = getattr(getattr(kind, "categories", None), "dtype", None)
+    categories = getattr(kind, "value_type", None) if categories is None else categories  # of an Arrow dictionary
+    if categories is not None:
+        return is_time_type(categories)
+    return getattr(kind, "kind", "") in ("M", "m") or str(kind).lower().startswith(TIMES)
+
+
+def require_no_times(X):
+    """ValueError at the first column of a table that holds dates, times or durations: as numbers they are a count of
+    nanoseconds, or of whatever unit the table has."""
+    schema = getattr(X, "schema", None)
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        columns = zip(X.columns, X.dtypes)
+    elif hasattr(schema, "names") and hasattr(schema, "types"):
+        columns = zip(schema.names, schema.types)
+    else:
+        return
+    for name, kind in columns:
+        if is_time_type(kind):
+            raise ValueError(f"X must hold numbers, but column {name!r} holds {described(kind)}. {HOW_TO_CONVERT}")
+
+
+def described(kind) -> str:
+    """The type of a column, with that of its categories."""
+    categories = getattr(getattr(kind, "categories", None), "dtype", None)
+    return str(kind) if categories is None else f"categories of {categories}"
+
+
+def require_no_time_objects(array, names):
+    """ValueError at the first date, time or duration among the objects of an array (n, d)."""
+    for row in array[:SOME_OBJECTS] if array.ndim == 2 else ():
+        for column, value in enumerate(row):
+            if isinstance(value, TIME_OBJECTS):
+                name = column if names is None else repr(names[column])
+                raise ValueError(
+                    f"X must hold numbers, but column {name} holds {type(value).__name__}. {HOW_TO_CONVERT}"
+                )
 
 
 def require_rows(rows, least, owner):
@@ -91,6 +150,15 @@ def _without_nulls(frame, array):
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):  # it holds not only numbers and nulls: the caller says what
         return array
+
+
+def real_numbers(value):
+    """A parameter as an array of real numbers, of any shape; None where it is something else, or ragged."""
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError):
+        return None
+    return array if array.dtype.kind in "iuf" else None
 
 
 def numbered(row):
@@ -153,28 +221,40 @@ def in_moderate_units(weight):
 
 
 def generator(random_state) -> np.random.Generator:
-    """A numpy Generator from None, a seed, a Generator or a RandomState (which is advanced by one draw)."""
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(2**31 - 1))
-    if random_state is np.random:
-        return np.random.default_rng(np.random.randint(2**31 - 1))
+    """A numpy Generator from None, a seed, a Generator or a RandomState, which is advanced by one draw.
+
+    None is numpy's global RandomState, which np.random.seed seeds, as in scikit-learn.
+    """
+    source = np.random if random_state is None else random_state
+    if source is np.random or isinstance(source, np.random.RandomState):
+        return np.random.default_rng(source.randint(2**31 - 1))
     try:
         return np.random.default_rng(random_state)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{random_state!r} cannot be used to seed a random number generator: {error}") from error
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(
+            "random_state must be None, a seed (a whole number of at least 0), a numpy Generator or a RandomState. "
+            f"Got {random_state!r} instead."
+        ) from None
 
 
 def require_distinct_rows(blocks, n_components):
     """ValueError where there are fewer distinct rows than components. Usually the first few rows are enough to know."""
     distinct = np.empty((0, blocks.n_features), blocks.dtype)
+    observed = np.full(blocks.n_features, np.nan, blocks.dtype)
     size = 4 * n_components + 8
     for X, sample_weight in blocks:
         start = 0
         while start < len(X):
-            rows = slice(start, start + size)
-            some = X[rows] if sample_weight is None else X[rows][sample_weight[rows] > 0]
-            some = np.where(np.isnan(some), np.inf, some)  # all missing values are alike
-            distinct = np.unique(np.concatenate([distinct, some]), axis=0)[:n_components]
+            part = slice(start, start + size)
+            some = X[part] if sample_weight is None else X[part][sample_weight[part] > 0]
+            rows = np.concatenate([distinct, some])
+            missing = np.isnan(rows)
+            if missing.any():  # rows that differ only in which values are missing are alike
+                first = rows[missing.argmin(axis=0), np.arange(rows.shape[1])]
+                observed = np.where(np.isnan(observed), first, observed)
+                rows = np.where(missing, observed, rows)
+            distinct = rows[np.unique(np.where(np.isnan(rows), np.inf, rows), axis=0, return_index=True)[1]]
+            distinct = distinct[:n_components]
             if len(distinct) == n_components:
                 return
             start, size = start + size, max(size, 4096)

@@ -162,8 +162,9 @@ def nearest(Z, centres, n_threads):
 
 
 def random_rows(X, n_components, rng):
-    """Random rows, all different, because EM never separates equal components."""
+    """Random rows, all different where so many are, because EM never separates equal components."""
     rows = X[rng.choice(len(X), n_components, replace=False)]
     if len(np.unique(rows, axis=0)) < n_components:
-        rows = rng.permutation(np.unique(X, axis=0))[:n_components]
+        distinct = rng.permutation(np.unique(X, axis=0))
+        rows = distinct[np.arange(n_components) % len(distinct)]
     return rows

@@ -94,7 +94,7 @@ def gaussian_start(plan: Plan, blocks, structure, floor, rng, n_threads, initial
     are given take the place of those."""
     K, d, given = plan.n_components, blocks.n_features, plan.start.given
     weights = checked_weights(given.get("weights"), K)
-    means = checked_array(given.get("means"), "means", (K, d))
+    means = checked_array(given.get("means"), "means", (K, d), "means_init")
     covariance = checked_covariance(given.get("precisions"), structure, K, d, floor)
     if weights is None or means is None or covariance is None:
         start = initialised(plan.start.init, K, blocks, structure, floor, rng, n_threads)
@@ -104,18 +104,18 @@ def gaussian_start(plan: Plan, blocks, structure, floor, rng, n_threads, initial
     return Mixture(weights, Gaussian(means, covariance, floor))
 
 
-def checked_covariance(precisions, structure, K, d, floor):
+def checked_covariance(precisions, structure, K, d, floor, source="precisions_init"):
     """The structure whose inverse covariances are given, held at the floor."""
-    array = checked_array(precisions, "precisions", structure.shape(K, d))
+    array = checked_array(precisions, "precisions", structure.shape(K, d), source)
     if array is None:
         return None
     if issubclass(structure, Full):
         matrices = array.reshape(-1, d, d)
         if not np.allclose(matrices, np.swapaxes(matrices, 1, 2)) or not all(map(is_positive_definite, matrices)):
-            raise ValueError("'precisions' should be symmetric, positive-definite")
+            raise ValueError(f"'precisions' should be symmetric, positive-definite in {source}")
         return structure.from_covariances(np.linalg.inv(matrices).reshape(array.shape), floor)
     if (array <= 0).any():
-        raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g}")
+        raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g} in {source}")
     return structure.from_covariances(1 / array, floor)
 
 

@@ -9,7 +9,10 @@ from fastem.rows.validation import require_finite
 
 def checked_membership(membership, n, n_components):
     """Responsibilities (n, K) whose rows sum to 1, or labels (n,) below K."""
-    array = np.asarray(membership)
+    try:
+        array = np.asarray(membership)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"init_params must be an array of labels or of responsibilities: {error}") from error
     if array.shape == (n,):
         if array.dtype.kind not in "iu":
             raise ValueError(f"init_params contains labels of type {array.dtype}, but labels must be whole numbers.")
@@ -33,31 +36,40 @@ def checked_membership(membership, n, n_components):
     return array
 
 
-def checked_array(value, name, shape):
-    """float64 and of the right shape, or None."""
+def checked_array(value, name, shape, source=""):
+    """float64 and of the right shape, or None.
+
+    source : str
+        The parameter or attribute that has the value, where scikit-learn's messages, in which `name` is, do not say it.
+    """
     if value is None:
         return None
+    where = f" in {source}" if source else ""
     try:
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"The parameter '{name}' must contain numbers in the shape of {shape}: {error}") from error
+        raise ValueError(
+            f"The parameter '{name}' must contain numbers in the shape of {shape}{where}: {error}"
+        ) from error
     if array.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}")
+        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}{where}")
     if not np.isfinite(array).all():
-        raise ValueError(f"The parameter '{name}' contains NaN or infinity.")
+        raise ValueError(f"The parameter '{name}' contains NaN or infinity{where}.")
     return array
 
 
-def checked_weights(value, n_components):
+def checked_weights(value, n_components, source="weights_init"):
     """Mixture weights: in [0, 1], summing to 1."""
-    weights = checked_array(value, "weights", (n_components,))
+    weights = checked_array(value, "weights", (n_components,), source)
     if weights is None:
         return None
     if (weights < 0).any() or (weights > 1).any():
         raise ValueError(
             "The parameter 'weights' should be in the range [0, 1], but got max value "
-            f"{weights.max():.5f}, min value {weights.min():.5f}"
+            f"{weights.max():.5f}, min value {weights.min():.5f} in {source}"
         )
     if abs(weights.sum() - 1) > 1e-6:
-        raise ValueError(f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f}")
+        raise ValueError(
+            f"The parameter 'weights' should be normalized, but got sum(weights) = {weights.sum():.5f} in {source}"
+        )
     return weights

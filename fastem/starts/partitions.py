@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.kernels import mergers
+from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
 
 LEAVES = 2000  # clusters at most with which the model-based tree begins: single rows, unless there are more,
@@ -37,6 +38,7 @@ def ward(Z, numbers) -> dict[int, np.ndarray]:
     numbers = [K for K in numbers if 1 < K <= len(Z)]
     if not numbers:
         return {}
+    check()
     merges = linkage(Z, "ward")
     return {K: fcluster(merges, K, "maxclust") - 1 for K in numbers}
 
@@ -108,6 +110,7 @@ def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     scatters = np.array([np.bincount(leaves, column, minlength=n) for column in products.reshape(len(Z), -1).T])
     scatters = np.ascontiguousarray(scatters.T).reshape(n, d, d)
     spread = weight @ (Z - weight @ Z / weight.sum()) ** 2
+    check()
     extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has
     if not extra > 0:
         return {K: leaves for K in numbers}

@@ -36,6 +36,8 @@ class Scales:
         The prior of means and covariances.
     deviations : (d,)
         The columns' units, for a bound on the ratio of eigenvalues.
+    rounding_variance : (d,)
+        What rounding of the values adds to the variance of each column.
     pattern : Emission
         A density of the right kind, with its bounds and levels; its parameters are not used.
     members : {kind: Scales}
@@ -46,6 +48,7 @@ class Scales:
     background: Background | None = None
     prior: ConjugatePrior | None = None
     deviations: np.ndarray | None = None
+    rounding_variance: np.ndarray | None = None
     pattern: Any = None
     members: Mapping[str, Scales] = field(default_factory=dict)
 

@@ -9,12 +9,13 @@ from itertools import combinations
 
 import numpy as np
 
+from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
 from fastem.models.log_joint import exp_relative
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, lloyd, scatter, sphered
-from fastem.starts.diagnosis import merit, sound_first
+from fastem.starts.diagnosis import effective_rows, merit, sound_first
 from fastem.starts.gaussian_start import filled
 from fastem.starts.plan import Plan
 from fastem.starts.short_runs import contest, few_of
@@ -22,6 +23,7 @@ from fastem.starts.subsample import subsample
 
 MOST_CANDIDATES = 10  # ways to split, or to merge and split, that are tried
 SPLIT_RUN = 20  # iterations that show which of them is best
+GROUP = 0.5  # of an equal share of the rows: with less, a collapsed component goes whatever its rows are
 
 
 def posterior_of(model, X, kept):
@@ -38,6 +40,8 @@ def split(X, weight, membership, component, rng, n_threads):
     Clusters are found in coordinates where the component is a sphere, so that units and rotations do not change them.
     """
     share = weight * membership[:, component]
+    if not share.sum() > np.finfo(np.float64).tiny:  # nothing to split
+        return np.column_stack([membership, np.zeros(len(X))])
     Z = standardised(X, share)
     Z = sphered(Z, scatter(Z, share))
     seeds = kmeans_plusplus(Z, share, 2, rng, n_threads)
@@ -68,6 +72,31 @@ def without(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     X, weight = subsample(blocks, rng, len(kept))
     smaller = plan.from_membership(posterior_of(model, X, kept))
     return smaller.mixture(ArrayBlocks(X, weight), scales, rng, n_threads)
+
+
+def dropped(model, lost, plan: Plan, blocks, scales, rng, n_threads):
+    """The mixture without one of the lost components, the lightest that can go, and its number; None where none can.
+
+    A component stays where it holds a group of rows that the mixture without it does not describe: where that mixture
+    is less likely by more than what the component's parameters may cost (BIC's measure), apart from what it wins by
+    being thin. For rows that are equal, for example, no further component will be any wider.
+    """
+    K = model.emission.shape[0]
+    few, n_effective = few_of(plan, blocks, rng), effective_rows(blocks)
+    threads = for_pass(n_threads, few, K)
+
+    def total(mixture):
+        return n_effective * merit(em(mixture, few, max_iter=0, n_threads=threads), n_effective)[1]
+
+    for k in sorted(lost, key=lambda k: model.weights[k]):
+        if model.weights[k] < GROUP / K:
+            return without(model, [k], plan, blocks, scales, rng, n_threads), k
+        others = posterior_of(model, few.X, np.delete(np.arange(K), k))
+        smaller = best_start([others], plan, few, scales, n_threads)
+        cost = 0.5 * (model.n_parameters - smaller.n_parameters) * np.log(n_effective)
+        if total(model) - total(smaller) < cost:
+            return smaller, k
+    return None
 
 
 def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):

@@ -20,7 +20,7 @@ from fastem.starts.short_runs import coarse_start, emem_start, few_of, pays
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
 # the starts after the first, in turn: one kind often repeats its mistake, and a tree is always the same
 FURTHER = {
-    EMEM: (SPLIT_MERGE, EMEM, "whitened"),
+    EMEM: (SPLIT_MERGE, "kmeans", EMEM),
     MERGED: (SPLIT_MERGE, MERGED, EMEM),
     "kmeans": (SPLIT_MERGE, "kmeans", EMEM),
     "hierarchical": (SPLIT_MERGE, "kmeans", EMEM),
@@ -147,8 +147,10 @@ class Restarts:
         """The mixture that a kind of start, or a membership of the rows, leads to."""
         plan, rng, n_threads = self.plan.from_start(init), self.rng, self.n_threads
         if isinstance(init, str) and init == EMEM:
-            few = few_of(plan, rows, rng)
-            return emem_start(self._start_from, few, plan, rng, n_threads, self.n_effective)
+            if not plan.start.given:
+                few = few_of(plan, rows, rng)
+                return emem_start(self._start_from, few, plan, rng, n_threads, self.n_effective)
+            plan = plan.from_start(MERGED)  # what is given is where EM begins, before any step
         return plan.begun(plan.mixture(rows, self.scales, rng, n_threads), self.scales)
 
     def _climbed(self, start):

@@ -51,7 +51,7 @@ def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
         best = contest(starts, few, rounds, plan, n_threads, n_effective)
     threads = for_pass(n_threads, sample, plan.n_components)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
-    return em(best, sample, stop="gain", n_threads=threads, **limits).model
+    return em(best, sample, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
 
 
 def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -> Mixture:

@@ -9,6 +9,7 @@ from fastem.rows.scale import robust_variances
 from fastem.starts.named import START_NAMES
 
 SUBSAMPLE = 100_000
+PIECE = 8192  # rows whose distances are in memory at the same time
 
 
 def subsample_rows(n_components):
@@ -24,33 +25,45 @@ def subsample(blocks, rng, n_components):
 
 
 def far_and_near(blocks, size, rng):
-    """Rows drawn so that small and far clusters are among them, and the weights that make up for it.
+    """About `size` rows, not more, drawn so that small and far clusters are among them, and the weights that make up
+    for it.
 
-    A row's chance grows with its squared distance from the middle. Every row gets a priority, its merit over a uniform
-    number, and in one pass those of highest priority are taken. A row of merit q stands for max(1, threshold / q) rows.
+    A row's merit grows with its squared distance from the middle, and it is taken with the chance merit / threshold:
+    it then stands for max(1, threshold / merit) rows. The threshold comes from evenly spaced rows; if too many are
+    taken, those of highest priority stay, which is the merit over a uniform number.
 
     Bachem, Lucic, Krause: Scalable k-means clustering via lightweight coresets. KDD 2018 (the merit). Duffield, Lund,
     Thorup: Priority sampling for estimation of arbitrary subset sums. Journal of the ACM 54 (2007) 32.
     """
     typical = blocks.spaced_rows()
     middle, scale = middle_and_scale(typical)
-    usual = squared_distances(typical, middle, scale).mean()
-    seed = int(rng.integers(2**63))
+    merit = squared_distances(typical, middle, scale)
+    usual, seed = merit.mean(), int(rng.integers(2**63))
+    usual_weight = blocks.weights[:, 3].sum() / blocks.n_counted if blocks.weighted else 1.0
+    threshold = usual_weight * threshold_of(usual + merit, size * len(merit) / blocks.n_counted)
 
     def of_block(X, weight, start):
         merit = usual + squared_distances(X, middle, scale)
         if weight is not None:
             merit *= weight
         priority = merit / (1 - np.random.default_rng([seed, start]).random(len(X)))
-        some = np.flatnonzero(priority)
-        if len(some) > size + 1:
-            some = np.sort(np.argpartition(-priority, size)[: size + 1])
-        return X[some], merit[some], priority[some], np.ones(len(some)) if weight is None else weight[some]
+        taken = np.flatnonzero(priority > threshold)
+        return X[taken], merit[taken], priority[taken], np.ones(len(taken)) if weight is None else weight[taken]
 
     rows, merit, priority, weights = (np.concatenate(arrays) for arrays in zip(*blocks.each(of_block)))
-    threshold = np.partition(priority, -size - 1)[-size - 1]
-    chosen = priority > threshold
-    return np.ascontiguousarray(rows[chosen]), weights[chosen] * np.maximum(1, threshold / merit[chosen])
+    if len(rows) > size:
+        threshold = np.partition(priority, -size - 1)[-size - 1]
+    taken = priority > threshold
+    return np.ascontiguousarray(rows[taken]), weights[taken] * np.maximum(1, threshold / merit[taken])
+
+
+def threshold_of(merit, size):
+    """The threshold at which the chances min(1, merit / threshold) of these rows sum to `size`."""
+    low, high = 0.0, merit.sum() / size
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if np.minimum(1, merit / middle).sum() > size else (low, middle)
+    return high
 
 
 def middle_and_scale(X):
@@ -66,11 +79,14 @@ def middle_and_scale(X):
 
 
 def squared_distances(X, middle, scale):
-    """(n,) from the middle, in units of the scale; a missing value is in the middle."""
-    rest = (X - middle.astype(X.dtype)) / scale.astype(X.dtype)
-    rest[np.isnan(rest)] = 0
-    with np.errstate(over="ignore"):
-        return np.minimum(np.einsum("ij,ij->i", rest, rest, dtype=np.float64), np.finfo(np.float64).max / 4)
+    """(n,) from the middle, in units of the scale; a missing value is in the middle. By pieces, for little memory."""
+    squares = np.empty(len(X))
+    for start in range(0, len(X), PIECE):
+        rest = (X[start : start + PIECE] - middle) / scale
+        rest[np.isnan(rest)] = 0
+        with np.errstate(over="ignore"):
+            squares[start : start + PIECE] = np.einsum("ij,ij->i", rest, rest)
+    return np.minimum(squares, np.finfo(np.float64).max / 4)
 
 
 def all_rows(blocks):

@@ -120,6 +120,8 @@ def test_a_worse_proposal_is_dropped(monkeypatch):
     verdicts = []
 
     class Bad:
+        has_jumped = False
+
         def __init__(self, model): ...
 
         def propose(self, model, image):

@@ -9,8 +9,9 @@ import pytest
 import reference
 from instances import INSTANCES, STRUCTURES, start
 
-from fastem import EMResult, LogLikelihoodFell, Statistics, em
+from fastem import EMResult, LogLikelihoodFell, Statistics, em, kernels
 from fastem.driver.em import collect
+from fastem.driver.partial_steps import Stepwise
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -159,7 +160,7 @@ def test_a_fall_is_reported_and_the_better_model_returned(structure):
 
 
 def test_it_stops_when_the_log_likelihood_does():
-    result = em(start(EASY, FULL), EASY.X, tol=1e-4, max_iter=1000)
+    result = em(start(EASY, FULL), EASY.X, tol=1e-4, max_iter=1000, stop="log_likelihood")
     gains = abs(np.diff(result.history))
     assert result.converged and "mean log-likelihood changed by less than tol=0.0001" in result.stop_reason
     assert gains[-1] < 1e-4 and (gains[:-1] >= 1e-4).all()
@@ -309,7 +310,7 @@ class Returned:
 
 
 def test_an_unknown_stopping_rule_lists_the_known():
-    with pytest.raises(ValueError, match=r"stop must be one of 'log_likelihood', .* a function\. Got 'never'"):
+    with pytest.raises(ValueError, match=r"stop must be one of 'gain', 'log_likelihood', .* a function\. Got 'never'"):
         em(Coin(0.5), TOSSES, stop="never")
 
 
@@ -322,3 +323,43 @@ def test_weights_beside_blocks_are_not_silently_dropped():
 def test_limits_that_are_none_are_refused(limits):
     with pytest.raises(ValueError, match="tol and max_iter must not be negative"):
         em(Coin(0.5), TOSSES, **limits)
+
+
+class Watched:
+    """A model that counts nothing but how its E-step is called."""
+
+    n_components = 8
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def e_step(self, X, sample_weight):
+        return self.e_step_of_block(X, sample_weight, 1, {})
+
+    def e_step_of_block(self, X, sample_weight, n_threads, kept):
+        self.calls.append((n_threads, X.flags.aligned))
+        return Statistics(weight=len(X), log_likelihood=-1.0)
+
+    def m_step(self, statistics):
+        return self
+
+
+@pytest.mark.skipif(not kernels.OPENMP, reason="built without OpenMP")
+@pytest.mark.parametrize("n, expected", [(3000, 1), (300_000, 2)])
+def test_a_short_pass_has_one_thread(n, expected):
+    """As in an estimator: a team takes longer to come together than such a pass does."""
+    passes = []
+    em(Watched(passes), np.zeros((n, 4)), n_threads=2, max_iter=2)
+    stream = Stepwise(Watched(passes), n_threads=2)
+    stream.update(np.zeros((n, 4)))
+    assert {n_threads for n_threads, _ in passes} == {expected}
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_rows_at_odd_addresses_are_aligned(weighted):
+    memory = np.zeros(8 * 200 + 1, np.uint8)
+    X = memory[1:].view(np.float64).reshape(100, 2)
+    assert not X.flags.aligned
+    passes = []
+    em(Watched(passes), X, sample_weight=np.ones(100) if weighted else None)
+    assert passes and all(aligned for _, aligned in passes)

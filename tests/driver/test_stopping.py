@@ -25,7 +25,7 @@ def test_aitken_knows_what_is_left():
     """Where the plain rule stops early since the gains are small but many."""
     end = fit(tol=1e-13).history[-1]
     tol = 1e-5
-    plain, aitken = fit(tol=tol), fit(tol=tol, stop="aitken")
+    plain, aitken = (fit(tol=tol, stop=rule) for rule in ("log_likelihood", "aitken"))
     assert aitken.converged and "Aitken" in aitken.stop_reason
     assert end - aitken.history[-1] < 2 * tol < end - plain.history[-1]
 
@@ -41,6 +41,34 @@ def test_aitken_on_a_geometric_series():
     assert aitken(result, None)[0] == np.inf
     result.history[:] = [0, 0.5, 0.5]
     assert aitken(result, None)[0] == 0
+
+
+@pytest.mark.parametrize("accelerate", [None, "anderson", "squarem"])
+@pytest.mark.parametrize("repeats", [1, 100])
+def test_little_is_left_to_gain_in_total_whatever_the_number_of_rows(repeats, accelerate):
+    """The change per row alone is small long before the end, the sooner the more rows there are."""
+    X = np.tile(OVERLAPPING.X, (repeats, 1))
+
+    def total(**options):
+        options = {"max_iter": 20_000, "tol": 1e-3} | options
+        return len(X) * em(start(OVERLAPPING, STRUCTURES[0]), X, **options).history[-1]
+
+    left = total(tol=1e-12) - total(accelerate=accelerate)
+    assert left < 8 * (0.1 + 1e-6 * len(X)) < total(tol=1e-12) - total(stop="log_likelihood")
+
+
+def test_the_gain_does_not_depend_on_the_unit_of_small_weights():
+    X = OVERLAPPING.X
+    plain = fit()
+    for unit in (1.0, 2.0**-20):
+        assert fit(sample_weight=np.full(len(X), unit)).n_iter == plain.n_iter
+    doubled = em(start(OVERLAPPING, STRUCTURES[0]), X, sample_weight=np.full(len(X), 2.0), max_iter=3000)
+    twice = em(start(OVERLAPPING, STRUCTURES[0]), np.repeat(X, 2, axis=0), max_iter=3000)
+    assert doubled.n_iter == twice.n_iter >= plain.n_iter
+
+
+def test_at_the_maximum_one_iteration_is_enough():
+    assert GaussianMixture(1, random_state=0).fit(OVERLAPPING.X).n_iter_ <= 2
 
 
 def test_a_callable_ends_the_fit_as_converged():

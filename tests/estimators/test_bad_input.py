@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse
 from instances import blobs
 
+import fastem
 from fastem import GaussianMixture, NotFittedError, StudentTMixture
 
 X = blobs(0, 60, 3, 2, 3.0)
@@ -100,6 +101,7 @@ def test_objects():
         (X[:3], 4, None, ["n_samples >= n_components", "n_components = 4", "n_samples = 3"]),
         (np.repeat(X[:3], 20, axis=0), 4, None, ["X has 3 distinct row(s)", "n_components = 4", "choose fewer"]),
         (np.ones((50, 2)), 2, None, ["X has 1 distinct row(s)", "n_components = 2"]),
+        (np.where(np.eye(2)[np.arange(60) % 2] > 0, np.nan, 0.0), 2, None, ["X has 1 distinct row(s)"]),
         (X, 4, np.arange(60) < 3, ["X has 3 distinct row(s) of positive weight", "n_components = 4"]),
     ],
 )
@@ -125,6 +127,7 @@ def test_sample_weight(weight, words):
     assert_refused(lambda: GaussianMixture(2).fit(X, sample_weight=weight), words)
 
 
+RAGGED = [[1], [2, 3]]
 SQUARE = np.stack([EYE, EYE])
 BAD_PARAMETERS = [
     ({"n_components": 0}, ["'n_components' parameter of GaussianMixture", "int", "[1, inf)", "Got 0"]),
@@ -144,15 +147,26 @@ BAD_PARAMETERS = [
     ({"verbose": -1}, ["'verbose'", "Got -1"]),
     ({"verbose_interval": 0}, ["'verbose_interval'", "Got 0"]),
     ({"n_threads": 0}, ["'n_threads'", "None", "Got 0"]),
-    ({"random_state": "today"}, ["'today'", "seed"]),
-    ({"random_state": -1}, ["-1", "seed"]),
-    ({"weights_init": [1.0]}, ["'weights'", "(2,)", "(1,)"]),
+    ({"random_state": "today"}, ["random_state must be", "'today'", "seed"]),
+    ({"random_state": -1}, ["random_state must be", "-1", "seed"]),
+    ({"random_state": [None]}, ["random_state must be", "[None]"]),
+    ({"verbose": "much"}, ["'verbose'", "[0, inf) or 'bar'", "Got 'much'"]),
+    ({"accelerate": "much"}, ["'accelerate'", "'anderson', 'squarem'} or None", "Got 'much'"]),
+    ({"stop": "late"}, ["'stop'", "or a function", "Got 'late'"]),
+    ({"warm_start": "yes"}, ["'warm_start'", "Got 'yes'"]),
+    ({"weight_concentration_prior": RAGGED}, ["weight_concentration_prior must be", "[[1], [2, 3]]"]),
+    ({"fixed": {"weights": RAGGED}}, ["fixed['weights'] must be", "[[1], [2, 3]]"]),
+    ({"prior": {"scale": RAGGED}}, ["prior['scale'] must be", "[[1], [2, 3]]"]),
+    ({"prior": {"mean": RAGGED}}, ["prior['mean'] must", "[[1], [2, 3]]"]),
+    ({"init_params": RAGGED}, ["init_params must be an array"]),
+    ({"weights_init": RAGGED}, ["weights_init", "(2,)"]),
+    ({"weights_init": [1.0]}, ["'weights'", "(2,)", "(1,) in weights_init"]),
     ({"weights_init": [[0.5, 0.5]]}, ["'weights'", "(2,)", "(1, 2)"]),
     ({"weights_init": [1.5, -0.5]}, ["'weights'", "[0, 1]", "1.5", "-0.5"]),
     ({"weights_init": [0.5, 0.6]}, ["'weights'", "normalized", "1.1"]),
     ({"weights_init": [0.5, np.nan]}, ["'weights'", "NaN"]),
     ({"weights_init": ["a", "b"]}, ["weights"]),
-    ({"means_init": np.ones((2, 2))}, ["'means'", "(2, 3)", "(2, 2)"]),
+    ({"means_init": np.ones((2, 2))}, ["'means'", "(2, 3)", "(2, 2) in means_init"]),
     ({"means_init": np.ones((3, 3))}, ["'means'", "(2, 3)", "(3, 3)"]),
     ({"means_init": np.full((2, 3), np.inf)}, ["'means'", "infinity"]),
     ({"precisions_init": EYE}, ["'precisions'", "(2, 3, 3)", "(3, 3)"]),
@@ -180,6 +194,24 @@ BAD_PARAMETERS = [
 @pytest.mark.parametrize("parameters, words", BAD_PARAMETERS, ids=[next(iter(case)) for case, _ in BAD_PARAMETERS])
 def test_parameters(parameters, words):
     assert_refused(lambda: GaussianMixture(**{"n_components": 2, **parameters}).fit(X), words)
+
+
+@pytest.mark.parametrize(
+    "estimator, words",
+    [
+        (StudentTMixture(2, degrees_of_freedom=RAGGED), ["degrees_of_freedom must be", "[[1], [2, 3]]"]),
+        (fastem.CategoricalMixture(2, n_categories=RAGGED), ["'n_categories' parameter", "[[1], [2, 3]]"]),
+        (fastem.FactorAnalysis(1, noise_variance_init=RAGGED), ["noise_variance_init must be", "[[1], [2, 3]]"]),
+        (fastem.FactorAnalysis(1, noise_variance_init="a"), ["noise_variance_init must be", "Got 'a'"]),
+        (fastem.MixedMixture(2, kinds=None), ["kinds must name one kind for each column", "Got None"]),
+        (fastem.MixedMixture(2, kinds=3), ["kinds must name one kind for each column", "Got 3"]),
+        (fastem.MixedMixture(2, kinds=RAGGED), ["kinds must name one kind for each column", "[[1], [2, 3]]"]),
+        (fastem.MixedMixture(2, kinds={"gaussian": RAGGED}), ["kinds must be", "[[1], [2, 3]]"]),
+    ],
+    ids=str,
+)
+def test_odd_parameters_of_other_families(estimator, words):
+    assert_refused(lambda: estimator.fit(np.abs(X).round()), words)
 
 
 def test_the_wrong_number_of_columns_at_prediction():

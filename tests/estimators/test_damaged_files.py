@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianMixture, em
 from fastem.datasets import load_faithful, load_iris
+from fastem.driver.partial_steps import incremental_em
 
 FAITHFUL, IRIS = load_faithful().data, load_iris().data
 TYPES = ["full", "tied", "diag", "spherical"]
@@ -183,6 +184,50 @@ def test_weights_of_any_magnitude():
             scaled = GaussianMixture(2, **fit).fit(FAITHFUL.astype(real), sample_weight=weight * unit)
             assert np.allclose(scaled.means_, reference.means_, rtol=tolerance)
             assert scaled.log_likelihood_ == pytest.approx(reference.log_likelihood_ * unit, rel=1e-3)
+
+
+UNITS = [5e-322, 1e-200, 1e-60, 1e60, 1e290]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("real", ["float32", "float64"])
+@pytest.mark.parametrize("make", [GaussianMixture, fastem.ExponentialMixture, fastem.StudentTMixture])
+def test_every_door_takes_weights_of_any_magnitude(make, real, unit):
+    X = FAITHFUL.astype(real)
+    weight = np.random.default_rng(0).integers(1, 3, len(X)).astype(float)
+    start = make(2, init_params=(X[:, 0] > 3).astype(int), max_iter=0).fit(X).model_
+    same = {"rtol": 1e-12 if real == "float64" else 1e-5}
+    doors = [
+        lambda weight: em(start, X, sample_weight=weight, tol=0, max_iter=5).model,
+        lambda weight: incremental_em(start, X, sample_weight=weight, tol=0, max_iter=5).model,
+        lambda weight: make(2, random_state=0).partial_fit(X, None, weight).partial_fit(X, None, weight).model_,
+        lambda weight: make(2, random_state=0, tol=0, max_iter=5).fit(X, sample_weight=weight).model_,
+    ]
+    for door in doors:
+        extreme, moderate = door(weight * unit), door(weight)
+        assert np.allclose(extreme.parameters(), moderate.parameters(), **same)
+    result = em(start, X, sample_weight=weight * unit, tol=0, max_iter=5)
+    moderate = em(start, X, sample_weight=weight, tol=0, max_iter=5)
+    assert np.allclose(result.history, moderate.history, **same)
+    assert result.log_likelihood == pytest.approx(moderate.log_likelihood * unit, rel=1e-5 + 1e-323 / unit)
+    assert em(result, X, sample_weight=weight * unit, tol=0, max_iter=6).n_iter == 6
+
+
+def test_a_prior_has_no_meaning_beside_extreme_weights_in_float32():
+    start = GaussianMixture(2, prior="default", random_state=0, max_iter=0).fit(FAITHFUL).model_
+    with pytest.raises(ValueError, match="A prior counts as a number of rows"):
+        em(start, FAITHFUL.astype("f4"), sample_weight=np.full(len(FAITHFUL), 1e-60))
+
+
+def test_a_stream_remembers_the_unit_of_its_batches():
+    weight = np.full(len(FAITHFUL), 1e-60)
+    small = GaussianMixture(2, random_state=0).fit(FAITHFUL, sample_weight=weight)
+    for batch in (1, 2, 3):
+        small.partial_fit(FAITHFUL[:50] + batch, sample_weight=weight[:50])
+    usual = GaussianMixture(2, random_state=0).fit(FAITHFUL)
+    for batch in (1, 2, 3):
+        usual.partial_fit(FAITHFUL[:50] + batch)
+    assert np.allclose(small.means_, usual.means_, rtol=1e-9)
 
 
 def test_large_samples_have_the_moments_of_the_model():

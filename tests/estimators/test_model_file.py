@@ -1,10 +1,17 @@
 """A saved estimator comes back as it was; whatever else a file may hold is refused with a reason."""
 
+import io
 import json
 import os
 import pickle
+import resource
+import stat
+import subprocess
+import sys
+import tracemalloc
 import warnings
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pandas
@@ -12,6 +19,7 @@ import pytest
 
 import fastem
 from fastem.datasets import load_faithful
+from fastem.driver.atomic_write import written_whole
 from fastem.estimators.model_file import HEADER, save
 from fastem.families.load import load
 
@@ -63,6 +71,13 @@ def test_round_trip(tmp_path, structure, n_components):
     assert again.get_params() == model.get_params()
     np.testing.assert_array_equal(again.covariances_, model.covariances_)
     np.testing.assert_array_equal(again.precisions_, model.precisions_)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_the_prior_of_constant_data_comes_back(tmp_path, structure):
+    model = fastem.GaussianMixture(1, covariance_type=structure, prior="default").fit(np.full((23, 2), 3.0))
+    model.save(tmp_path / "model.npz")
+    assert load(tmp_path / "model.npz").prior_ == model.prior_
 
 
 def test_round_trip_of_one_column(tmp_path):
@@ -152,6 +167,73 @@ def test_a_file_is_replaced_whole_or_not_at_all(model, saved, monkeypatch):
     assert load(saved).n_components == 3
 
 
+def test_a_link_stays_and_its_target_is_replaced(model, tmp_path):
+    (tmp_path / "kept").mkdir()
+    target, link = tmp_path / "kept" / "model.npz", tmp_path / "latest.npz"
+    link.symlink_to(target)
+    for one in (model, fastem.GaussianMixture(3, random_state=0).fit(X)):  # of a link to nothing, too
+        save(one, link)
+        assert link.is_symlink() and load(target).n_components == load(link).n_components == one.n_components
+    assert os.listdir(target.parent) == ["model.npz"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o666])
+def test_the_mode_of_a_file_stays(model, tmp_path, mode):
+    path = tmp_path / "model.npz"
+    save(model, path)
+    path.chmod(mode)
+    with monitored(tmp_path) as seen:
+        save(model, path)
+    assert stat.S_IMODE(path.stat().st_mode) == mode and seen == {mode}
+
+
+@contextmanager
+def monitored(folder):
+    """The modes of the files in a folder while numpy writes."""
+    seen, savez = set(), np.savez
+
+    def watched(*args, **kwargs):
+        seen.update(stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir())
+        return savez(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np, "savez", watched)
+        yield seen
+
+
+KILLED = """
+import os, signal, sys, numpy as np, fastem
+np.savez = lambda *args, **kwargs: os.kill(os.getpid(), signal.SIGKILL)
+fastem.load(sys.argv[1]).save(sys.argv[1])
+"""
+
+
+def test_what_a_killed_writer_left_is_removed(model, saved):
+    subprocess.run([sys.executable, "-c", KILLED, saved], check=False)
+    (left,) = set(saved.parent.iterdir()) - {saved}
+    assert left.suffix == ".part" and load(saved).n_components == model.n_components
+    others = [saved.with_name(".model.npz.bak.0123abcd.part"), saved.with_name(".model.npz.part")]
+    for other in others:
+        other.touch()
+    with written_whole(saved) as present:  # a writer that is alive
+        assert not left.exists()
+        save(model, saved)
+        assert present.exists()
+        present.write_bytes(saved.read_bytes())
+    assert set(saved.parent.iterdir()) == {saved, *others}
+
+
+def test_a_full_disk_names_the_file(model, saved):
+    before, limits = saved.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"model\.npz"):
+            save(model, saved)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert saved.read_bytes() == before and os.listdir(saved.parent) == ["model.npz"]
+
+
 def test_saving_where_one_cannot(model, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         save(model, tmp_path / "nowhere" / "model.npz")
@@ -193,6 +275,81 @@ def test_foreign_archives(tmp_path):
         file.writestr("readme.txt", "hello")
     with pytest.raises(ValueError, match=r"not a model file|damaged"):
         load(path)
+
+
+def entry_of(shape, dtype="<f8"):
+    """The bytes of an .npy file that declares a shape and holds nothing."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def peak_of(call):
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"damaged|not a usable model"):
+        call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("shape", [(3_000_000_000,), (2**40, 2**40), (30_000_000,)])
+def test_declared_shapes_are_compared_before_anything_is_read(saved, shape):
+    with zipfile.ZipFile(saved, "a") as file:
+        file.writestr("noise_box_.npy", entry_of(shape))
+    assert peak_of(lambda: load(saved)) < 2e6
+
+
+def test_a_file_that_unpacks_to_much_more_is_refused(saved):
+    with zipfile.ZipFile(saved, "a", zipfile.ZIP_DEFLATED) as file, file.open("noise_box_.npy", "w") as entry:
+        entry.write(entry_of((300 << 20,), "|u1"))
+        for _ in range(300):
+            entry.write(bytes(1 << 20))
+    assert saved.stat().st_size < 1 << 20
+    assert peak_of(lambda: load(saved)) < 2e6
+
+
+def test_a_compressed_file_of_a_usual_size_is_read(model, saved):
+    with np.load(saved) as file:
+        np.savez_compressed(saved, **file)
+    assert_same(model, load(saved))
+
+
+def many_components(header):
+    header["parameters"]["n_components"] = 3_000_000_000
+
+
+def many_that_were_dropped(header):
+    header["parameters"] |= {"n_components": 3_000_000_000, "on_collapse": "drop"}
+
+
+def many_columns(header):
+    header["attributes"]["n_features_in_"] = 10**30
+
+
+@pytest.mark.parametrize("change", [many_components, many_columns])
+@pytest.mark.parametrize("make", [fastem.GaussianMixture, fastem.PoissonMixture, fastem.MixedMixture])
+def test_sizes_in_the_header_are_compared_before_they_are_used(tmp_path, make, change):
+    path = tmp_path / "model.npz"
+    make(2, random_state=0, tol=1).fit(X.round()).save(path)
+    rewrite(path, change)
+    assert peak_of(lambda: load(path)) < 2e6
+
+
+def test_a_parameter_may_be_larger_than_what_is_left(saved):
+    rewrite(saved, many_that_were_dropped)
+    tracemalloc.start()
+    assert load(saved).n_components == 3_000_000_000
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+
+
+def test_nested_too_deeply(saved):
+    with np.load(saved) as file:
+        arrays = dict(file) | {HEADER: np.array("[" * 100_000)}
+    np.savez(saved, **arrays)
+    with pytest.raises(ValueError, match="not a model file"):
+        load(saved)
 
 
 def test_nothing_is_unpickled(saved):

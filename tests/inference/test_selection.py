@@ -162,7 +162,7 @@ def test_one_column():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"criterion": "mdl"}, "criterion must be one of bic, aic, icl"),
+        ({"criterion": "mdl"}, "criterion must be one of bic, aic, icl, cv"),
         ({"n_components": []}, "n_components is empty"),
         ({"n_components": [0]}, "n_components must hold whole numbers of at least 1. Found 0"),
         ({"n_components": [1.5]}, "Found 1.5"),
@@ -192,7 +192,7 @@ def test_as_text_and_as_a_frame():
     lines = str(found).splitlines()
     assert len(lines) == 5 and [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
     frame = found.to_frame()
-    assert frame.shape == (4, 10) and frame.loc[frame.bic.idxmin(), "covariance_type"] == found.best_row.covariance_type
+    assert frame.shape == (4, 11) and frame.loc[frame.bic.idxmin(), "covariance_type"] == found.best_row.covariance_type
     assert "4 models" in repr(found)
 
 
@@ -290,3 +290,34 @@ def test_split_and_merge_improves_the_models_of_a_search():
     )
     gains = [after.log_likelihood - before.log_likelihood for before, after in zip(plain, improved)]
     assert min(gains) > -1e-9 and max(gains) > 5
+
+
+# ---- cross-validation --------------------------------------------------------------------------------------------
+
+
+def test_cross_validation_begins_anew_without_each_fold():
+    found = fastem.select(FAITHFUL, [1, 2], ["EEE", "VVV"], "cv", random_state=0)
+    plain = fastem.select(FAITHFUL, [1, 2], ["EEE", "VVV"], random_state=0)
+    assert np.isnan([row.cv for row in plain.table]).all() and "CV" not in str(plain)
+    for row, same in zip(found.table, plain.table):
+        assert row.bic == same.bic and row.cv > -2 * row.log_likelihood
+        scored = -2 * len(FAITHFUL) * row.estimator.cross_validated_score(FAITHFUL, n_iter=100)
+        assert row.cv == pytest.approx(scored, abs=3)  # these have one optimum; the folds are others
+    assert found.best_row.cv == min(row.cv for row in found.table) and found.criterion == "cv"
+    assert "least CV" in repr(found) and "CV" in str(found).splitlines()[0]
+    again = fastem.select(FAITHFUL, [1, 2], ["EEE", "VVV"], "cv", random_state=0, n_jobs=1)
+    assert [row.cv for row in again.table] == [row.cv for row in found.table]
+
+
+def test_cross_validation_knows_weights_and_failures():
+    rows = FAITHFUL[:60]
+    ones, tens = (
+        fastem.select(rows, [1, 2, 55], ["VVV"], "cv", random_state=0, sample_weight=np.full(60, w)) for w in (1, 1e50)
+    )
+    assert [row.cv for row in tens.table] == pytest.approx([1e50 * row.cv for row in ones.table], rel=1e-6)
+    assert ones.table[2].cv == np.inf  # a fold's rest has 54 rows
+    assert ones.best_row.n_components == 2
+    with pytest.raises(ValueError, match=r"criterion='cv' .* needs the rows in memory"):
+        fastem.select(lambda: iter([FAITHFUL]), [1], ["VVV"], "cv")
+    with pytest.raises(ValueError, match="needs 20 rows"):
+        fastem.select(FAITHFUL[:19], [1], ["VVV"], "cv")

@@ -5,6 +5,7 @@ an alarm ends where it hangs.
 """
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -113,6 +114,79 @@ def test_the_environment_is_read_anew(monkeypatch, name):
     for value, expected in {"1": 1, "1,4": 1, "10000": before, "": before, "many": before, "0": before}.items():
         monkeypatch.setenv(name, value)
         assert threads.available() == expected
+
+
+@needs_openmp
+@on_linux
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "OMP_PROC_BIND=true",
+        "OMP_PROC_BIND=close",
+        "OMP_PROC_BIND=spread",
+        "OMP_PLACES=cores",
+        "GOMP_CPU_AFFINITY=0-9999",
+    ],
+)
+def test_a_runtime_that_binds_its_threads_leaves_all_processors(tmp_path, variable):
+    """The thread that loads the runtime is then bound to one place, and so are those that it starts later."""
+    code = """
+from fastem.kernels.workers import parallel_map
+print(threads.available())
+print(*parallel_map(lambda i: len(os.sched_getaffinity(0)), range(2), 2))
+"""
+    count = len(os.sched_getaffinity(0))
+    assert set(run(tmp_path, code, **dict([variable.split("=")])).split()) == {str(count)}
+
+
+@needs_openmp
+@on_linux
+def test_places_are_a_limit(tmp_path):
+    first = min(os.sched_getaffinity(0))
+    assert run(tmp_path, "print(threads.available())", OMP_PLACES=f"{{{first}}}") == "1\n"
+
+
+@needs_openmp
+@on_linux
+@pytest.mark.parametrize("chosen, expected", [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")])
+def test_threads_sleep_between_passes_unless_the_user_has_chosen(tmp_path, chosen, expected):
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
+    code = "import os, fastem; print(os.environ.get('OMP_WAIT_POLICY'))"
+    process = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=tmp_path,
+        env=inherited | chosen | {"OMP_DISPLAY_ENV": "true"},
+        capture_output=True,
+        text=True,
+    )
+    assert process.stdout.strip() == str(chosen.get("OMP_WAIT_POLICY"))  # nothing stays for other processes
+    assert re.search(rf"OMP_WAIT_POLICY\s*=\s*'{expected}'", process.stderr)
+
+
+LITTLE_MEMORY = """
+import resource
+
+X = np.random.default_rng(0).normal(size=(20_000, 3))
+expected = fit(1)
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 4 * 2**20, resource.RLIM_INFINITY))
+warnings.simplefilter("always")
+with warnings.catch_warnings(record=True) as heard:
+    again = fit(4), fit(4), fit(None)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert again == (expected,) * 3
+print(*[w.message for w in heard if "threads can be started" in str(w.message)], sep="\\n")
+"""
+
+
+@needs_openmp
+@on_linux
+@pytest.mark.parametrize("stack", ["8M", "65536"])
+def test_threads_that_cannot_be_started_are_done_without(tmp_path, stack):
+    """The runtime would end the process."""
+    said = run(tmp_path, LITTLE_MEMORY, OMP_STACKSIZE=stack)
+    assert said.startswith("only 1 of 4 threads can be started")
+    assert said.count("\n") == 1
 
 
 FORK = """

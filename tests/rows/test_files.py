@@ -458,3 +458,11 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch, write):
         monkeypatch.delitem(sys.modules, name, raising=False)
     with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
         read(write("x", "table.parquet"))
+
+
+@pytest.mark.parametrize("header", [b"{'descr': '<f8'", b"{'descr': '<f8', (", b"\x00\x01(", b"(" * 60 + b"'"])
+def test_a_damaged_header_of_numpys_format_is_a_sentence(tmp_path, header):
+    path = tmp_path / "rows.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
+    with pytest.raises(ValueError, match=r"rows\.npy is not a readable \.npy file"):
+        open_rows(path)

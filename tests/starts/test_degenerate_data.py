@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
 
+import fastem
 from fastem import DegenerateComponentWarning, GaussianMixture
 from fastem.datasets import load_faithful
 from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
+from fastem.starts.clusters import START_NAMES
 
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]
@@ -118,3 +120,19 @@ def test_singular_covariances_are_named_whatever_lapack_says(d, monkeypatch):
         X = np.random.default_rng(seed).normal(size=(d // 2, d))
         with pytest.raises(IllDefinedCovariance, match="component 1"):
             precisions_cholesky(np.array([np.eye(d), X.T @ X]))
+
+
+@pytest.mark.parametrize("init_params", START_NAMES)
+def test_a_fit_has_as_many_components_as_asked(init_params, tmp_path):
+    """Also where the rows that a start sees are fewer than components: rows that are alike up to what is missing."""
+    X = np.array([[0.0, 0.0], [np.nan, 0.0], [1.0, 1.0], [np.nan, 1.0]])[np.arange(40) % 4]
+    model = GaussianMixture(2, init_params=init_params, random_state=0).fit(X)
+    assert len(model.weights_) == 2
+    rows = np.vstack([np.zeros((3000, 2)), np.eye(2), 2 * np.eye(2)])
+    few = GaussianMixture(4, init_params=init_params, random_state=0, max_iter=2, coarse=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fastem.starts.subsample.SUBSAMPLE", 100)
+        few.fit(rows)
+    assert len(few.weights_) == 4
+    few.save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").n_components == 4

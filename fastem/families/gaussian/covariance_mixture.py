@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastem.errors import IllDefinedCovariance
+from fastem.errors import IllDefinedCovariance, not_fitted
 from fastem.estimators.checks import choice, real
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
@@ -14,9 +14,55 @@ from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
+from fastem.rows.validation import real_numbers
+from fastem.starts.gaussian_start import checked_covariance
 from fastem.starts.given import checked_array
 
 SEPARATE = Full, Diagonal, Spherical  # structures whose covariances do not depend on each other
+
+
+FORMS = "covariances_", "precisions_cholesky_", "precisions_"
+
+
+class MatrixForm:
+    """One of the forms of the same matrices, as an attribute: the one that is set last determines the others."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __get__(self, estimator, owner=None):
+        if estimator is None:
+            return self
+        if "_forms" not in vars(estimator):
+            if self.name == "precisions_":
+                raise not_fitted(estimator)
+            raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self.name!r}")
+        return estimator._form(self.name)
+
+    def __set__(self, estimator, value):
+        array = real_numbers(value)
+        if array is None:
+            raise ValueError(f"{self.name} must be an array of numbers. Got {value!r} instead.")
+        estimator._forms = {self.name: read_only(array)}
+
+
+def read_only(array):
+    """A float64 copy that cannot be edited, since other forms would not follow."""
+    copy = np.array(array, np.float64)
+    copy.flags.writeable = False
+    return copy
+
+
+def covariances_of(structure, upper):
+    """Covariances from the roots of their inverses: upper triangular matrices U with U U^T, or 1 / deviation."""
+    if not issubclass(structure, Full):
+        if not (upper > 0).all():
+            raise ValueError("precisions_cholesky_ must be positive")
+        return upper**-2.0
+    if not np.array_equal(upper, np.triu(upper)) or not (np.diagonal(upper, axis1=-2, axis2=-1) > 0).all():
+        raise ValueError("precisions_cholesky_ must be upper triangular with a positive diagonal")
+    lower = np.linalg.inv(np.swapaxes(upper, -1, -2))
+    return lower @ np.swapaxes(lower, -1, -2)
 
 
 class CovarianceMixture(MixtureEstimator):
@@ -75,22 +121,71 @@ floor, but an error where a covariance is singular.""",
             "precisions_cholesky_": covariance.precisions_cholesky,
         }
 
-    def _emission(self):
-        structure = STRUCTURES[self.covariance_type]
+    covariances_ = MatrixForm()
+    precisions_cholesky_ = MatrixForm()
+    precisions_ = MatrixForm()
+
+    @classmethod
+    def _parameters_to_give(cls):
+        return tuple(name for name in cls._parameter_arrays if name != "precisions_cholesky_")
+
+    @classmethod
+    def _settable(cls):
+        return (*super()._settable(), "precisions_")
+
+    def __sklearn_is_fitted__(self):
+        others = {"weights_", *self._parameter_arrays} - {*FORMS}
+        return "_forms" in vars(self) and all(hasattr(self, name) for name in others)
+
+    def _set_arrays(self, arrays):
+        """Set attributes that belong together: forms of the matrices are kept as they are."""
+        self._forms = {name: arrays[name] for name in FORMS if name in arrays}
+        super()._set_arrays({name: array for name, array in arrays.items() if name not in FORMS})
+
+    def _form(self, name):
+        """The matrices in one of their forms."""
+        if name not in self._forms:
+            if not hasattr(self, "means_"):
+                raise AttributeError(f"{name} follows from {', '.join(self._forms)} where means_ are set. Set means_.")
+            covariance = self._covariance(self._checked_means())
+            forms = covariance.covariances, covariance.precisions_cholesky, covariance.precisions()
+            self._forms = {other: read_only(form) for other, form in zip(FORMS, forms)} | self._forms
+        return self._forms[name]
+
+    def _checked_means(self):
         means = np.asarray(self.means_, dtype=np.float64)
         if means.ndim != 2:
             raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
-        shape = structure.shape(*means.shape)
-        upper = checked_array(self.precisions_cholesky_, "precisions_cholesky", shape)
-        covariances = checked_array(self.covariances_, "covariances", shape)
-        covariance = structure(covariances, upper, np.zeros(1 if structure.shared else len(means), dtype=int))
-        return Gaussian(means, covariance, np.zeros(means.shape[1]))
+        return means
 
-    @property
-    def precisions_(self):
-        """Inverse covariances, in the shape of ``covariances_``."""
-        self._require_fitted()
-        return self._mixture().emission.covariance.precisions()
+    def _covariance(self, means):
+        """The structure of the matrices that are set."""
+        K, d = means.shape
+        structure, forms = STRUCTURES[self.covariance_type], self._forms
+        shape, no_floor = structure.shape(K, d), np.zeros(d)
+        if "precisions_cholesky_" in forms:
+            upper = checked_array(forms["precisions_cholesky_"], "precisions_cholesky", shape)
+            covariances = checked_array(forms.get("covariances_"), "covariances", shape)
+            if covariances is None:
+                covariances = covariances_of(structure, upper)
+            return structure(covariances, upper, np.zeros(1 if structure.shared else K, dtype=int))
+        if "covariances_" not in forms:
+            return checked_covariance(forms["precisions_"], structure, K, d, no_floor, "precisions_")
+        covariances = checked_array(forms["covariances_"], "covariances", shape, "covariances_")
+        if issubclass(structure, Full) and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
+            raise ValueError("covariances_ are not symmetric")
+        try:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                covariance = structure.from_covariances(covariances, no_floor)
+        except IllDefinedCovariance:
+            raise ValueError("covariances_ are not positive definite") from None
+        if not np.isfinite(covariance.precisions_cholesky).all() or not (covariance.variances(K, d) > 0).all():
+            raise ValueError("covariances_ are not positive definite")
+        return covariance
+
+    def _emission(self):
+        means = self._checked_means()
+        return Gaussian(means, self._covariance(means), np.zeros(means.shape[1]))
 
     def _restore(self):
         super()._restore()

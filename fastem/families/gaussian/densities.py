@@ -16,7 +16,7 @@ from fastem.models.gaussian.structures import STRUCTURES, check_dimension
 from fastem.models.weights import fixed_components
 from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
-from fastem.rows.scale import covariance_floor, robust_variances
+from fastem.rows.scale import covariance_floor, robust_variances, rounding_variances
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.gaussian_start import continued, gaussian_start
 from fastem.starts.noise_start import NOISE_SHARE, noise_start
@@ -44,12 +44,11 @@ class CovarianceFamily(Family):
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
         check_dimension(self.covariance_type, blocks.n_features)
-        return Scales(floor=self.floor(blocks, column_variances(blocks, n_threads), self.reg_covar))
-
-    @staticmethod
-    def floor(blocks, variance, share):
-        """(d,) a share of the columns' variances, or of those of their middle half where these are smaller."""
-        return covariance_floor(robust_variances(blocks.spaced_rows(), variance), blocks.head(1)[0], share)
+        variance, rows = column_variances(blocks, n_threads), blocks.spaced_rows()
+        return Scales(
+            floor=covariance_floor(robust_variances(rows, variance), blocks.head(1)[0], self.reg_covar),
+            rounding_variance=rounding_variances(rows),
+        )
 
     def emission(self, X, weight, membership, n_components, scales):
         return from_membership(X, weight, membership, n_components, self.structure, scales.floor).emission
@@ -62,6 +61,9 @@ class CovarianceFamily(Family):
 
     def continued(self, mixture, scales):
         return continued(mixture, self.structure, scales.floor)
+
+    def constrained(self, mixture, scales):
+        return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,15 @@ class GaussianFamily(CovarianceFamily):
 
     def examine(self, blocks, n_components, n_threads):
         check_dimension(self.covariance_type, blocks.n_features)
-        variance = self._variances(blocks, n_threads)
+        variance, rows = self._variances(blocks, n_threads), blocks.spaced_rows()
         bounded = self.max_eigenvalue_ratio is not None
+        typical, first = robust_variances(rows, variance), blocks.head(1)[0]
         return Scales(
-            floor=self.floor(blocks, variance, max(self.reg_covar, LEAST_START) if bounded else self.reg_covar),
+            floor=covariance_floor(typical, first, max(self.reg_covar, LEAST_START) if bounded else self.reg_covar),
             background=self._background(blocks),
             prior=None if self.prior is None else self._prior(blocks, n_components, n_threads),
-            deviations=np.sqrt(self.floor(blocks, variance, 1.0)) if bounded else None,
+            deviations=np.sqrt(covariance_floor(typical, first, 1.0)) if bounded else None,
+            rounding_variance=rounding_variances(rows),
         )
 
     def _variances(self, blocks, n_threads):
@@ -140,6 +144,7 @@ class GaussianFamily(CovarianceFamily):
         return alone(gaussians) if scales.background is None else scales.background.beside(gaussians, NOISE_SHARE)
 
     def constrained(self, mixture, scales):
+        mixture = super().constrained(mixture, scales)
         K = mixture.emission.shape[0]
         means, covariances = (fixed_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
         ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
@@ -154,7 +159,7 @@ class GaussianFamily(CovarianceFamily):
             )
         floor = emission.floor if ratio is None else np.zeros_like(emission.floor)
         kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, scales.prior, ratio)
-        return replace(mixture, emission=kept)
+        return replace(mixture, emission=kept.of_rounded(scales.rounding_variance))
 
     def feasible(self, mixture):
         if isinstance(mixture.emission, ConstrainedGaussian):

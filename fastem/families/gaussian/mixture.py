@@ -19,9 +19,9 @@ from fastem.families.gaussian.overlap import component_distances, component_over
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
-from fastem.models.gaussian.noise import WithNoise
+from fastem.models.gaussian.noise import WithNoise, in_box
 from fastem.models.mixture import Mixture
-from fastem.starts.given import checked_weights
+from fastem.starts.given import checked_array, checked_weights
 from fastem.starts.plan import Scales
 
 
@@ -34,6 +34,9 @@ def check_noise(owner, name, value):
             f"The {name!r} parameter of {owner} must be None, 'box' or a volume: a finite number above 0. "
             f"Got {value!r} instead."
         )
+
+
+NOISE = "noise_weight_", "noise_log_volume_", "noise_box_"
 
 
 class GaussianMixture(CovarianceMixture):
@@ -152,11 +155,10 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     def _keep_model(self, model):
         super()._keep_model(model)
         emission = model.emission
-        for name in ("prior_", "column_scales_", "noise_weight_", "noise_log_volume_", "noise_box_"):
+        for name in ("prior_", "column_scales_", *NOISE):
             vars(self).pop(name, None)
         if isinstance(emission, WithNoise):
             self.weights_ = model.weights[:-1]
-            self._model_arrays = self._fitted_arrays()
             self.noise_weight_, self.noise_log_volume_ = float(model.weights[-1]), emission.log_volume
             if emission.box is not None:
                 self.noise_box_ = emission.box
@@ -165,6 +167,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
                 self.prior_ = emission.prior.to_dict()
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
+        self._model_arrays = self._fitted_arrays()
 
     # ---- noise --------------------------------------------------------------------------------------------------
 
@@ -172,13 +175,38 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     def _has_noise(self):
         return hasattr(self, "noise_weight_")
 
+    @classmethod
+    def _settable(cls):
+        return (*super()._settable(), *NOISE)
+
+    def _fitted_arrays(self):
+        return [*super()._fitted_arrays(), *(getattr(self, name, None) for name in NOISE)]
+
     def _of_attributes(self):
         if not self._has_noise:
             return super()._of_attributes()
-        K = len(self.weights_)
-        weights = checked_weights(np.append(self.weights_, self.noise_weight_), K + 1)
-        box = getattr(self, "noise_box_", None)
-        return Mixture(weights, WithNoise(self._emission(), self.noise_log_volume_, box))
+        emission = self._emission()
+        weights = np.append(self.weights_, self.noise_weight_)
+        weights = checked_weights(weights, len(emission.means) + 1, "weights_ and noise_weight_")
+        return Mixture(weights, self._noise_beside(emission))
+
+    def _noise_beside(self, emission) -> WithNoise:
+        """The Gaussians and the noise of the attributes, its volume that of the box where one is set."""
+        log_volume, box = (getattr(self, name, None) for name in NOISE[1:])
+        if box is None:
+            if not isinstance(log_volume, numbers.Real) or not np.isfinite(log_volume):
+                raise ValueError(f"noise_log_volume_ must be a finite number. Got {log_volume!r} instead.")
+            return WithNoise(emission, float(log_volume))
+        box = checked_array(box, "noise_box", (2, emission.shape[1]), "noise_box_")
+        if not (box[1] > box[0]).all():
+            raise ValueError("noise_box_ must contain the least value of each column and, in row 1, the largest.")
+        within = in_box(emission, box)
+        if log_volume is not None and not np.isclose(log_volume, within.log_volume, rtol=1e-9):
+            raise ValueError(
+                f"noise_log_volume_ is {log_volume!r}, but the logarithm of the volume of noise_box_ is "
+                f"{within.log_volume!r}. Delete one of the two, or set both."
+            )
+        return within if log_volume is None else WithNoise(emission, log_volume, box)
 
     def _restore(self):
         kinds = {"noise_weight_": float, "noise_log_volume_": float}

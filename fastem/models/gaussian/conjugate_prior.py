@@ -23,6 +23,7 @@ from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import outer, pooled_second
 from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
+from fastem.rows.validation import real_numbers
 
 NAMES = "mean", "shrinkage", "dof", "scale"
 
@@ -50,8 +51,9 @@ class ConjugatePrior:
     def from_dict(cls, parameters):
         """The prior with the parameters that :meth:`to_dict` gives; ValueError where they are not those of a prior."""
         check_prior(parameters)
-        mean = np.array(parameters["mean"], dtype=np.float64)
-        return conjugate_prior(parameters, Full, 1, mean, np.eye(len(mean)))
+        d = np.size(parameters["mean"])
+        scale = shaped_scale(parameters["scale"], Full, d)  # may be 0: that of constant data is
+        return conjugate_prior({**parameters, "scale": None}, Full, 1, np.zeros(d), scale)
 
     def extra(self, covariance, n_components):
         """(K,) rows that each component's determinant counts for, beside the data's."""
@@ -95,6 +97,9 @@ class ConjugatePrior:
         }
 
 
+NO_SCALE = "prior['scale'] must be symmetric and positive. Got {!r} instead."
+
+
 def check_prior(prior) -> None:
     """ValueError where `prior` is neither None nor "default" nor a dict of the parameters of mclust's priors."""
     if prior is None or (isinstance(prior, str) and prior == "default"):
@@ -121,8 +126,8 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
     if asked.get("scale") is not None:
         scale = checked_scale(asked["scale"], structure, d)
     if asked.get("mean") is not None:
-        mean = np.asarray(asked["mean"], dtype=np.float64)
-        if mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
+        mean = real_numbers(asked["mean"])
+        if mean is None or mean.shape not in ((), (d,)) or not np.isfinite(mean).all():
             raise ValueError(
                 f"prior['mean'] must hold {d} finite number(s), one for each column. Got {asked['mean']!r} instead."
             )
@@ -131,20 +136,27 @@ def conjugate_prior(prior, structure, n_components, mean, covariance) -> Conjuga
 
 
 def checked_scale(value, structure, d):
+    """The same, not 0."""
+    scale = shaped_scale(value, structure, d)
+    if not np.trace(scale) > 0:
+        raise ValueError(NO_SCALE.format(value))
+    return scale
+
+
+def shaped_scale(value, structure, d):
     """(d, d) from a number, from one number for each column, or from a matrix, if the structure has such scales."""
-    scale = np.asarray(value, dtype=np.float64)
+    scale = real_numbers(value)
     shapes = {(): "a number"}
     if not issubclass(structure, Spherical):
         shapes[(d,)] = f"{d} numbers"
     if issubclass(structure, Full):
         shapes[(d, d)] = f"a matrix {(d, d)}"
-    if scale.shape not in shapes:
-        raise ValueError(
-            f"prior['scale'] must be {' or '.join(shapes.values())} for this covariance_type, but its shape is "
-            f"{scale.shape}."
-        )
+    if scale is None or scale.shape not in shapes:
+        what = f"it is {value!r}" if scale is None else f"its shape is {scale.shape}"
+        raise ValueError(f"prior['scale'] must be {' or '.join(shapes.values())} for this covariance_type, but {what}.")
+    scale = scale.astype(np.float64)
     scale = scale if scale.ndim == 2 else np.diag(np.broadcast_to(scale, d))
     good = np.isfinite(scale).all() and np.allclose(scale, scale.T)
-    if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale) or not np.trace(scale) > 0:
-        raise ValueError(f"prior['scale'] must be symmetric and positive. Got {value!r} instead.")
+    if not good or np.linalg.eigvalsh(scale)[0] < -1e-12 * np.trace(scale):
+        raise ValueError(NO_SCALE.format(value))
     return scale

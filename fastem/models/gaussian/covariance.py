@@ -49,6 +49,14 @@ class Covariance(Protocol):
 
     # of the structure, whatever its arrays
 
+    @classmethod
+    def has_own_volumes(cls) -> bool:
+        """Whether any multiple of one component's covariance is a member as well, whatever the others are.
+
+        Default: True unless all components share one covariance.
+        """
+        return not cls.shared
+
     @staticmethod
     @abstractmethod
     def shape(n_components, d) -> tuple[int, ...]:

@@ -26,6 +26,8 @@ KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKe
 
 def estimated(given, free, counts, shift, second, floor):
     """The structure's estimate from the moments; components that are not free keep what was given, unless all share."""
+    if not free.any():
+        return given
     if free.all() or given.shared:
         return given.estimate(counts, shift, second, floor, given)
     try:
@@ -155,6 +157,10 @@ class Gaussian(Emission):
     def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound; `counts` are effective rows."""
         return conditions(self, weights, counts)
+
+    def of_rounded(self, rounding_variance) -> Gaussian:
+        """The same densities, for columns in which rounding makes this variance (d,)."""
+        return replace(self, rounding_variance=rounding_variance)
 
     def widened(self, weights, counts) -> Gaussian:
         """The same densities, those that are not sound as wide as the others together and themselves."""

@@ -7,12 +7,15 @@ from functools import cache
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
-from fastem.kernels import eigenpairs
+from fastem.kernels import eigenpairs, turn_to_axes
 from fastem.kernels.packing import packed_lower
 
 UNTHREADED = 1 << 18  # multiplications up to which OpenBLAS takes one thread
 NARROW = 8  # columns of a piece of a product, at the least
 LAPACK_MOST = 25  # columns up to which LAPACK's eigenpairs come from QL, without BLAS
+GRADED = 1e6  # the largest variance of a column over the least, beyond which other methods than Jacobi's lose digits
+DIGITS = 8 * np.finfo(np.float64).eps  # times d: least share of a column's variance that the others do not explain
+MOST_SWEEPS = 60  # of Jacobi's method; some ten are usual
 
 
 def precisions_cholesky(covariances):
@@ -20,9 +23,10 @@ def precisions_cholesky(covariances):
     d = covariances.shape[-1]
     try:
         upper = inverse_factor(covariances)
-        pivots = 1 / np.diagonal(upper, axis1=-2, axis2=-1) ** 2
+        with np.errstate(over="ignore"):  # a pivot of 0, then
+            pivots = 1 / np.diagonal(upper, axis1=-2, axis2=-1) ** 2
         scale = np.diagonal(covariances, axis1=-2, axis2=-1)
-        bad = (pivots <= 8 * d * np.finfo(np.float64).eps * scale).any(axis=-1)
+        bad = ~(pivots > DIGITS * d * scale).all(axis=-1)
     except np.linalg.LinAlgError:
         bad = np.array([not has_inverse_factor(c) for c in covariances])  # LAPACK may find one
     if bad.any():
@@ -122,7 +126,34 @@ def leading_eigenpairs(matrices, n):
 
 
 def eigh(matrices):
-    """All eigenvalues (…, d), ascending, and eigenvectors (…, d, d), as numpy's."""
+    """All eigenvalues (…, d), ascending, and eigenvectors (…, d, d), as numpy's; those of columns in unlike units with
+    as many digits as those of others."""
+    variances = np.abs(np.diagonal(matrices, axis1=-2, axis2=-1))
+    least = np.where(variances > 0, variances, np.inf).min(axis=-1, initial=np.inf)
+    graded = variances.max(axis=-1, initial=0) > GRADED * least
+    if not graded.any():
+        return eigh_of_even(matrices)
+    pairs = [eigh_of_graded(m) if g else eigh_of_even(m) for m, g in zip(flat(matrices), graded.ravel())]
+    values, vectors = (np.array(arrays) for arrays in zip(*pairs))
+    return values.reshape(matrices.shape[:-1]), vectors.reshape(matrices.shape)
+
+
+def flat(matrices):
+    """(…, d, d) to (n, d, d)."""
+    return matrices.reshape(-1, *matrices.shape[-2:])
+
+
+def eigh_of_graded(matrix):
+    """The same of one matrix whose columns may be in unlike units."""
+    turned, axes = np.array(matrix, np.float64, order="C")[:, :, None], np.eye(len(matrix))
+    turn_to_axes(turned, axes, MOST_SWEEPS)
+    values = np.diagonal(turned[:, :, 0])
+    order = np.argsort(values, kind="stable")
+    return values[order], np.ascontiguousarray(axes[:, order])
+
+
+def eigh_of_even(matrices):
+    """The same of matrices whose columns are of like size."""
     if matrices.shape[-1] <= LAPACK_MOST:
         return np.linalg.eigh(matrices)
     values, vectors = leading_eigenpairs(matrices, matrices.shape[-1])
@@ -130,7 +161,7 @@ def eigh(matrices):
 
 
 def eigvalsh(matrices):
-    """The eigenvalues alone."""
+    """The eigenvalues alone, each with digits in proportion to the largest one."""
     d = matrices.shape[-1]
     if d <= LAPACK_MOST:
         return np.linalg.eigvalsh(matrices)
@@ -162,7 +193,11 @@ def relative_eigenvalues(dense, total):
 
 
 def raise_to_floor(covariances, floor):
-    """Covariances, precision factors, and how many eigenvalues of each were below the floor."""
+    """Covariances, precision factors, and how many eigenvalues of each were below the floor.
+
+    A floor below the digits of a covariance, as under one that a far row stretches, cannot be held: it is raised to
+    them.
+    """
     hits = np.zeros(len(covariances), dtype=int)
     if not floor.any():
         return covariances, precisions_cholesky(covariances), hits
@@ -183,8 +218,25 @@ def raise_to_floor(covariances, floor):
         raised = (raised + np.swapaxes(raised, -2, -1)) / 2
         covariances = covariances.copy()
         covariances[suspect] = np.where(low, raised, covariances[suspect])
-        upper[suspect] = precisions_cholesky(covariances[suspect])
+        try:
+            upper[suspect] = precisions_cholesky(covariances[suspect])
+        except IllDefinedCovariance as error:
+            below = suspect[error.components]
+            covariances[below], raised = raise_to_digits(covariances[below])
+            hits[below] = np.maximum(hits[below], raised)
+            upper[suspect] = precisions_cholesky(covariances[suspect])
     return covariances, upper, hits
+
+
+def raise_to_digits(covariances):
+    """Covariances whose correlations have no eigenvalue so small that it is rounding, and how many of each had."""
+    d = covariances.shape[-1]
+    root = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    unit = root[:, :, None] * root[:, None, :]
+    values, vectors = eigh(covariances / unit)
+    low = values < 4 * d * DIGITS
+    raised = product(vectors * np.where(low, 4 * d * DIGITS, values)[:, None, :], np.swapaxes(vectors, -2, -1)) * unit
+    return (raised + np.swapaxes(raised, -2, -1)) / 2, low.sum(axis=1)
 
 
 def log_cholesky(covariances):

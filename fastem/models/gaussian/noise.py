@@ -107,6 +107,9 @@ class WithNoise(Emission):
         gaussian_weights = weights[:-1]
         return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])
 
+    def of_rounded(self, rounding_variance) -> WithNoise:
+        return replace(self, emission=self.emission.of_rounded(rounding_variance))
+
     def widened(self, weights, counts) -> WithNoise:
         gaussian_weights = weights[:-1]
         wide = self.emission.widened(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])

@@ -5,6 +5,11 @@ Sigma_k = D_k diag(a_k) D_k^T: the variances a_k along the axes D_k. A family is
 The estimate is made of the same three pieces, whatever the letters. VVV and EEE are the structures of `dense`, VVI and
 VII those of `diagonal`; the others are the classes at the end.
 
+Columns in other units give covariances S Sigma_k S. These are of the same family where the axes are the columns and
+shapes are free (EEI, VEI, EVI, VVI), or where what is equal is a determinant or a matrix up to its size (EEE, VEE, EVV,
+VVV): these are estimated in standardised columns. The others (EII, VII, EVE, VVE, EEV, VEV) speak of angles and of
+equal spreads in the units given; what they say changes with the units, but is found with all digits in any.
+
 G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognition 28 (1995) 781-793.
 """
 
@@ -14,6 +19,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.errors import IllDefinedCovariance
 from fastem.kernels import lower_along_common_axes
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import outer
@@ -26,7 +32,8 @@ MOST_SWEEPS = 500
 NEAR = 1e-9  # the same, where starts are compared and where the next M-step goes on from here
 FEW_SWEEPS = 30  # of such an M-step
 TINY = 1e-300
-ROUNDING = 1e-15  # of eigenvalues, in multiples of the largest
+LEAST_FORM = 1e-100  # of a common shape, in multiples of the largest
+ROUNDING = 1e-15  # of sums, in multiples of the terms
 
 
 class Pieces:
@@ -35,6 +42,7 @@ class Pieces:
     volume: ClassVar[str]
     form: ClassVar[str]  # the shape; `shape` is that of the arrays
     orientation: ClassVar[str]
+    unitless: ClassVar[bool] = False  # whether the family is the same in other units of the columns
 
     @classmethod
     def n_parameters(cls, K, d):
@@ -44,11 +52,17 @@ class Pieces:
         return volume + form + orientation
 
     @classmethod
+    def has_own_volumes(cls):
+        return cls.volume == "V"
+
+    @classmethod
     def least_rows(cls, d):
-        """Where one component's own rows must determine all variances along axes that are its own too."""
+        """d + 1 where one component's own rows must determine all variances along axes that are its own, or that turn
+        to where its rows do not vary."""
         if cls.volume == cls.form == "E" and cls.orientation != "V":
             return 0
-        return d + 1 if cls.form == "V" and cls.orientation == "V" else 2
+        alone = cls.form == "V" and (cls.orientation == "V" or cls.volume + cls.orientation == "VE")
+        return d + 1 if alone else 2
 
     @classmethod
     def few_rows(cls, d):
@@ -58,15 +72,26 @@ class Pieces:
         return 2 * (d + 1) if turns else 2 * cls.least_rows(d)
 
     @classmethod
-    def lifted(cls, least, counts, floor):
-        """(K,) the components whose scatters are to be lifted by the floor, from their least variances in units of it.
+    def units(cls, scatter_along, counts):
+        """(d,) units in which the estimate is made: of each column its own, or the same for all."""
+        variances = scatter_along.sum(axis=0) / counts.sum()
+        if not cls.unitless:
+            variances = np.full_like(variances, variances.mean())
+        return np.sqrt(np.where(variances > 0, variances, 1))
 
-        A volume is a product of variances, so that one of 0 would take the others with it.
+    @classmethod
+    def lifts(cls, variances, floor):
+        """By how many floors scatters are lifted: arrays (K,), to be tried until an estimate is above the floor.
+
+        From variances (K, d) in units of the floor. A volume is a product of variances, so that one of 0 would take the
+        others with it; a common shape is flat only where all are, or where volumes grow without bound in its place.
         """
-        flat = least < 1
-        if not floor.any() or (cls.form == "E" and (cls.volume == "E" or not flat.all())):
-            return np.zeros(len(counts), bool)
-        return flat
+        flat = (variances.min(axis=1) < 1).astype(float)
+        if not floor.any() or cls.volume + cls.form == "EE" or not flat.any():
+            return [np.zeros(len(flat))]
+        if cls.form == "E" and not flat.all():
+            return [np.zeros(len(flat)), flat]
+        return [flat]
 
     @classmethod
     def variances_along(cls, scatter_along, counts):
@@ -81,13 +106,12 @@ class Pieces:
             )
         if cls.form == "V":
             sizes = size(scatter_along)
-            return scatter_along / np.maximum(sizes, TINY) * (sizes.sum() / counts.sum())
+            return scatter_along / np.where(sizes > 0, sizes, 1) * (sizes.sum() / counts.sum())
         if cls.volume == "E":
             return np.broadcast_to(scatter_along.sum(axis=0) / counts.sum(), scatter_along.shape)
-        volumes, before = size(scatter_along / counts), np.inf
+        volumes, before = scatter_along.mean(axis=1, keepdims=True) / counts, np.inf
         for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
-            form = (scatter_along / np.maximum(volumes, TINY)).sum(axis=0)
-            form /= max(size(form), TINY)
+            form = common_form((scatter_along / np.maximum(volumes, TINY)).sum(axis=0))
             volumes, value = cls.volumes_of(form, scatter_along, counts[:, 0])
             if before - value <= TIGHT * (1 + abs(value)):
                 break
@@ -98,22 +122,24 @@ class Pieces:
     def volumes_of(form, scatter_along, counts):
         """Volumes (K, 1) that suit a common shape (d,) of size 1, and what they minimise."""
         d = len(form)
-        volumes = (scatter_along / np.maximum(form, TINY)).sum(axis=1, keepdims=True) / (d * counts[:, None])
-        return volumes, d * counts @ np.log(np.maximum(volumes[:, 0], TINY))
+        volumes = np.maximum((scatter_along / form).sum(axis=1, keepdims=True) / (d * counts[:, None]), TINY)
+        return volumes, d * counts @ np.log(volumes[:, 0])
 
 
 class AlongAxes(Pieces, Diagonal):
     """Families whose axes are the columns."""
 
     orientation = "I"
+    unitless = True
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        scatter_along = np.maximum(second - counts[:, None] * shift**2, 0)
-        least = (scatter_along / np.where(floor > 0, floor, 1)).min(axis=1) / counts
-        lift = cls.lifted(least, counts, floor)
-        variances = cls.variances_along(scatter_along + (counts * lift)[:, None] * floor, counts)
-        return estimate_above_floor(cls, variances, floor, given, counts, scatter_along, lift)
+        scatter = scatter_of_columns(counts, shift, second)
+        square = cls.units(scatter, counts) ** 2
+        scatter_along, low = scatter / square, floor / square
+        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / counts[:, None], floor)
+        estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
+        return most_likely(cls, (variances * square for variances in estimates), floor, given, counts, scatter)
 
     def from_vector(self, vector, floor):
         """The nearest member of the family to the diagonal covariances of these coordinates."""
@@ -126,31 +152,37 @@ class Oriented(Pieces, Full):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        scatter = unpack_symmetric(second, shift.shape[1]) - counts[:, None, None] * outer(shift)
+        scatter = scatter_matrices(counts, shift, second)
         root = np.sqrt(np.where(floor > 0, floor, 1))
-        least = eigvalsh(scatter / root / root[:, None]).min(axis=1) / counts
-        lift = cls.lifted(least, counts, floor)
-        of_family = scatter + (counts * lift)[:, None, None] * np.diag(floor)
-        axes, variances = (
-            cls.own_axes(of_family, counts) if cls.orientation == "V" else cls.common_axes(of_family, counts, given)
+        lifts = cls.lifts(eigvalsh(scatter / root / root[:, None]) / counts[:, None], floor)
+        unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts)
+        square, low = unit[:, None] * unit, floor / unit**2
+        near = None if given is None else given.covariances / square
+        estimates = (
+            cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * np.diag(low), counts, near)
+            for lift in lifts
         )
-        covariances = product(axes * variances[:, None, :], np.swapaxes(axes, 1, 2))
-        covariances = (covariances + np.swapaxes(covariances, 1, 2)) / 2
-        return estimate_above_floor(cls, covariances, floor, given, counts, scatter, lift)
+        return most_likely(cls, (covariances * square for covariances in estimates), floor, given, counts, scatter)
 
     @classmethod
-    def own_axes(cls, scatter, counts):
+    def of_scatter(cls, scatter, counts, given):
+        """The most likely covariances (K, d, d) of the family."""
+        axes, variances = (cls.own_axes if cls.orientation == "V" else cls.common_axes)(scatter, counts, given)
+        covariances = product(axes * variances[:, None, :], np.swapaxes(axes, 1, 2))
+        return (covariances + np.swapaxes(covariances, 1, 2)) / 2
+
+    @classmethod
+    def own_axes(cls, scatter, counts, given):
         """Each component's axes (K, d, d), and the variances along them (K, d)."""
         scatter_along, axes = eigh(scatter)
         return axes, cls.variances_along(np.maximum(scatter_along, 0), counts)
 
     @classmethod
     def common_axes(cls, scatter, counts, given):
-        """The same with axes that all share: nearer than the given ones, or the best of those that start at each
-        scatter's own and at all together's."""
+        """The same with axes that all share: nearer than those of the given covariances, or the best of those that
+        start at each scatter's own and at all together's."""
         if given is not None:
-            start = shared_axes(given.covariances)
-            _, axes, variances = cls.axes_from(start, scatter, counts, NEAR, FEW_SWEEPS)
+            _, axes, variances = cls.axes_from(shared_axes(given), scatter, counts, NEAR, FEW_SWEEPS)
         else:
             about = [*scatter / counts[:, None, None], scatter.sum(axis=0)]
             candidates = [cls.axes_from(eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
@@ -161,11 +193,10 @@ class Oriented(Pieces, Full):
     @classmethod
     def axes_from(cls, start, scatter, counts, enough, most=MOST_SWEEPS):
         """What is minimised, axes and variances; the axes are turned for as long as a sweep lowers it by enough."""
-        unit = max(np.trace(scatter, axis1=1, axis2=2).max(), TINY)
         axes = np.ascontiguousarray(start)
-        turned = np.ascontiguousarray(np.moveaxis(axes.T @ (scatter / unit) @ axes, 0, 2))
+        turned = np.ascontiguousarray(np.moveaxis(axes.T @ scatter @ axes, 0, 2))
         lower_along_common_axes(turned, axes, counts, cls.volume == "E", enough, most)
-        variances, value = cls.along(unit * np.moveaxis(turned, 2, 0), counts)
+        variances, value = cls.along(np.moveaxis(turned, 2, 0), counts)
         return value, axes, variances
 
     @classmethod
@@ -188,26 +219,65 @@ def shared_axes(covariances):
     return eigh(np.tensordot(shares, covariances, axes=1))[1]
 
 
+def scatter_of_columns(counts, shift, second):
+    """(K, d) scatter about the new means from second moments about the old ones; 0 where it is their rounding."""
+    scatter = second - counts[:, None] * shift**2
+    return np.where(scatter > ROUNDING * second, scatter, 0)
+
+
+def scatter_matrices(counts, shift, second):
+    """The same from packed second moments, (K, d, d)."""
+    d = shift.shape[1]
+    diagonal = np.arange(d)
+    scatter = unpack_symmetric(second, d) - counts[:, None, None] * outer(shift)
+    i, j = packed_lower(d)
+    along = scatter_of_columns(counts, shift, second[:, i == j])
+    scatter[:, diagonal, diagonal] = along
+    return np.where((along > 0)[:, :, None] & (along > 0)[:, None, :], scatter, 0)
+
+
+def common_form(variances):
+    """(d,) variances to a shape of size 1."""
+    form = np.maximum(variances, LEAST_FORM * variances.max() or 1.0)
+    return form / size(form)
+
+
 def size(variances):
     """(…, 1) geometric means."""
     with np.errstate(divide="ignore"):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
 
 
-def estimate_above_floor(family, covariances, floor, given, counts, scatter, lift):
-    """The family's covariances at or above the floor.
+def most_likely(family, estimates, floor, given, counts, scatter):
+    """The most likely of the given and of some covariances raised to the floor, up to the first that it does not touch.
 
-    What is raised there is no longer of the family, and neither it nor what was lifted is the most likely one: where it
-    is less likely than what was given, that stays (a generalised M-step).
+    What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
+    where it is less likely than what was given, that stays (a generalised M-step).
     """
-    raised = family.from_covariances(covariances, floor)
-    if (
-        given is None
-        or not (raised.at_floor.any() or lift.any())
-        or minus_twice(raised, counts, scatter) <= minus_twice(given, counts, scatter)
-    ):
-        return raised
-    return given
+    best, least = given, np.inf if given is None else minus_twice(given, counts, scatter)
+    for covariances in estimates:
+        failure = None
+        try:
+            raised = family.from_covariances(finite(covariances), floor)
+        except IllDefinedCovariance as error:  # a shape that is flat without bound: the next one is lifted
+            failure = error
+            continue
+        value = minus_twice(raised, counts, scatter)
+        if value <= least:
+            best, least = raised, value
+        if not raised.at_floor.any():
+            break
+    if failure is not None:
+        raise failure
+    return best
+
+
+def finite(covariances):
+    """The covariances; raises IllDefinedCovariance where one is not finite."""
+    bad = ~np.isfinite(covariances).reshape(len(covariances), -1).all(axis=1)
+    if bad.any():
+        raise IllDefinedCovariance(np.flatnonzero(bad).tolist())
+    return covariances
 
 
 def minus_twice(structure, counts, scatter):
@@ -224,7 +294,7 @@ class EII(Spherical):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        scatter_along = np.maximum(second - counts[:, None] * shift**2, 0)
+        scatter_along = scatter_of_columns(counts, shift, second)
         return cls.from_covariances(np.full(len(counts), scatter_along.sum() / (counts.sum() * shift.shape[1])), floor)
 
     @staticmethod
@@ -252,23 +322,22 @@ class EVI(AlongAxes):
 
 
 class VEE(Oriented):
-    volume, form, orientation = "V", "E", "E"
+    volume, form, orientation, unitless = "V", "E", "E", True
 
     @classmethod
     def common_axes(cls, scatter, counts, given):
         """From anywhere: what is minimised is convex along the geodesics of the common shape (all of |C| = 1)."""
         enough, before = TIGHT if given is None else NEAR, np.inf
-        common = scatter.sum(axis=0) if given is None else given.covariances[0]
+        common = scatter.sum(axis=0) if given is None else given[0]
         for _ in range(MOST_SWEEPS):  # volumes and the common matrix in turn
             form, axes = eigh(common)
-            form = np.maximum(form, ROUNDING * form[-1])
-            form /= max(size(form), TINY)
+            form = common_form(np.maximum(form, ROUNDING * (axes**2 * np.diagonal(common)[:, None]).sum(axis=0)))
             scatter_along = np.maximum((product(scatter, axes) * axes).sum(axis=1), 0)
             volumes, value = cls.volumes_of(form, scatter_along, counts)
             if before - value <= enough * (1 + abs(value)):
                 break
             before = value
-            common = (scatter / np.maximum(volumes, TINY)[:, :, None]).sum(axis=0)
+            common = (scatter / volumes[:, :, None]).sum(axis=0)
         return np.broadcast_to(axes, scatter.shape), volumes * form
 
 
@@ -289,7 +358,7 @@ class VEV(Oriented):
 
 
 class EVV(Oriented):
-    volume, form, orientation = "E", "V", "V"
+    volume, form, orientation, unitless = "E", "V", "V", True
 
 
 FAMILIES = {

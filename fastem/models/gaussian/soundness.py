@@ -1,9 +1,9 @@
 """Which components of a mixture of Gaussians describe something.
 
-A component that is not sound wins likelihood without describing anything, and without bound: it sits at the floor or on
-a single value of rounded data, or its own rows do not determine how thin it is. What a component shares with others (a
-shape, axes, a volume) is determined by the rows of all; so the rules ask how thin it is beside the others, whatever the
-structure.
+A component that is not sound wins likelihood without describing anything, and without bound. It sits at the floor; or
+on a single value of rounded data (what is right to a resolution has a variance of resolution^2 / 12 at least); or its
+own rows do not determine how thin it is. What a component shares with others (a shape, axes, a volume) is determined by
+the rows of all; so the rules ask how thin it is beside the others, whatever the structure.
 
 A component of a few rows far from all others describes these as outliers. It is not sound either, but its status says
 what it is, and the rest of the mixture is right.
@@ -28,17 +28,14 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     """
     needed = emission.least_rows
     low, excess = below(emission, weights, NEAR_FLOOR * emission.floor, FLAT * emission.floor)
-    rounded = np.zeros(len(counts), int)
-    if emission.rounding_variance is not None:
-        least = emission.rounding_variance
-        _, rounded = below(emission, weights, least, least)
+    rounded = on_single_values(emission, weights)
     spikes = thin_by_chance(emission, weights, counts)
     found = [
         ("at the floor: its variance is held at reg_covar times the data's", False)
         if collapsed
         else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
         if count < needed
-        else (f"on single values: its variance is below that of rounding in {values} direction(s)", False)
+        else (f"on single values: its variance in {values} column(s) is less than rounding makes", False)
         if values
         else (f"spike: {spikes[k]}", False)
         if k in spikes
@@ -64,6 +61,18 @@ def below(emission, weights, least, flat):
         return low, low
     everywhere = emission.covariance.directions_at_floor(emission.total(weights), flat)
     return low, np.maximum(low - everywhere, 0)
+
+
+def on_single_values(emission, weights):
+    """(K,) in how many columns a component is narrower than rounding makes it, where the whole mixture is not."""
+    K, d = emission.shape
+    least = emission.rounding_variance
+    if least is None or not least.any():
+        return np.zeros(K, int)
+    narrow = emission.covariance.variances(K, d) < least
+    if narrow.any():
+        narrow &= np.diagonal(emission.total(weights)) >= least
+    return narrow.sum(axis=1)
 
 
 def thin_by_chance(emission, weights, counts) -> dict[int, str]:

@@ -14,7 +14,7 @@ from fastem.rows.rechunk import Columns
 from fastem.rows.sources.chunks import ONE_SHOT, weighed
 from fastem.rows.sources.columns import choose, suggest_columns
 from fastem.rows.sources.text_files import DelimitedFile
-from fastem.rows.validation import as_sample_weight
+from fastem.rows.validation import HOW_TO_CONVERT, as_sample_weight, is_time_type
 
 try:
     import pyarrow
@@ -73,6 +73,8 @@ class TableSource:
         numeric = [i for i, name in enumerate(names) if i != weight and _is_number_type(schema.field(name).type)]
         for i, kind in zip([*places, weight], types):
             if not _is_number_type(kind):
+                if is_time_type(kind):
+                    raise ValueError(f"{what}: column {names[i]!r} holds values of type {kind}. {HOW_TO_CONVERT}")
                 wanted = numeric if columns is None else [j for j in numeric if j in places]
                 raise ValueError(
                     f"{what}: column {names[i]!r} holds values of type {kind}, not numbers; "

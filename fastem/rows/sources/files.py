@@ -159,7 +159,9 @@ def _mapped_matrix(path: Path) -> np.ndarray:
     """A matrix in numpy's own format, as a memory map; never one that would have to be unpickled."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # numpy reads the header as Python: a damaged one may raise anything
         raise ValueError(f"{path} is not a readable .npy file of numbers ({_first_sentence(error)})") from None
     if array.dtype.kind not in "fiub":
         raise ValueError(f"{path} holds {array.dtype}; save a matrix of real numbers")

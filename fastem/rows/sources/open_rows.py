@@ -11,7 +11,7 @@ import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units, require_no_times
 
 
 def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
@@ -62,12 +62,16 @@ EXTREME_WEIGHTS = (
 def open_to_fit(X, sample_weight, owner) -> tuple[Blocks, float]:
     """Rows to fit as blocks, and the unit of their weights: a power of two by which they are divided, where their sums
     would leave the range of float32."""
-    blocks = open_rows(X, sample_weight, owner=owner)
-    if not blocks.weighted:
+    return in_moderate_weights(open_rows(X, sample_weight, owner=owner))
+
+
+def in_moderate_weights(blocks) -> tuple[Blocks, float]:
+    """The same rows in a moderate unit of weight, and this unit: see :func:`open_to_fit`."""
+    if not getattr(blocks, "weighted", False):
         return blocks, 1.0
     if isinstance(blocks, ArrayBlocks):
         weight, unit = in_moderate_units(blocks.sample_weight)
-        return ArrayBlocks(blocks.X, weight, blocks.names), unit
+        return (blocks if unit == 1 else ArrayBlocks(blocks.X, weight, blocks.names)), unit
     most = blocks.weights[:, 2].max()
     if most == 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
@@ -176,6 +180,7 @@ def _dask(X, sample_weight, columns, owner):
         raise TypeError(
             "columns is only for files and Arrow tables, but X is a Dask collection: choose its columns before."
         )
+    require_no_times(X)
     return DaskBlocks.of(X, sample_weight)
 
 

@@ -123,8 +123,6 @@ def test_n_parameters(case):
 
 def test_least_rows(case):
     """With as many rows a component's covariance is determined; where nothing is shared, with one less it is not."""
-    if case.name == "VVE":
-        pytest.xfail("common axes turn to where up to d rows of a component do not vary: it needs d + 1, and says 2")
     needed, d = case.structure.least_rows(case.d), case.d
     alone = case.structure.n_parameters(K, d) == K * case.structure.n_parameters(1, d)
     rng = np.random.default_rng(1)

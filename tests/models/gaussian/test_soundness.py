@@ -156,3 +156,57 @@ def test_reseeded_components_do_not_go_back_to_where_they_collapsed():
         warnings.simplefilter("ignore")
         found = GaussianMixture(3, init_params=OF_STRAY, on_collapse="reseed", random_state=0).fit(STRAY)
     assert found.component_status_ == ["ok"] * 3
+
+
+# ---- rounded values ----------------------------------------------------------------------------------------------
+
+
+def rounded():
+    """Values of which almost each has a component of its own, and what these are."""
+    x = np.round(np.random.default_rng(0).normal(6, 1.5, 400))[:, None]
+    return x, np.maximum(np.unique(x, return_inverse=True)[1].ravel() - 1, 0)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-9])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda K, **fit: GaussianMixture(K, covariance_type="E", **fit),
+        lambda K, **fit: StudentTMixture(K, covariance_type="tied", degrees_of_freedom=50, **fit),
+    ],
+    ids=["E", "t"],
+)
+def test_components_on_single_values_are_not_sound(make, unit):
+    x, labels = rounded()
+    K = labels.max() + 1
+    narrow = make(K, init_params=labels, max_iter=1).fit(x * unit)
+    assert all("on single values" in status for status in narrow.component_status_)
+    assert [one.floor_hits for one in narrow.fit_report_.components] == [0] * K
+    wide = make(2, random_state=0, max_iter=500).fit(x * unit)
+    assert wide.component_status_ == ["ok"] * 2
+    smooth = x + np.random.default_rng(1).uniform(-0.05, 0.05, x.shape)
+    assert make(K, init_params=labels, max_iter=1).fit(smooth * unit).component_status_ == ["ok"] * K
+
+
+def test_single_values_from_any_source():
+    x, labels = rounded()
+    K = labels.max() + 1
+    start = {
+        "weights_init": np.bincount(labels) / len(x),
+        "means_init": [x[labels == k].mean(axis=0) for k in range(K)],
+        "precisions_init": [[50.0]],
+        "covariance_type": "tied",
+        "max_iter": 2,
+    }
+    for source in (x, x.astype(np.float32), lambda: iter(np.array_split(x, 7))):
+        found = GaussianMixture(K, **start).fit(source)
+        assert all("on single values" in status for status in found.component_status_)
+
+
+def test_select_stops_where_values_are_rounded():
+    """Three clusters, rounded so coarsely that few values are left of each."""
+    rng = np.random.default_rng(3)
+    x = np.round(np.concatenate([rng.normal(5 * k, 0.6, 150) for k in range(3)]), 0)[:, None]
+    found = fastem.select(x, range(1, 13), random_state=0)
+    assert found.best_row.n_components == 3 and found.best_row.status == "ok"
+    assert min(row.bic for row in found.table) < found.best_row.bic  # of components on single values

@@ -1,0 +1,71 @@
+"""Rows on which covariances degenerate: every structure ends with a fit, no raw warning of numpy, and never falls."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from fastem import GaussianMixture, StudentTMixture
+from fastem.kernels.packing import packed_lower
+from fastem.models.gaussian.structures import FAMILIES
+
+KINDS = {
+    "rounded": lambda X, rng: np.round(X),
+    "two values": lambda X, rng: np.where(X > 0, 1.0, 0.0),
+    "a constant column": lambda X, rng: X * [1, 0, 1] + [0, rng.choice([0, 5, 1e8]), 0],
+    "a column twice": lambda X, rng: X[:, [0, 1, 1]],
+    "repeated rows": lambda X, rng: np.repeat(X[:10], 5, axis=0),
+    "unlike units": lambda X, rng: X * 10.0 ** rng.uniform(-9, 9, 3),
+    "tiny": lambda X, rng: X * 1e-100,
+    "huge": lambda X, rng: X * 1e90,
+    "one far row": lambda X, rng: np.vstack([X, np.full(3, 10.0 ** rng.uniform(2, 10))]),
+    "far from 0": lambda X, rng: X + 10.0 ** rng.uniform(3, 13),
+    "few": lambda X, rng: X[:7],
+}
+
+
+def checked(fit, X):
+    """The fit of X, with numpy's warnings, and that of a log-likelihood that fell, as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", RuntimeWarning)
+        fit.fit(X)
+        assert np.isfinite(fit.score(X)) and np.isfinite(fit.predict_proba(X)).all()
+    assert (np.diff(fit.history_) >= -1e-9 * (1 + abs(fit.history_[-1]))).all()
+    return fit
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_odd_rows(name, kind):
+    for seed, mixture in enumerate((GaussianMixture, StudentTMixture)):
+        rng = np.random.default_rng(seed + 1)
+        X = KINDS[kind](rng.normal(size=(50, 3)), rng)
+        checked(mixture(int(rng.integers(2, 7)), covariance_type=name, random_state=seed, max_iter=20), X)
+
+
+@pytest.mark.parametrize("mixture", [GaussianMixture, StudentTMixture])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_components_on_rounded_values(name, mixture):
+    """Most of the components have columns without variance, and shapes or volumes that others share with them."""
+    for seed in range(4):
+        X = np.round(np.random.default_rng(seed).normal(size=(60, 4)))
+        checked(mixture(8, covariance_type=name, random_state=seed), X)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_components_of_one_row(name):
+    """Their scatter is the rounding of their sums, and counts as none."""
+    i, j = packed_lower(3)
+    structure, counts = FAMILIES[name], np.array([1.0, 1, 9, 20])
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        roots, shift = 3 * rng.normal(size=(4, 3, 3)), rng.normal(size=(4, 3))
+        scatter = roots @ np.swapaxes(roots, 1, 2) * [[[0]], [[0]], [[1]], [[1]]]
+        second = (scatter + counts[:, None, None] * shift[:, :, None] * shift[:, None])[:, i, j]
+        second[:2] *= 1 + 1e-16 * rng.integers(-2, 3, size=(2, 6))
+        with np.errstate(all="raise", under="ignore"):
+            made = structure.estimate(counts, shift, structure.of_full(second, 3), np.full(3, 1e-6))
+        assert np.isfinite(made.precisions_cholesky).all()
+    X = np.exp(rng.normal(size=(31, 3))) * [10, 1, 3] + 100 * rng.normal(size=3)
+    checked(GaussianMixture(9, covariance_type=name, random_state=0, tol=1e-6, max_iter=300), X)

@@ -1,0 +1,79 @@
+"""Columns in unlike units: what does not depend on them is found to the last digit in any, and so is what does."""
+
+import numpy as np
+import pytest
+
+from fastem import GaussianMixture
+from fastem.models.gaussian.linear_algebra import eigh, raise_to_floor
+from fastem.models.gaussian.structures import FAMILIES
+
+CLOSED = ["EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV"]  # under scaling of columns
+WITHIN = {
+    "EVE": "EEE",
+    "VVE": "VEE",
+    "EEV": "EEE",
+    "VEV": "VEE",
+    "EII": None,
+    "VII": "EII",
+}  # a family that each contains
+POWERS = (0, 1, 3, 4, 7, 8, 10)
+
+
+def rows_and_labels():
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, 3)) @ rng.normal(size=(3, 3)) + at for n, at in ((40, 0), (50, 2))]
+    return np.vstack(rows), np.repeat([0, 1], [40, 50])
+
+
+def log_likelihoods(name):
+    """Of the rows in standard units, from fits of the rows in others, which differ by 10^20 at the last."""
+    X, labels = rows_and_labels()
+    settings = dict(covariance_type=name, init_params=labels, tol=1e-6, max_iter=100)
+    units = [np.array([10.0**-k, 1, 10.0**k]) for k in POWERS]
+    return np.array(
+        [GaussianMixture(2, **settings).fit(X * s).log_likelihood_ + len(X) * np.log(s).sum() for s in units]
+    )
+
+
+@pytest.mark.parametrize("name", CLOSED)
+def test_families_that_units_do_not_change(name):
+    found = log_likelihoods(name)
+    np.testing.assert_allclose(found, found[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in CLOSED])
+def test_other_families_keep_their_digits(name):
+    """With axes turned to the columns no unit matters any longer; with equal variances each costs what it must."""
+    found = log_likelihoods(name)
+    if name in ("EII", "VII"):
+        steps = np.diff(found[2:]) / np.diff(POWERS[2:])
+        np.testing.assert_allclose(steps, -90 * 3 * np.log(10), rtol=2e-3)
+    else:
+        np.testing.assert_allclose(found[3:], found[-1], atol=1e-3)
+        assert (found > log_likelihoods(WITHIN[name])[0]).all()
+
+
+@pytest.mark.parametrize("d", [2, 5, 30])
+@pytest.mark.parametrize("power", [0, 4, 20, 40])
+def test_eigenpairs_of_columns_in_unlike_units(d, power):
+    rng = np.random.default_rng(d)
+    root = rng.normal(size=(3, d, d)) + 2 * np.eye(d)
+    scale = 10.0 ** rng.permutation(np.linspace(-power, power, d))
+    matrices = root @ np.swapaxes(root, 1, 2) * scale * scale[:, None]
+    matrices[2] = root[2] @ root[2].T  # one of even columns among them
+    values, vectors = eigh(matrices)
+    scales = np.array([scale, scale, np.ones(d)])
+    again = (vectors * values[:, None]) @ np.swapaxes(vectors, 1, 2) / scales[:, :, None] / scales[:, None]
+    np.testing.assert_allclose(again, matrices / scales[:, :, None] / scales[:, None], atol=1e-10 * d)
+    np.testing.assert_allclose(np.swapaxes(vectors, 1, 2) @ vectors, np.broadcast_to(np.eye(d), (3, d, d)), atol=1e-12)
+    assert (np.diff(values, axis=1) >= 0).all()
+    log_det = np.linalg.slogdet(root @ np.swapaxes(root, 1, 2))[1] + 2 * np.log(scales).sum(axis=1)
+    np.testing.assert_allclose(np.log(values).sum(axis=1), log_det, rtol=1e-9, atol=1e-6)
+
+
+def test_a_floor_below_the_digits_of_a_covariance_is_raised_to_them():
+    far = np.ones((3, 3)) * 1e15
+    covariances, upper, hits = raise_to_floor(np.array([far + np.eye(3), np.eye(3)]), np.full(3, 1e-6))
+    assert hits[0] == 2 and hits[1] == 0
+    assert np.array_equal(covariances[1], np.eye(3)) and np.allclose(covariances[0], far, rtol=1e-12)
+    assert np.isfinite(upper).all()

@@ -1,0 +1,57 @@
+"""Rounded columns are recognised, in any unit and type; continuous ones are never taken for rounded."""
+
+import numpy as np
+import pytest
+
+from fastem.rows.scale import rounding_variances
+
+N = 2000
+
+
+def normal(seed, n=N):
+    return np.random.default_rng(seed).normal(size=(n, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("decimals, shift", [(0, 0), (1, 0), (1, 1000), (0, 1e6)])
+def test_the_resolution_of_rounded_values(decimals, shift, dtype):
+    X = (np.round(normal(0) * 5, decimals) + shift).astype(dtype)
+    assert rounding_variances(X) == pytest.approx([100.0**-decimals / 12], rel=0.02)
+
+
+@pytest.mark.parametrize("unit", [1e-100, 1e-9, 3.0, 1e12])
+def test_units_of_rounded_values_do_not_matter(unit):
+    X = np.round(normal(1), 1)
+    assert rounding_variances(X * unit) == pytest.approx(unit**2 / 1200, rel=1e-9)
+
+
+def test_sums_of_rounded_values_are_rounded():
+    """0.1 + 0.2 is not 0.3, but no finer resolution."""
+    X = np.round(normal(2), 1) + np.round(normal(3), 1)
+    assert len(np.unique(X)) > len(np.unique(np.round(X, 1)))
+    assert rounding_variances(X) == pytest.approx([0.01 / 12], rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("unit, shift", [(1, 0), (1e-30, 0), (1e30, 0), (1, 100), (1, 1e4)])
+@pytest.mark.parametrize("n", [2, 3, 10, 50, N])
+def test_continuous_values_are_not_rounded(n, unit, shift, dtype):
+    for seed in range(20):
+        X = (normal(seed, n) * unit + shift).astype(dtype)
+        found = rounding_variances(X)[0]
+        assert found <= (np.finfo(dtype).eps * (shift + 10 * unit)) ** 2  # float32 rounds as well
+
+
+def test_half_of_the_values_zero_or_all_twice():
+    X = normal(0, 30)
+    assert rounding_variances(np.vstack([X, np.zeros((30, 1))])) == 0
+    assert rounding_variances(np.repeat(X, 2, axis=0)) < 1e-5 * X.var()
+
+
+def test_of_each_column_with_missing_values_and_constants():
+    X = np.hstack(
+        [np.round(normal(0)), normal(1), np.full((N, 1), 7.0), np.round(normal(2) * 10), np.full((N, 1), np.nan)]
+    )
+    X[::3, 3] = np.nan
+    assert rounding_variances(X) == pytest.approx([1 / 12, 0, 0, 1 / 12, 0])
+    assert rounding_variances(X[:1]) == pytest.approx([0] * 5)

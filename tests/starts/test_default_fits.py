@@ -1,0 +1,115 @@
+"""Where default fits end: situations in which one k-means start goes wrong, beside the optimum near the truth."""
+
+import numpy as np
+import pytest
+
+from fastem import ExponentialMixture, GaussianMixture, PoissonMixture
+from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.merged_clusters import partitions
+from fastem.starts.subsample import far_and_near
+
+
+def one_telling_column(rng, n=1000):
+    z = (rng.random(n) < 0.4).astype(int)
+    return np.column_stack([rng.normal(size=n) + 6 * z, rng.normal(size=(n, 10))]), z
+
+
+def tiny_and_far(rng, n=20_000):
+    rows = [rng.normal(size=(n, 2)), rng.normal([12, 0], 0.3, (60, 2)), rng.normal([0, 15], 0.3, (200, 2))]
+    return np.vstack(rows), np.repeat([0, 1, 2], [n, 60, 200])
+
+
+def long_and_parallel(rng, n=1000):
+    z = rng.integers(0, 2, n)
+    return np.column_stack([10 * rng.normal(size=n), rng.normal(size=n) + 5 * z]), z
+
+
+def grid(rng, n=2000):
+    z = rng.integers(0, 16, n)
+    return 6 * np.column_stack([z // 4, z % 4]) + rng.normal(size=(n, 2)), z
+
+
+def uneven(rng, n=2000):
+    z = rng.choice(4, n, p=[0.8, 0.1, 0.07, 0.03])
+    return 8 * np.array([[0, 0], [1, 0], [0, 1], [1, 1]])[z] + rng.normal(size=(n, 2)), z
+
+
+def units(rng, n=1000):
+    z = rng.integers(0, 3, n)
+    return (5 * np.array([[0, 0, 0], [1, 0, 0], [0, 0, 1]])[z] + rng.normal(size=(n, 3))) * [1e-6, 1, 1e5], z
+
+
+SITUATIONS = [one_telling_column, tiny_and_far, long_and_parallel, grid, uneven, units]
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
+def test_they_end_no_lower_than_from_the_truth(situation):
+    for seed in range(4):
+        X, z = situation(np.random.default_rng(seed))
+        K = z.max() + 1
+        found = GaussianMixture(K, random_state=seed).fit(X)
+        assert found.log_likelihood_ > GaussianMixture(K, init_params=z).fit(X).log_likelihood_ - 1, seed
+        assert found.converged_ and found.component_status_ == ["ok"] * K
+
+
+@pytest.mark.parametrize("situation", SITUATIONS, ids=lambda one: one.__name__)
+def test_one_of_the_partitions_is_near_the_truth(situation):
+    X, z = situation(np.random.default_rng(0))
+    K = z.max() + 1
+    found = partitions(X, np.ones(len(X)), K, np.random.default_rng(1), 1)
+    table = [np.array([np.bincount(labels[z == k], minlength=K) for k in range(K)]) for labels in found]
+    assert max(counts.max(axis=1).sum() for counts in table) > 0.9 * len(X)
+    assert len({labels.tobytes() for labels in found}) == len(found)
+    assert all(np.unique(labels).tolist() == list(range(K)) for labels in found)
+
+
+def test_partitions_do_not_depend_on_units():
+    X, _ = uneven(np.random.default_rng(0))
+    found, other = (
+        partitions(rows, np.ones(len(X)), 4, np.random.default_rng(1), 1) for rows in (X, X * [2.0**30, 2.0**-20])
+    )
+    assert all(np.array_equal(one, another) for one, another in zip(found, other, strict=True))
+
+
+@pytest.mark.parametrize("cls, draw", [(ExponentialMixture, "exponential"), (PoissonMixture, "poisson")])
+def test_other_families_end_where_the_truth_leads(cls, draw):
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        z = rng.integers(0, 3, 600)
+        X = (
+            getattr(rng, draw)(np.array([[1.0, 9, 3], [6, 1, 3], [3, 3, 12]])[z]).astype(float)
+            + (draw[0] == "e") * 1e-9
+        )
+        found = cls(3, random_state=seed).fit(X)
+        assert found.log_likelihood_ > cls(3, init_params=z).fit(X).log_likelihood_ - 1, seed
+
+
+# ---- the rows that a start looks at -------------------------------------------------------------------------------
+
+
+def test_small_and_far_clusters_are_among_the_rows_of_a_start():
+    X, _ = tiny_and_far(np.random.default_rng(0), 100_000)
+    rows, weight = far_and_near(ArrayBlocks(X), 2000, np.random.default_rng(0))
+    assert 1800 < len(rows) == len(weight) <= 2000
+    tiny = rows[:, 0] > 9
+    assert tiny.sum() > 15 and abs(weight[tiny].sum() - 60) < 30
+    assert abs(weight.sum() / len(X) - 1) < 0.05
+    assert abs(weight @ rows / weight.sum() - X.mean(axis=0)).max() < 0.1
+
+
+def test_rows_are_drawn_in_proportion_to_their_weight_and_stand_for_it():
+    rng = np.random.default_rng(0)
+    X, weight = rng.normal(size=(5000, 2)), rng.choice([0.0, 1.0, 5.0], 5000)
+    drawn = [far_and_near(ArrayBlocks(X, weight), 500, np.random.default_rng(seed)) for seed in range(40)]
+    assert np.mean([given.sum() for _, given in drawn]) == pytest.approx(weight.sum(), rel=0.02)
+    means = [given @ rows / given.sum() for rows, given in drawn]
+    assert abs(np.mean(means, axis=0) - weight @ X / weight.sum()).max() < 0.02
+    without = {row.tobytes() for row in X[weight == 0]}
+    assert not any(row.tobytes() in without for rows, _ in drawn for row in rows)
+
+
+def test_missing_and_huge_values_do_not_stop_the_draw():
+    X = np.random.default_rng(0).normal(size=(3000, 3))
+    X[::7, 1], X[5, 0], X[:, 2] = np.nan, 1e300, 4.0
+    rows, weight = far_and_near(ArrayBlocks(X), 300, np.random.default_rng(0))
+    assert rows[:, 0].max() == 1e300 and np.isfinite(weight).all() and (weight >= 1).all()
