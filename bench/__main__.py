@@ -17,6 +17,7 @@ baseline      the kernels of each instruction set, beside scikit-learn
 streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
 starts        where default fits end, beside scikit-learn, in many situations
+families_starts   the same for the other families, beside the best known
 all           all of these; writes bench/RESULTS.md and its plots
 compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
@@ -48,6 +49,7 @@ from bench import (
     selection,
     spark,
     starts,
+    starts_of_families,
     streams,
 )
 from bench.contest import LIBRARIES, Session
@@ -73,6 +75,7 @@ COMMANDS = {
     "acceleration": acceleration.run,
     "starts": starts.run,
     "criteria": criteria.run,
+    "families_starts": starts_of_families.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems

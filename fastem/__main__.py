@@ -294,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     select.add_argument(
         "--seed", dest="random_state", type=int, default=0, help="seed of the random starts (default: 0)"
     )
-    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-6)")
+    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-5)")
     select.add_argument("--max-iter", type=int, metavar="N", help="largest number of iterations (default: 1000)")
     select.add_argument(
         "--threads", dest="n_jobs", type=int, metavar="N", help="threads; the result does not depend on them"

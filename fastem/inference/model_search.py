@@ -1,9 +1,9 @@
 """Fits of many mixtures to one data set: from starts that all share, and from smaller fits of the same family.
 
-For each number of components the trees of :mod:`fastem.starts.partitions` and k-means propose partitions of some rows;
-the family's fit with fewer components proposes more, each with one component split in two. A few iterations on these
-rows drop those of which less is expected, and the best go over all rows until the stopping rule holds there. The first
-tree, which is mclust's, always is among them, so that no model is less likely than mclust's for want of its start.
+For each number of components the trees of :mod:`fastem.starts.partitions` and merged clusters propose partitions of
+some rows; the family's fit with fewer components proposes more, each with one component split in two. A few iterations
+on these rows drop those of which less is expected, and the best go over all rows until the stopping rule holds there.
+The first tree, which is mclust's, always is among them, so that no model is less likely for want of its start.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastem.models.gaussian.structures import check_dimension
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.starts.clusters import kmeans_labels
+from fastem.starts import merged_clusters
 from fastem.starts.diagnosis import best_sound, diagnose, effective_rows, expected_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments
@@ -29,9 +29,9 @@ from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
-ROUNDS = ((15, 5), (25, 3))  # iterations, and how many starts are left after them
+ROUNDS = ((10, 6), (15, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
-DEFAULTS = {"tol": 1e-6, "max_iter": 1000}  # models are compared, so each must be near its optimum
+DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
 
 
 class ModelSearch:
@@ -81,7 +81,7 @@ class ModelSearch:
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                labels.append(kmeans_labels(complete, self.weight, K, rng, 1))
+                labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
         self.partitions[1] = [np.zeros(len(self.X), int)]
         self.shared_moments = {}
 
@@ -136,7 +136,7 @@ class ModelSearch:
             settings = {"accelerate": plan.accelerate, "same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)
             others = [lambda run=run: run.model for run in runs]
-        best = self.climbed([*others, first], plan, scales)
+        best = self.climbed([first, *others], plan, scales)
         rng = np.random.default_rng([self.seed, plan.n_components])
         for _ in range(plan.restarts.split_merge if best.model.emission.shape[0] > 1 else 0):
             try:

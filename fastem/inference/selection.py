@@ -144,7 +144,7 @@ def select(
 ) -> Selection:
     """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
 
-    All families start from the same partitions of some rows (hierarchical clusterings and k-means), and from their
+    All families start from the same partitions of some rows (hierarchical clusterings), and from their
     own fit with fewer components, where one component is split in two; the best run is kept. The table says why a model
     failed, and which models have a component that is not sound: these rank after all sound ones, because their
     likelihood has no maximum, only the floor under the covariances, and their criteria mean nothing. That holds for
@@ -173,7 +173,7 @@ def select(
         family. The result does not depend on it.
     random_state : int, Generator, RandomState or None
     **parameters
-        Of :class:`GaussianMixture`: `tol` (here 1e-6), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
+        Of :class:`GaussianMixture`: `tol` (here 1e-5), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
         `split_merge`, constraints.
 
     Returns

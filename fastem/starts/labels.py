@@ -17,7 +17,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
-from fastem.starts.clusters import nearest
+from fastem.starts.clusters import nearest, sphered
 from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.subsample import all_rows
 
@@ -140,37 +140,119 @@ def labelled(blocks, labels, n_components, n_densities) -> LabelledBlocks:
     return LabelledBlocks(blocks, *checked_priors(labels, len(blocks.X), n_components, n_densities))
 
 
+def nearest_mean(Z, weight, known, n_components, rng, n_threads):
+    """For each row (n,) the component with the nearest mean of known rows."""
+    return nearest(Z, means_of(Z, weight, known, n_components), n_threads)
+
+
+def nearest_mean_in_their_metric(Z, weight, known, n_components, rng, n_threads):
+    """The same where the covariance of the known rows about their means is a sphere."""
+    return nearest_mean(in_metric(Z, weight, known, n_components), weight, known, n_components, rng, n_threads)
+
+
+def nearest_known_row(Z, weight, known, n_components, rng, n_threads):
+    """For each row the component of the nearest known row, or of the nearest of MOST_KNOWN."""
+    rows = np.flatnonzero(known >= 0)
+    if len(rows) > MOST_KNOWN:
+        rows = np.sort(rng.choice(rows, MOST_KNOWN, replace=False))
+    return known[rows][nearest(Z, np.ascontiguousarray(Z[rows]), n_threads)]
+
+
+def nearest_of_one_each(Z, weight, known, n_components, rng, n_threads):
+    """For each row the component of the nearest of K known rows, one drawn from each component."""
+    rows = [rng.choice(np.flatnonzero((known == k) & (weight > 0))) for k in range(n_components)]
+    Y = in_metric(Z, weight, known, n_components)
+    return nearest(Y, np.ascontiguousarray(Y[rows]), n_threads)
+
+
+def means_of(Z, weight, known, n_components):
+    """(K, d) of the known rows of each component, which has some."""
+    counts = np.bincount(known + 1, weight, minlength=n_components + 1)[1:]
+    sums = np.array([(weight * (known == k)) @ Z for k in range(n_components)])
+    return (sums / counts[:, None]).astype(Z.dtype)
+
+
+def in_metric(Z, weight, known, n_components):
+    """Rows (n, d) in which the known rows' covariance about their means, and some rows of unit covariance beside them,
+    is a sphere."""
+    rows, d = known >= 0, Z.shape[1]
+    rest = (Z[rows] - means_of(Z, weight, known, n_components)[known[rows]]).astype(np.float64)
+    within = (rest * weight[rows, None]).T @ rest + d * weight[rows].mean() * np.eye(d)
+    return sphered(Z, within)
+
+
+KNOWN = {  # what only looks at rows whose component is known; each component has some
+    "nearest mean": nearest_mean,
+    "nearest mean in their metric": nearest_mean_in_their_metric,
+    "nearest known row": nearest_known_row,
+    "nearest of one row each": nearest_of_one_each,
+}
+NAMED = ("whitened", "merged", "kmeans")  # beside the one that is asked for
+REPEATED = ("nearest of one row each", "kmeans", "random_from_data", "whitened")  # in further restarts, in turn
+MOST_KNOWN = 1000  # rows among which each row looks for the nearest
+
+
 class LabelledStart:
     """A start in which each row whose component is known belongs to it.
 
-    The other rows belong to the nearest mean of the known ones. Where a component has no known row, the start of this
-    name assigns them; its clusters are then numbered so that they agree best with the known rows.
+    Kinds of starts differ in what they make of the other rows: those of `KNOWN` look at the known rows alone; a named
+    start's clusters are numbered so that they agree best with what is known. The first is the nearest mean, or, where a
+    component has no known row, the named start that is asked for.
+
+    Parameters
+    ----------
+    blocks : LabelledBlocks
+    name : str
+        The named start.
+    n_threads : int
+    number : int
+        Of the restart, from 0.
     """
 
-    def __init__(self, blocks, name, n_threads):
-        self.blocks, self.name, self.n_threads = blocks, name, n_threads
+    def __init__(self, blocks, name, n_threads, number=0):
+        self.blocks, self.name, self.n_threads, self.number = blocks, name, n_threads, number
+
+    def restarted(self, number) -> LabelledStart:
+        """The start of another restart."""
+        return LabelledStart(self.blocks, self.name, self.n_threads, number)
+
+    def kind(self, known, n_components) -> str:
+        """What decides about the rows that are not known."""
+        weight = all_rows(self.blocks)[1]
+        everywhere = bool(np.bincount(known + 1, weight, minlength=n_components + 1)[1:].all())
+        first = (*(KNOWN if everywhere else ()), self.name, *(name for name in NAMED if name != self.name))
+        if self.number < len(first):
+            return first[self.number]
+        further = [name for name in REPEATED if everywhere or name not in KNOWN]
+        return further[(self.number - len(first)) % len(further)]
+
+    def known(self, n_components):
+        """(n,) the component of each row, -1 where it is not certain."""
+        priors = self.blocks.priors
+        certain = ((priors > 0).sum(axis=1) == 1) & priors[:, :n_components].any(axis=1)
+        return np.where(certain, priors[:, :n_components].argmax(axis=1), -1)[self.blocks.group_of_row]
+
+    def described(self, n_components) -> str:
+        """For the report."""
+        return f"the labels, {self.kind(self.known(n_components), n_components)}"
 
     words = "the labels"  # of this start in a report
 
     def __call__(self, X, n_components, rng):
         blocks, K = self.blocks, n_components
-        weight = all_rows(blocks)[1]
-        prior = blocks.priors[:, :K]
-        certain = (blocks.priors > 0).sum(axis=1) == 1
-        known = np.where(certain & prior.any(axis=1), prior.argmax(axis=1), -1)[blocks.group_of_row]
-        counts = np.bincount(known + 1, weight, minlength=K + 1)[1:]
-        if counts.all():
-            Z = standardised(X, weight)
-            sums = [(weight * (known == k)) @ Z for k in range(K)]
-            start = nearest(Z, (np.array(sums) / counts[:, None]).astype(Z.dtype), self.n_threads)
+        weight, known = all_rows(blocks)[1], self.known(K)
+        kind = self.kind(known, K)
+        if kind in KNOWN:
+            start = KNOWN[kind](standardised(X, weight), weight, known, K, rng, self.n_threads)
         else:
-            start = MEMBERSHIPS[self.name](X, weight, K, rng, self.n_threads)
+            start = MEMBERSHIPS[kind](X, weight, K, rng, self.n_threads)
+        prior = blocks.priors[:, :K]
         share = np.where(prior.any(axis=1, keepdims=True), prior, 1)
         share = (share / share.sum(axis=1, keepdims=True))[blocks.group_of_row]
         if start.ndim == 2:
             start = start * share
             return start / start.sum(axis=1, keepdims=True)
-        if not counts.all():
+        if kind not in KNOWN:
             overlap = [np.bincount(start, weight * of_component, minlength=K) for of_component in share.T]
             start = linear_sum_assignment(np.transpose(overlap), maximize=True)[1][start]
         rows = np.arange(len(X))

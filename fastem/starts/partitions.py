@@ -1,9 +1,8 @@
 """Partitions from which mixtures start: trees over some of the rows, for any K, and splits of a fitted mixture.
 
-Ward's tree uses Euclidean distances in uncorrelated columns. Two other trees merge clusters so that the likelihood of
-Gaussians, each with its own covariance, falls least. A cluster of few rows has a determinant near 0, so a trace is
-added. It rules where the rows' unit is small, and favours round clusters, as in mclust; where the unit is large, the
-determinant rules, and long clusters stay whole.
+Two trees merge clusters so that the likelihood of Gaussians, each with its own covariance, falls least. A cluster of
+few rows has a determinant near 0, so a trace is added. It rules where the rows' unit is small, and favours round
+clusters, as in mclust; where the unit is large, the determinant rules, and long clusters stay whole.
 
 C. Fraley: Algorithms for model-based Gaussian hierarchical clustering. SIAM J. Sci. Comput. 20 (1998) 270-281.
 L. Scrucca, A. E. Raftery: Improved initialisation of model-based clustering using Gaussian hierarchical partitions.
@@ -17,7 +16,6 @@ import numpy as np
 from fastem.kernels import mergers
 from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
-from fastem.rows.scale import standardised
 
 LEAVES = 2000  # clusters at most with which the model-based tree begins: single rows, unless there are more,
 TREE_WORK = 2e9  # or unless leaves^2 columns^3 are more; Ward's clusters then
@@ -29,8 +27,7 @@ LOSS_TIE = 1e-9  # log-likelihood; losses that differ by less are equal
 
 def trees(X, weight, numbers) -> dict[int, list[np.ndarray]]:
     """For each number of clusters the labels (n,) that each tree gives the rows (n, d), mclust's first."""
-    white = on_grid(uncorrelated(on_grid(standardised(X, weight).astype(np.float64)), weight))
-    by_tree = round_tree(X, weight, numbers), long_tree(X, weight, numbers), ward(white, numbers)
+    by_tree = round_tree(X, weight, numbers), long_tree(X, weight, numbers)
     return {K: [labels[K] for labels in by_tree] for K in numbers if 1 < K <= len(X)}
 
 

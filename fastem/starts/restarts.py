@@ -12,6 +12,7 @@ from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
 from fastem.starts.fit_report import FitReport, Outcome, components_of
+from fastem.starts.labels import LabelledStart
 from fastem.starts.named import EMEM, MERGED, START_NAMES
 from fastem.starts.plan import Plan, Scales
 from fastem.starts.regroup import split_merge_start
@@ -117,13 +118,15 @@ class Restarts:
 
     def _kind(self) -> str:
         """How the next start is made."""
-        start, init = self.plan.start, self.plan.start.init
+        plan, start, init = self.plan, self.plan.start, self.plan.start.init
         if self.number >= self.n_init:
             return SPLIT_MERGE
         if start.last is not None:
             return LAST_FIT
         if self.is_coarse:
             return COARSE
+        if isinstance(init, LabelledStart):
+            return init.restarted(self.number).described(plan.n_components)
         if not isinstance(init, str):
             return getattr(init, "words", "a function") if callable(init) else "given"
         if self.number == 0 or not start.is_named or not self._can_merge():
@@ -144,7 +147,10 @@ class Restarts:
             return plan.begun(split_merge_start(best, plan, blocks, scales, self.rng, n_threads), scales)
         if kind == COARSE:
             return coarse_start(self._start_from, blocks, plan, self.rng, n_threads)
-        return self._start_from(kind if kind in START_NAMES else plan.start.init, blocks)
+        init = plan.start.init
+        if isinstance(init, LabelledStart):
+            init = init.restarted(self.number)
+        return self._start_from(kind if kind in START_NAMES else init, blocks)
 
     def _start_from(self, init, rows):
         """The mixture that a kind of start, or a membership of the rows, leads to."""

@@ -222,7 +222,7 @@ def test_grid_search():
 def test_trees_are_partitions():
     found = trees(IRIS, np.ones(150), range(1, 10))
     for K in range(2, 10):
-        assert len(found[K]) == 3
+        assert len(found[K]) == 2
         for labels in found[K]:
             assert labels.shape == (150,) and set(labels) == set(range(K))
     for smaller, larger in zip(found[2], found[5]):  # a tree: each cluster of five lies in one of two

@@ -11,8 +11,9 @@ from scipy.special import logsumexp
 import fastem
 import fastem.starts.labels
 from fastem import GaussianMixture, PoissonMixture
+from fastem.datasets import load_iris
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.labels import LabelledBlocks, checked_priors
+from fastem.starts.labels import LabelledBlocks, LabelledStart, checked_priors, labelled
 
 every_family = pytest.mark.parametrize("family", MODELS, ids=str)
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
@@ -286,3 +287,58 @@ def test_a_start_that_is_given_is_kept():
     given = GaussianMixture(3, max_iter=0, init_params=np.arange(300) % 3).fit(X, labels=labels)
     plain = GaussianMixture(3, max_iter=0, init_params=np.arange(300) % 3).fit(X)
     assert (given.means_ == plain.means_).all()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# restarts
+
+
+def few_known(seed=3):
+    """Four overlapping long groups, and the labels of some rows of each."""
+    rng = np.random.default_rng(seed)
+    z = np.arange(240) % 4
+    X = rng.normal(size=(240, 2)) * [2.0, 0.4] + np.array([[0, 0], [1, 1.5], [2, 3], [5, 1]])[z]
+    return X, np.where(np.arange(240) < 24, z, -1), z
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_restarts_differ_in_what_labels_leave_free(everywhere):
+    X, labels, _ = few_known()
+    labels = labels if everywhere else np.where(labels == 3, -1, labels)
+    model = GaussianMixture(4, n_init=9, random_state=0, tol=1e-6, max_iter=1000).fit(X, labels=labels)
+    restarts = model.fit_report_.restarts
+    kinds = [restart.start for restart in restarts]
+    assert all(kind.startswith("the labels, ") for kind in kinds) and len(set(kinds)) >= 4
+    assert kinds[0] == ("the labels, nearest mean" if everywhere else "the labels, merged")
+    if everywhere:
+        one = GaussianMixture(4, random_state=0, tol=1e-6, max_iter=1000).fit(X, labels=labels)
+        assert one.log_likelihood_ == restarts[0].log_likelihood
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_every_start_keeps_the_labels(number):
+    X, labels, _ = few_known()
+    blocks = labelled(ArrayBlocks(X, None), labels, 4, 4)
+    start = LabelledStart(blocks, "kmeans", 1, number)(X, 4, np.random.default_rng(0))
+    known = labels >= 0
+    np.testing.assert_array_equal(start[known], labels[known])
+    assert set(start) == {0, 1, 2, 3}
+
+
+def test_known_rows_of_one_kind_only_weigh():
+    """A component whose known rows have no weight counts as one without."""
+    X, labels, _ = few_known()
+    weight = np.where(labels == 2, 0.0, 1.0)
+    model = GaussianMixture(4, n_init=3, random_state=0).fit(X, labels=labels, sample_weight=weight)
+    assert model.fit_report_.restarts[0].start == "the labels, merged"
+
+
+def test_semi_supervised_iris_is_as_likely_as_that_of_mclust():
+    """``MclustSSC(iris[, 1:4], class, G = 3, modelNames = "EEV")`` of mclust 6.0.0, which knows the species of these
+    rows; the start at the nearest mean ends at -218.69."""
+    labels = np.full(150, -1)
+    for species, rows in enumerate([[6, 13, 20, 36, 42], [50, 67, 72, 73, 78, 84], [105, 128]]):
+        labels[rows] = species
+    fit = {"covariance_type": "EEV", "tol": 1e-6, "max_iter": 1000, "random_state": 0}
+    model = GaussianMixture(3, n_init=10, **fit).fit(load_iris().data, labels=labels)
+    assert model.log_likelihood_ == pytest.approx(-214.5673, abs=1e-3)
