@@ -27,6 +27,7 @@ MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs,
 FEW = 5000  # and so many where there are not more
+SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
 
@@ -81,7 +82,8 @@ def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=mer
         What runs are compared by; see :mod:`fastem.starts.diagnosis`.
     """
     threads = for_pass(n_threads, few, plan.n_components)
-    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, n_effective=n_effective, by=by)
+    settings = {"n_effective": n_effective, "by": by, "same": SAME}
+    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, **settings)
     return best.model
 
 

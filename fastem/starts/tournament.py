@@ -59,6 +59,8 @@ def tournament(
     n_effective = effective_rows(blocks) if n_effective is None else n_effective
     failure, runs = None, list(starts)
     for n_iter, n_left in rounds:
+        if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
+            break
         limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
         ended = []
         for run in runs:

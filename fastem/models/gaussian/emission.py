@@ -49,6 +49,8 @@ def middle(means, weights):
 
     Rows about a point far from most of them have lost their digits.
     """
+    if len(means) == 1:
+        return means[0]
     order = np.argsort(means, axis=0, kind="stable")
     below = np.cumsum(weights[order], axis=0)
     return np.take_along_axis(means, order, axis=0)[(below < below[-1] / 2).sum(axis=0), np.arange(means.shape[1])]
@@ -57,8 +59,11 @@ def middle(means, weights):
 def floor_with_digits(means, weights, floor):
     """The floor (d,); or (K, d), of each component, where some are so far from the others that the rounding of their
     rows is above it."""
-    low = (DIGITS * np.finfo(np.float64).eps * (means - middle(means, weights))) ** 2
-    return np.maximum(floor, low) if floor.any() and (low > floor).any() else floor
+    eps = DIGITS * np.finfo(np.float64).eps
+    if not floor.any() or ((eps * np.ptp(means, axis=0)) ** 2 <= floor).all():
+        return floor
+    low = (eps * (means - middle(means, weights))) ** 2
+    return np.maximum(floor, low) if (low > floor).any() else floor
 
 
 @dataclass(frozen=True)
