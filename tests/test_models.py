@@ -89,7 +89,7 @@ def test_vectors_are_coordinates(family):
 @every_family
 def test_log_likelihood_is_bound_plus_kl(family):
     X = family.data()
-    model = fitted(family, X, K=3).model_
+    model = fitted(family, X, K=3, init_params="kmeans").model_
     rng = np.random.default_rng(0)
     for spread in (0.1, 1.0, 10.0):
         q, weight = rng.dirichlet(np.full(3, spread), len(X)), rng.uniform(0, 2, len(X))

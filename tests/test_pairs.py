@@ -416,7 +416,7 @@ def test_components_that_collapse_beside_restarts(name, policy, moves):
         X[:5] = X[0]
         X[:5, [1, 3]] = 30
     for seed in range(2):
-        model = family.make(5, on_collapse=policy, max_iter=25, random_state=seed, **moves)
+        model = family.make(5, on_collapse=policy, init_params="kmeans", max_iter=25, random_state=seed, **moves)
         try:
             model.fit(X)
         except CollapsedComponent as error:

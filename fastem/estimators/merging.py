@@ -167,7 +167,7 @@ def merge_components(self, X, sample_weight=None) -> Merging:
     >>> eruptions = load_faithful().data
     >>> merging = GaussianMixture(5, random_state=0).fit(eruptions).merge_components(eruptions)
     >>> merging.elbow(), merging.predict(eruptions, n_clusters=2).shape
-    (2, (272,))
+    (3, (272,))
     """
     blocks = self._checked_blocks(X, sample_weight)
     return merging_of(self, blocks, for_pass(self.n_threads, blocks, len(self.weights_)))

@@ -83,8 +83,8 @@ class ExponentialMixture(ExponentialFamilyMixture):
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([rng.exponential(0.01, (300, 1)), rng.exponential(5, (300, 1))])
     >>> (1 / ExponentialMixture(2, random_state=0, tol=1e-6).fit(X).rates_).round(2)
-    array([[4.86],
-           [0.01]])
+    array([[0.01],
+           [4.86]])
 
     References
     ----------

@@ -115,7 +115,15 @@ likelihood rises as the noise of a column goes to 0.""",
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
-        return em(start, moments, tol=self.tol, max_iter=self.max_iter, n_threads=1, callback=callback)
+        return em(
+            start,
+            moments,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            stop="log_likelihood",
+            n_threads=1,
+            callback=callback,
+        )
 
     def _keep(self, result, variance, unit, names):
         super()._keep(result, variance, unit, names)

@@ -121,8 +121,8 @@ class GammaMixture(ExponentialFamilyMixture):
     >>> X = np.concatenate([rng.gamma(2, 1, (500, 1)), rng.gamma(50, 1, (500, 1))])
     >>> model = GammaMixture(2, random_state=0, tol=1e-6).fit(X)
     >>> (model.shapes_ / model.rates_).round()
-    array([[50.],
-           [ 2.]])
+    array([[ 2.],
+           [50.]])
 
     References
     ----------

@@ -220,8 +220,8 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
     >>> X /= np.linalg.norm(X, axis=1, keepdims=True)
     >>> model = VonMisesFisherMixture(2, random_state=0).fit(X)
     >>> np.abs(model.mean_directions_.round(1))
-    array([[1., 0., 0.],
-           [0., 0., 1.]])
+    array([[0., 0., 1.],
+           [1., 0., 0.]])
 
     References
     ----------

@@ -10,7 +10,7 @@ from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
 
 MOST_STEPS = 50.0  # of the last one's gain that a run may still make, as far as it is expected
-OBJECTIVE_TIE = 1e-12  # relative difference of objectives that rounding alone can make
+OBJECTIVE_TIE = 1e-9, 1e-12  # differences of objectives, per row and relative, that rounding alone can make
 
 
 class Diagnosis(NamedTuple):
@@ -92,10 +92,16 @@ def best_first(results, n_effective, by=merit):
     left, ordered = sorted(((*pair, -i) for i, pair in enumerate(merits)), reverse=True), []
     while left:
         first, most, _ = left[0]
-        tied = [one for one in left if one[0] == first and one[1] >= most - OBJECTIVE_TIE * (1 + abs(most))] or left[:1]
+        tied = [one for one in left if one[0] == first and one[1] >= most - tie(most)] or left[:1]
         ordered += sorted(tied, key=lambda one: -one[2])
         left = left[len(tied) :]
     return [results[-i] for _, _, i in ordered]
+
+
+def tie(objective) -> float:
+    """By how much another objective may be less and count as equal."""
+    per_row, relative = OBJECTIVE_TIE
+    return per_row + relative * abs(objective)
 
 
 def best_sound(results, n_effective):

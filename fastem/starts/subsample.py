@@ -83,7 +83,7 @@ def squared_distances(X, middle, scale):
     """(n,) from the middle, in units of the scale; a missing value is in the middle. By pieces, for little memory."""
     squares = np.empty(len(X))
     for start in range(0, len(X), PIECE):
-        rest = (X[start : start + PIECE] - middle) / scale
+        rest = (np.ascontiguousarray(X[start : start + PIECE]) - middle) / scale  # sums depend on the order in memory
         rest[np.isnan(rest)] = 0
         with np.errstate(over="ignore"):
             squares[start : start + PIECE] = np.einsum("ij,ij->i", rest, rest)

@@ -235,7 +235,7 @@ def test_lists_and_memory_maps(tmp_path):
 
 @pytest.mark.parametrize("covariance_type", TYPES)
 def test_a_warm_start_goes_on(covariance_type):
-    fit = {"n_components": 3, "covariance_type": covariance_type, "tol": 0, "random_state": 0}
+    fit = {"n_components": 3, "covariance_type": covariance_type, "tol": 0, "random_state": 0, "accelerate": None}
     whole = GaussianMixture(**fit, max_iter=6).fit(FAITHFUL)
     parts = GaussianMixture(**fit, max_iter=3, warm_start=True).fit(FAITHFUL).fit(FAITHFUL)
     assert parts.history_[-1] == whole.history_[-1] and np.array_equal(parts.means_, whole.means_)

@@ -27,7 +27,7 @@ def corners(n=900, seed=0):
 @pytest.fixture(scope="module")
 def fitted():
     X = corners()
-    return GaussianMixture(6, random_state=0, max_iter=50).fit(X), X
+    return GaussianMixture(6, random_state=0, init_params="kmeans", stop="log_likelihood").fit(X), X
 
 
 def entropy(r, weight):

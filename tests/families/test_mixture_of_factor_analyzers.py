@@ -23,7 +23,7 @@ def factored(seed, n=600, d=8, q=2, K=2):
 
 def test_without_factors_it_is_the_diagonal_mixture():
     X = blobs(0, 500, 3, 2, 3.0)
-    fit = {"init_params": np.arange(500) % 2, "tol": 1e-9, "max_iter": 500}
+    fit = {"init_params": np.arange(500) % 2, "tol": 1e-9, "accelerate": None}
     none = MixtureOfFactorAnalyzers(2, n_factors=0, **fit).fit(X)
     diagonal = GaussianMixture(2, covariance_type="diag", **fit).fit(X)
     np.testing.assert_allclose(none.noise_variances_, diagonal.covariances_, rtol=1e-9)

@@ -82,8 +82,8 @@ def test_restarts_of_a_named_start_are_of_that_kind():
     assert [one.start for one in found.fit_report_.restarts] == [
         "emem",
         "split and merge",
+        "kmeans",
         "emem",
-        "whitened",
         "split and merge",
     ]
 
@@ -191,7 +191,8 @@ def test_a_collapsed_component_stays_goes_or_begins_anew(name):
     if reseeded.component_status_ != ["ok"] * 3:  # heavy tails come back to the point every time
         events = reseeded.fit_report_.restarts[0].events
         assert name == "t" and len(events) == 4 and events[-1].startswith("left at the floor")
-    assert dropped.component_status_ == ["ok"] * 2 and len(dropped.weights_) == 2 and dropped.n_components == 3
+    assert [status == "ok" or "Gaussian" in status for status in dropped.component_status_] == [True] * 2
+    assert len(dropped.weights_) == 2 and dropped.n_components == 3
     assert min(floor.log_likelihood_, reseeded.log_likelihood_) > dropped.log_likelihood_
     for found in (reseeded, dropped):
         assert (np.diff(found.history_) > -1e-9).all()

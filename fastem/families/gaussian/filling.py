@@ -39,7 +39,7 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     >>> from fastem.datasets import load_faithful
     >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
     >>> model.impute([[2.0, np.nan], [4.5, np.nan]]).round(1)
-    array([[ 2. , 54.3],
+    array([[ 2. , 54.2],
            [ 4.5, 81.1]])
     """
     self._require_fitted()

@@ -199,13 +199,17 @@ class Gaussian(Emission):
         """The same densities, for columns in which rounding makes this variance (d,)."""
         return replace(self, rounding_variance=rounding_variance)
 
-    def widened(self, weights, counts) -> Gaussian:
-        """The same densities, those that are not sound as wide as the others together and themselves."""
+    def widened(self, weights, counts) -> Gaussian | None:
+        """The same densities, those that are not sound as wide as the others together and themselves; None where that
+        width is none."""
         sound = np.array([sound for _, sound in self.diagnose(weights, counts)])
         by = self.total(weights)
         if weights @ sound > 0:
             by = self.covariance.pooled(weights * sound / (weights @ sound), self.shape[1])
-        return replace(self, covariance=self.covariance.widened(~sound, by))
+        try:
+            return replace(self, covariance=self.covariance.widened(~sound, by))
+        except IllDefinedCovariance:  # the others vary in too few directions
+            return None
 
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
@@ -219,14 +223,18 @@ class Gaussian(Emission):
         """The relative error that rounding leaves in a mean log-density.
 
         Of a whitened row it is eps times the length, in deviations along the least axis, of the row about the centre;
-        of a covariance it is float64's eps times the condition number, and its square is what the M-step loses by that.
+        of a covariance it is float64's eps times the condition number. By that the M-step loses its square at a maximum,
+        and as much where the floor holds a direction.
         """
         K, d = self.shape
         precisions = np.square(self.covariance.dense(K, d).precisions_cholesky).sum(axis=2)
         variances = self.covariance.variances(K, d)
         lengths = (variances + np.square(self._about_centre(np.zeros(K), np.float64)[1])) * precisions
         lost = 2 * np.finfo(np.float64).eps * (variances * precisions).sum(axis=1).max()
-        return float(2 * np.finfo(dtype).eps * np.sqrt(d * lengths.sum(axis=1).max()) + lost**2)
+        return float(
+            2 * np.finfo(dtype).eps * np.sqrt(d * lengths.sum(axis=1).max())
+            + (lost if np.any(self.covariance.at_floor) else lost**2)
+        )
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

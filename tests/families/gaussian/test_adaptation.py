@@ -11,7 +11,7 @@ NEW = X[::7] + [0.4, -3.0]
 
 
 def background(kind="full", **parameters):
-    return GaussianMixture(3, covariance_type=kind, random_state=0, **parameters).fit(X)
+    return GaussianMixture(3, covariance_type=kind, random_state=0, init_params="kmeans", **parameters).fit(X)
 
 
 @pytest.mark.parametrize("kind", ["full", "diag"])

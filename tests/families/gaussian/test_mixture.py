@@ -100,7 +100,7 @@ def test_units_do_not_matter(covariance_type, power):
 @pytest.mark.parametrize("distance", [1e6, 1e8])
 def test_the_origin_does_not_matter(covariance_type, distance):
     X = np.round(blobs(0, 400, 3, 2, 4.0) * 2**8) / 2**8  # stays exact when moved
-    fit = {"n_components": 2, "covariance_type": covariance_type, "random_state": 0}
+    fit = {"n_components": 2, "covariance_type": covariance_type, "random_state": 0, "accelerate": None}
     near, far = GaussianMixture(**fit).fit(X), GaussianMixture(**fit).fit(X + distance)
     assert far.n_iter_ == near.n_iter_
     assert far.log_likelihood_ == pytest.approx(near.log_likelihood_, rel=1e-8)
@@ -262,10 +262,9 @@ def test_one_dimension_by_hand():
         variance = (gamma * (x[:, None] - mu) ** 2).sum(axis=0) / n
         p = n / len(x)
         history.append(np.log(joint().sum(axis=1)).mean())
+    plain = {"tol": 0, "max_iter": 20, "accelerate": None}
     for covariance_type in ("full", "diag", "spherical"):
-        model = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, tol=0, max_iter=20).fit(
-            x[:, None]
-        )
+        model = GaussianMixture(2, covariance_type=covariance_type, init_params=labels, **plain).fit(x[:, None])
         np.testing.assert_allclose(model.history_, history, rtol=1e-12)
         np.testing.assert_allclose(model.weights_, p, rtol=1e-10)
         np.testing.assert_allclose(model.means_.ravel(), mu, rtol=1e-10)
