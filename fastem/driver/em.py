@@ -45,7 +45,7 @@ class EMResult:
     accelerator
         With what it remembers of the last steps.
     n_rows : float
-        The rows that a gain in total counts: their effective number under the weights.
+        The rows that a gain in total counts: their weight, or their effective number where that is more.
     n_iter : int
         Number of M-steps.
     n_passes : int
@@ -184,7 +184,8 @@ def em(
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
     if result is None:
-        n_rows = getattr(blocks, "n_effective", statistics.weight)
+        effective = getattr(blocks, "n_effective", statistics.weight)
+        n_rows = max(effective, statistics.weight) if unit == 1 else effective
         first = objective(model, statistics)
         result = EMResult(model, statistics, [first], accelerator=proposals, n_rows=n_rows, unit=unit)
     else:

@@ -178,7 +178,7 @@ def test_a_model_file_that_contradicts_itself_is_refused(model, tmp_path, change
 
 def test_weights_of_any_magnitude():
     weight = np.random.default_rng(0).uniform(0.5, 2, len(FAITHFUL))
-    fit = {"init_params": (FAITHFUL[:, 0] > 3).astype(int), "tol": 1e-9}
+    fit = {"init_params": (FAITHFUL[:, 0] > 3).astype(int), "tol": 1e-13}
     reference = GaussianMixture(2, **fit).fit(FAITHFUL, sample_weight=weight)
     for unit in (1e-200, 1e-50, 1e36, 1e290):
         for real, tolerance in (("float64", 1e-9), ("float32", 1e-3)):
@@ -197,7 +197,7 @@ def test_every_door_takes_weights_of_any_magnitude(make, real, unit):
     X = FAITHFUL.astype(real)
     weight = np.random.default_rng(0).integers(1, 3, len(X)).astype(float)
     start = make(2, init_params=(X[:, 0] > 3).astype(int), max_iter=0).fit(X).model_
-    same, plain = {"rtol": 1e-12 if real == "float64" else 1e-5}, {"init_params": (X[:, 0] > 3).astype(int)}
+    same, plain = {"rtol": 1e-12 if real == "float64" else 1e-4}, {"init_params": (X[:, 0] > 3).astype(int)}
     doors = [
         lambda weight: em(start, X, sample_weight=weight, tol=0, max_iter=5).model,
         lambda weight: incremental_em(start, X, sample_weight=weight, tol=0, max_iter=5).model,

@@ -223,7 +223,7 @@ class Gaussian(Emission):
         """The relative error that rounding leaves in a mean log-density.
 
         Of a whitened row it is eps times the length, in deviations along the least axis, of the row about the centre;
-        of a covariance it is float64's eps times the condition number. By that the M-step loses its square at a maximum,
+        of a covariance it is float64's eps times the condition number. The M-step loses the square of it at a maximum,
         and as much where the floor holds a direction.
         """
         K, d = self.shape
