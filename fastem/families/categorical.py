@@ -72,11 +72,11 @@ class Categorical(ExponentialFamily):
         column, code = np.nonzero(self.exists())
         return ColumnParameters("probabilities", self.probabilities[:, column, code], column, code.tolist())
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         never = ((self.probabilities <= 2 * LEAST_PROBABILITY) & self.exists()).any(axis=2)
         return [
             (
-                f"a probability is at 0 in {row.sum()} column(s), first in column {row.argmax()}"
+                f"a probability is at 0 in {row.sum()} column(s), first in column {columns[row.argmax()]}"
                 if row.any()
                 else "ok",
                 True,

@@ -133,9 +133,13 @@ class Mixed(Emission):
             for kind, emission in self.members.items()
         )
 
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The diagnoses of all members, for each component."""
-        diagnoses = {kind: emission.diagnose(weights, counts) for kind, emission in self.members.items()}
+        numbers = np.arange(self.shape[1]) if columns is None else np.asarray(columns)
+        diagnoses = {
+            kind: emission.diagnose(weights, counts, numbers[self.columns[kind]])
+            for kind, emission in self.members.items()
+        }
         conditions = []
         for k in range(len(counts)):
             wrong = [f"{kind}: {of_kind[k][0]}" for kind, of_kind in diagnoses.items() if of_kind[k][0] != "ok"]
