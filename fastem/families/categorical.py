@@ -216,11 +216,6 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
     def _family(self):
         return CategoricalFamily(Categorical, self.n_categories)
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.categorical = True
-        return tags
-
     @property
     def n_categories_(self):
         self._require_fitted()

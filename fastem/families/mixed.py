@@ -404,6 +404,11 @@ row is described by the others. In other columns NaN is refused; for "categorica
         """None by place, because they depend on the kinds."""
         return ()
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = "gaussian" in ([self.kinds] if isinstance(self.kinds, str) else self.kinds)
+        return tags
+
     def __sklearn_is_fitted__(self):
         if not hasattr(self, "weights_"):
             return False
