@@ -39,8 +39,8 @@ def best_loadings(covariances, noise, n_factors):
 def best_noise(covariances, precisions, noise, floor):
     """(…, d) noise variances, each the best given all else.
 
-    In units of the noise, since squares of precisions leave the range of numbers where columns are of extreme scale. These
-    units are powers of two, so no digit depends on them.
+    In units of the noise, since squares of precisions leave the range of numbers where columns are of extreme scale.
+    These units are powers of two, so no digit depends on them.
 
     A changed variance changes the inverse by a multiple of the outer product of one of its rows, so that a later row is
     the first inverse's less what the earlier ones pull from it. Sums are einsum's: BLAS would use threads.
