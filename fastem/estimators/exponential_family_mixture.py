@@ -47,6 +47,7 @@ class ExponentialFamilyMixture(MixtureEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.positive_only = self._positive_only
+        tags.input_tags.categorical = self._density.discrete  # the only tag with which its checks send whole numbers
         return tags
 
     def _family(self) -> Family:

@@ -45,11 +45,11 @@ class Bernoulli(ExponentialFamily):
     def estimate(self, counts, first):
         return bounded(first / counts[:, None])
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         certain = np.minimum(self.probabilities, 1 - self.probabilities) <= 2 * LEAST_PROBABILITY
         return [
             (
-                f"{row.sum()} of its probabilities are at 0 or 1, first in column {row.argmax()}"
+                f"{row.sum()} of its probabilities are at 0 or 1, first in column {columns[row.argmax()]}"
                 if row.any()
                 else "ok",
                 True,

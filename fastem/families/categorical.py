@@ -72,11 +72,11 @@ class Categorical(ExponentialFamily):
         column, code = np.nonzero(self.exists())
         return ColumnParameters("probabilities", self.probabilities[:, column, code], column, code.tolist())
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         never = ((self.probabilities <= 2 * LEAST_PROBABILITY) & self.exists()).any(axis=2)
         return [
             (
-                f"a probability is at 0 in {row.sum()} column(s), first in column {row.argmax()}"
+                f"a probability is at 0 in {row.sum()} column(s), first in column {columns[row.argmax()]}"
                 if row.any()
                 else "ok",
                 True,
@@ -215,11 +215,6 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
 
     def _family(self):
         return CategoricalFamily(Categorical, self.n_categories)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.input_tags.categorical = True
-        return tags
 
     @property
     def n_categories_(self):

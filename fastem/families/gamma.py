@@ -56,13 +56,13 @@ class Gamma(ExponentialFamily):
         shapes = gamma_shape(np.log(m) - mean_log + mean / m - 1, self.cap)
         return replace(self, shapes=shapes, rates=shapes / m)
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         capped = self.shapes >= self.cap * (1 - 1e-9)
         means = self.shapes / self.rates
         constant = capped.all(axis=0) & (np.ptp(means, axis=0) <= ALIKE * means.max(axis=0))
         return [
             (
-                f"its values in column {row.argmax()} are nearly equal, so the shape is held at {self.cap:g}",
+                f"its values in column {columns[row.argmax()]} are nearly equal, so the shape is held at {self.cap:g}",
                 bool(constant[row].all()),
             )
             if row.any()

@@ -41,10 +41,15 @@ class Geometric(ExponentialFamily):
     def estimate(self, counts, first):
         return bounded(1 / (1 + first / counts[:, None]))
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         certain = 1 - self.probabilities <= 2 * LEAST_FAILURE
         return [
-            (f"{row.sum()} of its probabilities are at 1, first in column {row.argmax()}" if row.any() else "ok", True)
+            (
+                f"{row.sum()} of its probabilities are at 1, first in column {columns[row.argmax()]}"
+                if row.any()
+                else "ok",
+                True,
+            )
             for row in certain
         ]
 

@@ -133,9 +133,13 @@ class Mixed(Emission):
             for kind, emission in self.members.items()
         )
 
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The diagnoses of all members, for each component."""
-        diagnoses = {kind: emission.diagnose(weights, counts) for kind, emission in self.members.items()}
+        numbers = np.arange(self.shape[1]) if columns is None else np.asarray(columns)
+        diagnoses = {
+            kind: emission.diagnose(weights, counts, numbers[self.columns[kind]])
+            for kind, emission in self.members.items()
+        }
         conditions = []
         for k in range(len(counts)):
             wrong = [f"{kind}: {of_kind[k][0]}" for kind, of_kind in diagnoses.items() if of_kind[k][0] != "ok"]
@@ -399,6 +403,11 @@ row is described by the others. In other columns NaN is refused; for "categorica
     def _parameters_to_give(cls):
         """None by place, because they depend on the kinds."""
         return ()
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = "gaussian" in ([self.kinds] if isinstance(self.kinds, str) else self.kinds)
+        return tags
 
     def __sklearn_is_fitted__(self):
         if not hasattr(self, "weights_"):

@@ -90,17 +90,18 @@ class Factored(Full):
 class FactorAnalyzers(Gaussian):
     """K Gaussians over a `Factored` structure."""
 
-    def diagnose(self, weights, counts):
+    def diagnose(self, weights, counts, columns=None):
         """As for Gaussians; also columns that the factors of a component explain completely (Heywood cases)."""
-        at_floor = [np.flatnonzero(noise < TOUCHING * self.floor).tolist() for noise in self.covariance.noise]
+        numbers = np.arange(self.shape[1]) if columns is None else np.asarray(columns)
+        at_floor = [numbers[noise < TOUCHING * self.floor].tolist() for noise in self.covariance.noise]
         return [
             (
-                f"Heywood case: the noise of column(s) {', '.join(map(str, columns))} is held at its floor, reg_covar",
+                f"Heywood case: the noise of column(s) {', '.join(map(str, held))} is held at its floor, reg_covar",
                 True,
             )
-            if columns and status == "ok"
+            if held and status == "ok"
             else (status, sound)
-            for columns, (status, sound) in zip(at_floor, super().diagnose(weights, counts))
+            for held, (status, sound) in zip(at_floor, super().diagnose(weights, counts, columns))
         ]
 
     def factor_scores(self, component, X):

@@ -198,14 +198,16 @@ class StudentT(Gaussian):
         rest, logs = np.split(vector, [len(vector) - len(self.means)])
         return replace(super().from_vector(rest), degrees_of_freedom=np.clip(np.exp(logs), LEAST_DEGREES, MOST_DEGREES))
 
-    def diagnose(self, weights, counts):
+    def diagnose(self, weights, counts, columns=None):
         """As for Gaussians; also components whose 1 / nu is within a standard error of 0."""
         information = self.shape[1] * (self.shape[1] + 2) / 2  # of a row about 1 / nu, at 0
         return [
             (f"degrees of freedom rose to {nu:.3g}: its rows do not distinguish it from a Gaussian", True)
             if self.free and status == "ok" and nu > max(GAUSSIAN_DEGREES, np.sqrt(count * information))
             else (status, sound)
-            for nu, count, (status, sound) in zip(self.degrees_of_freedom, counts, super().diagnose(weights, counts))
+            for nu, count, (status, sound) in zip(
+                self.degrees_of_freedom, counts, super().diagnose(weights, counts, columns)
+            )
         ]
 
     def nearest(self, X):

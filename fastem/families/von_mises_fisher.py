@@ -73,7 +73,7 @@ class VonMisesFisher(ExponentialFamily):
         vectors = np.where(nowhere[:, None], np.eye(vectors.shape[1])[0], vectors)
         return vectors / np.where(nowhere, 1, lengths)[:, None], lengths
 
-    def diagnose(self, weights, counts):
+    def conditions(self, columns):
         same = bool((self.mean_directions @ self.mean_directions[0] > 1 - 1 / self.cap).all())  # all rows are alike
         return [
             (f"its directions are nearly equal, so the concentration is held at {self.cap:g}", same)

@@ -165,11 +165,12 @@ def coordinates(covariance, K, d):
     return places
 
 
-def information(model, blocks):
-    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free."""
+def information(model, blocks, units):
+    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free; of
+    columns that are divided by their units (d,)."""
     K, d = model.emission.shape
     i, j = packed_lower(d)
-    precisions = model.emission.covariance.dense(K, d).precisions()
+    precisions = model.emission.covariance.dense(K, d).precisions() * units * units[:, None]
     halves = np.where(i == j, 0.5, 1.0)
     T = 1 + d + len(i)
     observed = np.zeros((K * T, K * T))
@@ -185,7 +186,7 @@ def information(model, blocks):
             score = np.empty((len(x), K, T))
             for k in range(K):
                 block = slice(k * T, (k + 1) * T)
-                rest = x - model.emission.means[k]
+                rest = (x - model.emission.means[k]) / units
                 y = rest @ precisions[k]
                 score[:, k, 0] = 1 / model.weights[k]
                 score[:, k, 1 : 1 + d] = y
@@ -232,10 +233,8 @@ def _by_information(model, blocks):
         entries = np.flatnonzero(place[k] >= 0)
         jacobian[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
     jacobian = jacobian.reshape(K * T, -1)
-    scale = np.concatenate([np.ones(1), *(np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))[None])])
-    i, j = packed_lower(d)
-    unit = np.tile(np.concatenate([scale, scale[1:][i] * scale[1:][j]]), K)  # so that no column's units are lost
-    free = jacobian.T @ (unit[:, None] * information(model, blocks) * unit) @ jacobian
+    units = np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))  # all alike where columns share a coordinate
+    free = jacobian.T @ information(model, blocks, units) @ jacobian
     try:
         variance = np.linalg.inv(free)
         np.linalg.cholesky((free + free.T) / 2)
@@ -244,8 +243,9 @@ def _by_information(model, blocks):
             "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
             "fit with a smaller tol, choose fewer components, or choose method='bootstrap'."
         ) from None
-    errors = unit * np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
-    errors = errors.reshape(K, T)
+    errors = np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
+    i, j = packed_lower(d)
+    errors = errors.reshape(K, T) * np.concatenate([[1], units, units[i] * units[j]])
     dense = np.zeros((K, d, d))
     dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
     return StandardErrors(errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance), "louis")

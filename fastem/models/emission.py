@@ -98,7 +98,7 @@ class Emission(Protocol):
         """The relative error that rounding leaves in a mean log-density of rows of a real type."""
 
     @abstractmethod
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each component ("ok" if nothing is wrong), and whether it is sound.
 
         Parameters
@@ -106,6 +106,8 @@ class Emission(Protocol):
         weights : (K,)
         counts : (K,)
             Effective rows.
+        columns : (d,), optional
+            The numbers of its columns in X, for the words of the status. Default: 0 .. d - 1.
         """
 
     @abstractmethod

@@ -88,9 +88,13 @@ class ExponentialFamily(Emission):
         """
         raise NotImplementedError
 
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound."""
-        return [("ok", True)] * len(counts)
+        return self.conditions(np.arange(self.shape[1]) if columns is None else columns)
+
+    def conditions(self, columns) -> list[tuple[str, bool]]:
+        """The same; columns: (d,) their numbers in X."""
+        return [("ok", True)] * self.shape[0]
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""

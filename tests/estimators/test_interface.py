@@ -17,10 +17,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_dataframe_column_names_consistency, parametrize_with_checks
 
 import fastem
-from fastem import GaussianMixture, MixtureOfFactorAnalyzers, StudentTMixture
+from fastem import GaussianMixture
 from fastem.datasets import load_faithful
 from fastem.estimators.parameters import COLUMNS, parameter, tagged
 from fastem.families import ESTIMATORS
@@ -28,32 +27,6 @@ from fastem.families import ESTIMATORS
 FAITHFUL = load_faithful().data
 TYPES = [structure.name for structure in STRUCTURES]
 pytestmark = pytest.mark.filterwarnings("ignore:Best performing initialization did not converge")
-
-
-def another_draw(estimator):
-    """With several components a start drawn from repeated rows is not the one drawn from weighted rows, as in KMeans;
-    from the same start they agree: test_whole_weights_are_repeated_rows."""
-    return {"check_sample_weight_equivalence_on_dense_data": another_draw.__doc__} if estimator.n_components > 1 else {}
-
-
-@pytest.mark.filterwarnings("ignore:component 0")
-@parametrize_with_checks(
-    [
-        GaussianMixture(),
-        GaussianMixture(2, covariance_type="tied", random_state=0),
-        StudentTMixture(),
-        StudentTMixture(2, random_state=0),
-        MixtureOfFactorAnalyzers(),
-        MixtureOfFactorAnalyzers(2, random_state=0),
-    ],
-    expected_failed_checks=another_draw,
-)
-def test_scikit_learns_checks(estimator, check):
-    check(estimator)
-
-
-def test_scikit_learns_check_of_column_names():
-    check_dataframe_column_names_consistency("GaussianMixture", GaussianMixture())
 
 
 def test_parameters_come_and_go():

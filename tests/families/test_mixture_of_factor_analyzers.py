@@ -160,3 +160,16 @@ def test_attributes_that_make_no_model():
     model.noise_variances_ = -model.noise_variances_
     with pytest.raises(ValueError, match="noise_variances_ must be positive"):
         model.score_samples(factored(9)[0])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("scale", [1e-140, 1e-78, 1e90, 1e140, np.array([1e-90, 1.0, 1e100, 3e-7])])
+def test_columns_of_extreme_scale(scale):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 4)) + rng.normal(size=(80, 1))
+    X[40:] += 6
+    model, expected = (MixtureOfFactorAnalyzers(2, random_state=0, tol=1e-8).fit(rows) for rows in (X * scale, X))
+    shift = 80 * np.log(np.broadcast_to(scale, 4)).sum()
+    assert model.log_likelihood_ + shift == pytest.approx(expected.log_likelihood_, abs=1e-6)
+    assert np.allclose(np.abs(model.components_ / scale), np.abs(expected.components_), rtol=1e-4)
+    assert np.allclose(model.noise_variances_ / scale / scale, expected.noise_variances_, rtol=1e-4)

@@ -89,7 +89,8 @@ mclust's: shrinkage 0.01 to the mean of the data, d + 2 degrees of freedom, and 
 by K^(2/d) (its mean variance, for families along the columns). A dict sets some of "mean" (d,), "shrinkage", "dof" and
 "scale" (a matrix, variances, or a number, as the family has them). mclust has the prior for ten families, fastem for
 all: each covariance has it, or the one covariance that all components share. With any prior, EM maximises the
-log-posterior, which `history_` and `lower_bound_` contain, up to a constant.""",
+log-posterior, which `history_` and `lower_bound_` contain, up to a constant. mclust's own estimates are its mode for
+EEE, VVV, VII and VVI, but not for EII, EEI and EEV, so the results of these differ a little.""",
         tags=[COLUMNS, SEARCH],
     )
     max_eigenvalue_ratio: float | None = parameter(

@@ -8,6 +8,14 @@ second moment M = scale + shrinkage (mu_k - mean)(mu_k - mean)^T, so the M-step 
 counts and moments of the data. Where variances stand along the columns, each has an inverse gamma prior with the shape
 dof / 2 and the rate scale / 2, as in mclust; a covariance that all components share has its prior once.
 
+Each M-step is the mode of this posterior. mclust's Fortran gives the same for EEE, VVV, VII and VVI, and something else
+for three families:
+
+    EII  (meeiip, mseiip) leaves the prior's scale out of the sum of squares: its variance has no prior but the divisor.
+    EEI  (meeeip) counts the determinants of the K means' priors once, and does not shrink the means.
+    EEV  (meeevp) adds the scale for each of the K covariances, but counts the determinants of their priors, and of the
+         means', once.
+
 C. Fraley, A. E. Raftery: Bayesian regularization for normal mixture estimation and model-based clustering. Journal of
 Classification 24 (2007) 155-181.
 """

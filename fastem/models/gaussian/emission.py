@@ -180,7 +180,7 @@ class Gaussian(Emission):
         means = means.reshape(self.shape)
         return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
 
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound; `counts` are effective rows."""
         found = conditions(self, weights, counts)
         floor = floor_with_digits(self.means, weights, self.floor)

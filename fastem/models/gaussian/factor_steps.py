@@ -39,19 +39,26 @@ def best_loadings(covariances, noise, n_factors):
 def best_noise(covariances, precisions, noise, floor):
     """(…, d) noise variances, each the best given all else.
 
+    In units of the noise, since squares of precisions leave the range of numbers where columns are of extreme scale.
+    These units are powers of two, so no digit depends on them.
+
     A changed variance changes the inverse by a multiple of the outer product of one of its rows, so that a later row is
     the first inverse's less what the earlier ones pull from it. Sums are einsum's: BLAS would use threads.
     """
-    noise = noise.copy()
+    unit = np.exp2(np.round(np.log2(noise) / 2))
+    covariances = covariances / unit[..., None] / unit[..., None, :]
+    precisions = precisions * unit[..., None] * unit[..., None, :]
+    noise, floor = noise / unit / unit, floor / unit / unit
     rows, pulls = np.empty_like(precisions), np.empty_like(noise)
-    for i, least in enumerate(floor):
+    for i in range(noise.shape[-1]):
         earlier = rows[..., :i, :]
         row = precisions[..., i, :] - np.einsum("...j,...jd->...d", pulls[..., :i] * earlier[..., i], earlier)
         precision = row[..., i]  # the reciprocal of the column's variance given the others, its noise among it
         explained = (np.einsum("...ij,...j->...i", covariances, row) * row).sum(axis=-1)
         change = np.maximum(
-            (explained - precision) / precision**2, np.maximum(least - noise[..., i], (LEAST_RATIO - 1) / precision)
+            (explained - precision) / precision**2,
+            np.maximum(floor[..., i] - noise[..., i], (LEAST_RATIO - 1) / precision),
         )
         noise[..., i] += change
         rows[..., i, :], pulls[..., i] = row, change / (1 + change * precision)
-    return noise
+    return noise * unit * unit

@@ -102,10 +102,10 @@ class WithNoise(Emission):
     def from_vector(self, vector) -> WithNoise:
         return replace(self, emission=self.emission.from_vector(vector))
 
-    def diagnose(self, weights, counts) -> list[tuple[str, bool]]:
+    def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each Gaussian, and whether it is sound. The noise has none: it needs no rows."""
         gaussian_weights = weights[:-1]
-        return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1])
+        return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1], columns)
 
     def of_rounded(self, rounding_variance) -> WithNoise:
         return replace(self, emission=self.emission.of_rounded(rounding_variance))

@@ -142,6 +142,40 @@ def test_the_default_is_mclusts():
     assert np.allclose(diagonal["scale"], np.cov(rows.T).trace() / 4 / np.sqrt(k) * np.eye(4))
 
 
+def map_of_iris(name, of_mclust):
+    """The log-likelihood at the end of EM on iris, K = 3, with the default prior: the M-step written out, as Fraley and
+    Raftery define the posterior, or as the code of mclust has it."""
+    rows, k = load_iris().data, 3
+    (n, d), centre, shrinkage, dof = rows.shape, rows.mean(axis=0), 0.01, 6
+    scale = np.cov(rows.T).trace() / d / np.sqrt(k)
+    r = np.eye(k)[np.repeat(range(k), 50)]
+    for _ in range(200):
+        counts = r.sum(axis=0)
+        means = (r.T @ rows) / counts[:, None]
+        squares = (r[:, :, None] * (rows[:, None] - means) ** 2).sum(axis=(0, 1))
+        squares += (counts * shrinkage / (counts + shrinkage)) @ (centre - means) ** 2
+        if name == "EII":
+            own = 0 if of_mclust else scale
+            variances = np.full(d, (squares.sum() + own) / (dof + 2 + (n + k) * d))
+        else:
+            variances = (squares + scale) / (dof + 2 + n + (0 if of_mclust else k))
+        if name == "EII" or not of_mclust:
+            means = (counts[:, None] * means + shrinkage * centre) / (counts + shrinkage)[:, None]
+        log_p = np.log(counts / n) - 0.5 * np.log(2 * np.pi * variances).sum()
+        log_p = log_p - 0.5 * ((rows[:, None] - means) ** 2 / variances).sum(axis=2)
+        total = np.logaddexp.reduce(log_p, axis=1)
+        r = np.exp(log_p - total[:, None])
+    return total.sum()
+
+
+@pytest.mark.parametrize("name, mclusts", [("EII", -401.953), ("EEI", -362.151)])
+def test_where_mclust_leaves_the_posterior_mode(name, mclusts):
+    start = {"init_params": np.repeat(range(3), 50), "tol": 1e-12, "max_iter": 1000}
+    model = GaussianMixture(3, covariance_type=name, prior="default", **start).fit(load_iris().data)
+    assert np.isclose(model.log_likelihood_, map_of_iris(name, of_mclust=False), atol=1e-4)
+    assert np.isclose(mclusts, map_of_iris(name, of_mclust=True), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "VEV"])
 def test_a_prior_vanishes_beside_many_rows(name):
     start = {"means_init": X[[0, 1]], "init_params": (X[:, 0] > 3).astype(int), "tol": 1e-10, "max_iter": 500}
