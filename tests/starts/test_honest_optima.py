@@ -90,7 +90,7 @@ def test_restarts_of_a_named_start_are_of_that_kind():
 
 def test_units_do_not_matter_to_restarts():
     """Five restarts are of every kind that there is."""
-    fit = {"n_components": 3, "n_init": 5, "random_state": 1, "n_threads": 1}
+    fit = {"n_components": 3, "n_init": 5, "random_state": 1, "n_threads": 1, "tol": 1e-9}
     expected = GaussianMixture(**fit).fit(FAITHFUL)
     for power in (-100, -33, 7, 100):
         found = GaussianMixture(**fit).fit(FAITHFUL * 10.0**power)
