@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,37 +42,6 @@ _SAVED_KINDS = {
     "n_parameters_": int,
     "n_features_in_": int,
 }
-
-
-MODERATE = 1e-40, 1e40  # variances whose powers and products stay in the range of numbers
-
-
-def moderate_units(moments):
-    """(d,) units for columns of extreme scale, powers of two so that no digit changes; 1 for the others."""
-    variance = np.diagonal(moments.covariance)
-    deviation = np.where(variance > 0, np.sqrt(variance), np.abs(moments.mean))
-    least, most = np.sqrt(MODERATE)
-    extreme = (deviation > 0) & ((deviation < least) | (deviation > most))
-    return np.exp2(np.round(np.log2(np.where(extreme, deviation, 1))))
-
-
-def in_units(moments, units):
-    """The moments of columns that are divided by their units (d,)."""
-    covariance = moments.covariance / units[:, None] / units
-    return replace(moments, mean=moments.mean / units, covariance=covariance)
-
-
-def out_of_units(result, units):
-    """The result of a fit to columns that were divided by their units."""
-    if (units == 1).all():
-        return result
-    model = result.model
-    floor = {"floor": model.floor * units**2}
-    model = replace(
-        model, mean=model.mean * units, loadings=model.loadings * units[:, None], noise=model.noise * units**2, **floor
-    )
-    shift = np.log(units).sum()
-    return replace(result, model=model, history=[mean - shift for mean in result.history])
 
 
 class FactorEstimator(Estimator, general=True):
@@ -136,26 +104,19 @@ class FactorEstimator(Estimator, general=True):
             raise ValueError(f"n_components = {n_factors} is more than the {d} feature(s) of X.")
         moments = MomentBlocks.collect(blocks, for_pass(self.n_threads, blocks, 1))
         require_rows(blocks, 2, type(self).__name__)
-        units = self._units(moments)
-        moments = in_units(moments, units)
         variance = np.diagonal(moments.covariance)
-        floor = covariance_floor(variance, blocks.head(1)[0] / units, self.reg_covar)
+        floor = covariance_floor(variance, blocks.head(1)[0], self.reg_covar)
         reached = []
         try:
-            result = self._fit_moments(moments, n_factors, floor, units, reached.append)
+            result = self._fit_moments(moments, n_factors, floor, reached.append)
         except BaseException as error:
             if reached:
-                self._keep(out_of_units(reached[-1], units), variance, unit, blocks.names)
+                self._keep(reached[-1], variance, unit, blocks.names)
                 self.converged_, self.stop_reason_ = False, interruption(error)
             raise
-        self._keep(out_of_units(result, units), variance, unit, blocks.names)
+        self._keep(result, variance, unit, blocks.names)
         self._report()
         return self
-
-    @staticmethod
-    def _units(moments):
-        """(d,) the units in which the columns are fitted."""
-        return np.ones(len(moments.mean))
 
     def _keep(self, result, variance, unit, names):
         model = result.model

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastem.driver.em import em
 from fastem.estimators.checks import choice, flag, real, whole
-from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator, moderate_units
+from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator
 from fastem.estimators.parameters import parameter
 from fastem.families.rotation import ROTATIONS, rotated
 from fastem.models.gaussian.factor_models import ConditionalFactorModel, FactorModel, PPCAModel
@@ -96,13 +96,11 @@ likelihood rises as the noise of a column goes to 0.""",
     _model_class = FactorModel
     _floor_status = "Heywood case: its noise variance is held at reg_covar times the column's variance"
 
-    _units = staticmethod(moderate_units)
-
     @staticmethod
     def _most_factors(d):
         return d
 
-    def _fit_moments(self, moments, n_factors, floor, units, callback):
+    def _fit_moments(self, moments, n_factors, floor, callback):
         noise = np.diagonal(moments.covariance)
         if self.noise_variance_init is not None:
             noise = real_numbers(self.noise_variance_init)
@@ -111,7 +109,6 @@ likelihood rises as the noise of a column goes to 0.""",
                     f"noise_variance_init must be {len(floor)} positive numbers, one for each column of X. "
                     f"Got {self.noise_variance_init!r} instead."
                 )
-            noise = noise / units**2
         noise = np.maximum(noise, floor)
         loadings, _ = best_loadings(moments.covariance, noise, n_factors)
         start = ConditionalFactorModel(moments.mean, loadings, noise, floor)
@@ -178,7 +175,7 @@ class PPCA(FactorEstimator):
     def _most_factors(d):
         return d - 1
 
-    def _fit_moments(self, moments, n_factors, floor, units, callback):
+    def _fit_moments(self, moments, n_factors, floor, callback):
         result = em(PPCAModel.maximum(moments.mean, moments.covariance, n_factors, floor), moments, max_iter=0)
         result.converged, result.stop_reason = True, "the maximum is known in closed form"
         return result

@@ -64,7 +64,10 @@ def standardised(X, weight):
 def covariance_floor(variance, first_row, reg_covar):
     """(d,) the least variance per column: reg_covar times the column's own.
 
-    A constant column has no scale; it gets the mean variance of the others, or else its square, or else 1.
+    A constant column has no scale; it gets the mean variance of the others, or else its square, or else 1. So one unit
+    for all columns does not matter, but the unit of another column moves this floor, and the column's own does not. No
+    stand-in could do better: a value that never varies says nothing of its unit. Where covariances are free in the
+    column, the floor adds the same constant to the log-density of every row and component, whatever their number.
     """
     varying = variance > 0
     square = np.asarray(first_row, np.float64) ** 2

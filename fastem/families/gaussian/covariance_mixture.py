@@ -97,7 +97,8 @@ Least variance relative to that of the data: covariances are kept at or above ``
 column (of its middle half, where that is less). Unlike scikit-learn's absolute constant, which is added to every
 diagonal, it does not depend on the units of the data and does not touch components that are not degenerate. 0: no
 floor, but an error where a covariance is singular. A floor below the digits of the data's type, 1.2e-7 for float32, is
-raised to them, with a warning.""",
+raised to them, with a warning. A constant column has no scale of its own: it takes the mean variance of the others, or,
+if no column varies, its square (a column of zeros: 1), so units matter there, in the log-likelihood by a constant.""",
         tags=[SEARCH],
     )
     means_init: Any = parameter(default=None, check=None, doc="(K, d), optional", tags=[COLUMNS])

@@ -72,9 +72,13 @@ class Pieces:
         return 2 * (d + 1) if turns else 2 * cls.least_rows(d)
 
     @classmethod
-    def units(cls, scatter_along, counts):
-        """(d,) units in which the estimate is made: of each column its own, or the same for all."""
+    def units(cls, scatter_along, counts, floor):
+        """(d,) units in which the estimate is made: of each column its own, or the same for all.
+
+        A column without scatter is measured by its floor, which another unit would leave far from 1.
+        """
         variances = scatter_along.sum(axis=0) / counts.sum()
+        variances = np.where(variances > 0, variances, floor_of_all(floor))
         if not cls.unitless:
             variances = np.full_like(variances, variances.mean())
         return np.sqrt(np.where(variances > 0, variances, 1))
@@ -135,7 +139,7 @@ class AlongAxes(Pieces, Diagonal):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter = scatter_of_columns(counts, shift, second)
-        square = cls.units(scatter, counts) ** 2
+        square = cls.units(scatter, counts, floor) ** 2
         scatter_along, low = scatter / square, floor / square
         lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
@@ -156,7 +160,7 @@ class Oriented(Pieces, Full):
         root = np.sqrt(np.where(floor > 0, floor, 1))
         in_floors = scatter / root[..., None, :] / root[..., None]
         lifts = cls.lifts(eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None], floor)
-        unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts)
+        unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts, floor)
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
         estimates = (

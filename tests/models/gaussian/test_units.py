@@ -77,3 +77,18 @@ def test_a_floor_below_the_digits_of_a_covariance_is_raised_to_them():
     assert hits[0] == 2 and hits[1] == 0
     assert np.array_equal(covariances[1], np.eye(3)) and np.allclose(covariances[0], far, rtol=1e-12)
     assert np.isfinite(upper).all()
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+@pytest.mark.parametrize("value", [0.0, 7.3])
+@pytest.mark.parametrize("name", CLOSED)
+def test_beside_a_constant_column_units_matter_by_its_floor_alone(name, value):
+    X, labels = rows_and_labels()
+    settings = dict(covariance_type=name, init_params=labels, tol=1e-8, max_iter=500)
+    found = []
+    for s in (np.array([1, 1, 1]), np.array([1e-60, 1, 1]), np.array([1, 1, 1e60]), np.array([1e-60, 1, 1e60])):
+        rows = np.column_stack([X * s, np.full(len(X), value)])
+        total = GaussianMixture(2, **settings).fit(rows).log_likelihood_
+        floor = GaussianMixture(**settings | {"init_params": "kmeans", "covariance_type": "diag"}).fit(rows)
+        found.append(total + len(X) * (np.log(s).sum() + np.log(floor.covariances_[0, -1]) / 2))
+    assert np.allclose(found, found[0], rtol=0, atol=1e-4)
