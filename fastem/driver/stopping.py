@@ -50,7 +50,7 @@ def gain(result, previous):
         return np.inf, "there is to gain"
     total = max(left_to_gain(result, 0), left_to_gain(result, 1)) * result.n_rows
     most = max(abs(result.history[-1] - result.history[-2]), total / (ENOUGH + SHARE * result.n_rows))
-    return most, "the log-likelihood's change, and what is left to gain, are"
+    return most, "the log-likelihood's change and what is left to gain are"
 
 
 def left_to_gain(result, before_last=0) -> float:
