@@ -25,6 +25,7 @@ METRIC_ROWS, METRIC_ROWS_PER_COLUMN, MOST_METRIC_ROWS = 600, 40, 1200  # among w
 METRIC_ROUNDS = 2
 SEED_ROWS, SEED_ROWS_PER_LEAF = 2000, 20  # among which the leaves' first centres are chosen
 NARROWEST = 1e-3  # of the largest variance between neighbours: narrower directions are stretched as if they had this
+ALIKE = 0.97  # of the larger of two clusters' weights, which they share
 PRIOR = 0.05  # rows of unit covariance that are added to each cluster
 FULL_ROWS = 2  # times the columns: a leaf needs so many rows on average, for covariances
 FULL_WORK = 3e8  # multiplications, above which a tree of covariances takes too long
@@ -144,3 +145,10 @@ def in_order(labels):
     first = np.full(labels.max() + 1, len(labels))
     np.minimum.at(first, labels, np.arange(len(labels)))
     return np.argsort(np.argsort(first, kind="stable"))[labels]
+
+
+def alike(labels, others, weight, n_clusters) -> bool:
+    """Whether two partitions are nearly the same: each cluster shares most of its weight with one of the others."""
+    shared = np.bincount(labels * n_clusters + others, weight, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
+    larger = np.maximum(shared.sum(axis=1, keepdims=True), shared.sum(axis=0))
+    return bool((shared.max(axis=1) >= ALIKE * larger[np.arange(n_clusters), shared.argmax(axis=1)]).all())

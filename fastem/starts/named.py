@@ -11,7 +11,7 @@ from fastem.starts.clusters import (
     tree_labels,
     whitened_labels,
 )
-from fastem.starts.merged_clusters import merged_labels
+from fastem.starts.merged_clusters import merged_labels, partitions
 
 MERGED, EMEM = "merged", "emem"
 MEMBERSHIPS = {
@@ -24,3 +24,7 @@ MEMBERSHIPS = {
     "random_from_data": row_labels,
 }
 START_NAMES = (EMEM, *MEMBERSHIPS)  # "emem": the best of short runs from those that suit the family
+PARTITIONS = {  # of these a choice of starts takes each partition that is unlike the others
+    MERGED: partitions,
+    "kmeans": lambda *given: [kmeans_labels(*given)],
+}

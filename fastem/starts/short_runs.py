@@ -14,8 +14,8 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
-from fastem.starts.merged_clusters import partitions
-from fastem.starts.named import EMEM, MERGED
+from fastem.starts.merged_clusters import alike
+from fastem.starts.named import EMEM, PARTITIONS
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import subsample, subsample_rows
 from fastem.starts.tournament import tournament
@@ -59,17 +59,19 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
-    each of which is a start; where they agree, there is nothing to choose.
+    each of which is a start; where all are alike, there is nothing to choose.
     """
-    family, starts, found = plan.family, [], {}
+    family, starts, found = plan.family, [], []
+    X, weight, K = filled(few.X, few.sample_weight), few.sample_weight, plan.n_components
+    threads = for_pass(n_threads, few, K)
     for kind, n_runs in n_draws * list(family.start_kinds.items()):
-        if kind == MERGED and not family.has_noise:
-            X, weight = filled(few.X, few.sample_weight), few.sample_weight
-            for labels in partitions(X, weight, plan.n_components, rng, for_pass(n_threads, few, plan.n_components)):
-                found.setdefault(labels.tobytes(), lambda labels=labels: start(labels, few))
-        else:
+        if kind not in PARTITIONS or family.has_noise:
             starts += n_runs * [lambda kind=kind: start(kind, few)]
-    starts = [*found.values(), *starts]
+            continue
+        for labels in PARTITIONS[kind](X, weight, K, rng, threads):
+            if not any(alike(labels, other, weight, K) for other in found):
+                found.append(labels)
+    starts = [*(lambda labels=labels: start(labels, few) for labels in found), *starts]
     return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from fastem import ExponentialMixture, GaussianMixture, PoissonMixture
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.merged_clusters import partitions
+from fastem.starts.merged_clusters import alike, partitions
 from fastem.starts.subsample import far_and_near
 
 
@@ -113,3 +113,13 @@ def test_missing_and_huge_values_do_not_stop_the_draw():
     X[::7, 1], X[5, 0], X[:, 2] = np.nan, 1e300, 4.0
     rows, weight = far_and_near(ArrayBlocks(X), 300, np.random.default_rng(0))
     assert rows[:, 0].max() == 1e300 and np.isfinite(weight).all() and (weight >= 1).all()
+
+
+def test_partitions_are_alike_where_each_cluster_is_one_of_the_others():
+    labels, weight = np.repeat([0, 1, 2], [500, 480, 20]), np.ones(1000)
+    assert alike(labels, (labels + 1) % 3, weight, 3)
+    moved = labels.copy()
+    moved[:10] = 1
+    assert alike(labels, moved, weight, 3)
+    moved[-2:] = 0  # few rows, but many of their cluster
+    assert not alike(labels, moved, weight, 3) and not alike(labels, np.minimum(labels, 1), weight, 3)
