@@ -209,7 +209,7 @@ fastem.load(sys.argv[1]).save(sys.argv[1])
 
 
 def test_what_a_killed_writer_left_is_removed(model, saved):
-    subprocess.run([sys.executable, "-c", KILLED, saved], check=False)
+    subprocess.run([sys.executable, "-P", "-c", KILLED, saved], check=False)
     (left,) = set(saved.parent.iterdir()) - {saved}
     assert left.suffix == ".part" and load(saved).n_components == model.n_components
     others = [saved.with_name(".model.npz.bak.0123abcd.part"), saved.with_name(".model.npz.part")]
