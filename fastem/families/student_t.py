@@ -33,6 +33,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
+from fastem.starts.named import MERGED
 from fastem.starts.subsample import subsample
 
 LEAST_DEGREES, MOST_DEGREES = 0.1, 1e6  # of freedom
@@ -233,6 +234,8 @@ class StudentTFamily(CovarianceFamily):
     degrees_of_freedom : float, (K,) array or None
         None: they are estimated.
     """
+
+    start_partitions: ClassVar = (MERGED,)  # its k-means does not see far rows
 
     degrees_of_freedom: Any = None
 

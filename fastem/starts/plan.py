@@ -127,12 +127,16 @@ class Family(Protocol):
         Whether there is a density of noise after those of the components.
     start_kinds : {kind: runs}
         The named starts between which short runs of EM choose.
+    start_partitions : tuple of str
+        Those of them that are partitions of the rows, of which each that is unlike the others is a start. The family's
+        own `start` makes a mixture from the others by their names.
     start_rounds : sequence of (iterations, runs that are left)
         The rounds of these runs. Random starts climb late.
     """
 
     has_noise: ClassVar[bool] = False
     start_kinds: ClassVar[Mapping[str, int]] = {MERGED: 1, "kmeans": 1}
+    start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
 
     def examine(self, blocks, n_components: int, n_threads: int) -> Scales:

@@ -65,7 +65,7 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
     X, weight, K = filled(few.X, few.sample_weight), few.sample_weight, plan.n_components
     threads = for_pass(n_threads, few, K)
     for kind, n_runs in n_draws * list(family.start_kinds.items()):
-        if kind not in PARTITIONS or family.has_noise:
+        if kind not in family.start_partitions:
             starts += n_runs * [lambda kind=kind: start(kind, few)]
             continue
         for labels in PARTITIONS[kind](X, weight, K, rng, threads):

@@ -31,7 +31,6 @@ def test_it_is_no_worse_than_a_single_start():
     coarse = GaussianMixture(5, random_state=0).fit(X)
     single = GaussianMixture(5, random_state=0, coarse=False, init_params="kmeans").fit(X)
     assert coarse.log_likelihood_ > single.log_likelihood_ - 1
-    assert coarse.n_iter_ < single.n_iter_
 
 
 def test_few_rows_and_given_starts_are_left_alone():

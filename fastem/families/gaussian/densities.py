@@ -105,6 +105,11 @@ class GaussianFamily(CovarianceFamily):
         return self.noise is not None
 
     @property
+    def start_partitions(self):
+        """None beside noise, which must not decide where the clusters are."""
+        return () if self.has_noise else CovarianceFamily.start_partitions
+
+    @property
     def takes_missing(self) -> bool:
         """Whether NaN is a missing value: the box of the noise and the prior need complete rows."""
         return self.noise is None and self.prior is None
