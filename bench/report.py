@@ -126,3 +126,12 @@ def table(rows: list[dict], columns: dict[str, tuple[str, str]]) -> str:
         for line in cells
     ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def losses(rows: list[dict], n_runs: int, title: str, most: float, complaints: list[str]) -> str:
+    """How many of all runs the rows count as lost (`n_lost`), in words; a complaint where that is more than a share."""
+    lost, runs = sum(row["n_lost"] for row in rows), len(rows) * n_runs
+    summary = f"{lost} of {runs} runs lost ({100 * lost / runs:.1f} %)."
+    if lost > most * runs:
+        complaints.append(f"{title}: {summary} At most {100 * most:g} % is the aim.")
+    return summary

@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 
 from bench.contest import Session
-from bench.report import Section, table
+from bench.report import Section, losses, table
 from bench.situations import SITUATIONS
 
 SEEDS, FEWER = 20, 3
@@ -38,10 +38,7 @@ def run(session: Session) -> Section:
     """Every situation, every seed."""
     seeds = range(FEWER if session.quick else SEEDS)
     rows = [row(name, seeds, session.machine.n_threads) for name in SITUATIONS]
-    lost, runs = sum(one["n_lost"] for one in rows), len(rows) * len(seeds)
-    summary = f"{lost} of {runs} runs lost ({100 * lost / runs:.1f} %)."
-    if lost > MOST_LOST * runs:
-        session.complaints.append(f"starts: {summary} At most {100 * MOST_LOST:g} % is the aim.")
+    summary = losses(rows, len(seeds), "starts", MOST_LOST, session.complaints)
     for one in rows:
         if one["n_lost"] > max(1, MOST_LOST_OF_ONE * len(seeds)):
             session.complaints.append(f"starts: {one['name']} loses {one['n_lost']} of {len(seeds)}")

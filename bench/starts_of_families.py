@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 
 from bench.contest import Session
-from bench.report import Section, table
+from bench.report import Section, losses, table
 
 SEEDS, FEWER = 10, 2
 MARGIN = 1.0  # log-likelihood, in total: less than this below is no loss
@@ -199,10 +199,7 @@ def run(session: Session) -> Section:
     """Every situation, every seed."""
     seeds = range(FEWER if session.quick else SEEDS)
     rows = [row(name, seeds, session.machine.n_threads) for name in SITUATIONS]
-    lost, runs = sum(one["n_lost"] for one in rows), len(rows) * len(seeds)
-    summary = f"{lost} of {runs} runs lost ({100 * lost / runs:.1f} %)."
-    if lost > MOST_LOST * runs:
-        session.complaints.append(f"starts of families: {summary} At most {100 * MOST_LOST:g} % is the aim.")
+    summary = losses(rows, len(seeds), "starts of families", MOST_LOST, session.complaints)
     return Section("Default fits of other families", f"{table(rows, COLUMNS)}\n\n{summary}\n\n{LEGEND}", rows)
 
 
