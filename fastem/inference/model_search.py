@@ -133,7 +133,7 @@ class ModelSearch:
         )
         if len(others) > 1:
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
-            settings = {"accelerate": plan.accelerate, "same": SAME, "by": expected_merit}
+            settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)
             others = [lambda run=run: run.model for run in runs]
         best = self.climbed([first, *others], plan, scales)

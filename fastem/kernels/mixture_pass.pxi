@@ -35,6 +35,7 @@ cdef extern from *:
 
 cdef double HALF_LOG_2PI = 0.91893853320467274178
 cdef double EPSILON = 2.220446049250313e-16
+cdef double ROOT_HALF = 0.70710678118654752440
 
 include "tile.pxi"
 include "gaussian_full.pxi"
@@ -479,10 +480,31 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
             accumulate(job, &t, sums)
 
 
+cdef Py_ssize_t bytes_of_work(const Job* job):
+    """The memory that a thread needs for its tile, on pages of its own."""
+    return (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
+            + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+
+
+cdef set_lanes(Job* job, const double[::1] sample_weight):
+    """The rest of a job that collects sums: the weights, and the lanes that tiles are summed in."""
+    cdef Py_ssize_t most
+    job.weight = NULL
+    if sample_weight is not None:
+        job.weight = <const double*>&sample_weight[0]
+    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
+    job.n_sums += 2
+    most = max(2, LANE_BYTES // (8 * job.n_sums))
+    if most > 2:
+        most = (most + 3) // 4 * 4           # so that two or four threads get equal shares
+    job.n_lanes = min(job.n_tiles, MAX_LANES, most)
+    if job.n_lanes > 8:
+        job.n_lanes -= job.n_lanes % 4
+
+
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
-                                  + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+    cdef Py_ssize_t work_bytes = bytes_of_work(job)
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
@@ -594,21 +616,12 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     """
     cdef Job job
     cdef double[:, ::1] lanes
-    cdef Py_ssize_t i, n_sums, most
+    cdef Py_ssize_t i, n_sums
     prepare(&job, parts, X, centre, n_components, order, groups)
     n_sums = job.n_sums
-    job.weight = NULL
     if sample_weight is not None:
         require_length("sample_weight", sample_weight.shape[0], X.shape[0])
-        job.weight = <const double*>&sample_weight[0]
-    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
-    job.n_sums = n_sums + 2
-    most = max(2, LANE_BYTES // (8 * job.n_sums))
-    if most > 2:
-        most = (most + 3) // 4 * 4           # so that two or four threads get equal shares
-    job.n_lanes = min(job.n_tiles, MAX_LANES, most)
-    if job.n_lanes > 8:
-        job.n_lanes -= job.n_lanes % 4
+    set_lanes(&job, sample_weight)
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
@@ -693,6 +706,8 @@ def exp_log(const real[::1] x):
         l[i] = lane(vlog(splat(x[i])), 0)
     return exps, logs
 
+
+include "short_runs.pxi"
 
 fill_log_factorial_table()
 lowest = LOWEST

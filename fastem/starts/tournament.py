@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from fastem.driver.em import EMResult, em
+from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.mixture import Mixture
 from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit
 from fastem.starts.plan import Stop
@@ -61,11 +62,17 @@ def tournament(
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
-        limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
-        ended = []
+        limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
+        begun, ended = [], []
         for run in runs:
             try:
-                ended.append(em(run() if callable(run) else run.model, blocks, n_threads=n_threads, **limits))
+                begun.append(run() if callable(run) else run.model)
+            except FAILURES as error:
+                failure = error
+        n_steps = min(n_iter, stop.max_iter)
+        for model, before in short_runs(begun, blocks, 0 if accelerate else n_steps, n_threads):
+            try:
+                ended.append(after(before, em(model, blocks, max_iter=n_steps - len(before), **limits)))
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -73,6 +80,12 @@ def tournament(
         runs = best_first(ended, n_effective, by)
         runs = (runs if same is None else distinct(runs, same))[:n_left]
     return runs
+
+
+def after(before, run: EMResult) -> EMResult:
+    """The run with the mean log-likelihoods of the steps that led to its start."""
+    run.history, run.n_iter = before + run.history, len(before) + run.n_iter
+    return run
 
 
 def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None = None) -> EMResult:
