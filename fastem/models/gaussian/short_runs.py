@@ -12,22 +12,15 @@ from dataclasses import replace
 import numpy as np
 
 from fastem import kernels
-from fastem.models.gaussian.dense import Full, Tied
-from fastem.models.gaussian.diagonal import Diagonal, Spherical
-from fastem.models.gaussian.emission import KERNELS, Gaussian, middle
-from fastem.models.gaussian.parsimonious import EEI, EII
+from fastem.models.gaussian.dense import Tied
+from fastem.models.gaussian.emission import Gaussian, middle
+from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
-FORMS = {  # structure: the form of its covariances, and whether all components share them
-    Full: ("full", False),
-    Tied: ("full", True),
-    Diagonal: ("diagonal", False),
-    EEI: ("diagonal", True),
-    Spherical: ("spherical", False),
-    EII: ("spherical", True),
-}
+LETTERS = {structure: name for name, structure in FAMILIES.items()}
 MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
+MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what is saved
 
 
 def short_runs(mixtures, blocks, n_iter, n_threads) -> list[tuple[Mixture, list[float]]]:
@@ -38,12 +31,11 @@ def short_runs(mixtures, blocks, n_iter, n_threads) -> list[tuple[Mixture, list[
     structure, floor, (K, d) = type(first.covariance), first.floor, first.shape
     if any((type(m.emission.covariance), m.emission.shape) != (structure, (K, d)) for m in mixtures):
         raise ValueError("mixtures of one structure and shape can be run side by side")
-    form, pooled = FORMS[structure]
-    kernel = KERNELS[Full.kernel if form == "full" else Diagonal.kernel].name
-    module, X, weight = kernels.for_dtype(np.float64), blocks.X, blocks.sample_weight
+    letters, module = LETTERS[structure], kernels.for_dtype(np.float64)
     centre = middle(np.vstack([m.emission.means for m in mixtures]), np.concatenate([m.weights for m in mixtures]))
-    models = np.array([flat(mixture, form, centre) for mixture in mixtures])
-    done, histories = module.short_runs(kernel, K, X, weight, centre, models, form, pooled, floor, n_iter, n_threads)
+    models = np.array([flat(mixture, letters[2] != "I", centre) for mixture in mixtures])
+    rows = blocks.X, blocks.sample_weight, centre
+    done, histories = module.short_runs(letters, K, *rows, models, floor, n_iter, n_threads)
     return [
         (from_flat(row, mixture, centre) if steps else mixture, history[:steps].tolist())
         for row, mixture, steps, history in zip(models, mixtures, done, histories)
@@ -57,7 +49,7 @@ def is_ordinary(mixture) -> bool:
         type(mixture) is Mixture
         and not mixture.shares.constrains
         and type(emission) is Gaussian
-        and type(emission.covariance) in FORMS
+        and type(emission.covariance) in LETTERS
         and emission.shape[1] <= MOST_COLUMNS
         and bool((emission.floor > 0).all() and (mixture.weights > 0).all())
     )
@@ -65,15 +57,19 @@ def is_ordinary(mixture) -> bool:
 
 def are_few_rows(blocks) -> bool:
     """Whether these are rows in memory that a pass takes as one block."""
-    return isinstance(blocks, ArrayBlocks) and blocks.dtype == np.float64 and blocks.n_rows <= blocks.block_rows
+    return (
+        isinstance(blocks, ArrayBlocks)
+        and blocks.dtype == np.float64
+        and blocks.n_rows <= min(MOST_ROWS, blocks.block_rows)
+    )
 
 
-def flat(mixture, form, centre):
+def flat(mixture, full, centre):
     """Weights, means about the centre and covariances of the components in one vector."""
     emission = mixture.emission
     K, d = emission.shape
     spread = emission.covariance
-    second = np.broadcast_to(spread.covariances, (K, d, d)) if form == "full" else spread.variances(K, d)
+    second = np.broadcast_to(spread.covariances, (K, d, d)) if full else spread.variances(K, d)
     return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel()])
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fastem.driver.em import em
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
-from fastem.models.gaussian.short_runs import FORMS, short_runs
+from fastem.models.gaussian.short_runs import LETTERS, short_runs
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.from_memberships import from_membership
@@ -31,23 +32,25 @@ def parameters(mixture):
     return mixture.weights, mixture.emission.means, mixture.emission.covariance.covariances
 
 
-@pytest.mark.parametrize("structure", FORMS)
+@pytest.mark.parametrize("structure", LETTERS)
 @pytest.mark.parametrize("d", [1, 4, 19])
 def test_steps_are_those_of_the_driver(structure, d):
     X, weight = rows(d)
     blocks, begun = ArrayBlocks(X, weight), list(starts(structure, X, weight, 3))
+    iterated = {"VEI": 1e-5, "VEV": 1e-5, "VEE": 1e-3, "EVE": 1e-3, "VVE": 1e-3}  # until a sweep changes little
+    digits = iterated.get(LETTERS[structure], 1e-8)
     for start, (model, before) in zip(begun, short_runs(begun, blocks, STEPS, 1)):
         result = em(start, blocks, max_iter=STEPS, tol=0)
         assert len(before) == STEPS
-        np.testing.assert_allclose(before, result.history[:STEPS], rtol=1e-12)
+        np.testing.assert_allclose(before, result.history[:STEPS], rtol=1e-3 * digits)
         for ours, theirs in zip(parameters(model), parameters(result.model)):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+            np.testing.assert_allclose(ours, theirs, rtol=digits, atol=digits)
 
 
 def test_same_bits_for_any_number_of_threads_and_any_neighbours():
     X, weight = rows(weighted=False)
     blocks = ArrayBlocks(X)
-    begun = list(starts(next(iter(FORMS)), X, weight, 5))
+    begun = list(starts(Full, X, weight, 5))
     alone = [short_runs([start], blocks, STEPS, 1)[0] for start in begun]
     together = short_runs(begun, blocks, STEPS, 4)
     shifted = short_runs(begun[:1] * 2, blocks, STEPS, 2)
@@ -60,7 +63,7 @@ def test_a_run_ends_before_a_step_that_meets_the_floor():
     X, weight = rows(2)
     X[:5] = X[0]  # a component of equal rows
     labels = np.r_[np.zeros(5, int), np.ones(len(X) - 5, int)]
-    (structure, *_) = FORMS
+    structure = Full
     start = from_membership(X, weight, labels, 2, structure, 1e-6 * X.var(axis=0))
     wide = Mixture(
         start.weights,
@@ -82,7 +85,7 @@ def test_a_run_ends_before_a_step_that_meets_the_floor():
 def test_rows_with_missing_values_and_far_means_are_left_to_the_driver():
     X, weight = rows(3)
     blocks = ArrayBlocks(X, weight)
-    (start,) = starts(next(iter(FORMS)), X, weight, 1)
+    (start,) = starts(Full, X, weight, 1)
     holes = X.copy()
     holes[3, 1] = np.nan
     assert short_runs([start], ArrayBlocks(holes, weight), STEPS, 1) == [(start, [])]
