@@ -25,7 +25,7 @@ MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what 
 
 def short_runs(mixtures, blocks, n_iter, n_threads) -> list[tuple[Mixture, list[float]]]:
     """Of each mixture: the mixture after up to `n_iter` steps, and the mean log-likelihood before each of them."""
-    if not n_iter or not all(map(is_ordinary, mixtures)) or not are_few_rows(blocks):
+    if not (mixtures and n_iter) or not all(map(is_ordinary, mixtures)) or not are_few_rows(blocks):
         return [(mixture, []) for mixture in mixtures]
     first = mixtures[0].emission
     structure, floor, (K, d) = type(first.covariance), first.floor, first.shape
