@@ -123,3 +123,10 @@ def test_partitions_are_alike_where_each_cluster_is_one_of_the_others():
     assert alike(labels, moved, weight, 3)
     moved[-2:] = 0  # few rows, but many of their cluster
     assert not alike(labels, moved, weight, 3) and not alike(labels, np.minimum(labels, 1), weight, 3)
+
+
+@pytest.mark.parametrize("d", [9, 17, 33])
+def test_columns_one_more_than_whole_pieces(d):
+    """Products go in pieces of columns; one too many for the pieces was cut into itself for ever."""
+    X = np.random.default_rng(0).normal(size=(6000, d))
+    assert GaussianMixture(2, random_state=0, max_iter=2, tol=10).fit(X).n_features_in_ == d

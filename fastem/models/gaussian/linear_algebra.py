@@ -96,7 +96,7 @@ def product(a, b):
         return a @ b
     if strip < NARROW:
         few = max(NARROW, UNTHREADED // (NARROW * inner))
-        if few < rows:
+        if few + 1 < rows:  # one more than a piece stays with it: see `pieces`
             return np.concatenate([product(a[..., piece, :], b) for piece in pieces(rows, few)], axis=-2)
         strip = NARROW
     return np.concatenate([a @ b[..., piece] for piece in pieces(columns, strip)], axis=-1)
