@@ -18,7 +18,7 @@
 cdef tuple missing_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
     f.log_prob, f.accumulate, f.roots, f.grouped = missing_log_prob, missing_accumulate, True, True
     f.n_acc = max(gram_size(d), <Py_ssize_t>((2 * d * d + d) * sizeof(double) // sizeof(vec) + 1))
-    f.n_scratch = d + K * d
+    f.n_scratch = gram_space(d) + K * d
     declared = full_params(K, d)
     declared["precision"] = (K, d, d, <Py_ssize_t>(sizeof(double) // sizeof(real)))
     return declared, gram_layout(d, "second", "first", "counts"), {}
@@ -144,7 +144,7 @@ cdef void missing_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef vec constant
     cdef vec* kept
     for k in range(t.K):
-        kept = t.scratch + (k + 1) * d * S
+        kept = t.scratch + (gram_space(d) + k * d) * S
         end = 0
         while end < t.vectors // ROW_VECTORS:
             group = end
@@ -200,7 +200,7 @@ cdef void missing_accumulate(const Tile* t, const real** params, double* sums) n
     cdef int v
     for j in range(t.n_live):
         k = t.live[j]
-        kept = t.scratch + (k + 1) * d * S
+        kept = t.scratch + (gram_space(d) + k * d) * S
         end = 0
         while end < t.vectors // ROW_VECTORS:
             group = end
@@ -214,4 +214,4 @@ cdef void missing_accumulate(const Tile* t, const real** params, double* sums) n
                             t.x[columns[i] * S + g * ROW_VECTORS + v] = kept[v]
                         kept += ROW_VECTORS
                 add_variances(t, <const double*>params[4] + k * d * d, group, end, t.joint + j * S, sums + k * n_sums)
-        full_component(t, t.joint + j * S, params[3] + k * d, sums + k * n_sums)
+        full_component(t, t.joint + j * S, t.live_rows[j], params[3] + k * d, sums + k * n_sums)

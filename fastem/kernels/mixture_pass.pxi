@@ -271,6 +271,7 @@ cdef void gather_rows(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows
 cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     """joint = sqrt(weight * responsibility); totals += weighted (log-likelihood, entropy of the responsibilities).
 
+    A responsibility below 2^-60 of the row's largest is exactly 0: together they change no digit of the row's total.
     With e_k = exp(l_k - max): log p = max + log sum e; H = log sum e - sum e_k (l_k - max) / sum e.
     ROW_VECTORS vectors of rows go side by side, since one row's chain from maximum to logarithm is all latency.
     """
@@ -447,13 +448,21 @@ cdef void accumulate(const Job* job, Tile* t, double* sums) noexcept nogil:
                 job.parts[p].family.accumulate(&own, <const real**>job.parts[p].params, sums + job.parts[p].first_sum)
 
 
+cdef bint is_sparse(const Tile* t) noexcept nogil:
+    """Whether most responsibilities are 0."""
+    cdef Py_ssize_t k, live = 0
+    for k in range(t.n_live):
+        live += t.live_rows[k]
+    return live * 3 < t.K * t.vectors * LANES
+
+
 cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
     """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
     cdef Tile t
     cdef Py_ssize_t tile, start, rows
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
-    t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
+    t.pattern, t.columns, t.n_missing, t.sparse = NULL, job.columns, job.n_missing, False
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -462,6 +471,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.root_weight = t.weight + t.stride
     t.acc = t.root_weight + t.stride
     t.live = <Py_ssize_t*>(t.acc + job.n_acc)
+    t.live_rows = t.live + job.K
     for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
         if job.interrupted:
             return
@@ -478,12 +488,13 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
         else:
             normalise(&t, sums + job.n_sums - 2)
             accumulate(job, &t, sums)
+            t.sparse = job.n_parts == 1 and is_sparse(&t)
 
 
 cdef Py_ssize_t bytes_of_work(const Job* job):
     """The memory that a thread needs for its tile, on pages of its own."""
     return (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
-            + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+            + 2 * sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
 
 
 cdef set_lanes(Job* job, const double[::1] sample_weight):

@@ -4,7 +4,7 @@
 
 cdef tuple moments_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
     f.log_prob, f.accumulate, f.roots = no_density, moments_accumulate, True
-    f.n_acc, f.n_scratch = gram_size(d), d
+    f.n_acc, f.n_scratch = gram_size(d), gram_space(d)
     return {"point": (d,)}, {}, gram_layout(d, "second", "first", "weight")
 
 

@@ -181,7 +181,6 @@ FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
 #ifdef FASTEM_FLOAT
 #define ROUNDING_MAGIC 12582912.0f
 #define EXP_LIMIT REAL_C(150.0)
-#define EXP_FLUSH REAL_C(-43.0)
 static const real EXP_TERMS[] = {0.5f, 0.16666576989698776f, 0.041666554617204574f, 0.0083631790527225774f, 0.0013926183587713495f};
 static const real LOG_TERMS[] = {0.66666666553585081f, 0.40000122584957255f, 0.28550736362857782f, 0.23332762955117523f};
 #define LN2_HIGH 0.693145751953125f
@@ -189,7 +188,6 @@ static const real LOG_TERMS[] = {0.66666666553585081f, 0.40000122584957255f, 0.2
 #else
 #define ROUNDING_MAGIC 6755399441055744.0
 #define EXP_LIMIT 1000.0
-#define EXP_FLUSH (-350.0)
 static const real EXP_TERMS[] = {
     0.5, 0.16666666666666670991, 0.041666666666666669755, 0.0083333333333261351258,
     0.0013888888888883748305, 0.00019841269874820625271, 0.000024801587325547741216,
@@ -228,11 +226,13 @@ FORCE_INLINE vec vexp(vec x) {
     return scale_by_power(p, shifted - splat(ROUNDING_MAGIC), as_bits(shifted) - as_bits(splat(ROUNDING_MAGIC)));
 }
 
-/* exp(x) for x <= 0; exactly 0 below EXP_FLUSH, where the square of the result would come near the smallest numbers. */
+#define NEGLIGIBLE REAL_C(-20.794415416798357)   /* log(2^-60) / 2: the root of what changes no digit of a sum with 1 */
+
+/* exp(x) for x <= 0; exactly 0 below NEGLIGIBLE. */
 FORCE_INLINE vec vexp_negative(vec x) {
     vec shifted;
-    vec p = exp_of_remainder(vmax(splat(EXP_FLUSH), x), &shifted);
-    return where_less(splat(EXP_FLUSH), x, from_bits(as_bits(p) + shift_to_exponent(as_bits(shifted))), splat(0));
+    vec p = exp_of_remainder(vmax(splat(NEGLIGIBLE), x), &shifted);
+    return where_less(splat(NEGLIGIBLE), x, from_bits(as_bits(p) + shift_to_exponent(as_bits(shifted))), splat(0));
 }
 
 /* log(x) to 1 ulp or so: x = 2^e m, m in [sqrt(1/2), sqrt(2)); with f = m - 1, s = f / (2 + f):

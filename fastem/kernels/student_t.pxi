@@ -6,11 +6,11 @@
 # params: those of gaussian_full, then half_power and slope.
 # sums: the packed Gram matrix of the rows sqrt(r u) (x - mu, 1), then counts: sum r, logs: sum r log E[u].
 #
-# Scratch: d weighted rows, the row sqrt(r u), then 1 + slope delta of every component.
+# Scratch: the space of the Gram matrix, the row sqrt(r u), then 1 + slope delta of every component.
 
 cdef tuple student_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
     f.log_prob, f.accumulate, f.roots = student_log_prob, student_accumulate, True
-    f.n_acc, f.n_scratch = gram_size(d), d + 1 + K
+    f.n_acc, f.n_scratch = gram_size(d), gram_space(d) + 1 + K
     declared, each = full_params(K, d), gram_layout(d, "second", "first", "mass")
     declared["half_power"] = declared["slope"] = (K,)
     each["counts"] = each["logs"] = ()
@@ -30,7 +30,7 @@ cdef void student_log_prob(const Tile* t, const real** params) noexcept nogil:
             factor_times(False, d, params[1] + k * factor_size(d), params[2] + k * d, t.x + g, S, NULL, squares)
             for v in range(ROW_VECTORS):
                 tail = squares[v] * splat(params[5][k])
-                t.scratch[(d + 1 + k) * S + g + v] = tail + splat(1)
+                t.scratch[(gram_space(d) + 1 + k) * S + g + v] = tail + splat(1)
                 keep_log_prob(t, k * S + g + v, splat(params[0][k]) - splat(params[4][k]) * vlog1p(tail))
 
 
@@ -39,13 +39,13 @@ cdef void student_accumulate(const Tile* t, const real** params, double* sums) n
     cdef Py_ssize_t n_gram = gram_size(d)
     cdef const vec* root
     cdef const vec* tail
-    cdef vec* weighted = t.scratch + d * S
+    cdef vec* weighted = t.scratch + gram_space(d) * S
     cdef vec u, resp
     cdef vec count[2]
     for j in range(t.n_live):
         k = t.live[j]
         root = t.joint + j * S
-        tail = t.scratch + (d + 1 + k) * S
+        tail = t.scratch + (gram_space(d) + 1 + k) * S
         count[0] = splat(0)
         count[1] = splat(0)
         for r in range(t.vectors):
@@ -54,5 +54,5 @@ cdef void student_accumulate(const Tile* t, const real** params, double* sums) n
             count[0] = count[0] + resp
             count[1] = count[1] + resp * vlog(u)
             weighted[r] = root[r] * vsqrt(u)
-        weighted_gram(d, t.vectors, S, weighted, params[3] + k * d, t.x, t.scratch, t.acc, sums + k * (n_gram + 2))
+        gram_of_live(d, t.vectors, S, t.live_rows[j], weighted, params[3] + k * d, t.x, t.scratch, t.acc, sums + k * (n_gram + 2))
         add_lane_sums(count, 2, sums + k * (n_gram + 2) + n_gram)

@@ -34,6 +34,7 @@ cdef extern from "simd.h" nogil:
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
+    const real NEGLIGIBLE
 
 
 cdef struct Tile:
@@ -43,6 +44,7 @@ cdef struct Tile:
     Py_ssize_t K
     Py_ssize_t n_features  # of an exponential family
     bint further           # not the first part: add to joint
+    bint sparse            # most responsibilities of the tile before were 0: log_prob may leave out what will be 0
     const Py_ssize_t* pattern    # of each ROW_VECTORS vectors of rows, where values are missing; else NULL, as the next two
     const Py_ssize_t* columns    # (patterns, d) the missing columns, ascending, then the observed ones
     const Py_ssize_t* n_missing  # (patterns)
@@ -53,6 +55,7 @@ cdef struct Tile:
                            # (n_live, S) into accumulate: sqrt(weight * responsibility)
     Py_ssize_t n_live      # components with any responsibility on this tile; the others are left out of accumulate
     Py_ssize_t* live       # (n_live) which they are
+    Py_ssize_t* live_rows  # (n_live) how many rows each has
     vec* scratch           # (n_scratch, S) the family's own, kept from log_prob to accumulate
     vec* acc               # sums with one lane per row lane, the family's own
 
@@ -147,29 +150,24 @@ cdef void keep_live(Tile* t) noexcept nogil:
 
     What is left out would have added exact zeros: the sums' bits do not change.
     """
-    cdef Py_ssize_t k, r, S = t.stride
+    cdef Py_ssize_t k, r, rows, S = t.stride
     cdef vec* row
-    cdef vec largest
+    cdef vec count
     t.n_live = 0
     for k in range(t.K):
         row = t.joint + k * S
-        largest = splat(0)
+        count = splat(0)
         for r in range(t.vectors):
-            largest = vmax(largest, row[r])
-        if all_zero(largest):
+            count = count + where_less(splat(0), row[r], splat(1), splat(0))
+        rows = 0
+        for r in range(LANES):
+            rows += <Py_ssize_t>lane(count, <int>r)
+        if rows == 0:
             continue
         if t.n_live < k:
             memcpy(t.joint + t.n_live * S, row, t.vectors * sizeof(vec))
-        t.live[t.n_live] = k
+        t.live[t.n_live], t.live_rows[t.n_live] = k, rows
         t.n_live += 1
-
-
-cdef inline bint all_zero(vec a) noexcept nogil:
-    cdef int i
-    for i in range(LANES):
-        if lane(a, i) != 0:
-            return False
-    return True
 
 
 cdef void square(const Tile* t) noexcept nogil:
@@ -355,6 +353,55 @@ cdef void gram_of_many(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t stride, cons
     for i in range(vectors):
         last[d] = last[d] + root[i] * root[i]
     add_lane_sums(last, d + 1, sums + d * (d + 1) // 2)
+
+
+cdef inline Py_ssize_t gram_space(Py_ssize_t d) noexcept nogil:
+    """Columns of scratch that gram_of_live needs."""
+    return 2 * d + 1
+
+
+cdef void gather(Py_ssize_t d, Py_ssize_t stride, const vec* x, const Py_ssize_t* place, Py_ssize_t n, Py_ssize_t padded,
+                 vec* out) noexcept nogil:
+    """out (d, stride) = the rows of x (d, stride) at n places, and zeros up to `padded`."""
+    cdef Py_ssize_t i, r
+    cdef const real* column
+    cdef real* moved
+    for i in range(d):
+        column, moved = <const real*>(x + i * stride), <real*>(out + i * stride)
+        for r in range(n):
+            moved[r] = column[place[r]]
+        for r in range(n, padded):
+            moved[r] = 0
+
+
+cdef inline Py_ssize_t padded_rows(Py_ssize_t n, Py_ssize_t group) noexcept nogil:
+    return (n + group - 1) // group * group
+
+
+cdef inline bint pays_to_gather(Py_ssize_t n, Py_ssize_t rows, Py_ssize_t d) noexcept nogil:
+    """Whether n of the rows are so few that moving them together saves more of d^2 / (4 LANES) steps a row than the d it costs."""
+    return n * (d + 4 * LANES) < rows * d
+
+
+cdef void gram_of_live(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t stride, Py_ssize_t live, const vec* root, const real* mean,
+                       const vec* x, vec* z, vec* acc, double* sums) noexcept nogil:
+    """weighted_gram of the rows whose root is not 0, so many, without the others where that saves time.
+
+    z (gram_space(d), stride).
+    """
+    cdef vec* moved = z + d * stride
+    cdef vec* roots = moved + d * stride
+    cdef Py_ssize_t* place = <Py_ssize_t*>z
+    cdef Py_ssize_t r, n = 0, rows = vectors * LANES, padded = padded_rows(live, LANES)
+    if not pays_to_gather(live, rows, d):
+        weighted_gram(d, vectors, stride, root, mean, x, z, acc, sums)
+        return
+    for r in range(rows):
+        place[n] = r
+        n += (<const real*>root)[r] != 0
+    gather(1, stride, root, place, n, padded, roots)
+    gather(d, stride, x, place, n, padded, moved)
+    weighted_gram(d, padded // LANES, stride, roots, mean, moved, z, acc, sums)
 
 
 cdef void weighted_gram(Py_ssize_t d, Py_ssize_t vectors, Py_ssize_t stride, const vec* root, const real* mean, const vec* x,
