@@ -1,4 +1,4 @@
-"""The certified answers against a plain evaluation in more digits than doubles have, which shares nothing with theirs."""
+"""The certified answers against a plain evaluation in more digits than doubles have, which shares nothing with them."""
 
 import mpmath
 import numpy as np

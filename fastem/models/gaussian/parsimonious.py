@@ -256,9 +256,13 @@ def most_likely(family, estimates, floor, given, counts, scatter):
     """The most likely of the given and of some covariances raised to the floor, up to the first that it does not touch.
 
     What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
-    where it is less likely than what was given, that stays (a generalised M-step).
+    where it is less likely than what was given, that stays (a generalised M-step). Less by more than rounding: near the
+    maximum, where all are as likely, to keep the given one would be to stay there.
     """
-    best, least = given, np.inf if given is None else minus_twice(given, counts, scatter)
+    best, least = given, np.inf
+    if given is not None:
+        least = minus_twice(given, counts, scatter)
+        least += 10 * ROUNDING * (counts.sum() * scatter.shape[1] + abs(least))
     for covariances in estimates:
         failure = None
         try:
