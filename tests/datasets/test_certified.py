@@ -56,10 +56,14 @@ def log_factorials(X):
     return np.concatenate([[0, 0], np.cumsum(np.log(np.arange(2, X.max() + 1, dtype=LONG)))])[X.astype(int)]
 
 
+def shared(problem):
+    return problem.settings.get("covariance_type") == "tied"
+
+
 def dense(problem, covariances):
     """(K, d, d)"""
     K, d = problem.n_components, problem.data.shape[1]
-    if problem.settings.get("covariance_type") == "tied":
+    if shared(problem):
         return np.broadcast_to(covariances, (K, d, d))
     if covariances.shape == (K, d, d):
         return covariances
@@ -142,9 +146,12 @@ def test_old_faithful_in_forty_digits():
 def test_the_log_likelihood_is_that_of_the_parameters(problem):
     parameters = {name: longs(value) for name, value in problem.digits.items()}
     value = log_likelihood(problem, parameters)
-    # log-gammas are scipy's, in double
-    exact = problem.family not in ("StudentTMixture", "GammaMixture")
-    assert abs(value / parameters["log_likelihood"] - 1) < (1e-16 if exact else 1e-14)
+    assert abs(value / parameters["log_likelihood"] - 1) < 1000 * precision(problem)
+
+
+def precision(problem):
+    """Of the evaluation: long double, which may be double; log-gammas are scipy's, in double."""
+    return np.finfo(float if problem.family in ("StudentTMixture", "GammaMixture") else LONG).eps
 
 
 @each_problem
@@ -159,7 +166,7 @@ def test_no_neighbour_is_better_and_the_slope_is_zero(problem):
         )
         curvature = 2 * best - after - before
         assert curvature > 0 and after < best and before < best, (name, place)
-        assert abs(after - before) < 0.05 * curvature, (name, place)
+        assert abs(after - before) < 0.02 * curvature, (name, place)
 
 
 def free(problem, parameters):
@@ -195,16 +202,16 @@ def moved(value, name, place, step):
 
 
 def length(problem, parameters, name, place):
-    """A step that is small beside the curvature and large beside rounding."""
-    value = parameters[name]
-    if name == "means":
-        return LONG(1e-4) * np.sqrt(
-            1 / np.linalg.inv(dense(problem, parameters["covariances"]).astype(float))[place[0]][place[1], place[1]]
-        )
-    if name == "covariances" and is_matrix(problem, value):
-        own = np.linalg.inv(np.atleast_3d(value[place[0]] if value.ndim == 3 else value)[..., 0].astype(float))
-        return LONG(1e-4) / np.sqrt(own[place[-1], place[-1]] * own[place[-2], place[-2]])
-    return LONG(1e-4) * abs(value[place])
+    """A step so small that a slope a hundredth of it away from the maximum shows, and large beside rounding."""
+    value, share = parameters[name], 1000 * np.sqrt(precision(problem)).astype(LONG)
+    if name in ("means", "covariances"):  # in deviations given the other columns
+        precisions = np.linalg.inv(dense(problem, parameters["covariances"]).astype(float))
+        precisions = precisions[0 if shared(problem) else place[0]]
+        if name == "means":
+            return share / np.sqrt(precisions[place[1], place[1]])
+        if is_matrix(problem, value):
+            return share / np.sqrt(precisions[place[-1], place[-1]] * precisions[place[-2], place[-2]])
+    return share * abs(value[place])
 
 
 @each_problem
