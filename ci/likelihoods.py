@@ -111,11 +111,14 @@ def diagonal_distances(means, variances):
     return distances
 
 
+LETTERS = {"VVV": "full", "EEE": "tied", "VVI": "diag", "VII": "spherical"}  # fastem has their arrays as of these
+
+
 class Gaussian:
     """`structure`: full, tied, diag, spherical, or three letters of volume, shape (E or V) and orientation."""
 
     def __init__(self, d, structure="full"):
-        self.d, self.structure = d, structure
+        self.d, self.structure = d, LETTERS.get(structure, structure)
 
     def parameters(self, vector, K):
         read, d = Reader(vector), self.d

@@ -16,7 +16,7 @@ LEAST = {"low": (13.0, 11.0), "average": (13.0, 10.0), "high": (12.0, 9.0)}
 """Digits of the log-likelihood and of the worst parameter that fastem states, by level of difficulty."""
 MOST_ITERATIONS = 20_000
 PATIENCE = 30  # steps
-SHARED = {"tied", "EII", "EEI", "EEE"}  # structures with one covariance for all components
+SHARED = {"tied", "EEE"}  # structures with one covariance for all components
 
 
 class Agreement(NamedTuple):

@@ -1,5 +1,6 @@
 """ci/certify proves what it stores, again, and does not prove what is not so."""
 
+import json
 import sys
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -37,6 +38,12 @@ def test_a_problem_is_proven_again(certify, name):
     assert entry["log_likelihood"] == stored["log_likelihood"]
     assert entry["parameters"] == {key: value for key, value in stored.items() if key != "log_likelihood"}
     assert float(entry["radius"]) == ENTRIES[name].radius
+
+
+def test_the_file_says_what_is_proven_and_what_is_not(certify):
+    shipped = json.loads(certify.OUTPUT.read_text(encoding="utf-8"))
+    assert shipped["about"] == certify.ABOUT
+    assert any(line.startswith("NOT proven") for line in shipped["about"])
 
 
 def test_shipped_rows_are_those_of_the_recipes(certify):
