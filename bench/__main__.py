@@ -18,6 +18,7 @@ streams       iterations over files, chunks and Dask, and their memory (extras `
 acceleration  passes of plain and accelerated EM
 starts        where default fits end, beside scikit-learn, in many situations
 families_starts   the same for the other families, beside the best known
+accuracy      digits of certified answers, of every library that is installed
 all           all of these; writes bench/RESULTS.md and its plots
 compare       two revisions of fastem, built and timed in turn: 1 if HEAD is slower than BASE
 
@@ -36,6 +37,7 @@ from pathlib import Path
 
 from bench import (
     acceleration,
+    accuracy,
     calls,
     compare,
     covariances,
@@ -76,6 +78,7 @@ COMMANDS = {
     "starts": starts.run,
     "criteria": criteria.run,
     "families_starts": starts_of_families.run,
+    "accuracy": accuracy.run,
 }
 LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems

@@ -1,4 +1,4 @@
-"""The command line: ``fastem fit``, ``select``, ``predict`` and ``versions``; also as ``python -m fastem``."""
+"""The command line: ``fastem fit``, ``select``, ``predict``, ``check``, ``versions``; also as ``python -m fastem``."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0, or 2 after a mistake of the user, which one line on the standard error output explains;
-        130 when interrupted.
+        The exit code: 0; 1 where ``check`` finds too few digits; 2 after a mistake of the user, which one line on the
+        standard error output explains; 130 when interrupted.
 
     Examples
     --------
@@ -47,9 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         warnings.showwarning = _show_warning
         try:
             arguments = _parser().parse_args(argv)
-            arguments.run(arguments)
+            code = arguments.run(arguments)
             sys.stdout.flush()
-            return 0
+            return code or 0
         except BrokenPipeError:  # the reader of a pipe, such as head, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 141
@@ -207,6 +207,16 @@ class _NamedColumns:
         return np.array(self.data, dtype=dtype, copy=True) if copy else np.asarray(self.data, dtype=dtype)
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    """``fastem check``: how many digits of certified answers this installation reproduces; 1 where they are too few."""
+    from fastem.check import agreements, report
+    from fastem.datasets import load_certified
+
+    found = list(agreements(load_certified()))
+    print(report(found))
+    return 0 if all(agreement.enough for agreement in found) else 1
+
+
 def _versions(arguments: argparse.Namespace) -> None:
     """``fastem versions``: what the report of a problem should contain."""
     from fastem import show_versions
@@ -318,6 +328,11 @@ def _parser() -> argparse.ArgumentParser:
         "--output", metavar="LABELS.csv", help="where to write label, probability and log-density; also .parquet"
     )
     predict.set_defaults(run=_predict)
+
+    check = commands.add_parser(
+        "check", help="fit problems with certified answers and show to how many digits this installation is right"
+    )
+    check.set_defaults(run=_check)
 
     versions = commands.add_parser("versions", help="show versions of fastem and what it runs on")
     versions.set_defaults(run=_versions)

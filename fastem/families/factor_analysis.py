@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.em import em
+from fastem.driver.stopping import RULES
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.factor_estimator import LEAST_FLOOR, FactorEstimator
 from fastem.estimators.parameters import parameter
@@ -63,7 +64,14 @@ class FactorAnalysis(FactorEstimator):
         kw_only=False,
     )
     tol: float = parameter(
-        default=1e-8, check=real(0.0), doc="float\nStop when the mean log-likelihood changes by less."
+        default=1e-8, check=real(0.0), doc="float\nStop when the quantity that `stop` names is smaller."
+    )
+    stop: Any = parameter(
+        default="log_likelihood",
+        check=choice(RULES, unless=callable, others="a function"),
+        doc="""{"log_likelihood", "gain", "relative", "parameters", "aitken"} or callable
+By default the change of the mean log-likelihood. It is flat at the maximum, and so tells half of the digits of the
+parameters: "parameters" with tol=1e-15 goes on as long as these change. See :func:`fastem.em`.""",
     )
     max_iter: int = parameter(default=1000, check=whole(1), doc="int")
     noise_variance_init: Any = parameter(
@@ -117,7 +125,7 @@ likelihood rises as the noise of a column goes to 0.""",
             moments,
             tol=self.tol,
             max_iter=self.max_iter,
-            stop="log_likelihood",
+            stop=self.stop,
             n_threads=1,
             callback=callback,
         )

@@ -550,3 +550,16 @@ def test_the_largest_loading_of_a_factor_is_positive(seed):
     """Eigenvectors have no sign of their own."""
     loadings, _ = best_loadings(np.cov(rows(seed).T), np.full(7, 0.1), 3)
     assert (loadings[abs(loadings).argmax(axis=0), range(3)] > 0).all()
+
+
+def test_stop_by_parameters_goes_on_to_the_last_digits():
+    # the log-likelihood is flat at the maximum: where it stands still the noise has half of its digits
+    X = rows()
+    loose = FactorAnalysis(2, tol=1e-15).fit(X)
+    tight = FactorAnalysis(2, tol=1e-15, stop="parameters").fit(X)
+    longest = FactorAnalysis(2, tol=0, stop=lambda result: result.n_iter == 500).fit(X)
+    assert tight.converged_ and "parameters changed" in tight.stop_reason_
+    away = [abs(model.noise_variance_ / longest.noise_variance_ - 1).max() for model in (loose, tight)]
+    assert away[1] < 1e-12 < 1e-10 < away[0]
+    with pytest.raises(ValueError, match="'stop' parameter of FactorAnalysis"):
+        FactorAnalysis(2, stop="never").fit(X)

@@ -27,7 +27,7 @@ from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
 
-TIGHT = 1e-13  # relative change of what an iterated estimate minimises, at which it has converged
+TIGHT = 1e-13  # relative change at which an iterated estimate, or what it minimises, has converged
 MOST_SWEEPS = 500
 NEAR = 1e-9  # the same, where starts are compared and where the next M-step goes on from here
 FEW_SWEEPS = 30  # of such an M-step
@@ -113,13 +113,13 @@ class Pieces:
             return scatter_along / np.where(sizes > 0, sizes, 1) * (sizes.sum() / counts.sum())
         if cls.volume == "E":
             return np.broadcast_to(scatter_along.sum(axis=0) / counts.sum(), scatter_along.shape)
-        volumes, before = scatter_along.mean(axis=1, keepdims=True) / counts, np.inf
+        volumes = np.maximum(scatter_along.mean(axis=1, keepdims=True) / counts, TINY)
         for _ in range(MOST_SWEEPS):  # volumes and the common shape in turn
-            form = common_form((scatter_along / np.maximum(volumes, TINY)).sum(axis=0))
-            volumes, value = cls.volumes_of(form, scatter_along, counts[:, 0])
-            if before - value <= TIGHT * (1 + abs(value)):
+            form = common_form((scatter_along / volumes).sum(axis=0))
+            before, (volumes, _) = volumes, cls.volumes_of(form, scatter_along, counts[:, 0])
+            # not what they minimise: it is flat there, and would hide half of the digits
+            if (abs(volumes - before) <= TIGHT * before).all():
                 break
-            before = value
         return volumes * form
 
     @staticmethod
@@ -256,9 +256,13 @@ def most_likely(family, estimates, floor, given, counts, scatter):
     """The most likely of the given and of some covariances raised to the floor, up to the first that it does not touch.
 
     What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
-    where it is less likely than what was given, that stays (a generalised M-step).
+    where it is less likely than what was given, that stays (a generalised M-step). Less by more than rounding: near the
+    maximum, where all are as likely, to keep the given one would be to stay there.
     """
-    best, least = given, np.inf if given is None else minus_twice(given, counts, scatter)
+    best, least = given, np.inf
+    if given is not None:
+        least = minus_twice(given, counts, scatter)
+        least += 10 * ROUNDING * (counts.sum() * scatter.shape[1] + abs(least))
     for covariances in estimates:
         failure = None
         try:
