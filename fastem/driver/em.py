@@ -151,7 +151,9 @@ def em(
     Warns
     -----
     LogLikelihoodFell
-        When an iteration lowers the log-likelihood. The better, earlier model is returned.
+        When an iteration lowers the log-likelihood by more than rounding explains: see
+        :mod:`fastem.models.rounding`. The better, earlier model is returned; also, without a warning, where rounding of
+        the sums explains the fall: `stop_reason` says so.
 
     References
     ----------
