@@ -93,8 +93,7 @@ class StudentT(Gaussian):
         K, d = self.shape
         module = kernels.for_dtype(dtype)
         constant = np.maximum(log_weights + self.log_constant(), module.lowest)
-        centre = (np.exp(log_weights) @ self.means).astype(dtype)
-        means = self.means - centre
+        centre, means = self._about_centre(log_weights, dtype)
         scale = self.covariance.dense(K, d)
         tails = {"half_power": self.power, "slope": 2 / self.degrees_of_freedom}
         params = FullKernel.pack(scale, constant, means, dtype) | flattened(tails, dtype)

@@ -180,10 +180,15 @@ def test_far_outliers(ball):
         ratio(ball, of_fit(fit), X, name=f"{value:g}")
 
 
-def without_digits(model):
-    """The same mixture but for the last half of the means' digits."""
-    emission = model.emission
-    return replace(model, emission=replace(emission, means=emission.means.astype(np.float32).astype(np.float64)))
+def test_a_far_component_does_not_take_the_digits_of_the_others(ball):
+    """Tails or none, rows are taken about where most of them are, not about the mean of all."""
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[0] = 1e32
+    means, scales = np.array([[0.0, 0.0], [1e32, 1e32]]), np.array([np.eye(2), 1e62 * np.eye(2)])
+    for make, tails in [(fastem.GaussianMixture, ()), (fastem.StudentTMixture, ([5.0, 5.0],))]:
+        result = em(make.from_parameters([0.99, 0.01], means, scales, *tails).model_, X, max_iter=0)
+        ratio(ball, result, X)
+        assert result.log_likelihood_error < 1e-9
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
