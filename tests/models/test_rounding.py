@@ -191,6 +191,12 @@ def test_a_far_component_does_not_take_the_digits_of_the_others(ball):
         assert result.log_likelihood_error < 1e-9
 
 
+def without_digits(model):
+    """The same mixture but for the last half of the means' digits."""
+    emission = model.emission
+    return replace(model, emission=replace(emission, means=emission.means.astype(np.float32).astype(np.float64)))
+
+
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
 def test_a_log_likelihood_of_other_parameters_is_outside(ball, structure):
     """So the law above can fail."""
