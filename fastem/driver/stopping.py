@@ -80,6 +80,7 @@ RULES = {
     "parameters": parameters,
     "aitken": aitken,
 }
+BY_HISTORY = ("gain", "log_likelihood", "relative", "aitken")  # what these look at is the history alone
 
 
 def stopping_rule(stop: str | Callable, model, tol: float) -> Callable:

@@ -15,6 +15,7 @@ from fastem.estimators.parameters import SEARCH, tagged
 from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.threads import for_pass
+from fastem.models.gaussian.short_runs import MOST_ROWS
 from fastem.models.gaussian.structures import check_dimension
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
@@ -60,6 +61,8 @@ class ModelSearch:
         self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
+        if self.blocks.n_rows <= MOST_ROWS:
+            self.blocks = kept(self.blocks)
         plan = plan_in_memory(least, self.blocks, self.unit)
         for name in covariance_types:
             check_dimension(name, self.blocks.n_features)
@@ -133,7 +136,7 @@ class ModelSearch:
         )
         if len(others) > 1:
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
-            settings = {"accelerate": plan.accelerate, "same": SAME, "by": expected_merit}
+            settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)
             others = [lambda run=run: run.model for run in runs]
         best = self.climbed([first, *others], plan, scales)
@@ -193,3 +196,12 @@ def strict(settings) -> dict:
         "tol": min(settings["tol"], DEFAULTS["tol"]),
         "max_iter": max(settings["max_iter"], DEFAULTS["max_iter"]),
     }
+
+
+def kept(blocks) -> ArrayBlocks:
+    """Few rows, wherever they are, as an array in memory: every model sees them many times."""
+    if isinstance(blocks, ArrayBlocks):
+        return blocks
+    parts = blocks.each(lambda X, sample_weight, start: (np.array(X), sample_weight))
+    weights = [sample_weight for _, sample_weight in parts if sample_weight is not None]
+    return ArrayBlocks(np.vstack([X for X, _ in parts]), np.concatenate(weights) if weights else None, blocks.names)

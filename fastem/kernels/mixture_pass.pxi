@@ -16,7 +16,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport log, sqrt
+from libc.math cimport INFINITY, exp, log, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcmp
@@ -35,6 +35,7 @@ cdef extern from *:
 
 cdef double HALF_LOG_2PI = 0.91893853320467274178
 cdef double EPSILON = 2.220446049250313e-16
+cdef double ROOT_HALF = 0.70710678118654752440
 
 include "tile.pxi"
 include "gaussian_full.pxi"
@@ -479,10 +480,25 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
             accumulate(job, &t, sums)
 
 
+cdef Py_ssize_t bytes_of_work(const Job* job):
+    """The memory that a thread needs for its tile, on pages of its own."""
+    return (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
+            + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+
+
+cdef set_lanes(Job* job, const double[::1] sample_weight):
+    """The rest of a job that collects sums: the weights, and the lanes that tiles are summed in."""
+    job.weight = NULL
+    if sample_weight is not None:
+        job.weight = <const double*>&sample_weight[0]
+    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
+    job.n_sums += 2
+    job.n_lanes = lanes_of_tiles(job.n_tiles, job.n_sums)
+
+
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
-                                  + sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+    cdef Py_ssize_t work_bytes = bytes_of_work(job)
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
@@ -609,13 +625,9 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     cdef Py_ssize_t i, n_sums
     prepare(&job, parts, X, centre, n_components, order, groups)
     n_sums = job.n_sums
-    job.weight = NULL
     if sample_weight is not None:
         require_length("sample_weight", sample_weight.shape[0], X.shape[0])
-        job.weight = <const double*>&sample_weight[0]
-    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
-    job.n_sums = n_sums + 2
-    job.n_lanes = lanes_of_tiles(job.n_tiles, job.n_sums)
+    set_lanes(&job, sample_weight)
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
@@ -728,6 +740,8 @@ def exp_negative_log1p(const real[::1] x):
         l[i] = lane(vlog1p(splat(x[i])), 0)
     return exps, logs
 
+
+include "short_runs.pxi"
 
 fill_log_factorial_table()
 lowest = LOWEST

@@ -10,6 +10,8 @@ import numpy as np
 
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits
 from fastem.models.mixture import Mixture
+from fastem.rows.column_moments import ColumnMoments
+from fastem.rows.cross_moments import CrossMoments
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_plusplus, random_rows
 
@@ -40,8 +42,9 @@ def from_moments(moments, structure, floor):
 
 def component_moments(X, weight, membership, n_components, structure) -> Moments:
     """The moments of components with given responsibilities (n, K) or labels (n,)."""
-    unit = unit_covariance(structure, X.shape[1])
-    all_rows = cache(lambda: about_mean(X, unit))  # made once, if any component takes them
+    sums_about = ColumnMoments if structure.kernel == "gaussian_diagonal" else CrossMoments
+    X = np.ascontiguousarray(X)  # numpy adds in an order that depends on the strides
+    middle = cache(lambda: mean_of(X))  # made once, if any component takes all rows
     counts, points, shift, second = [], [], [], []
     least = np.finfo(X.dtype).tiny  # the kernel takes weights in the real type of the rows
     for k in range(n_components):
@@ -52,30 +55,18 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
             r, x = weight * membership[:, k], X
         if not r.sum() > len(r) * least:  # no row belongs here: a broad component over all rows
             r, x = weight / len(X), X
-        x, one = all_rows() if x is X else about_mean(x, unit)
-        sums = one.e_step(x, r)
-        counts.append(sums.counts[0])
-        points.append(one.emission.means[0])
-        shift.append(sums.first[0] / sums.counts[0])
-        second.append(sums.second.reshape(-1))
-    return Moments(*(np.array(values) for values in (counts, points, shift, second)))
+        mean = middle() if x is X else mean_of(x)
+        sums = sums_about(mean).e_step(x, r)
+        counts.append(sums.weight)
+        points.append(mean)
+        shift.append(sums.first / sums.weight)
+        second.append(sums.second)
+    return Moments(*(np.array(values, np.float64) for values in (counts, points, shift, second)))
 
 
-def unit_covariance(structure, d):
-    """The structure of one component with the unit matrix as covariance."""
-    shape = structure.shape(1, d)
-    unit = np.broadcast_to(np.eye(d) if shape[-2:] == (d, d) else 1.0, shape)
-    return structure.from_covariances(unit, np.zeros(d))
-
-
-def about_mean(X, unit):
-    """Rows, contiguous, and one Gaussian about their mean: its E-step gives the moments of all rows, by weight.
-
-    Neither threads nor BLAS take part in it.
-    """
-    X = np.ascontiguousarray(X)  # numpy adds in an order that depends on the strides
-    mean = X.mean(axis=0, dtype=np.float64)
-    return X, Mixture(np.ones(1), Gaussian(mean[None], unit, np.zeros(len(mean))))
+def mean_of(X):
+    """(d,) the mean of rows, in their type: near enough to that by weight to take moments about."""
+    return X.mean(axis=0, dtype=np.float64).astype(X.dtype)
 
 
 def from_points(X, weight, means, structure, floor):

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from fastem.driver.em import EMResult, em
+from fastem.driver.stopping import BY_HISTORY, stopping_rule
+from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.mixture import Mixture
 from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
+LAPS = 10  # of short runs, which go on in plain steps: then they are accelerated
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
@@ -61,11 +64,13 @@ def tournament(
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
-        limits = {"tol": stop.tol, "max_iter": min(n_iter, stop.max_iter), "stop": stop.rule, "accelerate": accelerate}
-        ended = []
-        for run in runs:
+        limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
+        begun, error = made(run if callable(run) else lambda run=run: run.model for run in runs)
+        failure, ended = error or failure, []
+        n_steps = min(n_iter, stop.max_iter)
+        for model, before in short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads):
             try:
-                ended.append(em(run() if callable(run) else run.model, blocks, n_threads=n_threads, **limits))
+                ended.append(after(before, em(model, blocks, max_iter=n_steps - len(before), **limits)))
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -75,6 +80,23 @@ def tournament(
     return runs
 
 
+def made(starts) -> tuple[list[Mixture], Exception | None]:
+    """The mixtures of the starts that succeed, and the error of the last that fails."""
+    models, failure = [], None
+    for start in starts:
+        try:
+            models.append(start())
+        except FAILURES as error:
+            failure = error
+    return models, failure
+
+
+def after(before, run: EMResult) -> EMResult:
+    """The run with the mean log-likelihoods of the steps that led to its start."""
+    run.history, run.n_iter = before + run.history, len(before) + run.n_iter
+    return run
+
+
 def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None = None) -> EMResult:
     """The best of runs that climb, one after the other, until the stopping rule holds. One of which no more is expected
     than another has reached is given up.
@@ -82,11 +104,12 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     starts : callables that make a mixture, the most promising first
     """
     n_effective = effective_rows(blocks)
-    failure, ended = None, []
-    for start in starts:
-        limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
+    limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
+    (begun, failure), ended = made(starts), []
+    for model, before in ahead(begun, blocks, stop, n_threads):
         try:
-            run = em(start(), blocks, max_iter=min(LAP, stop.max_iter), **limits)
+            most = min(max(LAP, len(before)), stop.max_iter)
+            run = after(before, em(model, blocks, max_iter=most - len(before), **limits))
             while not run.converged and run.n_iter < stop.max_iter and not behind(run, ended, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
@@ -99,6 +122,27 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     if not ended:
         raise failure
     return best_first(ended, n_effective)[0]
+
+
+def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> list[tuple[Mixture, list[float]]]:
+    """Of each mixture: the one that short runs lead to, by laps until the stopping rule holds, and the mean
+    log-likelihoods on the way."""
+    n_rows = blocks.total_weight
+    reached, running = [(mixture, []) for mixture in mixtures], list(range(len(mixtures)))
+    arrived = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
+    for done in range(0, min(LAPS * LAP, stop.max_iter) if arrived else 0, LAP):
+        n_iter = min(LAP, stop.max_iter - done)
+        for i, (model, further) in zip(
+            running, short_runs([reached[i][0] for i in running], blocks, n_iter, n_threads)
+        ):
+            reached[i] = model, reached[i][1] + further
+        histories = {i: reached[i][1] for i in running if len(reached[i][1]) == done + n_iter}
+        running = [
+            i for i, history in histories.items() if not arrived(EMResult(None, None, history, n_rows=n_rows), None)
+        ]
+        if not running:
+            break
+    return reached
 
 
 def behind(run, ended, n_effective):

@@ -1,0 +1,145 @@
+# Axes that several symmetric matrices share, the most likely ones, turned pair by pair: see `lower` in _common_axes.pyx.
+
+from libc.math cimport atan2, cos, exp, log, pow, sin, sqrt
+
+cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
+cdef double MOST_BEYOND = 1.9
+cdef double FLAT = 1e-30  # share of all components' spread along an axis that a component's own has at the least
+
+
+cdef struct Pair:  # per component, in the plane of two axes
+    double first  # the two spreads
+    double second
+    double cross  # and their cross product
+    double area  # the product of the two spreads
+    double ratio  # of the area after a turn to the one before
+
+
+cdef double product_of_spreads(double first, double second, double least) noexcept nogil:
+    return (first if first > least else least) * (second if second > least else least)
+
+
+cdef double change(
+    Pair* pairs, const double* weights, Py_ssize_t K, double angle, double power, double least
+) noexcept nogil:
+    """By how much a turn of the axes by angle / 2 changes what is minimised; the ratios are left in the pairs."""
+    cdef double c = cos(angle / 2), s = sin(angle / 2), total = 0
+    cdef Py_ssize_t k
+    for k in range(K):
+        if pairs[k].area == 0:
+            pairs[k].ratio = 1
+            continue
+        pairs[k].ratio = product_of_spreads(
+            c * c * pairs[k].first + s * s * pairs[k].second + 2 * c * s * pairs[k].cross,
+            s * s * pairs[k].first + c * c * pairs[k].second - 2 * c * s * pairs[k].cross,
+            least,
+        ) / pairs[k].area
+        if power:
+            pairs[k].ratio = pow(pairs[k].ratio, power)
+            total += weights[k] * (pairs[k].ratio - 1)
+        else:
+            total += weights[k] * log(pairs[k].ratio)
+    return total
+
+
+cdef void turn(
+    double* scatter, double* axes, Py_ssize_t d, Py_ssize_t K, Py_ssize_t i, Py_ssize_t j, double angle
+) noexcept nogil:
+    """The plane of two axes turned by angle / 2."""
+    cdef Py_ssize_t r, k
+    cdef double c = cos(angle / 2), s = sin(angle / 2), x, y, z
+    cdef double* first
+    cdef double* second
+    cdef double* cross = scatter + (i * d + j) * K
+    for r in range(d):
+        turn_two(&axes[r * d + i], &axes[r * d + j], c, s)
+        if r == i or r == j:
+            continue
+        first, second = scatter + (r * d + i) * K, scatter + (r * d + j) * K
+        for k in range(K):
+            turn_two(&first[k], &second[k], c, s)
+        for k in range(K):
+            scatter[(i * d + r) * K + k] = first[k]
+            scatter[(j * d + r) * K + k] = second[k]
+    first, second = scatter + (i * d + i) * K, scatter + (j * d + j) * K
+    for k in range(K):
+        x, y, z = first[k], second[k], cross[k]
+        first[k] = c * c * x + s * s * y + 2 * c * s * z
+        second[k] = s * s * x + c * c * y - 2 * c * s * z
+        cross[k] = scatter[(j * d + i) * K + k] = c * s * (y - x) + (c * c - s * s) * z
+
+
+cdef struct Sweeps:
+    Py_ssize_t done
+    double before            # gain of the last one
+    double beyond            # by how much pairs go beyond their optimum
+    bint ended
+
+
+cdef void lower_axes(
+    double* scatter, double* axes, const double* counts, Py_ssize_t d, Py_ssize_t K, bint equal_volumes, double enough,
+    Py_ssize_t until, Sweeps* sweeps, Pair* pairs, double* weights
+) noexcept nogil:
+    """Sweeps over all pairs of axes, until one gains no more than enough, or so many are done; pairs, weights: K each."""
+    cdef Py_ssize_t i, j, k
+    cdef double power = 1.0 / d if equal_volumes else 0, curve, slope, bent, angle, x, half, least, y
+    cdef double total = 0, n = 0, gain, rate
+    cdef Pair* p
+    for k in range(K):
+        n += counts[k]
+    while sweeps.done < until and not sweeps.ended:
+        sweeps.done += 1
+        gain = total = 0
+        for k in range(K):
+            weights[k] = counts[k]
+            if equal_volumes:
+                weights[k] = 0
+                for i in range(d):
+                    x = scatter[(i * d + i) * K + k]
+                    weights[k] += log(x if x > 1e-300 else 1e-300)
+                weights[k] = exp(weights[k] / d)
+                total += weights[k]
+        for i in range(d):
+            for j in range(i + 1, d):
+                curve = slope = bent = x = y = 0
+                for k in range(K):
+                    x += scatter[(i * d + i) * K + k]
+                    y += scatter[(j * d + j) * K + k]
+                least = FLAT * (x if x < y else y)
+                for k in range(K):
+                    p = &pairs[k]
+                    p.first, p.second = scatter[(i * d + i) * K + k], scatter[(j * d + j) * K + k]
+                    p.cross = scatter[(i * d + j) * K + k]
+                    p.area = product_of_spreads(p.first, p.second, least)
+                    if p.area > 0:
+                        half = (p.first - p.second) / 2
+                        x = weights[k] / p.area
+                        curve += x * (half * half - p.cross * p.cross)
+                        slope += x * half * p.cross
+                        bent += x * half * half * p.cross * p.cross / p.area
+                # Newton's step, or that of the tangent in the areas, which lies above as they enter concavely
+                bent = curve - 2 * (1 - power) * bent
+                angle = atan2(2 * slope, bent) / 2
+                angle *= sweeps.beyond
+                x = change(pairs, weights, K, angle, power, least) if bent > 0 else 1
+                if x > 0:
+                    angle = atan2(2 * slope, curve) / 2
+                    x = change(pairs, weights, K, angle, power, least)
+                if x >= 0:
+                    continue
+                turn(scatter, axes, d, K, i, j, angle)
+                gain -= x
+                if equal_volumes:
+                    for k in range(K):
+                        weights[k] *= pairs[k].ratio
+        if equal_volumes:
+            gain = n * d * log(total / (total - gain)) if total > gain else 0
+        if gain <= enough * n * d:
+            sweeps.ended = True
+            break
+        rate = sqrt(gain / sweeps.before) if sweeps.before > 0 else 1
+        sweeps.before = gain
+        if sweeps.done % EVERY == 0 and sweeps.beyond - 1 < rate < 1:
+            x = (rate + sweeps.beyond - 1) / sweeps.beyond
+            x = 1 - x * x / rate
+            sweeps.beyond = min(2 / (1 + sqrt(x if x > 0 else 0)), MOST_BEYOND)

@@ -1,0 +1,569 @@
+# Steps of EM on few rows, of many Gaussian mixtures side by side, without a return to Python: there a step takes ten times
+# as long as its arithmetic.
+#
+# The pass is that of every fit. The M-step here is the ordinary one: every component has rows, its covariance is above the
+# floor, nothing cancels. A run that meets anything else ends before that M-step, and the driver goes on from its model.
+# So what is unusual is decided in one place, and not here.
+
+include "jacobi.pxi"
+include "common_axes.pxi"
+
+cdef enum:
+    MOST_SWEEPS = 500        # as in models/gaussian/parsimonious.py, and the next ones
+    FEW_SWEEPS = 30
+    MOST_TURNS = 60
+
+cdef double TIGHT = 1e-13
+cdef double NEAR = 1e-9
+cdef double LEAST_PIVOT = 8 * EPSILON      # times d, of a column's variance: linear_algebra.DIGITS
+cdef double CANCELLED = 1e-8               # covariance.FAR
+cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
+
+cdef struct Run:
+    Job job
+    char volume, form, orientation
+    double* weights          # K
+    double* means            # K x d, about the centre
+    double* covariances      # K x d x d, or K x d where the axes are the columns
+    const double* floor      # d
+    double* history          # n_iter
+    double* moments          # n_sums: of the last pass
+    Py_ssize_t done          # M-steps
+    double n                 # the sum of
+    double* counts           # K
+    double* volumes          # K
+    const double* given      # the covariances before the M-step
+    double* work             # 2 x d x d
+    double* along            # K x d
+    double* axes             # K x d x d
+    Pair* pairs              # K, with as many doubles behind them
+
+
+cdef inline bint is_full(const Run* run) noexcept nogil:
+    return run.orientation != c'I'
+
+
+cdef bint factorised(const double* covariance, const double* floor, Py_ssize_t d, double* inverse) noexcept nogil:
+    """inverse = L^-1 of covariance = L L^T, row by row; False where it is near the floor (or NULL), or nearly singular."""
+    cdef Py_ssize_t i, j, k
+    cdef double s, above = 0
+    for j in range(d):                       # L first
+        for i in range(j, d):
+            s = covariance[i * d + j]
+            for k in range(j):
+                s -= inverse[i * d + k] * inverse[j * d + k]
+            if i == j:
+                if not s > LEAST_PIVOT * d * covariance[j * d + j]:
+                    return False
+                inverse[j * d + j] = sqrt(s)
+            else:
+                inverse[i * d + j] = s / inverse[j * d + j]
+    for i in range(d):                       # in place: row i needs L's row i and the rows above, which are done
+        for j in range(i):
+            s = 0
+            for k in range(j, i):
+                s += inverse[i * d + k] * inverse[k * d + j]
+            inverse[j * d + i] = s           # kept in the upper triangle until row i of L is not needed
+        s = 1 / inverse[i * d + i]
+        inverse[i * d + i] = s
+        for j in range(i):
+            inverse[i * d + j] = -s * inverse[j * d + i]
+    if floor == NULL:
+        return True
+    for i in range(d):
+        for j in range(i + 1):
+            above += inverse[i * d + j] * inverse[i * d + j] * floor[j]
+    return above <= 1                        # then every eigenvalue is above the floor: see raise_to_floor
+
+
+cdef bint full_parameters(Run* run) noexcept nogil:
+    """The kernel's parameters of full covariances."""
+    cdef Py_ssize_t k, i, j, block, start, stop, place, d = run.job.d, K = run.job.K
+    cdef const real** params = <const real**>run.job.parts[0].params
+    cdef real* factor
+    cdef real* offset
+    cdef double* inverse = run.work
+    cdef double log_det = 0, s
+    for k in range(K):
+        if k == 0 or run.volume != c'E' or run.form != c'E' or run.orientation != c'E':
+            if not factorised(run.covariances + k * d * d, run.floor, d, inverse):
+                return False
+            log_det = 0
+            for i in range(d):
+                log_det += log(inverse[i * d + i])
+        (<real*>params[0])[k] = max(<real>(log(run.weights[k]) + log_det - d * HALF_LOG_2PI), LOWEST)
+        factor = <real*>params[1] + k * factor_size(d)
+        offset = <real*>params[2] + k * d
+        place = 0
+        for block in range((d + FACTOR_BLOCK - 1) // FACTOR_BLOCK):
+            start, stop = block * FACTOR_BLOCK, min((block + 1) * FACTOR_BLOCK, d)
+            for j in range(stop):
+                for i in range(start, stop):
+                    factor[place] = ROOT_HALF * inverse[i * d + j] if j <= i else 0
+                    place += 1
+        for i in range(d):
+            s = 0
+            for j in range(i + 1):
+                s -= inverse[i * d + j] * run.means[k * d + j]
+            offset[i] = ROOT_HALF * s
+            (<real*>params[3])[k * d + i] = run.means[k * d + i]
+    return True
+
+
+cdef bint diagonal_parameters(Run* run) noexcept nogil:
+    """The kernel's parameters of diagonal covariances."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef const real** params = <const real**>run.job.parts[0].params
+    cdef double log_det, scale
+    for k in range(run.job.K):
+        log_det = 0
+        for i in range(k * d, (k + 1) * d):
+            scale = 1 / sqrt(run.covariances[i])
+            log_det += log(scale)
+            (<real*>params[1])[i] = ROOT_HALF * scale
+            (<real*>params[2])[i] = -ROOT_HALF * scale * run.means[i]
+            (<real*>params[3])[i] = run.means[i]
+        (<real*>params[0])[k] = max(<real>(log(run.weights[k]) + log_det - d * HALF_LOG_2PI), LOWEST)
+    return True
+
+
+cdef bint far_apart(const Run* run) noexcept nogil:
+    """Whether the means are so far from each other that the rows about them have lost digits above the floor."""
+    cdef Py_ssize_t i, k, d = run.job.d
+    cdef double least, most
+    for i in range(d):
+        least = most = run.means[i]
+        for k in range(1, run.job.K):
+            least = min(least, run.means[k * d + i])
+            most = max(most, run.means[k * d + i])
+        if (FAR_MEANS * (most - least)) ** 2 > run.floor[i]:
+            return True
+    return False
+
+
+cdef bint scatter_about_means(Run* run, double* scatter) noexcept nogil:
+    """Means and weights of the new model; scatter (K, d, d) or (K, d) about the means, over all weight of the component.
+
+    False where a component has no rows, or where digits are lost to cancellation.
+    """
+    cdef Py_ssize_t k, i, j, d = run.job.d, K = run.job.K
+    cdef bint full = is_full(run)
+    cdef Py_ssize_t size = gram_size(d) if full else 2 * d + 1
+    cdef Py_ssize_t at_first = d * (d + 1) // 2 if full else 0
+    cdef const double* own
+    cdef const double* first
+    cdef double count, total = 0, along, shift, square
+    for k in range(K):
+        total += run.moments[(k + 1) * size - 1]
+    run.n = total
+    for k in range(K):
+        own = run.moments + k * size
+        first = own + at_first
+        count = own[size - 1]
+        if not count > EPSILON * total:
+            return False
+        run.counts[k], run.weights[k] = count, count / total
+        for i in range(d):
+            shift = first[i] / count
+            square = shift * first[i]
+            along = (own[i * (i + 1) // 2 + i] if full else own[d + i]) - square
+            if not along > CANCELLED * square:
+                return False
+            run.means[k * d + i] += shift
+            if full:
+                for j in range(i):
+                    scatter[(k * d + i) * d + j] = scatter[(k * d + j) * d + i] = (
+                        own[i * (i + 1) // 2 + j] / count - shift * (first[j] / count))
+                scatter[(k * d + i) * d + i] = along / count
+            else:
+                scatter[k * d + i] = along / count
+    return True
+
+
+# The estimates, by the three letters of a family (volume, shape, orientation: E equal, V variable, I of the identity); see
+# models/gaussian/parsimonious.py, whose steps and limits these are.
+
+cdef void pool(Run* run, Py_ssize_t size) noexcept nogil:
+    """The covariances of all components become their mean by weight."""
+    cdef Py_ssize_t k, i
+    cdef double s
+    for i in range(size):
+        s = 0
+        for k in range(run.job.K):
+            s += run.weights[k] * run.covariances[k * size + i]
+        for k in range(run.job.K):
+            run.covariances[k * size + i] = s
+
+
+cdef void variances_along(Run* run, double* along) noexcept nogil:
+    """The variances (K, d) along axes that are most likely for those of each component alone."""
+    cdef Py_ssize_t k, i, sweep, d = run.job.d, K = run.job.K
+    cdef double total = 0, mean, value, before = INFINITY
+    cdef const double* counts = run.counts
+    cdef double* volumes = run.volumes
+    cdef double* form = run.work
+    if run.form == c'V' and run.volume == c'V':
+        return
+    if run.form == c'V' or run.form == c'I':             # each volume, then what they have in common
+        for k in range(K):
+            mean = 0
+            for i in range(d):
+                mean += log(along[k * d + i]) / d if run.form == c'V' else along[k * d + i] / d
+            volumes[k] = exp(mean) if run.form == c'V' else mean
+            total += run.weights[k] * volumes[k]
+        for i in range(K * d):
+            mean = total if run.volume == c'E' else volumes[i // d]
+            along[i] = mean if run.form == c'I' else along[i] / volumes[i // d] * mean
+        return
+    for k in range(K):
+        volumes[k] = 0
+        for i in range(d):
+            volumes[k] += along[k * d + i] / d
+    for sweep in range(MOST_SWEEPS if run.volume == c'V' else 1):     # volumes and the common shape in turn
+        mean = value = 0
+        for i in range(d):
+            form[i] = 0
+            for k in range(K):
+                form[i] += counts[k] * along[k * d + i] / (volumes[k] if run.volume == c'V' else run.n)
+            mean += log(form[i]) / d
+        if run.volume == c'E':
+            break
+        for i in range(d):
+            form[i] /= exp(mean)
+        for k in range(K):
+            volumes[k] = 0
+            for i in range(d):
+                volumes[k] += along[k * d + i] / form[i] / d
+            value += d * counts[k] * log(volumes[k])
+        if before - value <= TIGHT * (1 + fabs(value)):
+            break
+        before = value
+    for i in range(K * d):
+        along[i] = form[i % d] * (volumes[i // d] if run.volume == c'V' else 1)
+
+
+cdef bint common_shape(Run* run) noexcept nogil:
+    """VEE: one matrix for all up to its size, from that of the last model; False where it is near the floor."""
+    cdef Py_ssize_t k, i, sweep, d = run.job.d, K = run.job.K
+    cdef double value, before = INFINITY, size, s
+    cdef double* inverse = run.work
+    cdef double* common = run.work + d * d
+    for i in range(d * d):
+        common[i] = run.given[i]
+    for sweep in range(MOST_SWEEPS):
+        if not factorised(common, NULL, d, inverse):
+            return False
+        size = 0
+        for i in range(d):
+            size -= 2 * log(inverse[i * d + i]) / d
+        size, value = exp(size), 0
+        for k in range(K):
+            run.volumes[k] = trace_of_quotient(run.covariances + k * d * d, inverse, d) * size / d
+            value += d * run.counts[k] * log(run.volumes[k])
+        if before - value <= NEAR * (1 + fabs(value)):
+            break
+        before = value
+        for i in range(d * d):
+            s = 0
+            for k in range(K):
+                s += run.counts[k] * run.covariances[k * d * d + i] / run.volumes[k]
+            common[i] = s
+    for k in range(K):
+        for i in range(d * d):
+            run.covariances[k * d * d + i] = common[i] / size * run.volumes[k]
+    return True
+
+
+cdef double trace_of_quotient(const double* covariance, const double* inverse, Py_ssize_t d) noexcept nogil:
+    """tr(covariance (L L^T)^-1), with L^-1 lower triangular."""
+    cdef Py_ssize_t i, j, m
+    cdef double s, total = 0
+    for i in range(d):
+        for j in range(i + 1):
+            s = 0
+            for m in range(i + 1):
+                s += covariance[j * d + m] * inverse[i * d + m]
+            total += s * inverse[i * d + j]
+    return total
+
+
+cdef void equal_volumes(Run* run) noexcept nogil:
+    """EVV: each covariance with the same determinant."""
+    cdef Py_ssize_t k, i, size = run.job.d * run.job.d
+    cdef double total = 0
+    for k in range(run.job.K):
+        total += run.weights[k] * run.volumes[k]
+    for k in range(run.job.K):
+        for i in range(size):
+            run.covariances[k * size + i] *= total / run.volumes[k]
+
+
+cdef void sorted_axes(double* matrix, double* axes, Py_ssize_t d) noexcept nogil:
+    """The axes (d, d) of a symmetric matrix, which becomes diagonal, by ascending eigenvalues."""
+    cdef Py_ssize_t i, j, m, least
+    for i in range(d * d):
+        axes[i] = i % (d + 1) == 0
+    turn_to_axes_of(matrix, axes, d, MOST_TURNS)
+    for i in range(d):
+        least = i
+        for j in range(i + 1, d):
+            if matrix[j * d + j] < matrix[least * d + least]:
+                least = j
+        matrix[i * d + i], matrix[least * d + least] = matrix[least * d + least], matrix[i * d + i]
+        for m in range(d):
+            axes[m * d + i], axes[m * d + least] = axes[m * d + least], axes[m * d + i]
+
+
+cdef void compose(const double* axes, const double* variances, Py_ssize_t d, double* covariance) noexcept nogil:
+    """The covariance of these variances along axes."""
+    cdef Py_ssize_t i, j, m
+    cdef double s
+    for i in range(d):
+        for j in range(i + 1):
+            s = 0
+            for m in range(d):
+                s += axes[i * d + m] * variances[m] * axes[j * d + m]
+            covariance[i * d + j] = covariance[j * d + i] = s
+
+
+cdef void own_axes(Run* run) noexcept nogil:
+    """EEV, VEV: a common shape along axes of their own."""
+    cdef Py_ssize_t k, i, d = run.job.d, K = run.job.K
+    cdef double* own
+    for k in range(K):
+        own = run.covariances + k * d * d
+        sorted_axes(own, run.axes + k * d * d, d)
+        for i in range(d):
+            run.along[k * d + i] = max(own[i * d + i], 1e-300)
+    variances_along(run, run.along)
+    for k in range(K):
+        compose(run.axes + k * d * d, run.along + k * d, d, run.covariances + k * d * d)
+
+
+cdef void shared_axes(Run* run) noexcept nogil:
+    """EVE, VVE: shapes of their own along axes that all share, turned on from those of the last model."""
+    cdef Py_ssize_t k, i, j, m, d = run.job.d, K = run.job.K
+    cdef double* axes = run.work
+    cdef double* sum = run.work + d * d
+    cdef double* turned = run.axes
+    cdef const double* own
+    cdef double trace, s
+    cdef Sweeps sweeps
+    memset(sum, 0, d * d * sizeof(double))
+    for k in range(K):
+        own, trace = run.given + k * d * d, 0
+        for i in range(d):
+            trace += own[i * (d + 1)]
+        for i in range(d * d):
+            sum[i] += sqrt(<double>(k + 1)) / trace * own[i]      # uneven: one alone may have equal variances
+    sorted_axes(sum, axes, d)
+    for k in range(K):
+        own = run.covariances + k * d * d
+        for i in range(d):
+            for j in range(d):
+                sum[i * d + j] = 0
+                for m in range(d):
+                    sum[i * d + j] += own[i * d + m] * axes[m * d + j]
+        for i in range(d):
+            for j in range(d):
+                s = 0
+                for m in range(d):
+                    s += axes[m * d + i] * sum[m * d + j]
+                turned[(i * d + j) * K + k] = run.counts[k] * s
+    sweeps.done, sweeps.before, sweeps.beyond, sweeps.ended = 0, 0, 1, False
+    lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, FEW_SWEEPS, &sweeps, run.pairs,
+               <double*>(run.pairs + K))
+    for k in range(K):
+        for i in range(d):
+            run.along[k * d + i] = max(turned[i * (d + 1) * K + k], 0) / run.counts[k]
+    variances_along(run, run.along)
+    for k in range(K):
+        compose(axes, run.along + k * d, d, run.covariances + k * d * d)
+
+
+cdef bint above_floor(Run* run) noexcept nogil:
+    """Whether each component's own covariance is above the floor; their sizes are left in volumes."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double s
+    for k in range(run.job.K):
+        if not factorised(run.covariances + k * d * d, run.floor, d, run.work):
+            return False
+        s = 0
+        for i in range(d):
+            s -= 2 * log(run.work[i * d + i]) / d
+        run.volumes[k] = exp(s)
+    return True
+
+
+cdef bint estimate(Run* run) noexcept nogil:
+    """The covariances of the family, from those of each component alone; False where the floor has a part in it."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double variance, least
+    if run.orientation == c'I':
+        for k in range(run.job.K):
+            variance = least = 0
+            for i in range(d):
+                variance += run.covariances[k * d + i]
+                least += run.floor[i]
+                if run.form != c'I' and not run.covariances[k * d + i] > run.floor[i]:
+                    return False
+            if not variance > least:
+                return False
+        if run.volume == c'E' and run.form == c'E':
+            pool(run, d)
+        else:
+            variances_along(run, run.covariances)
+        return True
+    if run.volume == c'V' and run.form == c'V' and run.orientation == c'V':
+        return True                           # full_parameters looks at the floor
+    if run.volume == c'E' and run.form == c'E':
+        if run.orientation == c'E':
+            pool(run, d * d)
+        else:
+            own_axes(run)
+        return True
+    if not above_floor(run):
+        return False
+    if run.orientation == c'E':
+        if run.form == c'E':
+            return common_shape(run)
+        shared_axes(run)
+    elif run.form == c'E':
+        own_axes(run)
+    else:
+        equal_volumes(run)
+    return True
+
+
+cdef bint m_step(Run* run) noexcept nogil:
+    """The model that the moments lead to; False where the ordinary M-step is not enough."""
+    if not scatter_about_means(run, run.covariances) or far_apart(run) or not estimate(run):
+        return False
+    return parameters(run)
+
+
+cdef bint parameters(Run* run) noexcept nogil:
+    return full_parameters(run) if is_full(run) else diagonal_parameters(run)
+
+
+cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* lanes, double* kept, bint watch) noexcept nogil:
+    """Up to n_iter steps of one run; kept: memory for the model before a step."""
+    cdef Py_ssize_t lane, i, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
+    cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d))
+    if not parameters(run):
+        return
+    for i in range(n_iter):
+        memset(lanes, 0, run.job.n_lanes * n_sums * sizeof(double))
+        for lane in range(run.job.n_lanes):
+            run_lane(&run.job, lane, work, lanes + lane * n_sums, watch)
+        if run.job.interrupted:
+            return
+        for lane in range(1, run.job.n_lanes):
+            add(lanes + lane * n_sums, n_sums, lanes)
+        run.history[i] = lanes[n_sums - 2] / weight
+        run.moments = lanes
+        memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
+        run.given = kept + K + K * d
+        if run.history[i] - run.history[i] != 0 or not m_step(run):
+            memcpy(run.weights, kept, size * sizeof(double))
+            return
+        run.done = i + 1
+
+
+cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        sums[i] += more[i]
+
+
+def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
+               const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads):
+    """Steps of EM of many mixtures: (how many M-steps each has made, mean log-likelihoods before each).
+
+    letters        of the family: volume, shape and orientation
+    X, sample_weight, centre    as in `expect`
+    models         (runs, K (1 + d + size)) in, out: weights (K), means about the centre (K, d), covariances (K, size);
+                   the size is d where the orientation is I, else d^2
+    floor          (d) least variances of the columns, positive
+    n_iter         most steps of a run
+    """
+    cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
+    cdef bint full = letters[2] != "I"
+    cdef Py_ssize_t work_bytes, n_sums, n_own, thread_bytes
+    cdef bytes three = letters.encode()
+    cdef Run* runs
+    cdef Run* run
+    cdef char* block
+    cdef char* own
+    cdef double weight = X.shape[0] if sample_weight is None else np.sum(sample_weight)
+    require_length("floor", floor.shape[0], d)
+    require_length("a row of models", models.shape[1], K * (1 + d + (d * d if full else d)))
+    if len(three) != 3:
+        raise ValueError(f"a family has three letters, not {letters!r}")
+    done, histories = np.zeros(R, np.intp), np.full((R, n_iter), np.nan)
+    cdef double[:, ::1] history = histories
+    cdef Py_ssize_t[::1] steps = done
+    check()
+    cdef list parts = [empty_part("gaussian_full" if full else "gaussian_diagonal", d, K) for r in range(R)]
+    runs = <Run*>malloc(R * sizeof(Run))
+    if runs == NULL:
+        raise MemoryError(f"no memory for {R} runs")
+    try:
+        for r in range(R):
+            run = runs + r
+            prepare(&run.job, (parts[r],), X, centre, K, None, None)
+            set_lanes(&run.job, sample_weight)
+            run.volume, run.form, run.orientation, run.done = three[0], three[1], three[2], 0
+            run.weights = &models[r, 0]
+            run.means = run.weights + K
+            run.covariances = run.means + K * d
+            run.floor, run.history = &floor[0], &history[r, 0]
+        work_bytes = bytes_of_work(&runs[0].job)
+        n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
+        n_own = n_sums + models.shape[1] + K * (2 + 6 + d + d * d) + 2 * d * d
+        thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
+        n_threads = max(1, min(n_threads, R))
+        if n_threads > 1:
+            n_threads = startable(n_threads)
+        block = <char*>malloc(thread_bytes * n_threads + ALIGNMENT)
+        if block == NULL:
+            raise MemoryError(f"no memory for {n_threads} work spaces of {thread_bytes} bytes")
+        own = block + (ALIGNMENT - <uintptr_t>block % ALIGNMENT)
+        with nogil:
+            if n_threads == 1:
+                for r in range(R):
+                    climb_in(runs + r, n_iter, weight, own, work_bytes, n_sums, True)
+            else:
+                for r in prange(R, num_threads=n_threads, schedule="dynamic", chunksize=1):
+                    climb_in(runs + r, n_iter, weight, own + threadid() * thread_bytes, work_bytes, n_sums,
+                             threadid() == 0)
+        free(block)
+        for r in range(R):
+            steps[r] = runs[r].done
+            if runs[r].job.interrupted:
+                check()
+                propagate()
+    finally:
+        free(runs)
+    return done, histories
+
+
+cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssize_t work_bytes, Py_ssize_t n_sums,
+                   bint watch) noexcept nogil:
+    """One run in a thread's memory: the tiles' work space, the lanes' sums, what an M-step needs, the model before it."""
+    cdef Py_ssize_t d = run.job.d, K = run.job.K
+    cdef double* lanes = <double*>(own + work_bytes)
+    run.counts = lanes + n_sums
+    run.volumes = run.counts + K
+    run.along = run.volumes + K
+    run.axes = run.along + K * d
+    run.work = run.axes + K * d * d
+    run.pairs = <Pair*>(run.work + 2 * d * d)
+    climb(run, n_iter, weight, own, lanes, <double*>(run.pairs + K) + K, watch)
+
+
+cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):
+    """A Part whose arrays are to be filled."""
+    cdef Family f
+    shapes = set_family(&f, family, K, d, {})[0]
+    return Part(family, d, K, {name: np.zeros(int(np.prod(shape)), np.float64 if sizeof(real) == 8 else np.float32) for name, shape in shapes.items()})
