@@ -307,6 +307,7 @@ def check_laws(model, pair, X):
     assert (np.diff(history) >= -rough * (1 + np.abs(history[1:]))).all(), history
     if "partial_fit" in names:
         return
+    assert 0 < model.log_likelihood_error_ < np.inf
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)

@@ -18,7 +18,7 @@ import numpy as np
 from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
-from fastem.driver.model import Model, log_prior, n_parameters, require, rounding
+from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
 from fastem.driver.stopping import stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.kernels.threads import for_pass
@@ -27,6 +27,8 @@ from fastem.rows.e_step import BlockModel
 from fastem.rows.sources.open_rows import in_memory, in_moderate_weights, open_rows
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import as_sample_weight
+
+DOUBLE = np.dtype(np.float64)
 
 
 @dataclass
@@ -54,6 +56,10 @@ class EMResult:
     stop_reason : str
     unit : float
         1; a power of two where all weights are so small or large that their sums would leave the range of float32.
+    dtype
+        Of the rows.
+    rows_read : int or None
+        How many they are, of any weight; None: not known.
     """
 
     model: Any
@@ -67,11 +73,20 @@ class EMResult:
     converged: bool = False
     stop_reason: str = ""
     unit: float = 1.0
+    dtype: Any = DOUBLE
+    rows_read: int | None = None
 
     @property
     def log_likelihood(self) -> float:
         """Of all rows, at `model`."""
         return self.statistics.log_likelihood * self.unit
+
+    @property
+    def log_likelihood_error(self) -> float:
+        """A bound on how far rounding has taken `log_likelihood` from its exact value at `model`; see
+        :mod:`fastem.models.rounding`. inf where a covariance is so ill-conditioned that its factor has no digits. Of a
+        model that states none, a guess."""
+        return log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype) * self.unit
 
 
 def em(
@@ -136,7 +151,9 @@ def em(
     Warns
     -----
     LogLikelihoodFell
-        When an iteration lowers the log-likelihood. The better, earlier model is returned.
+        When an iteration lowers the log-likelihood by more than rounding explains: see
+        :mod:`fastem.models.rounding`. The better, earlier model is returned; also, without a warning, where rounding of
+        the sums explains the fall: `stop_reason` says so.
 
     References
     ----------
@@ -188,6 +205,7 @@ def em(
         n_rows = max(effective, statistics.weight) if unit == 1 else effective
         first = objective(model, statistics)
         result = EMResult(model, statistics, [first], accelerator=proposals, n_rows=n_rows, unit=unit)
+        result.dtype, result.rows_read = dtype_of(blocks), getattr(blocks, "n_rows", None)
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
@@ -210,7 +228,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         proposal, image, accelerated = proposals.propose(old, model), None, False
         if proposal is not None:
             result.n_passes += 1
-            statistics = _unless_worse(blocks, proposal, threads, before)
+            statistics = _unless_worse(blocks, proposal, threads, result)
             image = proposal.m_step(statistics) if statistics is not None else None
             accelerated = proposals.keeps(proposal, image)
         if accelerated:
@@ -220,14 +238,24 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
             image = None
             statistics = collect(blocks, model, threads, old_statistics)
         mean = objective(model, statistics)
-        if _fell(before, mean, model, dtype_of(blocks)):
-            result.stop_reason = (
+        if mean < before:
+            explained, of_step = _rounding(result, model, statistics)
+            fell = (
                 f"the mean log-likelihood of {type(model).__name__} fell from {before!r} to {mean!r} in iteration "
-                f"{result.n_iter + 1}: this is a defect of the model, whose M-step does not maximise what its E-step "
-                "collects"
+                f"{result.n_iter + 1}: "
             )
-            warn(result.stop_reason, LogLikelihoodFell)
-            return
+            if before - mean > explained + of_step:
+                result.stop_reason = fell + (
+                    "this is a defect of the model, whose M-step does not maximise what its E-step collects"
+                )
+                warn(result.stop_reason, LogLikelihoodFell)
+                return
+            if before - mean > explained:
+                result.stop_reason = fell + (
+                    f"rounding of {result.dtype} sums now takes more than a step gains, because a covariance is nearly "
+                    "singular; the model before is kept"
+                )
+                return
         history, n_iter = [*result.history, mean], result.n_iter + 1
         # all at once, so that an interrupt leaves this iteration or the last, not a mixture of both
         vars(result).update(model=model, statistics=statistics, history=history, n_iter=n_iter)
@@ -297,8 +325,8 @@ def weighed_blocks(model, data, sample_weight):
 
 
 def dtype_of(blocks):
-    """The real type of the rows; float64 for data without a dtype."""
-    return getattr(blocks, "dtype", np.float64)
+    """The real type in which rows are summed: float64, but for rows of float32."""
+    return np.dtype(np.float32 if getattr(blocks, "dtype", None) == np.float32 else np.float64)
 
 
 def collect(blocks, model, n_threads, like=None) -> Statistics:
@@ -330,15 +358,21 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
     return statistics
 
 
-def _unless_worse(blocks, proposal, n_threads, before):
+def _unless_worse(blocks, proposal, n_threads, result):
     """The statistics of a proposed model, or None where its log-likelihood has fallen or anything is not finite."""
     try:
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):
         return None
-    return statistics if objective(proposal, statistics) >= before else None
+    fall = result.history[-1] - objective(proposal, statistics)
+    return statistics if fall <= 0 or fall <= _rounding(result, proposal, statistics)[0] else None
 
 
-def _fell(before, mean, model, dtype):
-    """Whether a mean log-likelihood is lower than before by more than rounding explains."""
-    return mean < before and before - mean > rounding(model, dtype) * (1 + abs(mean))
+def _rounding(result, model, statistics):
+    """By how much rounding explains that a model's mean log-likelihood is below that of the result so far: the errors
+    of both; and what it took from the step between them."""
+    rows = result.rows_read, result.dtype
+    errors = result.log_likelihood_error / result.unit + log_likelihood_error(model, statistics, *rows)
+    priors = 16 * np.finfo(np.float64).eps * (abs(log_prior(result.model)) + abs(log_prior(model)))
+    of_step = step_error(model, result.statistics, *rows)
+    return (errors + priors) / statistics.weight, of_step / statistics.weight

@@ -11,6 +11,8 @@ import numpy as np
 
 from fastem.rows.statistics import Statistics
 
+UNKNOWN = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 3e-5}  # errors of a model that does not state its own
+
 
 class Model(Protocol):
     """A frozen record of parameters with two methods. All others are optional:
@@ -19,7 +21,10 @@ class Model(Protocol):
     method                               what it returns                              without it
     ===================================  ===========================================  ==================================
     ``log_prior()``                      log-density of the parameters' prior         there is no prior
-    ``rounding(dtype)``                  relative error of a mean log-likelihood      that of rows that are well scaled
+    ``log_likelihood_error(sums, n,      bound on the error of the log-likelihood     `UNKNOWN` times its size
+    dtype)``                             in its own sums of n rows of a real type
+    ``step_error(sums, n, dtype)``       what the M-step that made the model of       0
+                                         these sums lost by their rounding
     ``parameters()``                     all parameters as one vector                 steps have no length
     ``expected_log_joint(sums, at)``     Q(at | self), from its sums                  no lower bound is known
     ``rebase(sums, given)``              sums of another model as it would sum them   all models sum about one point
@@ -53,10 +58,19 @@ def log_prior(model) -> float:
     return model.log_prior() if has(model, "log_prior") else 0.0
 
 
-def rounding(model, dtype) -> float:
-    """How far a mean log-likelihood may fall, relative to its size, by rounding alone; a model may give more."""
-    usual = 3e-5 if dtype == np.float32 else 1e-10
-    return max(usual, model.rounding(dtype)) if has(model, "rounding") else usual
+def log_likelihood_error(model, statistics, n_rows, dtype) -> float:
+    """A bound on what rounding has done to the log-likelihood in a model's own statistics; n_rows: None if not known.
+
+    A model that states none may be of any size inside: it is taken to be right to `UNKNOWN` of value and weight.
+    """
+    if has(model, "log_likelihood_error"):
+        return model.log_likelihood_error(statistics, n_rows, dtype)
+    return UNKNOWN[dtype] * (abs(statistics.log_likelihood) + statistics.weight)
+
+
+def step_error(model, statistics, n_rows, dtype) -> float:
+    """What the M-step that made `model` of these statistics may have lost because they are rounded."""
+    return model.step_error(statistics, n_rows, dtype) if has(model, "step_error") else 0.0
 
 
 def rebased(model, statistics, given) -> Statistics:

@@ -11,7 +11,7 @@ import numbers
 
 import numpy as np
 
-from fastem.driver.em import EMResult, as_blocks, collect, n_components, weighed_blocks
+from fastem.driver.em import EMResult, as_blocks, collect, dtype_of, n_components, weighed_blocks
 from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import rebased
 from fastem.driver.stopping import stopping_rule
@@ -84,7 +84,7 @@ def incremental_em(
     if not parts:
         raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
     total = sum(parts[1:], parts[0])
-    result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit)
+    result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit, dtype=dtype_of(whole))
     if not np.isfinite(result.history[0]):
         raise TypeError(
             f"{type(model).__name__} gives no bound: it needs expected_log_joint, and entropy in its statistics"

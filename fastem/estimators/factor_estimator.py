@@ -36,6 +36,7 @@ _SAVED_KINDS = {
     "converged_": bool,
     "n_iter_": int,
     "log_likelihood_": float,
+    "log_likelihood_error_": float,
     "loglike_": list,
     "stop_reason_": str,
     "feature_status_": list,
@@ -127,6 +128,7 @@ class FactorEstimator(Estimator, general=True):
         self.n_iter_ = result.n_iter
         total = result.statistics.weight * unit
         self.log_likelihood_ = result.history[-1] * total
+        self.log_likelihood_error_ = result.log_likelihood_error * unit
         self.loglike_ = [mean * total for mean in result.history[1:]] or [self.log_likelihood_]
         self.stop_reason_ = result.stop_reason
         self.feature_status_ = [
@@ -179,7 +181,8 @@ class FactorEstimator(Estimator, general=True):
         d = len(model.mean)
         self.noise_variance_ = np.array(model.noise)
         self.converged_, self.n_iter_, self.stop_reason_ = True, 0, "its parameters were given"
-        self.log_likelihood_, self.loglike_ = float("nan"), []
+        self.log_likelihood_ = self.log_likelihood_error_ = float("nan")
+        self.loglike_ = []
         self.feature_status_, self.n_parameters_ = ["ok"] * d, model.n_parameters
         self._keep_columns(d, getattr(self, "feature_names_in_", None))
 
@@ -300,6 +303,7 @@ class FactorEstimator(Estimator, general=True):
     def _restore(self):
         """Raise ValueError where loaded arrays make no model."""
         self._check_parameters()
+        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
         d = self.n_features_in_
         if self.mean_.shape != (d,) or self.components_.ndim != 2 or self.components_.shape[1] != d:

@@ -20,6 +20,7 @@ _SAVED_KINDS = {
     "n_iter_": int,
     "lower_bound_": float,
     "log_likelihood_": float,
+    "log_likelihood_error_": float,
     "n_parameters_": int,
     "n_features_in_": int,
     "stop_reason_": str,
@@ -148,6 +149,7 @@ class FittedMixture(Estimator):
 
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
+        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
         K = len(self.weights_)
         if self.n_components != K and not self._may_have(K):  # before anything of this size is made
@@ -215,7 +217,7 @@ def around(estimator, mixture, *, names=None, converged=True, reason="", statuse
     estimator._keep_columns(d, names)
     estimator.converged_, estimator.n_iter_ = converged, 0
     estimator.history_, estimator.lower_bounds_ = [], []
-    estimator.lower_bound_ = estimator.log_likelihood_ = float("nan")
+    estimator.lower_bound_ = estimator.log_likelihood_ = estimator.log_likelihood_error_ = float("nan")
     estimator.stop_reason_ = reason
     estimator.component_status_ = list(statuses or ["ok"] * mixture.n_components)
     estimator.n_parameters_ = mixture.n_parameters

@@ -26,7 +26,7 @@ def from_parameters(cls, weights, *arrays, **parameters):
     Returns
     -------
     the mixture
-        Its `n_iter_` is 0; `log_likelihood_` and `lower_bound_` are NaN.
+        Its `n_iter_` is 0; `log_likelihood_`, its error and `lower_bound_` are NaN.
 
     Raises
     ------

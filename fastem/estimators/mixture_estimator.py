@@ -38,6 +38,9 @@ lower_bounds_ : list
     The same after each iteration.
 log_likelihood_ : float
     Sum over all rows, each counted with its weight.
+log_likelihood_error_ : float
+    A bound on how far rounding has taken `log_likelihood_` from the exact value for these rows and parameters; inf
+    where a covariance is so ill-conditioned that its factor has no digits. See :mod:`fastem.models.rounding`.
 history_ : list
     Mean log-likelihood of the start and after each iteration.
 steps_ : sequence of :class:`fastem.driver.history.Step`
@@ -327,6 +330,7 @@ spherical), of all components with any covariance_type.""",
         self.lower_bounds_ = result.history[1:]
         self.lower_bound_ = result.history[-1]
         self.log_likelihood_ = result.log_likelihood * unit
+        self.log_likelihood_error_ = result.log_likelihood_error * unit
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
         self.n_parameters_ = result.model.n_parameters

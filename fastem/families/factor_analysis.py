@@ -37,6 +37,8 @@ class FactorAnalysis(FactorEstimator):
         Log-likelihood of all rows after each iteration.
     log_likelihood_ : float
         At these parameters, each row counted with its weight.
+    log_likelihood_error_ : float
+        A bound on how far rounding has taken it from the exact value; see :mod:`fastem.models.rounding`.
     feature_status_ : list of str
         "ok", or what is wrong with a column.
     converged_ : bool
@@ -149,7 +151,7 @@ class PPCA(FactorEstimator):
         Loadings, transposed: principal axes times the square root of the variance above the noise.
     noise_variance_ : (d,)
         The same in every column.
-    mean_, log_likelihood_, feature_status_, n_parameters_, n_features_in_, feature_names_in_
+    mean_, log_likelihood_, log_likelihood_error_, feature_status_, n_parameters_, n_features_in_, feature_names_in_
         As in :class:`FactorAnalysis`.
 
     Examples

@@ -70,9 +70,11 @@ class Gamma(ExponentialFamily):
             for row in capped
         ]
 
-    def rounding(self, dtype):
-        """The terms of a density are as large as the shape."""
-        return float(np.finfo(dtype).eps) * (100 + 10 * float(self.shapes.sum(axis=1).max()))
+    def constant_sizes(self):
+        """Two terms as large as the shape, which nearly cancel."""
+        from scipy.special import gammaln
+
+        return (self.shapes * (1 + np.abs(np.log(self.rates))) + np.abs(gammaln(self.shapes)) + 1).sum(axis=1)
 
     def sample(self, component, n, rng):
         X = rng.standard_gamma(self.shapes[component], (n, self.shape[1])) / self.rates[component]

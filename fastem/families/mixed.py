@@ -19,6 +19,7 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
+from fastem.models.rounding import Rounding
 from fastem.rows.blocks import consecutive
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import not_infinite, numbered, real_numbers, require_finite
@@ -179,9 +180,21 @@ class Mixed(Emission):
         pieces = dict(zip(self.members, np.split(vector, np.cumsum(sizes)[:-1])))
         return self.with_members(lambda kind, emission: emission.from_vector(pieces[kind]))
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density."""
-        return max(emission.rounding(dtype) for emission in self.members.values())
+    def log_density_error(self, statistics, passed) -> Rounding:
+        """Of all members, and of adding one to the other."""
+        total, start = Rounding(0.0, 0.0), 0
+        for kind, emission in self.members.items():
+            end = start + emission.shape[1]
+            of_member = passed._replace(centre=passed.centre[start:end])
+            total = total.plus(emission.log_density_error(self.member_statistics(statistics, kind), of_member))
+            start = end
+        return total.plus(Rounding(0.0, len(self.members) * passed.unit * total.size))
+
+    def step_error(self, statistics, unit) -> float:
+        return sum(
+            emission.step_error(self.member_statistics(statistics, kind), unit)
+            for kind, emission in self.members.items()
+        )
 
     def nearest(self, X) -> np.ndarray:
         """The component of rows so far away that their log-density overflows, according to the first member."""

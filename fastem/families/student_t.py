@@ -29,7 +29,9 @@ from fastem.models.gamma_shape import gamma_shape
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
+from fastem.models.gaussian.rounding import of_gaussians
 from fastem.models.mixture import Mixture
+from fastem.models.rounding import UNIT, Pass, Rounding
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
@@ -91,8 +93,7 @@ class StudentT(Gaussian):
         K, d = self.shape
         module = kernels.for_dtype(dtype)
         constant = np.maximum(log_weights + self.log_constant(), module.lowest)
-        centre = (np.exp(log_weights) @ self.means).astype(dtype)
-        means = self.means - centre
+        centre, means = self._about_centre(log_weights, dtype)
         scale = self.covariance.dense(K, d)
         tails = {"half_power": self.power, "slope": 2 / self.degrees_of_freedom}
         params = FullKernel.pack(scale, constant, means, dtype) | flattened(tails, dtype)
@@ -127,7 +128,7 @@ class StudentT(Gaussian):
         if not self.floor.any():
             return stretched
         before = self.expected_log_prob(statistics, self)
-        before -= self.rounding(np.float64) * (1 + abs(before))
+        before -= self.bound_error(statistics, before)
         if self.expected_log_prob(statistics, stretched) >= before:
             return stretched
         at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))
@@ -165,6 +166,11 @@ class StudentT(Gaussian):
         first, second = Full.moved(statistics.mass, statistics.first, statistics.second, step)
         return {"first": first, "second": second}
 
+    def bound_error(self, statistics, value) -> float:
+        """What rounding may do to :meth:`expected_log_prob`, of this value, at this emission or one near it."""
+        passed = Pass(np.dtype(np.float64), self.means.mean(axis=0))
+        return self.log_density_error(statistics, passed).error + 64 * UNIT * (statistics.counts.sum() + abs(value))
+
     def expected_log_prob(self, statistics, at):
         """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u; see the top of this file."""
         from scipy.special import gammaln  # here, because it takes long to import
@@ -181,9 +187,19 @@ class StudentT(Gaussian):
         u = (at.power - 1) * statistics.log_mass + 0.5 * (wanted * np.log(best) - best * distance)
         return float(counts @ constant + u.sum() + statistics.u_entropy)
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density: nu times the logarithm of nearly 1."""
-        return super().rounding(dtype) + 10 * float(np.finfo(dtype).eps * self.degrees_of_freedom.max())
+    def log_density_error(self, statistics, passed) -> Rounding:
+        """The squares count as the rows' u, which is what the density makes of an error in delta; beside them, the
+        errors of the logarithm, whose sum follows from that of log E[u], and of the constant."""
+        from scipy.special import digamma  # here, because it takes long to import
+
+        counts, mass, nu, a = statistics.counts, statistics.mass, self.degrees_of_freedom, self.power
+        squares = of_gaussians(self.covariance, self.means, counts, mass, statistics.first, statistics.second, passed)
+        log_u = statistics.log_mass - counts * (digamma(a) - np.log(a))
+        logs = float((a * np.maximum(counts * np.log(2 * a / nu) - log_u, 0)).sum())
+        constant = float(counts @ (np.abs(self.log_constant()) + nu * np.log(2 + nu)))
+        error = passed.unit * (2 * passed.kernels.log1p_ulps + 4) * logs + 2 * passed.unit * squares.size
+        error += passed.unit * 2 * float(counts @ np.abs(self.log_constant())) + 8 * UNIT * constant
+        return squares.plus(Rounding(logs, error))
 
     def parameters(self):
         """All parameters as one vector; degrees of freedom as reciprocals, because they may be very large."""

@@ -82,9 +82,14 @@ class VonMisesFisher(ExponentialFamily):
             for concentration in self.concentrations
         ]
 
-    def rounding(self, dtype):
-        """The terms of a density are as large as the concentration."""
-        return float(np.finfo(dtype).eps) * (100 + 10 * float(self.concentrations.max()))
+    def feature_sizes(self, statistics):
+        """Rows are unit vectors."""
+        return np.broadcast_to(statistics.counts[:, None], self.shape)
+
+    def constant_sizes(self):
+        """The logarithm of a Bessel function has terms as large as the concentration and the number of columns."""
+        logs = np.abs(np.log(self.concentrations))
+        return super().constant_sizes() + 4 * self.concentrations + self.shape[1] * (logs + 4)
 
     def sample(self, component, n, rng):
         """Wood: Simulation of the von Mises Fisher distribution. Communications in Statistics 23 (1994) 157-164."""

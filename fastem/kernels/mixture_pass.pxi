@@ -499,18 +499,12 @@ cdef Py_ssize_t bytes_of_work(const Job* job):
 
 cdef set_lanes(Job* job, const double[::1] sample_weight):
     """The rest of a job that collects sums: the weights, and the lanes that tiles are summed in."""
-    cdef Py_ssize_t most
     job.weight = NULL
     if sample_weight is not None:
         job.weight = <const double*>&sample_weight[0]
     job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
     job.n_sums += 2
-    most = max(2, LANE_BYTES // (8 * job.n_sums))
-    if most > 2:
-        most = (most + 3) // 4 * 4           # so that two or four threads get equal shares
-    job.n_lanes = min(job.n_tiles, MAX_LANES, most)
-    if job.n_lanes > 8:
-        job.n_lanes -= job.n_lanes % 4
+    job.n_lanes = lanes_of_tiles(job.n_tiles, job.n_sums)
 
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
@@ -572,9 +566,22 @@ cdef prepare_groups(Job* job, tuple groups):
     job.n = rows.shape[0]
 
 
+cdef Py_ssize_t rows_of_tile(Py_ssize_t d, Py_ssize_t K):
+    cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes = sizeof(real) * (d + K + 2)
+    return max(group, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
+
+
+cdef Py_ssize_t lanes_of_tiles(Py_ssize_t n_tiles, Py_ssize_t n_sums):
+    cdef Py_ssize_t lanes, most = max(2, LANE_BYTES // (8 * n_sums))
+    if most > 2:
+        most = (most + 3) // 4 * 4           # so that two or four threads get equal shares
+    lanes = min(n_tiles, MAX_LANES, most)
+    return lanes - lanes % 4 if lanes > 8 else lanes
+
+
 cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
              const Py_ssize_t[::1] order, tuple groups):
-    cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes, columns = 0
+    cdef Py_ssize_t columns = 0
     cdef Part part
     cdef Share* share
     job.n, job.d, job.K = X.shape[0], X.shape[1], n_components
@@ -607,8 +614,7 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
     job.x = <const char*>&X[0, 0]
     job.row_step, job.column_step = X.strides[0], X.strides[1]
     job.centre = &centre[0]
-    row_bytes = sizeof(real) * (job.d + job.K + 2)
-    job.tile_rows = max(group, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
+    job.tile_rows = rows_of_tile(job.d, job.K)
     job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
 
@@ -640,6 +646,22 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     for i in range(1, job.n_lanes):
         total += partial[i]
     return total[:n_sums], total[n_sums], total[n_sums + 1]
+
+
+def additions(tuple parts, Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
+    """How often `expect` rounds, at most, what it adds a term to: (in the rows' real type, in double), for n rows.
+
+    A vector of sums takes the rows of a tile, its lanes become one number; tiles add in their lane, and lanes to the total.
+    """
+    cdef Py_ssize_t n_sums = 2, group = ROW_VECTORS * LANES, tile_rows = rows_of_tile(d, K), n_tiles, n_lanes, halves = 0
+    cdef Part part
+    for part in parts:
+        n_sums += part.share.family.n_sums
+    n_tiles = (n + tile_rows - 1) // tile_rows
+    n_lanes = lanes_of_tiles(n_tiles, n_sums)
+    while 1 << halves < LANES:
+        halves += 1
+    return min(tile_rows, (n + group - 1) // group * group) // LANES + halves, (n_tiles + n_lanes - 1) // n_lanes + n_lanes
 
 
 def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components, Py_ssize_t n_threads,
@@ -718,10 +740,23 @@ def exp_log(const real[::1] x):
     return exps, logs
 
 
+def exp_negative_log1p(const real[::1] x):
+    """exp(-x), 0 far out, and log(1 + x) for x >= 0 as the kernels compute them, for tests."""
+    cdef Py_ssize_t i
+    exps, logs = np.empty_like(x), np.empty_like(x)
+    cdef real[::1] e = exps
+    cdef real[::1] l = logs
+    for i in range(x.shape[0]):
+        e[i] = lane(vexp_negative(splat(-x[i])), 0)
+        l[i] = lane(vlog1p(splat(x[i])), 0)
+    return exps, logs
+
+
 include "short_runs.pxi"
 
 fill_log_factorial_table()
 lowest = LOWEST
+exp_ulps, log_ulps, log1p_ulps, log_factorial_ulps = EXP_ULPS, LOG_ULPS, LOG1P_ULPS, LOG_FACTORIAL_ULPS
 factor_block = FACTOR_BLOCK
 group_rows = ROW_VECTORS * LANES
 families = tuple([FAMILIES[i].name.decode() for i in range(sizeof(FAMILIES) // sizeof(Compiled))])

@@ -17,6 +17,10 @@ cdef extern from "simd.h" nogil:
     enum: ALIGNMENT
     const real LOWEST
     const real SMALLEST_NORMAL
+    const double EXP_ULPS
+    const double LOG_ULPS
+    const double LOG1P_ULPS
+    const double LOG_FACTORIAL_ULPS
     vec splat(real)
     real lane(vec, int)
     vec vmax(vec, vec)

@@ -8,6 +8,8 @@ from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from fastem.models.rounding import Pass, Rounding
+
 
 class Emission(Protocol):
     """K densities evaluated together: a frozen record of parameters, a thin layer over a compiled family.
@@ -94,8 +96,16 @@ class Emission(Protocol):
         """The emission with these coordinates, of the same kind and within the same constraints."""
 
     @abstractmethod
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density of rows of a real type."""
+    def log_density_error(self, statistics, passed: Pass) -> Rounding:
+        """What rounding may do to log p(x | z), as sums over the rows and components by responsibility.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of the rows under this emission's mixture.
+        passed : Pass
+            Of these rows: their type, the centre of the :class:`KernelCall`.
+        """
 
     @abstractmethod
     def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
@@ -119,6 +129,12 @@ class Emission(Protocol):
         """(n, d) rows of one component."""
 
     # with a default
+
+    def step_error(self, statistics, unit) -> float:
+        """How much log-likelihood the M-step that made this emission of `statistics` may have lost, because sums of
+        relative error `unit` are not those of the rows. Default: 0, the loss is a product of two roundings, which only
+        the condition of a covariance makes large."""
+        return 0.0
 
     def log_prior(self) -> float:
         """Of the parameters, up to a constant. Default: 0, they have no prior."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.models.emission import ColumnParameters, Emission, KernelCall, flattened
+from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.validation import numbered
 
 IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
@@ -139,9 +140,32 @@ class ExponentialFamily(Emission):
         """All parameters as one vector."""
         return np.concatenate([getattr(self, name).ravel() for name in self.arrays])
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density."""
-        return 100 * float(np.finfo(dtype).eps)
+    def log_density_error(self, statistics, passed) -> Rounding:
+        """Each of m + 2 terms is rounded, and their sums; the parameters of the kernel are functions of these here."""
+        counts, unit, stated = statistics.counts, passed.unit, passed.kernels
+        features, (constant, eta) = self.features(), self.natural()
+        values = self.feature_sizes(statistics)
+        logs = (values * np.abs(eta))[:, features.kind == LOGARITHM].sum()
+        factorials = np.abs(statistics.base).sum()
+        size = counts @ np.abs(constant) + (values * np.abs(eta)).sum() + factorials
+        error = unit * ((len(features.kind) + 4) * size + 2 * stated.log_ulps * logs)
+        error += 2 * unit * stated.log_factorial_ulps * (factorials + counts.sum() * features.has_factorial.sum())
+        error += 16 * UNIT * (counts @ self.constant_sizes() + (values * (1 + np.abs(eta))).sum())
+        return Rounding(float(size), float(error))
+
+    def feature_sizes(self, statistics) -> np.ndarray:
+        """(K, m) at least the sums of the features' absolute values by responsibility. Default: features are not
+        negative, but for logarithms of a column that is a feature as well."""
+        features, sizes = self.features(), np.abs(statistics.first)
+        for f in np.flatnonzero(features.kind == LOGARITHM):
+            column = (features.column == features.column[f]) & (features.kind == IDENTITY)
+            sizes[:, f] = sizes_of_logs(statistics.counts, statistics.first[:, column][:, 0], statistics.first[:, f])
+        return sizes
+
+    def constant_sizes(self) -> np.ndarray:
+        """(K,) the sums of the absolute values of what the constants are summed of, and of where functions of the
+        parameters are evaluated. Default: their values, and 1 for each column."""
+        return np.abs(self.natural()[0]) + self.shape[1]
 
     def nearest(self, X) -> np.ndarray:
         """The most probable component of rows whose log-density overflows."""
@@ -155,3 +179,14 @@ class ExponentialFamily(Emission):
             if getattr(self, name).shape == self.shape:
                 return ColumnParameters.one_each(name, getattr(self, name))
         return None
+
+
+def sizes_of_logs(counts, values, logs) -> np.ndarray:
+    """(K,) at least the sums of |log x| of positive x, from sums of x and of log x.
+
+    About the mean m: |log x| <= |log m| + 2 x / (e m) - log (x / m), because log t <= t / e.
+    """
+    present = (counts > 0) & (values > 0)
+    mean = np.where(present, values, 1) / np.where(present, counts, 1)
+    about = logs - counts * np.log(mean)
+    return np.where(present, counts * (np.abs(np.log(mean)) + 2 / np.e) - about, 0)

@@ -11,6 +11,7 @@ from fastem import kernels
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission
 from fastem.models.log_joint import exp_relative
+from fastem.models.rounding import UNIT, Pass, Rounding, additions, of_total
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
 from fastem.rows.missing_patterns import ROWS, grouped, patterns
@@ -203,9 +204,39 @@ class Mixture(BlockModel):
             raise ValueError(f"X has shape {X.shape}; this mixture needs rows of {self.emission.shape[1]} columns.")
         return X
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-likelihood."""
-        return self.emission.rounding(dtype)
+    def log_likelihood_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+        """A bound on how far rounding has taken the log-likelihood in `statistics` from its exact value.
+
+        Parameters
+        ----------
+        statistics : Statistics
+            Of this mixture; the bound is of its ``log_likelihood``, of all rows, in the same units.
+        n_rows : int, optional
+            How many rows they are of. Default: not known.
+        dtype : float32 or float64
+            Of the rows.
+
+        Returns
+        -------
+        float
+            inf where a covariance is so ill-conditioned that its factor has no digits.
+
+        See :mod:`fastem.models.rounding`.
+        """
+        incomplete = "unseen" in statistics and statistics.unseen != 0
+        call = self.incomplete_call(dtype) if incomplete else self.kernel_call(dtype)
+        passed = Pass(np.dtype(dtype), call.centre, incomplete)
+        used = statistics.counts > 0
+        weights = float(statistics.counts[used] @ np.abs(np.log(self.weights[used])))
+        terms = self.emission.log_density_error(statistics, passed).plus(Rounding(weights, 3 * passed.unit * weights))
+        return of_total(terms, call, statistics, self.n_components, n_rows, passed)
+
+    def step_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+        """How much log-likelihood the M-step that made this mixture of `statistics` may have lost by their rounding."""
+        call = self.kernel_call(dtype)
+        in_real, in_double = additions(call, self.n_components, n_rows, len(call.centre), kernels.for_dtype(dtype))
+        unit = Pass(np.dtype(dtype), call.centre).unit * (in_real + 8) + UNIT * in_double
+        return self.emission.step_error(statistics, unit)
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector, for stopping rules that watch them."""

@@ -47,12 +47,15 @@ class MomentBlocks:
         About the mean, with denominator `weight`.
     dtype
         Of the rows.
+    n_rows : int or None
+        Of any weight; None: not known.
     """
 
     weight: float
     mean: np.ndarray
     covariance: np.ndarray
     dtype: np.dtype
+    n_rows: int | None = None
 
     @classmethod
     def collect(cls, blocks: Blocks, n_threads: int) -> MomentBlocks:
@@ -71,7 +74,7 @@ class MomentBlocks:
             shift, covariance = mean_and_covariance(sums)
         mean = model.about + shift
         varies = resolved_variances(blocks, mean, np.diagonal(covariance)) > 0
-        return cls(sums.weight, mean, np.where(varies & varies[:, None], covariance, 0), blocks.dtype)
+        return cls(sums.weight, mean, np.where(varies & varies[:, None], covariance, 0), blocks.dtype, blocks.n_rows)
 
     def reduce(self, model, n_threads: int) -> Statistics:
         """Expected sufficient statistics of all rows."""

@@ -12,6 +12,7 @@ from instances import INSTANCES, STRUCTURES, start
 from fastem import EMResult, LogLikelihoodFell, Statistics, em, kernels
 from fastem.driver.em import collect
 from fastem.driver.partial_steps import Stepwise
+from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -363,3 +364,101 @@ def test_rows_at_odd_addresses_are_aligned(weighted):
     passes = []
     em(Watched(passes), X, sample_weight=np.ones(100) if weighted else None)
     assert passes and all(aligned for _, aligned in passes)
+
+
+class Scripted:
+    """A model whose log-likelihoods are written down, and what it says of their errors."""
+
+    def __init__(self, values, error=0.0, of_step=0.0, at=0):
+        self.values, self.error, self.of_step, self.at = values, error, of_step, at
+
+    def e_step(self, X, sample_weight):
+        return Statistics(log_likelihood=len(X) * self.values[self.at], weight=len(X))
+
+    def m_step(self, statistics):
+        return Scripted(self.values, self.error, self.of_step, self.at + 1)
+
+    def log_likelihood_error(self, statistics, n_rows, dtype):
+        assert (n_rows, dtype) == (4, np.float64)
+        return 4 * self.error
+
+    def step_error(self, statistics, n_rows, dtype):
+        return 4 * self.of_step
+
+
+def test_a_fall_below_the_errors_of_both_values_is_none():
+    values = [-1.0, -1.0 - 1.9e-3, -0.5, -0.5 - 2.1e-3]
+    with pytest.warns(LogLikelihoodFell, match="iteration 3.*defect of the model"):
+        result = em(Scripted(values, error=1e-3), TOSSES, tol=0, max_iter=10)
+    assert result.history == values[:3] and result.log_likelihood_error == 4e-3
+
+
+def test_a_fall_that_rounding_of_the_sums_explains_ends_the_fit_in_plain_words():
+    """It is real, but no defect: the better model is kept."""
+    values = [-1.0, -0.5, -0.6, -0.4]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = em(Scripted(values, error=1e-6, of_step=0.2), TOSSES, tol=0, max_iter=10)
+    assert result.model.at == 1 and result.history == values[:2] and not result.converged
+    assert "fell from -0.5 to -0.6 in iteration 2: rounding of float64 sums" in result.stop_reason
+    assert "the model before is kept" in result.stop_reason
+
+
+def test_a_model_without_a_bound_is_trusted_to_some_digits():
+    """1e-10 in float64, 3e-5 in float32."""
+    for value in (-3.0, -3e6):
+        result = em(Coin(0.5, value=value), TOSSES, max_iter=0)
+        assert result.log_likelihood_error == pytest.approx(1e-10 * (4 + abs(value)))
+        in_float32 = em(Coin(0.5, value=value), TOSSES.astype(np.float32), max_iter=0)
+        assert in_float32.log_likelihood_error == pytest.approx(3e-5 * (4 + abs(value)))
+
+
+def slightly_off(mixture, statistics):
+    """An M-step that misses the maximum by what costs 1e-12 of the log-likelihood."""
+    right = mixture.m_step(statistics)
+    return replace(right, emission=replace(right.emission, means=right.emission.means + 3e-6))
+
+
+class SlightlyOff(Sabotaged):
+    """One that says how exact its log-likelihood is."""
+
+    def __init__(self, mixture, damage=slightly_off):
+        super().__init__(mixture, damage)
+
+    def m_step(self, statistics):
+        return SlightlyOff(self.damage(self.mixture, statistics))
+
+    def log_likelihood_error(self, *arguments):
+        return self.mixture.log_likelihood_error(*arguments)
+
+
+@pytest.mark.parametrize("structure", STRUCTURES, ids=str)
+def test_a_fall_by_the_11th_digit_is_seen(structure):
+    good = em(start(EASY, structure), EASY.X, tol=0, max_iter=60)
+    with pytest.warns(LogLikelihoodFell, match="defect of the model"):
+        result = em(SlightlyOff(good.model), EASY.X, tol=0, max_iter=1)
+    assert result.n_iter == 0
+
+
+@pytest.mark.parametrize("structure", STRUCTURES[:2], ids=str)
+def test_narrow_covariances_in_float32_end_where_rounding_takes_more_than_a_step_gains(structure):
+    """From their maximum in float64. The sums of float32 have no digit of the least eigenvalue, 1e-9 of the largest, so
+    that the next model really is much worse: a step back, but no defect."""
+    rng = np.random.default_rng(2)
+    axes = np.linalg.qr(rng.normal(size=(2, 2)))[0] * np.sqrt([1e-9, 1.0])
+    X = (rng.normal(size=(300, 2)) @ axes.T + 3 * rng.integers(2, size=(300, 1))).astype(np.float32)
+    begin = Mixture(
+        np.full(2, 0.5),
+        Gaussian(
+            np.array([[0.0, 0.0], [3.0, 3.0]]),
+            structure.type.from_covariances(structure.from_dense(np.array([axes @ axes.T] * 2)), np.zeros(2)),
+            1e-12 * np.ones(2),
+        ),
+    )
+    best = em(begin, X.astype(np.float64), tol=1e-9).model
+    assert best.emission.covariance.at_floor.sum() == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", LogLikelihoodFell)
+        result = em(best, X, tol=1e-9)
+    assert "rounding of float32 sums now takes more than a step gains" in result.stop_reason
+    assert result.model is best and not result.converged and result.n_iter == 0

@@ -11,6 +11,7 @@ from fastem.families.mixed import Mixed
 from fastem.models.emission import Emission
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.mixture import Mixture
+from fastem.models.rounding import Pass
 
 MEMBERS = [name for name in vars(Emission) if not name.startswith("_")]
 SPECIAL = {"noise": {"noise": "box"}, "prior": {"prior": "default"}, "ratio": {"max_eigenvalue_ratio": 50.0}}
@@ -48,7 +49,10 @@ def test_what_is_owed(case):
     K, d = emission.shape
     rng = np.random.default_rng(0)
     assert d == X.shape[1] and len(mixture.weights) - K in (0, 1)  # one more with noise
-    assert emission.n_parameters > 0 and 0 < emission.rounding(np.float64) < 1e-6
+    call = mixture.kernel_call(X.dtype)
+    size, error = emission.log_density_error(statistics, Pass(X.dtype, call.centre))
+    assert emission.n_parameters > 0 and 0 < error < 1e-9 * size
+    assert 0 <= emission.step_error(statistics, 1e-16) < 1e-20
     assert type(emission.m_step(statistics)) is type(emission)
     for name, array in emission.rebase(statistics, emission).items():
         np.testing.assert_allclose(array, getattr(statistics, name), rtol=1e-12, err_msg=name)

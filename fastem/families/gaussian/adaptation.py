@@ -103,7 +103,7 @@ def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",),
             model = adapted(background, about, relevance, parameters)
         statistics = collect(blocks, model, n_threads)
         history = [*history, objective(model, statistics)]
-        result = EMResult(model, statistics, history)
+        result = EMResult(model, statistics, history, dtype=blocks.dtype, rows_read=blocks.n_rows)
     result.n_iter = max_iter
     result.converged, result.stop_reason = True, f"adapted in {max_iter} iteration(s)"
     n_effective = effective_rows(blocks)

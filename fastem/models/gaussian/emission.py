@@ -19,7 +19,9 @@ from fastem.models.gaussian.kernel_arrays import (
     FullMissingKernel,
     TiedKernel,
 )
+from fastem.models.gaussian.rounding import of_estimate, of_gaussians
 from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
+from fastem.models.rounding import Rounding
 
 DIGITS = 16  # roundings of its distance from the centre, below which a component's deviation has no digits
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
@@ -219,22 +221,14 @@ class Gaussian(Emission):
         if len(points):
             raise IllDefinedCovariance(points.tolist())
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-density.
+    def log_density_error(self, statistics, passed) -> Rounding:
+        """See :mod:`fastem.models.gaussian.rounding`."""
+        counts = statistics.counts
+        return of_gaussians(self.covariance, self.means, counts, counts, statistics.first, statistics.second, passed)
 
-        Of a whitened row it is eps times the length, in deviations along the least axis, of the row about the centre;
-        of a covariance it is float64's eps times the condition number. The M-step loses the square of it at a maximum,
-        and as much where the floor holds a direction.
-        """
-        K, d = self.shape
-        precisions = np.square(self.covariance.dense(K, d).precisions_cholesky).sum(axis=2)
-        variances = self.covariance.variances(K, d)
-        lengths = (variances + np.square(self._about_centre(np.zeros(K), np.float64)[1])) * precisions
-        lost = 2 * np.finfo(np.float64).eps * (variances * precisions).sum(axis=1).max()
-        return float(
-            2 * np.finfo(dtype).eps * np.sqrt(d * lengths.sum(axis=1).max())
-            + (lost if np.any(self.covariance.at_floor) else lost**2)
-        )
+    def step_error(self, statistics, unit) -> float:
+        """See :func:`fastem.models.gaussian.rounding.of_estimate`."""
+        return of_estimate(self.covariance, statistics.counts, statistics.second, self.shape[1], unit)
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

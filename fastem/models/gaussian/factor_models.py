@@ -17,14 +17,16 @@ from functools import cached_property
 
 import numpy as np
 
+from fastem import kernels
 from fastem.kernels import orthogonal_factors
-from fastem.kernels.packing import packed_lower
+from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_steps import best_factors, best_loadings
 from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, inverse_transposed, product
 from fastem.models.mixture import Mixture
-from fastem.rows.cross_moments import mean_and_covariance
+from fastem.models.rounding import UNIT, Pass, additions
+from fastem.rows.cross_moments import FAR, mean_and_covariance
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
@@ -110,10 +112,31 @@ class FactorModel(BlockModel):
         """(d,) whether a noise variance is held there."""
         return self.noise <= self._noise(np.zeros(len(self.mean)))
 
-    def rounding(self, dtype) -> float:
-        """The relative error that rounding leaves in a mean log-likelihood: Woodbury subtracts large sums."""
-        shares = (self.loadings**2).sum(axis=1) / self.noise
-        return max(self.density.rounding(dtype), 8 * np.finfo(np.float64).eps * (1 + shares).sum())
+    def log_likelihood_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+        """A bound on how far rounding has taken the log-likelihood in `statistics` from its exact value; see
+        :meth:`fastem.models.mixture.Mixture.log_likelihood_error`.
+
+        The larger one of the two ways to it: of rows, as a Gaussian's; of moments, whose sums were rounded, and where
+        Woodbury subtracts large sums.
+        """
+        weight, d = statistics.weight, len(self.mean)
+        about = {"counts": [weight], "first": statistics.first[None], "second": statistics.second[None]}
+        of_rows = Statistics(**about, weight=weight, log_likelihood=statistics.log_likelihood, entropy=0.0)
+        call = self.density.kernel_call(dtype)
+        in_real, in_double = additions(call, 1, n_rows, d, kernels.for_dtype(dtype))
+        unit = Pass(np.dtype(dtype), call.centre).unit * (in_real + 4) + UNIT * (in_double + 4 * d)
+        variances = np.diagonal(unpack_symmetric(statistics.second, d)) / weight
+        reach = np.sqrt((1 + FAR) * np.maximum(variances, 0))
+        of_moments = unit * (reach @ np.abs(self.precision) @ reach) / 2
+        woodbury = UNIT * (d + self.n_factors + 8) * ((variances + self.covariance.diagonal()) / self.noise).sum()
+        logs = UNIT * (1 + np.abs(np.log(self.noise)).sum() + d * LOG_2PI + abs(self._log_det_posterior))
+        moments = weight * (of_moments + woodbury + (d + 8) * logs)
+        return max(self.density.log_likelihood_error(of_rows, n_rows, dtype), float(moments))
+
+    def step_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+        """How much log-likelihood the step that made this model of `statistics` may have lost by their rounding."""
+        about = {"counts": [statistics.weight], "second": statistics.second[None]}
+        return self.density.step_error(Statistics(**about), n_rows, dtype)
 
     # algebra of d x q matrices
 

@@ -17,6 +17,7 @@ from fastem.models.emission import Emission, KernelCall
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.mixture import Mixture
+from fastem.models.rounding import Rounding
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,15 @@ class WithNoise(Emission):
     def column_parameters(self):
         return self.emission.column_parameters()
 
-    def rounding(self, dtype) -> float:
-        return self.emission.rounding(dtype)
+    def log_density_error(self, statistics, passed) -> Rounding:
+        noise = statistics.counts[-1]
+        size = noise * abs(self.log_volume) if noise > 0 else 0.0
+        return self.emission.log_density_error(self.of_gaussians(statistics), passed).plus(
+            Rounding(size, 2 * passed.unit * size)
+        )
+
+    def step_error(self, statistics, unit) -> float:
+        return self.emission.step_error(self.of_gaussians(statistics), unit)
 
     def nearest(self, X):
         return self.emission.nearest(X)
