@@ -17,6 +17,7 @@ baseline      the kernels of each instruction set, beside scikit-learn
 streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
 starts        where default fits end, beside scikit-learn, in many situations
+gains         what fits say is left to gain, beside what they gain when they are run on
 families_starts   the same for the other families, beside the best known
 accuracy      digits of certified answers, of every library that is installed
 all           all of these; writes bench/RESULTS.md and its plots
@@ -44,6 +45,7 @@ from bench import (
     criteria,
     factors,
     families,
+    gains,
     missing,
     mixtures,
     passes,
@@ -69,6 +71,7 @@ COMMANDS = {
     "factors": factors.run,
     "missing": missing.run,
     "families": families.run,
+    "gains": gains.run,
     "covariances": covariances.run,
     "mixtures": mixtures.run,
     "spark": spark.run,

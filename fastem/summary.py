@@ -76,6 +76,7 @@ def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None)
         "columns": f"{len(columns)} ({_listed(columns)})",
         "iterations": f"{estimator.n_iter_}, {outcome}: {estimator.stop_reason_}",
         "log-likelihood": f"{total:.10g} ({total / n:.6g} per row)",
+        **_remaining(estimator),
         **({"noise": f"weight {estimator.noise_weight_:.4g}"} if hasattr(estimator, "noise_weight_") else {}),
         "parameters": f"{p} free",
         "BIC": f"{criteria.bic(total, p, n):.10g} (smaller is better)",
@@ -84,6 +85,15 @@ def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None)
     s = "s" * (n_components != 1)
     title = f"Gaussian mixture, {n_components} component{s}, {estimator.covariance_type} covariance"
     return [title, "", *(f"{name:<16}{fact}" for name, fact in facts.items())]
+
+
+def _remaining(estimator: Any) -> dict[str, str]:
+    """What is left to gain, of a fit that knows it; a saved model does not."""
+    total = getattr(estimator, "remaining_gain_", math.nan)
+    if math.isnan(total):
+        return {}
+    amount = f"about {total:.2g}" if math.isfinite(total) else "not known"
+    return {"left to gain": f"{amount} ({estimator.remaining_gain_method_})"}
 
 
 def _components(

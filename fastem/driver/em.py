@@ -19,7 +19,8 @@ from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
-from fastem.driver.stopping import stopping_rule
+from fastem.driver.remaining_gain import RATE, RemainingGain, affordable_rows, ascended, has_newton, is_long, newton
+from fastem.driver.stopping import left_to_gain, stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.kernels.threads import for_pass
 from fastem.rows.blocks import ArrayBlocks
@@ -60,6 +61,12 @@ class EMResult:
         Of the rows.
     rows_read : int or None
         How many they are, of any weight; None: not known.
+    remaining_gain : float
+        About how much the log-likelihood of all rows (with a prior, the log-posterior) can still rise towards the local
+        maximum that EM climbs. Infinite where too few iterations were done to tell, or `model` is no maximum.
+    remaining_gain_method : str
+        "newton": by Newton's decrement, from the score and the observed information; "rate": from the last gains of
+        EM, which converges linearly, without a further pass; see :mod:`fastem.driver.remaining_gain`.
     """
 
     model: Any
@@ -75,6 +82,8 @@ class EMResult:
     unit: float = 1.0
     dtype: Any = DOUBLE
     rows_read: int | None = None
+    remaining_gain: float = np.inf
+    remaining_gain_method: str = ""
 
     @property
     def log_likelihood(self) -> float:
@@ -122,13 +131,15 @@ def em(
     tol : float
         The fit stops when the quantity that `stop` chooses is less than `tol`.
     max_iter : int
-    stop : {"gain", "log_likelihood", "relative", "parameters", "aitken"} or callable
+    stop : {"gain", "log_likelihood", "relative", "parameters", "aitken", "certified"} or callable
         The quantity that stops the fit. "log_likelihood": the change of the mean log-likelihood (scikit-learn's rule);
         "aitken": what the mean log-likelihood will still gain, by Aitken's extrapolation; "gain": the larger of the
         change, and what is left to gain in total over 100 + n / 1000 for n rows, so that with tol=1e-3 less than
         0.1 + 1e-6 n is left; "relative": the change relative to the value; "parameters": the change of the vector
-        ``model.parameters()`` relative to its length. A callable gets the result so far, and a true answer ends the fit
-        as converged.
+        ``model.parameters()`` relative to its length; "certified": `remaining_gain`, in units of the log-likelihood of
+        all rows (not of their mean), by Newton's decrement where the model has ``to_vector()``, ``from_vector(vector)``
+        and ``expected_log_joint``. It leaves a saddle in the direction that goes up. A callable gets the result
+        so far, and a true answer ends the fit as converged.
     accelerate : {None, "anderson", "squarem"}
         For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
@@ -196,7 +207,13 @@ def em(
     result = model if isinstance(model, EMResult) else None
     model = result.model if result else model
     threads = for_pass(n_threads, blocks, n_components(model))
-    arrived = stopping_rule(stop, model, tol)
+    judged = {}  # what Newton's estimate said last, and after which iteration
+
+    def estimate(result):
+        judged[result.n_iter] = remaining_gain(result, blocks, threads)
+        return judged[result.n_iter].total
+
+    arrived = stopping_rule(stop, model, tol, estimate)
     require(model, "e_step", "m_step", what="model must have")
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
@@ -209,17 +226,32 @@ def em(
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
-        _climb(result, blocks, threads, max_iter, arrived, callback)
+        _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+        found = judged.get(result.n_iter) or remaining_gain(result, blocks, threads, only_if_cheap=True)
+        result.remaining_gain, result.remaining_gain_method = found.total, found.method
     if keeper is not None:
         keeper.remove()
     return result
 
 
-def _climb(result, blocks, threads, max_iter, arrived, callback):
+def remaining_gain(result, blocks, n_threads, only_if_cheap=False) -> RemainingGain:
+    """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate."""
+    if has_newton(result.model) and hasattr(blocks, "n_rows"):
+        n_rows = blocks.n_rows
+        if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows))
+            if found is not None:
+                return found
+    left = left_to_gain(result) if len(result.history) > 1 else np.inf
+    return RemainingGain(left * result.statistics.weight * result.unit, RATE)
+
+
+def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
     """Iterate until there is a reason to stop, and note it in `result`."""
     proposals = result.accelerator
     result.converged = False
     image = None  # of result.model, where it is known already
+    left = 0  # saddles
     while result.n_iter < max_iter:
         started = time.perf_counter()
         old, before, old_statistics = result.model, result.history[-1], result.statistics
@@ -262,8 +294,16 @@ def _climb(result, blocks, threads, max_iter, arrived, callback):
         seconds = time.perf_counter() - started
         result.steps.add(old, old_statistics, model, before, mean, seconds, accelerated)
         reason = arrived(result, old)
+        ascent = judged[n_iter].ascent if n_iter in judged else None
+        if ascent is not None and not reason:  # stationary, but no maximum
+            image = ascended(result, ascent, blocks, threads)
+            proposals._forget()  # EM's steps so far do not lead to where it goes on
+            left += image is not None
         if reason:
-            result.converged, result.stop_reason = True, reason
+            result.converged, result.stop_reason = (
+                True,
+                reason + (f"; {left} saddle point(s) were left" if left else ""),
+            )
         if callback is not None and callback(result) and not reason:
             result.stop_reason = reason = "the callback asked to stop"
         if reason:

@@ -53,6 +53,19 @@ def gain(result, previous):
     return most, "the log-likelihood's change and what is left to gain are"
 
 
+def certified(result, previous):
+    """What is left to gain in total: by Aitken's estimate, and where that is small by Newton's; see :func:`due`."""
+    if len(result.history) < 2:
+        return np.inf, "there is to gain"
+    return left_to_gain(result) * result.statistics.weight * result.unit, CERTIFIED
+
+
+def due(n_iter) -> bool:
+    """Whether Newton's estimate is made after an iteration: in steps of a sixteenth to an eighth of the iterations, so
+    that what the estimates cost together stays a small share of the fit."""
+    return n_iter % (1 << max(0, n_iter.bit_length() - 4)) == 0
+
+
 def left_to_gain(result, before_last=0) -> float:
     """Aitken's estimate, per row, after the last step or one before.
 
@@ -71,6 +84,7 @@ def left_to_gain(result, before_last=0) -> float:
     return last * last / (before - last) if last < before else np.inf
 
 
+CERTIFIED = "the total log-likelihood has still to gain, by Newton's decrement where that is known,"
 ENOUGH, SHARE = 100.0, 1e-3
 STILL = 1e-14  # of a mean log-likelihood
 RULES = {
@@ -79,12 +93,16 @@ RULES = {
     "relative": relative,
     "parameters": parameters,
     "aitken": aitken,
+    "certified": certified,
 }
 BY_HISTORY = ("gain", "log_likelihood", "relative", "aitken")  # what these look at is the history alone
 
 
-def stopping_rule(stop: str | Callable, model, tol: float) -> Callable:
-    """A function of (result, previous model): why to stop, or an empty string. Checked before the first pass."""
+def stopping_rule(stop: str | Callable, model, tol: float, newton: Callable | None = None) -> Callable:
+    """A function of (result, previous model): why to stop, or an empty string. Checked before the first pass.
+
+    newton(result): notes Newton's estimate of what is left in `result` and returns it; for "certified".
+    """
     if callable(stop):
         name = getattr(stop, "__name__", type(stop).__name__)
         return lambda result, previous: f"the stopping rule {name} was met" if stop(result) else ""
@@ -96,6 +114,8 @@ def stopping_rule(stop: str | Callable, model, tol: float) -> Callable:
 
     def reason(result, previous):
         amount, what = rule(result, previous)
+        if rule is certified and amount < tol:
+            amount = newton(result) if due(result.n_iter) else np.inf
         return f"{what} less than tol={tol:g}" if amount < tol else ""
 
     return reason

@@ -130,6 +130,8 @@ class FactorEstimator(Estimator, general=True):
         self.log_likelihood_ = result.history[-1] * total
         self.log_likelihood_error_ = result.log_likelihood_error * unit
         self.loglike_ = [mean * total for mean in result.history[1:]] or [self.log_likelihood_]
+        self.remaining_gain_ = result.remaining_gain * unit
+        self.remaining_gain_method_ = result.remaining_gain_method
         self.stop_reason_ = result.stop_reason
         self.feature_status_ = [
             "constant" if not varies else self._floor_status if at_floor else "ok"
@@ -183,6 +185,7 @@ class FactorEstimator(Estimator, general=True):
         self.converged_, self.n_iter_, self.stop_reason_ = True, 0, "its parameters were given"
         self.log_likelihood_ = self.log_likelihood_error_ = float("nan")
         self.loglike_ = []
+        self.remaining_gain_, self.remaining_gain_method_ = float("nan"), ""
         self.feature_status_, self.n_parameters_ = ["ok"] * d, model.n_parameters
         self._keep_columns(d, getattr(self, "feature_names_in_", None))
 

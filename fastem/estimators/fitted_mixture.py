@@ -218,6 +218,7 @@ def around(estimator, mixture, *, names=None, converged=True, reason="", statuse
     estimator.converged_, estimator.n_iter_ = converged, 0
     estimator.history_, estimator.lower_bounds_ = [], []
     estimator.lower_bound_ = estimator.log_likelihood_ = estimator.log_likelihood_error_ = float("nan")
+    estimator.remaining_gain_, estimator.remaining_gain_method_ = float("nan"), ""
     estimator.stop_reason_ = reason
     estimator.component_status_ = list(statuses or ["ok"] * mixture.n_components)
     estimator.n_parameters_ = mixture.n_parameters

@@ -41,6 +41,11 @@ log_likelihood_ : float
 log_likelihood_error_ : float
     A bound on how far rounding has taken `log_likelihood_` from the exact value for these rows and parameters; inf
     where a covariance is so ill-conditioned that its factor has no digits. See :mod:`fastem.models.rounding`.
+remaining_gain_ : float
+    About how much `log_likelihood_` (with a prior, the log-posterior) can still rise towards the local maximum that EM
+    climbs; infinite where that is not known yet. Not saved to files.
+remaining_gain_method_ : str
+    "newton": by Newton's decrement; "rate": from EM's last gains. See :class:`fastem.EMResult`. Not saved to files.
 history_ : list
     Mean log-likelihood of the start and after each iteration.
 steps_ : sequence of :class:`fastem.driver.history.Step`
@@ -139,9 +144,10 @@ fit then uses all rows until `tol` holds. False: start from `init_params` as it 
     stop: Any = parameter(
         default="gain",
         check=choice(RULES, unless=callable, others="a function"),
-        doc="""{"gain", "log_likelihood", "relative", "parameters", "aitken"} or callable
+        doc="""{"gain", "log_likelihood", "relative", "parameters", "aitken", "certified"} or callable
 "gain": the mean log-likelihood changes by less than `tol`, and what is still to be gained in total is small as well,
-with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which is scikit-learn's rule. See
+with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which is scikit-learn's rule;
+"certified": `remaining_gain_` is less than `tol`, in units of the log-likelihood of all rows. See
 :func:`fastem.em`.""",
         tags=[SEARCH],
     )
@@ -331,6 +337,8 @@ spherical), of all components with any covariance_type.""",
         self.lower_bound_ = result.history[-1]
         self.log_likelihood_ = result.log_likelihood * unit
         self.log_likelihood_error_ = result.log_likelihood_error * unit
+        self.remaining_gain_ = result.remaining_gain * unit
+        self.remaining_gain_method_ = result.remaining_gain_method
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
         self.n_parameters_ = result.model.n_parameters

@@ -188,4 +188,5 @@ class PPCA(FactorEstimator):
     def _fit_moments(self, moments, n_factors, floor, callback):
         result = em(PPCAModel.maximum(moments.mean, moments.covariance, n_factors, floor), moments, max_iter=0)
         result.converged, result.stop_reason = True, "the maximum is known in closed form"
+        result.remaining_gain, result.remaining_gain_method = 0.0, "closed form"
         return result

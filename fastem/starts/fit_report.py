@@ -170,6 +170,8 @@ class Outcome:
             return Restart(self.start, 0, math.nan, self.failure, False, False, events)
         n_iter = result.n_iter + (0 if self.collapse is None else self.collapse.spent)
         status = result.stop_reason or "it was interrupted"
+        if math.isfinite(result.remaining_gain):
+            status += f"; about {result.remaining_gain * unit:.2g} is left to gain ({result.remaining_gain_method})"
         sound = is_sound(result, n_effective)
         return Restart(self.start, n_iter, result.log_likelihood * unit, status, sound, result is best, events)
 
