@@ -149,7 +149,7 @@ class Gaussian(Emission):
         floor = floor_with_digits(emission.means, counts, self.floor)
         covariance = estimated(self.covariance, present, counts, shift, statistics.second, floor)
         emission = replace(emission, covariance=covariance)
-        if not self.floor.any():
+        if present.any() and not self.floor.any():
             emission.require_resolved(counts / counts.sum())
         return emission
 
