@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastem.estimators.reproducible import require_reproducible
 from fastem.kernels import arithmetic
 
 TESTS = Path(__file__).resolve().parents[1]
+KERNELS = TESTS.parent / "fastem" / "kernels"
 DIGESTS = json.loads((TESTS / "reproducible_digests.json").read_text())
 BUILDS = [
     f"{kernels.REPRODUCIBLE}_{name}"
@@ -41,7 +43,6 @@ def test_fits_of_every_build_have_the_stored_bits(build):
     assert digests(build) == DIGESTS
 
 
-@pytest.mark.skipif(not BUILDS, reason="nothing to run")
 def test_numpy_and_blas_of_another_machine_change_no_bit():
     assert digests("reproducible", **OTHERS) == DIGESTS
 
@@ -89,3 +90,29 @@ def test_matrices_beside_numpys(d):
     np.testing.assert_allclose(arithmetic.fixed_einsum(einsum, spd, a[:, :, 0]), np.einsum(einsum, spd, a[:, :, 0]))
     with pytest.raises(np.linalg.LinAlgError):
         arithmetic.fixed_cholesky(-spd)
+
+
+HASHES = {"double": "dfebd39c4f948183", "float": "9d4b86a40fde31ad"}  # of what vocabulary.c prints
+COMPILERS = {
+    "gcc": ["gcc"],
+    "gcc, not optimised": ["gcc", "-O0"],
+    "clang": ["clang"],
+    "arm64": ["aarch64-linux-gnu-gcc", "-static"],
+}
+
+
+@pytest.mark.parametrize("real", HASHES)
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_every_compiler_gives_the_vocabulary_the_same_bits(compiler, real, tmp_path):
+    """Where it is installed: for arm64 `apt install gcc-aarch64-linux-gnu qemu-user-static`."""
+    command, *flags = COMPILERS[compiler]
+    run = ["qemu-aarch64-static"] if compiler == "arm64" else []
+    if not all(map(shutil.which, [command, *run])):
+        pytest.skip(f"{command} is not installed")
+    if not KERNELS.exists():
+        pytest.skip("the source is not here")
+    program = tmp_path / "vocabulary"
+    asked = ["-O3", *flags, "-std=gnu11", "-ffp-contract=off", "-Wno-psabi", "-DFASTEM_REPRODUCIBLE=1", f"-I{KERNELS}"]
+    asked += ["-DFASTEM_FLOAT=1"] if real == "float" else []
+    subprocess.run([command, *asked, str(TESTS / "kernels" / "vocabulary.c"), "-o", str(program), "-lm"], check=True)
+    assert subprocess.run([*run, str(program)], capture_output=True, text=True).stdout.strip() == HASHES[real]
