@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture, StudentTMixture, kernels
+from fastem import PPCA, GaussianMixture, StudentTMixture, kernels
 from fastem.estimators.reproducible import require_reproducible
 from fastem.kernels import arithmetic
 
@@ -53,6 +53,8 @@ def test_what_is_not_promised_is_refused(monkeypatch):
         GaussianMixture(2).fit(np.arange(20.0)[:, None])
     with pytest.raises(ValueError, match="not for StudentTMixture"):
         StudentTMixture(2).fit(np.arange(20.0)[:, None])
+    with pytest.raises(ValueError, match="not for PPCA"):
+        PPCA(1).fit(np.arange(20.0).reshape(10, 2))
     with pytest.raises(ValueError, match="covariance_type='full' or 'tied' or 'diag' or 'spherical' only"):
         GaussianMixture(2, accelerate=None, covariance_type="VVE").fit(np.arange(20.0)[:, None])
     with pytest.raises(ValueError, match="without labels"):
