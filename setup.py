@@ -29,6 +29,8 @@ INSTRUCTION_SETS = {
     **({"avx2": ["-mavx2", "-mfma"], "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"]} if X86 else {}),
 }
 REAL_TYPES = {"float64": [], "float32": [("FASTEM_FLOAT", "1")]}
+# What gives the same bits from every build of one source: see fastem/kernels/README.md
+REPRODUCIBLE = [("FASTEM_REPRODUCIBLE", "1")]
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 MSVC_FLAGS = ["/O2", "/fp:contract"]
 OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is used
@@ -66,6 +68,8 @@ class BuildKernels(build_ext):
                 self.extensions.remove(extension)
                 continue
             extension.extra_compile_args += (MSVC_FLAGS if msvc else GNU_FLAGS + own) + openmp[0]
+            if set(REPRODUCIBLE) & set(extension.define_macros):
+                extension.extra_compile_args.append("/fp:precise" if msvc else "-ffp-contract=off")
             extension.extra_link_args += openmp[1]
         for what, why in left_out.items():
             print(f"fastem is built WITHOUT {what}: {why}", file=sys.stderr)
@@ -112,19 +116,31 @@ def kernel_modules():
         LEFT_OUT.touch()  # build_ext fills it, once it has tried the compiler
     told = {"include_dirs": [str(GENERATED)], "depends": [str(LEFT_OUT)]}
     yield Extension("fastem.kernels._cpu", [str(KERNELS / "_cpu.pyx")], **told)
-    for name in ("_common_axes", "_agglomeration"):
-        yield Extension(f"fastem.kernels.{name}", [str(KERNELS / f"{name}.pyx")])
+    yield Extension("fastem.kernels._common_axes", [str(KERNELS / "_common_axes.pyx")])
+    for name in ("_agglomeration", "_arithmetic"):
+        yield Extension(
+            f"fastem.kernels.{name}",
+            [str(KERNELS / f"{name}.pyx")],
+            include_dirs=[str(KERNELS)],
+            define_macros=list(REPRODUCIBLE),
+            depends=[str(KERNELS / "scalar_math.h")],
+        )
     shared = {
         "include_dirs": [str(KERNELS)],
         "depends": [str(path) for pattern in ("*.pxi", "*.h") for path in KERNELS.glob(pattern)],
     }
     for isa in [name for name in names if not wanted or name in wanted]:
-        for real, macros in REAL_TYPES.items():
-            name = f"_{isa}_{real}"
-            source = generated(name, "mixture_pass.pxi")
-            yield Extension(f"fastem.kernels.{name}", [source], define_macros=macros, **shared)
-        name = f"_{isa}_eigenpairs"
-        yield Extension(f"fastem.kernels.{name}", [generated(name, "eigenpairs.pxi")], **shared)
+        kinds = {"": []}
+        if os.name != "nt" and isa != "avx2":  # gcc's code there is slower than the baseline's
+            kinds["reproducible_"] = REPRODUCIBLE
+        for prefix, more in kinds.items():
+            for real, macros in REAL_TYPES.items():
+                name = f"_{prefix}{isa}_{real}"
+                source = generated(name, "mixture_pass.pxi")
+                yield Extension(f"fastem.kernels.{name}", [source], define_macros=macros + more, **shared)
+            name = f"_{prefix}{isa}_eigenpairs"
+            source = generated(name, "eigenpairs.pxi")
+            yield Extension(f"fastem.kernels.{name}", [source], define_macros=list(more), **shared)
 
 
 if __name__ == "__main__":  # the processes that translate import this file where they do not fork

@@ -1,23 +1,16 @@
-"""Random estimators on random rows: each fit ends with finite numbers, or with an error that fastem itself raises.
+"""Random estimators on random rows, and what is done with them; the laws that all of them keep are in laws.py.
 
-python tests/random_cases.py 0 1000      # tells of every case that ends otherwise, by the place where it does
+A seed is a case. ci/fuzz tries as many as one likes, and reduces those that break a law.
 """
 
-import linecache
-import sys
 import tempfile
-import traceback
-import warnings
-from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import fastem
 from fastem.models.gaussian.structures import STRUCTURES
-
-PACKAGE = str(Path(fastem.__file__).parent)
-SAID = (fastem.ConvergenceWarning, fastem.DegenerateComponentWarning, fastem.LogLikelihoodFell, UserWarning)
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
@@ -154,149 +147,175 @@ SHARES = np.array([8, 3, 2] + [1] * (len(KINDS) - 3)) / (13 + len(KINDS) - 3)
 # ---- what is done with them ------------------------------------------------------------------------------------------
 
 
-def fit(estimator, X, weight):
-    return estimator.fit(X) if weight is None else estimator.fit(X, sample_weight=weight)
-
-
-def then_score(estimator, X, weight):
-    assert np.isfinite(estimator.score_samples(X)).all(), "score_samples is not finite"
+def then_score(estimator, case):
+    assert np.isfinite(estimator.score_samples(case.X)).all(), "score_samples is not finite"
     if hasattr(estimator, "predict_proba"):
-        assert np.allclose(estimator.predict_proba(X).sum(axis=1), 1, atol=1e-4), "predict_proba does not sum to 1"
+        shares = estimator.predict_proba(case.X)
+        assert np.allclose(shares.sum(axis=1), 1, atol=1e-4), "predict_proba does not sum to 1"
+        best = estimator.predict(case.X)
+        best = np.where(best < 0, shares.shape[1] - 1, best)  # noise is the last column
+        chosen = np.take_along_axis(shares, best[:, None], axis=1)[:, 0]
+        assert np.allclose(chosen, shares.max(axis=1), atol=1e-4), "predict is not the most probable component"
 
 
-def then_go_on(estimator, X, weight):
+def then_go_on(estimator, case):
     if hasattr(estimator, "partial_fit"):
-        estimator.partial_fit(X, sample_weight=weight)
+        estimator.partial_fit(case.X, sample_weight=case.weight)
 
 
-def then_em(estimator, X, weight):
+def then_begin_online(estimator, case):
+    if hasattr(estimator, "partial_fit"):
+        again = case.estimator()
+        for _ in range(2):
+            again.partial_fit(case.X, sample_weight=case.weight)
+        return again
+
+
+def then_em(estimator, case):
     if hasattr(estimator, "model_"):
-        fastem.em(estimator.model_, X, sample_weight=weight, max_iter=3)
+        result = fastem.em(estimator.model_, case.X, sample_weight=case.weight, max_iter=3)
+        assert np.isfinite(result.log_likelihood), "em: the log-likelihood is not finite"
 
 
-def then_sample(estimator, X, weight):
+def then_sample(estimator, case):
     if hasattr(estimator, "sample"):
-        estimator.sample(7)
+        drawn = estimator.sample(7)
+        assert np.isfinite(drawn[0] if isinstance(drawn, tuple) else drawn).all(), "sample is not finite"
 
 
-def then_judge(estimator, X, weight):
-    for name in ("bic", "aic"):
+def then_judge(estimator, case):
+    for name in ("bic", "aic", "icl"):
         if hasattr(estimator, name):
-            assert np.isfinite(getattr(estimator, name)(X)), f"{name} is not finite"
+            assert np.isfinite(getattr(estimator, name)(case.X)), f"{name} is not finite"
 
 
-def then_save(estimator, X, weight):
+def then_save(estimator, case):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.npz")
         estimator.save(path)
         again = fastem.load(path)
-    assert np.array_equal(again.score_samples(X), estimator.score_samples(X)), "a loaded model scores otherwise"
+    assert np.array_equal(again.score_samples(case.X), estimator.score_samples(case.X)), (
+        "a loaded model scores otherwise"
+    )
+    for name in estimator.get_params():
+        assert hasattr(again, name), f"a loaded model has no {name}"
 
 
-def then_errors(estimator, X, weight):
+def then_errors(estimator, case):
     if isinstance(estimator, fastem.GaussianMixture):
-        fastem.standard_errors(estimator, X, sample_weight=weight)
+        fastem.standard_errors(estimator, case.X, sample_weight=case.weight)
+
+
+def then_select(estimator, case):
+    if case.name == "GaussianMixture" and case.weight is None and case.labels is None:
+        kinds = [case.parameters["covariance_type"], "EII"]
+        fastem.select(case.X, [1, 2], kinds, random_state=0, max_iter=5)
+
+
+def then_look_closer(estimator, case):
+    """The further questions that a Gaussian mixture answers."""
+    for name in ("component_distances", "component_overlap"):
+        if hasattr(estimator, name):
+            assert np.isfinite(getattr(estimator, name)()).all(), f"{name} is not finite"
+    if hasattr(estimator, "marginal"):
+        assert np.isfinite(estimator.marginal([0]).score_samples(case.X[:, :1])).all(), "a marginal is not finite"
+    if hasattr(estimator, "impute"):
+        assert np.isfinite(estimator.impute(case.X)).all(), "impute is not finite"
+
+
+def then_transform(estimator, case):
+    if hasattr(estimator, "transform"):
+        assert np.isfinite(estimator.transform(case.X)).all(), "transform is not finite"
+
+
+def then_merge(estimator, case):
+    if hasattr(estimator, "merge_components") and not np.isnan(case.X).any():
+        estimator.merge_components(case.X)
+
+
+def then_fit_again(estimator, case):
+    again = case.fitted(case.estimator(warm_start=True) if "warm_start" in estimator.get_params() else case.estimator())
+    return case.fitted(again)
 
 
 USES = [then_score, then_score, then_score, then_go_on, then_em, then_sample, then_judge, then_save, then_errors]
+MORE_USES = [then_score, then_begin_online, then_select, then_look_closer, then_transform, then_merge, then_fit_again]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fit that is asked for.
+
+    name : of the estimator.    parameters : of its constructor.    X : (n, d).    weight : (n,) or None.
+    labels : (n,), -1 where unknown, or None.    use : function of the fitted estimator and the case, of this file.
+    kind : what made the rows.    seed : of the case.    law : which of laws.RARE is tried, as a number below 1.
+    """
+
+    name: str
+    parameters: dict
+    X: np.ndarray
+    weight: np.ndarray | None
+    labels: np.ndarray | None
+    use: object
+    kind: str
+    seed: int
+    law: float
+
+    def estimator(self, **others):
+        return getattr(fastem, self.name)(**self.parameters | others)
+
+    def fitted(self, estimator=None, X=None):
+        """An estimator after the fit; X in place of the rows."""
+        given = {name: value for name, value in self.given().items() if value is not None}
+        return (estimator or self.estimator()).fit(self.X if X is None else X, **given)
+
+    def given(self):
+        return {"sample_weight": self.weight, "labels": self.labels}
+
+    def __str__(self):
+        asked = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
+        given = "".join(f", {name}" for name, value in self.given().items() if value is not None)
+        return f"{self.name}({asked}) on {self.kind} {self.X.dtype.str[1:]} {self.X.shape}, {self.use.__name__}{given}"
+
+
+def of_kinds(X, kinds):
+    """Rows of real numbers as rows of a MixedMixture's kinds."""
+    to_kind = {
+        "exponential": lambda x: abs(x) + 1e-3,
+        "poisson": lambda x: np.minimum(abs(x), 1e6).round(),
+        "bernoulli": lambda x: (x > np.median(x)) * 1.0,
+        "categorical": lambda x: (x > np.median(x)) * 2.0,
+    }
+    return np.column_stack([to_kind.get(kind, np.copy)(x) for kind, x in zip(kinds, X.T)])
 
 
 def random_case(seed):
-    """An estimator, rows, weights or None, what is done after the fit, and words for all of it."""
     rng = np.random.default_rng(seed)
     name = list(KINDS)[rng.choice(len(KINDS), p=SHARES)]
     rows, *parameters = KINDS[name]
     kind = list(rows)[rng.integers(len(rows))]
     X = rows[kind](rng, int(rng.choice([10, 40, 150])), int(rng.choice([1, 2, 3, 6])))
     asked = {key: value for made in parameters for key, value in made(rng).items()}
-    if name not in ("PPCA", "FactorAnalysis"):
+    mixture = name not in ("PPCA", "FactorAnalysis")
+    if mixture:
         asked["random_state"] = int(rng.integers(10))
     if name == "MixedMixture":
         kinds = ["gaussian", "exponential", "poisson", "bernoulli", "categorical"]
         asked["kinds"] = [str(kind) for kind in rng.choice(kinds, X.shape[1], p=[0.6, 0.1, 0.1, 0.1, 0.1])]
-        to_kind = {
-            "exponential": lambda x: abs(x) + 1e-3,
-            "poisson": lambda x: np.minimum(abs(x), 1e6).round(),
-            "bernoulli": lambda x: (x > np.median(x)) * 1.0,
-            "categorical": lambda x: (x > np.median(x)) * 2.0,
-        }
-        X = np.column_stack([to_kind.get(kind, np.copy)(x) for kind, x in zip(asked["kinds"], X.T)])
+        X = of_kinds(X, asked["kinds"])
     real = str(rng.choice(["f8", "f8", "f4"]))
     with np.errstate(over="ignore"):
         X = X.astype(real)
     if rng.random() < 0.1 and name in ("GaussianMixture", "StudentTMixture", "MixedMixture", "FactorAnalysis", "PPCA"):
         X[rng.random(X.shape) < 0.2] = np.nan
     weight = None
-    if rng.random() < 0.25 and name not in ("PPCA", "FactorAnalysis"):
+    if rng.random() < 0.25 and mixture:
         weight = rng.random(len(X)) * 10.0 ** int(rng.choice([0, 0, 0, -60, 60, -300]))
         weight[rng.random(len(X)) < 0.2] = 0
     use = USES[rng.integers(len(USES))]
-    words = f"{name}({', '.join(f'{key}={value!r}' for key, value in asked.items())}) on {kind} {real} {X.shape}"
-    return (
-        getattr(fastem, name)(**asked),
-        X,
-        weight,
-        use,
-        words + f", {use.__name__}" + ", weights" * (weight is not None),
-    )
-
-
-def by_fastem(error):
-    """Whether an error was raised by a statement of fastem, and not by what it called."""
-    if not isinstance(error, (ValueError, TypeError)) or isinstance(error, np.linalg.LinAlgError) or not str(error):
-        return False
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    line = linecache.getline(frame.filename, frame.lineno).strip()
-    return frame.filename.startswith(PACKAGE) and line.startswith("raise ")
-
-
-def place_of(error):
-    """The innermost line of fastem that an error went through."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(PACKAGE)]
-    frame = frames[-1] if frames else traceback.extract_tb(error.__traceback__)[-1]
-    return f"{frame.filename.removeprefix(PACKAGE + '/')}:{frame.lineno}"
-
-
-def finite(estimator):
-    """AssertionError where a number of a fit is not finite."""
-    for name, value in vars(estimator).items():
-        if name.endswith("_") and isinstance(value, (np.ndarray, float)) and np.asarray(value).dtype.kind == "f":
-            assert np.isfinite(value).all() or name == "degrees_of_freedom_", f"{name} is not finite"
-
-
-def what_is_wrong(seed):
-    """{place: what} of a case, and whether it was fitted."""
-    estimator, X, weight, use, words = random_case(seed)
-    wrong, fitted = [], False
-    with warnings.catch_warnings(record=True) as heard:
-        warnings.simplefilter("always")
-        try:
-            fit(estimator, X, weight)
-            finite(estimator)
-            fitted = True
-            use(estimator, X, weight)
-        except Exception as error:
-            if not by_fastem(error):
-                wrong.append((place_of(error), f"{type(error).__name__}: {error}"))
-    for one in heard:
-        if not issubclass(one.category, SAID):
-            place = f"{one.filename.removeprefix(PACKAGE + '/')}:{one.lineno}"
-            wrong.append((place, f"{one.category.__name__}: {one.message}"))
-    return {place: f"{what[:150]} [seed {seed}: {words}]" for place, what in wrong}, fitted
-
-
-def main(first, last):
-    found, n_fitted, n_wrong = defaultdict(list), 0, 0
-    for seed in range(first, last):
-        wrong, fitted = what_is_wrong(seed)
-        n_fitted += fitted
-        n_wrong += bool(wrong)
-        for place, what in wrong.items():
-            found[place].append(what)
-    print(f"{last - first} cases, {n_fitted} fits, {n_wrong} end otherwise")
-    for place, all_of_it in sorted(found.items(), key=lambda item: -len(item[1])):
-        print(f"\n{place}: {len(all_of_it)}", *all_of_it[:3], sep="\n    ")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    if rng.random() < 0.5:
+        use = MORE_USES[rng.integers(len(MORE_USES))]
+    labels = None
+    if rng.random() < 0.05 and mixture:
+        labels = np.where(rng.random(len(X)) < 0.1, rng.integers(0, asked["n_components"], len(X)), -1)
+    return Case(name, asked, X, weight, labels, use, kind, seed, float(rng.random()))

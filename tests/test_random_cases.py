@@ -1,33 +1,38 @@
-"""Random estimators on random rows end as they should; see random_cases.py, which tries as many as one likes."""
+"""Random estimators on random rows keep the laws: a fixed share of the seeds; ci/fuzz tries as many as one likes."""
 
 import numpy as np
 import pytest
-from random_cases import by_fastem, random_case, what_is_wrong
+from laws import by_fastem, what_is_wrong
+from random_cases import random_case
 
 from fastem import GaussianMixture
 
-SEEDS = range(10_000, 10_240)
-KNOWN = {10013, 10024}  # structures of rows at the ends of the range of float64
-# squares of parameters that overflow; a component with no rows to split, or with rows too light for float32
-ENDED_OTHERWISE = [993, 1086, 1244, 2218, 2657, 3143, 3365, 3673]
+PIECE, SEEDS = 50, range(10_000, 12_000)
+# squares of parameters that overflow; a component with no rows to split, or with rows too light for float32;
+# a start of float32 rows with responsibilities below its numbers; 1e-206 rows in a component of a common shape
+ENDED_OTHERWISE = [993, 1086, 1244, 2218, 2657, 3143, 3365, 3673, 20039, 201307]
 
 
-@pytest.mark.parametrize("first", SEEDS[::40])
-def test_a_fit_ends_with_finite_numbers_or_with_an_error_of_fastem(first):
+@pytest.mark.parametrize("first", SEEDS[::PIECE])
+def test_the_laws(first):
     wrong = {}
-    for seed in {*range(first, first + 40)} - KNOWN:
-        wrong |= what_is_wrong(seed)[0]
+    for seed in range(first, first + PIECE):
+        wrong |= what_is_wrong(random_case(seed))[0]
     assert wrong == {}
 
 
 @pytest.mark.parametrize("seed", ENDED_OTHERWISE)
 def test_what_once_ended_otherwise(seed):
-    assert what_is_wrong(seed) == ({}, True)
+    assert what_is_wrong(random_case(seed)) == ({}, True)
+
+
+def test_noise_that_takes_every_row_of_components_without_a_floor():
+    assert what_is_wrong(random_case(50886)) == ({}, False)  # the error says that they collapsed
 
 
 def test_the_same_seed_is_the_same_case():
-    (_, X, _, use, words), (_, Y, _, again, same) = random_case(7), random_case(7)
-    assert np.array_equal(X, Y, equal_nan=True) and use is again and words == same
+    first, second = random_case(7), random_case(7)
+    assert np.array_equal(first.X, second.X, equal_nan=True) and str(first) == str(second) and first.law == second.law
 
 
 def test_an_error_of_numpy_is_told_from_one_of_fastem():

@@ -12,6 +12,7 @@ import fastem.rows.blocks
 from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
 from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.column_moments import observed_variances
 from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.short_runs import pays
 
@@ -108,6 +109,14 @@ def test_fits(structure, real, weighted, several_blocks, tmp_path):
             mapped(weight, tmp_path / "w"),
         ):
             assert fitted_and_scored(X, same, **params, n_threads=2) == expected
+
+
+def test_variances_of_rows_with_missing_values(tmp_path):
+    X = blobs(0, 501, 6, 4, 2.0)
+    X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    expected = observed_variances(ArrayBlocks(X), 1).tobytes()
+    for name, same in layouts(X, tmp_path).items():
+        assert observed_variances(ArrayBlocks(same), 1).tobytes() == expected, name
 
 
 def labels(X, n_components, rng):

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.driver.model import leap, require
+from fastem.kernels import arithmetic
 
 DEPTH = 8  # most steps that Anderson's method uses
 FAST = 0.3  # a step's length over the last one's; below, EM needs a few more passes only
@@ -175,11 +176,11 @@ class Squarem(Guarded):
 
     def _extrapolate(self, x, f):
         v, r = self.v, f - self.v
-        rate = np.linalg.norm(v) / np.linalg.norm(r)
+        rate = arithmetic.norm(v) / arithmetic.norm(r)
         length = min(1 / max(rate, np.finfo(float).tiny), self.ahead)
         if length <= 1:  # the step that EM makes itself
             return None
-        bend = np.copysign(rate, v @ r) * v
+        bend = np.copysign(rate, arithmetic.matmul(v, r)) * v
         return x - self.dx + 2 * length * r + length**2 * v, r + 2 * length * v + length**2 * bend
 
 

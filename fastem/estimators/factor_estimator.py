@@ -15,6 +15,7 @@ from fastem.errors import convergence_warning, interruption, warn, warn_of_statu
 from fastem.estimators.checks import real, whole
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.parameters import parameter
+from fastem.estimators.reproducible import require_reproducible
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.models.gaussian.linear_algebra import product
@@ -97,6 +98,7 @@ class FactorEstimator(Estimator, general=True):
         -----
         ConvergenceWarning, DegenerateComponentWarning
         """
+        require_reproducible(self)
         self._check_parameters()
         blocks, unit = open_to_fit(X, sample_weight, type(self).__name__)
         d = blocks.n_features

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastem.driver.partial_steps import Stepwise, checked_memory
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.planning import request_of
+from fastem.estimators.reproducible import require_reproducible
 
 
 def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
@@ -48,6 +49,7 @@ def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
     """
     self._check_parameters()
     require_compatible(request_of(self, partial=True))
+    require_reproducible(self, partial=True)
     memory = checked_memory(memory)
     if not self.__sklearn_is_fitted__():
         start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fastem.estimators.compatibility import Request, require_compatible
 from fastem.estimators.constraints import require_values_to_keep, weight_rule
+from fastem.estimators.reproducible import require_reproducible
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.labels import LabelledStart, labelled
@@ -15,6 +16,7 @@ from fastem.starts.plan import Plan, RestartPolicy, Start, Stop
 
 def plan_of(estimator) -> Plan:
     """The fit that a mixture's parameters ask for; ValueError where one of them is wrong."""
+    require_reproducible(estimator)
     parameters = {name: getattr(estimator, name) for name in estimator._parameters}
     K = estimator.n_components
     given = {name: parameters[one] for name, one in estimator._starts_given.items() if parameters[one] is not None}
@@ -55,6 +57,7 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     rows = "in memory" if isinstance(blocks, ArrayBlocks) else blocks.holder
     require_compatible(request_of(estimator, labels=labels is not None, rows=rows, extreme_weights=unit != 1))
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
+    require_reproducible(estimator, labels=labels is not None)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))
     if is_warm(estimator):
         require_same_shape(estimator, blocks.n_features)

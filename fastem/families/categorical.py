@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import DensityFamily, ExponentialFamilyMixture
 from fastem.estimators.parameters import parameter
+from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
 from fastem.rows.column_moments import column_moments
@@ -57,8 +58,8 @@ class Categorical(ExponentialFamily):
 
     def natural(self):
         column, level = self.levels()
-        reference = np.log(self.probabilities[:, :, 0])
-        return reference.sum(axis=1), np.log(self.probabilities[:, column, level]) - reference[:, column]
+        reference = arithmetic.log(self.probabilities[:, :, 0])
+        return reference.sum(axis=1), arithmetic.log(self.probabilities[:, column, level]) - reference[:, column]
 
     def estimate(self, counts, first):
         column, level = self.levels()
@@ -97,7 +98,7 @@ class Categorical(ExponentialFamily):
         column, level = self.levels()
         ratios = np.where(self.exists(), 0.0, -np.inf) * np.ones((self.shape[0], 1, 1))
         ratios[:, column, level] = vector.reshape(self.shape[0], -1)
-        cells = np.exp(ratios - ratios.max(axis=2, keepdims=True))
+        cells = arithmetic.exp(ratios - ratios.max(axis=2, keepdims=True))
         return replace(self, probabilities=most_likely(cells, self.exists()))
 
     @classmethod

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -37,7 +38,7 @@ class Exponential(ExponentialFamily):
         return Features.of_columns(self.shape[1], IDENTITY)
 
     def natural(self):
-        return np.log(self.rates).sum(axis=1), -self.rates
+        return arithmetic.log(self.rates).sum(axis=1), -self.rates
 
     def estimate(self, counts, first):
         return replace(self, rates=1 / np.maximum(first / counts[:, None], 1 / self.cap))
@@ -48,10 +49,10 @@ class Exponential(ExponentialFamily):
 
     def to_vector(self):
         """Unconstrained coordinates: the logarithms of the rates."""
-        return np.log(self.rates).ravel()
+        return arithmetic.log(self.rates).ravel()
 
     def from_vector(self, vector):
-        return replace(self, rates=np.minimum(np.exp(vector.reshape(self.shape)), self.cap))
+        return replace(self, rates=np.minimum(arithmetic.exp(vector.reshape(self.shape)), self.cap))
 
     @classmethod
     def require_values(cls, X, names, place=numbered):

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -36,7 +37,7 @@ class Geometric(ExponentialFamily):
         return Features.of_columns(self.shape[1], IDENTITY)
 
     def natural(self):
-        return np.log(self.probabilities).sum(axis=1), np.log1p(-self.probabilities)
+        return arithmetic.log(self.probabilities).sum(axis=1), arithmetic.log1p(-self.probabilities)
 
     def estimate(self, counts, first):
         return bounded(1 / (1 + first / counts[:, None]))
@@ -58,10 +59,10 @@ class Geometric(ExponentialFamily):
 
     def to_vector(self):
         """Unconstrained coordinates: the logits."""
-        return (np.log(self.probabilities) - np.log1p(-self.probabilities)).ravel()
+        return (arithmetic.log(self.probabilities) - arithmetic.log1p(-self.probabilities)).ravel()
 
     def from_vector(self, vector):
-        return bounded(1 / (1 + np.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
+        return bounded(1 / (1 + arithmetic.exp(-np.clip(vector, -700, 700).reshape(self.shape))))
 
     @classmethod
     def require_values(cls, X, names, place=numbered):

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
 
@@ -38,7 +39,7 @@ class Poisson(ExponentialFamily):
         return Features.of_columns(self.shape[1], IDENTITY, factorial=True)
 
     def natural(self):
-        return -self.rates.sum(axis=1), np.log(self.rates)
+        return -self.rates.sum(axis=1), arithmetic.log(self.rates)
 
     def estimate(self, counts, first):
         return replace(self, rates=np.maximum(first / counts[:, None], self.floor))
@@ -48,10 +49,10 @@ class Poisson(ExponentialFamily):
 
     def to_vector(self):
         """Unconstrained coordinates: the logarithms of the rates."""
-        return np.log(self.rates).ravel()
+        return arithmetic.log(self.rates).ravel()
 
     def from_vector(self, vector):
-        return replace(self, rates=np.maximum(np.exp(vector.reshape(self.shape)), self.floor))
+        return replace(self, rates=np.maximum(arithmetic.exp(vector.reshape(self.shape)), self.floor))
 
     @classmethod
     def require_values(cls, X, names, place=numbered):

@@ -1,7 +1,8 @@
 """Arrays in, arrays out: the compiled kernels, one module per instruction set and real type.
 
 The best set that this CPU runs and that was built is picked at import; the environment variable
-FASTEM_INSTRUCTION_SET (baseline, avx2, avx512) overrides it.
+FASTEM_INSTRUCTION_SET (baseline, avx2, avx512, reproducible) overrides it. "reproducible" is the best of the builds
+that all give the same bits: see arithmetic.py and setup.py.
 """
 
 from __future__ import annotations
@@ -22,13 +23,20 @@ def built(instruction_set: str) -> bool:
     return importlib.util.find_spec(f"{__name__}._{instruction_set}_float64") is not None
 
 
+REPRODUCIBLE = "reproducible"
+CHOICES = (*INSTRUCTION_SETS, REPRODUCIBLE, *(f"{REPRODUCIBLE}_{name}" for name in INSTRUCTION_SETS))
+
+
 def pick() -> str:
-    """The instruction set to use; ImportError where the environment variable names one that cannot run."""
-    wanted = os.environ.get("FASTEM_INSTRUCTION_SET")
-    if wanted and wanted not in INSTRUCTION_SETS:
-        raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r} must be one of {', '.join(INSTRUCTION_SETS)}")
-    usable = [name for name in INSTRUCTION_SETS if built(name) and supported(name)]
-    if wanted and wanted not in usable:
+    """The build to use; ImportError where the environment variable names one that cannot run."""
+    wanted = os.environ.get("FASTEM_INSTRUCTION_SET") or ""
+    if wanted and wanted not in CHOICES:
+        raise ImportError(
+            f"FASTEM_INSTRUCTION_SET={wanted!r} must be one of {', '.join((*INSTRUCTION_SETS, REPRODUCIBLE))}"
+        )
+    kind = f"{REPRODUCIBLE}_" if wanted.startswith(REPRODUCIBLE) else ""
+    usable = [kind + name for name in INSTRUCTION_SETS if built(kind + name) and supported(name)]
+    if (wanted and wanted not in (*usable, REPRODUCIBLE)) or (kind and not usable):
         raise ImportError(
             f"FASTEM_INSTRUCTION_SET={wanted!r} is not built, or this CPU does not have it; usable: {', '.join(usable)}"
         )
@@ -36,7 +44,7 @@ def pick() -> str:
         raise ImportError(
             "fastem has no compiled kernels that this CPU can run: install it again, with the baseline kernels"
         )
-    return wanted or usable[0]
+    return wanted if wanted in usable else usable[0]
 
 
 def supported(instruction_set: str) -> bool:
@@ -73,11 +81,10 @@ except ImportError as error:
         "'pip install .' and run Python from another folder (or with python -P)."
     ) from error
 
-INSTRUCTION_SET = pick()
-_modules = {
-    np.dtype(real): importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_{real}") for real in ("float64", "float32")
-}
-_eigenpairs = importlib.import_module(f"{__name__}._{INSTRUCTION_SET}_eigenpairs")
+BUILD = pick()
+INSTRUCTION_SET = REPRODUCIBLE if BUILD.startswith(REPRODUCIBLE) else BUILD  # what determines the bits
+_modules = {np.dtype(real): importlib.import_module(f"{__name__}._{BUILD}_{real}") for real in ("float64", "float32")}
+_eigenpairs = importlib.import_module(f"{__name__}._{BUILD}_eigenpairs")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
 lower_along_common_axes, turn_to_axes = _common_axes.lower, _common_axes.turn_to_axes
 agglomerate, mergers = _agglomeration.agglomerate, _agglomeration.mergers

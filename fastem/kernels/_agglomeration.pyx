@@ -3,7 +3,11 @@
 
 import numpy as np
 
-from libc.math cimport INFINITY, exp, log
+from libc.math cimport INFINITY
+
+cdef extern from "scalar_math.h" nogil:  # the same bits everywhere, see there
+    double exp "scalar_exp"(double)
+    double log "scalar_log"(double)
 
 from fastem.kernels.workers import check
 

@@ -8,7 +8,7 @@
 #
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
-from libc.math cimport copysign, fabs, frexp, hypot, isfinite, ldexp, sqrt
+from libc.math cimport copysign, fabs, frexp, isfinite, ldexp, sqrt
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -26,6 +26,7 @@ cdef extern from "simd.h" nogil:
     enum: GROUP         # the same, within a block of LANES rows
     vec splat(double)
     double lane(vec, int)
+    double scalar_hypot(double, double)
 
 cdef enum:
     STRIP = 4          # vectors of a row that QL's rotations go through together
@@ -215,7 +216,7 @@ cdef bint ql(double* diagonal, double* beside, Py_ssize_t d, double size, double
             if steps == QL_MOST:
                 return False
             g = (diagonal[l + 1] - diagonal[l]) / (2 * beside[l])
-            g = diagonal[m] - diagonal[l] + beside[l] / (g + copysign(hypot(g, 1), g))
+            g = diagonal[m] - diagonal[l] + beside[l] / (g + copysign(scalar_hypot(g, 1), g))
             sine = cosine = 1
             p, first = 0, l
             for i in range(m - 1, l - 1, -1):

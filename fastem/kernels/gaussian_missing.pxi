@@ -46,7 +46,7 @@ cdef double factor_missing(Py_ssize_t d, Py_ssize_t m, const Py_ssize_t* columns
             else:
                 pivot = max(s, EPSILON * precision[columns[i] * d + columns[i]])
                 root[i * m + i] = sqrt(pivot)
-                log_det = log_det + log(root[i * m + i])
+                log_det = log_det + scalar_log(root[i * m + i])
     return log_det
 
 

@@ -4,8 +4,10 @@
    Cython with `vec` as if it were a number: a = a + l * x is one fused multiply-add on LANES rows.
    Compilers without vector extensions (MSVC) get vectors of one lane from the same algorithms.
 
-   FASTEM_FLOAT        the real type is float; otherwise double
-   FASTEM_NO_VECTORS   one lane, as on compilers without vector extensions */
+   FASTEM_FLOAT          the real type is float; otherwise double
+   FASTEM_NO_VECTORS     one lane, as on compilers without vector extensions
+   FASTEM_REPRODUCIBLE   the same bits from every build: vectors of 64 bytes, which a compiler makes of registers of any
+                         width, and no function of libm. Compiled without contraction: a + l * x rounds twice. */
 #ifndef FASTEM_SIMD_H
 #define FASTEM_SIMD_H
 #include <math.h>
@@ -35,11 +37,17 @@ typedef uint64_t unsigned_bits_t;
 #endif
 
 /* ---- width: the widest registers that the compiler's flags allow ------------------------- */
+#if defined(FASTEM_REPRODUCIBLE) && !(defined(__GNUC__) || defined(__clang__))
+#error "FASTEM_REPRODUCIBLE takes a compiler with vector extensions"
+#endif
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(FASTEM_NO_VECTORS)
 #define HAVE_VECTORS 1
 #if defined(__AVX512F__) && defined(__AVX512DQ__)
 #define VECTOR_BYTES 64
+#define WIDE_REGISTERS 1
 #include <immintrin.h>
+#elif defined(FASTEM_REPRODUCIBLE)
+#define VECTOR_BYTES 64
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
 #else
@@ -136,11 +144,11 @@ FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
 #endif
 
 /* The larger, the smaller of two; where one is NaN: the second. */
-#if VECTOR_BYTES == 64 && HAVE_VECTORS && defined(FASTEM_FLOAT)
+#if defined(WIDE_REGISTERS) && defined(FASTEM_FLOAT)
 FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
 FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
 FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
-#elif VECTOR_BYTES == 64 && HAVE_VECTORS
+#elif defined(WIDE_REGISTERS)
 FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
 FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
 FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
@@ -162,10 +170,10 @@ FORCE_INLINE ivec shift_to_exponent(ivec n) { return (ivec)((uvec)n << MANTISSA_
 
 /* p * 2**n for a whole number n in [-2000, 2000] (float: [-250, 250]); rounds into denormals, overflows to inf. */
 FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
-#if VECTOR_BYTES == 64 && HAVE_VECTORS && defined(FASTEM_FLOAT)
+#if defined(WIDE_REGISTERS) && !defined(FASTEM_REPRODUCIBLE) && defined(FASTEM_FLOAT)
     (void)n_bits;
     return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
-#elif VECTOR_BYTES == 64 && HAVE_VECTORS
+#elif defined(WIDE_REGISTERS) && !defined(FASTEM_REPRODUCIBLE)
     (void)n_bits;
     return (vec)_mm512_scalef_pd((__m512d)p, (__m512d)n);
 #else
@@ -263,6 +271,14 @@ FORCE_INLINE vec vlog(vec x) {
     y = where_less(zero, x, y, where_less(x, zero, zero / zero, x - infinity));
     return where_less(x, infinity, y, x);
 }
+
+/* What libm would give; its last bits depend on its version and on the CPU. */
+#ifdef FASTEM_REPRODUCIBLE
+#include "scalar_math.h"
+#else
+#define scalar_log log
+#define scalar_hypot hypot
+#endif
 
 /* log(1 + y) within LOG1P_ULPS, y >= 0, without losing a small y. */
 FORCE_INLINE vec vlog1p(vec y) {

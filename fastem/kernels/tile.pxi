@@ -28,6 +28,7 @@ cdef extern from "simd.h" nogil:
     vec vsqrt(vec)
     vec vexp(vec)
     vec vlog(vec)
+    double scalar_log(double)
     vec vlog1p(vec)
     void fill_log_factorial_table()
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)

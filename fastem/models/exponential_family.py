@@ -14,6 +14,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from fastem import kernels
+from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters, Emission, KernelCall, flattened
 from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.validation import numbered
@@ -44,7 +45,9 @@ class Features(NamedTuple):
         """(n, m) the features of rows, for tests and for rows outside of the kernels' range."""
         x = X[:, self.column].astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.kind == LOGARITHM, np.log(x), np.where(self.kind == INDICATOR, x == self.level, x))
+            return np.where(
+                self.kind == LOGARITHM, arithmetic.log(x), np.where(self.kind == INDICATOR, x == self.level, x)
+            )
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ class ExponentialFamily(Emission):
     def expected_log_prob(self, statistics, at) -> float:
         """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
         constant, eta = at.natural()
-        return float(statistics.counts @ constant + (statistics.first * eta).sum() + statistics.base.sum())
+        by_count = arithmetic.matmul(statistics.counts, constant)
+        return float(by_count + (statistics.first * eta).sum() + statistics.base.sum())
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector."""
@@ -171,7 +175,7 @@ class ExponentialFamily(Emission):
         """The most probable component of rows whose log-density overflows."""
         constant, eta = self.natural()
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.argmax(constant + self.features().of(X) @ eta.T, axis=1)
+            return np.argmax(constant + arithmetic.matmul(self.features().of(X), eta.T), axis=1)
 
     def column_parameters(self):
         """The first array that has one number of each component and column."""

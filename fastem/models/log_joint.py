@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
+
 
 def exp_relative(joint: np.ndarray, level: np.ndarray) -> np.ndarray:
     """exp(joint - level), (n, K), where each row has a level (n,) such as its largest joint or their log-sum-exp.
@@ -18,4 +20,4 @@ def exp_relative(joint: np.ndarray, level: np.ndarray) -> np.ndarray:
     >>> exp_relative(joint, joint.max(axis=1)).tolist()
     [[1.0, 0.0], [0.0, 0.0]]
     """
-    return np.exp(joint - np.where(np.isfinite(level), level, 0)[:, None])
+    return arithmetic.exp(joint - np.where(np.isfinite(level), level, 0)[:, None])

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fastem import kernels
+from fastem.kernels import arithmetic
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission
 from fastem.models.log_joint import exp_relative
@@ -53,14 +54,14 @@ class Mixture(BlockModel):
         """The parameters as the kernels take them, prepared once for each type of data."""
         if dtype not in self._calls:
             with np.errstate(divide="ignore"):
-                self._calls[dtype] = self.emission.kernel_call(np.log(self.weights), dtype)
+                self._calls[dtype] = self.emission.kernel_call(arithmetic.log(self.weights), dtype)
         return self._calls[dtype]
 
     def incomplete_call(self, dtype):
         """The same for rows with missing values, of an emission that takes them."""
         if (dtype, "incomplete") not in self._calls:
             with np.errstate(divide="ignore"):
-                self._calls[dtype, "incomplete"] = self.emission.incomplete_call(np.log(self.weights), dtype)
+                self._calls[dtype, "incomplete"] = self.emission.incomplete_call(arithmetic.log(self.weights), dtype)
         return self._calls[dtype, "incomplete"]
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
@@ -260,7 +261,9 @@ class Mixture(BlockModel):
         for start in range(0, len(X), ROWS):
             joint = self.log_joint(X[start : start + ROWS])
             shares = exp_relative(joint, joint.max(axis=1)).sum(axis=1)
-            doubts[start : start + ROWS] = np.log(np.where(shares > 0, shares, 1))  # 0: so far that the nearest is sure
+            doubts[start : start + ROWS] = arithmetic.log(
+                np.where(shares > 0, shares, 1)
+            )  # 0: so far that the nearest is sure
         return doubts
 
     def posterior(self, X) -> np.ndarray:
@@ -274,7 +277,7 @@ class Mixture(BlockModel):
         """Q(at | self), the expected complete log-likelihood of all rows, from this mixture's statistics alone."""
         used = statistics.counts > 0
         with np.errstate(divide="ignore"):
-            prior = statistics.counts[used] @ np.log(at.weights[used])
+            prior = arithmetic.matmul(statistics.counts[used], arithmetic.log(at.weights[used]))
         return float(prior + self.emission.expected_log_prob(statistics, at.emission))
 
     def rebase(self, statistics, given) -> Statistics:
@@ -287,14 +290,14 @@ class Mixture(BlockModel):
     def to_vector(self) -> np.ndarray:
         """Unconstrained coordinates: log-ratios of the weights to the last one, then the emission's."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = np.log(self.weights[:-1]) - np.log(self.weights[-1])
+            ratios = arithmetic.log(self.weights[:-1]) - arithmetic.log(self.weights[-1])
         return np.concatenate([ratios, self.emission.to_vector()])
 
     def from_vector(self, vector) -> Mixture:
         """The mixture of these coordinates, of this one's kind."""
         ratios, rest = np.split(vector, [self.n_components - 1])
         log_weights = np.append(ratios, 0.0)
-        weights = np.exp(log_weights - log_weights.max())
+        weights = arithmetic.exp(log_weights - log_weights.max())
         weights = self.shares.apportioned(weights, self.weights)
         return replace(self, weights=weights, emission=self.emission.from_vector(rest))
 

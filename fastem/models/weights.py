@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastem.kernels import arithmetic
+
 
 @dataclass(frozen=True)
 class Shares:
@@ -54,7 +56,7 @@ class Shares:
             return 0.0
         used = self.pseudo > 0
         with np.errstate(divide="ignore"):
-            return float(self.pseudo[used] @ np.log(weights[used]))
+            return float(arithmetic.matmul(self.pseudo[used], arithmetic.log(weights[used])))
 
 
 FREE = Shares()

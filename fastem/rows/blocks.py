@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.rows.e_step import BlockModel, e_step
 from fastem.rows.read_ahead import AHEAD, read_ahead
 from fastem.rows.rechunk import BlockMemory, rechunked
@@ -105,7 +106,7 @@ class Blocks:
         def of_block(X, weight, start):
             most = weight.max()
             ratio = weight / most if most > 0 else weight
-            return start, np.count_nonzero(weight), most, ratio.sum(), ratio @ ratio
+            return start, np.count_nonzero(weight), most, ratio.sum(), arithmetic.matmul(ratio, ratio)
 
         return np.array(self.each(of_block))
 
@@ -126,7 +127,7 @@ class Blocks:
     @property
     def total_weight(self) -> float:
         """The sum of the weights; the number of rows where they have none."""
-        return float(self.weights[:, 2] @ self.weights[:, 3]) if self.weighted else float(self.n_rows)
+        return float(arithmetic.matmul(self.weights[:, 2], self.weights[:, 3])) if self.weighted else float(self.n_rows)
 
     @property
     def n_effective(self) -> float:
@@ -137,7 +138,8 @@ class Blocks:
         if not most.max() > 0:
             return 0.0
         ratio = most / most.max()
-        return float((ratio @ self.weights[:, 3]) ** 2 / (ratio**2 @ self.weights[:, 4]))
+        first, second = (arithmetic.matmul(ratio**p, self.weights[:, 2 + p]) for p in (1, 2))
+        return float(first**2 / second)
 
     def take(self, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Some rows (m, d) and their weights (m,), contiguous.

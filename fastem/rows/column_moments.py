@@ -95,7 +95,7 @@ class ObservedMoments:
     def e_step(self, X, sample_weight) -> Statistics:
         sums = np.zeros((3, X.shape[1]))
         for start in range(0, len(X), ROWS):
-            z = X[start : start + ROWS] - self.about
+            z = np.ascontiguousarray(X[start : start + ROWS]) - self.about  # numpy adds in an order that strides choose
             there = ~np.isnan(z)
             weight = 1.0 if sample_weight is None else sample_weight[start : start + ROWS, None]
             z = np.where(there, z, 0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
+
 SOME_ROWS = 2048  # that give the quartiles, and the gaps between values
 MOST_GAPS = 0.75  # of the rows, in a rounded column
 ERRORS = 4  # units in the last place by which values differ that are equal but for the real type
@@ -55,9 +57,9 @@ def rounding_variances(X):
 
 def standardised(X, weight):
     """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
-    centre = weight @ X / weight.sum()
+    centre = arithmetic.matmul(weight, X) / weight.sum()
     Z = np.ascontiguousarray(X - centre.astype(X.dtype))
-    scale = np.sqrt(robust_variances(Z, weight @ Z**2 / weight.sum())).astype(X.dtype)
+    scale = np.sqrt(robust_variances(Z, arithmetic.matmul(weight, Z**2) / weight.sum())).astype(X.dtype)
     return Z / np.where(scale > 0, scale, scale.dtype.type(1))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
+from fastem.kernels import arithmetic
 from fastem.models.gaussian.linear_algebra import eigh
 from fastem.rows.scale import standardised
 from fastem.starts.partitions import long_tree
@@ -43,7 +44,7 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
 
     Arthur, Vassilvitskii: k-means++: the advantages of careful seeding. SODA 2007; greedy as in their implementation.
     """
-    n_candidates = 2 + int(np.log(n_components))
+    n_candidates = 2 + int(arithmetic.log(n_components))
     chosen = [int(rng.choice(len(Z), p=weight / weight.sum()))]
     nearest = np.empty((len(Z), 1), Z.dtype)  # minus the squared distance to the nearest seed
     scores(Z, Z[chosen], n_threads, joint=nearest)
@@ -57,7 +58,7 @@ def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
         joint = np.empty((len(Z), n_candidates), Z.dtype)
         scores(Z, Z[candidates], n_threads, joint=joint)
         joint = np.maximum(joint, nearest)
-        potential = weight @ joint
+        potential = arithmetic.matmul(weight, joint)
         tied = potential >= potential.max() + SEED_TIE * potential.min()  # they are not positive
         chosen.append(int(candidates[tied.argmax()]))
         nearest = np.ascontiguousarray(joint[:, [tied.argmax()]])
@@ -108,15 +109,15 @@ def whitened_labels(X, weight, n_components, rng, n_threads):
 def scatter(Z, weight):
     """(d, d) weighted sum of squares about the mean."""
     rows = np.ascontiguousarray(Z, np.float64)
-    centred = rows - weight @ rows / max(weight.sum(), np.finfo(float).tiny)
-    return (centred * weight[:, None]).T @ centred
+    centred = rows - arithmetic.matmul(weight, rows) / max(weight.sum(), np.finfo(float).tiny)
+    return arithmetic.matmul((centred * weight[:, None]).T, centred)
 
 
 def sphered(Z, within):
     """Rows rotated and stretched so that this scatter becomes a sphere; contiguous."""
     values, vectors = eigh(within)
     root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
-    return np.ascontiguousarray((Z @ root).astype(Z.dtype))
+    return np.ascontiguousarray((arithmetic.matmul(Z, root)).astype(Z.dtype))
 
 
 def tree_labels(X, weight, n_components, rng, n_threads):

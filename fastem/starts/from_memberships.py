@@ -110,6 +110,8 @@ def density_from_membership(pattern, X, weight, membership, n_components):
     sums = []
     for k in range(n_components):
         r = weight * (membership == k if membership.ndim == 1 else membership[:, k])
-        sums.append(one.e_step(X, r if r.any() else weight / len(X)))  # no row belongs here: all, with little weight
+        r = r if r.any() else weight  # no row belongs here: all
+        r = np.ldexp(r, -np.frexp(r.max())[1])  # as accurate however small, also in float32; the ratio of sums counts
+        sums.append(one.e_step(X, r))
     counts, first = (np.concatenate([getattr(s, name) for s in sums]) for name in ("counts", "first"))
     return pattern.estimate(counts, first)

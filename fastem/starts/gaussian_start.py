@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.imputation import impute
@@ -64,11 +65,11 @@ def tamed(X, weight):
     Deviation and median are those of rows at equal steps of the cumulative weight, so that a weight of 2 counts as two
     equal rows.
     """
-    mean = weight @ X / weight.sum()
+    mean = arithmetic.matmul(weight, X) / weight.sum()
     cumulative = np.cumsum(weight)
     steps = (np.arange(TYPICAL_ROWS) + 0.5) / TYPICAL_ROWS * cumulative[-1]
     typical = X[np.searchsorted(cumulative, steps)]
-    scale = np.sqrt(robust_variances(typical, weight @ (X - mean) ** 2 / weight.sum()))
+    scale = np.sqrt(robust_variances(typical, arithmetic.matmul(weight, (X - mean) ** 2) / weight.sum()))
     middle = np.median(typical, axis=0)
     return np.clip(X, middle - TAME * scale, middle + TAME * scale).astype(X.dtype)
 
@@ -113,7 +114,7 @@ def checked_covariance(precisions, structure, K, d, floor, source="precisions_in
         matrices = array.reshape(-1, d, d)
         if not np.allclose(matrices, np.swapaxes(matrices, 1, 2)) or not all(map(is_positive_definite, matrices)):
             raise ValueError(f"'precisions' should be symmetric, positive-definite in {source}")
-        return structure.from_covariances(np.linalg.inv(matrices).reshape(array.shape), floor)
+        return structure.from_covariances(arithmetic.inverse(matrices).reshape(array.shape), floor)
     if (array <= 0).any():
         raise ValueError(f"'precisions' should be positive, but the least is {array.min():.5g} in {source}")
     return structure.from_covariances(1 / array, floor)

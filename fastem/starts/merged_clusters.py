@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
+from fastem.kernels import arithmetic
 from fastem.models.gaussian.linear_algebra import eigh, product
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, scores, sphered
@@ -114,8 +115,8 @@ def local_metric(Z, weight, rng, n_threads):
         apart = (half - rows[nearest])[joint[np.arange(len(half)), nearest] > -np.inf]
         if not len(apart):
             break
-        values, axes = eigh(np.einsum("ni,nj->ij", apart, apart) / len(apart))
-        Z = np.ascontiguousarray(Z @ (axes / np.sqrt(np.maximum(values, NARROWEST * values[-1]))))
+        values, axes = eigh(arithmetic.einsum("ni,nj->ij", apart, apart) / len(apart))
+        Z = np.ascontiguousarray(arithmetic.matmul(Z, axes / np.sqrt(np.maximum(values, NARROWEST * values[-1]))))
     return Z
 
 
@@ -132,7 +133,7 @@ def leaf_scatter(Z, weight, leaves, means):
     order = np.argsort(leaves, kind="stable")
     ends = np.cumsum(np.bincount(leaves))[:-1]
     rest = Z - means[leaves]
-    return np.array([np.einsum("n,ni,nj->ij", weight[of], rest[of], rest[of]) for of in np.split(order, ends)])
+    return np.array([arithmetic.einsum("n,ni,nj->ij", weight[of], rest[of], rest[of]) for of in np.split(order, ends)])
 
 
 def without_gaps(labels):

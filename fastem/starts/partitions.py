@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.kernels import mergers
+from fastem.kernels import arithmetic, mergers
 from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
 
@@ -55,19 +55,19 @@ def on_grid(Z):
 def uncorrelated(Z, weight, power=0.5):
     """Rows (n, d) about their mean along their principal axes, divided by powers of the variances there: 1/2, to unit
     variance. Directions in which they do not vary are left out."""
-    centred = Z - weight @ Z / weight.sum()
+    centred = Z - arithmetic.matmul(weight, Z) / weight.sum()
     covariance = product((weight[:, None] * centred).T, centred) / weight.sum()
     variances, axes = eigh(covariance)
     varying = variances > 1e-10 * max(variances[-1], np.finfo(float).tiny)
     if not varying.any():
         return centred
-    return product(centred, axes[:, varying] / variances[varying] ** power)
+    return product(centred, axes[:, varying] / arithmetic.power(variances[varying], power))
 
 
 def round_tree(X, weight, numbers) -> dict[int, np.ndarray]:
     """Labels (n,) for each number of clusters, from mclust's tree: its coordinates lie between columns of equal
     deviations and uncorrelated ones."""
-    return model_based(X, weight, numbers, ROUND, lambda n: n**-ROUND)
+    return model_based(X, weight, numbers, ROUND, lambda n: arithmetic.power(n, -ROUND))
 
 
 def long_tree(X, weight, numbers) -> dict[int, np.ndarray]:
@@ -84,7 +84,8 @@ def model_based(X, weight, numbers, power, unit) -> dict[int, np.ndarray]:
     numbers = [K for K in numbers if 1 < K <= len(X)]
     if not numbers:
         return {}
-    deviation = np.sqrt(weight @ (X - weight @ X / weight.sum()) ** 2 / weight.sum())
+    centred = X - arithmetic.matmul(weight, X) / weight.sum()
+    deviation = np.sqrt(arithmetic.matmul(weight, centred**2) / weight.sum())
     Z = (X / np.where(deviation > 0, deviation, 1)).astype(np.float64)
     Z = on_grid(uncorrelated(Z, weight, power))
     Z, leaf = np.unique(Z, axis=0, return_inverse=True)
@@ -109,7 +110,7 @@ def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     products = (weight[:, None] * rest)[:, :, None] * rest[:, None]
     scatters = np.array([np.bincount(leaves, column, minlength=n) for column in products.reshape(len(Z), -1).T])
     scatters = np.ascontiguousarray(scatters.T).reshape(n, d, d)
-    spread = weight @ (Z - weight @ Z / weight.sum()) ** 2
+    spread = arithmetic.matmul(weight, (Z - arithmetic.matmul(weight, Z) / weight.sum()) ** 2)
     check()
     extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has
     if not extra > 0:
@@ -131,9 +132,9 @@ def splits(Z, weight, responsibilities) -> list[np.ndarray]:
         share = weight * responsibilities[:, k]
         if not share.sum() > 0:
             continue
-        centred = Z - share @ Z / share.sum()
+        centred = Z - arithmetic.matmul(share, Z) / share.sum()
         axis = eigh(product((share[:, None] * centred).T, centred))[1][:, -1]
-        above = centred @ axis > 0
+        above = arithmetic.matmul(centred, axis) > 0
         halves = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
         halves[above, k] = 0
         if share[above].sum() > 0 and share[~above].sum() > 0:

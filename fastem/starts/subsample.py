@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import robust_variances
 from fastem.starts.named import START_NAMES
@@ -86,7 +87,7 @@ def squared_distances(X, middle, scale):
         rest = (np.ascontiguousarray(X[start : start + PIECE]) - middle) / scale  # sums depend on the order in memory
         rest[np.isnan(rest)] = 0
         with np.errstate(over="ignore"):
-            squares[start : start + PIECE] = np.einsum("ij,ij->i", rest, rest)
+            squares[start : start + PIECE] = arithmetic.einsum("ij,ij->i", rest, rest)
     return np.minimum(squares, np.finfo(np.float64).max / 2**40)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import Covariance, floor_of_all, outer, pooled_second
 from fastem.models.gaussian.linear_algebra import (
@@ -88,7 +89,8 @@ class Full(Covariance):
         d = len(least)
         upper, covariances = self.precisions_cholesky.reshape(-1, d, d), self.covariances.reshape(-1, d, d)
         hits = np.zeros(len(upper), dtype=int)
-        for k in np.flatnonzero(np.einsum("kij,kij->ki", upper, upper) @ least > 1):  # see raise_to_floor
+        precisions = arithmetic.einsum("kij,kij->ki", upper, upper)
+        for k in np.flatnonzero(arithmetic.matmul(precisions, least) > 1):  # see raise_to_floor
             hits[k] = self.directions_at_floor(covariances[k], least)
         return np.broadcast_to(hits, n_components)
 
@@ -110,13 +112,13 @@ class Full(Covariance):
         return self.precisions_cholesky
 
     def log_det_precision_root(self, n_components, d):
-        return np.log(np.diagonal(self.precisions_cholesky, axis1=1, axis2=2)).sum(axis=1)
+        return arithmetic.log(np.diagonal(self.precisions_cholesky, axis1=1, axis2=2)).sum(axis=1)
 
     def traces(self, d):
         return np.square(self.precisions_cholesky).reshape(-1, d * d).sum(axis=1)
 
     def whiten(self, component, z):
-        return z @ self.factors(component + 1)[component]
+        return arithmetic.matmul(z, self.factors(component + 1)[component])
 
     def colour(self, component, z):
         upper = self.factors(component + 1)[component]
@@ -152,7 +154,7 @@ class Tied(Full):
     def moved(counts, first, second, step):
         i, j = packed_lower(step.shape[1])
         there = first - counts[:, None] * step
-        cross = first.T @ step + step.T @ there
+        cross = arithmetic.matmul(first.T, step) + arithmetic.matmul(step.T, there)
         return there, pooled_second(second) - cross[i, j]
 
     def dense(self, n_components, d):
@@ -180,7 +182,7 @@ class Tied(Full):
         return np.broadcast_to(self.precisions_cholesky, (n_components, *self.precisions_cholesky.shape))
 
     def log_det_precision_root(self, n_components, d):
-        return np.full(n_components, np.log(np.diagonal(self.precisions_cholesky)).sum())
+        return np.full(n_components, arithmetic.log(np.diagonal(self.precisions_cholesky)).sum())
 
     def precisions(self):
         return product(self.precisions_cholesky, self.precisions_cholesky.T)

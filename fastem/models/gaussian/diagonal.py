@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
+from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import Covariance
 from fastem.models.gaussian.dense import Full
@@ -61,10 +62,10 @@ class Diagonal(Covariance):
 
     def to_vector(self):
         """Logarithms of the standard deviations."""
-        return -np.log(self.precisions_cholesky).ravel()
+        return -arithmetic.log(self.precisions_cholesky).ravel()
 
     def from_vector(self, vector, floor):
-        return type(self).from_covariances(np.exp(2 * vector).reshape(self.covariances.shape), floor)
+        return type(self).from_covariances(arithmetic.exp(2 * vector).reshape(self.covariances.shape), floor)
 
     @staticmethod
     def shape(n_components, d):
@@ -88,7 +89,7 @@ class Diagonal(Covariance):
     def relative_eigenvalues(self, components, total):
         """The axes are the columns, so these are compared."""
         total = np.diagonal(total)
-        variances = self.scales(len(total))[components] ** -2.0
+        variances = 1 / self.scales(len(total))[components] ** 2
         varies = total > 0
         return np.sort(variances[:, varies] / total[varies], axis=1)
 
@@ -104,10 +105,10 @@ class Diagonal(Covariance):
         return 1 / self.scales(d) ** 2
 
     def pooled(self, weights, d):
-        return np.diag(weights @ self.variances(len(weights), d))
+        return np.diag(arithmetic.matmul(weights, self.variances(len(weights), d)))
 
     def log_det_precision_root(self, n_components, d):
-        return np.log(self.scales(d)).sum(axis=1)
+        return arithmetic.log(self.scales(d)).sum(axis=1)
 
     def traces(self, d):
         return np.square(self.scales(d)).sum(axis=1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.errors import IllDefinedCovariance
+from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.models.gaussian.covariance import Covariance, floor_of_all, of_components, without_cancellation
 from fastem.models.gaussian.dense import Full
@@ -23,6 +24,7 @@ from fastem.models.gaussian.rounding import of_estimate, of_gaussians
 from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
 from fastem.models.rounding import Rounding
 
+FEWEST = 1e-100  # share of all rows; a component with less has none
 DIGITS = 16  # roundings of its distance from the centre, below which a component's deviation has no digits
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
@@ -125,13 +127,13 @@ class Gaussian(Emission):
 
     def _about_centre(self, log_weights, dtype):
         """The centre of the components (d,), and their means (K, d) about it."""
-        centre = middle(self.means, np.exp(log_weights)).astype(dtype)
+        centre = middle(self.means, arithmetic.exp(log_weights)).astype(dtype)
         return centre, self.means - centre
 
     def _call_of(self, kernel, log_weights, dtype) -> KernelCall:
         K, d = self.shape
         log_det = self.covariance.log_det_precision_root(K, d)
-        constant = log_weights + log_det - 0.5 * d * np.log(2 * np.pi)
+        constant = log_weights + log_det - 0.5 * d * arithmetic.log(2 * np.pi)
         module = kernels.for_dtype(dtype)
         constant = np.maximum(constant, module.lowest)  # log 0 as a number, so no inf - inf
         centre, means = self._about_centre(log_weights, dtype)
@@ -145,13 +147,14 @@ class Gaussian(Emission):
     def m_step(self, statistics) -> Gaussian:
         """Weighted means, and the structure's estimate from the moments. A component without rows does not change."""
         counts = statistics.counts
-        present = counts > np.finfo(np.float64).tiny
+        # shapes that components share take squares and quotients of what each adds to them: of less, these overflow
+        present = counts > max(np.finfo(np.float64).tiny, FEWEST * counts.sum())
         shift = statistics.first / np.where(present, counts, 1)[:, None]
         emission = replace(self, means=self.means + shift)
         floor = floor_with_digits(emission.means, counts, self.floor)
         covariance = estimated(self.covariance, present, counts, shift, statistics.second, floor)
         emission = replace(emission, covariance=covariance)
-        if not self.floor.any():
+        if present.any() and not self.floor.any():
             emission.require_resolved(counts / counts.sum())
         return emission
 
@@ -164,9 +167,9 @@ class Gaussian(Emission):
     def expected_log_prob(self, statistics, at) -> float:
         """E[sum over rows of log p(x | z; at)] under the posterior of this emission's mixture, from its statistics."""
         K, d = at.shape
-        constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * np.log(2 * np.pi)
+        constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * arithmetic.log(2 * np.pi)
         second = at.rebase(statistics, self)["second"]
-        return float(statistics.counts @ constant - 0.5 * at.covariance.expected_quadratic(second))
+        return float(arithmetic.matmul(statistics.counts, constant) - 0.5 * at.covariance.expected_quadratic(second))
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector."""
@@ -206,8 +209,8 @@ class Gaussian(Emission):
         width is none."""
         sound = np.array([sound for _, sound in self.diagnose(weights, counts)])
         by = self.total(weights)
-        if weights @ sound > 0:
-            by = self.covariance.pooled(weights * sound / (weights @ sound), self.shape[1])
+        if arithmetic.matmul(weights, sound) > 0:
+            by = self.covariance.pooled(weights * sound / (arithmetic.matmul(weights, sound)), self.shape[1])
         try:
             return replace(self, covariance=self.covariance.widened(~sound, by))
         except IllDefinedCovariance:  # the others vary in too few directions
@@ -215,7 +218,7 @@ class Gaussian(Emission):
 
     def require_resolved(self, weights):
         """Without a floor: a component narrower than the rounding of its distance from the others is a point."""
-        z = self.means - weights @ self.means
+        z = self.means - arithmetic.matmul(weights, self.means)
         whitened = np.array([np.abs(self.covariance.whiten(k, z[k])).max() for k in range(len(z))])
         points = np.flatnonzero(whitened * np.finfo(np.float64).eps > 1e-3)
         if len(points):
@@ -240,7 +243,7 @@ class Gaussian(Emission):
         rows = np.array([whiten(k, X / scale) / np.sqrt(X.shape[1]) for k in range(len(self.means))])
         means = np.array([whiten(k, mean) for k, mean in enumerate(self.means)])
         distance = np.square(rows).sum(axis=2)
-        towards = np.einsum("knd,kd->kn", rows, means)
+        towards = arithmetic.einsum("knd,kd->kn", rows, means)
         return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
 
     def dense_covariances(self):
@@ -250,8 +253,9 @@ class Gaussian(Emission):
 
     def total(self, weights):
         """(d, d) the covariance of the whole mixture."""
-        centred = self.means - weights @ self.means
-        return self.covariance.pooled(weights, self.shape[1]) + (weights[:, None] * centred).T @ centred
+        centred = self.means - arithmetic.matmul(weights, self.means)
+        between = arithmetic.matmul((weights[:, None] * centred).T, centred)
+        return self.covariance.pooled(weights, self.shape[1]) + between
 
     def relative_eigenvalues(self, weights):
         """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.kernels.packing import factor_order, packed_lower, unpack_symmetric
 from fastem.models.emission import flattened
 from fastem.models.gaussian.linear_algebra import inverse_transposed, product
@@ -25,7 +26,7 @@ class FullKernel:
         K, d = means.shape
         lower = ROOT_HALF * np.swapaxes(covariance.factors(K), 1, 2)
         rows, columns = factor_order(d)
-        offset = -np.einsum("kij,kj->ki", lower, means)
+        offset = -arithmetic.einsum("kij,kj->ki", lower, means)
         arrays = {"constant": constant, "factor": lower[:, rows, columns], "offset": offset, "mean": means}
         return flattened(arrays, dtype)
 
@@ -71,7 +72,7 @@ class DiagonalMissingKernel:
 
     @staticmethod
     def pack(covariance, constant, means, dtype):
-        gain = np.log(covariance.scales(means.shape[1])) - 0.5 * np.log(2 * np.pi)
+        gain = arithmetic.log(covariance.scales(means.shape[1])) - 0.5 * arithmetic.log(2 * np.pi)
         return DiagonalKernel.pack(covariance, constant, means, dtype) | flattened({"gain": gain}, dtype)
 
     @staticmethod
@@ -92,7 +93,7 @@ class TiedKernel:
     @staticmethod
     def serves(covariance, means, dtype):
         """Whether the components lie near enough to each other for a common scatter."""
-        largest = ((means @ covariance.precisions_cholesky) ** 2).sum(axis=1).max(initial=0)
+        largest = ((arithmetic.matmul(means, covariance.precisions_cholesky)) ** 2).sum(axis=1).max(initial=0)
         return largest * np.finfo(dtype).eps < (1e-8 if np.dtype(dtype) == np.float64 else 1e-3)
 
     @staticmethod
@@ -104,7 +105,7 @@ class TiedKernel:
         d = means.shape[1]
         upper = cls.rounded_factor(covariance, dtype)
         rows, columns = factor_order(d)
-        factor, nu = upper.T[rows, columns], means @ upper
+        factor, nu = upper.T[rows, columns], arithmetic.matmul(means, upper)
         return flattened({"constant": constant, "factor": factor, "zeros": np.zeros(d), "nu": nu}, dtype)
 
     @classmethod
@@ -112,12 +113,12 @@ class TiedKernel:
         d = means.shape[1]
         upper = cls.rounded_factor(covariance, dtype)
         counts = sums["counts"]
-        nu = means @ upper
+        nu = arithmetic.matmul(means, upper)
         first = sums["first"] - counts[:, None] * nu
         scatter = unpack_symmetric(sums["scatter"], d)
-        cross = first.T @ nu
-        scatter = scatter - cross - cross.T - (counts[:, None] * nu).T @ nu
+        cross = arithmetic.matmul(first.T, nu)
+        scatter = scatter - cross - cross.T - arithmetic.matmul((counts[:, None] * nu).T, nu)
         back = inverse_transposed(upper.T)
-        first = first @ back
-        scatter = back.T @ scatter @ back
+        first = arithmetic.matmul(first, back)
+        scatter = arithmetic.matmul(arithmetic.matmul(back.T, scatter), back)
         return counts, first, scatter[packed_lower(d)]

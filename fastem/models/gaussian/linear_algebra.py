@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
-from fastem.kernels import eigenpairs, turn_to_axes
+from fastem.kernels import arithmetic, eigenpairs, turn_to_axes
 from fastem.kernels.packing import packed_lower
 
 UNTHREADED = 1 << 18  # multiplications up to which OpenBLAS takes one thread
@@ -39,6 +39,8 @@ def inverse_factor(covariances):
 
     By halves beyond 64 columns: there LAPACK would use threads, which go on spinning beside the next pass.
     """
+    if arithmetic.FIXED_ORDER:
+        return arithmetic.fixed_inverse_factor(covariances)
     d = covariances.shape[-1]
     if d <= 64:
         return inverse_transposed(np.linalg.cholesky(covariances))
@@ -60,6 +62,8 @@ def has_inverse_factor(covariance):
 
 def inverse_transposed(factor):
     """(K, d, d) transposed inverses of lower triangular matrices."""
+    if arithmetic.FIXED_ORDER:
+        return arithmetic.fixed_inverse_transposed(factor)
     d = factor.shape[-1]
     if d <= 16:
         return np.where(upper_triangle(d), np.swapaxes(np.linalg.inv(factor), -2, -1), 0.0)
@@ -90,6 +94,8 @@ def product(a, b):
 
     That is up to 2^18 multiplications of matrices, but some thousands where a piece is a vector: none may be one.
     """
+    if arithmetic.FIXED_ORDER:
+        return arithmetic.fixed_matmul(a, b)
     rows, inner, columns = *a.shape[-2:], b.shape[-1]
     strip = max(1, UNTHREADED // max(1, rows * inner))
     if strip >= columns:
@@ -117,7 +123,7 @@ def leading_eigenpairs(matrices, n):
     """
     d = matrices.shape[-1]
     if d <= LAPACK_MOST:
-        values, vectors = np.linalg.eigh(matrices)
+        values, vectors = (arithmetic.fixed_eigh if arithmetic.FIXED_ORDER else np.linalg.eigh)(matrices)
         return values[..., ::-1][..., :n], vectors[..., ::-1][..., :n]
     pairs = [eigenpairs(np.ascontiguousarray(m, np.float64), n) for m in matrices.reshape(-1, d, d)]
     values = np.array([values for values, _ in pairs]).reshape(*matrices.shape[:-2], d)
@@ -131,6 +137,8 @@ def eigh(matrices):
     variances = np.abs(np.diagonal(matrices, axis1=-2, axis2=-1))
     least = np.where(variances > 0, variances, np.inf).min(axis=-1, initial=np.inf)
     graded = variances.max(axis=-1, initial=0) > GRADED * least
+    if graded.any() and arithmetic.FIXED_ORDER:
+        return arithmetic.fixed_eigh(matrices)  # Jacobi's as well, without trigonometric functions
     if not graded.any():
         return eigh_of_even(matrices)
     pairs = [eigh_of_graded(m) if g else eigh_of_even(m) for m, g in zip(flat(matrices), graded.ravel())]
@@ -155,7 +163,7 @@ def eigh_of_graded(matrix):
 def eigh_of_even(matrices):
     """The same of matrices whose columns are of like size."""
     if matrices.shape[-1] <= LAPACK_MOST:
-        return np.linalg.eigh(matrices)
+        return (arithmetic.fixed_eigh if arithmetic.FIXED_ORDER else np.linalg.eigh)(matrices)
     values, vectors = leading_eigenpairs(matrices, matrices.shape[-1])
     return np.ascontiguousarray(values[..., ::-1]), np.ascontiguousarray(vectors[..., ::-1])
 
@@ -164,7 +172,7 @@ def eigvalsh(matrices):
     """The eigenvalues alone, each with digits in proportion to the largest one."""
     d = matrices.shape[-1]
     if d <= LAPACK_MOST:
-        return np.linalg.eigvalsh(matrices)
+        return arithmetic.fixed_eigh(matrices)[0] if arithmetic.FIXED_ORDER else np.linalg.eigvalsh(matrices)
     values = [eigenpairs(np.ascontiguousarray(m, np.float64), 0)[0][::-1] for m in matrices.reshape(-1, d, d)]
     return np.array(values).reshape(matrices.shape[:-1])
 
@@ -172,7 +180,7 @@ def eigvalsh(matrices):
 def is_positive_definite(matrix):
     """Whether a Cholesky factorisation exists."""
     try:
-        np.linalg.cholesky(matrix)
+        arithmetic.cholesky(matrix)
     except np.linalg.LinAlgError:
         return False
     return True
@@ -206,7 +214,7 @@ def raise_to_floor(covariances, floor):
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
         with np.errstate(over="ignore"):  # far below the floor, then
-            suspect = np.flatnonzero((np.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
+            suspect = np.flatnonzero((arithmetic.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
     except IllDefinedCovariance:
         upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
     if len(suspect):
@@ -246,8 +254,8 @@ def log_cholesky(covariances):
     """(…, d, d) positive definite matrices to (…, d(d+1)/2) packed lower factors with logarithms on the diagonal."""
     d = covariances.shape[-1]
     i, j = packed_lower(d)
-    packed = np.linalg.cholesky(covariances)[..., i, j]
-    packed[..., i == j] = np.log(packed[..., i == j])
+    packed = arithmetic.cholesky(covariances)[..., i, j]
+    packed[..., i == j] = arithmetic.log(packed[..., i == j])
     return packed
 
 
@@ -255,5 +263,5 @@ def from_log_cholesky(packed, d):
     """The inverse of `log_cholesky`."""
     i, j = packed_lower(d)
     lower = np.zeros((*packed.shape[:-1], d, d))
-    lower[..., i, j] = np.where(i == j, np.exp(np.where(i == j, packed, 0)), packed)
-    return lower @ np.swapaxes(lower, -2, -1)
+    lower[..., i, j] = np.where(i == j, arithmetic.exp(np.where(i == j, packed, 0)), packed)
+    return arithmetic.matmul(lower, np.swapaxes(lower, -2, -1))

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
+
 NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
 FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
 SPIKE = 1e-4  # of the data's variance in a direction, where a component has few rows
@@ -90,7 +92,7 @@ def thin_by_chance(emission, weights, counts) -> dict[int, str]:
         others = np.where(np.arange(len(weights)) == k, 0, weights)
         if others.sum() > 0:
             beside = covariance.relative_eigenvalues([k], covariance.pooled(others / others.sum(), d))[0]
-            shape = beside / np.exp(np.log(beside).mean())
+            shape = beside / arithmetic.exp(arithmetic.log(beside).mean())
             if shape[0] < THIN:
                 found[int(k)] = f"{rows} {beside[0]:.1e} times the other components' variance in one direction"
     return found

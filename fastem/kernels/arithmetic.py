@@ -1,0 +1,124 @@
+"""What numpy leaves to SIMD loops, BLAS, LAPACK and libm: numpy's own, or the same in one fixed order of operations.
+
+FASTEM_INSTRUCTION_SET=reproducible takes the latter. All that lies on the way of a fit of this promise calls these, not
+numpy's: exponentials, logarithms, products, factors, eigenvalues. numpy's sums, which add in an order that hangs on
+shapes and strides alone, its square roots, quotients and random numbers need no other.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.kernels import INSTRUCTION_SET, REPRODUCIBLE, _arithmetic
+
+FIXED_ORDER = INSTRUCTION_SET == REPRODUCIBLE
+MOST_SWEEPS = 60  # of Jacobi's method; some ten are usual
+
+
+def elementwise(function):
+    """A function of contiguous doubles, (n,), for arrays of any shape; others than float64 are rounded at the end."""
+
+    def of_array(x):
+        x = np.asarray(x)
+        kind = x.dtype if x.dtype == np.float32 else np.float64
+        return function(np.ascontiguousarray(x, np.float64).reshape(-1)).reshape(x.shape).astype(kind)[()]
+
+    return of_array
+
+
+def fixed_log1p(y):
+    """log(1 + y) for y > -1, without losing a small y."""
+    u = 1 + np.asarray(y, np.float64)
+    safe = np.where(u == 0, 1, u)
+    return (fixed_log(u) + np.where(u == 0, 0, (y - (u - 1)) / safe))[()]
+
+
+def stack(matrices):
+    """(…, p, q) as contiguous doubles (n, p, q)."""
+    return np.ascontiguousarray(matrices, np.float64).reshape(-1, *matrices.shape[-2:])
+
+
+def fixed_matmul(a, b):
+    """a @ b; of a's and b's stacks one may be a single matrix, otherwise both have one shape."""
+    a, b = np.asarray(a), np.asarray(b)
+    kind = np.result_type(a, b)
+    if a.ndim == 1:
+        return fixed_matmul(a[None], b)[..., 0, :] if b.ndim > 1 else fixed_matmul(a[None], b[:, None])[0, 0]
+    if b.ndim == 1:
+        return fixed_matmul(a, b[:, None])[..., 0]
+    outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if a.shape[-1] != b.shape[-2]:
+        raise ValueError(f"matrices of shapes {a.shape} and {b.shape} have no product")
+    a, b = (x if x.ndim == 2 else np.broadcast_to(x, (*outer, *x.shape[-2:])) for x in (a, b))
+    out = _arithmetic.product(stack(a), stack(b)) if 0 not in outer else np.zeros(0)
+    return out.reshape(*outer, a.shape[-2], b.shape[-1]).astype(kind, copy=False)
+
+
+def fixed_cholesky(matrices):
+    """Lower factors; raises LinAlgError."""
+    factors, failed = _arithmetic.cholesky(stack(matrices))
+    if failed >= 0:
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+    return factors.reshape(matrices.shape)
+
+
+def fixed_inverse_transposed(factors):
+    """(…, d, d) transposed inverses of lower triangular matrices."""
+    return _arithmetic.inverse_transposed(stack(factors)).reshape(factors.shape)
+
+
+def fixed_inverse_factor(matrices):
+    """(…, d, d) transposed inverses of the Cholesky factors; raises LinAlgError."""
+    return fixed_inverse_transposed(fixed_cholesky(matrices))
+
+
+def fixed_inverse(matrices):
+    """Of symmetric positive definite matrices; raises LinAlgError."""
+    upper = fixed_inverse_factor(np.asarray(matrices))
+    return fixed_matmul(upper, np.swapaxes(upper, -2, -1))
+
+
+def fixed_eigh(matrices):
+    """Eigenvalues, ascending, and eigenvectors."""
+    values, vectors = _arithmetic.eigh(stack(matrices), MOST_SWEEPS)
+    return values.reshape(matrices.shape[:-1]), vectors.reshape(matrices.shape)
+
+
+def fixed_norm(x):
+    """Euclidean length of a vector."""
+    return np.sqrt(np.square(x).sum())
+
+
+def fixed_einsum(subscripts, *arrays):
+    """numpy's, of subscripts with an output and without dots: all products, then their sums."""
+    inputs, output = subscripts.split("->")
+    letters = output + "".join(sorted(set(inputs) - set(output) - {","}))
+    aligned = []
+    for names, array in zip(inputs.split(","), arrays):
+        order = sorted(range(len(names)), key=lambda i, names=names: letters.index(names[i]))
+        shape = iter(np.asarray(array).transpose(order).shape)
+        aligned.append(np.asarray(array).transpose(order).reshape([next(shape) if c in names else 1 for c in letters]))
+    product = aligned[0]
+    for array in aligned[1:]:
+        product = product * array
+    return product.sum(axis=tuple(range(len(output), len(letters))))
+
+
+def numpys_power(x, exponent):
+    return x**exponent
+
+
+def fixed_power(x, exponent):
+    """x to a power that is no whole number, for x >= 0; float."""
+    with np.errstate(divide="ignore"):
+        return fixed_exp(exponent * fixed_log(x))
+
+
+fixed_log, fixed_exp = elementwise(_arithmetic.log), elementwise(_arithmetic.exp)
+
+if FIXED_ORDER:
+    log, log1p, exp, matmul, einsum, norm = fixed_log, fixed_log1p, fixed_exp, fixed_matmul, fixed_einsum, fixed_norm
+    inverse, cholesky, power = fixed_inverse, fixed_cholesky, fixed_power
+else:
+    log, log1p, exp, matmul, einsum, norm = np.log, np.log1p, np.exp, np.matmul, np.einsum, np.linalg.norm
+    inverse, cholesky, power = np.linalg.inv, np.linalg.cholesky, numpys_power

@@ -1,0 +1,331 @@
+"""The laws that every fit keeps, tried on the cases of random_cases.py.
+
+A case is fitted and used; it must end with finite numbers, or with an error that fastem itself raises and that says
+why. Where it is fitted, ALWAYS holds, and one of RARE is tried, which takes further fits.
+"""
+
+import linecache
+import traceback
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import reference
+
+import fastem
+
+PACKAGE = str(Path(fastem.__file__).parent)
+SAID = (fastem.ConvergenceWarning, fastem.DegenerateComponentWarning, fastem.LogLikelihoodFell, UserWarning)
+FAR = ("tiny", "huge", "offset", "outlier", "scales", "large counts", "one large")  # rows whose digits cancel
+EPSILON = {name: np.finfo(name).eps for name in ("float32", "float64")}
+CLOSED_UNDER_UNITS = ("full", "tied", "diag", "VVV", "EEE", "VVI", "VEI", "EVI", "EEI", "VEE")  # of each column
+
+
+def is_far(case):
+    return any(name in case.kind for name in FAR)
+
+
+def numbers(estimator):
+    """{name: value} of what a fit leaves that is of floating point, properties as well."""
+    names = [name for name in dir(estimator) if name.endswith("_") and not name.startswith("_")]
+    values = {name: getattr(estimator, name, None) for name in names}
+    return {
+        name: np.asarray(value)
+        for name, value in values.items()
+        if isinstance(value, (np.ndarray, float)) and np.asarray(value).dtype.kind == "f"
+    }
+
+
+def dense_covariances(estimator):
+    """(K, d, d), or None where the estimator has none."""
+    if not hasattr(estimator, "covariances_"):
+        return None
+    model = estimator.model_
+    emission = getattr(model.emission, "emission", model.emission)  # without the noise
+    K, d = emission.means.shape
+    return np.array([emission.covariance.pooled(one, d) for one in np.eye(K)])
+
+
+def correlations(covariances):
+    units = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    return covariances / units[:, :, None] / units[:, None, :]
+
+
+def condition(estimator):
+    """By how much terms of a log-density are larger than it: of covariances, of what noise leaves of variances, of
+    exponential families the largest parameter."""
+    if hasattr(estimator, "get_covariance"):
+        return (np.diagonal(estimator.get_covariance()) / estimator.noise_variance_).max()
+    covariances = dense_covariances(estimator)
+    if covariances is not None:
+        return np.linalg.cond(correlations(covariances)).max()
+    names = ("shapes_", "concentrations_", "rates_")
+    return max([1.0, *(getattr(estimator, name).max() for name in names if hasattr(estimator, name))])
+
+
+def rounding(case, estimator):
+    """What rounding, and M-steps that iterate, may do to a mean log-density."""
+    size = 1 + abs(estimator.score_samples(case.X)).max()
+    return 1e-10 + 100 * EPSILON[case.X.dtype.name] * condition(estimator) * size
+
+
+# ---- always ----------------------------------------------------------------------------------------------------------
+
+
+def finite(case, estimator):
+    for name, value in numbers(estimator).items():
+        # many degrees of freedom are none; precisions of the smallest variances overflow
+        assert np.isfinite(value).all() or name in ("degrees_of_freedom_",), f"{name} is not finite"
+
+
+def weights_sum_to_1(case, estimator):
+    if hasattr(estimator, "weights_"):
+        weights = np.append(estimator.weights_, getattr(estimator, "noise_weight_", 0.0))
+        assert (weights >= 0).all() and abs(weights.sum() - 1) < 1e-12, f"the weights are {weights}"
+
+
+def covariances_are_positive_definite(case, estimator):
+    covariances = dense_covariances(estimator)
+    if covariances is None:
+        return
+    assert np.allclose(covariances, np.swapaxes(covariances, 1, 2), rtol=1e-12, atol=0), "a covariance is not symmetric"
+    assert (np.diagonal(covariances, axis1=1, axis2=2) > 0).all(), "a variance is not positive"
+    least = np.linalg.eigvalsh(correlations(covariances))[:, 0].min()
+    assert least > -1e-15, f"a covariance has the eigenvalue {least}"
+
+
+def history_never_falls(case, estimator):
+    history = np.asarray(getattr(estimator, "history_", ()))
+    if len(history) > 1 and not is_far(case):
+        fall = -np.diff(history).min()
+        assert fall <= rounding(case, estimator), f"history_ falls by {fall}"
+
+
+def score_is_the_log_likelihood(case, estimator):
+    if case.labels is not None or not hasattr(estimator, "log_likelihood_"):
+        return  # labels count in the fit alone
+    if case.name in ("PPCA", "FactorAnalysis") and is_far(case):
+        return  # theirs comes from moments about the mean, before it is rounded
+    given = {} if case.weight is None else {"sample_weight": case.weight}
+    density = estimator.score_samples(case.X)
+    total = density.sum() if not given else case.weight @ density
+    size = abs(density).sum() if not given else case.weight @ abs(density)
+    error = abs(estimator.log_likelihood_ - total)
+    weight = len(case.X) if case.weight is None else case.weight.sum()
+    allowed = 1e-12 * size + weight * rounding(case, estimator)
+    assert error <= allowed, f"log_likelihood_ is off by {error}"
+
+
+ALWAYS = (finite, weights_sum_to_1, covariances_are_positive_definite, history_never_falls, score_is_the_log_likelihood)
+
+
+# ---- now and then ----------------------------------------------------------------------------------------------------
+
+
+def plain_numpy_agrees(case, estimator):
+    """log p(x) of a Gaussian mixture from weights_, means_ and covariances_."""
+    if case.name != "GaussianMixture" or is_far(case):
+        return
+    X, covariances = case.X.astype(np.float64), dense_covariances(estimator)
+    joint = (reference.incomplete_joint if np.isnan(X).any() else reference.log_joint)(
+        X, estimator.weights_, estimator.means_, covariances
+    )
+    if hasattr(estimator, "noise_weight_"):
+        noise = np.log(max(estimator.noise_weight_, 1e-300)) - estimator.noise_log_volume_
+        joint = np.column_stack([joint, np.full(len(X), noise)])
+    error = abs(reference.log_density(joint) - estimator.score_samples(case.X)).max()
+    assert error <= rounding(case, estimator), f"score_samples differs from plain numpy by {error}"
+
+
+def same_numbers(first, second, what):
+    first, second = numbers(first), numbers(second)
+    assert first.keys() == second.keys(), f"{what}: other attributes"
+    for name in first:
+        assert np.array_equal(first[name], second[name], equal_nan=True), f"{what}: other bits of {name}"
+
+
+def same_bits_with_any_threads(case, estimator):
+    if "n_threads" in estimator.get_params():
+        for n_threads in (1, 3):
+            same_numbers(estimator, case.fitted(case.estimator(n_threads=n_threads)), f"n_threads={n_threads}")
+
+
+def same_bits_in_chunks(case, estimator):
+    if case.labels is not None or case.weight is not None:
+        return
+    ends = np.unique(np.random.default_rng(case.seed).integers(1, max(2, len(case.X)), 3))
+    same_numbers(estimator, case.fitted(X=[part for part in np.split(case.X, ends) if len(part)]), "chunks")
+
+
+def same_bits_in_another_layout(case, estimator):
+    same_numbers(estimator, case.fitted(X=np.asfortranarray(case.X)), "Fortran order")
+
+
+OWN_UNITS = {"noise", "init_params", "n_init", "split_merge", "on_collapse", "weight_concentration_prior"}
+WITH_UNITS = (
+    "GaussianMixture",
+    "StudentTMixture",
+    "MixtureOfFactorAnalyzers",
+    "PPCA",
+    "FactorAnalysis",
+    "GammaMixture",
+    "ExponentialMixture",
+)
+
+
+def same_after_units(case, estimator):
+    """Units by powers of two: the log-likelihood moves by their logarithm. From a start that is given, and where no
+    component is small, since rounding decides what becomes of those."""
+    X, mixture = case.X, "n_factors" in case.parameters or "random_state" in case.parameters
+    own = {key: value for key, value in case.parameters.items() if key not in OWN_UNITS}
+    K = own["n_components"] if mixture else 1
+    constant = np.nanmin(X, axis=0) == np.nanmax(X, axis=0)
+    if case.name not in WITH_UNITS or constant.any() or is_far(case) or len(X) < 10 * K * X.shape[1]:
+        return
+    if mixture:
+        own |= {"init_params": np.arange(len(X)) % K, "max_iter": 1, "accelerate": None}
+    rng = np.random.default_rng(case.seed)
+    powers = rng.integers(-12, 13, X.shape[1])
+    if case.name == "PPCA" or case.parameters.get("covariance_type", "full") not in CLOSED_UNDER_UNITS:
+        powers[:] = powers[0]
+    plain = replace(case, parameters=own, labels=None)
+    here, there = plain.fitted(), plain.fitted(X=np.ldexp(X, powers))
+    weight = np.ones(len(X)) if case.weight is None else case.weight
+    expected = here.log_likelihood_ - np.log(2) * (weight @ (~np.isnan(X) * powers).sum(axis=1))
+    off = abs(there.log_likelihood_ - expected) / weight.sum()
+    assert off <= 1e-8 + 10 * rounding(plain, here), f"in other units the log-likelihood is off by {off} a row"
+
+
+def em_of(case, estimator, X, weight):
+    return fastem.em(estimator.model_, X, sample_weight=weight, max_iter=1, tol=0).log_likelihood
+
+
+def same_in_any_order_of_rows(case, estimator):
+    if not hasattr(estimator, "model_") or is_far(case):
+        return
+    order = np.random.default_rng(case.seed).permutation(len(case.X))
+    weight = case.weight
+    first = em_of(case, estimator, case.X, weight)
+    second = em_of(case, estimator, case.X[order], None if weight is None else weight[order])
+    bound = (len(case.X) if weight is None else weight.sum()) * rounding(case, estimator)
+    assert abs(first - second) <= bound, f"in another order of rows: {first - second} apart"
+
+
+def whole_weights_are_repeated_rows(case, estimator):
+    if not hasattr(estimator, "model_") or is_far(case):
+        return
+    times = np.random.default_rng(case.seed).integers(0, 4, len(case.X))
+    times[0] = 2
+    first = em_of(case, estimator, case.X, times.astype(float))
+    second = em_of(case, estimator, np.repeat(case.X, times, axis=0), None)
+    assert abs(first - second) <= times.sum() * rounding(case, estimator), f"repeated rows: {first - second} apart"
+
+
+def same_with_components_in_another_order(case, estimator):
+    fewer = {"noise", "prior", "max_eigenvalue_ratio"} & set(case.parameters)
+    if case.name != "GaussianMixture" or case.parameters["covariance_type"] != "full" or fewer or is_far(case):
+        return
+    K = len(estimator.weights_)
+    found = []
+    for order in (np.arange(K), np.arange(K)[::-1]):
+        start = {
+            "weights_init": estimator.weights_[order],
+            "means_init": estimator.means_[order],
+            "precisions_init": estimator.precisions_[order],
+        }
+        own = {
+            "n_components": K,
+            "max_iter": 1,
+            "n_init": 1,
+            "split_merge": 0,
+            "on_collapse": "floor",
+            "accelerate": None,
+        }
+        if case.parameters.get("equal_weights"):
+            del start["weights_init"]
+        found.append(case.fitted(case.estimator(**own | start)).log_likelihood_)
+    weight = len(case.X) if case.weight is None else case.weight.sum()
+    assert abs(found[0] - found[1]) <= 10 * weight * rounding(case, estimator), f"other order of components: {found}"
+
+
+def moved_rows_with_moved_means(case, estimator):
+    if (
+        case.name not in ("GaussianMixture", "StudentTMixture")
+        or is_far(case)
+        or {"noise", "prior"} & set(case.parameters)
+    ):
+        return
+    move = np.random.default_rng(case.seed).integers(-64, 65, case.X.shape[1]).astype(case.X.dtype)
+    model, moved = estimator.model_, (case.X + move).astype(case.X.dtype)
+    if not np.array_equal(moved - move, case.X, equal_nan=True):
+        return  # digits were lost
+    elsewhere = replace(model, emission=replace(model.emission, means=model.emission.means + move))
+    found = [
+        fastem.em(m, X, sample_weight=case.weight, max_iter=1, tol=0).log_likelihood
+        for m, X in ((model, case.X), (elsewhere, moved))
+    ]
+    weight = len(case.X) if case.weight is None else case.weight.sum()
+    assert abs(found[0] - found[1]) <= 100 * weight * rounding(case, estimator), f"moved: {found}"
+
+
+RARE = (
+    plain_numpy_agrees,
+    same_bits_with_any_threads,
+    same_bits_in_chunks,
+    same_bits_in_another_layout,
+    same_after_units,
+    same_in_any_order_of_rows,
+    whole_weights_are_repeated_rows,
+    same_with_components_in_another_order,
+    moved_rows_with_moved_means,
+)
+
+
+# ---- a case ----------------------------------------------------------------------------------------------------------
+
+
+def by_fastem(error):
+    """Whether an error was raised by a statement of fastem, and not by what it called."""
+    if not isinstance(error, (ValueError, TypeError)) or isinstance(error, np.linalg.LinAlgError) or not str(error):
+        return False
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    line = linecache.getline(frame.filename, frame.lineno).strip()
+    return frame.filename.startswith(PACKAGE) and line.startswith("raise ")
+
+
+def place_of(error):
+    """The innermost line of fastem that an error went through; the law, where one is broken."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, AssertionError):
+        return next(frame.name for frame in reversed(frames) if frame.name not in ("same_numbers", "em_of"))
+    own = [frame for frame in frames if frame.filename.startswith(PACKAGE)]
+    frame = own[-1] if own else frames[-1]
+    return f"{frame.filename.removeprefix(PACKAGE + '/')}:{frame.lineno}"
+
+
+KNOWN = {}  # {(place, kind of rows): why}: failures that are none, with the reason
+
+
+def what_is_wrong(case):
+    """({place: what}, whether it was fitted) of a case."""
+    wrong, fitted = {}, False
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            estimator = case.fitted()
+            fitted = True
+            for law in (*ALWAYS, RARE[int(case.law * len(RARE))]):
+                law(case, estimator)
+            used = case.use(estimator, case) or estimator
+            finite(case, used)
+            weights_sum_to_1(case, used)
+            covariances_are_positive_definite(case, used)
+        except Exception as error:
+            if not by_fastem(error):
+                wrong[place_of(error)] = f"{type(error).__name__}: {error}"
+    for one in heard:
+        if not issubclass(one.category, SAID):
+            place = f"{one.filename.removeprefix(PACKAGE + '/')}:{one.lineno}"
+            wrong[place] = f"{one.category.__name__}: {one.message}"
+    return {place: f"{what[:200]} [seed {case.seed}: {case}]" for place, what in wrong.items()}, fitted
