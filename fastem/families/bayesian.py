@@ -455,6 +455,6 @@ def score_observed(density, X, n_threads, log_density):
         rows, there = np.flatnonzero(of_row == i), np.flatnonzero(~missing)
         values = np.zeros(len(rows))
         if len(there):
-            some = replace(density, emission=density.emission.marginal(there))
+            some = replace(density, emission=density.emission.marginal(there)) if missing.any() else density
             some.score(np.ascontiguousarray(X[rows][:, there]), n_threads, log_density=values)
         log_density[rows] = values
