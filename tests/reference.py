@@ -279,7 +279,9 @@ def variational_divergence(prior, concentration, beta, m, nu, inverse):
     if concentration.ndim == 1:
         alike = np.full_like(concentration, a)
         total = (concentration - alike) @ expected_log_weights(concentration)
-        total += gammaln(concentration.sum()) - gammaln(concentration).sum() - gammaln(alike.sum()) + gammaln(alike).sum()
+        total += (
+            gammaln(concentration.sum()) - gammaln(concentration).sum() - gammaln(alike.sum()) + gammaln(alike).sum()
+        )
     else:
         logs = digamma(concentration) - digamma(concentration.sum(axis=0))
         total = ((concentration - np.array([[1.0], [a]])) * logs).sum()

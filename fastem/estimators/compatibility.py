@@ -246,7 +246,10 @@ REFUSED = (
         "none of them, or choose covariance_type 'full', 'diag' or 'spherical'.",
     ),
     Refusal("extreme sample weights", "rows out of memory", EXTREME_WEIGHTS),
-    *(Refusal("extreme sample weights", name, _EXTREME) for name in ("prior", "weight_concentration_prior", "variational")),
+    *(
+        Refusal("extreme sample weights", name, _EXTREME)
+        for name in ("prior", "weight_concentration_prior", "variational")
+    ),
     *(Refusal("partial_fit", name, _AVERAGES) for name in ("prior", "weight_concentration_prior")),
     Refusal(
         "noise",

@@ -15,7 +15,8 @@ from fastem.driver.em import em
 from fastem.estimators.checks import choice, positive
 from fastem.estimators.fitted_mixture import around
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
-from fastem.families.gaussian.covariance_mixture import CovarianceMixture
+from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
+from fastem.families.gaussian.covariance_mixture import BASIC, CovarianceMixture, for_sklearn
 from fastem.families.gaussian.densities import CovarianceFamily, share_with_digits
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.student_t import StudentT
@@ -36,7 +37,6 @@ from fastem.rows.validation import real_numbers
 from fastem.starts.given import checked_array
 from fastem.starts.plan import Scales
 
-TYPES = ("full", "tied", "diag", "spherical")
 PRIORS = "weight_concentration_prior_", "mean_precision_prior_", "degrees_of_freedom_prior_"
 PRIOR_STEPS = 100  # of EM at most for the moments of rows with missing values
 
@@ -133,7 +133,7 @@ def degrees_of_freedom(value, d) -> float:
 
 def given_scale(value, structure, d):
     """(d, d) from a matrix, from variances, or from a number, as the structure has it; scikit-learn's messages."""
-    name = next(name for name in TYPES if STRUCTURES[name] is structure)
+    name = next(name for name in BASIC if STRUCTURES[name] is structure)
     shape = () if name == "spherical" else (d,) if name == "diag" else (d, d)
     scale = real_numbers(value)
     if scale is None or scale.shape != shape:
@@ -202,7 +202,7 @@ class BayesianGaussianMixture(CovarianceMixture, without=("equal_weights", "fixe
 
     covariance_type: str = parameter(
         default="full",
-        check=choice(TYPES),
+        check=choice(BASIC),
         doc="""str
 "full", "tied", "diag" or "spherical": how free the posterior of the precisions is. The prior is that of full matrices
 in all four; see :mod:`fastem.models.gaussian.variational`.""",
@@ -423,6 +423,26 @@ of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`
             converged=self.converged_,
             reason="it is a fitted mixture without its empty components",
         )
+
+    to_sklearn = to_sklearn
+    from_sklearn = classmethod(from_sklearn)
+    _counterpart: ClassVar = ("mixture", "BayesianGaussianMixture")
+
+    def _for_sklearn(self):
+        parameters, attributes = for_sklearn(self)
+        attributes |= {name: getattr(self, name) for name in (*self._parameter_arrays, *PRIORS)}
+        for name in ("degrees_of_freedom_", "covariance_prior_"):
+            if not np.ndim(attributes[name]):
+                attributes[name] = float(attributes[name])
+        if self.weight_concentration_prior_type == "dirichlet_process":
+            attributes["weight_concentration_"] = tuple(self.weight_concentration_.copy())
+        return parameters, attributes
+
+    def _take_sklearns(self, model):
+        self.weights_ = model.weights_
+        self._set_arrays({name: np.asarray(getattr(model, name)) for name in self._parameter_arrays})
+        for name in PRIORS:
+            setattr(self, name, float(getattr(model, name)))
 
     def to_mixture(self) -> GaussianMixture:
         """The plug-in mixture: the posterior's mean weights, mean means and mean precisions, as if they were known.

@@ -218,7 +218,9 @@ def test_the_evidence_of_few_rows_by_quadrature():
             return likelihood * norm.pdf(mean, m0, (beta0 * precision) ** -0.5)
 
         width = 30 / np.sqrt(precision)
-        return quad(integrand, -width, width, points=[0.0], limit=200)[0] * gamma.pdf(precision, nu0 / 2, scale=2 / scale)
+        return quad(integrand, -width, width, points=[0.0], limit=200)[0] * gamma.pdf(
+            precision, nu0 / 2, scale=2 / scale
+        )
 
     evidence = np.log(quad(given_precision, 0, 60, limit=200)[0])
     prior = (1.0, beta0, np.array([m0]), nu0, np.array([[scale]]))
@@ -367,7 +369,10 @@ def test_the_plug_in_mixture(covariance_type):
 @pytest.mark.parametrize(
     "parameters, message",
     [
-        ({"weight_concentration_prior": 0.0}, "'weight_concentration_prior' parameter of BayesianGaussianMixture must be"),
+        (
+            {"weight_concentration_prior": 0.0},
+            "'weight_concentration_prior' parameter of BayesianGaussianMixture must be",
+        ),
         ({"weight_concentration_prior": [1.0, 2.0]}, "must be None or a float in the range"),
         ({"mean_precision_prior": -1.0}, "'mean_precision_prior' parameter of BayesianGaussianMixture must be None or"),
         ({"weight_concentration_prior_type": "dirichlet"}, "'weight_concentration_prior_type' parameter"),
@@ -380,7 +385,10 @@ def test_the_plug_in_mixture(covariance_type):
         ),
         ({"covariance_prior": np.eye(2)}, r"The parameter 'full covariance_prior' should have the shape of \(3, 3\)"),
         ({"covariance_prior": -np.eye(3)}, "'full precision' should be symmetric, positive-definite"),
-        ({"covariance_prior": np.eye(3), "covariance_type": "diag"}, "'diag covariance_prior' should have the shape of"),
+        (
+            {"covariance_prior": np.eye(3), "covariance_type": "diag"},
+            "'diag covariance_prior' should have the shape of",
+        ),
         ({"covariance_prior": [1, 0, 1], "covariance_type": "diag"}, "'diag precision' should be positive"),
         ({"covariance_prior": -1.0, "covariance_type": "spherical"}, "'spherical precision' should be positive"),
     ],
@@ -442,7 +450,9 @@ def test_a_batch_is_a_natural_gradient_step():
 
     def natural(m):
         beta, mean = m.mean_precision_[:, None], m.means_
-        scatter = m.covariances_ * m.degrees_of_freedom_[:, None, None] + beta[:, :, None] * mean[:, :, None] * mean[:, None]
+        scatter = (
+            m.covariances_ * m.degrees_of_freedom_[:, None, None] + beta[:, :, None] * mean[:, :, None] * mean[:, None]
+        )
         return [m.weight_concentration_, m.mean_precision_, m.degrees_of_freedom_, beta * mean, scatter]
 
     r = model.predict_proba(X[200:]) * 2  # the batch of 200 stands for all 400 rows

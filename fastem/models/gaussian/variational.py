@@ -95,9 +95,7 @@ class VariationalGaussian(Gaussian):
     @classmethod
     def _of_counts(cls, means, covariance, prior, counts):
         own = np.full_like(counts, counts.mean()) if covariance.shared else counts
-        return cls(
-            means, covariance, np.zeros_like(prior.mean), prior.shrinkage + counts, prior.dof + own, prior
-        )
+        return cls(means, covariance, np.zeros_like(prior.mean), prior.shrinkage + counts, prior.dof + own, prior)
 
     def under(self, prior) -> VariationalGaussian:
         """The same means, covariances and counts of rows under another prior: where a fit may begin."""
