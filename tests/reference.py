@@ -309,9 +309,9 @@ def variational_step(X, posterior, prior, covariance_type, process, sample_weigh
 
 def normal_wishart_evidence(X, prior):
     """log p(X) of one component, in closed form."""
-    _, beta0, m0, nu0, scale = prior
+    _, beta0, _, nu0, scale = prior
     n, d = X.shape
-    (beta,), (m,), (nu,), (inverse,) = variational_m_step(X, np.ones((n, 1)), prior, "full", False)[1:]
+    (beta,), _, (nu,), (inverse,) = variational_m_step(X, np.ones((n, 1)), prior, "full", False)[1:]
 
     def log_z(beta, nu, inverse):
         return multigammaln(0.5 * nu, d) - 0.5 * nu * np.linalg.slogdet(inverse)[1] - 0.5 * d * np.log(beta)

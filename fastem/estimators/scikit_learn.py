@@ -17,7 +17,7 @@ OF_A_FIT = {
     "verbose",
     "verbose_interval",
     "warm_start",
-}  # they mean something else there
+}  # not the same there
 FROM_THERE = {"n_components", "covariance_type"} | {f"{name}_prior" for name in ("mean", "mean_precision")}
 FROM_THERE |= {"weight_concentration_prior_type", "weight_concentration_prior", "degrees_of_freedom_prior"}
 FROM_THERE |= {"covariance_prior"}

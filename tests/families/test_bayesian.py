@@ -145,8 +145,8 @@ def test_one_component_gives_the_log_evidence(prior_type):
 
 @pytest.mark.parametrize("K", [2, 3])
 def test_the_gap_is_the_divergence_from_the_posterior(K):
-    """d = 1 and few rows: log p(X) by summing over all assignments; the gap is KL(q(z) || p(z | X)) + what q(parameters)
-    lacks given z."""
+    """d = 1 and few rows: log p(X) by summing over all assignments; the gap is KL(q(z) || p(z | X)) + what
+    q(parameters) lacks given z."""
     X, a, beta0, m0, nu0, scale = np.array([[-1.0], [0.2], [2.0]]), 0.8, 0.5, 0.3, 1.7, 0.9
     prior = (a, beta0, np.array([m0]), nu0, np.array([[scale]]))
 
@@ -445,7 +445,7 @@ def test_a_warm_start_goes_on_from_the_posterior():
 
 def test_a_batch_is_a_natural_gradient_step():
     """The natural parameters of the posterior move by the step towards those of the batch, counted as all rows."""
-    X, d = groups(n=400), 3
+    X = groups(n=400)
     model = BayesianGaussianMixture(3, weight_concentration_prior_type=DIRICHLET, random_state=0, tol=1e-8).fit(X[:200])
 
     def natural(m):

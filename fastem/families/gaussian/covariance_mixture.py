@@ -69,7 +69,7 @@ BASIC = ("full", "tied", "diag", "spherical")  # the structures that scikit-lear
 
 
 def for_sklearn(self) -> tuple[dict, dict]:
-    """Parameters and attributes of scikit-learn's mixture; covariances of a structure that it does not have are full."""
+    """Parameters and attributes of scikit-learn's mixture; covariances of structures that it lacks are full."""
     model = self._mixture()
     (K, d), covariance, name = model.emission.shape, model.emission.covariance, self.covariance_type
     if name not in BASIC:

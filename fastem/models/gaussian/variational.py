@@ -154,7 +154,7 @@ class VariationalGaussian(Gaussian):
 
     def log_prior(self) -> float:
         """Minus the Kullback-Leibler divergence of the posterior of all components from the prior."""
-        K, d = self.shape
+        d = self.shape[1]
         prior, beta, nu = self.prior, self.mean_precision, self.degrees_of_freedom
         ratio = prior.shrinkage / beta
         means = 0.5 * d * (ratio - 1 - np.log(ratio))
@@ -166,7 +166,7 @@ class VariationalGaussian(Gaussian):
         return -float((means + precisions).sum() + 0.5 * self.covariance.expected_quadratic(second))
 
     def predictive(self) -> tuple[Full, np.ndarray]:
-        """The scale matrices and degrees of freedom (K,) of the components' densities, integrated over the posterior."""
+        """Scale matrices and degrees of freedom (K,) of the components' densities, integrated over the posterior."""
         (_, d), beta, nu = self.shape, self.mean_precision, self.degrees_of_freedom
         freedom = nu + 1 - d
         factor = (1 + beta) * nu / (beta * freedom)
