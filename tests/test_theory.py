@@ -8,6 +8,7 @@ import reference
 from instances import INSTANCES, STRUCTURES, random_mixture, start
 from scipy.stats import norm
 
+import fastem
 from fastem import GaussianMixture, Statistics, em, theory
 from fastem.driver.history import LATE
 
@@ -208,7 +209,7 @@ def test_a_fitted_estimator_stands_for_its_model():
 
 
 def test_the_bound_of_the_evidence():
-    X = load_faithful().data
+    X = fastem.datasets.load_faithful().data
     model = fastem.BayesianGaussianMixture(3, random_state=0, tol=1e-9).fit(X)
     weight = np.random.default_rng(0).integers(1, 4, len(X)).astype(float)
     best = theory.evidence_bound(model, X, sample_weight=weight)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem.driver.em import em
-from fastem.estimators.checks import choice, positive
+from fastem.estimators.checks import choice, positive, real
 from fastem.estimators.fitted_mixture import around
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
@@ -209,7 +209,7 @@ in all four; see :mod:`fastem.models.gaussian.variational`.""",
     )
     reg_covar: float = parameter(
         default=1e-6,
-        check=CovarianceMixture._parameters["reg_covar"].check,
+        check=real(0.0, finite=True),
         doc="""float
 The default of `covariance_prior` is at or above ``reg_covar`` times the variance of each column, so that it is not
 singular. The covariances need no floor: the prior is one.""",
