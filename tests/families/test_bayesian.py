@@ -517,3 +517,34 @@ def test_scikit_learns_bound_picks_the_number_of_components_by_the_units():
             best[make, units] = int(np.argmax(bounds)) + 1
     assert [best[BayesianGaussianMixture, units] for units in (1e-3, 1.0, 1e3)] == [3, 3, 3]
     assert [best[ScikitLearns, units] for units in (1e-3, 1e3)] != [3, 3]
+
+
+# ---- scikit-learn's own tests ---------------------------------------------------------------------------------------
+
+OF_PRIVATE_METHODS = {  # they call methods of scikit-learn's class that are not public, or test its functions
+    "test_compare_covar_type",  # _check_parameters(X), _initialize_parameters: see test_scikit_learns_parameters
+    "test_log_dirichlet_norm",
+    "test_log_wishart_norm",
+}
+SLOW = {  # they pass as well; the same laws are held above, in less time
+    "test_monotonic_likelihood",
+    "test_invariant_translation",
+    "test_bayesian_mixture_fit_predict_n_init",
+}
+
+
+def scikit_learns_tests():
+    from sklearn.mixture.tests import test_bayesian_mixture as theirs
+
+    for name, function in vars(theirs).items():
+        if name.startswith("test_") and name not in OF_PRIVATE_METHODS | SLOW:
+            several = [mark for mark in getattr(function, "pytestmark", []) if mark.name == "parametrize"]
+            for values in several[0].args[1] if several else [()]:
+                yield pytest.param(theirs, function, values, id=f"{name}{list(values) if several else ''}")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("theirs, function, values", [*scikit_learns_tests()])
+def test_scikit_learns_own_tests(theirs, function, values, monkeypatch):
+    monkeypatch.setattr(theirs, "BayesianGaussianMixture", BayesianGaussianMixture)
+    function(*values)
