@@ -8,6 +8,7 @@ small         import, tiny fit, one row
 criteria      BIC, AIC, ICL and cross-validation on data with known classes
 select        one to nine components of fourteen families, to the best
 factors       factor analysis and probabilistic PCA, beside scikit-learn
+bayesian      Bayesian mixtures: iterations beside Gaussian mixtures, fits beside scikit-learn
 missing       iterations over rows with missing values, beside the complete rows
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 covariances   iterations of the fourteen covariance families beside full and diagonal ones
@@ -39,6 +40,7 @@ from pathlib import Path
 from bench import (
     acceleration,
     accuracy,
+    bayesian,
     calls,
     compare,
     covariances,
@@ -69,6 +71,7 @@ COMMANDS = {
     "small": calls.small,
     "select": selection.run,
     "factors": factors.run,
+    "bayesian": bayesian.run,
     "missing": missing.run,
     "families": families.run,
     "gains": gains.run,

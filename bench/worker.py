@@ -21,6 +21,8 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
+from bench.bayesian import fits as bayesian_fits
+from bench.bayesian import samples as bayesian_samples
 from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
 from bench.families import samples as family_samples
@@ -187,6 +189,16 @@ def covariances(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> di
     return beside(covariance_samples(n, d, K, dtype), n_threads)
 
 
+def bayesian(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
+    """Of Bayesian mixtures and of the Gaussian mixture on their rows; see :func:`beside`."""
+    return beside(bayesian_samples(n, d, K, dtype), n_threads)
+
+
+def bayesian_fit(rival, n: int, d: int, K: int, n_threads: int) -> dict:
+    """Of both libraries' Bayesian mixtures, from data to model."""
+    return bayesian_fits(n, d, K, n_threads)
+
+
 def beside(samples, n_threads: int) -> dict:
     """Milliseconds of an iteration of each mixture and of another on its rows, and their ratio."""
     found = {}
@@ -277,6 +289,8 @@ TASKS = {
         covariances,
         select,
         missing,
+        bayesian,
+        bayesian_fit,
         stream,
         dask,
     )

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _fit(arguments: argparse.Namespace) -> None:
     """``fastem fit``: read, fit, print, save, draw."""
-    from fastem import GaussianMixture, open_rows, plot
+    from fastem import BayesianGaussianMixture, GaussianMixture, open_rows, plot
     from fastem.plot.canvas import require_file_type
     from fastem.summary import summary
 
@@ -74,8 +74,9 @@ def _fit(arguments: argparse.Namespace) -> None:
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
     blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns)
-    given = {name: value for name, value in vars(arguments).items() if name in GaussianMixture().get_params()}
-    model = GaussianMixture(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume)
+    make = BayesianGaussianMixture if arguments.bayesian else GaussianMixture
+    given = {name: value for name, value in vars(arguments).items() if name in make().get_params()}
+    model = make(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume)
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
     names = _names(blocks, arguments.columns)
@@ -257,6 +258,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="structure or family: full, tied, diag, spherical, VEV, … (default: full)",
     )
+    fit.add_argument(
+        "--bayesian",
+        action="store_true",
+        default=False,
+        help="variational Bayes: components that the rows do not need get none; full, tied, diag or spherical",
+    )
     fit.add_argument("--seed", dest="random_state", type=int, default=0, help="seed of the random start (default: 0)")
     fit.add_argument("--n-init", type=int, metavar="N", help="number of starts; the best is kept (default: 1)")
     fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-3)")
@@ -294,7 +301,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="A,B",
         help="families (default: all 14)",
     )
-    select.add_argument("--criterion", choices=("bic", "aic", "icl", "cv"), help="smaller is better (default: bic)")
+    select.add_argument(
+        "--criterion", choices=("bic", "aic", "icl", "cv", "elbo"), help="smaller is better (default: bic)"
+    )
     select.add_argument(
         "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
     )

@@ -78,12 +78,14 @@ def _head(estimator: Any, n_rows: int, columns: list[str], weight: float | None)
         "log-likelihood": f"{total:.10g} ({total / n:.6g} per row)",
         **_remaining(estimator),
         **({"noise": f"weight {estimator.noise_weight_:.4g}"} if hasattr(estimator, "noise_weight_") else {}),
+        **_of_posterior(estimator, n),
         "parameters": f"{p} free",
         "BIC": f"{criteria.bic(total, p, n):.10g} (smaller is better)",
         "AIC": f"{criteria.aic(total, p):.10g} (smaller is better)",
     }
     s = "s" * (n_components != 1)
-    title = f"Gaussian mixture, {n_components} component{s}, {estimator.covariance_type} covariance"
+    kind = "Bayesian Gaussian mixture" if _is_posterior(estimator) else "Gaussian mixture"
+    title = f"{kind}, {n_components} component{s}, {estimator.covariance_type} covariance"
     return [title, "", *(f"{name:<16}{fact}" for name, fact in facts.items())]
 
 
@@ -94,6 +96,20 @@ def _remaining(estimator: Any) -> dict[str, str]:
         return {}
     amount = f"about {total:.2g}" if math.isfinite(total) else "not known"
     return {"left to gain": f"{amount} ({estimator.remaining_gain_method_})"}
+
+
+def _is_posterior(estimator: Any) -> bool:
+    return hasattr(estimator, "n_components_")
+
+
+def _of_posterior(estimator: Any, n: float) -> dict[str, str]:
+    """What a mixture has whose parameters have a posterior."""
+    if not _is_posterior(estimator):
+        return {}
+    return {
+        "ELBO": f"{estimator.lower_bound_ * n:.10g} (larger is better)",
+        "with rows": f"{estimator.n_components_} of {len(estimator.weights_)} components",
+    }
 
 
 def _components(

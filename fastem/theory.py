@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import logsumexp, rel_entr, softmax, xlogy
 
 from fastem.estimators.estimator import checked_rows
+from fastem.models.weight_posteriors import WeightPosterior
 from fastem.rows.validation import as_sample_weight, generator
 
 
@@ -69,6 +70,41 @@ def elbo(model, X, q, sample_weight=None) -> float:
     joint = _log_joint(model, X)
     q = _distribution(q, "q", joint.shape)
     return _sum((_times(q, joint) - xlogy(q, q)).sum(axis=1), sample_weight)
+
+
+def evidence_bound(model, X, q=None, sample_weight=None) -> float:
+    """The bound of variational Bayes: of log p(X), with the parameters integrated out.
+
+    E_q[log p(X, z, parameters)] - E_q[log q(z) q(parameters)] = :func:`elbo` of the model, whose joint is
+    exp(E[log p(x, z)]), minus the divergence of the parameters' posterior from their prior.
+
+    Parameters
+    ----------
+    model : fitted BayesianGaussianMixture, or its ``model_``
+    X : (n, d) array
+    q : (n, K) array, optional
+        A distribution of the component of each row. Default: the best, that of an E-step.
+    sample_weight : (n,) array, optional
+
+    Raises
+    ------
+    TypeError
+        The parameters of the model have no posterior.
+
+    Examples
+    --------
+    >>> from fastem import BayesianGaussianMixture, theory
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = BayesianGaussianMixture(2, random_state=0).fit(X)
+    >>> bool(abs(theory.evidence_bound(model, X) - len(X) * model.lower_bound_) < 1e-6)
+    True
+    """
+    own = model.model_ if hasattr(type(model), "model_") else model
+    if not isinstance(getattr(own, "shares", None), WeightPosterior):
+        raise TypeError(f"the parameters of a {type(model).__name__} have no posterior: use elbo.")
+    q = posterior(own, X) if q is None else q
+    return elbo(own, X, q, sample_weight) + own.log_prior()
 
 
 def gap(model, X, q, sample_weight=None) -> float:

@@ -1,6 +1,7 @@
 """The specification: EM for Gaussian mixtures in plain numpy, float64, one formula a line. Slow, square, obvious."""
 
 import numpy as np
+from scipy.special import betaln, digamma, gammaln, multigammaln
 
 
 def dense_covariances(covariances, covariance_type, n_components, d):
@@ -220,3 +221,99 @@ def agglomerated(counts, means, scatter, n_clusters, criterion, proportions, pri
     for number, leaves in enumerate(sorted(clusters, key=min)):
         labels[leaves] = number
     return labels
+
+
+def variational_m_step(X, r, prior, covariance_type, process):
+    """The posterior from weighted responsibilities r (n, K): concentration, beta, m, nu and W^-1 (K, d, d).
+
+    prior: a, beta0, m0 (d,), nu0, W0^-1 (d, d).
+    """
+    a, beta0, m0, nu0, scale = prior
+    counts = r.sum(axis=0)
+    after = np.array([counts[k + 1 :].sum() for k in range(len(counts))])
+    concentration = np.array([1 + counts, a + after]) if process else a + counts
+    beta = beta0 + counts
+    m = (beta0 * m0 + r.T @ X) / beta[:, None]
+    about = X[:, None, :] - m
+    scatter = np.einsum("nk,nkd,nke->kde", r, about, about)
+    inverse = scale + scatter + beta0 * (m - m0)[:, :, None] * (m - m0)[:, None, :]
+    nu = nu0 + counts
+    if covariance_type == "tied":
+        inverse, nu = np.broadcast_to(inverse.mean(axis=0), inverse.shape), np.full(len(nu), nu.mean())
+    elif covariance_type == "diag":
+        inverse = inverse * np.eye(len(m0))
+    elif covariance_type == "spherical":
+        inverse = np.trace(inverse, axis1=1, axis2=2)[:, None, None] / len(m0) * np.eye(len(m0))
+    return concentration, beta, m, nu, inverse
+
+
+def expected_log_weights(concentration):
+    """(K,) E[log pi]; of sticks (2, K), whose logarithms add up."""
+    if concentration.ndim == 1:
+        return digamma(concentration) - digamma(concentration.sum())
+    own, after = digamma(concentration) - digamma(concentration.sum(axis=0))
+    return np.array([own[k] + after[:k].sum() for k in range(len(own))])
+
+
+def expected_log_det(nu, inverse):
+    """E[log |Lambda|] of a Wishart distribution."""
+    d = len(inverse)
+    return sum(digamma((nu - i) / 2) for i in range(d)) + d * np.log(2) - np.linalg.slogdet(inverse)[1]
+
+
+def variational_log_rho(X, concentration, beta, m, nu, inverse):
+    """(n, K) E[log p(x, z = k)] under the posterior."""
+    n, d = X.shape
+    rho = np.empty((n, len(beta)))
+    for k, log_weight in enumerate(expected_log_weights(concentration)):
+        z = X - m[k]
+        quadratic = d / beta[k] + nu[k] * np.einsum("nd,de,ne->n", z, np.linalg.inv(inverse[k]), z)
+        rho[:, k] = log_weight + 0.5 * (expected_log_det(nu[k], inverse[k]) - d * np.log(2 * np.pi) - quadratic)
+    return rho
+
+
+def variational_divergence(prior, concentration, beta, m, nu, inverse):
+    """KL of the posterior from the prior, of weights, means and precisions."""
+    a, beta0, m0, nu0, scale = prior
+    d = len(m0)
+    if concentration.ndim == 1:
+        alike = np.full_like(concentration, a)
+        total = (concentration - alike) @ expected_log_weights(concentration)
+        total += (
+            gammaln(concentration.sum()) - gammaln(concentration).sum() - gammaln(alike.sum()) + gammaln(alike).sum()
+        )
+    else:
+        logs = digamma(concentration) - digamma(concentration.sum(axis=0))
+        total = ((concentration - np.array([[1.0], [a]])) * logs).sum()
+        total += (betaln(1, a) - betaln(*concentration)).sum()
+
+    def log_b(nu, inverse):
+        return 0.5 * nu * (np.linalg.slogdet(inverse)[1] - d * np.log(2)) - multigammaln(0.5 * nu, d)
+
+    for k in range(len(beta)):
+        W, z = np.linalg.inv(inverse[k]), m[k] - m0
+        total += 0.5 * (d * beta0 / beta[k] - d + d * np.log(beta[k] / beta0) + beta0 * nu[k] * z @ W @ z)
+        total += log_b(nu[k], inverse[k]) - log_b(nu0, scale) - 0.5 * nu[k] * d + 0.5 * nu[k] * np.trace(scale @ W)
+        total += 0.5 * (nu[k] - nu0) * expected_log_det(nu[k], inverse[k])
+    return total
+
+
+def variational_step(X, posterior, prior, covariance_type, process, sample_weight=None):
+    """One E-step and one M-step; also the evidence lower bound before them."""
+    sample_weight = np.ones(len(X)) if sample_weight is None else sample_weight
+    rho = variational_log_rho(X, *posterior)
+    bound = sample_weight @ log_density(rho) - variational_divergence(prior, *posterior)
+    r = sample_weight[:, None] * responsibilities(rho)
+    return variational_m_step(X, r, prior, covariance_type, process), bound
+
+
+def normal_wishart_evidence(X, prior):
+    """log p(X) of one component, in closed form."""
+    _, beta0, _, nu0, scale = prior
+    n, d = X.shape
+    (beta,), _, (nu,), (inverse,) = variational_m_step(X, np.ones((n, 1)), prior, "full", False)[1:]
+
+    def log_z(beta, nu, inverse):
+        return multigammaln(0.5 * nu, d) - 0.5 * nu * np.linalg.slogdet(inverse)[1] - 0.5 * d * np.log(beta)
+
+    return log_z(beta, nu, inverse) - log_z(beta0, nu0, scale) - 0.5 * n * d * np.log(np.pi)

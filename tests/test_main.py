@@ -446,3 +446,15 @@ def test_a_closed_pipe_is_no_error(run, model):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=120) == 141
+
+
+def test_fit_with_a_posterior(capsys, tmp_path):
+    model = tmp_path / "model.npz"
+    command = ["fit", "faithful", "--components", "6", "--bayesian", "--covariance", "tied", "--save", str(model)]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("Bayesian Gaussian mixture, 6 components, tied covariance") and "ELBO" in said
+    assert "of 6 components" in said
+    assert type(fastem.load(model)) is fastem.BayesianGaussianMixture
+    assert main(["fit", "faithful", "--components", "2", "--bayesian", "--covariance", "VEV"]) == 2
+    assert "'covariance_type' parameter of BayesianGaussianMixture" in capsys.readouterr().err

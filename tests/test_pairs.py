@@ -5,11 +5,12 @@ error, a refusal that no row foretells, or a fit that breaks a law fails here.
 """
 
 import re
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pytest
-from models import MODELS
+from models import MODELS, Family, points
 
 import fastem
 from fastem.errors import CollapsedComponent
@@ -17,7 +18,8 @@ from fastem.estimators.compatibility import FEATURES, REFUSED, Request
 from fastem.estimators.planning import request_of
 
 K, N = 2, 64
-FAMILIES = {model.name: model for model in MODELS}
+BAYESIAN = Family("bayesian", partial(fastem.BayesianGaussianMixture, predictive="plug-in"), points)
+FAMILIES = {model.name: model for model in [*MODELS, BAYESIAN]}
 
 
 class Case:
@@ -95,6 +97,9 @@ def noisy(model, X):
 
 
 def weighed(model, X):
+    if isinstance(model, fastem.BayesianGaussianMixture):
+        assert model.weight_concentration_prior_ == 2
+        return
     assert (model.model_.shares.pseudo > -1).all() and model.model_.shares.pseudo.max() == 1
 
 
@@ -212,6 +217,19 @@ STARTS = {"warm start", "a start by row", "emem", "coarse", "split and merge", "
 OTHER_START = {"warm start", "a start by row", "emem", "coarse", "labels", "split and merge", "several starts"}
 OTHER_START |= {"reseed", "drop", "raise", "partial_fit", "unequal weights to start from"}
 OTHER_START |= {"a weight of 0 to start from", "all weights fixed", *FIXED}
+# a posterior has a prior always, which counts as rows beside any features; and structures and priors of its own
+NOT_OF_A_POSTERIOR = {
+    "VEV": "The 'covariance_type' parameter",
+    "weight prior by component": "The 'weight_concentration_prior' parameter",
+}
+
+
+def is_refused(family, names):
+    if family is BAYESIAN:
+        return "extreme weights" in names or (frozenset(names) in REFUSED_PAIRS and "weight prior" not in names)
+    return frozenset(names) in REFUSED_PAIRS
+
+
 NO_PAIR = [  # they ask for the same thing in two ways
     {"weight prior", "weight prior by component"},
     {"reseed", "drop"},
@@ -351,7 +369,10 @@ def test_pairs(family, first, monkeypatch):
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):
                 family.make(K, **asked).partial_fit(X, **some_labels(X))
-        elif frozenset(names) in REFUSED_PAIRS:
+        elif family is BAYESIAN and names & NOT_OF_A_POSTERIOR.keys():
+            with pytest.raises(ValueError, match="|".join(NOT_OF_A_POSTERIOR.values())):
+                fitted(family.make(K, **asked), pair, X)
+        elif is_refused(family, names):
             model = family.make(K, **asked)
             with pytest.raises(ValueError) as error:
                 fitted(model, pair, X)
@@ -377,7 +398,7 @@ def test_every_row_of_the_table_is_met():
     for pair in combinations(CASES, 2):
         if {case.name for case in pair} in NO_PAIR or pair[0].name == "a start by row" == pair[1].name:
             continue
-        for family in ("full", "student"):
+        for family in ("full", "student", "bayesian"):
             X = FAMILIES[family].data(N)
             asked = merged_parameters(pair, X)
             if set(asked) <= set(FAMILIES[family].make(K).get_params()):
@@ -395,7 +416,8 @@ def test_every_row_of_the_table_names_features():
 
 def test_a_plain_request_is_refused_nothing():
     for family in FAMILIES.values():
-        assert [name for name, asked in FEATURES.items() if asked(request_of(family.make(K)))] == []
+        asked = [name for name, feature in FEATURES.items() if feature(request_of(family.make(K)))]
+        assert asked == ["variational"] * (family is BAYESIAN)
     assert [name for name, asked in FEATURES.items() if asked(Request())] == []
 
 

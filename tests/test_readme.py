@@ -140,3 +140,10 @@ def test_the_model_is_chosen(X):
     found = {"fastem": fastem, "X": X[:300]}
     exec(block("fastem.select"), found)
     assert len(found["labels"]) == 300 and 0 < found["test"].p_value <= 1 and len(found["errors"].weights)
+
+
+def test_the_example_of_a_posterior():
+    names = {"fastem": fastem, "X": fastem.datasets.load_faithful().data}
+    exec(block("BayesianGaussianMixture"), names)
+    assert names["small"].n_components == names["model"].n_components_ <= 8
+    assert type(names["theirs"]).__module__.startswith("sklearn") and names["best"].n_components < 6

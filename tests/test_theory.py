@@ -8,6 +8,7 @@ import reference
 from instances import INSTANCES, STRUCTURES, random_mixture, start
 from scipy.stats import norm
 
+import fastem
 from fastem import GaussianMixture, Statistics, em, theory
 from fastem.driver.history import LATE
 
@@ -205,3 +206,18 @@ def test_a_fitted_estimator_stands_for_its_model():
     assert theory.q_function(fitted, fitted, statistics) == fitted.model_.expected_log_joint(statistics, fitted.model_)
     with pytest.raises(ValueError, match="not fitted"):
         theory.elbo(GaussianMixture(2), X, q)
+
+
+def test_the_bound_of_the_evidence():
+    X = fastem.datasets.load_faithful().data
+    model = fastem.BayesianGaussianMixture(3, random_state=0, tol=1e-9).fit(X)
+    weight = np.random.default_rng(0).integers(1, 4, len(X)).astype(float)
+    best = theory.evidence_bound(model, X, sample_weight=weight)
+    other = theory.evidence_bound(model.model_, X, np.full((len(X), 3), 1 / 3), weight)
+    assert theory.evidence_bound(model, X) == pytest.approx(model.lower_bound_ * len(X), rel=1e-12)
+    joint = model.model_.log_joint(X)
+    q = np.full((len(X), 3), 1 / 3)
+    assert best - other == pytest.approx(theory.kl(q, theory.posterior(model.model_, X), weight), rel=1e-9)
+    assert joint.shape == (272, 3)
+    with pytest.raises(TypeError, match="the parameters of a GaussianMixture have no posterior: use elbo"):
+        theory.evidence_bound(fastem.GaussianMixture().fit(X), X)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastem.driver.em import EMResult, as_blocks, collect, dtype_of, n_components, weighed_blocks
 from fastem.driver.history import lower_bound, objective
-from fastem.driver.model import rebased
+from fastem.driver.model import log_prior, rebased
 from fastem.driver.stopping import stopping_rule
 from fastem.kernels.threads import for_pass, resolve
 from fastem.rows.blocks import ArrayBlocks
@@ -145,6 +145,10 @@ class Stepwise:
     Statistics to go on from count as the batches that they would have been: their weight over that of the first batch.
     So the batch after a fit of 100 times its rows moves the averages by 102^-0.7 = 4 %.
 
+    A model with a prior gets the averages times the weight of all rows so far, or of `memory` batches where that is
+    less. Of a model whose parameters are those of a posterior, as variational Bayes has it, this is a step along the
+    natural gradient of its bound (stochastic variational inference).
+
     Parameters
     ----------
     model
@@ -165,10 +169,13 @@ class Stepwise:
     statistics : its running averages, per unit of weight; None before the first batch
     n_batches : float
         Batches so far, with those that the given statistics stand for (from the first batch on).
+    weight : float
+        Of the rows for which the averages stand, beside a prior.
 
     References
     ----------
     Cappé, Moulines: On-line expectation-maximization algorithm for latent data models. JRSS B 71 (2009) 593-613.
+    Hoffman, Blei, Wang, Paisley: Stochastic variational inference. JMLR 14 (2013) 1303-1347.
 
     Examples
     --------
@@ -199,6 +206,7 @@ class Stepwise:
         self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
         self.weight_before = 0.0 if statistics is None else statistics.weight
         self.n_batches = 0
+        self.weight = 0.0
 
     def update(self, data, sample_weight=None) -> None:
         """One batch: its E-step, the averages, an M-step."""
@@ -207,10 +215,13 @@ class Stepwise:
         fresh = collect(blocks, self.model, threads, self.statistics)
         if self.n_batches == 0:
             self.n_batches = self.weight_before / unit / fresh.weight
+            self.weight = self.weight_before
+        self.weight = min(self.weight + unit * fresh.weight, self.memory * unit * fresh.weight)
         fresh = (1 / fresh.weight) * fresh
         if self.statistics is not None:
             step = max((self.n_batches + 2) ** -self.alpha, 1 / self.memory)
             fresh = (1 - step) * self.statistics + step * fresh
-        following = self.model.m_step(fresh)
+        rows = self.weight if log_prior(self.model) else 1.0  # a prior counts as so many rows, so the others must too
+        following = self.model.m_step(rows * fresh)
         self.statistics, self.model = rebased(following, fresh, self.model), following
         self.n_batches += 1

@@ -46,6 +46,15 @@ def real(least, **allowed) -> Check:
     return number(numbers.Real, least, **allowed)
 
 
+def positive(owner, name, value):
+    """A number above 0, or None."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if value is not None and not (is_number and 0 < value < np.inf):
+        raise ValueError(
+            f"The {name!r} parameter of {owner} must be None or a float in the range (0.0, inf). Got {value!r} instead."
+        )
+
+
 flag = whole(0, boolean=True)
 
 

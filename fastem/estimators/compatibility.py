@@ -88,6 +88,8 @@ def fixed(*names, whole=None) -> Callable[[Request], str]:
 
 def has_weight_prior(request) -> str:
     value = request.parameters.get("weight_concentration_prior")
+    if "weight_concentration_prior_type" in request.parameters:  # there the prior is of a posterior: see `variational`
+        return ""
     return "" if value is None or not np.any(np.asarray(value) > 1) else request.setting("weight_concentration_prior")
 
 
@@ -142,6 +144,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "max_eigenvalue_ratio": parameter_is_given("max_eigenvalue_ratio"),
     "equal_weights": equal_weights,
     "weight_concentration_prior": has_weight_prior,
+    "variational": parameter_is_given("weight_concentration_prior_type"),
     "fixed": fixed(),
     "fixed weights": fixed("weights"),
     "all weights fixed": fixed("weights", whole=True),
@@ -243,7 +246,10 @@ REFUSED = (
         "none of them, or choose covariance_type 'full', 'diag' or 'spherical'.",
     ),
     Refusal("extreme sample weights", "rows out of memory", EXTREME_WEIGHTS),
-    *(Refusal("extreme sample weights", name, _EXTREME) for name in ("prior", "weight_concentration_prior")),
+    *(
+        Refusal("extreme sample weights", name, _EXTREME)
+        for name in ("prior", "weight_concentration_prior", "variational")
+    ),
     *(Refusal("partial_fit", name, _AVERAGES) for name in ("prior", "weight_concentration_prior")),
     Refusal(
         "noise",

@@ -31,13 +31,16 @@ class Estimator:
     _parameters: ClassVar[dict[str, Parameter]] = {}
     _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
 
-    def __init_subclass__(cls, parameters_of=None, general=False):
+    def __init_subclass__(cls, parameters_of=None, general=False, without=()):
         """parameters_of: another estimator whose parameters this one has.
 
         general: the class's own parameters stand behind those of its subclasses.
+
+        without: names of parameters that it does not have.
         """
         super().__init_subclass__()
         rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters, general)
+        rows = {name: row for name, row in rows.items() if name not in without}
         cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
         if "__init__" not in vars(cls) and rows != cls._parameters:
             cls.__init__ = constructor(cls, rows)
@@ -210,8 +213,15 @@ class Estimator:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         raise NotImplementedError
 
+    def _density(self):
+        """What :meth:`sample` draws from."""
+        return self.model_
+
     def _score(self, X, **outputs):
-        self.model_.score(X, resolve(self.n_threads) if X.size > 20_000 else 1, **outputs)
+        self.model_.score(X, self._threads_for(X), **outputs)
+
+    def _threads_for(self, X):
+        return resolve(self.n_threads) if X.size > 20_000 else 1
 
     def _log_density(self, rows):
         log_density = np.empty(len(rows))
@@ -246,7 +256,7 @@ class Estimator:
             raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self.model_.sample(n_samples, generator(self.random_state if random_state is None else random_state))
+        return self._density().sample(n_samples, generator(self.random_state if random_state is None else random_state))
 
     def bic(self, X, sample_weight=None) -> float:
         """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.

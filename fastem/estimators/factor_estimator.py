@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from fastem.estimators.checks import real, whole
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.parameters import parameter
 from fastem.estimators.reproducible import require_reproducible
+from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.models.gaussian.linear_algebra import product
@@ -284,6 +285,19 @@ class FactorEstimator(Estimator, general=True):
     def get_precision(self) -> np.ndarray:
         """(d, d) inverse covariance of the fitted density."""
         return self.model_.precision
+
+    to_sklearn = to_sklearn
+    from_sklearn = classmethod(from_sklearn)
+    _counterpart: ClassVar = ("decomposition", "FactorAnalysis")
+
+    def _for_sklearn(self):
+        names = (*ATTRIBUTES, "n_iter_", "loglike_")
+        attributes = {name: getattr(self, name) for name in names} | {"noise_variance_": self.model_.noise}
+        return {"n_components": len(self.components_)}, attributes
+
+    def _take_sklearns(self, model):
+        for name in ATTRIBUTES:
+            setattr(self, name, np.array(getattr(model, name)))
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
         """Names of the factors: the class's name and a number."""

@@ -13,12 +13,14 @@ from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
+from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
 from fastem.estimators.partial_fit import partial_fit
 from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
+from fastem.models.weights import WeightRule
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import diagnose, effective_rows
@@ -204,6 +206,10 @@ spherical), of all components with any covariance_type.""",
     def _family(self) -> Family:
         """The family of densities that the parameters ask for."""
         raise NotImplementedError
+
+    def _weight_rule(self, parameters) -> WeightRule:
+        """The constraint of the weights that the parameters {name: value} ask for."""
+        return weight_rule(parameters, type(self).__name__, tuple(self._fixable))
 
     def _scales(self) -> Scales:
         """The scales of the columns that the constraints of the last fit use."""

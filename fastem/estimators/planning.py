@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fastem.estimators.compatibility import Request, require_compatible
-from fastem.estimators.constraints import require_values_to_keep, weight_rule
+from fastem.estimators.constraints import require_values_to_keep
 from fastem.estimators.reproducible import require_reproducible
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
@@ -23,7 +23,7 @@ def plan_of(estimator) -> Plan:
     return Plan(
         family=estimator._family(),
         n_components=K,
-        weights=weight_rule(parameters, type(estimator).__name__, tuple(estimator._fixable)),
+        weights=estimator._weight_rule(parameters),
         start=Start(estimator.init_params, given, coarse=bool(estimator.coarse)),
         stop=Stop(estimator.tol, estimator.max_iter, estimator.stop),
         accelerate=estimator.accelerate,

@@ -1,5 +1,6 @@
 """The table of estimators, one row each: those that fastem exports and that a file may contain."""
 
+from fastem.families.bayesian import BayesianGaussianMixture as BayesianGaussianMixture
 from fastem.families.bernoulli import BernoulliMixture as BernoulliMixture
 from fastem.families.categorical import CategoricalMixture as CategoricalMixture
 from fastem.families.exponential import ExponentialMixture as ExponentialMixture

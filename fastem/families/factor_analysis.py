@@ -190,3 +190,10 @@ class PPCA(FactorEstimator):
         result.converged, result.stop_reason = True, "the maximum is known in closed form"
         result.remaining_gain, result.remaining_gain_method = 0.0, "closed form"
         return result
+
+    def _take_sklearns(self, model):
+        super()._take_sklearns(model)
+        if np.ptp(self.noise_variance_) > 1e-9 * np.max(self.noise_variance_):
+            raise ValueError(
+                "the noise variances of the model differ, but those of PPCA are equal. Use FactorAnalysis."
+            )

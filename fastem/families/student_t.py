@@ -235,6 +235,10 @@ class StudentT(Gaussian):
         log_tail = 2 * np.log(scale) + np.log(distance / self.degrees_of_freedom)
         return np.argmax(self.log_constant() - self.power * log_tail, axis=1)
 
+    def marginal(self, columns):
+        """The densities of some of the columns: Student-t, too."""
+        return self.of_gaussian(super().marginal(columns), self.degrees_of_freedom, self.free)
+
     def sample(self, component, n, rng):
         nu = self.degrees_of_freedom[component]
         u = rng.gamma(nu / 2, 2 / nu, (n, 1))

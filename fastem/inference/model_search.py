@@ -13,6 +13,7 @@ import numpy as np
 from fastem.estimators.mixture_estimator import keep_fit
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.estimators.planning import plan_in_memory
+from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.short_runs import MOST_ROWS
@@ -50,6 +51,8 @@ class ModelSearch:
     seed : int
     n_threads : int
         Threads of one pass over the rows.
+    kind : type
+        Of the estimators.
 
     Raises
     ------
@@ -57,8 +60,18 @@ class ModelSearch:
         No model at all can be fitted.
     """
 
-    def __init__(self, X, sample_weight, numbers, covariance_types, parameters, seed, n_threads=1):
-        self.parameters, self.seed, self.n_threads = parameters, seed, n_threads
+    def __init__(
+        self,
+        X,
+        sample_weight,
+        numbers,
+        covariance_types,
+        parameters,
+        seed,
+        n_threads=1,
+        kind: type[CovarianceMixture] = GaussianMixture,
+    ):
+        self.parameters, self.seed, self.n_threads, self.kind = parameters, seed, n_threads, kind
         least = self.estimator(1, covariance_types[0])
         self.blocks, self.unit = open_to_fit(X, sample_weight, type(least).__name__)
         if self.blocks.n_rows <= MOST_ROWS:
@@ -90,7 +103,7 @@ class ModelSearch:
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""
-        return GaussianMixture(n_components, covariance_type=covariance_type, **self.parameters)
+        return self.kind(n_components, covariance_type=covariance_type, **self.parameters)
 
     def chain(self, covariance_type, numbers):
         """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
@@ -158,7 +171,7 @@ class ModelSearch:
 
     def scales(self, plan):
         """What the plan's family takes from the columns: once for each family, unless a prior depends on K."""
-        key = plan.family.covariance_type, plan.n_components if plan.family.prior is not None else None
+        key = plan.family.covariance_type, plan.n_components if scales_depend_on_k(plan.family) else None
         if key not in self.examined:
             self.examined[key] = plan.family.examine(self.blocks, plan.n_components, self.n_threads)
         return self.examined[key]
@@ -182,6 +195,11 @@ class ModelSearch:
         diagnoses = diagnose(result, self.n_effective)
         wrong = [f"component {k}: {one.status}" for k, one in enumerate(diagnoses) if one.status != "ok"]
         return "; ".join(wrong), all(one.sound for one in diagnoses)
+
+
+def scales_depend_on_k(family) -> bool:
+    """Whether the family takes another prior for each number of components."""
+    return getattr(family, "prior", None) is not None
 
 
 def searched_parameters(estimator) -> dict:

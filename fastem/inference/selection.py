@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fastem.estimators.parameters import SEARCH, tagged
+from fastem.families.bayesian import BayesianGaussianMixture
+from fastem.families.gaussian.covariance_mixture import BASIC
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.fold_search import fold_searches, held_out_deviances
 from fastem.inference.model_search import DEFAULTS, ModelSearch
@@ -21,7 +23,7 @@ from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.text_table import text_table
 
-CRITERIA = ("bic", "aic", "icl", "cv")
+CRITERIA = ("bic", "aic", "icl", "cv", "elbo")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
@@ -37,8 +39,8 @@ class Row:
     log_likelihood : float
         Natural logarithm, sum over all rows. NaN where there is no fit; so are the criteria.
     n_parameters : int
-    bic, aic, icl, cv : float
-        Smaller is better. `cv` is NaN unless it is the criterion.
+    bic, aic, icl, cv, elbo : float
+        Smaller is better. `cv` and `elbo` are NaN unless they are the criterion.
     n_iter : int
         Iterations over all rows, of the run that is kept. Those on a sample, which chose its start, do not count.
     status : str
@@ -57,6 +59,7 @@ class Row:
     aic: float = math.nan
     icl: float = math.nan
     cv: float = math.nan
+    elbo: float = math.nan
     n_iter: int = 0
     status: str = "ok"
     sound: bool = False
@@ -118,9 +121,9 @@ class Selection:
         best = self.best_row
         head = ["", "family", "K", "log-likelihood", "parameters", "BIC", "AIC", "ICL", "iterations", "status"]
         shown = ["log_likelihood", "bic", "aic", "icl"]
-        if self.criterion == "cv":
-            head.insert(head.index("iterations"), "CV")
-            shown.append("cv")
+        if self.criterion in ("cv", "elbo"):
+            head.insert(head.index("iterations"), self.criterion.upper())
+            shown.append(self.criterion)
         lines = [head]
         for row in self.table:
             values = [f"{getattr(row, name):.4f}" for name in shown]
@@ -159,13 +162,15 @@ def select(
     covariance_types : sequence of str, optional
         mclust's fourteen families by default (of one column: E and V); also "full" and the other names of
         GaussianMixture.
-    criterion : {"bic", "aic", "icl", "cv"}
+    criterion : {"bic", "aic", "icl", "cv", "elbo"}
         Smaller is better, as in scikit-learn and :meth:`GaussianMixture.bic`; mclust's BIC and ICL are the negatives.
         ICL is BIC less twice the sum of the logarithms of the rows' largest posterior probabilities: it counts clusters
         rather than components. "cv" is -2 times the sum over the rows of the log-density of each under the mixture of
         the other folds, of ten: it asks how well rows are predicted, needs no count of parameters, and charges a
         component what its rows do not determine. The search begins anew without each fold, so it takes ten times as
-        long; only for rows in memory.
+        long; only for rows in memory. "elbo" fits mixtures of :class:`BayesianGaussianMixture`, and is -2 times
+        their bound of the log evidence; with "dirichlet_distribution" as `weight_concentration_prior_type` it charges
+        a component without rows, while the Dirichlet process, the default, does not.
     sample_weight : (n,), optional
         A weight of 2 counts as two rows, in the criteria as well.
     n_jobs : int, optional
@@ -202,17 +207,21 @@ def select(
     numbers_ = _checked_numbers(n_components)
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
-    _check_parameters(parameters)
+    kind = BayesianGaussianMixture if criterion == "elbo" else GaussianMixture
+    _check_parameters(parameters, kind)
     if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs < 1):
         raise ValueError(f"n_jobs must be an int of at least 1, or None. Got {n_jobs!r} instead.")
     blocks = open_rows(X, sample_weight, owner="select")
-    families = _checked_families(covariance_types, blocks.n_features)
+    known, usual = STRUCTURES, ONE_DIMENSION if blocks.n_features == 1 else FAMILIES
+    if criterion == "elbo":
+        known = usual = BASIC
+    families = _checked_families(covariance_types, known, usual)
     n_jobs = resolve(n_jobs)
     in_memory = hasattr(blocks, "X")  # a file is read by one chain at a time, which then has all threads
     n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
     seed = int(generator(random_state).integers(2**63))
     asked = numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains)
-    search = ModelSearch(blocks, None, *asked)
+    search = ModelSearch(blocks, None, *asked, kind=kind)
     folds = fold_searches(blocks, *asked) if criterion == "cv" else []
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_), begun, n_chains)))
@@ -242,6 +251,7 @@ def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
                 aic=criteria.aic(total, p),
                 icl=criteria.icl(bic, search.doubt(result) * search.unit),
                 cv=held_out[K],
+                elbo=-2 * estimator.lower_bound_ * n if isinstance(estimator, BayesianGaussianMixture) else math.nan,
                 n_iter=result.n_iter,
                 status=wrong or ("ok" if result.converged else "not converged"),
                 sound=sound,
@@ -267,26 +277,26 @@ def _checked_numbers(n_components) -> list[int]:
     return sorted({int(K) for K in listed})
 
 
-def _checked_families(covariance_types, d) -> list[str]:
-    """Names of families, in the order of the table, each once."""
+def _checked_families(covariance_types, known, usual) -> list[str]:
+    """Names of families, in the order of those that are known, each once; the usual ones where none are named."""
     if covariance_types is None:
-        return list(ONE_DIMENSION if d == 1 else FAMILIES)
+        return list(usual)
     listed = [covariance_types] if isinstance(covariance_types, str) else list(covariance_types)
     for name in listed:
-        if name not in STRUCTURES:
-            raise ValueError(f"covariance_types contains {name!r}, which is none of {', '.join(STRUCTURES)}.")
+        if name not in known:
+            raise ValueError(f"covariance_types contains {name!r}, which is none of {', '.join(known)}.")
     if not listed:
         raise ValueError("covariance_types is empty: name at least one covariance type.")
-    return [name for name in STRUCTURES if name in listed]
+    return [name for name in known if name in listed]
 
 
-def _check_parameters(parameters):
-    """TypeError for a parameter that GaussianMixture does not have, or that select does not take."""
-    known, of_search = GaussianMixture().get_params(), tagged(GaussianMixture(), SEARCH)
+def _check_parameters(parameters, kind):
+    """TypeError for a parameter that the kind of mixture does not have, or that select does not take."""
+    known, of_search = kind().get_params(), tagged(kind(), SEARCH)
     for name in parameters:
         if name in of_search:
             continue
         if name in known:
             raise TypeError(f"select() takes no {name}: leave it out.")
         listed = ", ".join(sorted(of_search))
-        raise TypeError(f"select() got an unexpected parameter {name!r}. It takes these of GaussianMixture: {listed}.")
+        raise TypeError(f"select() got an unexpected parameter {name!r}. It takes these of {kind.__name__}: {listed}.")

@@ -30,11 +30,14 @@ class Emission(Protocol):
     takes_missing : bool
         Whether rows may have missing values (NaN), in all columns or in some; then :meth:`incomplete_call` and
         :meth:`marginal` must be defined too. Default: False; then such rows are refused.
+    may_be_empty : bool
+        Whether a component without rows is as it should be. Default: False; then the fit is not sound.
     """
 
     discrete: ClassVar[bool] = False
     has_ellipses: ClassVar[bool] = False
     takes_missing: ClassVar[bool] = False
+    may_be_empty: ClassVar[bool] = False
 
     # required
 

@@ -50,18 +50,21 @@ class Mixture(BlockModel):
     def __reduce__(self):  # without the prepared calls
         return Mixture, (self.weights, self.emission, self.shares)
 
+    @property
+    def log_weights(self) -> np.ndarray:
+        """(K,) by which the pass weighs the densities; -inf for a component without weight."""
+        return self.shares.log_weights(self.weights)
+
     def kernel_call(self, dtype):
         """The parameters as the kernels take them, prepared once for each type of data."""
         if dtype not in self._calls:
-            with np.errstate(divide="ignore"):
-                self._calls[dtype] = self.emission.kernel_call(arithmetic.log(self.weights), dtype)
+            self._calls[dtype] = self.emission.kernel_call(self.log_weights, dtype)
         return self._calls[dtype]
 
     def incomplete_call(self, dtype):
         """The same for rows with missing values, of an emission that takes them."""
         if (dtype, "incomplete") not in self._calls:
-            with np.errstate(divide="ignore"):
-                self._calls[dtype, "incomplete"] = self.emission.incomplete_call(arithmetic.log(self.weights), dtype)
+            self._calls[dtype, "incomplete"] = self.emission.incomplete_call(self.log_weights, dtype)
         return self._calls[dtype, "incomplete"]
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
@@ -112,8 +115,9 @@ class Mixture(BlockModel):
 
     def m_step(self, statistics: Statistics) -> Mixture:
         """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
-        weights = self.shares.m_step(statistics.counts, self.weights)
-        return replace(self, weights=weights, emission=self.emission.m_step(statistics))
+        shares = self.shares.updated(statistics.counts)
+        weights = shares.m_step(statistics.counts, self.weights)
+        return replace(self, weights=weights, emission=self.emission.m_step(statistics), shares=shares)
 
     def leap(self, before) -> Mixture | None:
         """The mixture to try in place of this one, EM's image of `before`; see :class:`fastem.driver.model.Model`."""
@@ -276,8 +280,7 @@ class Mixture(BlockModel):
     def expected_log_joint(self, statistics, at) -> float:
         """Q(at | self), the expected complete log-likelihood of all rows, from this mixture's statistics alone."""
         used = statistics.counts > 0
-        with np.errstate(divide="ignore"):
-            prior = arithmetic.matmul(statistics.counts[used], arithmetic.log(at.weights[used]))
+        prior = arithmetic.matmul(statistics.counts[used], at.log_weights[used])
         return float(prior + self.emission.expected_log_prob(statistics, at.emission))
 
     def rebase(self, statistics, given) -> Statistics:
@@ -288,18 +291,14 @@ class Mixture(BlockModel):
         return statistics.replaced(**self.emission.rebase(statistics, given.emission))
 
     def to_vector(self) -> np.ndarray:
-        """Unconstrained coordinates: log-ratios of the weights to the last one, then the emission's."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = arithmetic.log(self.weights[:-1]) - arithmetic.log(self.weights[-1])
-        return np.concatenate([ratios, self.emission.to_vector()])
+        """Unconstrained coordinates: those of the weights, then the emission's."""
+        return np.concatenate([self.shares.to_vector(self.weights), self.emission.to_vector()])
 
     def from_vector(self, vector) -> Mixture:
         """The mixture of these coordinates, of this one's kind."""
-        ratios, rest = np.split(vector, [self.n_components - 1])
-        log_weights = np.append(ratios, 0.0)
-        weights = arithmetic.exp(log_weights - log_weights.max())
-        weights = self.shares.apportioned(weights, self.weights)
-        return replace(self, weights=weights, emission=self.emission.from_vector(rest))
+        of_weights, rest = np.split(vector, [self.shares.n_coordinates(self.n_components)])
+        shares, weights = self.shares.from_vector(of_weights, self.weights)
+        return replace(self, weights=weights, emission=self.emission.from_vector(rest), shares=shares)
 
     def sample(self, n, rng):
         """n rows, sorted by component, and their components."""

@@ -33,6 +33,19 @@ class Shares:
         free = n_components if self.fixed is None else n_components - int(self.fixed.sum())
         return max(free - 1, 0)
 
+    def log_weights(self, weights) -> np.ndarray:
+        """(K,) by which the pass weighs the densities: the logarithms; -inf for a component without weight."""
+        with np.errstate(divide="ignore"):
+            return arithmetic.log(weights)
+
+    def of_pass(self, weights) -> np.ndarray:
+        """(K,) the same, not as logarithms."""
+        return weights
+
+    def updated(self, counts) -> Shares:
+        """The same after an M-step with these counts: only a posterior of the weights depends on them."""
+        return self
+
     def m_step(self, counts, weights) -> np.ndarray:
         """(K,) weights that maximise counts @ log(weights) + log_prior(weights), from those before."""
         return self.apportioned(counts if self.pseudo is None else counts + self.pseudo, weights)
@@ -49,6 +62,21 @@ class Shares:
         left = max(1 - weights[self.fixed].sum(), 0.0)
         apportioned[free] = left * counts / (counts.sum() or 1.0)
         return apportioned
+
+    def n_coordinates(self, n_components) -> int:
+        """The length of :meth:`to_vector`."""
+        return n_components - 1
+
+    def to_vector(self, weights) -> np.ndarray:
+        """Unconstrained coordinates: log-ratios of the weights to the last one."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return arithmetic.log(weights[:-1]) - arithmetic.log(weights[-1])
+
+    def from_vector(self, vector, weights) -> tuple[Shares, np.ndarray]:
+        """The same, and the weights of these coordinates; `weights` are those before."""
+        log_weights = np.append(vector, 0.0)
+        relative = arithmetic.exp(log_weights - log_weights.max())
+        return self, self.apportioned(relative, weights)
 
     def log_prior(self, weights) -> float:
         """The prior's log-density, up to a constant."""

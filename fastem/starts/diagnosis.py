@@ -26,9 +26,11 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
     A collapsed component raises the likelihood without describing anything, so a fit that has one is not sound.
     """
     counts = effective_counts(result.statistics, n_effective)
-    conditions = result.model.emission.diagnose(result.model.weights, counts)
+    emission = result.model.emission
+    conditions = emission.diagnose(result.model.weights, counts)
+    least = 0.0 if emission.may_be_empty else 1e-8 * n_effective
     return [
-        Diagnosis("empty: no row belongs to it", False) if count < 1e-8 * n_effective else Diagnosis(*condition)
+        Diagnosis("empty: no row belongs to it", False) if count < least else Diagnosis(*condition)
         for count, condition in zip(counts, conditions)
     ]
 

@@ -114,7 +114,7 @@ class LabelledBlocks(ArrayBlocks):
 
 def reduce_equal_priors(model, prior, rows, n_threads):
     """The statistics of rows that have one prior (K,)."""
-    known = Mixture(model.weights * prior, model.emission)
+    known = Mixture(model.shares.of_pass(model.weights) * prior, model.emission)
     statistics = rows.reduce(known, for_pass(n_threads, rows, len(prior)))
     gained = xlogy(statistics.counts, np.where(statistics.counts > 0, prior, 1)).sum()
     return statistics.replaced(entropy=statistics.entropy + gained)

@@ -38,6 +38,8 @@ class Scales:
         The columns' units, for a bound on the ratio of eigenvalues.
     rounding_variance : (d,)
         What rounding of the values adds to the variance of each column.
+    weight : float
+        Of all rows, against which a prior counts as so many.
     pattern : Emission
         A density of the right kind, with its bounds and levels; its parameters are not used.
     members : {kind: Scales}
@@ -49,6 +51,7 @@ class Scales:
     prior: ConjugatePrior | None = None
     deviations: np.ndarray | None = None
     rounding_variance: np.ndarray | None = None
+    weight: float | None = None
     pattern: Any = None
     members: Mapping[str, Scales] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from sklearn.utils.estimator_checks import (
 )
 
 import fastem
-from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, StudentTMixture
+from fastem import BayesianGaussianMixture, GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, StudentTMixture
 
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 
@@ -24,6 +24,8 @@ def another_draw(estimator):
     [
         GaussianMixture(),
         GaussianMixture(2, covariance_type="tied", random_state=0),
+        BayesianGaussianMixture(),
+        BayesianGaussianMixture(2, weight_concentration_prior_type="dirichlet_distribution", random_state=0),
         StudentTMixture(),
         StudentTMixture(2, random_state=0),
         MixtureOfFactorAnalyzers(),

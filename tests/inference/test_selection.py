@@ -321,3 +321,22 @@ def test_cross_validation_knows_weights_and_failures():
         fastem.select(lambda: iter([FAITHFUL]), [1], ["VVV"], "cv")
     with pytest.raises(ValueError, match="needs 20 rows"):
         fastem.select(FAITHFUL[:19], [1], ["VVV"], "cv")
+
+
+def test_the_bound_of_the_evidence_chooses():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 2)) + 6 * np.array([[0, 0], [1, 0], [0, 1]])[rng.integers(3, size=400)]
+    settings = {"weight_concentration_prior_type": "dirichlet_distribution", "random_state": 0}
+    selected = fastem.select(X, range(1, 6), ["full", "spherical"], "elbo", **settings)
+    assert selected.best.n_components == 3 and type(selected.best) is fastem.BayesianGaussianMixture
+    for row in selected.table:
+        assert row.elbo == pytest.approx(-2 * 400 * row.estimator.lower_bound_)
+        alone = fastem.BayesianGaussianMixture(
+            row.n_components, covariance_type=row.covariance_type, tol=1e-5, **settings
+        ).fit(X)
+        assert row.estimator.lower_bound_ > alone.lower_bound_ - 0.02
+    assert "ELBO" in str(selected) and selected.best_row.elbo == min(row.elbo for row in selected.table)
+    with pytest.raises(ValueError, match="contains 'VEV', which is none of full, tied, diag, spherical"):
+        fastem.select(X, 2, ["VEV"], "elbo")
+    with pytest.raises(TypeError, match="It takes these of BayesianGaussianMixture: accelerate"):
+        fastem.select(X, 2, criterion="elbo", max_eigenvalue_ratio=3.0)

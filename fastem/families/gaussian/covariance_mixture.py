@@ -65,6 +65,27 @@ def covariances_of(structure, upper):
     return lower @ np.swapaxes(lower, -1, -2)
 
 
+BASIC = ("full", "tied", "diag", "spherical")  # the structures that scikit-learn has
+
+
+def for_sklearn(self) -> tuple[dict, dict]:
+    """Parameters and attributes of scikit-learn's mixture; covariances of structures that it lacks are full."""
+    model = self._mixture()
+    (K, d), covariance, name = model.emission.shape, model.emission.covariance, self.covariance_type
+    if name not in BASIC:
+        covariance, name = covariance.dense(K, d), "full"
+    attributes = {
+        "weights_": model.weights,
+        "means_": model.emission.means,
+        "covariances_": covariance.covariances,
+        "precisions_cholesky_": covariance.precisions_cholesky,
+        "precisions_": covariance.precisions(),
+        "lower_bounds_": list(self.lower_bounds_),
+    }
+    attributes |= {name: getattr(self, name) for name in ("converged_", "n_iter_", "lower_bound_")}
+    return {"covariance_type": name, "n_components": K}, attributes
+
+
 class CovarianceMixture(MixtureEstimator):
     """A mixture with means and covariances of a structure.
 

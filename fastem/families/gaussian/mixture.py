@@ -10,8 +10,9 @@ import numpy as np
 from fastem.estimators.checks import real
 from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
+from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian.adaptation import adapt
-from fastem.families.gaussian.covariance_mixture import CovarianceMixture
+from fastem.families.gaussian.covariance_mixture import CovarianceMixture, for_sklearn
 from fastem.families.gaussian.densities import GaussianFamily
 from fastem.families.gaussian.distribution import exact_quantile, logcdf
 from fastem.families.gaussian.filling import impute
@@ -169,6 +170,21 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
         self._model_arrays = self._fitted_arrays()
+
+    # ---- scikit-learn -------------------------------------------------------------------------------------------
+
+    to_sklearn = to_sklearn
+    from_sklearn = classmethod(from_sklearn)
+    _counterpart: ClassVar = ("mixture", "GaussianMixture")
+
+    def _for_sklearn(self):
+        if self._has_noise:
+            raise ValueError(f"scikit-learn's mixtures have no noise, but this one has noise={self.noise!r}.")
+        return for_sklearn(self)
+
+    def _take_sklearns(self, model):
+        self.weights_ = model.weights_
+        self._set_arrays({name: getattr(model, name) for name in self._parameter_arrays})
 
     # ---- noise --------------------------------------------------------------------------------------------------
 

@@ -75,11 +75,14 @@ class ConjugatePrior:
     def second(self, covariance, means):
         """(K, …) the prior's second moments about some means, as the structure sums them."""
         K, d = means.shape
-        scale = self.scale / d if isinstance(covariance, Spherical) else self.scale
-        once = K if covariance.shared else 1
         i, j = packed_lower(d)
-        moments = scale / once + self.shrinkage * outer(self.mean - means)
+        moments = self.scale_of_each(covariance, K) + self.shrinkage * outer(self.mean - means)
         return covariance.of_full(moments[:, i, j], d)
+
+    def scale_of_each(self, covariance, n_components):
+        """(d, d) the scale that each component adds to the moments."""
+        scale = self.scale / len(self.mean) if isinstance(covariance, Spherical) else self.scale
+        return scale / (n_components if covariance.shared else 1)
 
     def added(self, covariance, means, statistics):
         """Counts, first and second moments about the means with the prior's rows among them."""

@@ -2,8 +2,8 @@
 
 A step in Python takes ten times as long as its arithmetic where rows are few. Only ordinary steps are made here: a
 mixture whose M-step is not one (a component without rows or at the floor) is returned as it is before that step, and so
-is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the reproducible mode all steps
-are the driver's, since the logarithms here are the C library's.
+is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the reproducible mode
+all steps are the driver's, since the logarithms here are the C library's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,480 @@
+"""BayesianGaussianMixture: a Gaussian mixture whose parameters have a posterior, by variational Bayes.
+
+The densities and their derivation are in :mod:`fastem.models.gaussian.variational`, the weights in
+:mod:`fastem.models.weight_posteriors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastem.driver.em import em
+from fastem.estimators.checks import choice, positive, real
+from fastem.estimators.fitted_mixture import around
+from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
+from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
+from fastem.families.gaussian.covariance_mixture import BASIC, CovarianceMixture, for_sklearn
+from fastem.families.gaussian.densities import CovarianceFamily, share_with_digits
+from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.families.student_t import StudentT
+from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.diagonal import Spherical
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.linear_algebra import is_positive_definite
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.variational import NormalWishart, VariationalGaussian
+from fastem.models.mixture import Mixture
+from fastem.models.weight_posteriors import POSTERIORS
+from fastem.models.weights import FREE_WEIGHTS
+from fastem.rows.column_moments import observed_variances
+from fastem.rows.cross_moments import MomentBlocks
+from fastem.rows.missing_patterns import patterns
+from fastem.rows.scale import covariance_floor, robust_variances, rounding_variances
+from fastem.rows.validation import real_numbers
+from fastem.starts.given import checked_array
+from fastem.starts.plan import Scales
+
+PRIORS = "weight_concentration_prior_", "mean_precision_prior_", "degrees_of_freedom_prior_"
+PRIOR_STEPS = 100  # of EM at most for the moments of rows with missing values
+
+
+@dataclass(frozen=True)
+class VariationalFamily(CovarianceFamily):
+    """What Gaussians with a posterior give to a fit. The priors that are None follow from the rows.
+
+    Attributes
+    ----------
+    weight_type : str
+    concentration, mean_precision, dof : float or None
+    mean, scale : array or None
+    """
+
+    weight_type: str = "dirichlet_process"
+    concentration: float | None = None
+    mean_precision: float | None = None
+    mean: Any = None
+    dof: float | None = None
+    scale: Any = None
+
+    def examine(self, blocks, n_components, n_threads):
+        d = blocks.n_features
+        variance, rows = observed_variances(blocks, n_threads), blocks.spaced_rows()
+        share = share_with_digits(self.reg_covar, blocks.dtype)
+        floor = covariance_floor(robust_variances(rows, variance), blocks.head(1)[0], share)
+        dof = degrees_of_freedom(self.dof, d)
+        mean = checked_array(self.mean, "means", (d,), "mean_prior")
+        scale = None if self.scale is None else given_scale(self.scale, self.structure, d)
+        if mean is None or scale is None:
+            moments = moments_of(blocks, variance, floor, n_threads)
+            mean = moments[0] if mean is None else mean
+            scale = default_scale(moments[1], self.structure, floor) if scale is None else scale
+        prior = NormalWishart(mean, float(self.mean_precision or 1.0), dof, scale)
+        rounding = rounding_variances(rows)
+        return Scales(floor=floor, prior=prior, rounding_variance=rounding, weight=float(blocks.total_weight))
+
+    def continued(self, mixture, scales):
+        gaussians = super().continued(mixture, scales)
+        return mixture if isinstance(mixture.emission, VariationalGaussian) else gaussians
+
+    def constrained(self, mixture, scales):
+        emission, prior = mixture.emission, scales.prior
+        if isinstance(emission, VariationalGaussian):
+            emission = emission.under(prior)
+        else:
+            emission = VariationalGaussian.of_gaussians(emission, prior, scales.weight * mixture.weights)
+        return variational_mixture(emission, self.weight_type, self.concentration)
+
+
+def variational_mixture(emission, weight_type, concentration, posterior=None) -> Mixture:
+    """The mixture of a posterior of Gaussians; that of the weights follows from its counts, where it is not given."""
+    prior = float(1 / len(emission.means) if concentration is None else concentration)
+    shares = POSTERIORS[weight_type](prior=prior)
+    shares = shares.updated(emission.counts()) if posterior is None else replace(shares, concentration=posterior)
+    return Mixture(shares.mean(), emission, shares)
+
+
+def moments_of(blocks, variance, floor, n_threads):
+    """Mean (d,) and covariance (d, d) of the rows, divided by their weight less 1; of rows with missing values the most
+    likely ones of a Gaussian."""
+    if not any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+        moments = MomentBlocks.collect(blocks, n_threads)
+        mean, covariance, weight = moments.mean, moments.covariance, moments.weight
+    else:
+        begun = Full.from_covariances(np.diag(np.where(variance > 0, variance, 1.0))[None], floor)
+        first = np.nan_to_num(blocks.head(1)[0].astype(np.float64))
+        one = Mixture(np.ones(1), Gaussian(first[None], begun, floor))
+        one = em(one, blocks, accelerate="anderson", tol=1e-6, max_iter=PRIOR_STEPS, n_threads=n_threads).model
+        mean, covariance = one.emission.means[0], one.emission.covariance.covariances[0]
+        weight = float(blocks.total_weight)
+    return mean, covariance * (weight / (weight - 1) if weight > 1 else 1)
+
+
+def default_scale(covariance, structure, floor):
+    """(d, d) the data's covariance as the structure has it, raised to the floor."""
+    if issubclass(structure, Full):
+        return Full.from_covariances(covariance[None], floor).covariances[0]
+    variances = np.maximum(np.diagonal(covariance), floor)
+    return np.diag(np.full_like(variances, variances.mean()) if issubclass(structure, Spherical) else variances)
+
+
+def degrees_of_freedom(value, d) -> float:
+    """The prior's; d by default."""
+    if value is None:
+        return float(d)
+    if not value > d - 1:
+        raise ValueError(
+            f"The parameter 'degrees_of_freedom_prior' should be greater than {d - 1}, but got {value:.3f}."
+        )
+    return float(value)
+
+
+def given_scale(value, structure, d):
+    """(d, d) from a matrix, from variances, or from a number, as the structure has it; scikit-learn's messages."""
+    name = next(name for name in BASIC if STRUCTURES[name] is structure)
+    shape = () if name == "spherical" else (d,) if name == "diag" else (d, d)
+    scale = real_numbers(value)
+    if scale is None or scale.shape != shape:
+        got = "no numbers" if scale is None else scale.shape
+        raise ValueError(f"The parameter '{name} covariance_prior' should have the shape of {shape}, but got {got}")
+    scale = scale.astype(np.float64)
+    if shape == (d, d):
+        good = np.isfinite(scale).all() and np.allclose(scale, scale.T) and is_positive_definite(scale)
+        if not good:
+            raise ValueError(f"'{name} precision' should be symmetric, positive-definite: see covariance_prior.")
+        return scale
+    if not (np.isfinite(scale).all() and (scale > 0).all()):
+        raise ValueError(f"'{name} precision' should be positive: see covariance_prior. Got {value!r}.")
+    return np.diag(np.broadcast_to(scale, d))
+
+
+def scale_as_given(scale, covariance_type):
+    """The inverse of :func:`given_scale`."""
+    if covariance_type in ("full", "tied"):
+        return scale
+    return np.diagonal(scale).copy() if covariance_type == "diag" else np.array(scale[0, 0])
+
+
+class BayesianGaussianMixture(CovarianceMixture, without=("equal_weights", "fixed", "on_collapse")):
+    """Gaussian mixture with a posterior of its weights, means and precisions: variational Bayes.
+
+    A drop-in for scikit-learn's, so that the number of components need not be known: those that the rows do not need
+    get no row (`n_components_`), and `lower_bound_` compares fits with other numbers and priors. It holds the ELBO, the
+    evidence lower bound, with all its terms, per unit of the rows' weight. NaN is a missing value. :meth:`partial_fit`
+    takes a stream (stochastic variational inference): its prior weighs as much as beside all rows so far, or beside
+    `memory` batches.
+
+    :meth:`score_samples`, :meth:`score` and :meth:`sample` are of the predictive density, which integrates over the
+    posterior: a mixture of Student-t. :meth:`predict` and :meth:`predict_proba` give the responsibilities of the
+    variational posterior, as scikit-learn's do.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    weight_concentration_ : (K,), or (2, K) of the sticks' beta distributions
+    mean_precision_ : (K,)
+    means_ : (K, d)
+    degrees_of_freedom_ : (K,), or a number if tied
+    covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
+        The precisions are the posterior's means.
+    weight_concentration_prior_, mean_precision_prior_, degrees_of_freedom_prior_ : float
+    mean_prior_ : (d,)
+    covariance_prior_ : (d, d), (d,) or a number, by covariance_type
+    {attributes}
+
+    Examples
+    --------
+    >>> from fastem import BayesianGaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> model = BayesianGaussianMixture(6, weight_concentration_prior=0.01, random_state=0).fit(X)
+    >>> model.n_components_
+    2
+    >>> model.prune().means_.round(0)
+    array([[ 4., 80.],
+           [ 2., 55.]])
+    """
+
+    covariance_type: str = parameter(
+        default="full",
+        check=choice(BASIC),
+        doc="""str
+"full", "tied", "diag" or "spherical": how free the posterior of the precisions is. The prior is that of full matrices
+in all four; see :mod:`fastem.models.gaussian.variational`.""",
+    )
+    reg_covar: float = parameter(
+        default=1e-6,
+        check=real(0.0, finite=True),
+        doc="""float
+The default of `covariance_prior` is at or above ``reg_covar`` times the variance of each column, so that it is not
+singular. The covariances need no floor: the prior is one.""",
+        tags=[SEARCH],
+    )
+    weight_concentration_prior_type: str = parameter(
+        default="dirichlet_process",
+        check=choice(POSTERIORS),
+        doc="""str
+"dirichlet_process" (stick breaking: later components are smaller) or "dirichlet_distribution".""",
+        tags=[SEARCH],
+    )
+    weight_concentration_prior: float | None = parameter(
+        default=None,
+        check=positive,
+        doc="float, optional\nLow values leave more components without rows. Default: 1 / n_components.",
+        tags=[SEARCH],
+    )
+    mean_precision_prior: float | None = parameter(
+        default=None,
+        check=positive,
+        doc="""float, optional
+How many rows the prior's mean counts for: large values draw the means to `mean_prior`. Default: 1.""",
+        tags=[SEARCH],
+    )
+    mean_prior: Any = parameter(
+        default=None,
+        check=None,
+        doc="(d,), optional\nThe mean of the components' means. Default: the mean of the rows.",
+        tags=[COLUMNS, SEARCH],
+    )
+    degrees_of_freedom_prior: float | None = parameter(
+        default=None,
+        check=positive,
+        doc="""float, optional
+How many rows the prior's covariance counts for; above d - 1. Default: d.""",
+        tags=[COLUMNS, SEARCH],
+    )
+    covariance_prior: Any = parameter(
+        default=None,
+        check=None,
+        doc="""(d, d), (d,) or float, by covariance_type, optional
+The prior's scatter: `degrees_of_freedom_prior` times a typical covariance. Default: the covariance of the rows.""",
+        tags=[COLUMNS, SEARCH],
+    )
+    predictive: str = parameter(
+        default="exact",
+        check=choice(("exact", "plug-in")),
+        doc="""{"exact", "plug-in"}
+The density of :meth:`score_samples` and :meth:`sample`. "plug-in": what scikit-learn gives, the sum over the components
+of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`to_mixture`.""",
+        tags=[RESUME],
+    )
+
+    _takes_missing: ClassVar[bool] = True
+    equal_weights: ClassVar[bool] = False
+    fixed: ClassVar[None] = None
+    on_collapse: ClassVar[str] = "floor"  # nothing collapses
+    _parameter_arrays = (
+        *CovarianceMixture._parameter_arrays,
+        "weight_concentration_",
+        "mean_precision_",
+        "degrees_of_freedom_",
+        "mean_prior_",
+        "covariance_prior_",
+    )
+    _saved_scalars = (*CovarianceMixture._saved_scalars, *PRIORS)
+    _fixable: ClassVar = {}
+
+    def _weight_rule(self, parameters):
+        return FREE_WEIGHTS
+
+    def _family(self):
+        return VariationalFamily(
+            self.covariance_type,
+            self.reg_covar,
+            self.weight_concentration_prior_type,
+            self.weight_concentration_prior,
+            self.mean_precision_prior,
+            self.mean_prior,
+            self.degrees_of_freedom_prior,
+            self.covariance_prior,
+        )
+
+    # ---- attributes ---------------------------------------------------------------------------------------------
+
+    def _arrays(self, emission):
+        freedom, prior = emission.degrees_of_freedom, emission.prior
+        return super()._arrays(emission) | {
+            "mean_precision_": emission.mean_precision,
+            "degrees_of_freedom_": np.array(freedom[0]) if emission.covariance.shared else freedom,
+            "mean_prior_": prior.mean,
+            "covariance_prior_": scale_as_given(prior.scale, self.covariance_type),
+        }
+
+    def _keep_model(self, model):
+        shares, prior = model.shares, model.emission.prior
+        super()._keep_model(model)
+        shares.concentration.flags.writeable = False
+        self.weight_concentration_ = shares.concentration
+        values = shares.prior, prior.shrinkage, prior.dof
+        for name, value in zip(PRIORS, values):
+            setattr(self, name, float(value))
+        self._model_arrays = self._fitted_arrays()
+
+    def _fitted_arrays(self):
+        return [*super()._fitted_arrays(), *(getattr(self, name, None) for name in PRIORS)]
+
+    @classmethod
+    def _settable(cls):
+        return (*super()._settable(), *PRIORS)
+
+    @classmethod
+    def _parameters_to_give(cls):
+        return (*super()._parameters_to_give(), *PRIORS)
+
+    def __sklearn_is_fitted__(self):
+        return super().__sklearn_is_fitted__() and all(hasattr(self, name) for name in PRIORS)
+
+    def _of_attributes(self):
+        means = self._checked_means()
+        K, d = means.shape
+        for name in PRIORS:
+            positive(type(self).__name__, name, getattr(self, name))
+        scale = given_scale(self.covariance_prior_, STRUCTURES[self.covariance_type], d)
+        mean = checked_array(self.mean_prior_, "means", (d,), "mean_prior_")
+        dof = degrees_of_freedom(self.degrees_of_freedom_prior_, d)
+        prior = NormalWishart(mean, float(self.mean_precision_prior_), dof, scale)
+        tied = self.covariance_type == "tied"
+        freedom = checked_array(self.degrees_of_freedom_, "degrees_of_freedom", () if tied else (K,))
+        precision = checked_array(self.mean_precision_, "mean_precision", (K,))
+        sticks = self.weight_concentration_prior_type == "dirichlet_process"
+        concentration = checked_array(self.weight_concentration_, "weight_concentration", (2, K) if sticks else (K,))
+        for name, array, least in [
+            ("degrees_of_freedom_", freedom, d - 1),
+            ("mean_precision_", precision, 0),
+            ("weight_concentration_", concentration, 0),
+        ]:
+            if not (array > least).all():
+                raise ValueError(f"{name} must be greater than {least}. Got {array.min():.5g}.")
+        freedom = np.broadcast_to(freedom, K).astype(np.float64)
+        covariance, no_floor = self._covariance(means), np.zeros(d)
+        emission = VariationalGaussian(means, covariance, no_floor, precision, freedom, prior)
+        type_, a = self.weight_concentration_prior_type, self.weight_concentration_prior_
+        return variational_mixture(emission, type_, a, concentration)
+
+    # ---- densities ----------------------------------------------------------------------------------------------
+
+    def _density(self) -> Mixture:
+        """The mixture of Student-t densities that integrates over the posterior; or the plug-in mixture."""
+        model = self.model_
+        if self.predictive == "plug-in":
+            return model
+        if getattr(self, "_predicts", (None, None))[0] is not model:
+            scale, freedom = model.emission.predictive()
+            no_floor = np.zeros(self.n_features_in_)
+            density = Mixture(model.weights, StudentT(model.emission.means, scale, no_floor, freedom, False))
+            self._predicts = model, density
+        return self._predicts[1]
+
+    def _score(self, X, **outputs):
+        log_density = outputs.pop("log_density", None) if self.predictive == "exact" else None
+        if outputs:
+            super()._score(X, **outputs)
+        if log_density is not None:
+            score_observed(self._density(), X, self._threads_for(X), log_density)
+
+    # ---- other models -------------------------------------------------------------------------------------------
+
+    @property
+    def n_components_(self) -> int:
+        """How many components hold rows: of a weight of 1 or more, together."""
+        self._require_fitted()
+        return int(self._holding().sum())
+
+    def _holding(self):
+        """(K,) whether a component holds rows."""
+        return self._mixture().emission.counts() >= 1.0
+
+    def prune(self) -> BayesianGaussianMixture:
+        """The mixture without the components that hold no rows; see `n_components_`.
+
+        Returns
+        -------
+        BayesianGaussianMixture
+            Fitted, with the same priors. It has no history: `log_likelihood_` and `lower_bound_` are NaN. With
+            ``warm_start=True``, :meth:`fit` continues from it.
+
+        Raises
+        ------
+        ValueError
+            No component holds a row.
+        """
+        self._require_fitted()
+        model, kept = self._mixture(), self._holding()
+        if not kept.any():
+            raise ValueError("no component holds a row, so none would be left.")
+        concentration = self.weight_concentration_prior_
+        emission = model.emission.of_some(kept)
+        parameters = self.get_params(deep=False) | {
+            "n_components": int(kept.sum()),
+            "weight_concentration_prior": concentration,
+            "weights_init": None,
+            "means_init": None,
+            "precisions_init": None,
+        }
+        return around(
+            type(self)(**parameters),
+            variational_mixture(emission, self.weight_concentration_prior_type, concentration),
+            names=getattr(self, "feature_names_in_", None),
+            converged=self.converged_,
+            reason="it is a fitted mixture without its empty components",
+        )
+
+    to_sklearn = to_sklearn
+    from_sklearn = classmethod(from_sklearn)
+    _counterpart: ClassVar = ("mixture", "BayesianGaussianMixture")
+
+    def _for_sklearn(self):
+        parameters, attributes = for_sklearn(self)
+        attributes |= {name: getattr(self, name) for name in (*self._parameter_arrays, *PRIORS)}
+        for name in ("degrees_of_freedom_", "covariance_prior_"):
+            if not np.ndim(attributes[name]):
+                attributes[name] = float(attributes[name])
+        if self.weight_concentration_prior_type == "dirichlet_process":
+            attributes["weight_concentration_"] = tuple(self.weight_concentration_.copy())
+        return parameters, attributes
+
+    def _take_sklearns(self, model):
+        self.weights_ = model.weights_
+        self._set_arrays({name: np.asarray(getattr(model, name)) for name in self._parameter_arrays})
+        for name in PRIORS:
+            setattr(self, name, float(getattr(model, name)))
+
+    def to_mixture(self) -> GaussianMixture:
+        """The plug-in mixture: the posterior's mean weights, mean means and mean precisions, as if they were known.
+
+        Returns
+        -------
+        GaussianMixture
+            Fitted. It has no history: `log_likelihood_` is NaN.
+        """
+        self._require_fitted()
+        model = self._mixture()
+        emission = Gaussian(model.emission.means, model.emission.covariance, model.emission.floor)
+        parameters = {name: getattr(self, name) for name in ("random_state", "n_threads")}
+        return around(
+            GaussianMixture(model.n_components, covariance_type=self.covariance_type, **parameters),
+            Mixture(model.weights, emission),
+            names=getattr(self, "feature_names_in_", None),
+            converged=self.converged_,
+            reason="it is the plug-in mixture of a BayesianGaussianMixture",
+        )
+
+
+def score_observed(density, X, n_threads, log_density):
+    """Fill in the log-densities (n,) of the values of rows (n, d) that are not missing."""
+    if not np.isnan(X).any():
+        density.score(X, n_threads, log_density=log_density)
+        return
+    kinds, of_row = patterns(X)
+    for i, missing in enumerate(kinds):
+        rows, there = np.flatnonzero(of_row == i), np.flatnonzero(~missing)
+        values = np.zeros(len(rows))
+        if len(there):
+            some = replace(density, emission=density.emission.marginal(there)) if missing.any() else density
+            some.score(np.ascontiguousarray(X[rows][:, there]), n_threads, log_density=values)
+        log_density[rows] = values
