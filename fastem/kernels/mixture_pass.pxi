@@ -448,21 +448,13 @@ cdef void accumulate(const Job* job, Tile* t, double* sums) noexcept nogil:
                 job.parts[p].family.accumulate(&own, <const real**>job.parts[p].params, sums + job.parts[p].first_sum)
 
 
-cdef bint is_sparse(const Tile* t) noexcept nogil:
-    """Whether most responsibilities are 0."""
-    cdef Py_ssize_t k, live = 0
-    for k in range(t.n_live):
-        live += t.live_rows[k]
-    return live * 3 < t.K * t.vectors * LANES
-
-
 cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
     """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
     cdef Tile t
     cdef Py_ssize_t tile, start, rows
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
-    t.pattern, t.columns, t.n_missing, t.sparse = NULL, job.columns, job.n_missing, False
+    t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -488,7 +480,6 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
         else:
             normalise(&t, sums + job.n_sums - 2)
             accumulate(job, &t, sums)
-            t.sparse = job.n_parts == 1 and is_sparse(&t)
 
 
 cdef Py_ssize_t bytes_of_work(const Job* job):

@@ -39,7 +39,6 @@ cdef extern from "simd.h" nogil:
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
-    const real NEGLIGIBLE
 
 
 cdef struct Tile:
@@ -49,7 +48,6 @@ cdef struct Tile:
     Py_ssize_t K
     Py_ssize_t n_features  # of an exponential family
     bint further           # not the first part: add to joint
-    bint sparse            # most responsibilities of the tile before were 0: log_prob may leave out what will be 0
     const Py_ssize_t* pattern    # of each ROW_VECTORS vectors of rows, where values are missing; else NULL, as the next two
     const Py_ssize_t* columns    # (patterns, d) the missing columns, ascending, then the observed ones
     const Py_ssize_t* n_missing  # (patterns)
