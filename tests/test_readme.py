@@ -138,7 +138,7 @@ def test_spark(X):
 
 def test_the_model_is_chosen(X):
     found = {"fastem": fastem, "X": X[:300]}
-    exec(block("fastem.select"), found)
+    exec(block("covariance_types=["), found)
     assert len(found["labels"]) == 300 and 0 < found["test"].p_value <= 1 and len(found["errors"].weights)
 
 

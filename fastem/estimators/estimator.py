@@ -213,7 +213,7 @@ class Estimator:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         raise NotImplementedError
 
-    def _density(self):
+    def _predictive(self):
         """What :meth:`sample` draws from."""
         return self.model_
 
@@ -256,7 +256,8 @@ class Estimator:
             raise ValueError(f"n_samples must be a whole number. Got {n_samples!r} instead.")
         if n_samples < 1:
             raise ValueError(f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one sample.")
-        return self._density().sample(n_samples, generator(self.random_state if random_state is None else random_state))
+        rng = generator(self.random_state if random_state is None else random_state)
+        return self._predictive().sample(n_samples, rng)
 
     def bic(self, X, sample_weight=None) -> float:
         """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.

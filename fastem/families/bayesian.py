@@ -358,7 +358,7 @@ of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`
 
     # ---- densities ----------------------------------------------------------------------------------------------
 
-    def _density(self) -> Mixture:
+    def _predictive(self) -> Mixture:
         """The mixture of Student-t densities that integrates over the posterior; or the plug-in mixture."""
         model = self.model_
         if self.predictive == "plug-in":
@@ -375,7 +375,7 @@ of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`
         if outputs:
             super()._score(X, **outputs)
         if log_density is not None:
-            score_observed(self._density(), X, self._threads_for(X), log_density)
+            score_observed(self._predictive(), X, self._threads_for(X), log_density)
 
     # ---- other models -------------------------------------------------------------------------------------------
 

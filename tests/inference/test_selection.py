@@ -192,7 +192,7 @@ def test_as_text_and_as_a_frame():
     lines = str(found).splitlines()
     assert len(lines) == 5 and [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
     frame = found.to_frame()
-    assert frame.shape == (4, 11) and frame.loc[frame.bic.idxmin(), "covariance_type"] == found.best_row.covariance_type
+    assert frame.shape == (4, 12) and frame.loc[frame.bic.idxmin(), "covariance_type"] == found.best_row.covariance_type
     assert "4 models" in repr(found)
 
 

@@ -309,7 +309,7 @@ def test_the_report_is_that_of_the_fit():
     (chosen,) = [one for one in report.restarts if one.chosen]
     most = max(one.log_likelihood for one in report.restarts)
     assert chosen.log_likelihood == found.log_likelihood_ == pytest.approx(most, abs=1e-6)
-    assert (chosen.n_iter, chosen.status, chosen.sound) == (found.n_iter_, found.stop_reason_, True)
+    assert (chosen.n_iter, chosen.sound) == (found.n_iter_, True) and chosen.status.startswith(found.stop_reason_)
     assert [one.weight for one in report.components] == found.weights_.tolist()
     assert [one.status for one in report.components] == found.component_status_
     assert sum(one.effective_rows for one in report.components) == pytest.approx(len(FAITHFUL))

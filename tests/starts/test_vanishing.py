@@ -1,6 +1,7 @@
 """Components whose responsibilities vanish on whole tiles: kernels skip them there, and nobody may notice.
 
-Clusters lie so far apart that responsibilities underflow to 0; sorted rows then give tiles that belong to one of them.
+Clusters lie so far apart that responsibilities are below 2^-60, which is taken as 0; sorted rows then give tiles that
+belong to one of them.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 
 REALS = ["float64", "float32"]
-APART = {"float64": 300.0, "float32": 30.0}  # standard deviations, no more than the tied kernel serves
+APART = {"float64": 30.0, "float32": 30.0}  # standard deviations, no more than the tied kernel serves
 FAMILY = {"full": "gaussian_full", "tied": "gaussian_tied"}  # or else diagonal
 CHUNK = 1536  # rows: one tile or several whole ones, for the few columns here
 
@@ -78,12 +79,12 @@ def test_runs_of_rows_give_the_sums_of_the_formulas(structure, real, runs, d, K,
 def towards(mixture, real, k, other, log_share):
     """A row between two components of which k's responsibility is about exp(log_share)."""
     means = mixture.emission.means
-    path = means[other] + np.linspace(0, 1, 20_001)[:, None] * (means[k] - means[other])
+    path = means[other] + np.linspace(0, 1, 50_001)[:, None] * (means[k] - means[other])
     joint = joint_of(mixture, path)
     return path[np.abs(joint[:, k] - joint.max(axis=1) - log_share).argmin()].astype(real)
 
 
-@pytest.mark.parametrize("real, log_share", [("float64", -600.0), ("float32", -80.0)])
+@pytest.mark.parametrize("real, log_share", [("float64", -41.0), ("float32", -41.0)])
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
 @pytest.mark.parametrize("d, K", [(1, 2), (2, 3), (3, 4), (5, 3)])
 def test_a_component_that_vanishes_has_the_bits_of_one_that_all_but_vanishes(structure, real, log_share, d, K):
@@ -96,7 +97,7 @@ def test_a_component_that_vanishes_has_the_bits_of_one_that_all_but_vanishes(str
     for i in np.flatnonzero(chunk_of == other):
         rows = slice(i * CHUNK, (i + 1) * CHUNK)
         assert mixture.e_step(vanishing[rows]).counts[k] == 0
-        assert 0 < mixture.e_step(almost[rows]).counts[k] < 1e-30
+        assert 0 < mixture.e_step(almost[rows]).counts[k] < 1e-17
     for n_threads in (1, 2):
         assert same_bits(own_sums(mixture, vanishing, k, n_threads), own_sums(mixture, almost, k, n_threads))
 

@@ -70,7 +70,7 @@ def of_gaussians(covariance, means, counts, mass, first, second, passed: Pass) -
 def _along_columns(scales, means, counts, mass, first, second, passed) -> Sums:
     d = means.shape[1]
     about, of_means = _about_centre(means, mass, first, second, passed)
-    squares = second * scales**2
+    squares = np.maximum(second, 0) * scales**2
     norm = np.full(scales.shape, 4 * UNIT)  # of a reciprocal root
     factors = of_factors(norm, np.abs(counts[:, None] - squares), counts[:, None] + squares)
     gains = counts @ (np.abs(np.log(scales)) + 1).sum(axis=1)  # of missing columns
