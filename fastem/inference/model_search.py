@@ -31,7 +31,7 @@ from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
-ROUNDS = ((6, 5), (12, 2))  # iterations, and how many starts are left after them
+ROUNDS = ((20, 5), (40, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
 
