@@ -19,7 +19,18 @@ from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
-from fastem.driver.remaining_gain import RATE, RemainingGain, affordable_rows, ascended, has_newton, is_long, newton
+from fastem.driver.remaining_gain import (
+    NEWTON,
+    RATE,
+    SADDLE,
+    STATIONARY,
+    RemainingGain,
+    affordable_rows,
+    ascended,
+    has_newton,
+    is_long,
+    newton,
+)
 from fastem.driver.stopping import left_to_gain, stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.kernels.threads import for_pass
@@ -96,6 +107,11 @@ class EMResult:
         :mod:`fastem.models.rounding`. inf where a covariance is so ill-conditioned that its factor has no digits. Of a
         model that states none, a guess."""
         return log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype) * self.unit
+
+    @property
+    def is_saddle(self) -> bool:
+        """Whether the observed information has shown that `model` is no maximum."""
+        return self.remaining_gain_method == NEWTON and np.isinf(self.remaining_gain)
 
 
 def em(
@@ -210,7 +226,7 @@ def em(
     judged = {}  # what Newton's estimate said last, and after which iteration
 
     def estimate(result):
-        judged[result.n_iter] = remaining_gain(result, blocks, threads)
+        judged[result.n_iter] = remaining_gain(result, blocks, threads, enough=tol)
         return judged[result.n_iter].total
 
     arrived = stopping_rule(stop, model, tol, estimate)
@@ -234,12 +250,14 @@ def em(
     return result
 
 
-def remaining_gain(result, blocks, n_threads, only_if_cheap=False) -> RemainingGain:
-    """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate."""
+def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=STATIONARY) -> RemainingGain:
+    """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
+
+    enough: where Newton's is less, it is made sure that the point is no saddle."""
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
-            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows))
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough)
             if found is not None:
                 return found
     left = left_to_gain(result) if len(result.history) > 1 else np.inf
@@ -296,14 +314,14 @@ def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
         reason = arrived(result, old)
         ascent = judged[n_iter].ascent if n_iter in judged else None
         if ascent is not None and not reason:  # stationary, but no maximum
-            image = ascended(result, ascent, blocks, threads)
+            image = ascended(result, ascent, blocks, threads, lambda *at: _rounding(result, *at)[0])
             proposals._forget()  # EM's steps so far do not lead to where it goes on
             left += image is not None
-        if reason:
-            result.converged, result.stop_reason = (
-                True,
-                reason + (f"; {left} saddle point(s) were left" if left else ""),
-            )
+            if image is None:
+                result.stop_reason = reason = f"{SADDLE}, but no step in its direction raises the log-likelihood"
+        elif reason:
+            result.converged = True
+            result.stop_reason = reason + (f"; {left} saddle point(s) were left" if left else "")
         if callback is not None and callback(result) and not reason:
             result.stop_reason = reason = "the callback asked to stop"
         if reason:

@@ -6,6 +6,9 @@ Rubin 1977). So the decrement is half <f, (1 - J)^-1 f> in the inner product of 
 conjugate gradients, one product for one pass. Products with C need no data: Q, the expected log-likelihood of the
 complete data, follows from the statistics. A direction p with <p, (1 - J) p> < 0 goes up on both sides.
 
+This holds where the M-step maximises Q, over all coordinates or those that constraints leave free. Others are seen by
+two tests without a pass: Q must stop rising at EM's step, not before or after; and 1 - J must be symmetric.
+
 Without such passes there is Aitken's estimate, from the last gains. See :func:`fastem.driver.stopping.left_to_gain`.
 """
 
@@ -25,11 +28,17 @@ SETTLED = 0.02  # share of the decrement that the last product may have added
 COST = 0.05  # of the passes so far
 FEWEST = 4096  # rows that show the information
 LONG = 1e10  # rows x passes x coordinates, from which on a fit takes so long that the estimate costs nothing beside it
+STATIONARY = 1e-3  # in total: with less to gain in EM's own directions, a point is stationary
 DROP, TRIALS = 1e-6, 6  # of Q per row in a second difference; steps that are tried for it
+SLOPE = 1e-9  # of Q per row: the square of a step for its slope
 DIFFERENCE = {4: 1e-6, 8: 1e-10}  # of Q per row, by the bytes of the rows' type: what a step for a difference changes
+LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in units of the complete data's information
 STILL = 1e-12  # of a vector's length: a step that is all rounding
 BENT = 1e-3  # a curvature below minus this, relative to that of the complete data, is not rounding
+AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum there, relatively
+SKEW = 0.3  # by how much a product may differ from a symmetric one, relatively
 NEWTON, RATE = "newton", "rate"
+SADDLE = "the point is no maximum: the observed information has a negative eigenvalue"
 
 
 class RemainingGain(NamedTuple):
@@ -58,9 +67,10 @@ def is_long(result, n_rows) -> bool:
     return rows * (2 * PRODUCTS + 2) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
-def newton(result, blocks, n_threads, n_rows) -> RemainingGain | None:
-    """By Newton's decrement with the information of `n_rows` of the rows; None where coordinates are not finite, or
-    the information does not give a number."""
+def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGain | None:
+    """By Newton's decrement with the information of `n_rows` of the rows; None where coordinates are not finite, the
+    M-step is no maximum, or the information does not give a number. Where that is less than `enough`, directions in
+    which EM does not move are tried for a saddle too."""
     model, statistics = result.model, result.statistics
     image = model.m_step(statistics)
     x = model.to_vector()
@@ -68,35 +78,63 @@ def newton(result, blocks, n_threads, n_rows) -> RemainingGain | None:
         step = image.to_vector() - x
     if not len(x) or not np.isfinite(step).all():
         return None
-    curvature = Curvature(model, some_rows(blocks, n_rows), n_threads)
-    total, ascent = conjugate_gradients(step, curvature)
-    if ascent is None:  # a saddle may lie still in the directions of EM's steps
-        probe = 1e-3 * np.random.default_rng(0).standard_normal(len(x))
-        _, ascent = conjugate_gradients(probe, curvature)
+    if np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x)):
+        step = np.zeros_like(step)
+    elif not is_maximum(model, statistics, step):
+        return None
+    scale = statistics.weight * result.unit
+    some = some_rows(blocks, n_rows)
+    total, ascent = decrement(step, Curvature(model, some, n_threads), enough / scale)
+    if ascent is not None and some is not blocks:  # a sample may bend down where all rows do not
+        total, ascent = decrement(step, Curvature(model, blocks, n_threads), enough / scale)
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
-    return None if total is None else RemainingGain(total * statistics.weight * result.unit, NEWTON)
+    return None if total is None else RemainingGain(total * scale, NEWTON)
+
+
+def decrement(step, curvature, enough):
+    """(Newton's decrement per row, None); (…, p) with a direction p that goes up from a saddle, or (None, None)."""
+    total, ascent = conjugate_gradients(step, curvature) if step.any() else (0.0, None)
+    if ascent is None and total is not None and total < enough:
+        ascent = curvature.ascent()
+    return total, ascent
+
+
+def is_maximum(model, statistics, step) -> bool:
+    """Whether Q, nearly a parabola, has its maximum along EM's step at its end: there the slope at its begin is the
+    square of its length. An M-step that only improves Q, or that is cut off, goes another way."""
+    curvature = Curvature.of(model, statistics)
+    square = curvature.square(step)
+    return bool(square > 0 and abs(curvature.slope(step, square) - square) <= AMISS * square)
 
 
 def some_rows(blocks, n_rows):
-    """Evenly spaced rows in memory, at least `n_rows` of them; of other rows, all."""
-    stride = blocks.n_rows // max(n_rows, 1) if isinstance(blocks, ArrayBlocks) else 1
-    if stride < 2:
+    """About `n_rows` rows of an array, one from a fixed random place in each of as many equal parts, so that no period
+    of the rows misleads; of other rows, all."""
+    if type(blocks) is not ArrayBlocks or blocks.n_rows < 2 * n_rows:  # labelled rows have more than values and weight
         return blocks
+    edges = np.linspace(0, blocks.n_rows, n_rows + 1)
+    place = np.random.default_rng(0).random(n_rows)
+    rows = (edges[:-1] + place * np.diff(edges)).astype(np.intp)
     weight = blocks.sample_weight
-    return ArrayBlocks(np.ascontiguousarray(blocks.X[::stride]), None if weight is None else weight[::stride].copy())
+    return ArrayBlocks(np.ascontiguousarray(blocks.X[rows]), None if weight is None else weight[rows])
 
 
 class Curvature:
     """Inner products of the complete data's information per row, and products with 1 - J, at a model."""
 
-    def __init__(self, model, blocks, n_threads):
+    def __init__(self, model, blocks, n_threads, statistics=None):
         self.model, self.blocks, self.n_threads = model, blocks, n_threads
-        self.statistics = blocks.reduce(model, n_threads)
+        self.statistics = blocks.reduce(model, n_threads) if statistics is None else statistics
         self.x = model.to_vector()
         self.image = model.m_step(self.statistics).to_vector()
         self.Q = self._bound(model)
         self.least = DIFFERENCE[np.dtype(getattr(blocks, "dtype", np.float64)).itemsize]
+
+    @classmethod
+    def of(cls, model, statistics):
+        """Inner products alone, which need no rows."""
+        return cls(model, None, 1, statistics)
 
     def _bound(self, at):
         return (self.model.expected_log_joint(self.statistics, at) + log_prior(at)) / self.statistics.weight
@@ -117,9 +155,19 @@ class Curvature:
             scale *= np.sqrt(DROP / drop) if drop > DROP / 1e6 else 100 if drop >= -DROP / 1e6 else 0.01
         return np.nan
 
-    def inner(self, u, v, guess) -> float:
-        """<u, v>"""
-        return (self.square(u + v, guess) - self.square(u - v, guess)) / 4
+    def slope(self, v, square) -> float:
+        """Of Q along v."""
+        scale = np.sqrt(SLOPE / square)
+        ends = model_at(self.model, self.x + scale * v), model_at(self.model, self.x - scale * v)
+        return np.nan if None in ends else (self._bound(ends[0]) - self._bound(ends[1])) / (2 * scale)
+
+    def inner(self, u, u_square, v, v_square) -> float:
+        """<u, v> of vectors whose squares are known."""
+        if not (u_square > 0 and v_square > 0):
+            return np.nan
+        scale = np.sqrt(u_square / v_square)  # one length, so that the difference has digits
+        guess = 4 * u_square
+        return (self.square(u + scale * v, guess) - self.square(u - scale * v, guess)) / (4 * scale)
 
     def product(self, v, square) -> np.ndarray:
         """(1 - J) v, by a difference of EM's map: one pass."""
@@ -131,18 +179,38 @@ class Curvature:
         return v - (image - self.image) / scale
 
 
+    def ascent(self):
+        """A direction that goes up on both sides, or None: a saddle may lie still in the directions of EM's steps.
+
+        The search begins with EM's image of a random direction, which goes only where constraints let EM go, and
+        further where EM leaves a saddle.
+        """
+        random = 1e-3 * np.random.default_rng(0).standard_normal(len(self.x))
+        square = self.square(random)
+        image = random - self.product(random, square) if square > 0 else random
+        if not np.isfinite(image).all() or np.linalg.norm(image) <= STILL:
+            return None
+        return conjugate_gradients(image, self)[1]
+
+
 def conjugate_gradients(f, curvature):
     """(half <f, (1 - J)^-1 f>, None); (None, p) with a direction p of negative curvature, or (None, None)."""
-    if np.linalg.norm(f) <= STILL * (1 + np.linalg.norm(curvature.x)):
-        return 0.0, None
     residual = p = f
     square = p_square = curvature.square(f)
-    total = 0.0
+    total, before = 0.0, None
     for _ in range(min(PRODUCTS, len(f))):
         if not square > 0:
             return None, None
         product = curvature.product(p, p_square)
-        bend = curvature.inner(p, product, 4 * p_square) if np.isfinite(product).all() else np.nan
+        if not np.isfinite(product).all():
+            return None, None
+        size = curvature.square(product)
+        bend = curvature.inner(p, p_square, product, size)
+        if before is not None:
+            # of a symmetric 1 - J, the product is orthogonal to the direction before: they are conjugate
+            skew = curvature.inner(*before, product, size)
+            if not abs(skew) <= SKEW * np.sqrt(before[1] * size):
+                return None, None
         if bend < -BENT * p_square:
             return None, p / np.sqrt(p_square)
         if not bend > 0:
@@ -153,22 +221,25 @@ def conjugate_gradients(f, curvature):
         residual = residual - length * product
         if added < SETTLED * total or not residual.any():
             break
-        before, square = square, curvature.square(residual, square)
-        p = residual + square / before * p
-        p_square = square + (square / before) ** 2 * p_square
+        before, last = (p, p_square), square
+        square = curvature.square(residual, square)
+        p = residual + square / last * p
+        p_square = square + (square / last) ** 2 * p_square
     return float(total), None
 
 
-def ascended(result, direction, blocks, n_threads):
-    """The best of models along a direction, if its log-likelihood is higher; else None."""
+def ascended(result, direction, blocks, n_threads, rounding):
+    """The best of models along a direction, if its log-likelihood is higher by more than rounding(model, statistics);
+    else None."""
     best, most = None, result.history[-1]
     x = result.model.to_vector()
-    for length in (0.5, -0.5, 0.05, -0.05):
+    for length in LENGTHS:
         model = model_at(result.model, x + length * direction)
         if model is None:
             continue
-        reached = objective(model, blocks.reduce(model, n_threads))
-        if reached > most:
+        statistics = blocks.reduce(model, n_threads)
+        reached = objective(model, statistics)
+        if reached > most and reached - result.history[-1] > rounding(model, statistics):
             best, most = model, reached
         if best is not None and length < 0:
             break
