@@ -6,8 +6,9 @@ Rubin 1977). So the decrement is half <f, (1 - J)^-1 f> in the inner product of 
 conjugate gradients, one product for one pass. Products with C need no data: Q, the expected log-likelihood of the
 complete data, follows from the statistics. A direction p with <p, (1 - J) p> < 0 goes up on both sides.
 
-This holds where the M-step maximises Q, over all coordinates or those that constraints leave free. Others are seen by
-two tests without a pass: Q must stop rising at EM's step, not before or after; and 1 - J must be symmetric.
+This holds where the M-step maximises Q, over all coordinates or those that constraints leave free, and EM's map is
+nearly linear as far as its step goes. What is not so is seen by three tests without a pass: Q must stop rising at EM's
+step, not before or after; 1 - J must be symmetric; and the score must change along p by <p, (1 - J) p>.
 
 Without such passes there is Aitken's estimate, from the last gains. See :func:`fastem.driver.stopping.left_to_gain`.
 """
@@ -30,12 +31,13 @@ FEWEST = 4096  # rows that show the information
 LONG = 1e10  # rows x passes x coordinates, from which on a fit takes so long that the estimate costs nothing beside it
 STATIONARY = 1e-3  # in total: with less to gain in EM's own directions, a point is stationary
 DROP, TRIALS = 1e-6, 6  # of Q per row in a second difference; steps that are tried for it
-SLOPE = 1e-9  # of Q per row: the square of a step for its slope
+SLOPE = 1e-8  # of Q per row: the square of a step for its slope
 DIFFERENCE = {4: 1e-6, 8: 1e-10}  # of Q per row, by the bytes of the rows' type: what a step for a difference changes
 LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in units of the complete data's information
 STILL = 1e-12  # of a vector's length: a step that is all rounding
 BENT = 1e-3  # a curvature below minus this, relative to that of the complete data, is not rounding
-AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum there, relatively
+AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
+CURVED = 0.5  # share of the decrement by which it may be another by the score than by EM's map
 SKEW = 0.3  # by how much a product may differ from a symmetric one, relatively
 NEWTON, RATE = "newton", "rate"
 SADDLE = "the point is no maximum: the observed information has a negative eigenvalue"
@@ -169,15 +171,15 @@ class Curvature:
         guess = 4 * u_square
         return (self.square(u + scale * v, guess) - self.square(u - scale * v, guess)) / (4 * scale)
 
-    def product(self, v, square) -> np.ndarray:
-        """(1 - J) v, by a difference of EM's map: one pass."""
+    def product(self, v, square) -> tuple[np.ndarray, float]:
+        """(1 - J) v, by a difference of EM's map, and v' I v, by a difference of the score along v: one pass. The
+        latter is <v, (1 - J) v> only where the map is nearly linear as far as EM's step goes."""
         scale = np.sqrt(self.least / square)
         moved = model_at(self.model, self.x + scale * v)
         if moved is None:
-            return np.full_like(v, np.nan)
-        image = moved.m_step(self.blocks.reduce(moved, self.n_threads)).to_vector()
-        return v - (image - self.image) / scale
-
+            return np.full_like(v, np.nan), np.nan
+        there = Curvature.of(moved, self.blocks.reduce(moved, self.n_threads))
+        return v - (there.image - self.image) / scale, (self.slope(v, square) - there.slope(v, square)) / scale
 
     def ascent(self):
         """A direction that goes up on both sides, or None: a saddle may lie still in the directions of EM's steps.
@@ -187,7 +189,7 @@ class Curvature:
         """
         random = 1e-3 * np.random.default_rng(0).standard_normal(len(self.x))
         square = self.square(random)
-        image = random - self.product(random, square) if square > 0 else random
+        image = random - self.product(random, square)[0] if square > 0 else random
         if not np.isfinite(image).all() or np.linalg.norm(image) <= STILL:
             return None
         return conjugate_gradients(image, self)[1]
@@ -201,23 +203,25 @@ def conjugate_gradients(f, curvature):
     for _ in range(min(PRODUCTS, len(f))):
         if not square > 0:
             return None, None
-        product = curvature.product(p, p_square)
+        product, bend = curvature.product(p, p_square)
         if not np.isfinite(product).all():
             return None, None
         size = curvature.square(product)
-        bend = curvature.inner(p, p_square, product, size)
+        by_map = curvature.inner(p, p_square, product, size)
         if before is not None:
             # of a symmetric 1 - J, the product is orthogonal to the direction before: they are conjugate
             skew = curvature.inner(*before, product, size)
             if not abs(skew) <= SKEW * np.sqrt(before[1] * size):
                 return None, None
-        if bend < -BENT * p_square:
+        if max(bend, by_map) < -BENT * p_square:
             return None, p / np.sqrt(p_square)
-        if not bend > 0:
+        if not min(bend, by_map) > 0:
             return None, None
-        length = square / bend
+        length = square / by_map
         added = length * square / 2
         total += added
+        if abs(added - square**2 / bend / 2) > CURVED * total:
+            return None, None
         residual = residual - length * product
         if added < SETTLED * total or not residual.any():
             break
