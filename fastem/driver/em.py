@@ -254,14 +254,16 @@ def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=STATIO
     """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
 
     enough: where Newton's is less, it is made sure that the point is no saddle."""
+    least = 0.0
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
             found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough)
-            if found is not None:
+            if found.method == NEWTON:
                 return found
+            least = found.total
     left = left_to_gain(result) if len(result.history) > 1 else np.inf
-    return RemainingGain(left * result.statistics.weight * result.unit, RATE)
+    return RemainingGain(max(left * result.statistics.weight * result.unit, least), RATE)
 
 
 def _climb(result, blocks, threads, max_iter, arrived, callback, judged):

@@ -21,7 +21,7 @@ import numpy as np
 
 from fastem.driver.acceleration import model_at
 from fastem.driver.history import objective
-from fastem.driver.model import has, log_prior
+from fastem.driver.model import has, leap, log_prior
 from fastem.rows.blocks import ArrayBlocks
 
 PRODUCTS = 16  # most of them for one solution
@@ -36,6 +36,7 @@ DIFFERENCE = {4: 1e-6, 8: 1e-10}  # of Q per row, by the bytes of the rows' type
 LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in units of the complete data's information
 STILL = 1e-12  # of a vector's length: a step that is all rounding
 BENT = 1e-3  # a curvature below minus this, relative to that of the complete data, is not rounding
+LEAST = 1e-16  # of Q per row: a gain of EM's next step that is all rounding
 AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
 CURVED = 0.5  # share of the decrement by which it may be another by the score than by EM's map
 SKEW = 0.3  # by how much a product may differ from a symmetric one, relatively
@@ -69,29 +70,34 @@ def is_long(result, n_rows) -> bool:
     return rows * (2 * PRODUCTS + 2) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
-def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGain | None:
-    """By Newton's decrement with the information of `n_rows` of the rows; None where coordinates are not finite, the
-    M-step is no maximum, or the information does not give a number. Where that is less than `enough`, directions in
-    which EM does not move are tried for a saddle too."""
+def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGain:
+    """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
+    in which EM does not move are tried for a saddle too.
+
+    Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
+    next step gains at least, as far as that is known, and the method "rate".
+    """
     model, statistics = result.model, result.statistics
     image = model.m_step(statistics)
     x = model.to_vector()
     with np.errstate(invalid="ignore"):
         step = image.to_vector() - x
-    if not len(x) or not np.isfinite(step).all():
-        return None
-    if np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x)):
-        step = np.zeros_like(step)
-    elif not is_maximum(model, statistics, step):
-        return None
+    if not len(x) or not np.isfinite(step).all() or leap(image, model) is not None:  # far from where EM runs off to
+        return RemainingGain(0.0, RATE)
     scale = statistics.weight * result.unit
+    still = np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x))
+    next_gain = 0.0 if still else gain_of_a_maximum(model, statistics, step)
+    if next_gain is None:
+        return RemainingGain(0.0, RATE)
+    if next_gain <= LEAST:
+        step = np.zeros_like(step)
     some = some_rows(blocks, n_rows)
     total, ascent = decrement(step, Curvature(model, some, n_threads), enough / scale)
     if ascent is not None and some is not blocks:  # a sample may bend down where all rows do not
         total, ascent = decrement(step, Curvature(model, blocks, n_threads), enough / scale)
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
-    return None if total is None else RemainingGain(total * scale, NEWTON)
+    return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)
 
 
 def decrement(step, curvature, enough):
@@ -102,12 +108,19 @@ def decrement(step, curvature, enough):
     return total, ascent
 
 
-def is_maximum(model, statistics, step) -> bool:
-    """Whether Q, nearly a parabola, has its maximum along EM's step at its end: there the slope at its begin is the
-    square of its length. An M-step that only improves Q, or that is cut off, goes another way."""
+def gain_of_a_maximum(model, statistics, step) -> float | None:
+    """What Q per row gains by EM's step, or None where that does not lead to its maximum.
+
+    Q is nearly a parabola. If its maximum along the step is at the end, the slope at the begin is the square of the
+    step's length. An M-step that only improves Q, or that is cut off, goes another way.
+    """
     curvature = Curvature.of(model, statistics)
     square = curvature.square(step)
-    return bool(square > 0 and abs(curvature.slope(step, square) - square) <= AMISS * square)
+    if 0 <= square / 2 <= LEAST:
+        return square / 2
+    if not square > 0 or not abs(curvature.slope(step, square) - square) <= AMISS * square:
+        return None
+    return square / 2
 
 
 def some_rows(blocks, n_rows):
