@@ -7,8 +7,8 @@ conjugate gradients, one product for one pass. Products with C need no data: Q, 
 complete data, follows from the statistics. A direction p with <p, (1 - J) p> < 0 goes up on both sides.
 
 This holds where the M-step maximises Q, over all coordinates or those that constraints leave free, and EM's map is
-nearly linear as far as its step goes. What is not so is seen by three tests without a pass: Q must stop rising at EM's
-step, not before or after; 1 - J must be symmetric; and the score must change along p by <p, (1 - J) p>.
+nearly linear as far as its step goes. What is not so is seen by two tests without a pass: Q must stop rising at EM's
+step, not before or after; and the score must change along p by <p, (1 - J) p>.
 
 Without such passes there is Aitken's estimate, from the last gains. See :func:`fastem.driver.stopping.left_to_gain`.
 """
@@ -24,7 +24,7 @@ from fastem.driver.history import objective
 from fastem.driver.model import has, leap, log_prior
 from fastem.rows.blocks import ArrayBlocks
 
-PRODUCTS = 16  # most of them for one solution
+PRODUCTS, PROBES = 16, 6  # most of them for the decrement, and for a saddle
 SETTLED = 0.02  # share of the decrement that the last product may have added
 COST = 0.05  # of the passes so far
 FEWEST = 4096  # rows that show the information
@@ -39,7 +39,6 @@ BENT = 1e-3  # a curvature below minus this, relative to that of the complete da
 LEAST = 1e-16  # of Q per row: a gain of EM's next step that is all rounding
 AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
 CURVED = 0.5  # share of the decrement by which it may be another by the score than by EM's map
-SKEW = 0.3  # by how much a product may differ from a symmetric one, relatively
 NEWTON, RATE = "newton", "rate"
 SADDLE = "the point is no maximum: the observed information has a negative eigenvalue"
 
@@ -60,14 +59,14 @@ def has_newton(model) -> bool:
 
 def affordable_rows(result, n_rows) -> int:
     """Rows of which the products together cost a small share of the passes so far, at least `FEWEST`."""
-    return max(FEWEST, int(COST * result.n_passes * n_rows / (2 * PRODUCTS + 2)))
+    return max(FEWEST, int(COST * result.n_passes * n_rows / (PRODUCTS + PROBES + 3)))
 
 
 def is_long(result, n_rows) -> bool:
     """Whether Newton's estimate costs next to nothing beside the fit; from sizes alone, so that it is repeatable."""
     rows = affordable_rows(result, n_rows)
     work = result.n_passes * n_rows
-    return rows * (2 * PRODUCTS + 2) <= COST * work and work * len(result.model.to_vector()) > LONG
+    return rows * (PRODUCTS + PROBES + 3) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
 def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGain:
@@ -102,7 +101,7 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
 
 def decrement(step, curvature, enough):
     """(Newton's decrement per row, None); (…, p) with a direction p that goes up from a saddle, or (None, None)."""
-    total, ascent = conjugate_gradients(step, curvature) if step.any() else (0.0, None)
+    total, ascent = conjugate_gradients(step, curvature.square(step), curvature, PRODUCTS) if step.any() else (0.0, None)
     if ascent is None and total is not None and total < enough:
         ascent = curvature.ascent()
     return total, ascent
@@ -181,18 +180,24 @@ class Curvature:
         if not (u_square > 0 and v_square > 0):
             return np.nan
         scale = np.sqrt(u_square / v_square)  # one length, so that the difference has digits
-        guess = 4 * u_square
-        return (self.square(u + scale * v, guess) - self.square(u - scale * v, guess)) / (4 * scale)
+        return (self.square(u + scale * v, 2 * u_square) - 2 * u_square) / (2 * scale)
 
-    def product(self, v, square) -> tuple[np.ndarray, float]:
-        """(1 - J) v, by a difference of EM's map, and v' I v, by a difference of the score along v: one pass. The
-        latter is <v, (1 - J) v> only where the map is nearly linear as far as EM's step goes."""
-        scale = np.sqrt(self.least / square)
-        moved = model_at(self.model, self.x + scale * v)
+    def product(self, v, square) -> tuple[np.ndarray, Curvature | None]:
+        """(1 - J) v, by a difference of EM's map: one pass; and the curvature there, in a distance of :meth:`reach`."""
+        moved = model_at(self.model, self.x + self.reach(square) * v)
         if moved is None:
-            return np.full_like(v, np.nan), np.nan
+            return np.full_like(v, np.nan), None
         there = Curvature.of(moved, self.blocks.reduce(moved, self.n_threads))
-        return v - (there.image - self.image) / scale, (self.slope(v, square) - there.slope(v, square)) / scale
+        return v - (there.image - self.image) / self.reach(square), there
+
+    def reach(self, square) -> float:
+        """The step for a difference, in units of a vector with this square."""
+        return np.sqrt(self.least / square)
+
+    def bend(self, v, square, there) -> float:
+        """v' I v by a difference of the score along v. It is <v, (1 - J) v> only where EM's map is nearly linear as far
+        as EM's step goes, and its M-steps are maxima."""
+        return (self.slope(v, square) - there.slope(v, square)) / self.reach(square)
 
     def ascent(self):
         """A direction that goes up on both sides, or None: a saddle may lie still in the directions of EM's steps.
@@ -205,27 +210,25 @@ class Curvature:
         image = random - self.product(random, square)[0] if square > 0 else random
         if not np.isfinite(image).all() or np.linalg.norm(image) <= STILL:
             return None
-        return conjugate_gradients(image, self)[1]
+        return conjugate_gradients(image, self.square(image, square), self, PROBES, decided=False)[1]
 
 
-def conjugate_gradients(f, curvature):
-    """(half <f, (1 - J)^-1 f>, None); (None, p) with a direction p of negative curvature, or (None, None)."""
-    residual = p = f
-    square = p_square = curvature.square(f)
-    total, before = 0.0, None
-    for _ in range(min(PRODUCTS, len(f))):
+def conjugate_gradients(f, square, curvature, products, decided=True):
+    """(half <f, (1 - J)^-1 f>, None); (None, p) with a direction p of negative curvature, or (None, None).
+
+    Every product is compared with the score, by which the decrement must be about the same; where only a direction is
+    asked for (`decided` is False), only this direction is compared.
+    """
+    residual, p, p_square, total = f, f, square, 0.0
+    for _ in range(min(products, len(f))):
         if not square > 0:
             return None, None
-        product, bend = curvature.product(p, p_square)
+        product, there = curvature.product(p, p_square)
         if not np.isfinite(product).all():
             return None, None
-        size = curvature.square(product)
+        size = curvature.square(product, p_square)
         by_map = curvature.inner(p, p_square, product, size)
-        if before is not None:
-            # of a symmetric 1 - J, the product is orthogonal to the direction before: they are conjugate
-            skew = curvature.inner(*before, product, size)
-            if not abs(skew) <= SKEW * np.sqrt(before[1] * size):
-                return None, None
+        bend = curvature.bend(p, p_square, there) if decided or by_map < 0 else by_map
         if max(bend, by_map) < -BENT * p_square:
             return None, p / np.sqrt(p_square)
         if not min(bend, by_map) > 0:
@@ -238,8 +241,7 @@ def conjugate_gradients(f, curvature):
         residual = residual - length * product
         if added < SETTLED * total or not residual.any():
             break
-        before, last = (p, p_square), square
-        square = curvature.square(residual, square)
+        last, square = square, curvature.square(residual, square)
         p = residual + square / last * p
         p_square = square + (square / last) ** 2 * p_square
     return float(total), None
