@@ -24,7 +24,7 @@ from fastem.driver.history import objective
 from fastem.driver.model import has, leap, log_prior
 from fastem.rows.blocks import ArrayBlocks
 
-PRODUCTS, PROBES = 16, 6  # most of them for the decrement, and for a saddle
+PRODUCTS, PROBES = 16, 4  # most of them for the decrement, and for a saddle
 SETTLED = 0.02  # share of the decrement that the last product may have added
 COST = 0.05  # of the passes so far
 FEWEST = 4096  # rows that show the information
@@ -220,7 +220,7 @@ def conjugate_gradients(f, square, curvature, products, decided=True):
     asked for (`decided` is False), only this direction is compared.
     """
     residual, p, p_square, total = f, f, square, 0.0
-    for _ in range(min(products, len(f))):
+    for left in range(min(products, len(f)), 0, -1):
         if not square > 0:
             return None, None
         product, there = curvature.product(p, p_square)
@@ -239,7 +239,7 @@ def conjugate_gradients(f, square, curvature, products, decided=True):
         if abs(added - square**2 / bend / 2) > CURVED * total:
             return None, None
         residual = residual - length * product
-        if added < SETTLED * total or not residual.any():
+        if added < SETTLED * total or left == 1 or not residual.any():
             break
         last, square = square, curvature.square(residual, square)
         p = residual + square / last * p
