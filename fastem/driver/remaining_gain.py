@@ -101,7 +101,9 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
 
 def decrement(step, curvature, enough):
     """(Newton's decrement per row, None); (…, p) with a direction p that goes up from a saddle, or (None, None)."""
-    total, ascent = conjugate_gradients(step, curvature.square(step), curvature, PRODUCTS) if step.any() else (0.0, None)
+    total, ascent = (
+        conjugate_gradients(step, curvature.square(step), curvature, PRODUCTS) if step.any() else (0.0, None)
+    )
     if ascent is None and total is not None and total < enough:
         ascent = curvature.ascent()
     return total, ascent

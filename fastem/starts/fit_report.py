@@ -134,7 +134,9 @@ class FitReport:
     def warn_of_saddle(self):
         """Warn where the chosen restart is no maximum."""
         if any(one.chosen and SADDLE in one.status for one in self.restarts):
-            warn(f'{SADDLE}. Other starts (random_state, n_init), or stop="certified", may lead on.', SaddlePointWarning)
+            warn(
+                f'{SADDLE}. Other starts (random_state, n_init), or stop="certified", may lead on.', SaddlePointWarning
+            )
 
     def warn_of_events(self):
         """Warn of what `on_collapse` did to the chosen restart."""

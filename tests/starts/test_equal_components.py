@@ -66,7 +66,10 @@ def test_a_saddle_without_a_rise_ends_the_fit_in_words(monkeypatch):
     """Not silently at max_iter."""
     monkeypatch.setattr("fastem.driver.em.ascended", lambda *arguments: None)
     with pytest.warns(ConvergenceWarning, match="no step in its direction raises the log-likelihood"):
-        with pytest.warns(SaddlePointWarning, match="the point is no maximum"), pytest.warns(DegenerateComponentWarning):
+        with (
+            pytest.warns(SaddlePointWarning, match="the point is no maximum"),
+            pytest.warns(DegenerateComponentWarning),
+        ):
             model = at_the_mean(stop="certified", max_iter=500).fit(X)
     assert not model.converged_ and model.n_iter_ < 50 and np.isinf(model.remaining_gain_)
     assert "no maximum" in model.stop_reason_ and "no maximum" in model.fit_report_.restarts[0].status
