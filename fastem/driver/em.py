@@ -154,8 +154,8 @@ def em(
         0.1 + 1e-6 n is left; "relative": the change relative to the value; "parameters": the change of the vector
         ``model.parameters()`` relative to its length; "certified": `remaining_gain`, in units of the log-likelihood of
         all rows (not of their mean), by Newton's decrement where the model has ``to_vector()``, ``from_vector(vector)``
-        and ``expected_log_joint``. It leaves a saddle in the direction that goes up. A callable gets the result
-        so far, and a true answer ends the fit as converged.
+        and ``expected_log_joint``. It leaves a saddle in the direction that goes up; if no step rises there, the fit
+        ends and `stop_reason` says so. A callable gets the result so far, and a true answer ends the fit as converged.
     accelerate : {None, "anderson", "squarem"}
         For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
@@ -207,6 +207,16 @@ def em(
     >>> tosses = np.array([[5, 10], [9, 10], [8, 10], [4, 10], [7, 10]])
     >>> em(Coins(np.array([0.6, 0.5])), tosses, tol=1e-9).model.heads.round(3)
     array([0.797, 0.52 ])
+
+    Less than 0.001 of the total log-likelihood is left to gain, as the observed information shows:
+
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> start = GaussianMixture(2, max_iter=0, random_state=0).fit(X).model_
+    >>> result = em(start, X, stop="certified", tol=1e-3)
+    >>> result.remaining_gain < 1e-3, result.remaining_gain_method
+    (True, 'newton')
     """
     if not tol >= 0 or not max_iter >= 0:
         raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
