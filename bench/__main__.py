@@ -18,7 +18,7 @@ baseline      the kernels of each instruction set, beside scikit-learn
 streams       iterations over files, chunks and Dask, and their memory (extras `arrow`, `dask`)
 acceleration  passes of plain and accelerated EM
 starts        where default fits end, beside scikit-learn, in many situations
-gains         what fits say is left to gain, beside what they gain when they are run on
+gains         what fits say is left to gain, beside what they gain when they are run on; writes bench/GAINS.md
 families_starts   the same for the other families, beside the best known
 accuracy      digits of certified answers, of every library that is installed
 all           all of these; writes bench/RESULTS.md and its plots
@@ -90,6 +90,7 @@ LIMITED = ("passes", "scaling", "all")  # say how near to the machine's limits
 NAMED = ("passes", "baseline", "compare")  # take names of problems
 DRAWN = ("passes", "scaling")  # their figures are
 RESULTS = Path(__file__).with_name("RESULTS.md")
+KEPT = {"gains": RESULTS.with_name("GAINS.md")}  # commands whose report is kept apart
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,6 +123,8 @@ def main(argv: list[str] | None = None) -> int:
         drawn = plots.draw(RESULTS.parent, found["passes"].rows, found["scaling"].rows)
         pictures = "\n\n".join(f"![{caption}]({name})" for name, caption in drawn.items())
         RESULTS.write_text(f"{text}\n\n{pictures}\n", encoding="utf-8")
+    elif options.command in KEPT and not options.quick:
+        KEPT[options.command].write_text(f"{text}\n", encoding="utf-8")
     if options.json:
         document = {"machine": asdict(session.machine), "sections": [asdict(section) for section in sections]}
         options.json.write_text(json.dumps(document | {"complaints": session.complaints}, indent=1) + "\n")

@@ -8,6 +8,7 @@ from fastem.errors import (
     DegenerateComponentWarning,
     LogLikelihoodFell,
     NotFittedError,
+    SaddlePointWarning,
 )
 from fastem.estimators.predictions import write_predictions
 from fastem.families import *  # noqa: F403  the estimators
@@ -31,6 +32,7 @@ __all__ = [
     "LikelihoodRatioTest",
     "LogLikelihoodFell",
     "NotFittedError",
+    "SaddlePointWarning",
     "Selection",
     "StandardErrors",
     "Statistics",

@@ -19,6 +19,11 @@ class DegenerateComponentWarning(UserWarning):
     """A component of the fit rests on too few rows, or its covariance is held at the floor."""
 
 
+class SaddlePointWarning(UserWarning):
+    """A fit ended at a point that is no maximum: the log-likelihood rises from there in a direction that EM does not
+    take."""
+
+
 class LogLikelihoodNotFinite(ValueError, FloatingPointError):
     """The log-likelihood of a model is NaN or infinite."""
 

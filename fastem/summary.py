@@ -94,7 +94,8 @@ def _remaining(estimator: Any) -> dict[str, str]:
     total = getattr(estimator, "remaining_gain_", math.nan)
     if math.isnan(total):
         return {}
-    amount = f"about {total:.2g}" if math.isfinite(total) else "not known"
+    unknown = "more, since the point is no maximum" if estimator.remaining_gain_method_ == "newton" else "not known"
+    amount = f"about {total:.2g}" if math.isfinite(total) else unknown
     return {"left to gain": f"{amount} ({estimator.remaining_gain_method_})"}
 
 

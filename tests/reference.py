@@ -106,6 +106,32 @@ def conditional_step(covariance, noise, n_factors, floor):
     return loadings, noise
 
 
+def decrement(X, weights, means, covariances):
+    """Newton's decrement g' (-H)^-1 g / 2 of the log-likelihood, gradient and Hessian by central differences.
+
+    Coordinates: log-ratios of the weights, means, lower triangles of the covariances' Cholesky factors.
+    """
+    K, d = means.shape
+    lower, step = np.tril_indices(d), 1e-4
+    factors = np.linalg.cholesky(covariances)
+    x = np.concatenate([np.log(weights[:-1] / weights[-1]), means.ravel(), factors[:, lower[0], lower[1]].ravel()])
+    directions = step * np.eye(len(x))
+
+    def log_likelihood(x):
+        ratios = np.exp(np.append(x[: K - 1], 0))
+        L = np.zeros((K, d, d))
+        L[:, lower[0], lower[1]] = x[K - 1 + K * d :].reshape(K, -1)
+        joint = log_joint(X, ratios / ratios.sum(), x[K - 1 : K - 1 + K * d].reshape(K, d), L @ L.transpose(0, 2, 1))
+        return log_density(joint).sum()
+
+    def slope(x):
+        return np.array([log_likelihood(x + v) - log_likelihood(x - v) for v in directions]) / (2 * step)
+
+    gradient = slope(x)
+    hessian = np.array([slope(x + v) - slope(x - v) for v in directions]) / (2 * step)
+    return 0.5 * gradient @ np.linalg.solve(-(hessian + hessian.T) / 2, gradient)
+
+
 def incomplete_row(x, mean, covariance):
     """Of one row with NaN under one Gaussian: log-density of what is there, E[x], Var[x] given that."""
     d = len(x)

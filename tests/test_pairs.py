@@ -137,6 +137,11 @@ def predicts(model, X):
     assert np.isfinite(model.cross_validated_score(X, n_folds=3, n_iter=2))
 
 
+def certified(model, X):
+    assert model.remaining_gain_method_ in ("newton", "rate")
+    assert not model.converged_ or model.remaining_gain_ < model.tol
+
+
 CASES = [
     Case("noise", {"noise": "box"}, law=noisy),
     Case("labels", fit=some_labels),
@@ -171,6 +176,7 @@ CASES = [
     Case("acceleration", {"accelerate": "anderson"}),
     Case("coarse", {"coarse": True}, law=starts_with("short runs on a subsample")),
     Case("a rule", {"stop": "aitken"}),
+    Case("certified", {"stop": "certified"}, law=certified),
     Case("emem", {"init_params": "emem"}, law=starts_with("emem")),
     Case("a start by row", lambda X: {"init_params": np.arange(len(X)) % K}, law=starts_with("given")),
     Case("warm start", {"warm_start": True}, law=starts_with("the last fit")),
@@ -238,6 +244,7 @@ NO_PAIR = [  # they ask for the same thing in two ways
     {"emem", "a start by row"},
     {"weights", "extreme weights"},
     {"tied", "VEV"},
+    {"a rule", "certified"},
     {"stream", "Dask"},
     *({first, second} for first, second in combinations(["fixed weights", "all weights fixed"], 2)),
     *(

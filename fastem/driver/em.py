@@ -19,7 +19,18 @@ from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
-from fastem.driver.remaining_gain import RATE, RemainingGain, affordable_rows, ascended, has_newton, is_long, newton
+from fastem.driver.remaining_gain import (
+    NEWTON,
+    RATE,
+    SADDLE,
+    STATIONARY,
+    RemainingGain,
+    affordable_rows,
+    ascended,
+    has_newton,
+    is_long,
+    newton,
+)
 from fastem.driver.stopping import left_to_gain, stopping_rule
 from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
 from fastem.kernels.threads import for_pass
@@ -97,6 +108,11 @@ class EMResult:
         model that states none, a guess."""
         return log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype) * self.unit
 
+    @property
+    def is_saddle(self) -> bool:
+        """Whether the observed information has shown that `model` is no maximum."""
+        return self.remaining_gain_method == NEWTON and np.isinf(self.remaining_gain)
+
 
 def em(
     model: Model,
@@ -138,8 +154,8 @@ def em(
         0.1 + 1e-6 n is left; "relative": the change relative to the value; "parameters": the change of the vector
         ``model.parameters()`` relative to its length; "certified": `remaining_gain`, in units of the log-likelihood of
         all rows (not of their mean), by Newton's decrement where the model has ``to_vector()``, ``from_vector(vector)``
-        and ``expected_log_joint``. It leaves a saddle in the direction that goes up. A callable gets the result
-        so far, and a true answer ends the fit as converged.
+        and ``expected_log_joint``. It leaves a saddle in the direction that goes up; if no step rises there, the fit
+        ends and `stop_reason` says so. A callable gets the result so far, and a true answer ends the fit as converged.
     accelerate : {None, "anderson", "squarem"}
         For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
@@ -191,6 +207,16 @@ def em(
     >>> tosses = np.array([[5, 10], [9, 10], [8, 10], [4, 10], [7, 10]])
     >>> em(Coins(np.array([0.6, 0.5])), tosses, tol=1e-9).model.heads.round(3)
     array([0.797, 0.52 ])
+
+    Less than 0.001 of the total log-likelihood is left to gain, as the observed information shows:
+
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> start = GaussianMixture(2, max_iter=0, random_state=0).fit(X).model_
+    >>> result = em(start, X, stop="certified", tol=1e-3)
+    >>> result.remaining_gain < 1e-3, result.remaining_gain_method
+    (True, 'newton')
     """
     if not tol >= 0 or not max_iter >= 0:
         raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
@@ -210,7 +236,7 @@ def em(
     judged = {}  # what Newton's estimate said last, and after which iteration
 
     def estimate(result):
-        judged[result.n_iter] = remaining_gain(result, blocks, threads)
+        judged[result.n_iter] = remaining_gain(result, blocks, threads, enough=tol)
         return judged[result.n_iter].total
 
     arrived = stopping_rule(stop, model, tol, estimate)
@@ -234,16 +260,20 @@ def em(
     return result
 
 
-def remaining_gain(result, blocks, n_threads, only_if_cheap=False) -> RemainingGain:
-    """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate."""
+def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=STATIONARY) -> RemainingGain:
+    """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
+
+    enough: where Newton's is less, it is made sure that the point is no saddle."""
+    least = 0.0
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
-            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows))
-            if found is not None:
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough)
+            if found.method == NEWTON:
                 return found
+            least = found.total
     left = left_to_gain(result) if len(result.history) > 1 else np.inf
-    return RemainingGain(left * result.statistics.weight * result.unit, RATE)
+    return RemainingGain(max(left * result.statistics.weight * result.unit, least), RATE)
 
 
 def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
@@ -296,14 +326,14 @@ def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
         reason = arrived(result, old)
         ascent = judged[n_iter].ascent if n_iter in judged else None
         if ascent is not None and not reason:  # stationary, but no maximum
-            image = ascended(result, ascent, blocks, threads)
+            image = ascended(result, ascent, blocks, threads, lambda *at: _rounding(result, *at)[0])
             proposals._forget()  # EM's steps so far do not lead to where it goes on
             left += image is not None
-        if reason:
-            result.converged, result.stop_reason = (
-                True,
-                reason + (f"; {left} saddle point(s) were left" if left else ""),
-            )
+            if image is None:
+                result.stop_reason = reason = f"{SADDLE}, but no step in its direction raises the log-likelihood"
+        elif reason:
+            result.converged = True
+            result.stop_reason = reason + (f"; {left} saddle point(s) were left" if left else "")
         if callback is not None and callback(result) and not reason:
             result.stop_reason = reason = "the callback asked to stop"
         if reason:

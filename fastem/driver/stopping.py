@@ -54,10 +54,11 @@ def gain(result, previous):
 
 
 def certified(result, previous):
-    """What is left to gain in total: by Aitken's estimate, and where that is small by Newton's; see :func:`due`."""
+    """What is left to gain in total: by Aitken's estimate, the last two of them, and where these are small by Newton's;
+    see :func:`due`."""
     if len(result.history) < 2:
         return np.inf, "there is to gain"
-    return left_to_gain(result) * result.statistics.weight * result.unit, CERTIFIED
+    return max(left_to_gain(result, 0), left_to_gain(result, 1)) * result.statistics.weight * result.unit, CERTIFIED
 
 
 def due(n_iter) -> bool:

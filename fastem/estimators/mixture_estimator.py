@@ -23,7 +23,7 @@ from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.collapse import POLICIES
-from fastem.starts.diagnosis import diagnose, effective_rows
+from fastem.starts.diagnosis import effective_rows
 from fastem.starts.given import checked_weights
 from fastem.starts.named import START_NAMES
 from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
@@ -45,7 +45,7 @@ log_likelihood_error_ : float
     where a covariance is so ill-conditioned that its factor has no digits. See :mod:`fastem.models.rounding`.
 remaining_gain_ : float
     About how much `log_likelihood_` (with a prior, the log-posterior) can still rise towards the local maximum that EM
-    climbs; infinite where that is not known yet. Not saved to files.
+    climbs; infinite where that is not known yet, or by Newton's decrement the point is no maximum. Not saved to files.
 remaining_gain_method_ : str
     "newton": by Newton's decrement; "rate": from EM's last gains. See :class:`fastem.EMResult`. Not saved to files.
 history_ : list
@@ -282,7 +282,7 @@ spherical), of all components with any covariance_type.""",
 
         Warns
         -----
-        ConvergenceWarning, DegenerateComponentWarning
+        ConvergenceWarning, DegenerateComponentWarning, SaddlePointWarning
         """
         plan = self._checked_plan()
         keeper = None
@@ -346,7 +346,7 @@ spherical), of all components with any covariance_type.""",
         self.remaining_gain_ = result.remaining_gain * unit
         self.remaining_gain_method_ = result.remaining_gain_method
         self.stop_reason_ = result.stop_reason
-        self.component_status_ = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
+        self.component_status_ = [component.status for component in report.components]
         self.n_parameters_ = result.model.n_parameters
         self._keep_columns(blocks.n_features, blocks.names)
 
@@ -360,6 +360,7 @@ spherical), of all components with any covariance_type.""",
                 convergence_warning(),
             )
         self.fit_report_.warn_of_events()
+        self.fit_report_.warn_of_saddle()
         warn_of_statuses("component", self.component_status_)
 
 

@@ -39,6 +39,11 @@ class FactorAnalysis(FactorEstimator):
         At these parameters, each row counted with its weight.
     log_likelihood_error_ : float
         A bound on how far rounding has taken it from the exact value; see :mod:`fastem.models.rounding`.
+    remaining_gain_ : float
+        About how much it can still rise towards the local maximum that EM climbs; infinite where that is not known yet.
+        Not saved to files.
+    remaining_gain_method_ : str
+        "rate": from EM's last gains; "newton": by Newton's decrement. See :class:`fastem.EMResult`. Not saved to files.
     feature_status_ : list of str
         "ok", or what is wrong with a column.
     converged_ : bool
@@ -151,6 +156,8 @@ class PPCA(FactorEstimator):
         Loadings, transposed: principal axes times the square root of the variance above the noise.
     noise_variance_ : (d,)
         The same in every column.
+    remaining_gain_, remaining_gain_method_
+        0 and "closed form".
     mean_, log_likelihood_, log_likelihood_error_, feature_status_, n_parameters_, n_features_in_, feature_names_in_
         As in :class:`FactorAnalysis`.
 

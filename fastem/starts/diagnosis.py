@@ -9,6 +9,8 @@ import numpy as np
 from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
 
+EQUAL = {4: 1e-5, 8: 1e-9}  # relative difference of log-densities that is rounding, by the bytes of the rows' type
+SAMPLED = 8  # rows at which densities are compared
 MOST_STEPS = 50.0  # of the last one's gain that a run may still make, as far as it is expected
 OBJECTIVE_TIE = 1e-9, 1e-12  # differences of objectives, per row and relative, that rounding alone can make
 
@@ -33,6 +35,42 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
         Diagnosis("empty: no row belongs to it", False) if count < least else Diagnosis(*condition)
         for count, condition in zip(counts, conditions)
     ]
+
+
+def final_statuses(result, n_effective) -> list[str]:
+    """The status of each component where a fit has ended: also whether it equals another, which EM does not change.
+
+    Equal components get the same share of each row, so that every step of EM leaves them equal, at a saddle.
+    """
+    statuses = [diagnosis.status for diagnosis in diagnose(result, n_effective)]
+    if result.model.emission.may_be_empty:  # components that no row needs are equal to their prior
+        return statuses
+    twins = equal_components(result.model, EQUAL[result.dtype.itemsize])
+    return [
+        f"equal to component {twins[k]}: EM cannot separate them" if status == "ok" and k in twins else status
+        for k, status in enumerate(statuses)
+    ]
+
+
+def equal_components(model, tolerance) -> dict[int, int]:
+    """{component: another of the same density}, as far as rows of the heaviest component show.
+
+    Two densities with different parameters differ almost surely at a row that is drawn at random.
+    """
+    K = model.emission.shape[0]
+    if K < 2:
+        return {}
+    weights = model.weights[:K]
+    rows = model.emission.sample(int(np.argmax(weights)), SAMPLED, np.random.default_rng(0))
+    densities = model.log_joint(rows)[:, :K].T - np.log(np.where(weights > 0, weights, 1))[:, None]
+    twins = {}
+    for i in range(K):
+        with np.errstate(invalid="ignore"):  # -inf of a component without weight
+            same = (abs(densities - densities[i]) <= tolerance * (1 + abs(densities[i]))).all(axis=1)
+        same[i] = False
+        if same.any() and np.isfinite(densities[i]).all():
+            twins[i] = int(np.argmax(same))
+    return twins
 
 
 def effective_counts(statistics, n_effective):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from fastem.errors import DegenerateComponentWarning, warn
-from fastem.starts.diagnosis import diagnose, is_sound
+from fastem.driver.remaining_gain import SADDLE
+from fastem.errors import DegenerateComponentWarning, SaddlePointWarning, warn
+from fastem.starts.diagnosis import final_statuses, is_sound
 from fastem.starts.text_table import text_table
 
 MOST_LISTED = 30  # components, and restarts, of which the text shows all
@@ -130,6 +131,13 @@ class FitReport:
             lines.append(f"and {rest} more component(s); of all {len(self.components)}, {wrong} are not ok")
         return lines
 
+    def warn_of_saddle(self):
+        """Warn where the chosen restart is no maximum."""
+        if any(one.chosen and SADDLE in one.status for one in self.restarts):
+            warn(
+                f'{SADDLE}. Other starts (random_state, n_init), or stop="certified", may lead on.', SaddlePointWarning
+            )
+
     def warn_of_events(self):
         """Warn of what `on_collapse` did to the chosen restart."""
         for one in self.restarts:
@@ -170,7 +178,9 @@ class Outcome:
             return Restart(self.start, 0, math.nan, self.failure, False, False, events)
         n_iter = result.n_iter + (0 if self.collapse is None else self.collapse.spent)
         status = result.stop_reason or "it was interrupted"
-        if math.isfinite(result.remaining_gain):
+        if result.is_saddle and SADDLE not in status:
+            status += f"; {SADDLE}"
+        elif math.isfinite(result.remaining_gain):
             status += f"; about {result.remaining_gain * unit:.2g} is left to gain ({result.remaining_gain_method})"
         sound = is_sound(result, n_effective)
         return Restart(self.start, n_iter, result.log_likelihood * unit, status, sound, result is best, events)
@@ -195,7 +205,7 @@ def components_of(result, n_effective) -> list[Component]:
             float(counts[k]),
             None if values[k] is None or not len(values[k]) else (float(values[k][0]), float(values[k][-1])),
             int(emission.floor_hits[k]),
-            diagnosis.status,
+            status,
         )
-        for k, diagnosis in enumerate(diagnose(result, n_effective))
+        for k, status in enumerate(final_statuses(result, n_effective))
     ]
