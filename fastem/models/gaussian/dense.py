@@ -108,6 +108,9 @@ class Full(Covariance):
     def pooled(self, weights, d):
         return np.tensordot(weights, self.covariances, axes=1)
 
+    def of_mixture(self, weights, z):
+        return self.pooled(weights, z.shape[1]) + arithmetic.matmul((weights[:, None] * z).T, z)
+
     def factors(self, n_components):
         return self.precisions_cholesky
 
