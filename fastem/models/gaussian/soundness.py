@@ -99,9 +99,9 @@ def thin_by_chance(emission, weights, counts) -> dict[int, str]:
 def beside_others(emission, weights, components) -> list[np.ndarray]:
     """(r,) of each of some covariances, ascending eigenvalues in units of the other components' weighted mean.
 
-    They follow from those in units of the mean P of all, which is made once: C v = x P v is C v = x (1 - w) / (1 - w x) Q v
-    for the mean Q of the others, P = w C + (1 - w) Q. Where the component itself is most of P in a direction, that would
-    lose digits, and its others are added up.
+    They follow from those in units of the mean P of all, which is made once: with P = w C + (1 - w) Q and the mean Q of
+    the others, C v = x P v is C v = x (1 - w) / (1 - w x) Q v. Where the component itself is most of P in a direction,
+    that would lose digits, and its others are added up.
     """
     weights = weights / (weights.sum() or 1)
     of_all = emission.covariance.relative_eigenvalues(components, emission.pooled(weights)) if len(components) else []
