@@ -4,6 +4,7 @@ A room is a folder of fastem/; a sub-room (rows/sources, models/gaussian, famili
 """
 
 import ast
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -209,6 +210,16 @@ def test_a_sub_room_lies_above_its_parent_or_below(sub_room):
 def test_private_names_stay_in_their_room():
     defined = defined_in(FILES)
     assert [use for module, tree in FILES.items() for use in private_uses(module, tree, defined)] == []
+
+
+SLOW = ["scipy.optimize", "scipy.special", "scipy.linalg", "scipy.cluster", "scipy.stats", "importlib.metadata"]
+
+
+def test_what_takes_long_is_imported_where_it_is_used():
+    """Half of the time of `import fastem` went to modules that few fits need."""
+    code = f"import sys, fastem; print([name for name in {SLOW} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def test_no_room_bears_the_name_of_a_public_function():

@@ -85,10 +85,10 @@ class Guarded(Leaps):
         if self.rest:  # a plain EM step smooths out the errors of the extrapolation
             self.rest = False
             return None
-        self.length, before = np.linalg.norm(f), np.linalg.norm(last[1])
+        self.length, before = arithmetic.norm(f), arithmetic.norm(last[1])
         if self.calm < STEADY or self.pause > 0:
             self.pause -= 1
-            self.calm = self.calm + 1 if f @ last[1] > (1 - TURN) * self.length * before else 0
+            self.calm = self.calm + 1 if arithmetic.matmul(f, last[1]) > (1 - TURN) * self.length * before else 0
             return None
         if not self.length > FAST * before:
             return None
@@ -103,7 +103,7 @@ class Guarded(Leaps):
         surprise = np.inf
         if image is not None:
             _, f = em_step(proposal, image)
-            surprise = np.linalg.norm(f - self.predicted) / self.length
+            surprise = arithmetic.norm(f - self.predicted) / self.length
         if surprise <= SURPRISE:
             if surprise < SURPRISE / 2:
                 self.ahead = min(2 * self.ahead, FARTHEST)
@@ -142,7 +142,7 @@ class Anderson(Guarded):
         self.points, self.images = [], []
 
     def _remember(self, dx, df):
-        length = np.linalg.norm(dx)
+        length = arithmetic.norm(dx)
         if length > 0:
             self.points = [*self.points, dx / length][-self.depth :]
             self.images = [*self.images, (dx + df) / length][-self.depth :]
@@ -151,17 +151,19 @@ class Anderson(Guarded):
         U, s, Vt = np.linalg.svd(np.array(self.points).T, full_matrices=False)
         known = s > 1e-5 * s[0]
         U, s, Vt = U[:, known], s[known], Vt[known]
-        inside = U.T @ f
-        outside = f - U @ inside
-        if np.linalg.norm(outside) > self.length / 2:
+        inside = arithmetic.matmul(U.T, f)
+        outside = f - arithmetic.matmul(U, inside)
+        if arithmetic.norm(outside) > self.length / 2:
             return None
-        rates, W = np.linalg.eig(U.T @ (np.array(self.images).T @ Vt.T / s))
+        mapped = arithmetic.matmul(np.array(self.images).T, Vt.T / s)
+        rates, W = np.linalg.eig(arithmetic.matmul(U.T, mapped))
         parts = np.linalg.lstsq(W, inside.astype(complex), rcond=None)[0]
         rates = bounded(rates, np.exp(1 / self.ahead))
         last = rates**self.ahead
         at_one = np.abs(rates - 1) < 1e-12
         total = np.where(at_one, self.ahead, (last - 1) / np.where(at_one, 1, rates - 1))
-        return x + outside + U @ (W @ (total * parts)).real, U @ (W @ (last * parts)).real
+        there, step = (arithmetic.matmul(U, (W @ (scale * parts)).real) for scale in (total, last))
+        return x + outside + there, step
 
 
 class Squarem(Guarded):

@@ -13,7 +13,6 @@ import os
 import pickle
 import re
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +117,11 @@ class Checkpoint:
 
     def _head(self):
         """What must not change between writing and resuming."""
+        from importlib.metadata import version  # here, because it takes long to import
+
         return {
             "format": FORMAT,
-            "fastem": metadata.version("fastem"),
+            "fastem": version("fastem"),
             "asked": self.asked,
             "instruction_set": kernels.INSTRUCTION_SET,
         }

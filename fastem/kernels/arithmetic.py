@@ -1,4 +1,7 @@
-"""What numpy leaves to SIMD loops, BLAS, LAPACK and libm: numpy's own, or the same in one fixed order of operations.
+"""What numpy leaves to SIMD loops, BLAS, LAPACK and libm: without a BLAS's threads, or in one fixed order of steps.
+
+A BLAS wakes threads of its own, which go on spinning beside the next pass: on a busy machine a fit took six times its
+processor time. So large products, factors and inverses are the compiled module's, on one thread.
 
 FASTEM_INSTRUCTION_SET=reproducible takes the latter. All that lies on the way of a fit of this promise calls these, not
 numpy's: exponentials, logarithms, products, factors, eigenvalues. numpy's sums, which add in an order that hangs on
@@ -9,9 +12,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem import kernels
 from fastem.kernels import INSTRUCTION_SET, REPRODUCIBLE, _arithmetic
 
 FIXED_ORDER = INSTRUCTION_SET == REPRODUCIBLE
+UNTHREADED = 1 << 18  # multiplications of matrices up to which OpenBLAS takes one thread,
+FACTOR_COLUMNS = 128  # up to which factors are computed as a whole, in L2
+UNTHREADED_VECTOR = 1 << 13  # and those of a matrix and a vector
 MOST_SWEEPS = 60  # of Jacobi's method; some ten are usual
 
 
@@ -38,20 +45,91 @@ def stack(matrices):
     return np.ascontiguousarray(matrices, np.float64).reshape(-1, *matrices.shape[-2:])
 
 
-def fixed_matmul(a, b):
-    """a @ b; of a's and b's stacks one may be a single matrix, otherwise both have one shape."""
+def matmul_by(of_stacks, a, b):
+    """a @ b by a product of stacks; of a's and b's one may be a single matrix, otherwise both have one shape."""
     a, b = np.asarray(a), np.asarray(b)
     kind = np.result_type(a, b)
     if a.ndim == 1:
-        return fixed_matmul(a[None], b)[..., 0, :] if b.ndim > 1 else fixed_matmul(a[None], b[:, None])[0, 0]
+        return (
+            matmul_by(of_stacks, a[None], b)[..., 0, :]
+            if b.ndim > 1
+            else matmul_by(of_stacks, a[None], b[:, None])[0, 0]
+        )
     if b.ndim == 1:
-        return fixed_matmul(a, b[:, None])[..., 0]
+        return matmul_by(of_stacks, a, b[:, None])[..., 0]
     outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matrices of shapes {a.shape} and {b.shape} have no product")
     a, b = (x if x.ndim == 2 else np.broadcast_to(x, (*outer, *x.shape[-2:])) for x in (a, b))
-    out = _arithmetic.product(stack(a), stack(b)) if 0 not in outer else np.zeros(0)
+    out = of_stacks(a, b) if 0 not in outer else np.zeros(0)
     return out.reshape(*outer, a.shape[-2], b.shape[-1]).astype(kind, copy=False)
+
+
+def fixed_matmul(a, b):
+    """a @ b; of a's and b's stacks one may be a single matrix, otherwise both have one shape."""
+    return matmul_by(lambda a, b: _arithmetic.product(stack(a), stack(b)), a, b)
+
+
+def unthreaded_matmul(a, b):
+    """The same with numpy's own product where that wakes no threads."""
+    if is_small(np.shape(a), np.shape(b)):
+        return np.matmul(a, b)
+    return matmul_by(lambda a, b: kernels.product(strided(a), strided(b)), a, b)
+
+
+def is_small(left, right) -> bool:
+    """Whether the product of matrices or vectors of these shapes is so small that a BLAS takes one thread for it."""
+    rows, columns = left[-2] if len(left) > 1 else 1, right[-1] if len(right) > 1 else 1
+    inner = left[-1]
+    if rows == 1 or columns == 1:
+        return rows * inner * columns <= UNTHREADED_VECTOR
+    return rows * inner * columns <= UNTHREADED
+
+
+def strided(matrices):
+    """(…, p, q) as doubles (n, p, q), of any strides that are whole numbers of doubles."""
+    matrices = np.asarray(matrices, np.float64)
+    if any(step % matrices.itemsize for step in matrices.strides):
+        matrices = np.ascontiguousarray(matrices)
+    return matrices.reshape(-1, *matrices.shape[-2:])
+
+
+def unthreaded_cholesky(matrices):
+    """Lower factors, by halves beyond FACTOR_COLUMNS; raises LinAlgError."""
+    d = np.shape(matrices)[-1]
+    if d <= FACTOR_COLUMNS:
+        factors, failed = kernels.cholesky(strided(matrices))
+        if failed >= 0:
+            raise np.linalg.LinAlgError("Matrix is not positive definite")
+        return factors.reshape(np.shape(matrices))
+    half = d // 2
+    lower = np.zeros(np.shape(matrices))
+    lower[..., :half, :half] = first = unthreaded_cholesky(matrices[..., :half, :half])
+    below = unthreaded_matmul(matrices[..., half:, :half], unthreaded_inverse_transposed(first))
+    lower[..., half:, :half] = below
+    rest = matrices[..., half:, half:] - unthreaded_matmul(below, np.swapaxes(below, -2, -1))
+    lower[..., half:, half:] = unthreaded_cholesky(rest)
+    return lower
+
+
+def unthreaded_inverse_transposed(factors):
+    """(…, d, d) transposed inverses of lower triangular matrices: of [A 0; B C] it is [A' -A' B^T C'; 0 C']."""
+    d = factors.shape[-1]
+    if d <= FACTOR_COLUMNS:
+        return kernels.inverse_transposed(strided(factors)).reshape(factors.shape)
+    half = d // 2
+    upper = np.zeros(factors.shape)
+    upper[..., :half, :half] = first = unthreaded_inverse_transposed(factors[..., :half, :half])
+    upper[..., half:, half:] = last = unthreaded_inverse_transposed(factors[..., half:, half:])
+    below = np.swapaxes(factors[..., half:, :half], -2, -1)
+    upper[..., :half, half:] = -unthreaded_matmul(unthreaded_matmul(first, below), last)
+    return upper
+
+
+def unthreaded_inverse(matrices):
+    """Of symmetric positive definite matrices; raises LinAlgError."""
+    upper = unthreaded_inverse_transposed(unthreaded_cholesky(np.asarray(matrices)))
+    return unthreaded_matmul(upper, np.swapaxes(upper, -2, -1))
 
 
 def fixed_cholesky(matrices):
@@ -119,6 +197,8 @@ fixed_log, fixed_exp = elementwise(_arithmetic.log), elementwise(_arithmetic.exp
 if FIXED_ORDER:
     log, log1p, exp, matmul, einsum, norm = fixed_log, fixed_log1p, fixed_exp, fixed_matmul, fixed_einsum, fixed_norm
     inverse, cholesky, power = fixed_inverse, fixed_cholesky, fixed_power
+    inverse_transposed = fixed_inverse_transposed
 else:
-    log, log1p, exp, matmul, einsum, norm = np.log, np.log1p, np.exp, np.matmul, np.einsum, np.linalg.norm
-    inverse, cholesky, power = np.linalg.inv, np.linalg.cholesky, numpys_power
+    log, log1p, exp, matmul, einsum, norm = np.log, np.log1p, np.exp, unthreaded_matmul, np.einsum, fixed_norm
+    inverse, cholesky, power = unthreaded_inverse, unthreaded_cholesky, numpys_power
+    inverse_transposed = unthreaded_inverse_transposed

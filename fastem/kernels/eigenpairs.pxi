@@ -539,3 +539,6 @@ def orthogonal_factors(const double[:, ::1] columns):
             i += count
     free(memory)
     return found_q, found_r
+
+
+include "matrices.pxi"

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.models.gaussian.linear_algebra import eigh
+from fastem.models.gaussian.linear_algebra import eigh_of_even
 from fastem.rows.scale import standardised
 from fastem.starts.partitions import long_tree
 
@@ -114,8 +114,12 @@ def scatter(Z, weight):
 
 
 def sphered(Z, within):
-    """Rows rotated and stretched so that this scatter becomes a sphere; contiguous."""
-    values, vectors = eigh(within)
+    """Rows rotated and stretched so that this scatter becomes a sphere; contiguous.
+
+    Narrow directions are widened, so the digits of small eigenvalues do not matter, for which Jacobi's method takes
+    15 s in 784 columns.
+    """
+    values, vectors = eigh_of_even(within)
     root = vectors / np.sqrt(np.maximum(values / max(values[-1], np.finfo(float).tiny), NARROWEST))
     return np.ascontiguousarray((arithmetic.matmul(Z, root)).astype(Z.dtype))
 

@@ -197,14 +197,14 @@ def components_of(result, n_effective) -> list[Component]:
     emission, weights = result.model.emission, result.model.weights
     K = emission.shape[0]  # without the noise
     counts = result.statistics.counts * (n_effective / result.statistics.weight)
-    eigenvalues = emission.relative_eigenvalues(weights)
+    eigenvalues, floor_hits = emission.relative_eigenvalues(weights), emission.floor_hits
     values = [None] * K if eigenvalues is None else eigenvalues
     return [
         Component(
             float(weights[k]),
             float(counts[k]),
             None if values[k] is None or not len(values[k]) else (float(values[k][0]), float(values[k][-1])),
-            int(emission.floor_hits[k]),
+            int(floor_hits[k]),
             status,
         )
         for k, status in enumerate(final_statuses(result, n_effective))

@@ -8,8 +8,6 @@ same prior are rows of one mixture with other weights, so kernels need not know 
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-from scipy.special import logsumexp, xlogy
 
 from fastem.kernels.threads import for_pass
 from fastem.models.log_joint import exp_relative
@@ -114,6 +112,8 @@ class LabelledBlocks(ArrayBlocks):
 
 def reduce_equal_priors(model, prior, rows, n_threads):
     """The statistics of rows that have one prior (K,)."""
+    from scipy.special import xlogy  # here, because it takes long to import
+
     known = Mixture(model.shares.of_pass(model.weights) * prior, model.emission)
     statistics = rows.reduce(known, for_pass(n_threads, rows, len(prior)))
     gained = xlogy(statistics.counts, np.where(statistics.counts > 0, prior, 1)).sum()
@@ -123,6 +123,8 @@ def reduce_equal_priors(model, prior, rows, n_threads):
 def reduce_row_priors(model, X, weight, prior, n_threads):
     """The statistics of rows with a prior for each row (n, K): one pass for each component, whose responsibilities are
     the weights."""
+    from scipy.special import logsumexp, xlogy
+
     weight = np.ones(len(X)) if weight is None else weight
     with np.errstate(divide="ignore"):
         log_prior = np.log(prior)
@@ -253,6 +255,8 @@ class LabelledStart:
             start = start * share
             return start / start.sum(axis=1, keepdims=True)
         if kind not in KNOWN:
+            from scipy.optimize import linear_sum_assignment  # here, because it takes long to import
+
             overlap = [np.bincount(start, weight * of_component, minlength=K) for of_component in share.T]
             start = linear_sum_assignment(np.transpose(overlap), maximize=True)[1][start]
         rows = np.arange(len(X))

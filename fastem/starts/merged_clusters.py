@@ -15,7 +15,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.models.gaussian.linear_algebra import eigh, product
+from fastem.models.gaussian.linear_algebra import eigh_of_even, product
 from fastem.rows.scale import standardised
 from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, scores, sphered
 from fastem.starts.partitions import LOSS_TIE, on_grid, uncorrelated
@@ -115,7 +115,7 @@ def local_metric(Z, weight, rng, n_threads):
         apart = (half - rows[nearest])[joint[np.arange(len(half)), nearest] > -np.inf]
         if not len(apart):
             break
-        values, axes = eigh(arithmetic.einsum("ni,nj->ij", apart, apart) / len(apart))
+        values, axes = eigh_of_even(arithmetic.einsum("ni,nj->ij", apart, apart) / len(apart))
         Z = np.ascontiguousarray(arithmetic.matmul(Z, axes / np.sqrt(np.maximum(values, NARROWEST * values[-1]))))
     return Z
 

@@ -119,7 +119,7 @@ class Covariance(Protocol):
     @staticmethod
     @abstractmethod
     def directions_at_floor(covariance, floor) -> int:
-        """In how many directions a (d, d) covariance, seen by this structure, is below a floor (d,)."""
+        """In how many directions a covariance, as :meth:`of_mixture`'s, is below a floor (d,)."""
 
     # of these covariances
 
@@ -129,11 +129,13 @@ class Covariance(Protocol):
 
     @abstractmethod
     def relative_eigenvalues(self, components, total) -> np.ndarray:
-        """(m, r) of some of the covariances, ascending, in units of another covariance (d, d) where that varies."""
+        """(m, r) of some of the covariances, ascending, in units of another one, as :meth:`of_mixture`'s, where that
+        varies."""
 
     @abstractmethod
     def widened(self, wide, by) -> Covariance:
-        """The same, those of `wide` (K,) bool with a covariance (d, d) added, in the free structure of the kernel."""
+        """The same, those of `wide` (K,) bool with a covariance, as :meth:`of_mixture`'s, added, in the free structure
+        of the kernel."""
 
     @abstractmethod
     def dense(self, n_components, d) -> Covariance:
@@ -146,6 +148,19 @@ class Covariance(Protocol):
     @abstractmethod
     def pooled(self, weights, d) -> np.ndarray:
         """(d, d) weighted sum of the covariances; the weights (K,) sum to 1."""
+
+    @abstractmethod
+    def of_mixture(self, weights, z) -> np.ndarray:
+        """Weighted sum of the covariances and of z z^T, as far as the structure sees it.
+
+        That is a matrix (d, d), or its diagonal (d,) where covariances are diagonal: nothing of d^2 numbers is made.
+
+        Parameters
+        ----------
+        weights : (K,)
+            Their sum is 1.
+        z : (K, d)
+        """
 
     @abstractmethod
     def log_det_precision_root(self, n_components, d) -> np.ndarray:

@@ -106,7 +106,10 @@ class Full(Covariance):
         return np.diagonal(np.broadcast_to(self.covariances, (n_components, d, d)), axis1=1, axis2=2)
 
     def pooled(self, weights, d):
-        return np.tensordot(weights, self.covariances, axes=1)
+        return arithmetic.matmul(weights, self.covariances.reshape(-1, d * d)).reshape(d, d)
+
+    def of_mixture(self, weights, z):
+        return self.pooled(weights, z.shape[1]) + arithmetic.matmul((weights[:, None] * z).T, z)
 
     def factors(self, n_components):
         return self.precisions_cholesky

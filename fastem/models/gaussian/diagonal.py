@@ -81,22 +81,19 @@ class Diagonal(Covariance):
 
     @classmethod
     def directions_at_floor(cls, covariance, floor):
-        return int((np.diagonal(covariance) < floor).sum())
+        return int((covariance < floor).sum())
 
     def directions_below(self, n_components, least):
         return (self.variances(n_components, len(least)) < least).sum(axis=1)
 
     def relative_eigenvalues(self, components, total):
         """The axes are the columns, so these are compared."""
-        total = np.diagonal(total)
         variances = 1 / self.scales(len(total))[components] ** 2
         varies = total > 0
         return np.sort(variances[:, varies] / total[varies], axis=1)
 
     def widened(self, wide, by):
-        return Diagonal.from_covariances(
-            self.variances(len(wide), len(by)) + wide[:, None] * np.diagonal(by), np.zeros(len(by))
-        )
+        return Diagonal.from_covariances(self.variances(len(wide), len(by)) + wide[:, None] * by, np.zeros(len(by)))
 
     def scales(self, d):
         return self.precisions_cholesky
@@ -106,6 +103,9 @@ class Diagonal(Covariance):
 
     def pooled(self, weights, d):
         return np.diag(arithmetic.matmul(weights, self.variances(len(weights), d)))
+
+    def of_mixture(self, weights, z):
+        return arithmetic.matmul(weights, self.variances(*z.shape) + z**2)
 
     def log_det_precision_root(self, n_components, d):
         return arithmetic.log(self.scales(d)).sum(axis=1)
@@ -133,7 +133,7 @@ class Spherical(Diagonal):
 
     @classmethod
     def directions_at_floor(cls, covariance, floor):
-        return int(np.trace(covariance) / len(floor) < floor.mean())
+        return int(covariance.mean() < floor.mean())
 
     def directions_below(self, n_components, least):
         return (self.variances(n_components, 1)[:, 0] < least.mean()).astype(int)

@@ -210,7 +210,7 @@ class Gaussian(Emission):
         sound = np.array([sound for _, sound in self.diagnose(weights, counts)])
         by = self.total(weights)
         if arithmetic.matmul(weights, sound) > 0:
-            by = self.covariance.pooled(weights * sound / (arithmetic.matmul(weights, sound)), self.shape[1])
+            by = self.pooled(weights * sound / (arithmetic.matmul(weights, sound)))
         try:
             return replace(self, covariance=self.covariance.widened(~sound, by))
         except IllDefinedCovariance:  # the others vary in too few directions
@@ -252,10 +252,12 @@ class Gaussian(Emission):
         return np.array([self.covariance.pooled(weights, d) for weights in np.eye(K)])
 
     def total(self, weights):
-        """(d, d) the covariance of the whole mixture."""
-        centred = self.means - arithmetic.matmul(weights, self.means)
-        between = arithmetic.matmul((weights[:, None] * centred).T, centred)
-        return self.covariance.pooled(weights, self.shape[1]) + between
+        """The covariance of the whole mixture, as far as the structure sees it: (d, d), or the diagonal (d,)."""
+        return self.covariance.of_mixture(weights, self.means - arithmetic.matmul(weights, self.means))
+
+    def pooled(self, weights):
+        """The weighted sum of the covariances in the same shape."""
+        return self.covariance.of_mixture(weights, np.zeros(self.shape))
 
     def relative_eigenvalues(self, weights):
         """(K, r) of the covariances, ascending, in units of the data's: what tells a spike from a cluster."""

@@ -18,12 +18,12 @@ from functools import cached_property
 import numpy as np
 
 from fastem import kernels
-from fastem.kernels import orthogonal_factors
+from fastem.kernels import arithmetic, orthogonal_factors
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_steps import best_factors, best_loadings
-from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, inverse_transposed, product
+from fastem.models.gaussian.linear_algebra import LAPACK_MOST, eigvalsh, product
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import UNIT, Pass, additions
 from fastem.rows.cross_moments import FAR, mean_and_covariance
@@ -152,7 +152,7 @@ class FactorModel(BlockModel):
             q, r = np.linalg.qr(np.vstack([self.loadings / root, np.eye(self.n_factors)]))
             return q[: len(root)] / root, np.linalg.inv(r)
         rows, r = orthogonal_factors(np.hstack([(self.loadings / root).T, np.eye(self.n_factors)]))
-        return rows.T[: len(root)] / root, inverse_transposed(r.T)
+        return rows.T[: len(root)] / root, arithmetic.inverse_transposed(r.T)
 
     @cached_property
     def posterior_covariance(self):

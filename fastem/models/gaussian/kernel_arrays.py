@@ -11,7 +11,7 @@ import numpy as np
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import factor_order, packed_lower, unpack_symmetric
 from fastem.models.emission import flattened
-from fastem.models.gaussian.linear_algebra import inverse_transposed, product
+from fastem.models.gaussian.linear_algebra import product
 
 ROOT_HALF = np.sqrt(0.5)
 
@@ -118,7 +118,7 @@ class TiedKernel:
         scatter = unpack_symmetric(sums["scatter"], d)
         cross = arithmetic.matmul(first.T, nu)
         scatter = scatter - cross - cross.T - arithmetic.matmul((counts[:, None] * nu).T, nu)
-        back = inverse_transposed(upper.T)
+        back = arithmetic.inverse_transposed(upper.T)
         first = arithmetic.matmul(first, back)
         scatter = arithmetic.matmul(arithmetic.matmul(back.T, scatter), back)
         return counts, first, scatter[packed_lower(d)]

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels import arithmetic, eigenpairs, turn_to_axes
 from fastem.kernels.packing import packed_lower
 
-UNTHREADED = 1 << 18  # multiplications up to which OpenBLAS takes one thread
-NARROW = 8  # columns of a piece of a product, at the least
 LAPACK_MOST = 25  # columns up to which LAPACK's eigenpairs come from QL, without BLAS
 GRADED = 1e6  # the largest variance of a column over the least, beyond which other methods than Jacobi's lose digits
 DIGITS = 8 * np.finfo(np.float64).eps  # times d: least share of a column's variance that the others do not explain
@@ -35,20 +31,8 @@ def precisions_cholesky(covariances):
 
 
 def inverse_factor(covariances):
-    """(K, d, d) transposed inverses of the Cholesky factors. Raises LinAlgError.
-
-    By halves beyond 64 columns: there LAPACK would use threads, which go on spinning beside the next pass.
-    """
-    if arithmetic.FIXED_ORDER:
-        return arithmetic.fixed_inverse_factor(covariances)
-    d = covariances.shape[-1]
-    if d <= 64:
-        return inverse_transposed(np.linalg.cholesky(covariances))
-    half = d // 2
-    first = inverse_factor(covariances[..., :half, :half])
-    below = product(covariances[..., half:, :half], first)
-    last = inverse_factor(covariances[..., half:, half:] - product(below, np.swapaxes(below, -2, -1)))
-    return inverse_of_blocks(first, below, last)
+    """(K, d, d) transposed inverses of the Cholesky factors. Raises LinAlgError."""
+    return arithmetic.inverse_transposed(arithmetic.cholesky(covariances))
 
 
 def has_inverse_factor(covariance):
@@ -60,60 +44,9 @@ def has_inverse_factor(covariance):
     return True
 
 
-def inverse_transposed(factor):
-    """(K, d, d) transposed inverses of lower triangular matrices."""
-    if arithmetic.FIXED_ORDER:
-        return arithmetic.fixed_inverse_transposed(factor)
-    d = factor.shape[-1]
-    if d <= 16:
-        return np.where(upper_triangle(d), np.swapaxes(np.linalg.inv(factor), -2, -1), 0.0)
-    half = d // 2
-    first = inverse_transposed(factor[..., :half, :half])
-    last = inverse_transposed(factor[..., half:, half:])
-    return inverse_of_blocks(first, factor[..., half:, :half], last)
-
-
-@cache
-def upper_triangle(d):
-    """(d, d) bool. np.triu makes it anew, which takes longer than small matrices."""
-    return np.triu(np.ones((d, d), dtype=bool))
-
-
-def inverse_of_blocks(first, below, last):
-    """The transposed inverse of [A 0; B C] from those of A and C: [A' -A' B^T C'; 0 C']."""
-    half, d = first.shape[-1], first.shape[-1] + last.shape[-1]
-    upper = np.zeros((*first.shape[:-2], d, d))
-    upper[..., :half, :half] = first
-    upper[..., half:, half:] = last
-    upper[..., :half, half:] = -product(product(first, np.swapaxes(below, -2, -1)), last)
-    return upper
-
-
 def product(a, b):
-    """a @ b in pieces so small that BLAS uses no threads for them.
-
-    That is up to 2^18 multiplications of matrices, but some thousands where a piece is a vector: none may be one.
-    """
-    if arithmetic.FIXED_ORDER:
-        return arithmetic.fixed_matmul(a, b)
-    rows, inner, columns = *a.shape[-2:], b.shape[-1]
-    strip = max(1, UNTHREADED // max(1, rows * inner))
-    if strip >= columns:
-        return a @ b
-    if strip < NARROW:
-        few = max(NARROW, UNTHREADED // (NARROW * inner))
-        if few + 1 < rows:  # one more than a piece stays with it: see `pieces`
-            return np.concatenate([product(a[..., piece, :], b) for piece in pieces(rows, few)], axis=-2)
-        strip = NARROW
-    return np.concatenate([a @ b[..., piece] for piece in pieces(columns, strip)], axis=-1)
-
-
-def pieces(n, width):
-    """Slices of n, of this width at most but for the last, which is one longer where a single one would be left."""
-    starts = list(range(0, n, width))
-    if len(starts) > 1 and n - starts[-1] == 1:
-        starts.pop()
-    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n])]
+    """a @ b, on one thread."""
+    return arithmetic.matmul(a, b)
 
 
 def leading_eigenpairs(matrices, n):

@@ -198,7 +198,7 @@ class Oriented(Pieces, Full):
     def axes_from(cls, start, scatter, counts, enough, most=MOST_SWEEPS):
         """What is minimised, axes and variances; the axes are turned for as long as a sweep lowers it by enough."""
         axes = np.ascontiguousarray(start)
-        turned = np.ascontiguousarray(np.moveaxis(axes.T @ scatter @ axes, 0, 2))
+        turned = np.ascontiguousarray(np.moveaxis(product(product(axes.T, scatter), axes), 0, 2))
         lower_along_common_axes(turned, axes, counts, cls.volume == "E", enough, most)
         variances, value = cls.along(np.moveaxis(turned, 2, 0), counts)
         return value, axes, variances
@@ -220,7 +220,7 @@ class Oriented(Pieces, Full):
 def shared_axes(covariances):
     """(d, d) the axes that all covariances have; of an uneven sum of them, for one alone may have equal variances."""
     shares = np.sqrt(np.arange(1, len(covariances) + 1)) / np.trace(covariances, axis1=1, axis2=2)
-    return eigh(np.tensordot(shares, covariances, axes=1))[1]
+    return eigh((shares[:, None, None] * covariances).sum(axis=0))[1]
 
 
 def scatter_of_columns(counts, shift, second):

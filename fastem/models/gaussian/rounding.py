@@ -177,6 +177,7 @@ def of_estimate(covariance, counts, second, d, unit) -> float:
     rows = counts
     if along.ndim == 1:
         along, rows = along[None], counts.sum()[None]
+    along = np.abs(along)  # below zero lies rounding: a tied sum is a difference
     deviations = np.sqrt(along / np.maximum(rows, np.finfo(np.float64).tiny)[:, None])
     if covariance.kernel == "gaussian_diagonal":
         spread = np.square(covariance.scales(d) * deviations).sum(axis=1)

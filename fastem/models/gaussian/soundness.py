@@ -19,6 +19,7 @@ NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
 FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
 SPIKE = 1e-4  # of the data's variance in a direction, where a component has few rows
 THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
+MOSTLY = 0.5  # of a variance in a direction
 FAR = 6.0  # standard deviations beyond where a component's rows lie
 
 
@@ -73,7 +74,9 @@ def on_single_values(emission, weights):
         return np.zeros(K, int)
     narrow = emission.covariance.variances(K, d) < least
     if narrow.any():
-        narrow &= np.diagonal(emission.total(weights)) >= least
+        centred = emission.means - arithmetic.matmul(weights, emission.means)
+        variances = emission.covariance.variances(K, d) + centred**2
+        narrow &= arithmetic.matmul(weights, variances) >= least
     return narrow.sum(axis=1)
 
 
@@ -82,19 +85,37 @@ def thin_by_chance(emission, weights, counts) -> dict[int, str]:
     suspects = np.flatnonzero((counts < emission.few_rows) & (counts > 0))
     if not len(suspects):
         return {}
-    covariance, d = emission.covariance, emission.shape[1]
     found = {}
-    for k, thin in zip(suspects, covariance.relative_eigenvalues(suspects, emission.total(weights))):
-        rows = f"{counts[k]:.2f} effective rows, of"
+    for k, thin in zip(suspects, emission.covariance.relative_eigenvalues(suspects, emission.total(weights))):
         if thin.min(initial=np.inf) < SPIKE:
-            found[int(k)] = f"{rows} {thin[0]:.1e} times the data's variance in one direction"
+            found[int(k)] = f"{thin[0]:.1e} times the data's variance in one direction"
+    suspects = suspects[~np.isin(suspects, list(found))]
+    for k, beside in zip(suspects, beside_others(emission, weights, suspects)):
+        if len(beside) and beside[0] < THIN * arithmetic.exp(arithmetic.log(beside).mean()):
+            found[int(k)] = f"{beside[0]:.1e} times the other components' variance in one direction"
+    return {k: f"{counts[k]:.2f} effective rows, of {what}" for k, what in found.items()}
+
+
+def beside_others(emission, weights, components) -> list[np.ndarray]:
+    """(r,) of each of some covariances, ascending eigenvalues in units of the other components' weighted mean.
+
+    They follow from those in units of the mean P of all, which is made once: with P = w C + (1 - w) Q and the mean Q of
+    the others, C v = x P v is C v = x (1 - w) / (1 - w x) Q v. Where the component itself is most of P in a direction,
+    that would lose digits, and its others are added up.
+    """
+    weights = weights / (weights.sum() or 1)
+    of_all = emission.covariance.relative_eigenvalues(components, emission.pooled(weights)) if len(components) else []
+    found = []
+    for k, values in zip(components, of_all):
+        share = weights[k] * values
+        if (share < MOSTLY).all():
+            found.append(values * (1 - weights[k]) / (1 - share))
             continue
         others = np.where(np.arange(len(weights)) == k, 0, weights)
-        if others.sum() > 0:
-            beside = covariance.relative_eigenvalues([k], covariance.pooled(others / others.sum(), d))[0]
-            shape = beside / arithmetic.exp(arithmetic.log(beside).mean())
-            if shape[0] < THIN:
-                found[int(k)] = f"{rows} {beside[0]:.1e} times the other components' variance in one direction"
+        rest = others.sum()
+        found.append(
+            emission.covariance.relative_eigenvalues([k], emission.pooled(others / rest))[0] if rest > 0 else values[:0]
+        )
     return found
 
 

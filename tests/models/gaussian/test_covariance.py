@@ -173,7 +173,19 @@ def test_directions_at_floor(case, scale):
     floor = np.linspace(0.5, 1.5, case.d)
     matrix = scale * case.scatter[0] / np.median(np.linalg.eigvalsh(case.scatter[0]))
     raised = case.structure.from_covariances(case.of_dense(np.repeat(matrix[None], K, axis=0)), floor)
-    assert case.structure.directions_at_floor(matrix, floor) == raised.at_floor[0]
+    seen = np.diagonal(matrix) if case.structure.kernel == "gaussian_diagonal" else matrix
+    assert case.structure.directions_at_floor(seen, floor) == raised.at_floor[0]
+
+
+def test_of_mixture(case):
+    """Of diagonal matrices no more than the diagonal is made."""
+    weights, z = np.arange(1, K + 1) / (K * (K + 1) / 2), np.random.default_rng(1).normal(size=(K, case.d))
+    expected = case.made.pooled(weights, case.d) + np.einsum("k,ki,kj->ij", weights, z, z)
+    if case.structure.kernel == "gaussian_diagonal":
+        expected = np.diagonal(expected)
+    found = case.made.of_mixture(weights, z)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_dense(case):

@@ -10,8 +10,10 @@ from sklearn.datasets import load_wine
 import fastem
 from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, StudentTMixture
 from fastem.driver.history import objective
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import FAMILIES
+from fastem.models.gaussian.soundness import beside_others
 from fastem.starts.diagnosis import is_sound, merit, sound_first
 
 WINE = load_wine().data
@@ -210,3 +212,36 @@ def test_select_stops_where_values_are_rounded():
     found = fastem.select(x, range(1, 13), random_state=0)
     assert found.best_row.n_components == 3 and found.best_row.status == "ok"
     assert min(row.bic for row in found.table) < found.best_row.bic  # of components on single values
+
+
+@pytest.mark.parametrize("structure", ["full", "diag", "spherical", "VVE", "EVI", "VEE"])
+def test_beside_others_is_relative_to_their_mean(structure):
+    """Also where the component itself is nearly all of the mean in a direction."""
+    rng, K, d = np.random.default_rng(0), 5, 3
+    X = rng.normal(size=(400, d)) @ rng.normal(size=(d, d)) + 20 * rng.integers(0, K, (400, 1))
+    model = GaussianMixture(K, covariance_type=structure, max_iter=3, random_state=0).fit(X)
+    emission, weights = model._mixture().emission, np.array([0.05, 0.1, 0.6, 0.2, 0.05])
+    stretched = emission.covariance.widened(np.arange(K) == 1, 1e6 * emission.pooled(weights))
+    for covariance in (emission.covariance, stretched):
+        changed = replace(emission, covariance=covariance)
+        found = beside_others(changed, weights, np.arange(K))
+        for k in range(K):
+            others = np.where(np.arange(K) == k, 0, weights)
+            expected = covariance.relative_eigenvalues([k], changed.pooled(others / others.sum()))[0]
+            np.testing.assert_allclose(found[k], expected, rtol=1e-8)
+
+
+def test_a_diagnosis_is_linear_in_the_components():
+    """All components of many are suspects: what is common to them is made once, not once for each."""
+    K, d, made = 60, 2, []
+    covariance = Full.from_covariances(np.repeat(np.eye(d)[None], K, axis=0), np.zeros(d))
+
+    class Counted(Full):
+        def of_mixture(self, weights, z):
+            made.append(len(weights))
+            return super().of_mixture(weights, z)
+
+    counted = Counted(covariance.covariances, covariance.precisions_cholesky, covariance.at_floor)
+    emission = Gaussian(np.arange(K * d, dtype=float).reshape(K, d), counted, np.full(d, 1e-9))
+    assert all(sound for _, sound in emission.diagnose(np.full(K, 1 / K), np.full(K, emission.least_rows)))
+    assert 0 < len(made) < 5
