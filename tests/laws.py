@@ -86,9 +86,9 @@ def condition(estimator):
 
 
 def rounding(case, estimator):
-    """What rounding, and M-steps that iterate, may do to a mean log-density."""
+    """What rounding may do to a log-density."""
     size = 1 + abs(estimator.score_samples(case.X)).max()
-    return 1e-10 + 100 * EPSILON[case.X.dtype.name] * condition(estimator) * size
+    return 100 * EPSILON[case.X.dtype.name] * condition(estimator) * size
 
 
 # ---- always ----------------------------------------------------------------------------------------------------------
@@ -119,9 +119,9 @@ def covariances_are_positive_definite(case, estimator):
 
 def history_never_falls(case, estimator):
     history = np.asarray(getattr(estimator, "history_", ()))
-    if len(history) > 1 and not is_far(case):
-        fall = -np.diff(history).min()
-        assert fall <= rounding(case, estimator), f"history_ falls by {fall}"
+    if len(history) > 1:
+        fall, allowed = -np.diff(history).min(), ITERATED + 4 * estimator.log_likelihood_error_ / weight_of(case).sum()
+        assert fall <= allowed, f"history_ falls by {fall}, more than {allowed}"
 
 
 def weight_of(case):
@@ -270,7 +270,7 @@ def same_after_units(case, estimator):
     weight = np.ones(len(X)) if case.weight is None else case.weight
     expected = here.log_likelihood_ - np.log(2) * (weight @ (~np.isnan(X) * powers).sum(axis=1))
     off = abs(there.log_likelihood_ - expected) / weight.sum()
-    assert off <= 1e-8 + 10 * rounding(plain, here), f"in other units the log-likelihood is off by {off} a row"
+    assert off <= 10 * (ITERATED + rounding(plain, here)), f"in other units the log-likelihood is off by {off} a row"
 
 
 def same_log_likelihood(case, estimator, here, there, what):
@@ -278,7 +278,7 @@ def same_log_likelihood(case, estimator, here, there, what):
     first, second = (fastem.em(model, X, sample_weight=w, max_iter=0) for model, X, w in (here, there))
     apart, allowed = abs(first.log_likelihood - second.log_likelihood), both_errors(first, second)
     assert apart <= allowed, f"{what}: {apart} apart, more than {allowed}"
-    if is_far(case):
+    if is_far(case) or not has_rows_for_axes(estimator, first.statistics):
         return
     stepped = [fastem.em(model, X, sample_weight=w, max_iter=1, tol=0) for model, X, w in (here, there)]
     weight = len(here[1]) if here[2] is None else here[2].sum()
@@ -289,6 +289,13 @@ def same_log_likelihood(case, estimator, here, there, what):
     apart = abs(stepped[0].log_likelihood - stepped[1].log_likelihood)
     allowed = both_errors(*stepped) + of_steps + weight * ITERATED
     assert apart <= allowed, f"{what}, after one step: {apart} apart, more than {allowed}"
+
+
+def has_rows_for_axes(estimator, statistics):
+    """Whether the components' rows determine the axes of their covariances: else an M-step may turn them anyhow."""
+    emission = estimator.model_.emission
+    structure = getattr(getattr(emission, "covariance", None), "orientation", "I")
+    return structure == "I" or (statistics.counts > emission.shape[1] + 1).all()
 
 
 def both_errors(first, second):
@@ -335,7 +342,8 @@ def same_with_components_in_another_order(case, estimator):
             del start["weights_init"]
         found.append(case.fitted(case.estimator(**own | start)).log_likelihood_)
     weight = len(case.X) if case.weight is None else case.weight.sum()
-    assert abs(found[0] - found[1]) <= 10 * weight * rounding(case, estimator), f"other order of components: {found}"
+    allowed = 10 * weight * (ITERATED + rounding(case, estimator))
+    assert abs(found[0] - found[1]) <= allowed, f"other order of components: {found}"
 
 
 def moved_rows_with_moved_means(case, estimator):
@@ -343,14 +351,14 @@ def moved_rows_with_moved_means(case, estimator):
     if case.name not in kinds or {"noise", "prior", "max_eigenvalue_ratio"} & set(case.parameters):
         return
     move = np.random.default_rng(case.seed).integers(-64, 65, case.X.shape[1]).astype(case.X.dtype)
-    model, moved = estimator.model_, (case.X + move).astype(case.X.dtype)
-    means = model.emission.means + move
-    if not np.array_equal(moved - move, case.X, equal_nan=True) or not np.array_equal(
-        means - move, model.emission.means
-    ):
+    X, means = ((x * 2.0**12).round() / 2.0**12 for x in (case.X, estimator.means_))  # with digits to spare
+    X = X.astype(case.X.dtype)
+    moved, moved_means = X + move, means + move
+    if not (np.array_equal(moved - move, X, equal_nan=True) and np.array_equal(moved_means - move, means)):
         return  # digits were lost
-    elsewhere = replace(model, emission=replace(model.emission, means=means))
-    here, there = (model, case.X, case.weight), (elsewhere, moved, case.weight)
+    of_means = [replace(estimator.model_.emission, means=m) for m in (means, moved_means)]
+    model, elsewhere = (replace(estimator.model_, emission=emission) for emission in of_means)
+    here, there = (model, X, case.weight), (elsewhere, moved, case.weight)
     same_log_likelihood(case, estimator, here, there, "moved")
 
 
@@ -360,15 +368,17 @@ def compiled_steps_are_the_drivers(case, estimator):
     if case.name != "GaussianMixture" or is_far(case) or np.isnan(case.X).any() or len(case.X) < 10 * K:
         return
     X, weight = case.X.astype(np.float64), weight_of(case) / weight_of(case).max()
+    labels, floor = np.arange(len(X)) % K, 1e-6 * X.var(axis=0)
+    if not floor.all():
+        return
     try:
-        labels, floor = np.arange(len(X)) % K, 1e-6 * X.var(axis=0)
         start = from_membership(X, weight, labels, K, STRUCTURES[covariance_type], floor)
     except IllDefinedCovariance:
         return  # of rows that do not vary
     blocks = ArrayBlocks(X, weight)
     ((model, history),) = short_runs([start], blocks, 5, 1)
     driven = fastem.em(start, blocks, max_iter=len(history), tol=0)
-    bound = rounding(case, estimator)
+    bound = ITERATED + rounding(case, estimator)
     apart = abs(np.array(history) - driven.history[: len(history)]).max(initial=0)
     assert apart <= bound, f"compiled steps are {apart} off the driver's"
     last = fastem.em(model, blocks, max_iter=0).log_likelihood - driven.log_likelihood
