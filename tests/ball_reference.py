@@ -74,7 +74,7 @@ def covariances(emission):
     shown = emission.covariance.covariances
     if shown.shape == (K, d, d):
         return [matrix(C) for C in shown]
-    if emission.covariance.shared:
+    if emission.covariance.shared and emission.covariance.kernel != "gaussian_diagonal":
         return [matrix(shown)] * K
     return [matrix(np.diag(np.broadcast_to(c, d))) for c in shown]
 

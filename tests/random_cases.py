@@ -94,7 +94,7 @@ def of_mixture(rng):
         on_collapse=["reseed", "drop", "raise"],
         split_merge=[1],
         accelerate=["anderson", "squarem"],
-        stop=["relative", "parameters", "aitken"],
+        stop=["relative", "parameters", "aitken", "certified"],
         equal_weights=[True],
         weight_concentration_prior=[1.0, 2.0],
     )
@@ -115,12 +115,29 @@ def gaussian(rng):
     return covariances(rng) | constraints
 
 
+def bayesian(rng):
+    return {"covariance_type": str(rng.choice(["full", "tied", "diag", "spherical"]))} | maybe(
+        rng,
+        0.2,
+        reg_covar=[0.0, 1e-12, 1e-3],
+        weight_concentration_prior_type=["dirichlet_distribution"],
+        mean_precision_prior=[1e-3, 100.0],
+        degrees_of_freedom_prior=[20.0],
+        predictive=["plug-in"],
+    )
+
+
+def without(*names):
+    """Parameters of a mixture that does not take some of them."""
+    return lambda rng: {key: value for key, value in of_mixture(rng).items() if key not in names}
+
+
 def factors(rng):
-    return {"n_factors": int(rng.integers(1, 3))} | maybe(rng, 0.2, reg_covar=[0.0, 1e-12, 1e-3])
+    return {"n_factors": int(rng.integers(1, 3))} | maybe(rng, 0.2, reg_covar=[1e-12, 1e-3])
 
 
 def factor_analysis(rng):
-    return {"n_components": int(rng.integers(1, 4))} | maybe(rng, 0.3, reg_covar=[0.0, 1e-12])
+    return {"n_components": int(rng.integers(1, 4))} | maybe(rng, 0.3, reg_covar=[1e-12])
 
 
 def nothing(rng):
@@ -130,6 +147,7 @@ def nothing(rng):
 KINDS = {
     "GaussianMixture": (REAL, of_mixture, gaussian),
     "StudentTMixture": (REAL, of_mixture, covariances),
+    "BayesianGaussianMixture": (REAL, without("equal_weights", "on_collapse"), bayesian),
     "MixtureOfFactorAnalyzers": (REAL, of_mixture, factors),
     "PPCA": (REAL, factor_analysis, nothing),
     "FactorAnalysis": (REAL, factor_analysis, nothing),
@@ -142,7 +160,16 @@ KINDS = {
     "BernoulliMixture": (BINARY, of_mixture, nothing),
     "CategoricalMixture": (LEVELS, of_mixture, nothing),
 }
-SHARES = np.array([8, 3, 2] + [1] * (len(KINDS) - 3)) / (13 + len(KINDS) - 3)
+SHARES = np.array([8, 3, 2, 2] + [1] * (len(KINDS) - 4)) / (15 + len(KINDS) - 4)
+
+TAKE_MISSING = (
+    "GaussianMixture",
+    "StudentTMixture",
+    "BayesianGaussianMixture",
+    "MixedMixture",
+    "FactorAnalysis",
+    "PPCA",
+)
 
 # ---- what is done with them ------------------------------------------------------------------------------------------
 
@@ -289,6 +316,19 @@ def of_kinds(X, kinds):
     return np.column_stack([to_kind.get(kind, np.copy)(x) for kind, x in zip(kinds, X.T)])
 
 
+def fitting(asked, d):
+    """The parameters that were asked for, where their values are only for other numbers of columns."""
+    structure = asked.get("covariance_type")
+    if structure in ("E", "V") and d > 1:
+        return {"covariance_type": {"E": "EEE", "V": "VVV"}[structure]}
+    if structure in STRUCTURES and len(structure) == 3 and d == 1:
+        return {"covariance_type": "V" if structure[0] == "V" else "E"}
+    names = [name for name in ("n_factors", "n_components") if name in asked][:1]
+    if "random_state" in asked and "n_factors" not in asked:
+        return {}
+    return {name: min(asked[name], d) for name in names}
+
+
 def random_case(seed):
     rng = np.random.default_rng(seed)
     name = list(KINDS)[rng.choice(len(KINDS), p=SHARES)]
@@ -303,10 +343,12 @@ def random_case(seed):
         kinds = ["gaussian", "exponential", "poisson", "bernoulli", "categorical"]
         asked["kinds"] = [str(kind) for kind in rng.choice(kinds, X.shape[1], p=[0.6, 0.1, 0.1, 0.1, 0.1])]
         X = of_kinds(X, asked["kinds"])
+    if rng.random() < 0.9:
+        asked |= fitting(asked, X.shape[1])
     real = str(rng.choice(["f8", "f8", "f4"]))
     with np.errstate(over="ignore"):
         X = X.astype(real)
-    if rng.random() < 0.1 and name in ("GaussianMixture", "StudentTMixture", "MixedMixture", "FactorAnalysis", "PPCA"):
+    if rng.random() < 0.1 and name in TAKE_MISSING:
         X[rng.random(X.shape) < 0.2] = np.nan
     weight = None
     if rng.random() < 0.25 and mixture:

@@ -343,3 +343,53 @@ def normal_wishart_evidence(X, prior):
         return multigammaln(0.5 * nu, d) - 0.5 * nu * np.linalg.slogdet(inverse)[1] - 0.5 * d * np.log(beta)
 
     return log_z(beta, nu, inverse) - log_z(beta0, nu0, scale) - 0.5 * n * d * np.log(np.pi)
+
+
+def expected_log_joint(X, estimator, covariances):
+    """(n, K) E[log p(x, k)] over the posterior of a BayesianGaussianMixture: Bishop (2006), 10.46, 10.64 to 10.66."""
+    K, d, concentration = len(covariances), X.shape[1], estimator.weight_concentration_
+    if estimator.weight_concentration_prior_type == "dirichlet_process":
+        a, b = concentration
+        left = digamma(b) - digamma(a + b)
+        log_weights = digamma(a) - digamma(a + b) + np.append(0, np.cumsum(left)[:-1])
+    else:
+        log_weights = digamma(concentration) - digamma(concentration.sum())
+    dof = np.broadcast_to(estimator.degrees_of_freedom_, K)
+    log_det = digamma((dof[:, None] - np.arange(d)) / 2).sum(axis=1) - d * np.log(dof / 2)
+    gaussians = log_joint(X, np.ones(K), estimator.means_, covariances)
+    return log_weights + gaussians + (log_det - d / estimator.mean_precision_) / 2
+
+
+def extended_log_likelihood(X, weights, means, covariances, noise, sample_weight):
+    """Of a Gaussian mixture in np.longdouble, of rows with NaN for what was not seen.
+
+    noise: (weight, log-density), or None.
+    """
+    X, means, covariances = (np.asarray(a, np.longdouble) for a in (X, means, covariances))
+    joint = np.empty((len(X), len(weights)), np.longdouble)
+    for pattern in np.unique(np.isnan(X), axis=0):
+        there = np.flatnonzero(~pattern)
+        rows = np.flatnonzero((np.isnan(X) == pattern).all(axis=1))
+        for k, weight in enumerate(weights):
+            z = X[np.ix_(rows, there)] - means[k, there]
+            log_det, squares = extended_squares(covariances[k][np.ix_(there, there)], z)
+            with np.errstate(divide="ignore"):
+                joint[rows, k] = np.log(np.longdouble(weight)) - (len(there) * LOG_2PI + log_det + squares) / 2
+    if noise is not None:
+        with np.errstate(divide="ignore"):
+            log_noise = np.log(np.longdouble(noise[0])) + noise[1]
+        joint = np.column_stack([joint, np.full(len(X), log_noise)])
+    return np.asarray(sample_weight, np.longdouble) @ log_density(joint)
+
+
+LOG_2PI = np.log(8 * np.arctan(np.longdouble(1)))
+
+
+def extended_squares(covariance, z):
+    """Log-determinant, and squared Mahalanobis distances of the rows z. Its own factor: LAPACK has no longdouble."""
+    lower, z = np.zeros_like(covariance), z.copy()
+    for j in range(len(covariance)):
+        lower[j:, j] = covariance[j:, j] - lower[j:, :j] @ lower[j, :j]
+        lower[j:, j] /= np.sqrt(lower[j, j])
+        z[:, j] = (z[:, j] - z[:, :j] @ lower[j, :j]) / lower[j, j]
+    return 2 * np.log(np.diagonal(lower)).sum(), (z**2).sum(axis=1)

@@ -429,13 +429,14 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
 
 
 def _unless_worse(blocks, proposal, n_threads, result):
-    """The statistics of a proposed model, or None where its log-likelihood has fallen or anything is not finite."""
+    """The statistics of a proposed model, or None where its log-likelihood has fallen or anything is not finite: where
+    rounding has no bound, which explains any fall, it explains none."""
     try:
         statistics = collect(blocks, proposal, n_threads)
     except (LogLikelihoodNotFinite, FloatingPointError):
         return None
     fall = result.history[-1] - objective(proposal, statistics)
-    return statistics if fall <= 0 or fall <= _rounding(result, proposal, statistics)[0] else None
+    return statistics if fall <= 0 or fall <= _rounding(result, proposal, statistics)[0] < np.inf else None
 
 
 def _rounding(result, model, statistics):

@@ -211,5 +211,9 @@ class KernelCall(NamedTuple):
 
 
 def flattened(arrays, dtype):
-    """{name: array}, contiguous and one-dimensional in the kernel's real type."""
-    return {name: np.ascontiguousarray(array, dtype=dtype).ravel() for name, array in arrays.items()}
+    """{name: array}, contiguous and one-dimensional in the kernel's real type.
+
+    What float32 cannot hold is infinite: a pass with it ends in sums that are not finite, and these are refused.
+    """
+    with np.errstate(over="ignore"):
+        return {name: np.ascontiguousarray(array, dtype=dtype).ravel() for name, array in arrays.items()}

@@ -79,8 +79,12 @@ def model_based(X, weight, numbers, power, unit) -> dict[int, np.ndarray]:
     """Labels (n,) for each number of clusters, from the tree of Gaussians with covariances of their own.
 
     Principal axes are divided by this power of their variances, and multiplied by unit(number of rows). Rows that are
-    equal are one leaf.
+    equal are one leaf. Rows of no weight are none: they are put into the first cluster, where nothing counts them.
     """
+    seen = weight > 0
+    if not seen.all():
+        of_seen = model_based(X[seen], weight[seen], numbers, power, unit)
+        return {K: np.where(seen, labels[np.cumsum(seen) - 1], 0) for K, labels in of_seen.items()}
     numbers = [K for K in numbers if 1 < K <= len(X)]
     if not numbers:
         return {}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from instances import INSTANCES, STRUCTURES, start
 
-from fastem import GaussianMixture, em
+from fastem import GaussianMixture, Statistics, em
 from fastem.driver.acceleration import ACCELERATORS, bounded, model_at
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
@@ -181,3 +181,26 @@ def test_the_estimator_hands_it_on():
     for fit in fast:
         assert fit.converged_ and fit.n_iter_ < plain.n_iter_ and any(step.accelerated for step in fit.steps_)
     assert fast[0].history_ != fast[1].history_
+
+
+def test_rounding_without_a_bound_does_not_explain_a_fall():
+    """It is inf, which is more than any fall: a worse model must not be taken for that."""
+
+    class Wild:
+        def __init__(self, x):
+            self.x = x
+
+        def e_step(self, X, sample_weight):
+            return Statistics(weight=10.0, log_likelihood=-10 * self.x**2)
+
+        def m_step(self, statistics):
+            return Wild(self.x / 2)
+
+        def leap(self, before):
+            return Wild(1e3)
+
+        def log_likelihood_error(self, statistics, n_rows, dtype):
+            return np.inf
+
+    result = em(Wild(1.0), np.zeros((10, 1)), max_iter=5, tol=0)
+    assert result.model.x == 2.0**-5 and np.diff(result.history).min() > 0

@@ -14,8 +14,8 @@ from sklearn.decomposition import FactorAnalysis as Theirs
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastem
-from fastem import PPCA, FactorAnalysis, em
-from fastem.errors import DegenerateComponentWarning
+from fastem import PPCA, FactorAnalysis, Statistics, em
+from fastem.errors import DegenerateComponentWarning, IllDefinedCovariance
 from fastem.factor_analysis import ConditionalFactorModel, FactorModel, PPCAModel
 from fastem.families.rotation import rotated
 from fastem.models.gaussian.factor_steps import best_loadings
@@ -563,3 +563,11 @@ def test_stop_by_parameters_goes_on_to_the_last_digits():
     assert away[1] < 1e-12 < 1e-10 < away[0]
     with pytest.raises(ValueError, match="'stop' parameter of FactorAnalysis"):
         FactorAnalysis(2, stop="never").fit(X)
+
+
+def test_noise_without_a_floor_that_ends_is_said():
+    """It would be 0, which no density has; moments that leave none to the columns."""
+    start = FactorModel(np.zeros(2), np.ones((2, 1)), np.ones(2), np.zeros(2))
+    same = Statistics(weight=20.0, first=np.zeros(2), second=np.zeros(3), log_likelihood=0.0, entropy=0.0)
+    with pytest.raises(IllDefinedCovariance):
+        start.m_step(same)

@@ -173,3 +173,13 @@ def test_columns_of_extreme_scale(scale):
     assert model.log_likelihood_ + shift == pytest.approx(expected.log_likelihood_, abs=1e-6)
     assert np.allclose(np.abs(model.components_ / scale), np.abs(expected.components_), rtol=1e-4)
     assert np.allclose(model.noise_variances_ / scale / scale, expected.noise_variances_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_a_step_from_noise_far_below_the_scatter(d):
+    """1 - (1 - 1 / value) is 0 beyond values of 1e16, and a variance given the others would be infinite."""
+    scatter = 1e20 * np.ones((1, d, d)) + np.eye(d)
+    with np.errstate(all="raise"):
+        loadings, noise = best_factors(scatter, np.ones((1, d)), 1, np.full(d, 1e-3))
+    np.testing.assert_allclose(abs(loadings[0, :, 0]), 1e10)
+    assert (noise >= 1e-3).all() and np.isfinite(noise).all()

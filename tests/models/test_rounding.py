@@ -14,10 +14,12 @@ from models import MODELS
 import fastem
 from fastem import em
 from fastem.models.exponential_family import sizes_of_logs
-from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_models import FactorModel
+from fastem.models.gaussian.rounding import of_estimate, of_gaussians
 from fastem.models.mixture import Mixture
+from fastem.models.rounding import Pass
 
 MOST = 1000
 REALS = ["float64", "float32"]
@@ -133,6 +135,27 @@ def test_factor_models_of_moments(ball):
                 name = f"{make.__name__}, {real}, {condition:g}, {offset:g}"
                 ratios.append(ratio(ball, of_fit(fit), X, name=name))
     assert np.median(ratios) <= 2 * MOST, sorted(ratios)  # where the moments were summed about is not known any more
+
+
+@pytest.mark.parametrize("offset", [1e11, 1e13])
+def test_a_factor_model_far_from_0(ball, offset):
+    """Its moments are about the mean before that is rounded."""
+    X = np.random.default_rng(0).normal(size=(11, 2)) + offset
+    for make in (fastem.FactorAnalysis, fastem.PPCA):
+        fit = make(1).fit(X)
+        ratio(ball, of_fit(fit), X, name=f"{make.__name__}, {offset:g}")
+
+
+def test_sums_at_the_end_of_the_numbers_have_a_bound_or_none():
+    """Whitened rows' sums that round below 0; and squares that overflow."""
+    spread, counts = Tied.from_covariances(np.eye(2), np.zeros(2)), np.full(2, 10.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert of_estimate(spread, counts, np.array([-1e-17, 0.0, 1.0]), 2, 1e-16) < 1e-20
+        passed = Pass(np.dtype(float), np.zeros(2))
+        huge = np.array([[1e200, 0.0, 1e200]])
+        one = Full.from_covariances(np.eye(2)[None], np.zeros(2))
+        assert of_gaussians(one, np.zeros((1, 2)), np.ones(1), np.ones(1), np.zeros((1, 2)), huge, passed).error > 1e180
 
 
 @pytest.mark.parametrize("real", REALS)

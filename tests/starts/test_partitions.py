@@ -73,3 +73,13 @@ def test_it_is_the_tree_of_mclust():
         5: [16, 18, 33, 39, 44],
         6: [16, 17, 18, 22, 33, 44],
     }
+
+
+@pytest.mark.parametrize("tree", [long_tree, round_tree])
+def test_rows_of_no_weight_are_no_leaves(tree):
+    X = np.random.default_rng(0).normal(size=(12, 2)) + 8 * (np.arange(12) % 2)[:, None]
+    weight = np.ones(12)
+    weight[[0, 3, 8]] = 0
+    with np.errstate(all="raise"):
+        labels, alone = tree(X, weight, [2])[2], tree(X[weight > 0], weight[weight > 0], [2])[2]
+    assert np.array_equal(labels[weight > 0], alone) and len(np.unique(alone)) == 2

@@ -57,7 +57,8 @@ class Full(Covariance):
         return self
 
     def expected_quadratic(self, second):
-        return float((self.precisions() * unpack_symmetric(second, self.precisions_cholesky.shape[-1])).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # of rows beyond the range of numbers: inf, or NaN
+            return float((self.precisions() * unpack_symmetric(second, self.precisions_cholesky.shape[-1])).sum())
 
     def to_vector(self):
         """The Cholesky factors, their diagonals as logarithms."""

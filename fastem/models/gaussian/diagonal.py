@@ -58,7 +58,8 @@ class Diagonal(Covariance):
         return Full(*(a[:, :, None] * np.eye(d) for a in (scales**-2, scales)), self.at_floor)
 
     def expected_quadratic(self, second):
-        return float((np.square(self.scales(second.shape[1])) * second).sum())
+        with np.errstate(over="ignore", invalid="ignore"):  # as for full matrices
+            return float((np.square(self.scales(second.shape[1])) * second).sum())
 
     def to_vector(self):
         """Logarithms of the standard deviations."""

@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 
 from fastem import kernels
+from fastem.errors import IllDefinedCovariance
 from fastem.kernels import arithmetic, orthogonal_factors
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.dense import Full
@@ -92,7 +93,10 @@ class FactorModel(BlockModel):
     def m_step(self, statistics: Statistics) -> FactorModel:
         """The mean of the rows, then one step for loadings and noise."""
         shift, covariance = mean_and_covariance(statistics)
-        return replace(self, mean=self.mean + shift)._step(covariance)
+        stepped = replace(self, mean=self.mean + shift)._step(covariance)
+        if not (stepped.noise > 0).all():
+            raise IllDefinedCovariance([0])
+        return stepped
 
     def _step(self, covariance):
         """EM's loadings and noise, given the covariance of the rows."""
@@ -116,8 +120,8 @@ class FactorModel(BlockModel):
         """A bound on how far rounding has taken the log-likelihood in `statistics` from its exact value; see
         :meth:`fastem.models.mixture.Mixture.log_likelihood_error`.
 
-        The larger one of the two ways to it: of rows, as a Gaussian's; of moments, whose sums were rounded, and where
-        Woodbury subtracts large sums.
+        The larger one of the two ways to it: of rows, as a Gaussian's; of moments, whose sums were rounded, about a
+        mean that was rounded, and where Woodbury subtracts large sums.
         """
         weight, d = statistics.weight, len(self.mean)
         about = {"counts": [weight], "first": statistics.first[None], "second": statistics.second[None]}
@@ -128,6 +132,8 @@ class FactorModel(BlockModel):
         variances = np.diagonal(unpack_symmetric(statistics.second, d)) / weight
         reach = np.sqrt((1 + FAR) * np.maximum(variances, 0))
         of_moments = unit * (reach @ np.abs(self.precision) @ reach) / 2
+        off, shift = 2 * UNIT * np.abs(self.mean), np.abs(statistics.first) / weight
+        of_moments += off @ np.abs(self.precision) @ (off / 2 + shift)
         woodbury = UNIT * (d + self.n_factors + 8) * ((variances + self.covariance.diagonal()) / self.noise).sum()
         logs = UNIT * (1 + np.abs(np.log(self.noise)).sum() + d * LOG_2PI + abs(self._log_det_posterior))
         moments = weight * (of_moments + woodbury + (d + 8) * logs)

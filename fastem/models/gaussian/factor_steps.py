@@ -33,6 +33,8 @@ def best_loadings(covariances, noise, n_factors):
     loadings = root * vectors * np.sqrt(values - 1)
     largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=-2)[..., None, :], axis=-2)
     inverse = np.eye(noise.shape[-1]) - np.einsum("...iq,...jq->...ij", vectors * (1 - 1 / values), vectors)
+    diagonal = np.einsum("...ii->...i", inverse)  # a view
+    diagonal[...] = np.maximum(diagonal, (np.square(vectors) / values).sum(axis=-1))  # else 0 beyond values of 1e16
     return np.where(largest < 0, -loadings, loadings), inverse / units
 
 

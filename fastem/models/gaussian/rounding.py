@@ -97,7 +97,8 @@ def _of_matrices(covariance, means, counts, mass, first, second, passed) -> Sums
     of_rows, of_means = (np.einsum("kij,ki->kj", np.abs(upper), size) for size in (about, of_means))
     spread = spread_of(upper, deviations)
     norm = whitening_error(covariances, upper, spread)
-    apart = np.sqrt(np.square(counts[:, None, None] * np.eye(d) - scatter).sum(axis=(1, 2)))
+    with np.errstate(over="ignore"):  # no bound
+        apart = np.sqrt(np.square(counts[:, None, None] * np.eye(d) - scatter).sum(axis=(1, 2)))
     trace = d * counts + squares.sum(axis=1)
     # of missing values: the determinants of parts of the precision; and what rows are filled with, which is a minimum
     filled = (passed.unit * (d + 3) * spread) ** 2 * d * np.square(about / deviations).sum(axis=1) / 2

@@ -1,6 +1,7 @@
 """Priors: their density against scipy's, the M-step against direct maximisation of Q + log prior, what EM climbs."""
 
 import pickle
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastem import GaussianMixture, Statistics
 from fastem.datasets import load_faithful, load_iris
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
+from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.mixture import Mixture
@@ -330,3 +332,15 @@ def test_where_a_prior_has_no_meaning_it_is_refused():
         GaussianMixture(2, prior="default").partial_fit(X)
     with pytest.raises(ValueError, match="The strength of a prior is a number of rows"):
         GaussianMixture(2, prior="default").fit(X, sample_weight=np.full(len(X), 1e20))
+
+
+@pytest.mark.parametrize("structure", [Full, Diagonal])
+def test_parameters_too_far_from_a_prior_have_none_of_its_density(structure):
+    prior = ConjugatePrior(np.full(2, 1e150), 0.01, 4.0, np.eye(2))
+    narrow = np.full((1, 2), 1e-20)
+    covariance = structure.from_covariances(
+        narrow if structure is Diagonal else narrow[..., None] * np.eye(2), 0 * narrow[0]
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert prior.log_density(covariance, np.zeros((1, 2))) == -np.inf
