@@ -9,8 +9,8 @@ since V g and N V + V H V are the expected first and second moments of x - mu_k:
 as the moments of rows without errors do. No V is inverted. A value that was not measured has an infinite error: its row
 and column of T^-1 are 0.
 
-Rows are lanes: every entry of a triangle is an array over components and rows, so that all matrices of a tile are
-factored together, without a loop over rows and in one order of operations.
+The compiled pass makes these sums (kernels/gaussian_noisy.pxi). Posteriors of noise-free rows are made here, where every
+entry of a triangle is an array over components and rows, so that all matrices of a tile are factored together.
 
 Bovy, Hogg, Roweis: Extreme deconvolution: inferring complete distribution functions from noisy, heterogeneous and
 incomplete observations. Annals of Applied Statistics 5 (2011) 1657-1677, arXiv 0905.2979.
@@ -19,17 +19,24 @@ incomplete observations. Annals of Applied Statistics 5 (2011) 1657-1677, arXiv 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from fastem import kernels
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower, unpack_symmetric
+from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
+from fastem.models.emission import flattened
+from fastem.models.gaussian.emission import middle
 from fastem.models.mixture import Mixture
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
+MODULE = kernels.for_dtype(np.float64)  # whatever the type of the rows: T has no digits in float32
+INFINITE = 1e150  # a deviation whose square may overflow: the value was not measured
 TILE = 4096  # rows times components that are factored together: their triangles stay in the cache
 LOWEST = -1e300  # log 0 as a number, so no inf - inf
 PIVOT = 4 * np.finfo(np.float64).eps  # share of a diagonal entry, below which a pivot has no digits
@@ -54,7 +61,7 @@ def split_rows(X, d) -> Rows:
     full = len(errors) > d
     i, j = packed_lower(d)
     deviations = errors[i == j] if full else errors
-    measured = ~(np.isnan(values) | np.isinf(deviations))
+    measured = ~np.isnan(values) & (deviations < (INFINITE**2 if full else INFINITE))
     if measured.all():
         return Rows(values, None, errors if full else errors**2)
     known = measured[i] & measured[j] if full else measured
@@ -170,41 +177,61 @@ class NoisyRows(BlockModel):
         tiles = [slice(start, start + size) for start in range(0, len(X), size)]
         return parallel_map(lambda tile: function(split_rows(X[tile], d), tile), tiles, n_threads)
 
+    @cached_property
+    def _packed(self) -> dict:
+        """The parameters of the compiled family, about a centre (d,), except the switches."""
+        emission = self.mixture.emission
+        K, d = emission.shape
+        centre = middle(emission.means, arithmetic.exp(self.constant))
+        i, j = packed_lower(d)
+        log_scales = -0.5 * (arithmetic.log(2 * np.pi) + arithmetic.log(self.variances))
+        arrays = {
+            "constant": np.maximum(self.constant + log_scales.sum(axis=1), LOWEST),
+            "mean": emission.means - centre,
+            "covariance": self.dense[:, i, j],
+            "scale": 1 / self.variances,
+            "gain": -log_scales,
+        }
+        return {"centre": centre, "arrays": flattened(arrays, np.float64)}
+
+    def _call(self, X) -> tuple:
+        """The parts, the rows (n, d + p) as the pass takes them, and their centre."""
+        d, X = self.mixture.emission.shape[1], np.asarray(X, np.float64)
+        full = X.shape[1] > 2 * d
+        i, j = packed_lower(d)
+        infinite = ~(X[:, d:][:, i == j] < INFINITE**2) if full else ~(X[:, d:] < INFINITE)
+        if infinite.any():  # not measured
+            X = X.copy()
+            X[:, :d][infinite] = np.nan
+        gaps = bool(np.isnan(X[:, :d]).any())
+        arrays = self._packed["arrays"] | {"switches": np.array([d, full, gaps], np.float64)}
+        name = "gaussian_noisy"
+        if self.is_diagonal and not full:
+            name, arrays["covariance"] = "gaussian_noisy_diagonal", self.variances.ravel()
+        part = MODULE.Part(name, X.shape[1], self.mixture.n_components, arrays)
+        return (part,), X, np.concatenate([self._packed["centre"], np.zeros(X.shape[1] - d)])
+
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
 
         ``unseen`` is the entropy of the noise-free rows given the components.
         """
-
-        def sums(rows, tile):
-            joint, z, inverse = self.posterior(rows)
-            density, r = normalised(joint)
-            weight = None if sample_weight is None else sample_weight[tile]
-            doubt = density - (r * joint).sum(axis=0)
-            if weight is not None:
-                density, doubt, r = weight * density, weight * doubt, weight * r
-            rz = [r * one for one in z]
-            along = zip(range(len(z)), range(len(z))) if len(inverse) == len(z) else zip(*packed_lower(len(z)))
-            curvature = [(rz[i] * z[j] - r * one).sum(axis=1) for (i, j), one in zip(along, inverse)]
-            return (
-                np.array([density.sum(), doubt.sum()]),
-                r.sum(axis=1),
-                np.array([one.sum(axis=1) for one in rz]).T,
-                np.array(curvature).T,
-            )
-
-        totals, counts, g, H = (sum(parts[1:], parts[0]) for parts in zip(*self._tiles(sums, X, n_threads)))
-        first, second = self.expected_moments(counts, g, H)
+        weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+        parts, rows, centre = self._call(X)
+        K = self.mixture.n_components
+        sums, log_likelihood, entropy = MODULE.expect(parts, rows, weight, centre, K, resolve(n_threads))
+        (named,) = MODULE.named_sums(parts, sums)
+        first, second = self.expected_moments(named["counts"], named["first"], named["second"])
         statistics = Statistics(
-            counts=counts,
+            counts=named["counts"],
             first=first,
             second=second,
-            weight=float(len(X) if sample_weight is None else sample_weight.sum()),
-            log_likelihood=float(totals[0]),
-            entropy=float(totals[1]),
+            weight=float(len(X) if weight is None else weight.sum()),
+            log_likelihood=log_likelihood,
+            entropy=entropy,
             unseen=0.0,
         )
-        unseen = totals[0] - totals[1] - self.mixture.expected_log_joint(statistics, self.mixture)
+        unseen = log_likelihood - entropy - self.mixture.expected_log_joint(statistics, self.mixture)
         return statistics.replaced(unseen=float(unseen))
 
     def expected_moments(self, counts, g, H):
@@ -222,16 +249,13 @@ class NoisyRows(BlockModel):
         return first, covariance.of_full(np.ascontiguousarray(second[:, i, j]), d)
 
     def score(self, X, n_threads=1, **outputs) -> None:
-        """Fill the given arrays: ``log_density`` (n,), ``responsibilities`` and ``joint`` (n, K), ``labels`` (n,)."""
-
-        def fill(rows, tile):
-            joint = self.posterior(rows).joint
-            density, r = normalised(joint)
-            found = {"log_density": density, "responsibilities": r.T, "joint": joint.T, "labels": joint.argmax(axis=0)}
-            for name, array in outputs.items():
-                array[tile] = found[name]
-
-        self._tiles(fill, X, n_threads)
+        """Fill the given arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``labels`` (n,)."""
+        parts, rows, centre = self._call(X)
+        K = self.mixture.n_components
+        too_far = MODULE.score(parts, rows, centre, K, resolve(n_threads), **outputs)
+        if too_far and "log_density" in outputs:
+            density = outputs["log_density"]
+            density[density <= MODULE.lowest] = -np.inf
 
     def denoised(self, X, n_threads=1) -> tuple[np.ndarray, np.ndarray]:
         """Means (n, d) and covariances (n, d, d) of the noise-free rows, given the measured ones."""
