@@ -73,10 +73,18 @@ def _fit(arguments: argparse.Namespace) -> None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
-    blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=arguments.columns)
+    if arguments.errors is not None and arguments.bayesian:
+        raise ValueError("--errors is only for mixtures by maximum likelihood: leave out --bayesian")
+    columns = arguments.columns
+    if arguments.errors is not None and columns is not None:
+        columns = [*columns, *arguments.errors]
+    blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=columns)
     make = BayesianGaussianMixture if arguments.bayesian else GaussianMixture
     given = {name: value for name, value in vars(arguments).items() if name in make().get_params()}
-    model = make(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume)
+    sides = {} if arguments.errors is None else {"errors": arguments.errors}
+    model = make(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume, **sides)
+    if sides:  # what follows is about the values
+        blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
     names = _names(blocks, arguments.columns)
@@ -251,6 +259,13 @@ def _parser() -> argparse.ArgumentParser:
         "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
     )
     fit.add_argument("--weights", default=None, metavar="COLUMN", help="a column that says how often each row counts")
+    fit.add_argument(
+        "--errors",
+        type=_comma_list,
+        default=None,
+        metavar="A,B",
+        help="columns with the standard deviations of each row's measurement errors, one for each column of values",
+    )
     fit.add_argument(
         "--covariance",
         dest="covariance_type",

@@ -393,3 +393,52 @@ def extended_squares(covariance, z):
         lower[j:, j] /= np.sqrt(lower[j, j])
         z[:, j] = (z[:, j] - z[:, :j] @ lower[j, :j]) / lower[j, j]
     return 2 * np.log(np.diagonal(lower)).sum(), (z**2).sum(axis=1)
+
+
+def noisy_row(w, mean, covariance, error):
+    """log N(w; mean, covariance + error), and the mean and covariance of the noise-free row given w. NaN in w, or
+    an infinite variance: not measured."""
+    there = ~np.isnan(w) & np.isfinite(np.diagonal(error))
+    if not there.any():
+        return 0.0, mean.copy(), covariance.copy()
+    total = covariance[np.ix_(there, there)] + error[np.ix_(there, there)]
+    gain = covariance[:, there] @ np.linalg.inv(total)
+    z = w[there] - mean[there]
+    log_density = -0.5 * (there.sum() * np.log(2 * np.pi) + np.linalg.slogdet(total)[1] + z @ np.linalg.solve(total, z))
+    return log_density, mean + gain @ z, covariance - gain @ covariance[there]
+
+
+def noisy_sums(X, errors, weights, means, covariances, sample_weight=None):
+    """Counts (K,), first (K, d) and second (K, d, d) expected moments of the noise-free rows about the means, and the
+    log-likelihood of rows with covariances of errors (n, d, d)."""
+    n, K, d = len(X), len(weights), X.shape[1]
+    sample_weight = np.ones(n) if sample_weight is None else sample_weight
+    joint, centres, spreads = np.empty((n, K)), np.empty((n, K, d)), np.empty((n, K, d, d))
+    for i in range(n):
+        for k in range(K):
+            joint[i, k], centres[i, k], spreads[i, k] = noisy_row(X[i], means[k], covariances[k], errors[i])
+    joint += np.log(weights)
+    r = responsibilities(joint) * sample_weight[:, None]
+    z = centres - means
+    second = np.einsum("nk,nkde->kde", r, spreads + z[..., :, None] * z[..., None, :])
+    return r.sum(axis=0), np.einsum("nk,nkd->kd", r, z), second, float(sample_weight @ log_density(joint))
+
+
+def bovy_step(X, errors, weights, means, covariances):
+    """Weights, means and covariances of one step of extreme deconvolution, as the paper writes it (equations 16, 17):
+    b = m + V T^-1 (w - m), B = V - V T^-1 V, m' = mean of b, V' = mean of (m' - b)(m' - b)' + B. All measured."""
+    n, K = len(X), len(weights)
+    joint, b, B = np.empty((n, K)), np.empty((n, *np.shape(means))), np.empty((n, *np.shape(covariances)))
+    for i in range(n):
+        for k in range(K):
+            T = np.linalg.inv(covariances[k] + errors[i])
+            b[i, k] = means[k] + covariances[k] @ T @ (X[i] - means[k])
+            B[i, k] = covariances[k] - covariances[k] @ T @ covariances[k]
+            log_det = np.linalg.slogdet(2 * np.pi * (covariances[k] + errors[i]))[1]
+            joint[i, k] = np.log(weights[k]) - 0.5 * (log_det + (X[i] - means[k]) @ T @ (X[i] - means[k]))
+    q = responsibilities(joint)
+    counts = q.sum(axis=0)
+    new = np.einsum("nk,nkd->kd", q, b) / counts[:, None]
+    apart = new - b
+    spread = np.einsum("nk,nkde->kde", q, apart[..., :, None] * apart[..., None, :] + B)
+    return counts / n, new, spread / counts[:, None, None]

@@ -68,6 +68,10 @@ def some_labels(X):
     return {"labels": labels}
 
 
+def deviations(X):
+    return {"errors": np.random.default_rng(7).uniform(0, 0.3, X.shape)}
+
+
 def weights_of_two(X):
     return {"sample_weight": np.random.default_rng(5).integers(1, 3, len(X)).astype(float)}
 
@@ -181,6 +185,7 @@ CASES = [
     Case("a start by row", lambda X: {"init_params": np.arange(len(X)) % K}, law=starts_with("given")),
     Case("warm start", {"warm_start": True}, law=starts_with("the last fit")),
     Case("weights", fit=weights_of_two),
+    Case("errors", fit=deviations),
     Case("extreme weights", fit=lambda X: {"sample_weight": np.full(len(X), 2.0**-60)}),
     Case("float32", rows=lambda X: X.astype(np.float32)),
     Case("stream", rows=chunks),
@@ -202,6 +207,7 @@ PRIORS = ["weight prior", "weight prior by component"]
 FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
+    "errors": ["noise", "labels"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
@@ -276,6 +282,7 @@ def sentences_of(model, names):
         rows=rows,
         extreme_weights="extreme weights" in names,
         partial="partial_fit" in names,
+        errors="errors" in names,
     )
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     if "missing values" in names:
@@ -336,7 +343,7 @@ def check_laws(model, pair, X):
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)
-    total = (weight * model.score_samples(rows)).sum()
+    total = (weight * model.score_samples(rows, **(deviations(X) if "errors" in names else {}))).sum()
     if "labels" in names:  # a label leaves one component of a row
         assert model.log_likelihood_ < total
         return
@@ -373,6 +380,9 @@ def test_pairs(family, first, monkeypatch):
         elif not {*asked.get("fixed", ())} <= {*FIXABLE[family.name]}:
             with pytest.raises(ValueError, match=r"fixed names .*can fix only 'weights'"):
                 family.make(K, **asked).fit(X)
+        elif "errors" in names and (family.name != "full" or "partial_fit" in names):
+            with pytest.raises(TypeError, match="errors"):
+                fitted(family.make(K, **asked), pair, X)
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):
                 family.make(K, **asked).partial_fit(X, **some_labels(X))

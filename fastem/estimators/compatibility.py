@@ -37,6 +37,8 @@ class Request:
         Whether `init_params` has an effect: the fit neither goes on from the last one nor starts from parameters alone.
     regression : bool
         Whether the mixture is to predict some columns from others.
+    errors : bool
+        Whether rows have measurement errors.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +49,7 @@ class Request:
     partial: bool = False
     starts: bool = True
     regression: bool = False
+    errors: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
@@ -163,6 +166,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "extreme sample weights": lambda r: "sample_weight" if r.extreme_weights else "",
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
     "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
+    "errors": lambda r: "errors" if r.errors else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -192,6 +196,18 @@ REFUSED = (
         for name in ("on_collapse", "split_merge")
     ),
     Refusal("labels", "rows out of memory", "labels need X as an array or a frame, but X is {1}. Pass X as an array."),
+    Refusal(
+        "labels",
+        "errors",
+        "labels cannot be combined with errors, because rows of equal labels are collected without their errors. Leave "
+        "out one of the two.",
+    ),
+    Refusal(
+        "noise",
+        "errors",
+        "noise cannot be combined with errors, because the noise has a constant density, which no error blurs. Set "
+        "noise=None.",
+    ),
     Refusal(
         "a start by row",
         "rows out of memory",

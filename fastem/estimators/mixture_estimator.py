@@ -284,31 +284,15 @@ spherical), of all components with any covariance_type.""",
         -----
         ConvergenceWarning, DegenerateComponentWarning, SaddlePointWarning
         """
-        plan = self._checked_plan()
-        keeper = None
-        if checkpoint is not None:
-            keeper = Checkpoint(checkpoint, self._asked(labels), checkpoint_seconds, resume)
-        blocks, unit = open_to_fit(X, sample_weight, type(self).__name__)
-        n_threads = for_pass(self.n_threads, blocks, self.n_components)
-        plan, rows = plan_for(plan, self, blocks, unit, labels, n_threads)
-        scales = plan.family.examine(blocks, plan.n_components, n_threads)
-        require_enough_rows(blocks, plan.n_components, type(self).__name__)
-        n_effective = effective_rows(blocks)
-        restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
-        try:
-            restarts.run()
-        except BaseException as error:
-            if restarts.results or restarts.running:
-                best = restarts.best(n_effective)
-                self._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
-                self.converged_, self.stop_reason_ = False, interruption(error)
-            raise
-        best = restarts.best(n_effective)
-        self._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
-        if keeper is not None:
-            keeper.remove()
-        self._report()
-        return self
+        return fit_to(
+            self,
+            lambda: open_to_fit(X, sample_weight, type(self).__name__),
+            labels=labels,
+            callback=callback,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            resume=resume,
+        )
 
     def fit_predict(self, X, y=None, sample_weight=None, *, labels=None) -> np.ndarray:
         """Fit, then the most probable component of each row."""
@@ -367,4 +351,33 @@ spherical), of all components with any covariance_type.""",
 def keep_fit(estimator, result, report, n_effective, unit, blocks):
     """The estimator, fitted: its attributes are the result of EM on these rows."""
     estimator._keep(result, report, n_effective, unit, blocks)
+    return estimator
+
+
+def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, checkpoint_seconds=60.0, resume=False):
+    """The estimator, fitted to the blocks that opened() gives with the unit of their weights; see its `fit`."""
+    plan = estimator._checked_plan()
+    keeper = None
+    if checkpoint is not None:
+        keeper = Checkpoint(checkpoint, estimator._asked(labels), checkpoint_seconds, resume)
+    blocks, unit = opened()
+    n_threads = for_pass(estimator.n_threads, blocks, estimator.n_components)
+    plan, rows = plan_for(plan, estimator, blocks, unit, labels, n_threads)
+    scales = plan.family.examine(blocks, plan.n_components, n_threads)
+    require_enough_rows(blocks, plan.n_components, type(estimator).__name__)
+    n_effective = effective_rows(blocks)
+    restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
+    try:
+        restarts.run()
+    except BaseException as error:
+        if restarts.results or restarts.running:
+            best = restarts.best(n_effective)
+            estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
+            estimator.converged_, estimator.stop_reason_ = False, interruption(error)
+        raise
+    best = restarts.best(n_effective)
+    estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
+    if keeper is not None:
+        keeper.remove()
+    estimator._report()
     return estimator

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastem.estimators.compatibility import Request, require_compatible
 from fastem.estimators.constraints import require_values_to_keep
 from fastem.estimators.reproducible import require_reproducible
-from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.side_columns import SideBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
 from fastem.starts.labels import LabelledStart, labelled
 from fastem.starts.named import EMEM, MERGED
@@ -54,8 +54,10 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
 
     plan : that of the estimator's parameters
     """
-    rows = "in memory" if isinstance(blocks, ArrayBlocks) else blocks.holder
-    require_compatible(request_of(estimator, labels=labels is not None, rows=rows, extreme_weights=unit != 1))
+    rows = blocks.holder if blocks.whole() is None else "in memory"
+    errors = isinstance(blocks, SideBlocks)
+    asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1, "errors": errors}
+    require_compatible(request_of(estimator, **asked))
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
     require_reproducible(estimator, labels=labels is not None)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))

@@ -43,6 +43,7 @@ include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
 include "gaussian_missing.pxi"
 include "gaussian_diagonal_missing.pxi"
+include "gaussian_noisy.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
 include "moments.pxi"
@@ -51,13 +52,15 @@ cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[9] FAMILIES
+cdef Compiled[11] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
     Compiled("gaussian_tied", tied_layout),
     Compiled("gaussian_missing", missing_layout),
     Compiled("gaussian_diagonal_missing", diagonal_missing_layout),
+    Compiled("gaussian_noisy", noisy_layout),
+    Compiled("gaussian_noisy_diagonal", noisy_diagonal_layout),
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),
     Compiled("moments", moments_layout),

@@ -70,6 +70,10 @@ class Blocks:
         place = self.place
         self.each(lambda X, sample_weight, start: function(X, lambda row: place(start + row)))
 
+    def whole(self) -> ArrayBlocks | None:
+        """All rows as an array in memory; None where they are elsewhere."""
+        return None
+
     def columns(self, chosen: np.ndarray) -> Blocks:
         """The same rows with some of their columns."""
         return ColumnBlocks(self, chosen)
@@ -191,6 +195,9 @@ class ArrayBlocks(Blocks):
             e_step(model, X, sample_weight, n_threads, self._kept.setdefault(i, {}))
             for i, (X, sample_weight) in enumerate(self)
         )
+
+    def whole(self):
+        return self
 
     @property
     def n_rows(self):

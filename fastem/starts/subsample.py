@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.kernels import arithmetic
-from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import robust_variances
 from fastem.starts.named import START_NAMES
 
@@ -93,7 +92,8 @@ def squared_distances(X, middle, scale):
 
 def all_rows(blocks):
     """All rows and their weights, for a start that has a membership for every row."""
-    if not isinstance(blocks, ArrayBlocks):
+    blocks = blocks.whole()
+    if blocks is None:
         raise ValueError(
             "init_params gives a membership for every row, but X is read in blocks. Name a start "
             f"({', '.join(START_NAMES)}), or pass X as an array."

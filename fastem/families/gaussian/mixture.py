@@ -11,6 +11,7 @@ from fastem.estimators.checks import real
 from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
+from fastem.families.gaussian import measurement_errors
 from fastem.families.gaussian.adaptation import adapt
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture, for_sklearn
 from fastem.families.gaussian.densities import GaussianFamily
@@ -22,6 +23,7 @@ from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.noise import WithNoise, in_box
 from fastem.models.mixture import Mixture
+from fastem.rows.validation import generator
 from fastem.starts.given import checked_array, checked_weights
 from fastem.starts.plan import Scales
 
@@ -122,6 +124,16 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     component_overlap = component_overlap
     impute = impute
     adapt = adapt
+    fit = measurement_errors.fit
+    fit_predict = measurement_errors.fit_predict
+    score_samples = measurement_errors.score_samples
+    score = measurement_errors.score
+    predict = measurement_errors.predict
+    predict_proba = measurement_errors.predict_proba
+    bic = measurement_errors.bic
+    aic = measurement_errors.aic
+    icl = measurement_errors.icl
+    denoise = measurement_errors.denoise
     _exact_quantile = exact_quantile
 
     def _family(self):
@@ -244,8 +256,19 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         if labels is not None and self._has_noise:
             labels[labels == len(self.weights_)] = -1
 
-    def sample(self, n_samples: int = 1, random_state=None):
-        X, z = super().sample(n_samples, random_state)
+    def sample(self, n_samples: int = 1, random_state=None, *, errors=None):
+        rng = random_state if errors is None else generator(self.random_state if random_state is None else random_state)
+        X, z = super().sample(n_samples, rng)
+        X = X if errors is None else measurement_errors.with_noise(X, errors, rng)
         return X, np.where(z == len(self.weights_), -1, z) if self._has_noise else z
 
-    sample.__doc__ = CovarianceMixture.sample.__doc__
+    sample.__doc__ = CovarianceMixture.sample.__doc__.replace(
+        """
+        Returns
+""",
+        """        errors : array, optional
+            Of each row that is drawn, as in :meth:`fit`: the rows get noise of these errors. None: they are noise-free.
+
+        Returns
+""",
+    )

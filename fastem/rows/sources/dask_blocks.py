@@ -16,6 +16,7 @@ import numpy as np
 from fastem.errors import warn
 from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
+from fastem.rows.side_columns import require_length
 from fastem.rows.statistics import folded, merged_nodes, merged_siblings
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names
 
@@ -198,6 +199,33 @@ def mapped(X, function, dtype, width=None):
         X = X.rechunk({1: -1})
     shape = {"drop_axis": 1} if width is None else {"chunks": (X.chunks[0], (width,))}
     return X.map_blocks(function, dtype=dtype, meta=np.empty((0,) * (1 if width is None else 2), dtype), **shape)
+
+
+def beside(X, arrays):
+    """A Dask array with the columns of other arrays, of Dask or not, behind its own: and how many each of these has.
+
+    Parameters
+    ----------
+    X : Dask array (n, d)
+    arrays : {role: (n,) or (n, p)}
+    """
+    if hasattr(X, "to_dask_array"):
+        role = next(iter(arrays))
+        raise TypeError(f"X is a Dask data frame, so {role} must be names of its columns, not an array.")
+    if np.isnan(X.shape).any():
+        X = X.compute_chunk_sizes()
+    parts, widths = [X.rechunk({1: -1})], {}
+    for role, given in arrays.items():
+        array = dask.array.asarray(given)
+        array = array[:, None] if array.ndim == 1 else array
+        if array.ndim != 2:
+            raise ValueError(f"{role} must have one or two dimensions. Got {array.ndim} instead.")
+        if np.isnan(array.shape).any():
+            array = array.compute_chunk_sizes()
+        require_length(array, X.shape[0], role)
+        widths[role] = array.shape[1]
+        parts.append(array.rechunk((X.chunks[0], -1)))
+    return dask.array.concatenate(parts, axis=1).rechunk({1: -1}), widths
 
 
 def _chunk(i, X, sample_weight):

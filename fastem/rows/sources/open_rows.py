@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
+from fastem.rows.side_columns import weighed_by
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units, require_no_times
 
@@ -24,7 +25,7 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         Parquet, Feather or CSV files or a list of such; an Arrow table or dataset; a polars LazyFrame; a zarr or
         HDF5 array; a list of chunks, or a function that returns an iterator over chunks, where a chunk is an array
         (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; blocks.
-    sample_weight : (n,) array, or for tables in files the name of a column; optional
+    sample_weight : (n,) array, or the name of a column, which is then not among the values; optional
     columns : sequence of str or int, optional
         The columns to read; only for files and Arrow tables.
     owner : str
@@ -47,10 +48,10 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     >>> blocks.shape
     (12, 2)
     """
-    for recognised, opener in OPENERS:
-        if recognised(X):
-            return opener(X, sample_weight, columns, owner)
-    return _array(X, sample_weight, columns, owner)
+    opener = next((opener for recognised, opener in OPENERS if recognised(X)), _array)
+    if isinstance(sample_weight, str) and opener not in READ_WEIGHTS:
+        return weighed_by(opener(X, None, columns, owner), sample_weight)
+    return opener(X, sample_weight, columns, owner)
 
 
 EXTREME_WEIGHTS = (
@@ -97,10 +98,6 @@ def _stream(opened, what, sample_weight, columns, owner, n_rows=None):
     if columns is not None:
         raise TypeError(
             f"columns is only for files and Arrow tables, but X is {what}: choose the columns of its chunks."
-        )
-    if isinstance(sample_weight, str):
-        raise TypeError(
-            f"sample_weight={sample_weight!r} names a column, but X is {what}: give chunks (X, sample_weight)."
         )
     weight = None if sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
     return StreamBlocks(ChunkSource(opened, what, n_rows, weight, owner))
@@ -235,3 +232,4 @@ OPENERS = (
     (lambda X: callable(X) and not hasattr(X, "shape"), _function),
     (_is_list_of_chunks, _chunks),
 )
+READ_WEIGHTS = _files, _arrow  # they read the column of weights beside the columns that are chosen

@@ -1,0 +1,81 @@
+"""Rows of any kind opened together with their side columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from fastem.rows.blocks import ArrayBlocks, Blocks
+from fastem.rows.side_columns import BesideBlocks, at_the_end, named_columns, require_length, wide_names
+from fastem.rows.sources.open_rows import is_dask, open_rows
+
+
+def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem") -> tuple[Blocks, dict[str, int]]:
+    """Rows with their side columns as blocks of wide rows: first the values, then each role's columns.
+
+    Parameters
+    ----------
+    X
+        See :func:`fastem.rows.sources.open_rows.open_rows`.
+    sides : {role: array or names}
+        An array (n, p) or (n,); or the name of a column of X, or a list of names, which are then not among the values.
+        Beside a Dask array also a Dask array.
+    sample_weight
+        As there.
+
+    Returns
+    -------
+    Blocks, {role: number of its columns}
+
+    Raises
+    ------
+    TypeError, ValueError
+        Side columns that X does not have, or of another length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastem.rows.sources.open_beside import open_beside
+    >>> blocks, width = open_beside(np.zeros((4, 2)), {"errors": np.ones((4, 2))})
+    >>> blocks.shape, width
+    ((4, 4), {'errors': 2})
+    """
+    named = {role: names for role, given in sides.items() if (names := named_columns(given)) is not None}
+    arrays = {role: given for role, given in sides.items() if role not in named}
+    if arrays and is_dask(X):
+        from fastem.rows.sources.dask_blocks import beside
+
+        X, widths = beside(X, arrays)
+        arrays = {}
+    else:
+        arrays = {role: as_side(given, role) for role, given in arrays.items()}
+        widths = {role: array.shape[1] for role, array in arrays.items()}
+    blocks = open_rows(X, sample_weight, owner=owner)
+    if named:
+        blocks = at_the_end(blocks, named)
+    for role, array in arrays.items():
+        blocks = with_array(blocks, array, role)
+    return blocks, {role: len(names) for role, names in named.items()} | widths
+
+
+def as_side(given, role) -> np.ndarray:
+    """An array (n, p) of numbers, p = 1 for (n,); ValueError where it is something else."""
+    try:
+        array = np.asarray(given)
+        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{role} must be an array of numbers, or names of columns of X: {error}") from error
+    if array.ndim not in (1, 2):
+        raise ValueError(f"{role} must have one or two dimensions. Got shape {array.shape} instead.")
+    return array[:, None] if array.ndim == 1 else array
+
+
+def with_array(blocks: Blocks, array: np.ndarray, role: str) -> Blocks:
+    """The rows with the columns of an array behind theirs."""
+    if not isinstance(blocks, ArrayBlocks):
+        return BesideBlocks(blocks, array, role)
+    require_length(array, blocks.n_rows, role)
+    names = wide_names(blocks.names, role, array.shape[1])
+    return ArrayBlocks(np.concatenate([blocks.X, array], axis=1), blocks.sample_weight, names)

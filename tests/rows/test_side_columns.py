@@ -1,0 +1,134 @@
+"""Side columns come with every source of rows, in the same blocks, by name or as an array; weights are one of them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from containers import CONTAINERS, frame, pieces
+
+from fastem import GaussianMixture
+from fastem.rows import blocks
+from fastem.rows.side_columns import SideBlocks
+from fastem.rows.sources.open_beside import open_beside
+from fastem.rows.sources.open_rows import open_rows
+from fastem.rows.statistics import Statistics
+
+NAMES = ["a", "b", "c"]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """Blocks of 4096 rows, so that there are several."""
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 1)
+
+
+def rows(n=10_011, d=3, seed=0):
+    return np.random.default_rng(seed).uniform(1, 2, (n, d))
+
+
+def all_of(opened):
+    return np.vstack([X for X, _ in opened])
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_an_array_beside_any_source(kind, tmp_path):
+    make, named, _ = CONTAINERS[kind]
+    X, E = rows(), rows(d=2, seed=1)
+    opened, width = open_beside(make(tmp_path, X, NAMES), {"errors": E, "group": E[:, 0]})
+    assert opened.shape == (len(X), 6) and width == {"errors": 2, "group": 1}
+    assert np.array_equal(all_of(opened), np.hstack([X, E, E[:, :1]]))
+    if named:
+        assert list(opened.names) == [*NAMES, "errors 0", "errors 1", "group 0"]
+
+
+@pytest.mark.parametrize("kind", [name for name, (_, named, _) in CONTAINERS.items() if named])
+def test_names_of_columns_of_any_table(kind, tmp_path):
+    X = rows()
+    opened, width = open_beside(CONTAINERS[kind][0](tmp_path, X, NAMES), {"errors": ["b", "a"]})
+    assert width == {"errors": 2} and list(opened.names) == ["c", "b", "a"]
+    assert np.array_equal(all_of(opened), X[:, [2, 1, 0]])
+
+
+@pytest.mark.parametrize("kind", [name for name, (_, named, _) in CONTAINERS.items() if named])
+def test_weights_are_a_column_of_any_table(kind, tmp_path):
+    X = rows()
+    opened = open_rows(CONTAINERS[kind][0](tmp_path, X, NAMES), "b")
+    assert opened.weighted and opened.shape == (len(X), 2) and list(opened.names) == ["a", "c"]
+    assert np.isclose(opened.total_weight, X[:, 1].sum(), rtol=1e-14)
+    models = [
+        GaussianMixture(2, random_state=0, max_iter=2, tol=0).fit(*given)
+        for given in ((opened,), (X[:, [0, 2]], None, X[:, 1]))
+    ]
+    assert models[0].history_ == models[1].history_
+
+
+def test_dask():
+    array_of, table_of = pytest.importorskip("dask.array").from_array, pytest.importorskip("dask.dataframe").from_pandas
+    X, E = rows(), rows(d=2, seed=1)
+    lazy = array_of(X, chunks=(4001, 2))
+    for array in (E, array_of(E, chunks=(3000, 1))):
+        opened, _ = open_beside(lazy, {"errors": array})
+        assert np.array_equal(all_of(opened), np.hstack([X, E]))
+    table = table_of(frame(X, NAMES), npartitions=3)
+    opened, _ = open_beside(table, {"errors": "a"}, "c")
+    assert np.array_equal(all_of(opened), X[:, [1, 0]]) and np.isclose(opened.total_weight, X[:, 2].sum())
+    with pytest.raises(TypeError, match="data frame, so errors must be names"):
+        open_beside(table, {"errors": E})
+    with pytest.raises(ValueError, match="errors has 2 rows, but X has 10011"):
+        open_beside(lazy, {"errors": E[:2]})
+
+
+def test_models_take_all_columns_and_others_the_values():
+    X = rows()
+    side = SideBlocks(open_rows(X), 2, lambda model: model if hasattr(model, "all") else None)
+
+    class Sum:
+        def e_step(self, X, sample_weight=None):
+            return Statistics(sums=X.sum(axis=0))
+
+    wide = Sum()
+    wide.all = True
+    assert side.reduce(wide, 1).sums.shape == (3,) and side.reduce(Sum(), 1).sums.shape == (2,)
+    assert side.head(3).shape == (3, 2) and side.spaced_rows().shape[1] == 2
+    assert np.array_equal(side.whole().X, X[:, :2]) and side.take(np.arange(4))[0].shape == (4, 2)
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"errors": "z"}, "errors names the column 'z', which X does not have. Its columns are a, b, c."),
+        ({"errors": ["a", "a"]}, "errors names the column 'a', which is named already"),
+        ({"errors": "a", "group": "a"}, "group names the column 'a', which is named already"),
+        ({"errors": NAMES}, "errors name all columns of X"),
+        ({"errors": np.ones((3, 1))}, "errors has 3 rows, but X has 5. Give one for each row."),
+        ({"errors": np.ones((5, 1, 1, 1))}, "errors must have one or two dimensions"),
+        ({"errors": [[1, "x"]]}, "errors must be an array of numbers, or names of columns of X"),
+    ],
+)
+def test_what_is_refused(given, words):
+    table = frame(rows(5), NAMES)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        open_beside(table, given)
+
+
+def test_names_need_a_table():
+    for X in (rows(5), [rows(5)]):
+        with pytest.raises(TypeError, match="errors names the column 'a', but the columns of X have no names"):
+            open_beside(X, {"errors": "a"})
+        with pytest.raises(TypeError, match="sample_weight names the column 'a'"):
+            open_rows(X, "a")
+
+
+@pytest.mark.parametrize("n", [9_000, 11_000])
+def test_an_array_of_another_length_than_a_stream(n):
+    opened, _ = open_beside(lambda: iter(pieces(rows())), {"errors": np.ones((n, 1))})
+    with pytest.raises(ValueError, match=f"errors has {n} rows, but X has 10011"):
+        all_of(opened)
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, lambda table: [pd.DataFrame(table)]])
+def test_weights_in_a_column_are_checked(make):
+    with pytest.raises(ValueError, match=r"Negative values|row 1 .*column 'w' is -1"):
+        open_rows(make({"x": [1.0, 2.0], "w": [1.0, -1.0]}), "w")
