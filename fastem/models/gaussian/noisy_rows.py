@@ -9,8 +9,8 @@ since V g and N V + V H V are the expected first and second moments of x - mu_k:
 as the moments of rows without errors do. No V is inverted. A value that was not measured has an infinite error: its row
 and column of T^-1 are 0.
 
-The compiled pass makes these sums (kernels/gaussian_noisy.pxi). Posteriors of noise-free rows are made here, where every
-entry of a triangle is an array over components and rows, so that all matrices of a tile are factored together.
+The compiled pass makes these sums (kernels/gaussian_noisy.pxi). Posteriors of noise-free rows are made here, where
+every entry of a triangle is an array over components and rows, so that all matrices of a tile are factored together.
 
 Bovy, Hogg, Roweis: Extreme deconvolution: inferring complete distribution functions from noisy, heterogeneous and
 incomplete observations. Annals of Applied Statistics 5 (2011) 1657-1677, arXiv 0905.2979.
@@ -181,7 +181,7 @@ class NoisyRows(BlockModel):
     def _packed(self) -> dict:
         """The parameters of the compiled family, about a centre (d,), except the switches."""
         emission = self.mixture.emission
-        K, d = emission.shape
+        d = emission.shape[1]
         centre = middle(emission.means, arithmetic.exp(self.constant))
         i, j = packed_lower(d)
         log_scales = -0.5 * (arithmetic.log(2 * np.pi) + arithmetic.log(self.variances))
