@@ -293,9 +293,9 @@ def same_log_likelihood(case, estimator, here, there, what):
 
 def has_rows_for_axes(estimator, statistics):
     """Whether the components' rows determine the axes of their covariances: else an M-step may turn them anyhow."""
-    emission = estimator.model_.emission
-    structure = getattr(getattr(emission, "covariance", None), "orientation", "I")
-    return structure == "I" or (statistics.counts > emission.shape[1] + 1).all()
+    emission = getattr(estimator.model_, "emission", None)
+    orientation = getattr(getattr(emission, "covariance", None), "orientation", "I")
+    return orientation == "I" or (statistics.counts > emission.shape[1] + 1).all()
 
 
 def both_errors(first, second):

@@ -147,12 +147,10 @@ def incomplete_row(x, mean, covariance):
 
 def incomplete_joint(X, weights, means, covariances):
     """(n, K) log pi_k + log-density of what is there of each row."""
-    return np.array(
-        [
-            [np.log(w) + incomplete_row(x, mean, c)[0] for w, mean, c in zip(weights, means, covariances)]
-            for x in X.astype(np.float64)
-        ]
-    )
+    with np.errstate(divide="ignore"):
+        logs = np.log(weights)
+    rows = X.astype(np.float64)
+    return logs + [[incomplete_row(x, mean, c)[0] for mean, c in zip(means, covariances)] for x in rows]
 
 
 def incomplete_sums(X, weights, means, covariances, sample_weight=None):

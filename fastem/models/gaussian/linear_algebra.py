@@ -19,7 +19,7 @@ def precisions_cholesky(covariances):
     d = covariances.shape[-1]
     try:
         upper = inverse_factor(covariances)
-        with np.errstate(over="ignore"):  # a pivot of 0, then
+        with np.errstate(over="ignore", divide="ignore"):  # a pivot of 0, or of a covariance that has overflowed
             pivots = 1 / np.diagonal(upper, axis1=-2, axis2=-1) ** 2
         scale = np.diagonal(covariances, axis1=-2, axis2=-1)
         bad = ~(pivots > DIGITS * d * scale).all(axis=-1)

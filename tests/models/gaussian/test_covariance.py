@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import Covariance
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import KERNELS
+from fastem.models.gaussian.linear_algebra import precisions_cholesky
 from fastem.models.gaussian.structures import ONE_DIMENSION, STRUCTURES
 
 K = 4
@@ -282,3 +284,8 @@ def test_a_structure_that_lacks_what_it_owes_cannot_be_made():
 
     with pytest.raises(TypeError, match=r"abstract .*pooled"):
         Lacking()
+
+
+def test_a_covariance_that_has_overflowed_is_refused_in_words():
+    with np.errstate(all="raise"), pytest.raises(IllDefinedCovariance):
+        precisions_cholesky(np.full((1, 1, 1), np.inf))
