@@ -36,6 +36,12 @@ def test_every_block_is_python(text):
     compile(text, README.name, "exec")
 
 
+def test_measurement_errors():
+    names = {"fastem": fastem, "np": np, "X": fastem.datasets.load_faithful().data}
+    exec(block("denoise"), names)
+    assert names["means"].shape == names["rows"].shape == (272, 2) and names["covariances"].shape == (272, 2, 2)
+
+
 def test_priors_and_constraints():
     names = {"fastem": fastem, "X": fastem.datasets.load_faithful().data}
     exec(block("max_eigenvalue_ratio"), names)

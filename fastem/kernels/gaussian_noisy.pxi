@@ -5,12 +5,12 @@
 # The columns of a tile are the values w, then the errors: deviations of each, or the packed lower triangle of S. A value
 # that was not measured is NaN: its row and column of T are those of V's diagonal, and `gain` takes its density away.
 #
-# params: constant; mean; covariance, packed (its diagonal alone in the diagonal family); scale; gain; switches: the number
-# of values, whether errors are triangles, whether values are missing.
+# params: constant; mean; covariance, packed (its diagonal alone in the diagonal family); scale; gain; gaps: 0 where all values
+# were measured.
 # sums: counts, then first: sum r z, and second: sum r (z z' - T^-1), z = T^-1 (w - mu); see models/gaussian/noisy_rows.py.
 #
 # The factor is made again where sums are collected: of the components alone that have rows in the tile, and so nothing of
-# the size rows x components x d^2 is kept. `d` is a constant to the compiler up to 4, and the triangles are in registers.
+# the size rows x components x d^2 is kept. `d` is a constant to the compiler where it is 2 or 3, and the triangles are in registers.
 
 cdef enum:
     LOGS = 4                      # pivots of which one logarithm is taken: their product, in units of V, cannot overflow
@@ -18,20 +18,38 @@ cdef enum:
 cdef double PIVOT_WITH_DIGITS = 8.881784197001252e-16    # of a diagonal entry; a smaller one has no digits
 
 
-cdef tuple noisy_layout(Family* f, Py_ssize_t K, Py_ssize_t columns, dict params):
-    cdef Py_ssize_t d = len(params["mean"]) // K
+cdef Py_ssize_t noisy_values(Py_ssize_t columns, bint full) noexcept nogil:
+    """d, of a tile's columns: d values, then d deviations or a triangle."""
+    cdef Py_ssize_t d = 0
+    if not full:
+        return columns // 2
+    while d + 1 + (d + 1) * (d + 2) // 2 <= columns:
+        d += 1
+    return d
+
+
+cdef tuple triangles_layout(Family* f, Py_ssize_t K, Py_ssize_t d):
     cdef Py_ssize_t P = d * (d + 1) // 2
-    f.log_prob, f.accumulate, f.roots = noisy_log_prob, noisy_accumulate, False
-    f.n_acc, f.n_scratch = 1 + d + P, 2 * P + 3 * d
-    declared = {"constant": (K,), "mean": (K, d), "covariance": (K, P), "scale": (K, d), "gain": (K, d), "switches": (3,)}
+    f.roots, f.n_acc, f.n_scratch = False, 1 + d + P, 2 * P + 3 * d
+    declared = {"constant": (K,), "mean": (K, d), "covariance": (K, P), "scale": (K, d), "gain": (K, d), "gaps": (1,)}
     return declared, {"counts": (), "first": (d,), "second": (P,)}, {}
 
 
+cdef tuple noisy_layout(Family* f, Py_ssize_t K, Py_ssize_t columns, dict params):
+    f.log_prob, f.accumulate = noisy_log_prob, noisy_accumulate
+    return triangles_layout(f, K, noisy_values(columns, False))
+
+
+cdef tuple noisy_full_layout(Family* f, Py_ssize_t K, Py_ssize_t columns, dict params):
+    f.log_prob, f.accumulate = noisy_full_log_prob, noisy_full_accumulate
+    return triangles_layout(f, K, noisy_values(columns, True))
+
+
 cdef tuple noisy_diagonal_layout(Family* f, Py_ssize_t K, Py_ssize_t columns, dict params):
-    cdef Py_ssize_t d = len(params["mean"]) // K
+    cdef Py_ssize_t d = noisy_values(columns, False)
     f.log_prob, f.accumulate, f.roots = noisy_diagonal_log_prob, noisy_diagonal_accumulate, False
     f.n_acc, f.n_scratch = 1 + 2 * d, 0
-    declared = {"constant": (K,), "mean": (K, d), "covariance": (K, d), "scale": (K, d), "gain": (K, d), "switches": (3,)}
+    declared = {"constant": (K,), "mean": (K, d), "covariance": (K, d), "scale": (K, d), "gain": (K, d), "gaps": (1,)}
     return declared, {"counts": (), "first": (d,), "second": (d,)}, {}
 
 
@@ -135,49 +153,57 @@ cdef inline void noisy_accumulate_of(const Py_ssize_t d, const bint full, const 
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
 
 
-cdef void noisy_log_prob(const Tile* t, const real** params) noexcept nogil:
-    cdef Py_ssize_t d = <Py_ssize_t>params[5][0], P = d * (d + 1) // 2
-    cdef bint full = params[5][1] != 0, gaps = params[5][2] != 0
-    cdef vec lower[10]
-    cdef vec turn[4]
-    cdef vec z[4]
-    cdef vec y[4]
+cdef inline void any_noisy_log_prob(const bint full, const Tile* t, const real** params) noexcept nogil:
+    cdef Py_ssize_t d = noisy_values(t.d, full), P = d * (d + 1) // 2
+    cdef bint gaps = params[5][0] != 0
+    cdef vec lower[6]
+    cdef vec turn[3]
+    cdef vec z[3]
+    cdef vec y[3]
     cdef vec* w = t.scratch
-    if d == 2 and not full and not gaps:
-        noisy_log_prob_of(2, False, False, t, params, lower, turn, z, y)
-    elif d == 3 and not full and not gaps:
-        noisy_log_prob_of(3, False, False, t, params, lower, turn, z, y)
-    elif d == 2 and full and not gaps:
-        noisy_log_prob_of(2, True, False, t, params, lower, turn, z, y)
-    elif d == 3 and full and not gaps:
-        noisy_log_prob_of(3, True, False, t, params, lower, turn, z, y)
+    if d == 2 and not gaps:
+        noisy_log_prob_of(2, full, False, t, params, lower, turn, z, y)
+    elif d == 3 and not gaps:
+        noisy_log_prob_of(3, full, False, t, params, lower, turn, z, y)
     else:
         noisy_log_prob_of(d, full, gaps, t, params, w, w + P, w + P + d, w + P + 2 * d)
 
 
-cdef void noisy_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t d = <Py_ssize_t>params[5][0], P = d * (d + 1) // 2
-    cdef bint full = params[5][1] != 0, gaps = params[5][2] != 0
-    cdef vec lower[10]
-    cdef vec root[10]
-    cdef vec turn[4]
-    cdef vec z[4]
-    cdef vec y[4]
+cdef inline void any_noisy_accumulate(const bint full, const Tile* t, const real** params, double* sums) noexcept nogil:
+    cdef Py_ssize_t d = noisy_values(t.d, full), P = d * (d + 1) // 2
+    cdef bint gaps = params[5][0] != 0
+    cdef vec lower[6]
+    cdef vec root[6]
+    cdef vec turn[3]
+    cdef vec z[3]
+    cdef vec y[3]
     cdef vec* w = t.scratch
-    if d == 2 and not full and not gaps:
-        noisy_accumulate_of(2, False, False, t, params, sums, lower, turn, z, y, root)
-    elif d == 3 and not full and not gaps:
-        noisy_accumulate_of(3, False, False, t, params, sums, lower, turn, z, y, root)
-    elif d == 2 and full and not gaps:
-        noisy_accumulate_of(2, True, False, t, params, sums, lower, turn, z, y, root)
-    elif d == 3 and full and not gaps:
-        noisy_accumulate_of(3, True, False, t, params, sums, lower, turn, z, y, root)
+    if d == 2 and not gaps:
+        noisy_accumulate_of(2, full, False, t, params, sums, lower, turn, z, y, root)
+    elif d == 3 and not gaps:
+        noisy_accumulate_of(3, full, False, t, params, sums, lower, turn, z, y, root)
     else:
         noisy_accumulate_of(d, full, gaps, t, params, sums, w, w + P, w + P + d, w + P + 2 * d, w + P + 3 * d)
 
 
+cdef void noisy_log_prob(const Tile* t, const real** params) noexcept nogil:
+    any_noisy_log_prob(False, t, params)
+
+
+cdef void noisy_full_log_prob(const Tile* t, const real** params) noexcept nogil:
+    any_noisy_log_prob(True, t, params)
+
+
+cdef void noisy_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    any_noisy_accumulate(False, t, params, sums)
+
+
+cdef void noisy_full_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    any_noisy_accumulate(True, t, params, sums)
+
+
 cdef void noisy_diagonal_log_prob(const Tile* t, const real** params) noexcept nogil:
-    cdef Py_ssize_t k, j, r, S = t.stride, d = <Py_ssize_t>params[5][0]
+    cdef Py_ssize_t k, j, r, S = t.stride, d = noisy_values(t.d, False)
     cdef vec z, error, total, product, taken
     for k in range(t.K):
         for r in range(t.vectors):
@@ -197,7 +223,7 @@ cdef void noisy_diagonal_log_prob(const Tile* t, const real** params) noexcept n
 
 
 cdef void noisy_diagonal_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t i, j, k, r, S = t.stride, d = <Py_ssize_t>params[5][0], n_sums = 1 + 2 * d
+    cdef Py_ssize_t i, j, k, r, S = t.stride, d = noisy_values(t.d, False), n_sums = 1 + 2 * d
     cdef vec z, error, turn, first, second, count
     cdef const vec* resp
     for i in range(t.n_live):

@@ -52,7 +52,7 @@ cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[11] FAMILIES
+cdef Compiled[12] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
@@ -60,6 +60,7 @@ FAMILIES[:] = [
     Compiled("gaussian_missing", missing_layout),
     Compiled("gaussian_diagonal_missing", diagonal_missing_layout),
     Compiled("gaussian_noisy", noisy_layout),
+    Compiled("gaussian_noisy_full", noisy_full_layout),
     Compiled("gaussian_noisy_diagonal", noisy_diagonal_layout),
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),

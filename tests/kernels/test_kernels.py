@@ -13,6 +13,7 @@ from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
 from fastem.families.student_t import StudentT
 from fastem.models.gaussian.kernel_arrays import TiedKernel
+from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
 from fastem.rows.missing_patterns import grouped
 
@@ -156,6 +157,9 @@ SUMS = {
     "gaussian_tied": {"first": (K, D), "counts": (K,), "scatter": (TRIANGLE,), "total": (D,), "weight": ()},
     "gaussian_missing": MOMENTS,
     "gaussian_diagonal_missing": {"first": (K, D), "second": (K, D), "lost": (K, D), "counts": (K,)},
+    "gaussian_noisy": {"counts": (K,), "first": (K, D), "second": (K, TRIANGLE)},
+    "gaussian_noisy_full": {"counts": (K,), "first": (K, D), "second": (K, TRIANGLE)},
+    "gaussian_noisy_diagonal": {"counts": (K,), "first": (K, D), "second": (K, D)},
     "exponential_family": {"first": (K, 2 * D), "counts": (K,), "base": (K,)},
     "student_t": {"second": (K, TRIANGLE), "first": (K, D), "mass": (K,), "counts": (K,), "logs": (K,)},
     "moments": {"second": (TRIANGLE,), "first": (D,), "weight": ()},
@@ -172,8 +176,12 @@ def packed_part(family, real):
     if family == "exponential_family":
         emission = Gamma(np.full((K, D), 2.0), np.ones((K, D)), np.zeros(D), 1e6)
     else:
-        structure = {"gaussian_tied": TIED, "gaussian_diagonal": DIAGONAL, "gaussian_diagonal_missing": DIAGONAL}
-        emission = random_mixture(np.random.default_rng(0), K, D, structure.get(family, FULL)).emission
+        structure = {"gaussian_tied": TIED} | {name: DIAGONAL for name in SUMS if name.startswith("gaussian_diagonal")}
+        structure |= {"gaussian_noisy_diagonal": DIAGONAL}
+        mixture = random_mixture(np.random.default_rng(0), K, D, structure.get(family, FULL))
+        emission = mixture.emission
+        if "noisy" in family:
+            return NoisyRows(mixture).part(family.endswith("full"), False, dtype)
         if family == "student_t":
             emission = StudentT.of_gaussian(emission, 5.0, True)
     missing = family.endswith("_missing")
@@ -185,10 +193,11 @@ def packed_part(family, real):
 def passed(part, real, rows=70):
     """The sums of the compiled pass over some rows, and their names."""
     module = kernels.for_dtype(real)
-    X = np.random.default_rng(1).gamma(2.0, size=(rows, D)).astype(real)
+    X = np.random.default_rng(1).gamma(2.0, size=(rows, part.n_columns)).astype(real)
+    X[:, D:] = 0  # errors, of which not every triangle is a covariance
     groups = grouped(X, module.group_rows) if part.grouped else None
     n_components = 1 if part.family.endswith("moments") else K
-    sums, _, _ = module.expect((part,), X, None, np.zeros(D, real), n_components, 1, None, groups)
+    sums, _, _ = module.expect((part,), X, None, np.zeros(part.n_columns, real), n_components, 1, None, groups)
     return sums, module.named_sums((part,), sums)[0]
 
 
@@ -222,14 +231,19 @@ def test_a_part_refuses_arrays_that_are_not_of_its_layout(family, real):
     for name, array in part.params.items():
         others = {other: a for other, a in part.params.items() if other != name}
         with pytest.raises(ValueError, match=f"{family} expects the arrays {', '.join(part.shapes)}, but got"):
-            Part(family, D, n_components, others)
+            Part(family, part.n_columns, n_components, others)
         with pytest.raises(ValueError, match=f"{family} expects the arrays .*, but got .*foreign"):
-            Part(family, D, n_components, others | {"foreign": array})
+            Part(family, part.n_columns, n_components, others | {"foreign": array})
         for wrong in (array[:-1], np.append(array, array[:1])):
             with pytest.raises(ValueError, match=f"{family} expects .* of shape .*, but it has length"):
-                Part(family, D, n_components, part.params | {name: wrong})
+                Part(family, part.n_columns, n_components, part.params | {name: wrong})
         with pytest.raises(ValueError, match="dtype"):
-            Part(family, D, n_components, part.params | {name: array.astype("f4" if real == "float64" else "f8")})
+            Part(
+                family,
+                part.n_columns,
+                n_components,
+                part.params | {name: array.astype("f4" if real == "float64" else "f8")},
+            )
 
 
 def test_a_pass_refuses_parts_of_other_sizes():

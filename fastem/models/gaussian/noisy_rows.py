@@ -178,21 +178,28 @@ class NoisyRows(BlockModel):
         return parallel_map(lambda tile: function(split_rows(X[tile], d), tile), tiles, n_threads)
 
     @cached_property
-    def _packed(self) -> dict:
-        """The parameters of the compiled family, about a centre (d,), except the switches."""
-        emission = self.mixture.emission
-        d = emission.shape[1]
-        centre = middle(emission.means, arithmetic.exp(self.constant))
+    def centre(self) -> np.ndarray:
+        """(d,) about which the pass takes the values."""
+        return middle(self.mixture.emission.means, arithmetic.exp(self.constant))
+
+    def part(self, full, gaps, dtype=np.float64):
+        """The compiled family of rows with covariances of errors, or deviations; gaps: whether values are missing."""
+        (K, d), name, V = self.variances.shape, "gaussian_noisy_full" if full else "gaussian_noisy", self.dense
         i, j = packed_lower(d)
+        V = V[:, i, j]
+        if self.is_diagonal and not full:
+            name, V = "gaussian_noisy_diagonal", self.variances
         log_scales = -0.5 * (arithmetic.log(2 * np.pi) + arithmetic.log(self.variances))
         arrays = {
             "constant": np.maximum(self.constant + log_scales.sum(axis=1), LOWEST),
-            "mean": emission.means - centre,
-            "covariance": self.dense[:, i, j],
+            "mean": self.mixture.emission.means - self.centre,
+            "covariance": V,
             "scale": 1 / self.variances,
             "gain": -log_scales,
+            "gaps": float(gaps),
         }
-        return {"centre": centre, "arrays": flattened(arrays, np.float64)}
+        columns = d + (len(i) if full else d)
+        return kernels.for_dtype(dtype).Part(name, columns, K, flattened(arrays, dtype))
 
     def _call(self, X) -> tuple:
         """The parts, the rows (n, d + p) as the pass takes them, and their centre."""
@@ -203,13 +210,8 @@ class NoisyRows(BlockModel):
         if infinite.any():  # not measured
             X = X.copy()
             X[:, :d][infinite] = np.nan
-        gaps = bool(np.isnan(X[:, :d]).any())
-        arrays = self._packed["arrays"] | {"switches": np.array([d, full, gaps], np.float64)}
-        name = "gaussian_noisy"
-        if self.is_diagonal and not full:
-            name, arrays["covariance"] = "gaussian_noisy_diagonal", self.variances.ravel()
-        part = MODULE.Part(name, X.shape[1], self.mixture.n_components, arrays)
-        return (part,), X, np.concatenate([self._packed["centre"], np.zeros(X.shape[1] - d)])
+        part = self.part(full, np.isnan(X[:, :d]).any())
+        return (part,), X, np.concatenate([self.centre, np.zeros(X.shape[1] - d)])
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
