@@ -248,4 +248,7 @@ class Plan:
         if self.weights.equal:
             K = mixture.n_components
             mixture = replace(mixture, weights=np.full(K, 1 / K))
+        elif self.weights.has_prior and not mixture.weights.all():  # the prior gives a weight of 0 no density
+            least = np.maximum(mixture.weights, np.finfo(np.float64).eps)
+            mixture = replace(mixture, weights=mixture.shares.apportioned(least, mixture.weights))
         return self.family.feasible(mixture)

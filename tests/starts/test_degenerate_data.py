@@ -7,7 +7,7 @@ import pytest
 from instances import STRUCTURES, blobs
 
 import fastem
-from fastem import DegenerateComponentWarning, GaussianMixture
+from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
 from fastem.datasets import load_faithful
 from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
@@ -136,3 +136,14 @@ def test_a_fit_has_as_many_components_as_asked(init_params, tmp_path):
     assert len(few.weights_) == 4
     few.save(tmp_path / "model.npz")
     assert fastem.load(tmp_path / "model.npz").n_components == 4
+
+
+def test_a_start_has_no_weight_that_its_prior_forbids():
+    """Steps of the start are made without the prior; a weight of 0 has no log-density under it."""
+    t = np.array(
+        [8.179965, -1.379539, -1.3302214, 8.431138, 2.0027993, 4.0656805, 8.993728, 4.8422694, 2.9796858, 0.868]
+    )
+    X = np.column_stack([t, 2 * t]).astype(np.float32)
+    parameters = {"covariance_type": "diag", "init_params": "random_from_data", "random_state": 7, "max_iter": 0}
+    model = StudentTMixture(8, weight_concentration_prior=2.0, **parameters).fit(X)
+    assert np.isfinite(model.lower_bound_) and (model.weights_ > 0).all()
