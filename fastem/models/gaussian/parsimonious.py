@@ -277,6 +277,8 @@ def most_likely(family, estimates, floor, given, counts, scatter):
             break
     if failure is not None:
         raise failure
+    if best is None:  # no covariance of these has a likelihood that is a number
+        raise IllDefinedCovariance(list(range(len(counts))))
     return best
 
 

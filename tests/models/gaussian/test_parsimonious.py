@@ -8,9 +8,10 @@ from scipy.stats import ortho_group
 
 from fastem import GaussianMixture
 from fastem.datasets import load_faithful, load_iris
+from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import outer
-from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
+from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION, most_likely
 
 K, D = 2, 3
 NESTED = {  # each family lies in these
@@ -239,3 +240,10 @@ def test_an_estimate_is_not_given_up_for_what_is_as_likely_up_to_rounding(name):
         best = structure.estimate(counts, shift, second, np.zeros(D))
         given = structure.from_covariances(best.covariances * (1 + 1e-9), np.zeros(D))
         assert structure.estimate(counts, shift, second, np.zeros(D), given) is not given
+
+
+def test_covariances_without_a_likelihood_are_refused():
+    """Scatter that has overflowed gives no likelihood that is a number: there is nothing to return."""
+    scatter = np.full((2, 3), np.nan)
+    with pytest.raises(IllDefinedCovariance):
+        most_likely(FAMILIES["VEI"], [np.ones((2, 3))], np.zeros(3), None, np.ones(2), scatter)
