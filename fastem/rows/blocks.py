@@ -287,7 +287,21 @@ class StreamBlocks(Blocks):
             )
 
 
-class ColumnBlocks(Blocks):
+class BlocksOf(Blocks):
+    """The rows of other blocks, with something about them changed; a subclass sets `blocks`."""
+
+    blocks: Blocks
+
+    @property
+    def n_rows(self):
+        return self.blocks.n_rows
+
+    @property
+    def place(self):
+        return self.blocks.place
+
+
+class ColumnBlocks(BlocksOf):
     """Some columns of other blocks, wherever these are.
 
     Parameters
@@ -300,14 +314,6 @@ class ColumnBlocks(Blocks):
         self.blocks, self.chosen = blocks, consecutive(chosen)
         self.dtype, self.weighted, self.n_features = blocks.dtype, blocks.weighted, len(chosen)
         self.names = np.array(chosen.tolist(), dtype=object) if blocks.names is None else blocks.names[chosen]
-
-    @property
-    def n_rows(self):
-        return self.blocks.n_rows
-
-    @property
-    def place(self):
-        return self.blocks.place
 
     def __iter__(self):
         return ((X[:, self.chosen], sample_weight) for X, sample_weight in self.blocks)

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from fastem.rows.blocks import ArrayBlocks, Blocks
+from fastem.rows.blocks import ArrayBlocks, Blocks, BlocksOf
 from fastem.rows.e_step import BlockModel, e_step
 from fastem.rows.validation import as_sample_weight
 
 
-class BesideBlocks(Blocks):
+class BesideBlocks(BlocksOf):
     """Blocks with further columns from an array (n, p) that is in memory.
 
     Parameters
@@ -35,14 +35,6 @@ class BesideBlocks(Blocks):
         if getattr(blocks, "n_rows_known", True):
             require_length(array, blocks.n_rows, role)
 
-    @property
-    def n_rows(self):
-        return self.blocks.n_rows
-
-    @property
-    def place(self):
-        return self.blocks.place
-
     def __iter__(self):
         start = 0
         for X, sample_weight in self.blocks:
@@ -54,7 +46,7 @@ class BesideBlocks(Blocks):
         require_length(self.array, start, self.role)
 
 
-class SideBlocks(Blocks):
+class SideBlocks(BlocksOf):
     """Wide rows, values and side columns, for models that take both; all others see the values.
 
     Parameters
@@ -69,36 +61,28 @@ class SideBlocks(Blocks):
     """
 
     def __init__(self, wide: Blocks, n_values: int, reduced_as: Callable, seen: Callable | None = None):
-        self.wide, self.n_features, self.reduced_as = wide, n_values, reduced_as
+        self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
         self.seen = seen or FirstColumns(n_values)
         self.dtype, self.weighted, self.holder = wide.dtype, wide.weighted, wide.holder
         self.names = None if wide.names is None else wide.names[:n_values]
 
-    @property
-    def n_rows(self):
-        return self.wide.n_rows
-
-    @property
-    def place(self):
-        return self.wide.place
-
     def __iter__(self):
-        return ((self.seen(X), sample_weight) for X, sample_weight in self.wide)
+        return ((self.seen(X), sample_weight) for X, sample_weight in self.blocks)
 
     def each(self, function):
         seen = self.seen
-        return self.wide.each(lambda X, sample_weight, start: function(seen(X), sample_weight, start))
+        return self.blocks.each(lambda X, sample_weight, start: function(seen(X), sample_weight, start))
 
     def reduce(self, model, n_threads):
         wide_model = self.reduced_as(model)
-        return self.wide.reduce(OfSeen(model, self.seen) if wide_model is None else wide_model, n_threads)
+        return self.blocks.reduce(OfSeen(model, self.seen) if wide_model is None else wide_model, n_threads)
 
     def whole(self):
-        wide = self.wide.whole()
+        wide = self.blocks.whole()
         return None if wide is None else ArrayBlocks(self.seen(wide.X), wide.sample_weight, self.names)
 
 
-class WeightColumnBlocks(Blocks):
+class WeightColumnBlocks(BlocksOf):
     """Blocks whose last column holds the weights of the rows."""
 
     weighted = True
@@ -107,14 +91,6 @@ class WeightColumnBlocks(Blocks):
         self.blocks, self.n_features, self.dtype = blocks, blocks.n_features - 1, blocks.dtype
         self.holder, self.names = blocks.holder, blocks.names[:-1]
         self.check_weights()
-
-    @property
-    def n_rows(self):
-        return self.blocks.n_rows
-
-    @property
-    def place(self):
-        return self.blocks.place
 
     def check_weights(self):
         """ValueError at the first weight that is none."""

@@ -234,7 +234,7 @@ def of_blocks(self, X, errors, function: Callable, sample_weight=None) -> list:
         X, errors, sample_weight, type(self).__name__, lambda d, names: check_features(self, d, names)
     )
     model, n_threads = NoisyRows(mixture), for_pass(self.n_threads, blocks, mixture.n_components)
-    return blocks.wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
+    return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
 
 
 def scored(self, X, errors, name, dtype, width=None) -> np.ndarray:
@@ -365,7 +365,7 @@ def with_noise(X, errors, rng) -> np.ndarray:
     """Rows (n, d) with noise of these errors (n, p), arrays as in :meth:`fit`."""
     blocks, _ = open_noisy(X, errors, None, "sample")
     noisy = []
-    for rows, _ in blocks.wide:
+    for rows, _ in blocks.blocks:
         d = X.shape[1]
         if rows.shape[1] == 2 * d:
             noise = rows[:, d:] * rng.standard_normal((len(rows), d))
