@@ -203,8 +203,9 @@ def plain_numpy_agrees(case, estimator):
             return
         found = estimator.model_.log_joint(case.X)
         joint = reference.expected_log_joint(X, estimator, covariances)
-        error = abs(joint - found)[np.isfinite(found)].max()
-        assert error <= rounding(case, estimator), f"log_joint differs from plain numpy by {error}"
+        error = (abs(joint - found) / (1 + abs(joint)))[np.isfinite(found)].max()
+        limit = rounding(case, estimator)
+        assert error <= limit, f"log_joint differs from plain numpy by {error} of its size, more than {limit}"
         return
     joint = joint_of(X, estimator.weights_, estimator.means_, covariances)
     if (noise := background(estimator)) is not None:

@@ -211,7 +211,7 @@ def model_at(template, vector):
     """The model of extrapolated coordinates, or None where there is none."""
     if not np.isfinite(vector).all():
         return None
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    with np.errstate(all="ignore"):
         try:
             model = template.from_vector(vector)
             return model if np.isfinite(model.to_vector()).all() else None

@@ -238,7 +238,7 @@ def conjugate_gradients(f, square, curvature, products, decided=True):
         length = square / by_map
         added = length * square / 2
         total += added
-        if abs(added - square**2 / bend / 2) > CURVED * total:
+        if abs(added - square * (square / bend) / 2) > CURVED * total:
             return None, None
         residual = residual - length * product
         if added < SETTLED * total or left == 1 or not residual.any():

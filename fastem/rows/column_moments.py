@@ -14,10 +14,13 @@ from fastem.rows.statistics import Statistics
 from fastem.rows.validation import not_infinite, require_finite
 
 FIRST_ROWS = 256  # their mean is near enough to the mean of all that sums about it keep their digits
+NEARER = 4  # times that the point is moved to the mean; from 1e24 deviations away, each finds half of the digits
 
 
 class ColumnMoments(BlockModel):
     """A model without a density: its E-step sums the rows and their squares about a point."""
+
+    far = 1e4  # squared distance of the mean from the point, in variances: beyond, four digits of these are lost
 
     def __init__(self, about):
         self.about = about
@@ -28,6 +31,12 @@ class ColumnMoments(BlockModel):
         parts = (module.Part("column_moments", d, 1, {"point": np.zeros(d, X.dtype)}),)
         sums, _, _ = module.expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(**module.named_sums(parts, sums)[0])
+
+    @staticmethod
+    def mean_and_variances(sums):
+        """(d,) the mean about the point of the sums, and (d,) the variances."""
+        shift = sums.first / sums.weight
+        return shift, sums.second / sums.weight - shift**2
 
 
 def column_variances(blocks, n_threads):
@@ -41,14 +50,26 @@ def column_moments(blocks, n_threads):
     Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its type.
     """
     model = ColumnMoments(among_the_rows(blocks))
-    return moments_of(blocks, model, finite_sums(blocks, model, n_threads))
+    return resolved_moments(blocks, *near_the_mean(blocks, model, finite_sums(blocks, model, n_threads), n_threads))
 
 
-def moments_of(blocks, model, sums):
+def resolved_moments(blocks, model, sums):
     """Means (d,) and variances (d,) from the sums of a :class:`ColumnMoments`."""
-    shift = sums.first / sums.weight
-    mean = model.about + shift
-    return mean, resolved_variances(blocks, mean, sums.second / sums.weight - shift**2)
+    shift, variances = model.mean_and_variances(sums)
+    return model.about + shift, resolved_variances(blocks, model.about + shift, variances)
+
+
+def near_the_mean(blocks, model, sums, n_threads):
+    """A model of sums about a point, and its sums; again about the mean where the point lies so far away that digits
+    were lost, e.g. among rows of weight 0."""
+    for _ in range(NEARER):
+        shift, variances = model.mean_and_variances(sums)
+        about = (model.about + shift).astype(blocks.dtype)
+        if not ((shift**2 > model.far * np.maximum(variances, 0)) & (about != model.about)).any():
+            break
+        model = type(model)(about)
+        sums = finite_sums(blocks, model, n_threads)
+    return model, sums
 
 
 def among_the_rows(blocks):
@@ -113,7 +134,7 @@ def observed_variances(blocks, n_threads):
     if np.isfinite(model.about).all():
         sums = blocks.reduce(model, n_threads)
         if np.isfinite(sums.vector).all():
-            return moments_of(blocks, model, sums)[1]
+            return resolved_moments(blocks, *near_the_mean(blocks, model, sums, n_threads))[1]
     names = blocks.names
     blocks.check(lambda X, place: require_finite(X, columns=names, place=place, allowed=not_infinite))
     with np.errstate(over="ignore", invalid="ignore"):

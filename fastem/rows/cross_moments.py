@@ -9,7 +9,7 @@ import numpy as np
 from fastem import kernels
 from fastem.kernels.packing import unpack_symmetric
 from fastem.rows.blocks import Blocks
-from fastem.rows.column_moments import among_the_rows, finite_sums, resolved_variances
+from fastem.rows.column_moments import among_the_rows, finite_sums, near_the_mean, resolved_variances
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
@@ -18,6 +18,8 @@ FAR = 10.0  # squared distance of the mean from the point of the sums, in varian
 
 class CrossMoments(BlockModel):
     """A model without a density: its E-step sums the rows and their products about a point."""
+
+    far = FAR
 
     def __init__(self, about):
         self.about = about
@@ -28,6 +30,12 @@ class CrossMoments(BlockModel):
         parts = (module.Part("moments", d, 1, {"point": np.zeros(d, X.dtype)}),)
         sums, _, _ = module.expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(**module.named_sums(parts, sums)[0])
+
+    @staticmethod
+    def mean_and_variances(sums):
+        """(d,) the mean about the point of the sums, and (d,) the variances."""
+        shift, covariance = mean_and_covariance(sums)
+        return shift, np.diagonal(covariance)
 
 
 @dataclass(frozen=True)
@@ -59,19 +67,15 @@ class MomentBlocks:
 
     @classmethod
     def collect(cls, blocks: Blocks, n_threads: int) -> MomentBlocks:
-        """One pass over the rows; a second one where their mean is far from that of the first rows. The covariances
-        of constant columns are 0.
+        """One pass over the rows; more where their mean is far from that of the first rows. The covariances of
+        constant columns are 0.
 
         Raises ValueError where X is not finite (naming row and column), or where its squares leave the range of its
         type.
         """
         model = CrossMoments(among_the_rows(blocks))
-        sums = finite_sums(blocks, model, n_threads)
+        model, sums = near_the_mean(blocks, model, finite_sums(blocks, model, n_threads), n_threads)
         shift, covariance = mean_and_covariance(sums)
-        if (shift**2 > FAR * np.diagonal(covariance)).any():
-            model = CrossMoments((model.about + shift).astype(blocks.dtype))
-            sums = finite_sums(blocks, model, n_threads)
-            shift, covariance = mean_and_covariance(sums)
         mean = model.about + shift
         varies = resolved_variances(blocks, mean, np.diagonal(covariance)) > 0
         return cls(sums.weight, mean, np.where(varies & varies[:, None], covariance, 0), blocks.dtype, blocks.n_rows)

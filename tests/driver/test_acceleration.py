@@ -1,11 +1,14 @@
 """Accelerated EM: the same fixed points in fewer passes, never downhill. Passes are counted, nothing is timed."""
 
+import warnings
+
 import numpy as np
 import pytest
 from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, Statistics, em
 from fastem.driver.acceleration import ACCELERATORS, bounded, model_at
+from fastem.families.exponential import Exponential
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
@@ -204,3 +207,11 @@ def test_rounding_without_a_bound_does_not_explain_a_fall():
 
     result = em(Wild(1.0), np.zeros((10, 1)), max_iter=5, tol=0)
     assert result.model.x == 2.0**-5 and np.diff(result.history).min() > 0
+
+
+def test_a_rate_of_0_is_no_model():
+    emission = Exponential(np.ones((1, 1)), np.full(1, 1e10))
+    assert emission.from_vector(np.array([-2000.0])).rates == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model_at(emission, np.array([-2000.0])) is None
