@@ -15,9 +15,11 @@ import reference
 
 import fastem
 from fastem.errors import IllDefinedCovariance
+from fastem.models.gaussian.parsimonious import NEAR, TIGHT
 from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.sources.open_rows import in_moderate_weights
 from fastem.starts.from_memberships import from_membership
 
 try:
@@ -173,7 +175,8 @@ def background(estimator):
 
 def certified_fits_have_nothing_to_gain(case, estimator):
     if case.parameters.get("stop") == "certified" and estimator.converged_:
-        most = case.parameters.get("tol", 1e-3)
+        _, unit = in_moderate_weights(ArrayBlocks(case.X, case.weight))  # of which tol speaks
+        most = case.parameters.get("tol", 1e-3) * unit
         gain = estimator.remaining_gain_
         assert gain <= most + estimator.log_likelihood_error_, f"certified, and {gain} is left to gain"
 
@@ -284,7 +287,7 @@ def same_log_likelihood(case, estimator, here, there, what):
     stepped = [fastem.em(model, X, sample_weight=w, max_iter=1, tol=0) for model, X, w in (here, there)]
     weight = len(here[1]) if here[2] is None else here[2].sum()
     of_steps = sum(
-        after.model.step_error(before.statistics, before.rows_read, before.dtype) * before.unit
+        after.model.step_error(before.statistics, before.model, before.rows_read, before.dtype) * before.unit
         for before, after in zip((first, second), stepped)
     )
     apart = abs(stepped[0].log_likelihood - stepped[1].log_likelihood)
@@ -379,7 +382,9 @@ def compiled_steps_are_the_drivers(case, estimator):
     blocks = ArrayBlocks(X, weight)
     ((model, history),) = short_runs([start], blocks, 5, 1)
     driven = fastem.em(start, blocks, max_iter=len(history), tol=0)
-    bound = ITERATED + rounding(case, estimator)
+    # M-steps that are as good up to some change may differ by its root in what they do not maximise, the log-likelihood
+    iterated = {"VEE": NEAR, "EVE": NEAR, "VVE": NEAR, "VEI": TIGHT, "VEV": TIGHT}
+    bound = np.sqrt(iterated.get(covariance_type, 0)) + ITERATED + rounding(case, estimator)
     apart = abs(np.array(history) - driven.history[: len(history)]).max(initial=0)
     assert apart <= bound, f"compiled steps are {apart} off the driver's"
     last = fastem.em(model, blocks, max_iter=0).log_likelihood - driven.log_likelihood
@@ -426,16 +431,6 @@ def place_of(error):
     return f"{frame.filename.removeprefix(PACKAGE + '/')}:{frame.lineno}"
 
 
-FELL = """Moments about the last mean cancel where a component takes or loses a row 1e10 deviations away, or where the
-rows are so far from 0 that their own digits end: the next mean or covariance is rounding. The fit ends and warns."""
-# {(place, words of the case): why}: failures that are none, with the reason
-KNOWN = {("LogLikelihoodFell", kind): FELL for kind in FAR}
-
-
-def is_known(place, case):
-    return any(place == where and words in str(case) for where, words in KNOWN)
-
-
 def what_is_wrong(case):
     """({place: what}, whether it was fitted) of a case."""
     wrong, fitted = {}, False
@@ -459,6 +454,4 @@ def what_is_wrong(case):
             if not one.filename.startswith(PACKAGE):  # of a statement in the case
                 place = one.category.__name__
             wrong[place] = f"{one.category.__name__}: {one.message}"
-    return {
-        place: f"{what[:200]} [seed {case.seed}: {case}]" for place, what in wrong.items() if not is_known(place, case)
-    }, fitted
+    return {place: f"{what[:200]} [seed {case.seed}: {case}]" for place, what in wrong.items()}, fitted

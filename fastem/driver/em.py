@@ -315,7 +315,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
             if before - mean > explained:
                 result.stop_reason = fell + (
                     f"rounding of {result.dtype} sums now takes more than a step gains, because a covariance is nearly "
-                    "singular; the model before is kept"
+                    "singular, or a component far from the others; the model before is kept"
                 )
                 return
         history, n_iter = [*result.history, mean], result.n_iter + 1
@@ -445,5 +445,5 @@ def _rounding(result, model, statistics):
     rows = result.rows_read, result.dtype
     errors = result.log_likelihood_error / result.unit + log_likelihood_error(model, statistics, *rows)
     priors = 16 * np.finfo(np.float64).eps * (abs(log_prior(result.model)) + abs(log_prior(model)))
-    of_step = step_error(model, result.statistics, *rows)
+    of_step = step_error(model, result.statistics, result.model, *rows)
     return (errors + priors) / statistics.weight, of_step / statistics.weight

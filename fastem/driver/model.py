@@ -23,7 +23,7 @@ class Model(Protocol):
     ``log_prior()``                      log-density of the parameters' prior         there is no prior
     ``log_likelihood_error(sums, n,      bound on the error of the log-likelihood     `UNKNOWN` times its size
     dtype)``                             in its own sums of n rows of a real type
-    ``step_error(sums, n, dtype)``       what the M-step that made the model of       0
+    ``step_error(sums, at, n, dtype)``   what the M-step that made the model of       0
                                          these sums lost by their rounding
     ``parameters()``                     all parameters as one vector                 steps have no length
     ``expected_log_joint(sums, at)``     Q(at | self), from its sums                  no lower bound is known
@@ -68,9 +68,10 @@ def log_likelihood_error(model, statistics, n_rows, dtype) -> float:
     return UNKNOWN[dtype] * (abs(statistics.log_likelihood) + statistics.weight)
 
 
-def step_error(model, statistics, n_rows, dtype) -> float:
-    """What the M-step that made `model` of these statistics may have lost because they are rounded."""
-    return model.step_error(statistics, n_rows, dtype) if has(model, "step_error") else 0.0
+def step_error(model, statistics, given, n_rows, dtype) -> float:
+    """What the M-step that made `model` of these statistics, collected at `given`, may have lost because they are
+    rounded."""
+    return model.step_error(statistics, given, n_rows, dtype) if has(model, "step_error") else 0.0
 
 
 def rebased(model, statistics, given) -> Statistics:

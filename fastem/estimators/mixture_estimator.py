@@ -149,8 +149,8 @@ fit then uses all rows until `tol` holds. False: start from `init_params` as it 
         doc="""{"gain", "log_likelihood", "relative", "parameters", "aitken", "certified"} or callable
 "gain": the mean log-likelihood changes by less than `tol`, and what is still to be gained in total is small as well,
 with tol=1e-3 less than 0.1 + 1e-6 n; "log_likelihood": the former alone, which is scikit-learn's rule;
-"certified": `remaining_gain_` is less than `tol`, in units of the log-likelihood of all rows. See
-:func:`fastem.em`.""",
+"certified": `remaining_gain_` is less than `tol`, in units of the log-likelihood of all rows; with weights so far from
+1 that they are summed in another unit, in this unit. See :func:`fastem.em`.""",
         tags=[SEARCH],
     )
     accelerate: str | None = parameter(

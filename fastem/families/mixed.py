@@ -182,18 +182,24 @@ class Mixed(Emission):
 
     def log_density_error(self, statistics, passed) -> Rounding:
         """Of all members, and of adding one to the other."""
-        total, start = Rounding(0.0, 0.0), 0
-        for kind, emission in self.members.items():
-            end = start + emission.shape[1]
-            of_member = passed._replace(centre=passed.centre[start:end])
-            total = total.plus(emission.log_density_error(self.member_statistics(statistics, kind), of_member))
-            start = end
+        total = Rounding(0.0, 0.0)
+        for kind, of_member in self._passes(passed):
+            found = self.members[kind].log_density_error(self.member_statistics(statistics, kind), of_member)
+            total = total.plus(found)
         return total.plus(Rounding(0.0, len(self.members) * passed.unit * total.size))
 
-    def step_error(self, statistics, unit) -> float:
+    def _passes(self, passed):
+        """(kind, its part of a pass) of all members."""
+        start = 0
+        for kind, emission in self.members.items():
+            end = start + emission.shape[1]
+            yield kind, passed._replace(centre=passed.centre[start:end])
+            start = end
+
+    def step_error(self, statistics, passed, unit) -> float:
         return sum(
-            emission.step_error(self.member_statistics(statistics, kind), unit)
-            for kind, emission in self.members.items()
+            self.members[kind].step_error(self.member_statistics(statistics, kind), of_member, unit)
+            for kind, of_member in self._passes(passed)
         )
 
     def nearest(self, X) -> np.ndarray:

@@ -289,7 +289,8 @@ def tailed(mixture, X, weight) -> Mixture:
     emission, d = mixture.emission, X.shape[1]
     covariance, degrees, scales = emission.covariance, [], []
     for k, (mean, r) in enumerate(zip(emission.means, mixture.posterior(X).T)):
-        squares = np.square(covariance.whiten(k, X - mean)).sum(axis=1)
+        with np.errstate(over="ignore"):  # of rows of other components
+            squares = np.square(covariance.whiten(k, X - mean)).sum(axis=1)
         nu, scale = most_likely_degrees(squares, weight * r, d, *START_BOUNDS)
         degrees.append(nu)
         scales.append(scale)

@@ -236,12 +236,15 @@ class Mixture(BlockModel):
         terms = self.emission.log_density_error(statistics, passed).plus(Rounding(weights, 3 * passed.unit * weights))
         return of_total(terms, call, statistics, self.n_components, n_rows, passed)
 
-    def step_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
-        """How much log-likelihood the M-step that made this mixture of `statistics` may have lost by their rounding."""
-        call = self.kernel_call(dtype)
+    def step_error(self, statistics, given, n_rows=None, dtype=np.float64) -> float:
+        """How much log-likelihood the M-step that made this mixture of `statistics`, which were collected at `given`,
+        may have lost by their rounding."""
+        call = given.kernel_call(dtype)
         in_real, in_double = additions(call, self.n_components, n_rows, len(call.centre), kernels.for_dtype(dtype))
-        unit = Pass(np.dtype(dtype), call.centre).unit * (in_real + 8) + UNIT * in_double
-        return self.emission.step_error(statistics, unit)
+        passed = Pass(np.dtype(dtype), call.centre)
+        unit = passed.unit * (in_real + 8) + UNIT * in_double
+        # of both, for an M-step may choose between what it was given and what it made of these sums
+        return max(emission.step_error(statistics, passed, unit) for emission in (given.emission, self.emission))
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector, for stopping rules that watch them."""

@@ -382,7 +382,8 @@ class Scripted:
         assert (n_rows, dtype) == (4, np.float64)
         return 4 * self.error
 
-    def step_error(self, statistics, n_rows, dtype):
+    def step_error(self, statistics, given, n_rows, dtype):
+        assert given.at == self.at - 1
         return 4 * self.of_step
 
 

@@ -50,9 +50,10 @@ def test_what_is_owed(case):
     rng = np.random.default_rng(0)
     assert d == X.shape[1] and len(mixture.weights) - K in (0, 1)  # one more with noise
     call = mixture.kernel_call(X.dtype)
-    size, error = emission.log_density_error(statistics, Pass(X.dtype, call.centre))
+    passed = Pass(X.dtype, call.centre)
+    size, error = emission.log_density_error(statistics, passed)
     assert emission.n_parameters > 0 and 0 < error < 1e-9 * size
-    assert 0 <= emission.step_error(statistics, 1e-16) < 1e-20
+    assert 0 <= emission.step_error(statistics, passed, 1e-16) < 1e-20
     assert type(emission.m_step(statistics)) is type(emission)
     for name, array in emission.rebase(statistics, emission).items():
         np.testing.assert_allclose(array, getattr(statistics, name), rtol=1e-12, err_msg=name)

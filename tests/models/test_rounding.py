@@ -15,6 +15,7 @@ import fastem
 from fastem import em
 from fastem.models.exponential_family import sizes_of_logs
 from fastem.models.gaussian.dense import Full, Tied
+from fastem.models.gaussian.diagonal import Diagonal
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.models.gaussian.rounding import of_estimate, of_gaussians
@@ -151,8 +152,8 @@ def test_sums_at_the_end_of_the_numbers_have_a_bound_or_none():
     spread, counts = Tied.from_covariances(np.eye(2), np.zeros(2)), np.full(2, 10.0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert of_estimate(spread, counts, np.array([-1e-17, 0.0, 1.0]), 2, 1e-16) < 1e-20
         passed = Pass(np.dtype(float), np.zeros(2))
+        assert of_estimate(spread, np.zeros((2, 2)), counts, np.array([-1e-17, 0.0, 1.0]), passed, 1e-16) < 1e-20
         huge = np.array([[1e200, 0.0, 1e200]])
         one = Full.from_covariances(np.eye(2)[None], np.zeros(2))
         assert of_gaussians(one, np.zeros((1, 2)), np.ones(1), np.ones(1), np.zeros((1, 2)), huge, passed).error > 1e180
@@ -320,3 +321,22 @@ def test_a_bound_makes_no_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assert fastem.GaussianMixture(2, random_state=0).fit(X).log_likelihood_error_ > 0
+
+
+def test_a_component_that_leaves_the_others_without_digits_is_no_defect():
+    """Sums about its mean, 1e28, do not know the rows near 0; there is a fall, and plain words for it."""
+    X = np.append(np.random.default_rng(0).normal(size=40), 1e30)[:, None]
+    covariance = Diagonal.from_covariances(np.array([[1e60], [1e36]]), np.zeros(1))
+    start = Mixture(np.array([0.6, 0.4]), Gaussian(np.array([[1e28], [0.0]]), covariance, floor=np.full(1, 1e-6)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = fastem.em(start, X, max_iter=5, tol=0)
+    assert result.n_iter == 0 and "a component far from the others; the model before is kept" in result.stop_reason
+
+
+def test_a_factor_beyond_the_range_of_the_rows_type_has_no_bound():
+    X = np.array([[0.0], [1.0], [2.0]], np.float32)
+    covariance = Diagonal.from_covariances(np.array([[1e-100]]), np.zeros(1))
+    narrow = Mixture(np.ones(1), Gaussian(np.ones((1, 1)), covariance, floor=np.zeros(1)))
+    assert fastem.em(narrow, X[1:2], max_iter=0).log_likelihood_error == np.inf
+    assert fastem.em(narrow, X[1:2].astype(float), max_iter=0).log_likelihood_error < np.inf

@@ -229,9 +229,11 @@ class Gaussian(Emission):
         counts = statistics.counts
         return of_gaussians(self.covariance, self.means, counts, counts, statistics.first, statistics.second, passed)
 
-    def step_error(self, statistics, unit) -> float:
-        """See :func:`fastem.models.gaussian.rounding.of_estimate`."""
-        return of_estimate(self.covariance, statistics.counts, statistics.second, self.shape[1], unit)
+    def step_error(self, statistics, passed, unit) -> float:
+        """See :func:`fastem.models.gaussian.rounding.of_estimate`; no bound where digits make a floor of their own."""
+        if floor_with_digits(self.means, statistics.counts, self.floor) is not self.floor:
+            return np.inf
+        return of_estimate(self.covariance, self.means, statistics.counts, statistics.second, passed, unit)
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

@@ -139,10 +139,10 @@ class FactorModel(BlockModel):
         moments = weight * (of_moments + woodbury + (d + 8) * logs)
         return max(self.density.log_likelihood_error(of_rows, n_rows, dtype), float(moments))
 
-    def step_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+    def step_error(self, statistics, given, n_rows=None, dtype=np.float64) -> float:
         """How much log-likelihood the step that made this model of `statistics` may have lost by their rounding."""
         about = {"counts": [statistics.weight], "second": statistics.second[None]}
-        return self.density.step_error(Statistics(**about), n_rows, dtype)
+        return self.density.step_error(Statistics(**about), given.density, n_rows, dtype)
 
     # algebra of d x q matrices
 

@@ -134,8 +134,8 @@ class WithNoise(Emission):
             Rounding(size, 2 * passed.unit * size)
         )
 
-    def step_error(self, statistics, unit) -> float:
-        return self.emission.step_error(self.of_gaussians(statistics), unit)
+    def step_error(self, statistics, passed, unit) -> float:
+        return self.emission.step_error(self.of_gaussians(statistics), passed, unit)
 
     def nearest(self, X):
         return self.emission.nearest(X)

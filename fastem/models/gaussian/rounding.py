@@ -14,6 +14,8 @@ from fastem.models.gaussian.covariance import pooled_second
 from fastem.models.gaussian.linear_algebra import product
 from fastem.models.rounding import UNIT, Pass, Rounding
 
+BLURRED = 0.5  # deviations by which rounding may move a row from where it is to its component
+
 
 class Sums(NamedTuple):
     """What the errors follow from, of each component, or of all that share one covariance.
@@ -22,6 +24,8 @@ class Sums(NamedTuple):
     ----------
     squares : (K, d)
         Sums of y_j^2.
+    distances : (K, d)
+        What |U|^T takes |mean - centre| to.
     of_rows, of_means : (K, d)
         Root sums of squares of what |U|^T takes |x - centre| to, and |mean - centre|.
     terms : (d,)
@@ -33,6 +37,7 @@ class Sums(NamedTuple):
     """
 
     squares: np.ndarray
+    distances: np.ndarray
     of_rows: np.ndarray
     of_means: np.ndarray
     terms: np.ndarray
@@ -64,7 +69,10 @@ def of_gaussians(covariance, means, counts, mass, first, second, passed: Pass) -
     size = sums.squares.sum() / 2 + counts @ (logs + 0.5 * d * np.log(2 * np.pi))
     constant = 2 * passed.unit * size + UNIT * (d + 4) * (size + d * counts.sum())
     error = of_whitened_rows(sums, passed.unit) + sums.factors + constant + sums.unseen * passed.incomplete
-    return Rounding(float(size), float(error))
+    out_of_range = scales.max() > np.sqrt(float(np.finfo(passed.dtype).max))  # of squares of whitened rows
+    # rows next to a mean without digits may have got none of their own component, and so are not in its sums
+    blurred = np.square((sums.terms + 4) * passed.unit * sums.distances).sum(axis=1).max() > BLURRED**2
+    return Rounding(float(size), np.inf if out_of_range or blurred else float(error))
 
 
 def _along_columns(scales, means, counts, mass, first, second, passed) -> Sums:
@@ -75,7 +83,8 @@ def _along_columns(scales, means, counts, mass, first, second, passed) -> Sums:
     factors = of_factors(norm, np.abs(counts[:, None] - squares), counts[:, None] + squares)
     gains = counts @ (np.abs(np.log(scales)) + 1).sum(axis=1)  # of missing columns
     of_rows = scales * np.sqrt(np.maximum(about, 0))
-    return Sums(squares, of_rows, scales * of_means, np.ones(d), factors, passed.unit * (d + 2) * gains)
+    distances = scales * np.abs(means - passed.centre)
+    return Sums(squares, distances, of_rows, scales * of_means, np.ones(d), factors, passed.unit * (d + 2) * gains)
 
 
 def _of_matrices(covariance, means, counts, mass, first, second, passed) -> Sums:
@@ -92,6 +101,7 @@ def _of_matrices(covariance, means, counts, mass, first, second, passed) -> Sums
         about, of_means = _about_centre(means, mass, first, along, passed)
     about = np.sqrt(np.maximum(about, 0))
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    distances = (np.abs(np.swapaxes(upper, 1, 2)) @ np.abs(means - passed.centre)[..., None])[..., 0]
     scatter = product(np.swapaxes(upper, 1, 2), product(unpack_symmetric(second, d), upper))
     squares = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0)
     of_rows, of_means = (np.einsum("kij,ki->kj", np.abs(upper), size) for size in (about, of_means))
@@ -103,7 +113,8 @@ def _of_matrices(covariance, means, counts, mass, first, second, passed) -> Sums
     # of missing values: the determinants of parts of the precision; and what rows are filled with, which is a minimum
     filled = (passed.unit * (d + 3) * spread) ** 2 * d * np.square(about / deviations).sum(axis=1) / 2
     unseen = float((norm * trace + filled).sum())
-    return Sums(squares, of_rows, of_means, np.arange(1, d + 1), of_factors(norm, apart, trace), unseen)
+    factors = of_factors(norm, apart, trace)
+    return Sums(squares, distances, of_rows, of_means, np.arange(1, d + 1), factors, unseen)
 
 
 def _about_centre(means, mass, first, second, passed):
@@ -166,13 +177,15 @@ def of_factors(norm, apart, trace) -> float:
         return float(np.where(trace > 0, norm * apart / 2 + second, 0).sum())
 
 
-def of_estimate(covariance, counts, second, d, unit) -> float:
+def of_estimate(covariance, means, counts, second, passed: Pass, unit) -> float:
     """What an estimate loses of the log-likelihood when the moments that it is made of have relative errors `unit`.
 
     In units of the estimate C these errors are `unit` times the spread of U for the deviations that the moments about
-    the *old* means have. A covariance that is off by E loses N |U^T E U|^2 / 4; no bound where that is not small.
+    the *old* means have. Rows far from the centre of the pass are rounded when they are taken about it, and a mean when
+    it is stored: deviations are off by this blur, moments by its product with them. A covariance that is off by E loses
+    N |U^T E U|^2 / 4; no bound where that is not small.
     """
-    K = len(counts)
+    K, d = means.shape
     i, j = packed_lower(d)
     along = second if second.shape[-1] == d and covariance.kernel == "gaussian_diagonal" else second[..., i == j]
     rows = counts
@@ -180,11 +193,15 @@ def of_estimate(covariance, counts, second, d, unit) -> float:
         along, rows = along[None], counts.sum()[None]
     along = np.abs(along)  # below zero lies rounding: a tied sum is a difference
     deviations = np.sqrt(along / np.maximum(rows, np.finfo(np.float64).tiny)[:, None])
+    blur = passed.unit * np.abs(means - passed.centre) + UNIT * np.abs(means)
     if covariance.kernel == "gaussian_diagonal":
-        spread = np.square(covariance.scales(d) * deviations).sum(axis=1)
+        scales = covariance.scales(d)
+        spread, blurred = (np.square(scales * size).sum(axis=1) for size in (deviations, blur))
     else:
-        upper = covariance.precisions_cholesky
-        spread = spread_of(upper[None] if covariance.shared else upper, deviations)
-    norm = unit * spread
-    with np.errstate(over="ignore"):
-        return float(np.where(rows > 0, rows * np.where(norm < 0.5, norm**2 * K, np.inf), 0).sum())
+        upper = covariance.precisions_cholesky[None] if covariance.shared else covariance.precisions_cholesky
+        spread, blurred = spread_of(upper, deviations), spread_of(upper, blur)
+    blurred = blurred.max(keepdims=True) if len(rows) == 1 else blurred  # of a covariance that all share
+    norm = unit * spread + 2 * np.sqrt(d * blurred) + blurred
+    if (norm[rows > 0] >= 0.5).any():
+        return np.inf
+    return float((rows * np.where(rows > 0, norm, 0) ** 2 * K).sum())
