@@ -135,8 +135,8 @@ class Emission(Protocol):
 
     def step_error(self, statistics, passed, unit) -> float:
         """How much log-likelihood the M-step that made this emission of `statistics` may have lost, because sums of
-        relative error `unit` about the centre of a pass are not those of the rows. Default: 0, the loss is a product of two roundings, which only
-        the condition of a covariance makes large."""
+        relative error `unit` about the centre of a pass are not those of the rows. Default: 0, the loss is a product of
+        two roundings, which only the condition of a covariance makes large."""
         return 0.0
 
     def log_prior(self) -> float:
