@@ -15,6 +15,7 @@ Without such passes there is Aitken's estimate, from the last gains. See :func:`
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in un
 STILL = 1e-12  # of a vector's length: a step that is all rounding
 BENT = 1e-3  # a curvature below minus this, relative to that of the complete data, is not rounding
 LEAST = 1e-16  # of Q per row: a gain of EM's next step that is all rounding
+ROUNDED = 1e-14  # of a mean log-likelihood: a change that is all rounding
 AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
 CURVED = 0.5  # share of the decrement by which it may be another by the score than by EM's map
 NEWTON, RATE = "newton", "rate"
@@ -81,9 +83,18 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
     x = model.to_vector()
     with np.errstate(invalid="ignore"):
         step = image.to_vector() - x
-    if not len(x) or not np.isfinite(step).all() or leap(image, model) is not None:  # far from where EM runs off to
+    if not len(x) or not np.isfinite(step).all():
         return RemainingGain(0.0, RATE)
     scale = statistics.weight * result.unit
+    if leap(image, model) is not None:
+        end = where_it_runs_to(image, model)
+        at_end = replace(result, model=end, statistics=blocks.reduce(end, n_threads))
+        gained = objective(end, at_end.statistics) - result.history[-1]
+        if gained > -ROUNDED * (1 + abs(result.history[-1])) and leap(end.m_step(at_end.statistics), end) is None:
+            found = newton(at_end, blocks, n_threads, n_rows, enough)
+            if found.method == NEWTON:
+                return found._replace(total=max(gained, 0.0) * scale + found.total)
+        return RemainingGain(0.0, RATE)
     still = np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x))
     next_gain = 0.0 if still else gain_of_a_maximum(model, statistics, step)
     if next_gain is None:
@@ -97,6 +108,13 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
     return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)
+
+
+def where_it_runs_to(image, model):
+    """The model at the end of all leaps from EM's image of a model."""
+    while image is not None:
+        model, image = image, leap(image, model)
+    return model
 
 
 def decrement(step, curvature, enough):
@@ -168,7 +186,7 @@ class Curvature:
             if DROP / 100 < drop < 100 * DROP:
                 return drop / scale**2
             # too small a drop may be all rounding, too large a one or none may lie beyond the parabola
-            scale *= np.sqrt(DROP / drop) if drop > DROP / 1e6 else 100 if drop >= -DROP / 1e6 else 0.01
+            scale *= np.sqrt(DROP / drop) if drop > DROP / 1e6 else 100 if drop >= -DROP / 1e3 else 0.01
         return np.nan
 
     def slope(self, v, square) -> float:

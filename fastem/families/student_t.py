@@ -171,6 +171,12 @@ class StudentT(Gaussian):
         passed = Pass(np.dtype(np.float64), self.means.mean(axis=0))
         return self.log_density_error(statistics, passed).error + 64 * UNIT * (statistics.counts.sum() + abs(value))
 
+    def step_error(self, statistics, passed, unit) -> float:
+        """Also what degrees of freedom lose: their estimate 2 a goes with one over the mean of u - 1 - log u, of which
+        rounding leaves e, so that a row loses (e a)^2 where that is small, and a logarithm where it is not."""
+        lost = np.log1p((unit * self.degrees_of_freedom / 2) ** 2)
+        return super().step_error(statistics, passed, unit) + self.free * float(statistics.counts @ lost)
+
     def expected_log_prob(self, statistics, at):
         """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u; see the top of this file."""
         from scipy.special import gammaln  # here, because it takes long to import
@@ -229,10 +235,9 @@ class StudentT(Gaussian):
 
     def nearest(self, X):
         """The most probable component of rows so far that squared distances overflow."""
-        scale = np.abs(X).max(axis=1, keepdims=True)
-        whiten = self.covariance.whiten
-        distance = np.array([np.square(whiten(k, X / scale)).sum(axis=1) for k in range(len(self.means))]).T
-        log_tail = 2 * np.log(scale) + np.log(distance / self.degrees_of_freedom)
+        unit, rows = self.whitened_to_scale(X)
+        with np.errstate(divide="ignore"):  # of a row at a mean
+            log_tail = 2 * np.log(unit) + np.log(np.square(rows).sum(axis=2).T / self.degrees_of_freedom)
         return np.argmax(self.log_constant() - self.power * log_tail, axis=1)
 
     def marginal(self, columns):

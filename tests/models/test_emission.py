@@ -1,15 +1,18 @@
 """Every emission has what it owes, and what it may leave out means what the contract says."""
 
 import inspect
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from models import MODELS
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, StudentTMixture
 from fastem.families.mixed import Mixed
 from fastem.models.emission import Emission
 from fastem.models.gaussian.constrained import ConstrainedGaussian
+from fastem.models.gaussian.dense import Full
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
 
@@ -139,3 +142,19 @@ def test_the_defaults():
     assert not (least.discrete or least.has_ellipses or least.takes_missing)
     assert least.log_prior() == 0 and least.floor_hits.tolist() == [0, 0, 0]
     assert least.relative_eigenvalues(np.ones(3) / 3) is None and least.column_parameters() is None
+
+
+@pytest.mark.parametrize("make", [GaussianMixture, StudentTMixture])
+def test_the_nearest_component_of_rows_at_far_and_at_0(make):
+    """Squares over 1e308 have no ratio; a row of zeros has no scale of its own."""
+    fitted = make(2, random_state=0, max_iter=1).fit(np.random.default_rng(0).normal(2, 1, (200, 2))).model_.emission
+    means = np.array([[1.0, 1.0], [3.0, 0.0]])
+    thin = Full.from_covariances(1e-300 * np.array([np.eye(2), np.eye(2)]), np.zeros(2))
+    tails = {"degrees_of_freedom": np.full(2, 5.0)} if make is StudentTMixture else {}
+    emission = replace(fitted, means=means, covariance=thin, **tails)
+    rows = np.array([[0.0, 0.0], [3.0, 0.0], [1.0, 1.0], [1e200, 0.0], [0.0, 1e200]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert emission.nearest(rows)[:3].tolist() == [0, 1, 0]
+        if make is GaussianMixture:  # of equal tails, the product with the means tells
+            assert emission.nearest(rows)[3:].tolist() == [1, 0]

@@ -340,3 +340,12 @@ def test_a_factor_beyond_the_range_of_the_rows_type_has_no_bound():
     narrow = Mixture(np.ones(1), Gaussian(np.ones((1, 1)), covariance, floor=np.zeros(1)))
     assert fastem.em(narrow, X[1:2], max_iter=0).log_likelihood_error == np.inf
     assert fastem.em(narrow, X[1:2].astype(float), max_iter=0).log_likelihood_error < np.inf
+
+
+def test_degrees_of_freedom_of_float32_sums_may_lose_what_their_rounding_leaves_open():
+    X = np.random.default_rng(0).normal(size=(500, 1)).astype(np.float32)
+    model = fastem.StudentTMixture(1, max_iter=3).fit(X).model_
+    near_gaussian = replace(model, emission=replace(model.emission, degrees_of_freedom=np.full(1, 1e6)))
+    statistics = model.e_step(X)
+    assert near_gaussian.step_error(statistics, model, len(X), np.float32) > 1
+    assert model.step_error(statistics, model, len(X), np.float64) < 1e-6

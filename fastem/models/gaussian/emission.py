@@ -238,15 +238,21 @@ class Gaussian(Emission):
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.
 
-        There |L^-1 (x - mu)|^2 is |L^-1 x|^2; components in which that is equal differ by the product with their means.
+        Far away components of one covariance differ in it by less than rounding; then the product with their means
+        tells, which x has there.
         """
-        scale = np.abs(X).max(axis=1, keepdims=True)
-        whiten = self.covariance.whiten
-        rows = np.array([whiten(k, X / scale) / np.sqrt(X.shape[1]) for k in range(len(self.means))])
-        means = np.array([whiten(k, mean) for k, mean in enumerate(self.means)])
+        _, rows = self.whitened_to_scale(X)
+        means = np.array([self.covariance.whiten(k, mean) for k, mean in enumerate(self.means)])
         distance = np.square(rows).sum(axis=2)
         towards = arithmetic.einsum("knd,kd->kn", rows, means)
-        return np.argmax(np.where(distance == distance.min(axis=0), towards, -np.inf), axis=0)
+        return np.argmax(np.where(distance <= (1 + 1e-12) * distance.min(axis=0), towards, -np.inf), axis=0)
+
+    def whitened_to_scale(self, X):
+        """(n, 1) scales, and (K, n, d) L^-1 (x - mu) in their units and those of sqrt(d), in which squares are finite."""
+        least = max(np.abs(self.means).max(), np.finfo(float).tiny)
+        scale = np.maximum(np.abs(X).max(axis=1, keepdims=True), least)
+        unit, whiten = scale * np.sqrt(X.shape[1]), self.covariance.whiten
+        return unit, np.array([whiten(k, X / unit - mean / unit) for k, mean in enumerate(self.means)])
 
     def dense_covariances(self):
         """(K, d, d)"""
