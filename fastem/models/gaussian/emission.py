@@ -248,7 +248,7 @@ class Gaussian(Emission):
         return np.argmax(np.where(distance <= (1 + 1e-12) * distance.min(axis=0), towards, -np.inf), axis=0)
 
     def whitened_to_scale(self, X):
-        """(n, 1) scales, and (K, n, d) L^-1 (x - mu) in their units and those of sqrt(d), in which squares are finite."""
+        """(n, 1) units in which squares are finite, and (K, n, d) L^-1 (x - mu) in these."""
         least = max(np.abs(self.means).max(), np.finfo(float).tiny)
         scale = np.maximum(np.abs(X).max(axis=1, keepdims=True), least)
         unit, whiten = scale * np.sqrt(X.shape[1]), self.covariance.whiten
