@@ -101,7 +101,7 @@ def _of_matrices(covariance, means, counts, mass, first, second, passed) -> Sums
         about, of_means = _about_centre(means, mass, first, along, passed)
     about = np.sqrt(np.maximum(about, 0))
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
-    distances = (np.abs(np.swapaxes(upper, 1, 2)) @ np.abs(means - passed.centre)[..., None])[..., 0]
+    distances = np.einsum("kij,ki->kj", np.abs(upper), np.abs(means - passed.centre))
     scatter = product(np.swapaxes(upper, 1, 2), product(unpack_symmetric(second, d), upper))
     squares = np.maximum(np.diagonal(scatter, axis1=1, axis2=2), 0)
     of_rows, of_means = (np.einsum("kij,ki->kj", np.abs(upper), size) for size in (about, of_means))
