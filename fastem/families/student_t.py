@@ -174,7 +174,7 @@ class StudentT(Gaussian):
     def step_error(self, statistics, passed, unit) -> float:
         """Also what degrees of freedom lose: their estimate 2 a goes with one over the mean of u - 1 - log u, of which
         rounding leaves e, so that a row loses (e a)^2 where that is small, and a logarithm where it is not."""
-        lost = np.log1p((unit * self.degrees_of_freedom / 2) ** 2)
+        lost = np.log1p((unit * self.degrees_of_freedom) ** 2)  # of two sums
         return super().step_error(statistics, passed, unit) + self.free * float(statistics.counts @ lost)
 
     def expected_log_prob(self, statistics, at):

@@ -21,7 +21,8 @@ def lower(
     spreads s_kj there, sum_k n_k sum_j log s_kj for volumes of their own, log sum_k (prod_j s_kj)^(1/d) for equal ones.
     Each pair of axes is turned in its plane, where only the product of its two spreads changes (the pairs of Flury and
     Gautschi, SIAM J. Sci. Stat. Comput. 7 (1986) 169-184; the step is Newton's). Where sweeps gain slowly, pairs go
-    beyond their optimum (successive over-relaxation), never so far that they lose. Returns the number of sweeps.
+    beyond their optimum (successive over-relaxation), never so far that they lose. Of the scatters what lies below the
+    diagonal is neither read nor turned. Returns the number of sweeps.
     """
     cdef Py_ssize_t d = scatter.shape[0], K = scatter.shape[2]
     cdef Sweeps sweeps

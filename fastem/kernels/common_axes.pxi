@@ -55,18 +55,17 @@ cdef void turn(
         turn_two(&axes[r * d + i], &axes[r * d + j], c, s)
         if r == i or r == j:
             continue
-        first, second = scatter + (r * d + i) * K, scatter + (r * d + j) * K
+        first = scatter + (r * d + i if r < i else i * d + r) * K  # the triangle above the diagonal is all that is read
+        second = scatter + (r * d + j if r < j else j * d + r) * K
         for k in range(K):
-            turn_two(&first[k], &second[k], c, s)
-        for k in range(K):
-            scatter[(i * d + r) * K + k] = first[k]
-            scatter[(j * d + r) * K + k] = second[k]
+            x, y = first[k], second[k]
+            first[k], second[k] = c * x + s * y, c * y - s * x
     first, second = scatter + (i * d + i) * K, scatter + (j * d + j) * K
     for k in range(K):
         x, y, z = first[k], second[k], cross[k]
         first[k] = c * c * x + s * s * y + 2 * c * s * z
         second[k] = s * s * x + c * c * y - 2 * c * s * z
-        cross[k] = scatter[(j * d + i) * K + k] = c * s * (y - x) + (c * c - s * s) * z
+        cross[k] = c * s * (y - x) + (c * c - s * s) * z
 
 
 cdef struct Sweeps:

@@ -10,11 +10,11 @@ include "common_axes.pxi"
 
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/parsimonious.py, and the next ones
-    FEW_SWEEPS = 30
+    FEW_SWEEPS = 60
     MOST_TURNS = 60
 
 cdef double TIGHT = 1e-13
-cdef double NEAR = 1e-9
+cdef double NEAR = 1e-12
 cdef double LEAST_PIVOT = 8 * EPSILON      # times d, of a column's variance: linear_algebra.DIGITS
 cdef double CANCELLED = 1e-8               # covariance.FAR
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS

@@ -15,6 +15,7 @@ G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognit
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import ClassVar
 
 import numpy as np
@@ -29,8 +30,9 @@ from fastem.models.gaussian.linear_algebra import eigh, eigvalsh, product
 
 TIGHT = 1e-13  # relative change at which an iterated estimate, or what it minimises, has converged
 MOST_SWEEPS = 500
-NEAR = 1e-9  # the same, where starts are compared and where the next M-step goes on from here
-FEW_SWEEPS = 30  # of such an M-step
+NEAR = 1e-12  # the same, where starts are compared and where the next M-step goes on from here
+MANY_SWEEPS = 100  # of the best axes to start from
+FEW_SWEEPS = 60  # of such an M-step
 TINY = 1e-300
 LEAST_FORM = 1e-100  # of a common shape, in multiples of the largest
 ROUNDING = 1e-15  # of sums, in multiples of the terms
@@ -188,10 +190,11 @@ class Oriented(Pieces, Full):
         if given is not None:
             _, axes, variances = cls.axes_from(shared_axes(given), scatter, counts, NEAR, FEW_SWEEPS)
         else:
-            about = [*scatter / counts[:, None, None], scatter.sum(axis=0)]
-            candidates = [cls.axes_from(eigh(matrix)[1], scatter, counts, NEAR) for matrix in about]
-            best = min(candidates, key=lambda entry: entry[0])[1]
-            _, axes, variances = cls.axes_from(best, scatter, counts, TIGHT)
+            starts = [eigh(matrix)[1] for matrix in (*scatter / counts[:, None, None], scatter.sum(axis=0))]
+            for sweeps, kept in ((6, 3), (MANY_SWEEPS, 1)):
+                ends = sorted((cls.axes_from(axes, scatter, counts, NEAR, sweeps) for axes in starts), key=itemgetter(0))
+                starts = [axes for _, axes, _ in ends[:kept]]
+            _, axes, variances = ends[0]
         return np.broadcast_to(axes, scatter.shape), variances
 
     @classmethod
