@@ -111,6 +111,7 @@ def gaussian(rng):
         noise=["box", 1e-300, 1e-3, 1000.0],
         prior=["default"],
         max_eigenvalue_ratio=[1.5, 100.0],
+        truncate=[1, 2],
     )
     return covariances(rng) | constraints
 

@@ -119,6 +119,10 @@ def bounded(model, X):
     )
 
 
+def looks_at_one(model, X):
+    assert RUNS[-1]["rows"].n_candidates == 1
+
+
 def starts_with(start):
     def law(model, X):
         assert model.fit_report_.restarts[0].start == start
@@ -165,6 +169,7 @@ CASES = [
         law=keeps_covariances,
     ),
     Case("ratio of eigenvalues", {"max_eigenvalue_ratio": 10.0}, law=bounded),
+    Case("truncate", {"truncate": 1}, law=looks_at_one),
     Case("tied", {"covariance_type": "tied"}),
     Case("VEV", {"covariance_type": "VEV"}),
     Case(
@@ -208,6 +213,7 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "errors": ["noise", "labels"],
+    "truncate": ["noise", "labels", "errors", "stream", "Dask", "partial_fit", "certified", "missing values"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
@@ -357,7 +363,8 @@ def short_starts(monkeypatch):
         monkeypatch.setattr(f"fastem.starts.{name}", few)
     driver = fastem.starts.restarts.em
     monkeypatch.setattr(
-        "fastem.starts.restarts.em", lambda *rows, **asked: RUNS.append(asked) or driver(*rows, **asked)
+        "fastem.starts.restarts.em",
+        lambda start, rows, **asked: RUNS.append(asked | {"rows": rows}) or driver(start, rows, **asked),
     )
 
 

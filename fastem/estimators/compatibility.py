@@ -145,6 +145,8 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "noise": parameter_is_given("noise"),
     "prior": parameter_is_given("prior"),
     "max_eigenvalue_ratio": parameter_is_given("max_eigenvalue_ratio"),
+    "truncate": parameter_is_given("truncate"),
+    "certified": lambda r: r.setting("stop") if r.parameters.get("stop") == "certified" else "",
     "equal_weights": equal_weights,
     "weight_concentration_prior": has_weight_prior,
     "variational": parameter_is_given("weight_concentration_prior_type"),
@@ -183,6 +185,7 @@ _AVERAGES = (
     "partial_fit averages over rows and cannot count the rows that a prior stands for. Set prior=None and "
     "weight_concentration_prior=None, or use fit."
 )
+_TRUNCATED = "{{0}} cannot be combined with {name} (got {{1}}), {why}. Set truncate=None."
 _COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
 REFUSED = (
@@ -207,6 +210,17 @@ REFUSED = (
         "errors",
         "noise cannot be combined with errors, because the noise has a constant density, which no error blurs. Set "
         "noise=None.",
+    ),
+    *(
+        Refusal("truncate", name, _TRUNCATED.format(name=name, why=why))
+        for name, why in (
+            ("noise", "whose density is that of every row"),
+            ("labels", "with which rows are collected in groups"),
+            ("errors", "with which every row has covariances of its own"),
+            ("rows out of memory", "because each row keeps its components from pass to pass"),
+            ("partial_fit", "because each row keeps its components from pass to pass"),
+            ("certified", "because what is left to gain is not known without the other components"),
+        )
     ),
     Refusal(
         "a start by row",
@@ -272,7 +286,10 @@ REFUSED = (
         "regression",
         "{1} predicts from the components alone, so it cannot be combined with noise. Got {0}. Set noise=None.",
     ),
-    *(Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),
+    *(
+        Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name))
+        for name in ("noise", "prior", "truncate")
+    ),
 )
 
 

@@ -359,6 +359,11 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
     plan = estimator._checked_plan()
     keeper = None
     if checkpoint is not None:
+        if plan.truncate is not None:
+            raise ValueError(
+                f"truncate={plan.truncate} cannot be combined with checkpoint, which does not hold the components that "
+                "each row looks at. Set truncate=None."
+            )
         keeper = Checkpoint(checkpoint, estimator._asked(labels), checkpoint_seconds, resume)
     blocks, unit = opened()
     n_threads = for_pass(estimator.n_threads, blocks, estimator.n_components)

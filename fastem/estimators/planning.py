@@ -28,11 +28,17 @@ def plan_of(estimator) -> Plan:
         stop=Stop(estimator.tol, estimator.max_iter, estimator.stop),
         accelerate=estimator.accelerate,
         restarts=RestartPolicy(estimator.n_init, estimator.split_merge, estimator.on_collapse),
+        truncate=truncation(parameters.get("truncate"), K),
         random_state=estimator.random_state,
         n_threads=estimator.n_threads,
         verbose=estimator.verbose,
         verbose_interval=estimator.verbose_interval,
     )
+
+
+def truncation(truncate, n_components) -> int | None:
+    """How many components a row looks at; None where that is all."""
+    return None if truncate is None or truncate >= n_components else truncate
 
 
 def request_of(estimator, **asked) -> Request:

@@ -24,6 +24,7 @@ ALLOWED = {
     "prior": (None,),
     "max_eigenvalue_ratio": (None,),
     "weight_concentration_prior": (None,),
+    "truncate": (None,),
     "split_merge": (0,),
     "on_collapse": ("floor", "raise"),
 }

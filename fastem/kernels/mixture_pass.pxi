@@ -16,8 +16,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, exp, log, sqrt
-from libc.stdint cimport uintptr_t
+from libc.math cimport INFINITY, NAN, exp, log, sqrt
+from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcmp
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
@@ -748,6 +748,7 @@ def exp_negative_log1p(const real[::1] x):
 
 
 include "short_runs.pxi"
+include "truncated.pxi"
 
 fill_log_factorial_table()
 lowest = LOWEST

@@ -202,6 +202,8 @@ class Plan:
     accelerate : str, optional
         See :func:`fastem.em`.
     restarts : RestartPolicy
+    truncate : int, optional
+        Components that a row looks at in a pass over all rows; see :mod:`fastem.models.gaussian.truncated`.
     random_state : int, Generator, RandomState or None
     n_threads : int, optional
         None: all that the process may use.
@@ -216,6 +218,7 @@ class Plan:
     stop: Stop = Stop()
     accelerate: str | None = None
     restarts: RestartPolicy = RestartPolicy()
+    truncate: int | None = None
     random_state: Any = None
     n_threads: int | None = None
     verbose: int | str = 0

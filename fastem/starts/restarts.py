@@ -8,6 +8,7 @@ from fastem.driver.em import both, collect, em, require_same_data
 from fastem.driver.history import Steps
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
+from fastem.models.gaussian.truncated import TruncatedBlocks
 from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
@@ -177,13 +178,15 @@ class Restarts:
 
     def _run(self, start, max_iter):
         """The result of one run of em."""
-        plan = self.plan
+        plan, rows = self.plan, self.blocks
+        if plan.truncate is not None:
+            rows = TruncatedBlocks(rows, plan.truncate)
         limits = {"tol": plan.stop.tol, "max_iter": max_iter}
         progress = Progress(plan.verbose, plan.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits)
         with progress:
             result = em(
                 start,
-                self.blocks,
+                rows,
                 stop=plan.stop.rule,
                 accelerate=plan.accelerate,
                 n_threads=self.n_threads,
@@ -191,6 +194,8 @@ class Restarts:
                 **limits,
             )
             progress.end(result)
+        if plan.truncate is not None:  # how likely it is is said of all components
+            result.statistics = collect(self.blocks, result.model, self.n_threads)
         return result
 
     def _after_iteration(self, result):

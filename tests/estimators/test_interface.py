@@ -42,7 +42,7 @@ def test_parameters_come_and_go():
 
 
 OWN_PARAMETERS = ["prior", "max_eigenvalue_ratio", "noise", "n_threads", "coarse", "stop", "accelerate"]
-OWN_PARAMETERS += ["on_collapse", "split_merge", "equal_weights", "weight_concentration_prior", "fixed"]
+OWN_PARAMETERS += ["on_collapse", "split_merge", "equal_weights", "weight_concentration_prior", "fixed", "truncate"]
 
 
 def test_scikit_learns_parameters_are_all_there():

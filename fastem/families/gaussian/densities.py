@@ -81,6 +81,9 @@ class CovarianceFamily(Family):
         return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
 
 
+COMPLETE = "noise", "prior", "truncate"  # parameters with which no value may be missing
+
+
 @dataclass(frozen=True)
 class GaussianFamily(CovarianceFamily):
     """What Gaussians give to a fit: also noise, a prior, a bound on eigenvalues and fixed parameters.
@@ -89,6 +92,7 @@ class GaussianFamily(CovarianceFamily):
     ----------
     noise : None, "box" or float
     prior : None, "default" or dict
+    truncate : int or None
     max_eigenvalue_ratio : float or None
     fixed_means, fixed_covariances : bool or (m,) int
         Whether all are fixed, or the numbers of the components whose are.
@@ -96,6 +100,7 @@ class GaussianFamily(CovarianceFamily):
 
     noise: Any = None
     prior: Any = None
+    truncate: int | None = None
     max_eigenvalue_ratio: float | None = None
     fixed_means: bool | np.ndarray = False
     fixed_covariances: bool | np.ndarray = False
@@ -111,8 +116,8 @@ class GaussianFamily(CovarianceFamily):
 
     @property
     def takes_missing(self) -> bool:
-        """Whether NaN is a missing value: the box of the noise and the prior need complete rows."""
-        return self.noise is None and self.prior is None
+        """Whether NaN is a missing value."""
+        return all(getattr(self, name) is None for name in COMPLETE)
 
     def examine(self, blocks, n_components, n_threads):
         check_dimension(self.covariance_type, blocks.n_features)
@@ -135,7 +140,7 @@ class GaussianFamily(CovarianceFamily):
         try:
             return column_variances(blocks, n_threads)
         except ValueError as error:
-            for name in ("noise", "prior"):
+            for name in COMPLETE:
                 asked = getattr(self, name)
                 if asked is not None and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
                     sentence = refusal(name, "missing values").format(f"{name}={asked!r}")

@@ -192,7 +192,9 @@ class Oriented(Pieces, Full):
         else:
             starts = [eigh(matrix)[1] for matrix in (*scatter / counts[:, None, None], scatter.sum(axis=0))]
             for sweeps, kept in ((6, 3), (MANY_SWEEPS, 1)):
-                ends = sorted((cls.axes_from(axes, scatter, counts, NEAR, sweeps) for axes in starts), key=itemgetter(0))
+                ends = sorted(
+                    (cls.axes_from(axes, scatter, counts, NEAR, sweeps) for axes in starts), key=itemgetter(0)
+                )
                 starts = [axes for _, axes, _ in ends[:kept]]
             _, axes, variances = ends[0]
         return np.broadcast_to(axes, scatter.shape), variances
