@@ -223,6 +223,7 @@ cdef void load_tile(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows) 
     cdef real* weight = <real*>t.weight
     cdef Py_ssize_t j
     cdef const char* x = job.x + start * job.row_step
+    t.equal_weights = job.weight == NULL
     if job.rows != NULL:
         gather_rows(job, t, start, rows)
         return
@@ -287,7 +288,7 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
     cdef vec top[4]
     cdef vec total[4]
     cdef vec spread[4]
-    cdef vec h, gap, log_total
+    cdef vec h, gap, log_total, product
     cdef vec sums[2]
     sums[0] = splat(0)
     sums[1] = splat(0)
@@ -308,10 +309,18 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
                 h = h * h
                 total[v] = total[v] + h
                 spread[v] = spread[v] + h * gap
+        log_total = product = splat(0)
+        if ROOTS_WITHOUT_LOGS and t.equal_weights:     # one logarithm for all of them
+            product = splat(1)
+            for v in range(ROW_VECTORS):
+                product = product * where_less(splat(0), weight[r + v], total[v], splat(1))
+            product = vlog(product)
+            sums[0], sums[1] = sums[0] + product, sums[1] + product
         for v in range(ROW_VECTORS):
-            log_total = vlog(total[v])
+            if not (ROOTS_WITHOUT_LOGS and t.equal_weights):
+                log_total = vlog(total[v])
+            h = reciprocal_root(total[v], log_total)
             sums[0] = sums[0] + weight[r + v] * (top[v] + log_total)
-            h = vexp(log_total * splat(<real>-0.5))    # 1 / sqrt(total): cheaper than dividing and taking the root
             sums[1] = sums[1] + weight[r + v] * (log_total - spread[v] * (h * h))
             top[v] = h * root_weight[r + v]
         for k in range(K):

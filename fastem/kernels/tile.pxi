@@ -39,6 +39,8 @@ cdef extern from "simd.h" nogil:
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
+    vec reciprocal_root(vec, vec)
+    int ROOTS_WITHOUT_LOGS
 
 
 cdef struct Tile:
@@ -54,6 +56,7 @@ cdef struct Tile:
     vec* x                 # (d, S) in: the rows, about the centre
     vec* weight            # (S) in: sample weights
     vec* root_weight       # (S) in: their square roots
+    bint equal_weights     # in: whether all are 1, or 0 where there is no row
     vec* joint             # (K, S) out of log_prob: log p(x, z=k)
                            # (n_live, S) into accumulate: sqrt(weight * responsibility)
     Py_ssize_t n_live      # components with any responsibility on this tile; the others are left out of accumulate

@@ -74,7 +74,8 @@ def of_total(terms: Rounding, call, statistics, n_components, n_rows, passed: Pa
     in_real, in_double = additions(call, n_components, n_rows, d, stated)
     of_exp = (4 * stated.exp_ulps + n_components + 2) * statistics.weight if n_components > 1 else 0.0
     of_log = 2 * stated.log_ulps * statistics.weight * math.log(n_components)
-    row = u * (of_exp + of_log + 2 * doubt + 2 * terms.size)
+    of_products = statistics.weight  # of some rows' totals, of which one logarithm is taken
+    row = u * (of_exp + of_log + of_products + 2 * doubt + 2 * terms.size)
     error = terms.error + row + (u * (in_real + 2) + UNIT * (in_double + 4)) * size
     bound = float(SLACK * error * (1 + error / statistics.weight))
     return math.inf if math.isnan(bound) else bound
