@@ -74,6 +74,10 @@ class Blocks:
         """All rows as an array in memory; None where they are elsewhere."""
         return None
 
+    def for_one_run(self) -> Blocks:
+        """The rows for one run of EM. Default: these, which remember nothing of a model."""
+        return self
+
     def columns(self, chosen: np.ndarray) -> Blocks:
         """The same rows with some of their columns."""
         return ColumnBlocks(self, chosen)

@@ -8,7 +8,7 @@ from fastem.driver.em import both, collect, em, require_same_data
 from fastem.driver.history import Steps
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
-from fastem.models.gaussian.truncated import TruncatedBlocks
+from fastem.models.gaussian.truncated import truncated
 from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
@@ -178,9 +178,7 @@ class Restarts:
 
     def _run(self, start, max_iter):
         """The result of one run of em."""
-        plan, rows = self.plan, self.blocks
-        if plan.truncate is not None:
-            rows = TruncatedBlocks(rows, plan.truncate)
+        plan, rows = self.plan, truncated(self.blocks, self.plan.truncate)
         limits = {"tol": plan.stop.tol, "max_iter": max_iter}
         progress = Progress(plan.verbose, plan.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits)
         with progress:

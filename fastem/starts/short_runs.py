@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
+from fastem.models.gaussian.truncated import truncated
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import effective_rows, merit
@@ -52,7 +53,8 @@ def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
         best = contest(starts, few, rounds, plan, n_threads, n_effective)
     threads = for_pass(n_threads, sample, plan.n_components)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
-    return em(best, sample, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
+    rows = truncated(sample, plan.truncate)
+    return em(best, rows, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
 
 
 def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -> Mixture:
@@ -85,7 +87,8 @@ def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=mer
     """
     threads = for_pass(n_threads, few, plan.n_components)
     settings = {"n_effective": n_effective, "by": by, "same": SAME}
-    (best,) = tournament(starts, few, rounds, Stop(plan.stop.tol), threads, **settings)
+    rows = truncated(few, plan.truncate)
+    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol), threads, **settings)
     return best.model
 
 

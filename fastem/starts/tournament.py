@@ -70,7 +70,7 @@ def tournament(
         n_steps = min(n_iter, stop.max_iter)
         for model, before in short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads):
             try:
-                ended.append(after(before, em(model, blocks, max_iter=n_steps - len(before), **limits)))
+                ended.append(after(before, em(model, blocks.for_one_run(), max_iter=n_steps - len(before), **limits)))
             except FAILURES as error:
                 failure = error
         if not ended:

@@ -53,6 +53,9 @@ class TruncatedBlocks(BlocksOf):
     def whole(self):
         return self.blocks.whole()
 
+    def for_one_run(self):
+        return TruncatedBlocks(self.blocks, self.n_candidates)
+
     def reduce(self, model, n_threads) -> Statistics:
         if not (isinstance(model, Mixture) and isinstance(model.emission, Gaussian)):
             return self.blocks.reduce(model, n_threads)
@@ -69,6 +72,11 @@ class TruncatedBlocks(BlocksOf):
             start += len(X)
         self.passes += 1
         return merged(parts)
+
+
+def truncated(blocks: Blocks, n_candidates: int | None) -> Blocks:
+    """The rows, each of which looks at so many components; None: at all."""
+    return blocks if n_candidates is None else TruncatedBlocks(blocks, n_candidates)
 
 
 class Arrays:
