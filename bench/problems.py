@@ -124,6 +124,37 @@ def by_name(*problems: Problem) -> dict[str, Problem]:
     return {problem.name: problem for problem in problems}
 
 
+@dataclass(frozen=True)
+class Patches(Problem):
+    """Squares of √d x √d grey values from scikit-learn's two sample pictures, less their means: most components say
+    nothing of most rows. EM starts at the parameters of rows that were dealt out by their first differences."""
+
+    @property
+    def title(self) -> str:
+        return f"patches, {super().title}"
+
+    def data(self) -> np.ndarray:
+        from sklearn.datasets import load_sample_images
+
+        rng = np.random.default_rng([self.n, self.d])
+        side, half, rows = round(self.d**0.5), self.n // 2, []
+        for image in load_sample_images().images:
+            grey = image.mean(axis=2) / 255
+            windows = np.lib.stride_tricks.sliding_window_view(grey, (side, side))
+            i, j = (rng.integers(0, size, half) for size in windows.shape[:2])
+            rows.append(windows[i, j].reshape(half, self.d))
+        X = np.concatenate(rows)
+        X = X - X.mean(axis=1, keepdims=True) + 0.01 * rng.normal(size=X.shape)  # grey values are whole numbers
+        return np.ascontiguousarray(X, self.dtype)
+
+    def start(self, X: np.ndarray) -> Parameters:
+        order = np.argsort(X[:, 0] - X[:, -1], kind="stable").reshape(self.K, -1)
+        means = np.array([X[rows].mean(axis=0) for rows in order])
+        variances = np.array([X[rows].var(axis=0) for rows in order]) + 1e-4
+        covariances = np.array([np.diag(v) for v in variances]) if self.covariance == "full" else variances
+        return Parameters(*(a.astype(self.dtype) for a in (np.full(self.K, 1 / self.K), means, covariances)))
+
+
 PROBLEMS = by_name(
     Problem("full-d2", "full", n=1_000_000, d=2, K=8),
     Problem("full-d16", "full", n=200_000, d=16, K=32),
@@ -142,6 +173,17 @@ DENSE_PROBLEMS = by_name(
     Problem("full-d32-f32", "full", n=100_000, d=32, K=32, dtype="float32"),
     Problem("full-d64-f32", "full", n=50_000, d=64, K=32, dtype="float32"),
     Problem("full-d128-f32", "full", n=20_000, d=128, K=32, dtype="float32"),
+    Problem("full-d256", "full", n=10_000, d=256, K=8),
+    Problem("diag-d784", "diag", n=20_000, d=784, K=16),
+    Patches("patches-d64", "full", n=51_200, d=64, K=32),
+    Patches("patches-d16", "full", n=204_800, d=16, K=32),
+    Patches("patches-diag", "diag", n=51_200, d=64, K=256),
+    Problem("diag-K256", "diag", n=100_000, d=32, K=256),
+    Problem("diag-K1000", "diag", n=50_000, d=32, K=1000),
+    Problem("diag-K2000", "diag", n=50_000, d=32, K=2000),
+    Problem("full-K1000", "full", n=20_000, d=32, K=1000),
+    # Flash-GMM's published table: 18 ms on an A100
+    Problem("spherical-K1024-f32", "spherical", n=100_000, d=128, K=1024, dtype="float32"),
 )
 
 
