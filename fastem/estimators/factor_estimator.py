@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import real, whole
 from fastem.estimators.estimator import Estimator
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.kernels.threads import for_pass
@@ -69,10 +69,24 @@ class FactorEstimator(Estimator, general=True):
         default=None, check=whole(1, optional=True), doc="int, optional\nAll that the process may use by default."
     )
 
+    components_: np.ndarray = attribute()
+    noise_variance_: np.ndarray = attribute()
+    mean_: np.ndarray = attribute()
+    loglike_: list[float] = attribute()
+    log_likelihood_: float = attribute()
+    log_likelihood_error_: float = attribute()
+    remaining_gain_: float = attribute()
+    remaining_gain_method_: str = attribute()
+    feature_status_: list[str] = attribute()
+    converged_: bool = attribute()
+    stop_reason_: str = attribute()
+    n_iter_: int = attribute()
+    n_parameters_: int = attribute()
+
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
     _saved_scalars = tuple(_SAVED_KINDS)
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Fit to rows.
 
         Parameters
@@ -193,7 +207,7 @@ class FactorEstimator(Estimator, general=True):
         self._keep_columns(d, getattr(self, "feature_names_in_", None))
 
     @classmethod
-    def from_parameters(cls, mean, components, noise_variance, **parameters):
+    def from_parameters(cls, mean, components, noise_variance, **parameters: Any) -> Self:
         """A fitted estimator of given parameters, without rows.
 
         Parameters
@@ -234,7 +248,7 @@ class FactorEstimator(Estimator, general=True):
         scores = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
         return self._in_container(scores, X) if isinstance(scores, np.ndarray) else scores
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform: str | None = None) -> Self:
         """What `transform` returns.
 
         Parameters

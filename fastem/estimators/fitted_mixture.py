@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
-from fastem.estimators.from_parameters import from_parameters
+from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
+from fastem.estimators.parameters import attribute
 from fastem.estimators.quantile import quantile
 from fastem.models import criteria
 from fastem.models.mixture import Mixture
@@ -42,6 +43,20 @@ class FittedMixture(Estimator):
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
     _saved_scalars: ClassVar[tuple[str, ...]] = tuple(_SAVED_KINDS)
 
+    weights_: np.ndarray = attribute()
+    converged_: bool = attribute()
+    n_iter_: int = attribute()
+    lower_bound_: float = attribute()
+    lower_bounds_: list[float] = attribute()
+    log_likelihood_: float = attribute()
+    log_likelihood_error_: float = attribute()
+    remaining_gain_: float = attribute()
+    remaining_gain_method_: str = attribute()
+    history_: list[float] = attribute()
+    stop_reason_: str = attribute()
+    component_status_: list[str] = attribute()
+    n_parameters_: int = attribute()
+
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
         cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
@@ -62,7 +77,13 @@ class FittedMixture(Estimator):
         super()._require_fitted()
         self._mixture()
 
-    from_parameters = classmethod(from_parameters)
+    if TYPE_CHECKING:
+
+        @classmethod
+        def from_parameters(cls, weights: Any, *arrays: Any, **parameters: Any) -> Self: ...
+
+    else:
+        from_parameters = classmethod(of_parameters)
 
     @classmethod
     def _parameters_to_give(cls) -> tuple[str, ...]:
@@ -92,7 +113,7 @@ class FittedMixture(Estimator):
         return named, others
 
     @property
-    def model_(self):
+    def model_(self) -> Mixture:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         self._require_fitted()
         return self._mixture()

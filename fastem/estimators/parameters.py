@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from textwrap import indent
-from typing import Any
+from typing import Any, Literal
 
 from fastem.estimators.checks import Check
 
@@ -57,6 +57,14 @@ def parameter(
     return Parameter(default, check, doc, frozenset(tags), not kw_only)
 
 
+FITTED = object()
+
+
+def attribute(*, init: Literal[False] = False) -> Any:
+    """A fitted attribute, for the body of a class: ``rates_: np.ndarray = attribute()`` tells type checkers of it."""
+    return FITTED
+
+
 def declared(cls, above: dict[str, Parameter], general: bool) -> dict[str, Parameter]:
     """The rows of a class: those of the class above, and those in its body, which are removed from it.
 
@@ -68,7 +76,7 @@ def declared(cls, above: dict[str, Parameter], general: bool) -> dict[str, Param
         for name, row in list(vars(cls).items())
         if isinstance(row, Parameter)
     }
-    for name in in_body:
+    for name in [*in_body, *(name for name, value in vars(cls).items() if value is FITTED)]:
         delattr(cls, name)
     rows = above | in_body
     return {name: rows[name] for name in sorted(rows, key=lambda name: (not rows[name].positional, rows[name].general))}
@@ -111,6 +119,8 @@ def documented(doc: str | None, rows: dict[str, Parameter], attributes: str) -> 
     lines = []
     for name, row in rows.items():
         kind, _, text = row.doc.partition("\n")
+        if row.default is not None and "optional" not in kind:
+            kind = f"{kind}, default {row.default!r}".removeprefix(", ")
         lines.append(f"{name} : {kind}" if kind else name)
         lines += [f"    {line}".rstrip() for line in text.split("\n") if text]
     doc = doc.replace(PARAMETERS, indent("\n".join(lines), INDENT))

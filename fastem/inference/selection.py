@@ -7,6 +7,7 @@ import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
@@ -96,13 +97,13 @@ class Selection:
     def best(self) -> GaussianMixture:
         return self.best_row.estimator
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The table as a pandas data frame."""
         import pandas as pd
 
         return pd.DataFrame([_record(row) for row in self.table])
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Any:
         """The criterion against the number of components, a line per family; see :func:`fastem.plot.selection`."""
         from fastem.plot import selection
 

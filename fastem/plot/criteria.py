@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastem.plot.canvas import axes_grid, colour, legend, line_style, marker
 
 
-def selection(found, *, ax=None):
+def selection(found, *, ax=None) -> Any:
     """The criterion of each model against its number of components, a line per family; a ring marks the best.
 
     Smaller is better, so the best is the lowest (mclust draws the negative). Hollow markers: models with a

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.models.mixture import Mixture
@@ -29,7 +31,7 @@ CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
 DEVIATIONS = (1, 2)  # of the ellipses
 
 
-def mixture(model, X, columns=None, *, ax=None):
+def mixture(model, X, columns=None, *, ax=None) -> Any:
     """The components over the data.
 
     Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
@@ -96,7 +98,7 @@ def mixture(model, X, columns=None, *, ax=None):
     return axes
 
 
-def responsibilities(model, X, columns=None, *, ax=None):
+def responsibilities(model, X, columns=None, *, ax=None) -> Any:
     """To which components each row belongs: their colours, mixed by their posterior probabilities.
 
     The marker is that of the most probable component. One column: the probabilities along it. Of more than 3000
@@ -136,7 +138,7 @@ def responsibilities(model, X, columns=None, *, ax=None):
     return ax
 
 
-def uncertainty(model, X, columns=None, *, ax=None):
+def uncertainty(model, X, columns=None, *, ax=None) -> Any:
     """How uncertain the component of each row is: 1 - the largest responsibility, as colour and size.
 
     Parameters, thinning and return value are those of :func:`responsibilities`.

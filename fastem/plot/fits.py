@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.plot.canvas import GREY, axes_grid, colour, legend, line_style, marker
 
 
-def history(fit, *, gap=False, ax=None):
+def history(fit, *, gap=False, ax=None) -> Any:
     """The mean log-likelihood of each iteration as a staircase: the gain of its M-step, then that of its E-step.
 
     Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit without
@@ -49,7 +51,7 @@ def history(fit, *, gap=False, ax=None):
     return ax
 
 
-def restarts(fits, *, ax=None):
+def restarts(fits, *, ax=None) -> Any:
     """The mean log-likelihoods of several fits to the same data, beside each other; the best in bold.
 
     Parameters

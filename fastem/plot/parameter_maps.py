@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.estimators.estimator import checked_rows, require_fitted
@@ -12,7 +14,7 @@ from fastem.rows.sources.columns import choose, numbered_names
 from fastem.rows.validation import as_matrix, column_names, require_finite
 
 
-def parameters(model, columns=None, *, names=None, ax=None):
+def parameters(model, columns=None, *, names=None, ax=None) -> Any:
     """A parameter of each component (down) and column (across): means, rates, probabilities of each code.
 
     The colours of a column go from its least to its largest value.
@@ -48,7 +50,7 @@ def parameters(model, columns=None, *, names=None, ax=None):
     return ax
 
 
-def loadings(model, *, ax=None):
+def loadings(model, *, ax=None) -> Any:
     """The loadings of each factor (down) on each column (across), from negative (orange) to positive (purple).
 
     Parameters

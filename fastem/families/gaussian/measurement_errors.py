@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
+
+E = TypeVar("E")
 
 ROUNDING = 1e-7  # of a covariance of errors: an eigenvalue below zero by less, in units of the largest, is zero
 TYPICAL = 4.0  # times the median error: a value with a larger one is not looked at where starts are sought
@@ -148,7 +151,7 @@ def most_error(X, d) -> np.ndarray:
 
 
 def fit(
-    self,
+    self: E,
     X,
     y=None,
     sample_weight=None,
@@ -159,7 +162,7 @@ def fit(
     checkpoint=None,
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
-):
+) -> E:
     """Fit to rows; with `errors`, to rows that were measured with known errors (extreme deconvolution).
 
     Row n is then x_n plus noise N(0, S_n), and the mixture is that of the noise-free x: `means_` and `covariances_` are
