@@ -65,7 +65,6 @@ def _fit(arguments: argparse.Namespace) -> None:
     """``fastem fit``: read, fit, print, save, draw."""
     from fastem import BayesianGaussianMixture, GaussianMixture, open_rows, plot
     from fastem.plot.canvas import require_file_type
-    from fastem.summary import summary
 
     _require_place("--save", arguments.save)
     _require_place("--plot", arguments.plot)
@@ -92,8 +91,8 @@ def _fit(arguments: argparse.Namespace) -> None:
         rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
         rows = blocks.spaced_rows() if rows is None else rows
         plot.write(arguments.plot, model, rows if blocks.names is None else _NamedColumns(rows, names))
-    weight = blocks.total_weight if blocks.weighted else None
-    print(summary(model, blocks.n_rows, names, weight))
+    model.feature_names_in_ = np.array(names, dtype=object)  # of files without names, the places of the columns
+    print(model.summary())
     if arguments.save is not None:
         print(f"\nsaved to {arguments.save}")
     if arguments.plot is not None:

@@ -12,6 +12,7 @@ from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
 from fastem.estimators.parameters import attribute
 from fastem.estimators.quantile import quantile
+from fastem.estimators.summary import as_html, summary
 from fastem.models import criteria
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
@@ -29,6 +30,8 @@ _SAVED_KINDS = {
     "history_": list,
 }
 
+_SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of the fit; files of version 0.1 do not have them
+
 
 class FittedMixture(Estimator):
     """Weights and the arrays of an emission, which come from a fit, a file or a user.
@@ -41,7 +44,7 @@ class FittedMixture(Estimator):
 
     _parameter_arrays: ClassVar[tuple[str, ...]] = ()
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
-    _saved_scalars: ClassVar[tuple[str, ...]] = tuple(_SAVED_KINDS)
+    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_SIZES)
 
     weights_: np.ndarray = attribute()
     converged_: bool = attribute()
@@ -56,6 +59,8 @@ class FittedMixture(Estimator):
     stop_reason_: str = attribute()
     component_status_: list[str] = attribute()
     n_parameters_: int = attribute()
+    n_samples_: int = attribute()
+    total_weight_: float = attribute()
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
@@ -172,6 +177,7 @@ class FittedMixture(Estimator):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
         vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
+        self._require_saved({name: kind for name, kind in _SIZES.items() if hasattr(self, name)})
         K = len(self.weights_)
         if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
@@ -187,6 +193,8 @@ class FittedMixture(Estimator):
         """Whether a fit may have so few components: on_collapse="drop" removes some."""
         return self.on_collapse == "drop" and n_components < self.n_components
 
+    summary = summary
+    _repr_html_ = as_html
     quantile = quantile
     merge_components = merge_components
     cross_validated_score = cross_validated_score
@@ -234,6 +242,8 @@ def arrays_of(estimator, mixture) -> dict:
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
     """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]
+    for name in _SIZES:
+        vars(estimator).pop(name, None)
     estimator._keep_model(mixture)
     estimator._keep_columns(d, names)
     estimator.converged_, estimator.n_iter_ = converged, 0

@@ -61,6 +61,10 @@ component_status_ : list of str
 fit_report_ : :class:`fastem.starts.fit_report.FitReport`
     The result of each restart and of each component; print it. Not saved to files.
 n_parameters_ : int
+n_samples_ : int
+    Rows of the fit.
+total_weight_ : float
+    The sum of their weights; without weights their number.
 n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 
@@ -346,6 +350,7 @@ spherical), of all components with any covariance_type.""",
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [component.status for component in report.components]
         self.n_parameters_ = result.model.n_parameters
+        self.n_samples_, self.total_weight_ = blocks.n_rows, blocks.total_weight * unit
         self._keep_columns(blocks.n_features, blocks.names)
 
     def _report(self):

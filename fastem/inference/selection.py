@@ -22,10 +22,11 @@ from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
-from fastem.starts.text_table import text_table
+from fastem.starts.text_table import html_of_text, text_table
 
 CRITERIA = ("bic", "aic", "icl", "cv", "elbo")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
+BEST = 3  # models at the head of the table
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
 
@@ -109,6 +110,8 @@ class Selection:
 
         return selection(self, ax=ax)
 
+    _repr_html_ = html_of_text
+
     def __repr__(self):
         row = self.best_row
         value = getattr(row, self.criterion)
@@ -118,7 +121,18 @@ class Selection:
         )
 
     def __str__(self):
-        """The table as text, the best model marked."""
+        """The three best models with their distance from the best, then the table, the best model marked."""
+        return "\n".join([*self._best_lines(), "", *self._table_lines()])
+
+    def _best_lines(self):
+        best = [getattr(row, self.criterion) for row in self.ranked[:BEST]]
+        lines = [["best", "family", "K", self.criterion.upper(), "difference", "status"]]
+        for place, (row, value) in enumerate(zip(self.ranked, best), 1):
+            cells = [str(place), row.covariance_type, str(row.n_components), f"{value:.4f}", f"{value - best[0]:.4f}"]
+            lines.append([*cells, row.status])
+        return [line.rstrip() for line in text_table(lines, "<<>>><")]
+
+    def _table_lines(self):
         best = self.best_row
         head = ["", "family", "K", "log-likelihood", "parameters", "BIC", "AIC", "ICL", "iterations", "status"]
         shown = ["log_likelihood", "bic", "aic", "icl"]
@@ -132,7 +146,7 @@ class Selection:
                 ["*" if row is best else "", row.covariance_type, str(row.n_components), values[0]]
                 + [str(row.n_parameters), *values[1:], str(row.n_iter), row.status]
             )
-        return "\n".join(line.rstrip() for line in text_table(lines, "<<" + ">" * (len(head) - 3) + "<"))
+        return [line.rstrip() for line in text_table(lines, "<<" + ">" * (len(head) - 3) + "<")]
 
 
 def select(
