@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.errors import not_fitted
 from fastem.estimators.checks import check_features
+from fastem.estimators.metadata_routing import get_metadata_routing, set_fit_request, set_score_request
 from fastem.estimators.method_docs import describe_methods
 from fastem.estimators.model_file import save
 from fastem.estimators.parameters import Parameter, attribute, constructor, declared, documented, parameter
@@ -17,6 +18,8 @@ from fastem.kernels.threads import resolve
 from fastem.models import criteria
 from fastem.rows.sources.open_rows import in_memory, is_dask, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
+
+CHOICES = "_output", "_metadata_requests"  # of a user, beside the parameters; a clone has them
 
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(parameter, attribute))
@@ -110,7 +113,14 @@ class Estimator:
     def __sklearn_clone__(self):
         from sklearn.base import clone
 
-        return type(self)(**{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()})
+        copied = {name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()}
+        copy = type(self)(**copied)
+        vars(copy).update({name: value for name, value in vars(self).items() if name in CHOICES})
+        return copy
+
+    set_fit_request = set_fit_request
+    set_score_request = set_score_request
+    get_metadata_routing = get_metadata_routing
 
     def _require_fitted(self):
         if not self.__sklearn_is_fitted__():

@@ -5,14 +5,13 @@ A fit reads the rows once, for their mean and covariance; iterations use only th
 
 from __future__ import annotations
 
-import importlib
-import sys
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import real, whole
+from fastem.estimators.containers import chosen_container, in_container, set_output
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
@@ -26,11 +25,6 @@ from fastem.rows.sources.open_rows import open_to_fit
 from fastem.rows.validation import as_matrix, real_numbers, require_rows
 
 LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below it, the likelihood shows rounding
-CONTAINERS = {  # for the factors, with the arguments that each takes from the rows X
-    "default": None,
-    "pandas": lambda X: {"index": X.index} if hasattr(X, "iloc") else {},
-    "polars": lambda X: {"orient": "row"},
-}
 ATTRIBUTES = "mean_", "components_", "noise_variance_"  # which make a model
 TRANSFORM_ROWS = 4096  # at a time, so that the centred rows stay in the cache
 
@@ -246,39 +240,9 @@ class FactorEstimator(Estimator, general=True):
             return scores
 
         scores = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
-        return self._in_container(scores, X) if isinstance(scores, np.ndarray) else scores
+        return in_container(scores, X, self.get_feature_names_out(), chosen_container(self))
 
-    def set_output(self, *, transform: str | None = None) -> Self:
-        """What `transform` returns.
-
-        Parameters
-        ----------
-        transform : {None, "default", "pandas", "polars"}
-            "default": an array; None: no change.
-
-        Returns
-        -------
-        self
-        """
-        if transform not in (None, *CONTAINERS):
-            raise ValueError(f"transform must be None or one of {', '.join(map(repr, CONTAINERS))}. Got {transform!r}.")
-        if transform is not None:
-            self._output = transform
-        return self
-
-    def _in_container(self, factors, X):
-        """Factors (n, q) of the rows X in the container that `set_output` or scikit-learn's configuration chose."""
-        everywhere = sys.modules["sklearn"].get_config()["transform_output"] if "sklearn" in sys.modules else "default"
-        container = getattr(self, "_output", everywhere)
-        if container == "default":
-            return factors
-        frame = importlib.import_module(container).DataFrame(factors, **CONTAINERS[container](X))
-        frame.columns = list(self.get_feature_names_out())
-        return frame
-
-    def __sklearn_clone__(self):
-        clone = super().__sklearn_clone__()
-        return clone.set_output(transform=getattr(self, "_output", None))
+    set_output = set_output
 
     def fit_transform(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then the posterior means of the factors."""

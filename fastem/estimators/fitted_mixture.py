@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fastem.estimators.containers import set_output
 from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
+from fastem.estimators.outliers import is_outlier
 from fastem.estimators.parameters import attribute
 from fastem.estimators.quantile import quantile
 from fastem.estimators.summary import as_html, summary
+from fastem.estimators.transform import fit_transform, get_feature_names_out, predict_proba, transform
 from fastem.models import criteria
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
@@ -222,16 +225,19 @@ class FittedMixture(Estimator):
 
         return self._evaluated(X, labels, np.intp)
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        K = self._mixture().n_components if self.__sklearn_is_fitted__() else 0
+    transform = transform
+    fit_transform = fit_transform
+    predict_proba = predict_proba
+    get_feature_names_out = get_feature_names_out
+    set_output = set_output
+    is_outlier = is_outlier
 
-        def responsibilities(rows):
-            posterior = np.empty((len(rows), K), rows.dtype)
-            self._score(rows, responsibilities=posterior)
-            return posterior
+    def __sklearn_tags__(self):
+        from sklearn.utils import TransformerTags
 
-        return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        return tags
 
 
 def arrays_of(estimator, mixture) -> dict:

@@ -17,6 +17,7 @@ from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
+from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
 from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
@@ -318,6 +319,7 @@ spherical), of all components with any covariance_type.""",
         return self.fit(X, y, sample_weight, **given).predict(X)
 
     partial_fit = partial_fit
+    set_partial_fit_request = set_partial_fit_request
 
     def _asked(self, labels) -> dict[str, str]:
         """What identifies a fit in a checkpoint, in words that are the same in another process."""

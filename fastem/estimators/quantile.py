@@ -88,7 +88,7 @@ def drawn_quantile(estimator, q, n_samples, random_state):
             f"Set n_samples to at least {int(np.ceil(LEAST_BELOW / least))}."
         )
     drawn, _ = estimator.sample(n_samples, random_state)
-    return np.quantile(estimator.score_samples(drawn), q)
+    return np.quantile(estimator._log_density(drawn), q)
 
 
 def checked_shares(q):

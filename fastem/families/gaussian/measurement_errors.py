@@ -10,6 +10,7 @@ import numpy as np
 from fastem.estimators.checks import check_features
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.mixture_estimator import fit_to
+from fastem.estimators.transform import framed
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.kernels.packing import packed_index, packed_lower, unpack_symmetric
 from fastem.kernels.threads import for_pass
@@ -296,7 +297,7 @@ def predict_proba(self, X, *, errors=None) -> np.ndarray:
     if errors is None:
         return CovarianceMixture.predict_proba(self, X)
     require_fitted(self)
-    return scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components)
+    return framed(self, scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components), X)
 
 
 def bic(self, X, sample_weight=None, *, errors=None) -> float:
