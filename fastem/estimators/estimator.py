@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from fastem.errors import not_fitted
+from fastem.errors import OTHER_NAMES, did_you_mean, not_fitted, shown
 from fastem.estimators.checks import check_features
 from fastem.estimators.metadata_routing import get_metadata_routing, set_fit_request, set_score_request
 from fastem.estimators.method_docs import describe_methods
@@ -83,13 +83,16 @@ class Estimator:
         valid = self._parameter_names()
         for name, value in params.items():
             if name not in valid:
-                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}.{did_you_mean(name, valid, OTHER_NAMES)} Valid "
+                    f"parameters are: {valid!r}."
+                )
             setattr(self, name, value)
         return self
 
     def __repr__(self):
         changed = [
-            f"{name}={getattr(self, name)!r}"
+            f"{name}={shown(getattr(self, name))}"
             for name, default in self._defaults().items()
             if repr(getattr(self, name)) != repr(default)
         ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from textwrap import indent
 from typing import Any, Literal
 
+from fastem.errors import OTHER_NAMES, did_you_mean
 from fastem.estimators.checks import Check
 
 COLUMNS = "columns"  # a tag: it is of a fit to all columns, so a mixture of some columns does not have it
@@ -103,7 +104,9 @@ def constructor(cls, rows: dict[str, Parameter]):
             try:
                 signature.bind(self, *args, **named)  # says what is wrong
             except TypeError as error:
-                raise TypeError(f"{type(self).__name__}: {error}. Its parameters: {', '.join(rows)}.") from None
+                unknown = next((name for name in named if name not in defaults), None)
+                hint = "" if unknown is None else did_you_mean(unknown, defaults, OTHER_NAMES)
+                raise TypeError(f"{type(self).__name__}: {error}.{hint} Its parameters: {', '.join(rows)}.") from None
         vars(self).update(defaults | placed | named)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]

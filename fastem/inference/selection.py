@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from fastem.errors import did_you_mean
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
@@ -314,4 +315,7 @@ def _check_parameters(parameters, kind):
         if name in known:
             raise TypeError(f"select() takes no {name}: leave it out.")
         listed = ", ".join(sorted(of_search))
-        raise TypeError(f"select() got an unexpected parameter {name!r}. It takes these of {kind.__name__}: {listed}.")
+        raise TypeError(
+            f"select() got an unexpected parameter {name!r}.{did_you_mean(name, of_search)} It takes these of "
+            f"{kind.__name__}: {listed}."
+        )

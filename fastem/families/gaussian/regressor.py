@@ -15,6 +15,7 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.gaussian.parts import concatenated, moments_function
 from fastem.models.gaussian.conditional import Conditional
 from fastem.models.mixture import Mixture
+from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
 
 
@@ -70,13 +71,17 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
             It is copied together with y. For rows that are not in memory, fit a :class:`fastem.GaussianMixture` to all
             columns and use its `predict_columns`.
         y : (n,) or (n, m) array
-        sample_weight : (n,), optional
+        sample_weight : (n,) or the name of a column of X, optional
 
         Returns
         -------
         self
         """
-        names, rows = column_names(X), as_matrix(X, type(self).__name__)
+        if isinstance(sample_weight, str):  # the name of a column
+            blocks = open_rows(X, sample_weight)
+            names, rows, sample_weight = blocks.names, blocks.X, blocks.sample_weight
+        else:
+            names, rows = column_names(X), as_matrix(X, type(self).__name__)
         require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
