@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
-from fastem.driver.checkpoint import Checkpoint, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
 from fastem.driver.remaining_gain import (
@@ -137,7 +137,8 @@ def em(
     model
         The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
         ``m_step(statistics) -> model``. Without weights, sample_weight is ones. An M-step that only improves the
-        expected log-likelihood (generalised EM, conditional M-steps) climbs as well. With ``log_prior()``, a number, EM climbs the log-posterior: the M-step
+        expected log-likelihood (generalised EM, conditional M-steps) climbs as well. With ``log_prior()``, a number, EM
+        climbs the log-posterior: the M-step
         maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. What other
         methods it may have: see :class:`fastem.driver.model.Model`. Or an :class:`EMResult` to go on from, on the same
         data.
@@ -254,7 +255,12 @@ def em(
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
-        _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+        try:
+            _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+        except INTERRUPTS:
+            if keeper is not None:
+                keeper.write_last()
+            raise
         found = judged.get(result.n_iter) or remaining_gain(result, blocks, threads, only_if_cheap=True)
         result.remaining_gain, result.remaining_gain_method = found.total, found.method
     if keeper is not None:

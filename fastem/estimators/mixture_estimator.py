@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import Checkpoint, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
 from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
@@ -395,6 +395,8 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
             best = restarts.best(n_effective)
             estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
             estimator.converged_, estimator.stop_reason_ = False, interruption(error)
+        if keeper is not None and isinstance(error, INTERRUPTS):
+            keeper.write_last()
         raise
     best = restarts.best(n_effective)
     estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)

@@ -21,6 +21,7 @@ MOST_BLOCKS = 12  # components shown in blocks, and
 MOST_LINES = 24  # lines of each, before the rest is elided
 MOST_ROWS = 100  # components in a table
 NAME_WIDTH = 24
+FACTS = ("n_samples_", "total_weight_", "n_iter_", "converged_", "stop_reason_", "log_likelihood_")
 NAMES_IN_WORDS = {
     "BayesianGaussian mixture": "Bayesian Gaussian mixture",
     "StudentT mixture": "Student-t mixture",
@@ -51,6 +52,20 @@ def summary(self) -> str:
     columns = [str(name) for name in getattr(self, "feature_names_in_", numbered_names(d))]
     columns = [_shortened(name) for name in columns]
     return "\n".join([*_head(self, columns), "", *_components(self, mixture.emission, columns)])
+
+
+def as_dict(estimator: Any) -> dict[str, Any]:
+    """A fitted mixture in numbers, texts and lists: what its summary says, and its parameters."""
+    n, total, p = getattr(estimator, "total_weight_", math.nan), estimator.log_likelihood_, estimator.n_parameters_
+    columns = getattr(estimator, "feature_names_in_", numbered_names(estimator.n_features_in_))
+    found = {"model": type(estimator).__name__, "columns": [str(name) for name in columns]}
+    if not math.isnan(n):
+        found |= {name.rstrip("_"): getattr(estimator, name) for name in FACTS}
+        found |= {"bic": criteria.bic(total, p, n), "aic": criteria.aic(total, p)}
+    found |= {"n_parameters": p, "component_status": list(estimator.component_status_)}
+    names = ("weights_", *estimator._parameter_arrays, "noise_weight_")
+    arrays = {name: getattr(estimator, name, None) for name in names}
+    return found | {name.rstrip("_"): np.asarray(array).tolist() for name, array in arrays.items() if array is not None}
 
 
 def as_html(self) -> str:

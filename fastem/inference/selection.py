@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -159,6 +159,7 @@ def select(
     sample_weight=None,
     n_jobs: int | None = None,
     random_state=None,
+    callback: Callable[[Row], None] | None = None,
     **parameters,
 ) -> Selection:
     """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
@@ -193,6 +194,8 @@ def select(
         Threads. Default: all that the process may use. With at least 5000 rows each thread fits another
         family. The result does not depend on it.
     random_state : int, Generator, RandomState or None
+    callback : callable, optional
+        Called with each :class:`~fastem.inference.selection.Row` when its model has ended; by several threads.
     **parameters
         Of :class:`GaussianMixture`: `tol` (here 1e-5), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
         `split_merge`, constraints.
@@ -240,19 +243,21 @@ def select(
     search = ModelSearch(blocks, None, *asked, kind=kind)
     folds = fold_searches(blocks, *asked) if criterion == "cv" else []
     begun = sorted(families, key=lambda name: name not in SLOWEST)
-    chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_), begun, n_chains)))
+    chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
 
 
-def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
+def _rows(search, folds, numbers_, callback, covariance_type) -> list[Row]:
     """The rows of a family."""
     rows, held_out = [], held_out_deviances(folds, covariance_type, numbers_)
     for K, estimator, result in search.chain(covariance_type, numbers_):
         if estimator is None:
             rows.append(Row(covariance_type, K, status=" ".join(str(result).split())))
+            if callback is not None:
+                callback(rows[-1])
             continue
         wrong, sound = search.statuses(result)
         p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
@@ -274,6 +279,8 @@ def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
                 estimator=estimator,
             )
         )
+        if callback is not None:
+            callback(rows[-1])
     return rows
 
 

@@ -37,11 +37,16 @@ def write_selection(path, selected) -> None:
     _write(path, (6.4, 4.8), lambda figure: selection(selected, ax=figure))
 
 
-def _write(path, size, draw):
-    require_file_type(path)
+def figure_of(draw, size=(6.4, 4.8)):
+    """A figure on which draw(figure) has drawn; without pyplot, so on any machine."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     draw(figure)
     figure.draw_without_rendering()  # the space that the labels need is known after a first round
-    figure.savefig(path, dpi=150)
+    return figure
+
+
+def _write(path, size, draw):
+    require_file_type(path)
+    figure_of(draw, size).savefig(path, dpi=150)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastem.rows.sources.columns import numbered_names, suggest_columns
+from fastem.rows.sources.columns import column_place, numbered_names, suggest_columns
 
 __all__ = ["MISSING", "TEXT_SUFFIXES", "DelimitedFile"]
 
@@ -110,6 +110,12 @@ class DelimitedFile:
                     yield _number(cells[i])
                 except ValueError:
                     raise ValueError(self._blame(number, i, cells[i].strip(), chosen)) from None
+
+    def column(self, name: str) -> Iterator[str]:
+        """The fields of a column as they stand there, line by line."""
+        place = column_place(self.names, name, self.path)
+        for number, line in self._lines(self.skipped_lines):
+            yield self._cells(number, line)[place].strip()
 
     def _lines(self, skip: int = 0) -> Iterator[tuple[int, str]]:
         """Line numbers, from 1, and lines, without the blank ones and the first ``skip``."""
