@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from fastem.rows.blocks import StreamBlocks
-from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, naming_place
+from fastem.rows.sources.arrow_tables import (
+    DatasetSource,
+    TableSource,
+    first_line,
+    names_of,
+    naming_place,
+    require_numbers,
+)
 from fastem.rows.sources.columns import column_place
 from fastem.rows.sources.text_files import MISSING, TEXT_SUFFIXES, DelimitedFile
 
@@ -75,6 +82,8 @@ def _opened(paths, files):
             pyarrow.dataset.FileSystemFactoryOptions(**options),
         ).finish()
     except (pyarrow.ArrowException, OSError) as error:
+        for file in chosen if kind == "csv" else ():
+            require_numbers(file)  # knows the line
         raise ValueError(f"{paths[0]} cannot be read by pyarrow: {first_line(error)}") from None
 
 
