@@ -64,6 +64,9 @@ fastem.show_versions()
 assert_type(theory.log_likelihood(gaussian.model_, X), float)
 for picture in (plot.mixture, plot.responsibilities, plot.uncertainty):
     picture(gaussian, X)
+for picture in (plot.density, plot.regions, plot.qq):
+    picture(gaussian, X)
+plot.tree(gaussian.merge_components(X))
 plot.parameters(gaussian)
 plot.history(gaussian)
 plot.restarts([gaussian])
