@@ -19,6 +19,7 @@ from fastem.families import ESTIMATORS
 from fastem.families.gaussian.regressor import GaussianMixtureRegressor
 from fastem.families.load import load
 from fastem.families.outlier_detector import OutlierDetector
+from fastem.families.own import Mixture
 from fastem.inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from fastem.inference.selection import Selection, select
 from fastem.inference.standard_errors import StandardErrors, standard_errors
@@ -38,6 +39,7 @@ __all__ = [
     "GaussianMixtureRegressor",
     "LikelihoodRatioTest",
     "LogLikelihoodFell",
+    "Mixture",
     "NotFittedError",
     "SaddlePointWarning",
     "OutlierDetector",

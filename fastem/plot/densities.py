@@ -80,7 +80,8 @@ def mixture(model, X, columns=None, *, ax=None) -> Any:
         )
     shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
-        return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
+        part = fitted if fitted.emission.shape[1] == 1 else Mixture(fitted.weights, emission)
+        return _draw_density(axes_grid(ax)[0, 0], part, X[:, 0], shown[0], names[0])
     if len(chosen) == 2:
         (ax,) = axes_grid(ax).flat
         _draw_plane(ax, emission, X, 0, 1, shown, names)

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastem.estimators.estimator import checked_rows, require_fitted
 from fastem.families.factor_analysis import FactorEstimator
+from fastem.families.own import OwnModel
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, colour_bar, colours_of, heat_map
 from fastem.rows.sources.columns import choose, numbered_names
@@ -107,7 +108,7 @@ def loadings(model, *, ax=None) -> Any:
 def mixture_of(model) -> Mixture:
     """The mixture of an estimator, or itself."""
     drawn = model.model_ if hasattr(type(model), "model_") else model
-    if not isinstance(drawn, Mixture):
+    if not isinstance(drawn, (Mixture, OwnModel)):
         raise TypeError(
             "this picture expects a fitted mixture or a fastem.models.mixture.Mixture. "
             f"Got {type(model).__name__} instead."

@@ -7,7 +7,7 @@ import pytest
 import fastem
 from fastem.families import ESTIMATORS
 
-CLASSES = [*ESTIMATORS, "GaussianMixtureRegressor", "OutlierDetector"]
+CLASSES = [*ESTIMATORS, "GaussianMixtureRegressor", "OutlierDetector", "Mixture"]
 # the parameters are those of the signature, each has a description, and there is a docstring
 RULES = {"PR01", "PR02", "PR03", "PR07", "GL08"}
 
