@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import warnings
 from functools import cache
+from types import MappingProxyType
+
+FEW = 8  # numbers of an array that a message shows
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -65,6 +69,27 @@ def warn_of_statuses(noun, statuses) -> None:
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+
+
+def did_you_mean(name, known, instead=MappingProxyType({})) -> str:
+    """A question after the name that was meant, where a name is nearly one that is known; `instead`: {name: the name
+    that it has here}."""
+    name = str(name)
+    near = [one for one in known if one.lower() == name.lower() or one == instead.get(name)]
+    near = near or difflib.get_close_matches(name, list(known), 1, 0.7)
+    near = near or [one for one in known if len(one) > 2 and name.startswith(one)]
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+OTHER_NAMES = {"n_jobs": "n_threads", "n_clusters": "n_components", "k": "n_components", "seed": "random_state"}
+
+
+def shown(value) -> str:
+    """A value in a message: an array of more than a few numbers by its shape and type."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and len(shape) and getattr(value, "size", 0) > FEW:
+        return f"<{type(value).__name__} of shape {shape}, {getattr(value, 'dtype', 'several types')}>"
+    return repr(value)
 
 
 def interruption(error) -> str:

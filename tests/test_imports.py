@@ -28,6 +28,7 @@ ROOMS = [
     ["plot"],
     ["inference"],
     ["top"],  # the files of fastem/ itself
+    ["shell"],  # and __main__.py, which runs it
 ]
 LEVEL = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
 REQUIRED = {"numpy", "scipy"}
@@ -53,7 +54,7 @@ def module_of(path):
 
 
 def room_of(module):
-    first = module.partition(".")[0]
+    first = "shell" if module == "__main__" else module.partition(".")[0]
     return first if first in LEVEL else "top"
 
 

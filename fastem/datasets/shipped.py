@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["SHIPPED", "Dataset", "load_faithful", "load_iris"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A table of numbers and its description.
 
@@ -29,6 +29,10 @@ class Dataset:
     columns: list[str]
     target: np.ndarray | None
     description: str
+
+    def __repr__(self):
+        n, d = self.data.shape
+        return f"<Dataset of {n} rows, {d} columns: {', '.join(self.columns)}>"
 
 
 def load_faithful() -> Dataset:

@@ -9,6 +9,7 @@ could matter.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import pickle
 import re
@@ -22,6 +23,8 @@ from fastem import kernels
 from fastem.driver.atomic_write import remove_left_behind, written_whole
 from fastem.errors import CheckpointError, warn
 
+KEPT_FROM = 20  # times what it costs to keep a state in memory, between two of them
+INTERRUPTS = (KeyboardInterrupt, SystemExit, OSError)  # after which a fit can go on
 FORMAT = "fastem checkpoint 4"
 NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # raised for objects that cannot be pickled
 
@@ -79,6 +82,7 @@ class Checkpoint:
                 )
             self.state = self._read()
         self._written = time.monotonic()
+        self._last, self._last_at, self._cost = None, self._written, 0.0  # of the last state, in memory
 
     def _read(self):
         with open(self.path, "rb") as file:
@@ -144,6 +148,25 @@ class Checkpoint:
             except CheckpointError as error:
                 warn(f"{error}. The fit goes on, and writing is tried again later.", RuntimeWarning)
                 self._written = time.monotonic()
+        elif time.monotonic() - self._last_at >= KEPT_FROM * self._cost:
+            self._keep(state)
+
+    def _keep(self, state):
+        """Keep a state in memory, for an interrupt: as bytes, because what it holds changes in the next iteration."""
+        started = time.monotonic()
+        try:
+            self._last = pickle.dumps(state, protocol=5)
+        except NOT_STORABLE:  # what `write` will say, when its time has come
+            self._cost = math.inf
+            return
+        self._last_at = time.monotonic()
+        self._cost = self._last_at - started
+
+    def write_last(self) -> bool:
+        """Write the last state that is known, because the fit is interrupted; whether there is one."""
+        if self._last is not None:
+            self.write(pickle.loads(self._last))
+        return self._last is not None or self.path.exists()
 
     def write(self, state: dict[str, Any]) -> None:
         """Write a state completely, or not at all."""
@@ -153,7 +176,7 @@ class Checkpoint:
                 pickle.dump(state, file, protocol=5)
         except (OSError, *NOT_STORABLE) as error:
             raise CheckpointError(f"the checkpoint {self.path} cannot be written: {error}") from error
-        self._written = time.monotonic()
+        self._written, self._last = time.monotonic(), None  # the file is the last state
 
     def remove(self) -> None:
         """Remove the file, because the fit has ended."""

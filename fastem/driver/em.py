@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
-from fastem.driver.checkpoint import Checkpoint, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
 from fastem.driver.history import Steps, objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
 from fastem.driver.remaining_gain import (
@@ -40,6 +40,7 @@ from fastem.rows.sources.open_rows import in_memory, in_moderate_weights, open_r
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import as_sample_weight
 
+WEIGHT_ROUNDING = 1e-4  # relative, of a sum of weights that a model may have taken in float32
 DOUBLE = np.dtype(np.float64)
 
 
@@ -135,15 +136,16 @@ def em(
     ----------
     model
         The start: ``e_step(X, sample_weight) -> Statistics`` with ``log_likelihood`` and ``weight`` among the sums,
-        ``m_step(statistics) -> model``. An M-step that only improves the expected log-likelihood (generalised EM,
-        conditional M-steps) climbs as well. With ``log_prior()``, a number, EM climbs the log-posterior: the M-step
+        ``m_step(statistics) -> model``. Without weights, sample_weight is ones. An M-step that only improves the
+        expected log-likelihood (generalised EM, conditional M-steps) climbs as well. With ``log_prior()``, a number, EM
+        climbs the log-posterior: the M-step
         maximises the sum of both, and everything below that speaks of the log-likelihood means their sum. What other
         methods it may have: see :class:`fastem.driver.model.Model`. Or an :class:`EMResult` to go on from, on the same
         data.
     data
         Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
         ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
-    sample_weight : (n,) array, optional
+    sample_weight : (n,) array, or the name of a column of a table, optional
     tol : float
         The fit stops when the quantity that `stop` chooses is less than `tol`.
     max_iter : int
@@ -196,12 +198,12 @@ def em(
     >>> @dataclass
     ... class Coins:
     ...     heads: np.ndarray
-    ...     def e_step(self, X, sample_weight):
+    ...     def e_step(self, X, sample_weight):  # of ones, where no weights are given
     ...         h, n = X[:, :1], X[:, 1:]
     ...         joint = 0.5 * self.heads**h * (1 - self.heads) ** (n - h)
-    ...         r = joint / joint.sum(axis=1, keepdims=True)
-    ...         return Statistics(heads=(r * h).sum(0), tosses=(r * n).sum(0), weight=len(X),
-    ...                           log_likelihood=np.log(joint.sum(axis=1)).sum())
+    ...         r = sample_weight[:, None] * joint / joint.sum(axis=1, keepdims=True)
+    ...         return Statistics(heads=(r * h).sum(0), tosses=(r * n).sum(0), weight=sample_weight.sum(),
+    ...                           log_likelihood=sample_weight @ np.log(joint.sum(axis=1)))
     ...     def m_step(self, statistics):
     ...         return Coins(statistics.heads / statistics.tosses)
     >>> tosses = np.array([[5, 10], [9, 10], [8, 10], [4, 10], [7, 10]])
@@ -243,6 +245,7 @@ def em(
     require(model, "e_step", "m_step", what="model must have")
     proposals = accelerator(accelerate, model) if result is None else result.accelerator
     statistics = collect(blocks, model, threads)
+    require_weighed(statistics, model, blocks)
     if result is None:
         effective = getattr(blocks, "n_effective", statistics.weight)
         n_rows = max(effective, statistics.weight) if unit == 1 else effective
@@ -252,7 +255,12 @@ def em(
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
-        _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+        try:
+            _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+        except INTERRUPTS:
+            if keeper is not None:
+                keeper.write_last()
+            raise
         found = judged.get(result.n_iter) or remaining_gain(result, blocks, threads, only_if_cheap=True)
         result.remaining_gain, result.remaining_gain_method = found.total, found.method
     if keeper is not None:
@@ -363,7 +371,7 @@ def require_same_data(statistics, before):
 
 def as_blocks(data, sample_weight):
     """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
-    if in_memory(data):
+    if in_memory(data) and not isinstance(sample_weight, str):
         X = np.asanyarray(data)
         X = X if X.flags.aligned else X.copy()  # compiled code may take it for granted
         return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
@@ -397,6 +405,18 @@ def weighed_blocks(model, data, sample_weight):
 def dtype_of(blocks):
     """The real type in which rows are summed: float64, but for rows of float32."""
     return np.dtype(np.float32 if getattr(blocks, "dtype", None) == np.float32 else np.float64)
+
+
+def require_weighed(statistics, model, blocks) -> None:
+    """ValueError where a user's E-step has not counted the rows with their weights."""
+    if isinstance(model, BlockModel) or not getattr(blocks, "weighted", False):
+        return
+    total = blocks.total_weight
+    if abs(statistics.weight - total) > WEIGHT_ROUNDING * total:
+        raise ValueError(
+            f"the e_step of {type(model).__name__} returned weight={statistics.weight:.10g}, but the sum of "
+            f"sample_weight is {total:.10g}. Multiply what it sums over the rows by sample_weight, row by row."
+        )
 
 
 def collect(blocks, model, n_threads, like=None) -> Statistics:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.errors import warn
+from fastem.errors import did_you_mean, shown, warn
 
 Check = Callable[[str, str, Any], None]
 
@@ -30,7 +30,7 @@ def number(kind, least, *, optional=False, finite=False, boolean=False, unless: 
         if not right_type or not value >= least or (finite and not np.isfinite(value)):
             raise ValueError(
                 f"The {name!r} parameter of {owner} must be {what} in the range "
-                f"[{least}, inf){others}. Got {value!r} instead."
+                f"[{least}, inf){others}. Got {shown(value)} instead."
             )
 
     return check
@@ -51,7 +51,8 @@ def positive(owner, name, value):
     is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
     if value is not None and not (is_number and 0 < value < np.inf):
         raise ValueError(
-            f"The {name!r} parameter of {owner} must be None or a float in the range (0.0, inf). Got {value!r} instead."
+            f"The {name!r} parameter of {owner} must be None or a float in the range (0.0, inf). "
+            f"Got {shown(value)} instead."
         )
 
 
@@ -66,7 +67,8 @@ def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda v
         if not unless(value) and (not isinstance(value, str) or value not in choices):
             listed = ", ".join(repr(one) for one in sorted(choices))
             raise ValueError(
-                f"The {name!r} parameter of {owner} must be a str among {{{listed}}}{also}. Got {value!r} instead."
+                f"The {name!r} parameter of {owner} must be a str among {{{listed}}}{also}. Got {shown(value)} instead."
+                f"{did_you_mean(value, choices) if isinstance(value, str) else ''}"
             )
 
     return check

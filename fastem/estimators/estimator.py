@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from typing import ClassVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
 
-from fastem.errors import not_fitted
+from fastem.errors import OTHER_NAMES, did_you_mean, not_fitted, shown
 from fastem.estimators.checks import check_features
+from fastem.estimators.metadata_routing import get_metadata_routing, set_fit_request, set_score_request
+from fastem.estimators.method_docs import describe_methods
 from fastem.estimators.model_file import save
-from fastem.estimators.parameters import Parameter, constructor, declared, documented, parameter
+from fastem.estimators.parameters import Parameter, attribute, constructor, declared, documented, parameter
 from fastem.kernels.threads import resolve
 from fastem.models import criteria
 from fastem.rows.sources.open_rows import in_memory, is_dask, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
+CHOICES = "_output", "_metadata_requests"  # of a user, beside the parameters; a clone has them
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter,))
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, attribute))
 class Estimator:
     """What every fastem estimator shares: parameters, tags, the checks at prediction, the fitted density, saving.
 
@@ -31,6 +35,10 @@ class Estimator:
     _parameters: ClassVar[dict[str, Parameter]] = {}
     _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
 
+    if TYPE_CHECKING:  # rows of subclasses are taken out of their bodies, but this is no subclass
+        n_features_in_: int = attribute()
+        feature_names_in_: np.ndarray = attribute()
+
     def __init_subclass__(cls, parameters_of=None, general=False, without=()):
         """parameters_of: another estimator whose parameters this one has.
 
@@ -41,6 +49,7 @@ class Estimator:
         super().__init_subclass__()
         rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters, general)
         rows = {name: row for name, row in rows.items() if name not in without}
+        describe_methods(cls)
         cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
         if "__init__" not in vars(cls) and rows != cls._parameters:
             cls.__init__ = constructor(cls, rows)
@@ -69,18 +78,21 @@ class Estimator:
         """The constructor's parameters by name."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set constructor parameters; returns self."""
         valid = self._parameter_names()
         for name, value in params.items():
             if name not in valid:
-                raise ValueError(f"Invalid parameter {name!r} for estimator {self}. Valid parameters are: {valid!r}.")
+                raise ValueError(
+                    f"Invalid parameter {name!r} for estimator {self}.{did_you_mean(name, valid, OTHER_NAMES)} Valid "
+                    f"parameters are: {valid!r}."
+                )
             setattr(self, name, value)
         return self
 
     def __repr__(self):
         changed = [
-            f"{name}={getattr(self, name)!r}"
+            f"{name}={shown(getattr(self, name))}"
             for name, default in self._defaults().items()
             if repr(getattr(self, name)) != repr(default)
         ]
@@ -104,7 +116,14 @@ class Estimator:
     def __sklearn_clone__(self):
         from sklearn.base import clone
 
-        return type(self)(**{name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()})
+        copied = {name: clone(value, safe=False) for name, value in self.get_params(deep=False).items()}
+        copy = type(self)(**copied)
+        vars(copy).update({name: value for name, value in vars(self).items() if name in CHOICES})
+        return copy
+
+    set_fit_request = set_fit_request
+    set_score_request = set_score_request
+    get_metadata_routing = get_metadata_routing
 
     def _require_fitted(self):
         if not self.__sklearn_is_fitted__():
@@ -209,7 +228,7 @@ class Estimator:
             raise ValueError(f"feature_names_in_ has {len(names)} names for {d} columns")
 
     @property
-    def model_(self):
+    def model_(self) -> Any:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         raise NotImplementedError
 
@@ -280,6 +299,9 @@ class Estimator:
     def _require_savable(self):
         """Raise an error where a file of this estimator could not be loaded."""
         self._require_fitted()
+
+
+describe_methods(Estimator)
 
 
 def weighted_sum(values, weight) -> float:

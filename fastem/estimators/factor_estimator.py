@@ -5,16 +5,15 @@ A fit reads the rows once, for their mean and covariance; iterations use only th
 
 from __future__ import annotations
 
-import importlib
-import sys
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
 from fastem.estimators.checks import real, whole
+from fastem.estimators.containers import chosen_container, in_container, set_output
 from fastem.estimators.estimator import Estimator
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.kernels.threads import for_pass
@@ -26,11 +25,6 @@ from fastem.rows.sources.open_rows import open_to_fit
 from fastem.rows.validation import as_matrix, real_numbers, require_rows
 
 LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below it, the likelihood shows rounding
-CONTAINERS = {  # for the factors, with the arguments that each takes from the rows X
-    "default": None,
-    "pandas": lambda X: {"index": X.index} if hasattr(X, "iloc") else {},
-    "polars": lambda X: {"orient": "row"},
-}
 ATTRIBUTES = "mean_", "components_", "noise_variance_"  # which make a model
 TRANSFORM_ROWS = 4096  # at a time, so that the centred rows stay in the cache
 
@@ -69,10 +63,24 @@ class FactorEstimator(Estimator, general=True):
         default=None, check=whole(1, optional=True), doc="int, optional\nAll that the process may use by default."
     )
 
+    components_: np.ndarray = attribute()
+    noise_variance_: np.ndarray = attribute()
+    mean_: np.ndarray = attribute()
+    loglike_: list[float] = attribute()
+    log_likelihood_: float = attribute()
+    log_likelihood_error_: float = attribute()
+    remaining_gain_: float = attribute()
+    remaining_gain_method_: str = attribute()
+    feature_status_: list[str] = attribute()
+    converged_: bool = attribute()
+    stop_reason_: str = attribute()
+    n_iter_: int = attribute()
+    n_parameters_: int = attribute()
+
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
     _saved_scalars = tuple(_SAVED_KINDS)
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None) -> Self:
         """Fit to rows.
 
         Parameters
@@ -193,7 +201,7 @@ class FactorEstimator(Estimator, general=True):
         self._keep_columns(d, getattr(self, "feature_names_in_", None))
 
     @classmethod
-    def from_parameters(cls, mean, components, noise_variance, **parameters):
+    def from_parameters(cls, mean, components, noise_variance, **parameters: Any) -> Self:
         """A fitted estimator of given parameters, without rows.
 
         Parameters
@@ -232,39 +240,9 @@ class FactorEstimator(Estimator, general=True):
             return scores
 
         scores = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
-        return self._in_container(scores, X) if isinstance(scores, np.ndarray) else scores
+        return in_container(scores, X, self.get_feature_names_out(), chosen_container(self))
 
-    def set_output(self, *, transform=None):
-        """What `transform` returns.
-
-        Parameters
-        ----------
-        transform : {None, "default", "pandas", "polars"}
-            "default": an array; None: no change.
-
-        Returns
-        -------
-        self
-        """
-        if transform not in (None, *CONTAINERS):
-            raise ValueError(f"transform must be None or one of {', '.join(map(repr, CONTAINERS))}. Got {transform!r}.")
-        if transform is not None:
-            self._output = transform
-        return self
-
-    def _in_container(self, factors, X):
-        """Factors (n, q) of the rows X in the container that `set_output` or scikit-learn's configuration chose."""
-        everywhere = sys.modules["sklearn"].get_config()["transform_output"] if "sklearn" in sys.modules else "default"
-        container = getattr(self, "_output", everywhere)
-        if container == "default":
-            return factors
-        frame = importlib.import_module(container).DataFrame(factors, **CONTAINERS[container](X))
-        frame.columns = list(self.get_feature_names_out())
-        return frame
-
-    def __sklearn_clone__(self):
-        clone = super().__sklearn_clone__()
-        return clone.set_output(transform=getattr(self, "_output", None))
+    set_output = set_output
 
     def fit_transform(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then the posterior means of the factors."""

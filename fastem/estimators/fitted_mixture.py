@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fastem.estimators.containers import set_output
 from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
-from fastem.estimators.from_parameters import from_parameters
+from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
+from fastem.estimators.outliers import is_outlier
+from fastem.estimators.parameters import attribute
 from fastem.estimators.quantile import quantile
+from fastem.estimators.summary import as_html, summary
+from fastem.estimators.transform import fit_transform, get_feature_names_out, predict_proba, transform
 from fastem.models import criteria
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
@@ -28,6 +33,8 @@ _SAVED_KINDS = {
     "history_": list,
 }
 
+_SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of the fit; files of version 0.1 do not have them
+
 
 class FittedMixture(Estimator):
     """Weights and the arrays of an emission, which come from a fit, a file or a user.
@@ -40,7 +47,23 @@ class FittedMixture(Estimator):
 
     _parameter_arrays: ClassVar[tuple[str, ...]] = ()
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
-    _saved_scalars: ClassVar[tuple[str, ...]] = tuple(_SAVED_KINDS)
+    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_SIZES)
+
+    weights_: np.ndarray = attribute()
+    converged_: bool = attribute()
+    n_iter_: int = attribute()
+    lower_bound_: float = attribute()
+    lower_bounds_: list[float] = attribute()
+    log_likelihood_: float = attribute()
+    log_likelihood_error_: float = attribute()
+    remaining_gain_: float = attribute()
+    remaining_gain_method_: str = attribute()
+    history_: list[float] = attribute()
+    stop_reason_: str = attribute()
+    component_status_: list[str] = attribute()
+    n_parameters_: int = attribute()
+    n_samples_: int = attribute()
+    total_weight_: float = attribute()
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
@@ -62,7 +85,13 @@ class FittedMixture(Estimator):
         super()._require_fitted()
         self._mixture()
 
-    from_parameters = classmethod(from_parameters)
+    if TYPE_CHECKING:
+
+        @classmethod
+        def from_parameters(cls, weights: Any, *arrays: Any, **parameters: Any) -> Self: ...
+
+    else:
+        from_parameters = classmethod(of_parameters)
 
     @classmethod
     def _parameters_to_give(cls) -> tuple[str, ...]:
@@ -92,7 +121,7 @@ class FittedMixture(Estimator):
         return named, others
 
     @property
-    def model_(self):
+    def model_(self) -> Mixture:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         self._require_fitted()
         return self._mixture()
@@ -151,6 +180,7 @@ class FittedMixture(Estimator):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
         vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
+        self._require_saved({name: kind for name, kind in _SIZES.items() if hasattr(self, name)})
         K = len(self.weights_)
         if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
@@ -166,6 +196,8 @@ class FittedMixture(Estimator):
         """Whether a fit may have so few components: on_collapse="drop" removes some."""
         return self.on_collapse == "drop" and n_components < self.n_components
 
+    summary = summary
+    _repr_html_ = as_html
     quantile = quantile
     merge_components = merge_components
     cross_validated_score = cross_validated_score
@@ -193,16 +225,19 @@ class FittedMixture(Estimator):
 
         return self._evaluated(X, labels, np.intp)
 
-    def predict_proba(self, X) -> np.ndarray:
-        """Posterior probability of each component for each row, shape (n, K), in the type of X."""
-        K = self._mixture().n_components if self.__sklearn_is_fitted__() else 0
+    transform = transform
+    fit_transform = fit_transform
+    predict_proba = predict_proba
+    get_feature_names_out = get_feature_names_out
+    set_output = set_output
+    is_outlier = is_outlier
 
-        def responsibilities(rows):
-            posterior = np.empty((len(rows), K), rows.dtype)
-            self._score(rows, responsibilities=posterior)
-            return posterior
+    def __sklearn_tags__(self):
+        from sklearn.utils import TransformerTags
 
-        return self._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=["float64", "float32"])
+        return tags
 
 
 def arrays_of(estimator, mixture) -> dict:
@@ -213,6 +248,8 @@ def arrays_of(estimator, mixture) -> dict:
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
     """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]
+    for name in _SIZES:
+        vars(estimator).pop(name, None)
     estimator._keep_model(mixture)
     estimator._keep_columns(d, names)
     estimator.converged_, estimator.n_iter_ = converged, 0

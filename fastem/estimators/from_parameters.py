@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
 
-def from_parameters(cls, weights, *arrays, **parameters):
+E = TypeVar("E")
+
+
+def from_parameters(cls: type[E], weights: Any, *arrays: Any, **parameters: Any) -> E:
     """A fitted mixture of given parameters, without rows: it scores, predicts, draws, is saved, and learns from rows.
 
     The arrays are those of the fitted attributes, which hold copies of them, in the order in which they are named

@@ -64,7 +64,7 @@ class Merging:
     def predict_proba(self, X, n_clusters: int | None = None) -> np.ndarray:
         """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`."""
         cluster = self.clusters(n_clusters)
-        posterior = self.model.predict_proba(X)
+        posterior = np.asarray(self.model.predict_proba(X))
         K = len(self.model.weights_)
         if K != len(cluster):
             raise ValueError(f"model now has {K} components, but {len(cluster)} were merged. Merge them again.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import Checkpoint, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
+from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
@@ -15,7 +17,8 @@ from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
-from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
+from fastem.estimators.metadata_routing import set_partial_fit_request
+from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
 from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
 from fastem.kernels.threads import for_pass
@@ -24,6 +27,7 @@ from fastem.models.weights import WeightRule
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import effective_rows
+from fastem.starts.fit_report import FitReport
 from fastem.starts.given import checked_weights
 from fastem.starts.named import START_NAMES
 from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
@@ -58,6 +62,10 @@ component_status_ : list of str
 fit_report_ : :class:`fastem.starts.fit_report.FitReport`
     The result of each restart and of each component; print it. Not saved to files.
 n_parameters_ : int
+n_samples_ : int
+    Rows of the fit.
+total_weight_ : float
+    The sum of their weights; without weights their number.
 n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 
@@ -79,7 +87,7 @@ class MixtureEstimator(FittedMixture, general=True):
 
     _attributes: ClassVar[str] = ATTRIBUTES
 
-    n_components: int = parameter(default=1, check=whole(1), doc="int", kw_only=False)
+    n_components: int = parameter(default=1, check=whole(1), doc="int\nNumber of components, K.", kw_only=False)
     tol: float = parameter(
         default=1e-3,
         check=real(0.0),
@@ -88,7 +96,9 @@ Stop when the quantity that `stop` names is smaller: by default the change of th
 to gain.""",
         tags=[SEARCH],
     )
-    max_iter: int = parameter(default=1000, check=whole(0), doc="int", tags=[RESUME, SEARCH])
+    max_iter: int = parameter(
+        default=1000, check=whole(0), doc="int\nMost iterations of a start.", tags=[RESUME, SEARCH]
+    )
     n_init: int = parameter(
         default=1,
         check=whole(1),
@@ -113,7 +123,9 @@ likelihood of Gaussians falls least.
 The named starts use about 20 000 rows (200 per component if that is more, at most 100 000), with missing values filled
 in.""",
     )
-    weights_init: Any = parameter(default=None, check=None, doc="(K,), optional", tags=[COLUMNS])
+    weights_init: Any = parameter(
+        default=None, check=None, doc="(K,), optional\nThe weights of the start.", tags=[COLUMNS]
+    )
     random_state: Any = parameter(
         default=None,
         check=None,
@@ -128,7 +140,9 @@ in.""",
 estimate of the end (tqdm).""",
         tags=[RESUME],
     )
-    verbose_interval: int = parameter(default=10, check=whole(1), doc="int", tags=[RESUME])
+    verbose_interval: int = parameter(
+        default=10, check=whole(1), doc="int\nIterations between two lines.", tags=[RESUME]
+    )
     n_threads: int | None = parameter(
         default=None,
         check=whole(1, optional=True),
@@ -198,6 +212,9 @@ spherical), of all components with any covariance_type.""",
         tags=[COLUMNS],
     )
 
+    steps_: Sequence[Step] = attribute()
+    fit_report_: FitReport = attribute()
+
     _starts_given: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # part of a start: its parameter
     _fixable: ClassVar[dict[str, str]] = {"weights": "weights_init"}  # what a user may fix: the parameter of its value
 
@@ -243,7 +260,7 @@ spherical), of all components with any covariance_type.""",
         checkpoint=None,
         checkpoint_seconds: float = 60.0,
         resume: bool = False,
-    ):
+    ) -> Self:
         """Fit to rows.
 
         Parameters
@@ -262,8 +279,10 @@ spherical), of all components with any covariance_type.""",
         callback : callable, optional
             Called after each iteration with the :class:`fastem.EMResult` so far; a true answer ends this start's run.
         checkpoint : path, optional
-            Write the state of the fit to this file every `checkpoint_seconds`; it is removed when the fit ends. See
+            Write the state of the fit to this file; it is removed when the fit ends. See
             :mod:`fastem.driver.checkpoint`.
+        checkpoint_seconds : float
+            How often.
         resume : bool
             Continue from the checkpoint, if there is one, to the same bits as a fit without interruption.
 
@@ -300,6 +319,7 @@ spherical), of all components with any covariance_type.""",
         return self.fit(X, y, sample_weight, **given).predict(X)
 
     partial_fit = partial_fit
+    set_partial_fit_request = set_partial_fit_request
 
     def _asked(self, labels) -> dict[str, str]:
         """What identifies a fit in a checkpoint, in words that are the same in another process."""
@@ -332,6 +352,7 @@ spherical), of all components with any covariance_type.""",
         self.stop_reason_ = result.stop_reason
         self.component_status_ = [component.status for component in report.components]
         self.n_parameters_ = result.model.n_parameters
+        self.n_samples_, self.total_weight_ = blocks.n_rows, blocks.total_weight * unit
         self._keep_columns(blocks.n_features, blocks.names)
 
     def _report(self):
@@ -379,6 +400,8 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
             best = restarts.best(n_effective)
             estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
             estimator.converged_, estimator.stop_reason_ = False, interruption(error)
+        if keeper is not None and isinstance(error, INTERRUPTS):
+            keeper.write_last()
         raise
     best = restarts.best(n_effective)
     estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)

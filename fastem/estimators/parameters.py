@@ -13,8 +13,9 @@ import inspect
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from textwrap import indent
-from typing import Any
+from typing import Any, Literal
 
+from fastem.errors import OTHER_NAMES, did_you_mean
 from fastem.estimators.checks import Check
 
 COLUMNS = "columns"  # a tag: it is of a fit to all columns, so a mixture of some columns does not have it
@@ -57,6 +58,14 @@ def parameter(
     return Parameter(default, check, doc, frozenset(tags), not kw_only)
 
 
+FITTED = object()
+
+
+def attribute(*, init: Literal[False] = False) -> Any:
+    """A fitted attribute, for the body of a class: ``rates_: np.ndarray = attribute()`` tells type checkers of it."""
+    return FITTED
+
+
 def declared(cls, above: dict[str, Parameter], general: bool) -> dict[str, Parameter]:
     """The rows of a class: those of the class above, and those in its body, which are removed from it.
 
@@ -68,7 +77,7 @@ def declared(cls, above: dict[str, Parameter], general: bool) -> dict[str, Param
         for name, row in list(vars(cls).items())
         if isinstance(row, Parameter)
     }
-    for name in in_body:
+    for name in [*in_body, *(name for name, value in vars(cls).items() if value is FITTED)]:
         delattr(cls, name)
     rows = above | in_body
     return {name: rows[name] for name in sorted(rows, key=lambda name: (not rows[name].positional, rows[name].general))}
@@ -95,7 +104,9 @@ def constructor(cls, rows: dict[str, Parameter]):
             try:
                 signature.bind(self, *args, **named)  # says what is wrong
             except TypeError as error:
-                raise TypeError(f"{type(self).__name__}: {error}. Its parameters: {', '.join(rows)}.") from None
+                unknown = next((name for name in named if name not in defaults), None)
+                hint = "" if unknown is None else did_you_mean(unknown, defaults, OTHER_NAMES)
+                raise TypeError(f"{type(self).__name__}: {error}.{hint} Its parameters: {', '.join(rows)}.") from None
         vars(self).update(defaults | placed | named)
 
     __init__.__signature__ = signature  # type: ignore[attr-defined]
@@ -111,6 +122,8 @@ def documented(doc: str | None, rows: dict[str, Parameter], attributes: str) -> 
     lines = []
     for name, row in rows.items():
         kind, _, text = row.doc.partition("\n")
+        if row.default is not None and "optional" not in kind:
+            kind = f"{kind}, default {row.default!r}".removeprefix(", ")
         lines.append(f"{name} : {kind}" if kind else name)
         lines += [f"    {line}".rstrip() for line in text.split("\n") if text]
     doc = doc.replace(PARAMETERS, indent("\n".join(lines), INDENT))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 from fastem.driver.partial_steps import Stepwise, checked_memory
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.planning import request_of
 from fastem.estimators.reproducible import require_reproducible
 
+E = TypeVar("E")
 
-def partial_fit(self, X, y=None, sample_weight=None, *, memory=None):
+
+def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, memory: float | None = None) -> E:
     """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
     The first batch of an estimator that is not fitted gives the start and what :meth:`fit` learns of the columns.

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.outliers import draws_for
 from fastem.rows.blocks import block_rows
 from fastem.rows.sources.open_rows import is_dask
 
 __all__ = ["text_writer", "write_each", "write_predictions"]
 
-PREDICTION_COLUMNS = ("label", "probability", "log_density")
+COLUMNS = {"label": np.int64, "probability": np.float64, "log_density": np.float64}
 
 
-def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
+def write_predictions(
+    model: Any,
+    X: Any,
+    path: str | os.PathLike,
+    *,
+    probabilities: bool = False,
+    outliers: float | None = None,
+    keep: Mapping[str, Iterable] | None = None,
+) -> None:
     """Write the label of each row, its probability and the log-density of the row to a file.
 
     Rows are read and written block by block: neither they nor the predictions need to fit in memory. The file is
@@ -34,6 +45,13 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     path : str or path-like
         Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
         (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced.
+    probabilities : bool
+        Write the probability of every component as well, as ``probability_0``, …
+    outliers : float in [0, 1], optional
+        Write a column ``outlier`` of 0 and 1 as well: the rows that :meth:`~fastem.GaussianMixture.is_outlier` finds at
+        this rate.
+    keep : {name: values}, optional
+        Columns to write before the others, such as a key to join on; each has one value for each row.
 
     Raises
     ------
@@ -54,8 +72,9 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     """
     path = Path(path)
     opened = writer_for(path)
-    with written_whole(path) as beside, opened(beside) as write:
-        write_each(model, X, write)
+    asked = Predictions(model, probabilities, outliers, keep)
+    with written_whole(path) as beside, opened(beside, asked.columns) as write:
+        write_each(asked, X, write)
 
 
 def writer_for(path: Path) -> Callable:
@@ -72,49 +91,84 @@ def writer_for(path: Path) -> Callable:
     return WRITERS[suffix]
 
 
-def write_each(model: Any, X: Any, write: Callable) -> None:
-    """Call write(labels, probabilities, log_densities), each (m,), for some rows after the other."""
-    if not hasattr(model, "predict_proba"):
-        raise TypeError(f"a {type(model).__name__} has no components, so it cannot label rows. Use score_samples.")
+class Predictions:
+    """What is written of each row.
+
+    Attributes
+    ----------
+    columns : {name: type}
+    """
+
+    def __init__(self, model, probabilities=False, outliers=None, keep=None):
+        if not hasattr(model, "predict_proba"):
+            raise TypeError(f"a {type(model).__name__} has no components, so it cannot label rows. Use score_samples.")
+        self.model, self.probabilities = model, probabilities
+        self.threshold = None if outliers is None else model.quantile(outliers, n_samples=draws_for(outliers))
+        self.kept = {name: iter(values) for name, values in (keep or {}).items()}
+        self.columns = {name: str for name in self.kept} | COLUMNS
+        if probabilities:
+            self.columns |= {f"probability_{k}": np.float64 for k in range(model.model_.n_components)}
+        if outliers is not None:
+            self.columns["outlier"] = np.int64
+
+    def of_rows(self, rows) -> list:
+        """The columns of some rows."""
+        model, K = self.model, self.model.model_.n_components
+        labels, densities = np.empty(len(rows), np.intp), np.empty(len(rows))
+        responsibilities = np.empty((len(rows), K), rows.dtype)
+        model._score(rows, labels=labels, responsibilities=responsibilities, log_density=densities)
+        probability = np.take_along_axis(responsibilities, labels[:, None], axis=1)[:, 0]
+        columns = [self._next_kept(name, len(rows)) for name in self.kept] + [labels, probability, densities]
+        if self.probabilities:
+            columns += list(responsibilities.T)
+        if self.threshold is not None:
+            columns.append((densities < self.threshold).astype(np.int64))
+        return columns
+
+    def _next_kept(self, name, n):
+        values = list(islice(self.kept[name], n))
+        if len(values) != n:
+            raise ValueError(f"keep has fewer values of {name!r} than there are rows in X.")
+        return values
+
+
+def write_each(asked: Predictions, X: Any, write: Callable) -> None:
+    """Call write(columns) for some rows after the other."""
     if is_dask(X):
         raise TypeError("X is a Dask collection. Use predict, predict_proba or score_samples, which give lazy arrays.")
 
     def write_block(rows):
-        K = model.model_.n_components
-        step = block_rows(rows.shape[1] + K)  # bounds the memory for the responsibilities
+        step = block_rows(rows.shape[1] + asked.model.model_.n_components)  # bounds the memory for responsibilities
         for start in range(0, len(rows), step):
-            some = rows[start : start + step]
-            labels, densities = np.empty(len(some), np.intp), np.empty(len(some))
-            responsibilities = np.empty((len(some), K), some.dtype)
-            model._score(some, labels=labels, responsibilities=responsibilities, log_density=densities)
-            write(labels, np.take_along_axis(responsibilities, labels[:, None], axis=1)[:, 0], densities)
+            write(asked.of_rows(rows[start : start + step]))
 
-    model._of_new_rows(X, write_block)
+    asked.model._of_new_rows(X, write_block)
 
 
-def text_writer(file) -> Callable:
-    """A function that writes predictions to an open text file, the header before the first."""
-    header = [",".join(PREDICTION_COLUMNS) + "\n"]
+def text_writer(file, columns) -> Callable:
+    """A function that writes columns to an open text file, the header before the first."""
+    writer, header = csv.writer(file, lineterminator="\n"), [list(columns)]
 
-    def write(labels, probabilities, densities):
-        file.writelines(header)
+    def write(values):
+        writer.writerows(header)
         header.clear()
-        rows = zip(labels.tolist(), probabilities.tolist(), densities.tolist())
-        file.writelines(f"{label},{probability!r},{density!r}\n" for label, probability, density in rows)
+        writer.writerows(zip(*(column.tolist() if isinstance(column, np.ndarray) else column for column in values)))
 
     return write
 
 
 @contextmanager
-def _text_file(path: Path) -> Iterator[Callable]:
+def _text_file(path: Path, columns) -> Iterator[Callable]:
     with open(path, "w", encoding="utf-8", newline="\n") as file:
-        yield text_writer(file)
+        yield text_writer(file, columns)
 
 
-def _parquet_file(path: Path) -> AbstractContextManager[Callable]:
+@contextmanager
+def _parquet_file(path: Path, columns) -> Iterator[Callable]:
     from fastem.rows.sources.arrow_files import parquet_writer  # names the extra where pyarrow is missing
 
-    return parquet_writer(path, PREDICTION_COLUMNS, (np.int64, np.float64, np.float64))
+    with parquet_writer(path, tuple(columns), tuple(columns.values())) as write:
+        yield lambda values: write(*values)
 
 
 WRITERS = {".csv": _text_file, ".txt": _text_file, ".parquet": _parquet_file, ".pq": _parquet_file}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import numpy as np
 
 LEAST_BELOW = 10  # drawn rows below a threshold: with fewer it is too uncertain
 
 
-def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, random_state=0):
+def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, random_state=0) -> Any:
     """The log-density below which a share q of the rows lies: a threshold for anomalies.
 
     Parameters
@@ -87,7 +88,7 @@ def drawn_quantile(estimator, q, n_samples, random_state):
             f"Set n_samples to at least {int(np.ceil(LEAST_BELOW / least))}."
         )
     drawn, _ = estimator.sample(n_samples, random_state)
-    return np.quantile(estimator.score_samples(drawn), q)
+    return np.quantile(estimator._log_density(drawn), q)
 
 
 def checked_shares(q):

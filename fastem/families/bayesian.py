@@ -14,7 +14,7 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.estimators.checks import choice, positive, real
 from fastem.estimators.fitted_mixture import around
-from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, parameter
+from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian.covariance_mixture import BASIC, CovarianceMixture, for_sklearn
 from fastem.families.gaussian.densities import CovarianceFamily, share_with_digits
@@ -199,6 +199,15 @@ class BayesianGaussianMixture(CovarianceMixture, without=("equal_weights", "fixe
     array([[ 4., 80.],
            [ 2., 55.]])
     """
+
+    weight_concentration_: np.ndarray = attribute()
+    mean_precision_: np.ndarray = attribute()
+    degrees_of_freedom_: np.ndarray = attribute()
+    weight_concentration_prior_: float = attribute()
+    mean_precision_prior_: float = attribute()
+    degrees_of_freedom_prior_: float = attribute()
+    mean_prior_: np.ndarray = attribute()
+    covariance_prior_: np.ndarray = attribute()
 
     covariance_type: str = parameter(
         default="full",

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -92,12 +93,11 @@ class BernoulliMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     probabilities_ : (K, d)
         Of a 1. Held in [1e-10, 1 - 1e-10], so that no row is impossible; `component_status_` says which columns are.
+    {attributes}
 
     Examples
     --------
@@ -113,6 +113,8 @@ class BernoulliMixture(ExponentialFamilyMixture):
     ----------
     Bishop: Pattern Recognition and Machine Learning. Springer 2006, section 9.3.3.
     """
+
+    probabilities_: np.ndarray = attribute()
 
     _density = Bernoulli
     _parameter_arrays = ("probabilities_",)

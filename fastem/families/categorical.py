@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import DensityFamily, ExponentialFamilyMixture
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import attribute, parameter
 from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
@@ -178,14 +178,13 @@ class CategoricalMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     probabilities_ : (K, d, L)
         ``probabilities_[k, column, code]``; L is the largest number of categories of a column; codes that a column does
         not have are 0. The others are at least 1e-10, so that no row is impossible; `component_status_` says where.
     n_categories_ : (d,)
+    {attributes}
 
     Examples
     --------
@@ -204,6 +203,8 @@ class CategoricalMixture(ExponentialFamilyMixture):
     (1974) 215-231.
     """
 
+    probabilities_: np.ndarray = attribute()
+
     n_categories: Any = parameter(
         default=None,
         check=None,
@@ -218,7 +219,7 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
         return CategoricalFamily(Categorical, self.n_categories)
 
     @property
-    def n_categories_(self):
+    def n_categories_(self) -> np.ndarray:
         self._require_fitted()
         return self._mixture().emission.n_categories
 

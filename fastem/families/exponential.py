@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -70,12 +71,11 @@ class ExponentialMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     rates_ : (K, d)
         One over the means, which are at least 1e-10 times the column's mean.
+    {attributes}
 
     Examples
     --------
@@ -91,6 +91,8 @@ class ExponentialMixture(ExponentialFamilyMixture):
     ----------
     Titterington, Smith, Makov: Statistical Analysis of Finite Mixture Distributions. Wiley 1985.
     """
+
+    rates_: np.ndarray = attribute()
 
     _density = Exponential
     _parameter_arrays = ("rates_",)

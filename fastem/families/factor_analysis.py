@@ -80,7 +80,7 @@ class FactorAnalysis(FactorEstimator):
 By default the change of the mean log-likelihood. It is flat at the maximum, and so tells half of the digits of the
 parameters: "parameters" with tol=1e-15 goes on as long as these change. See :func:`fastem.em`.""",
     )
-    max_iter: int = parameter(default=1000, check=whole(1), doc="int")
+    max_iter: int = parameter(default=1000, check=whole(1), doc="int\nMost iterations.")
     noise_variance_init: Any = parameter(
         default=None,
         check=None,

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.models.exponential_family import IDENTITY, LOGARITHM, ExponentialFamily, Features
 from fastem.models.gamma_shape import gamma_shape
 from fastem.rows.validation import numbered, require_values
@@ -105,8 +106,6 @@ class GammaMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     shapes_ : (K, d)
@@ -114,6 +113,7 @@ class GammaMixture(ExponentialFamilyMixture):
         says which are held there.
     rates_ : (K, d)
         The means are shapes_ / rates_; they are at least 1e-10 times the column's mean.
+    {attributes}
 
     Examples
     --------
@@ -130,6 +130,9 @@ class GammaMixture(ExponentialFamilyMixture):
     ----------
     McLachlan, Peel: Finite Mixture Models. Wiley 2000.
     """
+
+    shapes_: np.ndarray = attribute()
+    rates_: np.ndarray = attribute()
 
     _density = Gamma
     _parameter_arrays = ("shapes_", "rates_")

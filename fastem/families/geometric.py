@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -86,12 +87,11 @@ class GeometricMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     probabilities_ : (K, d)
         Of a success. At most 1 - 1e-10, so that no count is impossible; `component_status_` says which are held there.
+    {attributes}
 
     Examples
     --------
@@ -107,6 +107,8 @@ class GeometricMixture(ExponentialFamilyMixture):
     ----------
     Titterington, Smith, Makov: Statistical Analysis of Finite Mixture Distributions. Wiley 1985.
     """
+
+    probabilities_: np.ndarray = attribute()
 
     _density = Geometric
     _parameter_arrays = ("probabilities_",)

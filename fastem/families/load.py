@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
+from fastem.estimators.estimator import Estimator
 from fastem.estimators.model_file import check_arrays, listed, read_file
 from fastem.families import ESTIMATORS
 
+E = TypeVar("E", bound=Estimator)
 
-def load(path: str | os.PathLike) -> Any:
+
+@overload
+def load(path: str | os.PathLike) -> Any: ...
+
+
+@overload
+def load(path: str | os.PathLike, kind: type[E]) -> E: ...
+
+
+def load(path: str | os.PathLike, kind: type[Estimator] = Estimator) -> Any:
     """Read an estimator that :func:`save` has written.
 
     Parameters
     ----------
     path : str or path-like
+    kind : class, optional
+        What the file must hold, e.g. :class:`fastem.GaussianMixture`; type checkers then know the result.
 
     Returns
     -------
@@ -27,8 +40,8 @@ def load(path: str | os.PathLike) -> Any:
     Raises
     ------
     FileNotFoundError, ValueError
-        There is no such file, or it is damaged, of another kind or of a later version of the format, or its numbers
-        make no model.
+        There is no such file, or it is damaged, of another kind, of another class than `kind` or of a later version of
+        the format, or its numbers make no model.
 
     Examples
     --------
@@ -41,6 +54,8 @@ def load(path: str | os.PathLike) -> Any:
     try:
         if header["class"] not in ESTIMATORS:
             raise ValueError(f"it contains a {header['class']!r}, but this version knows only {', '.join(ESTIMATORS)}")
+        if not issubclass(ESTIMATORS[header["class"]], kind):
+            raise ValueError(f"it contains a {header['class']}, not a {kind.__name__}")
         check_arrays(header["arrays"], arrays)
         return _build(ESTIMATORS[header["class"]], header, arrays)
     except KeyError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -329,7 +329,7 @@ class MixedMixture(MixtureEstimator):
         {kind: mixture of that kind over its columns}, fitted, e.g. ``members_["poisson"].rates_``.
     gaussian_means_, poisson_rates_, … :
         The same arrays by kind and name.
-    others : see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`
+    {attributes}
 
     Examples
     --------
@@ -347,6 +347,10 @@ class MixedMixture(MixtureEstimator):
     Hunt, Jorgensen: Mixture model clustering using the MULTIMIX program. Australian & New Zealand Journal of
     Statistics 41 (1999) 154-171.
     """
+
+    if TYPE_CHECKING:  # which arrays there are hangs on the kinds
+
+        def __getattr__(self, name: str) -> np.ndarray: ...
 
     kinds: Any = parameter(
         default="gaussian",

@@ -15,7 +15,7 @@ import numpy as np
 from fastem.estimators.checks import real, whole
 from fastem.estimators.factor_estimator import LEAST_FLOOR
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import attribute, parameter
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import outer
 from fastem.models.gaussian.dense import Full
@@ -162,8 +162,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     components_ : (K, q, d)
         Loadings.
     noise_variances_ : (K, d)
-    others
-        See :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    {attributes}
 
     Examples
     --------
@@ -185,6 +184,10 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     Zhao, Yu: Fast ML estimation for the mixture of factor analyzers via an ECM algorithm. IEEE Transactions on Neural
     Networks 19 (2008) 1956-1961.
     """
+
+    means_: np.ndarray = attribute()
+    components_: np.ndarray = attribute()
+    noise_variances_: np.ndarray = attribute()
 
     n_factors: int = parameter(
         default=1,
@@ -247,7 +250,7 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         return np.stack([emission.factor_scores(k, X) for k in range(len(self.weights_))], axis=1)
 
     @property
-    def covariances_(self):
+    def covariances_(self) -> np.ndarray:
         """(K, d, d) covariances of the components."""
         self._require_fitted()
         return self._mixture().emission.covariance.covariances

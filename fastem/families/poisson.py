@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -71,12 +72,11 @@ class PoissonMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     rates_ : (K, d)
         At least 1e-10 times the column's mean, so that no count is impossible.
+    {attributes}
 
     Examples
     --------
@@ -92,6 +92,8 @@ class PoissonMixture(ExponentialFamilyMixture):
     ----------
     McLachlan, Peel: Finite Mixture Models. Wiley 2000, chapter 5.
     """
+
+    rates_: np.ndarray = attribute()
 
     _density = Poisson
     _parameter_arrays = ("rates_",)

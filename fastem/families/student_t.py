@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem import kernels
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.kernels.packing import unpack_symmetric
@@ -322,8 +322,7 @@ class StudentTMixture(CovarianceMixture):
     degrees_of_freedom_ : (K,)
         At most 1e6. Where they are so large that the rows of a component do not distinguish it from a Gaussian,
         `component_status_` says so.
-    others
-        See :class:`fastem.GaussianMixture`.
+    {attributes}
 
     Examples
     --------
@@ -341,6 +340,8 @@ class StudentTMixture(CovarianceMixture):
     Peel, McLachlan: Robust mixture modelling using the t distribution. Statistics and Computing 10 (2000) 339-348.
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
+
+    degrees_of_freedom_: np.ndarray = attribute()
 
     degrees_of_freedom: Any = parameter(
         default=None,

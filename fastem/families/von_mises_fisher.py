@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
+from fastem.estimators.parameters import attribute
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered
 
@@ -207,14 +208,13 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
     ----------
     {parameters}
 
-    Other attributes: see :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
-
     Attributes
     ----------
     mean_directions_ : (K, d)
     concentrations_ : (K,)
         At least 1e-6; at most 1e6 (float32: 1e4) times d - 1, and at most 1e9. `component_status_` says which are held
         there.
+    {attributes}
 
     Examples
     --------
@@ -233,6 +233,9 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
     Banerjee, Dhillon, Ghosh, Sra: Clustering on the unit hypersphere using von Mises-Fisher distributions. JMLR 6
     (2005) 1345-1382.
     """
+
+    mean_directions_: np.ndarray = attribute()
+    concentrations_: np.ndarray = attribute()
 
     _density = VonMisesFisher
     _parameter_arrays = ("mean_directions_", "concentrations_")

@@ -23,6 +23,7 @@ from fastem.kernels.workers import parallel_map
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.regroup import split
+from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
 
 LEAST_STARTS = 3  # of each fit of a mixture that select does not search
@@ -52,6 +53,22 @@ class LikelihoodRatioTest:
     p_value: float
     draws: np.ndarray = field(repr=False)
     n_failed: int = 0
+
+    def __str__(self):
+        """The test as a table."""
+        few, many = self.n_components
+        rows = [
+            ("null hypothesis", f"{few} component{'s' * (few != 1)}"),
+            ("alternative", f"{many} components"),
+            ("statistic", f"{self.statistic:.5g}"),
+            ("p-value", f"{self.p_value:.4g}"),
+            ("draws", f"{len(self.draws)}" + (f", {self.n_failed} failed" if self.n_failed else "")),
+        ]
+        if len(self.draws):
+            rows.insert(3, ("95 % of the draws are below", f"{np.quantile(self.draws, 0.95):.5g}"))
+        return "\n".join(line.rstrip() for line in text_table(rows, "<<"))
+
+    _repr_html_ = html_of_text
 
 
 def likelihood_ratio_test(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
+from fastem.errors import did_you_mean
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
@@ -21,10 +23,11 @@ from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
-from fastem.starts.text_table import text_table
+from fastem.starts.text_table import html_of_text, text_table
 
 CRITERIA = ("bic", "aic", "icl", "cv", "elbo")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
+BEST = 3  # models at the head of the table
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
 
@@ -96,17 +99,19 @@ class Selection:
     def best(self) -> GaussianMixture:
         return self.best_row.estimator
 
-    def to_frame(self):
+    def to_frame(self) -> Any:
         """The table as a pandas data frame."""
         import pandas as pd
 
         return pd.DataFrame([_record(row) for row in self.table])
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Any:
         """The criterion against the number of components, a line per family; see :func:`fastem.plot.selection`."""
         from fastem.plot import selection
 
         return selection(self, ax=ax)
+
+    _repr_html_ = html_of_text
 
     def __repr__(self):
         row = self.best_row
@@ -117,7 +122,18 @@ class Selection:
         )
 
     def __str__(self):
-        """The table as text, the best model marked."""
+        """The three best models with their distance from the best, then the table, the best model marked."""
+        return "\n".join([*self._best_lines(), "", *self._table_lines()])
+
+    def _best_lines(self):
+        best = [getattr(row, self.criterion) for row in self.ranked[:BEST]]
+        lines = [["best", "family", "K", self.criterion.upper(), "difference", "status"]]
+        for place, (row, value) in enumerate(zip(self.ranked, best), 1):
+            cells = [str(place), row.covariance_type, str(row.n_components), f"{value:.4f}", f"{value - best[0]:.4f}"]
+            lines.append([*cells, row.status])
+        return [line.rstrip() for line in text_table(lines, "<<>>><")]
+
+    def _table_lines(self):
         best = self.best_row
         head = ["", "family", "K", "log-likelihood", "parameters", "BIC", "AIC", "ICL", "iterations", "status"]
         shown = ["log_likelihood", "bic", "aic", "icl"]
@@ -131,7 +147,7 @@ class Selection:
                 ["*" if row is best else "", row.covariance_type, str(row.n_components), values[0]]
                 + [str(row.n_parameters), *values[1:], str(row.n_iter), row.status]
             )
-        return "\n".join(line.rstrip() for line in text_table(lines, "<<" + ">" * (len(head) - 3) + "<"))
+        return [line.rstrip() for line in text_table(lines, "<<" + ">" * (len(head) - 3) + "<")]
 
 
 def select(
@@ -143,6 +159,7 @@ def select(
     sample_weight=None,
     n_jobs: int | None = None,
     random_state=None,
+    callback: Callable[[Row], None] | None = None,
     **parameters,
 ) -> Selection:
     """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
@@ -177,6 +194,8 @@ def select(
         Threads. Default: all that the process may use. With at least 5000 rows each thread fits another
         family. The result does not depend on it.
     random_state : int, Generator, RandomState or None
+    callback : callable, optional
+        Called with each :class:`~fastem.inference.selection.Row` when its model has ended; by several threads.
     **parameters
         Of :class:`GaussianMixture`: `tol` (here 1e-5), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
         `split_merge`, constraints.
@@ -224,19 +243,21 @@ def select(
     search = ModelSearch(blocks, None, *asked, kind=kind)
     folds = fold_searches(blocks, *asked) if criterion == "cv" else []
     begun = sorted(families, key=lambda name: name not in SLOWEST)
-    chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_), begun, n_chains)))
+    chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
 
 
-def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
+def _rows(search, folds, numbers_, callback, covariance_type) -> list[Row]:
     """The rows of a family."""
     rows, held_out = [], held_out_deviances(folds, covariance_type, numbers_)
     for K, estimator, result in search.chain(covariance_type, numbers_):
         if estimator is None:
             rows.append(Row(covariance_type, K, status=" ".join(str(result).split())))
+            if callback is not None:
+                callback(rows[-1])
             continue
         wrong, sound = search.statuses(result)
         p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
@@ -258,6 +279,8 @@ def _rows(search, folds, numbers_, covariance_type) -> list[Row]:
                 estimator=estimator,
             )
         )
+        if callback is not None:
+            callback(rows[-1])
     return rows
 
 
@@ -299,4 +322,7 @@ def _check_parameters(parameters, kind):
         if name in known:
             raise TypeError(f"select() takes no {name}: leave it out.")
         listed = ", ".join(sorted(of_search))
-        raise TypeError(f"select() got an unexpected parameter {name!r}. It takes these of {kind.__name__}: {listed}.")
+        raise TypeError(
+            f"select() got an unexpected parameter {name!r}.{did_you_mean(name, of_search)} It takes these of "
+            f"{kind.__name__}: {listed}."
+        )

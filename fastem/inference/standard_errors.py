@@ -10,7 +10,7 @@ B. Efron, R. J. Tibshirani: An introduction to the bootstrap. Chapman & Hall (19
 from __future__ import annotations
 
 import numbers
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -29,14 +29,17 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import EEI, EII
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import generator
+from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
 
 METHODS = ("louis", "bootstrap")
 DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, or up to a rotation
+NORMAL = 1.959963984540054  # the 97.5 % point of the normal distribution
+MOST_ROWS = 100  # of the printed table
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StandardErrors:
     """Standard errors in the units of the parameters, and in their shapes.
 
@@ -52,6 +55,10 @@ class StandardErrors:
     parameters : {str: array}
         By the names of the attributes, e.g. ``parameters["rates_"]``. Loadings of factors are not there, because they
         are determined up to a rotation; their covariances are.
+    estimates : {str: array}
+        The parameters themselves, by the names of the attributes.
+
+    Printed, it is a table of all parameters: estimate, error, 95 % interval.
     """
 
     weights: np.ndarray
@@ -60,6 +67,32 @@ class StandardErrors:
     method: str
     n_draws: int = 0
     parameters: dict = field(default_factory=dict)
+    estimates: dict = field(default_factory=dict, repr=False)
+
+    def __repr__(self):
+        how = f"{self.n_draws} draws" if self.n_draws else "the observed information"
+        return f"<StandardErrors of {', '.join(self._arrays())} by {how}>"
+
+    def _arrays(self) -> dict:
+        """The errors by the names of the attributes."""
+        named = {"weights_": self.weights, "means_": self.means, "covariances_": self.covariances}
+        return {name: array for name, array in (named | self.parameters).items() if array is not None}
+
+    def __str__(self):
+        """A line for each parameter: its estimate, its standard error, and the interval that covers it with a
+        probability of about 95 %: the estimate and 1.96 errors on both sides."""
+        rows = [("parameter", "estimate", "error", "2.5 %", "97.5 %")]
+        for name, errors in self._arrays().items():
+            values = np.asarray(self.estimates[name])
+            for place in np.ndindex(errors.shape):
+                value, error = values[place], errors[place]
+                numbers = (value, error, value - NORMAL * error, value + NORMAL * error)
+                rows.append((f"{name}{list(place)}", *(f"{number:.5g}" for number in numbers)))
+        if len(rows) > MOST_ROWS:
+            rows = [*rows[:MOST_ROWS], (f"and {len(rows) - MOST_ROWS} more", "", "", "", "")]
+        return "\n".join(line.rstrip() for line in text_table(rows, "<>>>>"))
+
+    _repr_html_ = html_of_text
 
 
 def standard_errors(
@@ -120,14 +153,20 @@ def standard_errors(
     model = estimator.model_
     if method == "louis":
         require_plain(model, blocks)
-        return _by_information(model, blocks)
+        return with_estimates(_by_information(model, blocks), estimator)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
         raise ValueError(
             "method='bootstrap' draws from the rows of X, which must be in memory: pass an array, or choose 'louis'."
         )
-    return _by_bootstrap(estimator, blocks, int(n_draws), resolve(n_jobs), generator(random_state))
+    errors = _by_bootstrap(estimator, blocks, int(n_draws), resolve(n_jobs), generator(random_state))
+    return with_estimates(errors, estimator)
+
+
+def with_estimates(errors, estimator):
+    """The errors beside the parameters that they are of."""
+    return replace(errors, estimates={name: np.asarray(getattr(estimator, name)) for name in errors._arrays()})
 
 
 # ---- the observed information ----------------------------------------------------------------------------------------

@@ -2,6 +2,10 @@
 
 ==========================  ===========================================================================================
 :func:`mixture`             the components over the data
+:func:`density`             the density as contours that contain shares of it
+:func:`regions`             where each component is the most probable
+:func:`qq`                  quantiles of a column against those of the mixture
+:func:`tree`                how components merge into clusters
 :func:`responsibilities`    to which components each row belongs
 :func:`uncertainty`         how uncertain the component of each row is
 :func:`parameters`          the parameters of the components as a heat map
@@ -17,13 +21,29 @@ returned. Of more than a million rows, a random million is used, the same each t
 
 from __future__ import annotations
 
+from fastem.plot.agreement import qq
 from fastem.plot.canvas import require_file_type
 from fastem.plot.criteria import selection
 from fastem.plot.densities import FEW_COLUMNS, mixture, responsibilities, uncertainty
 from fastem.plot.fits import history, restarts
 from fastem.plot.parameter_maps import loadings, parameters
+from fastem.plot.surfaces import density, regions
+from fastem.plot.trees import tree
 
-__all__ = ["history", "loadings", "mixture", "parameters", "responsibilities", "restarts", "selection", "uncertainty"]
+__all__ = [
+    "density",
+    "history",
+    "loadings",
+    "mixture",
+    "parameters",
+    "qq",
+    "regions",
+    "responsibilities",
+    "restarts",
+    "selection",
+    "tree",
+    "uncertainty",
+]
 
 
 def write(path, model, X) -> None:
@@ -37,11 +57,16 @@ def write_selection(path, selected) -> None:
     _write(path, (6.4, 4.8), lambda figure: selection(selected, ax=figure))
 
 
-def _write(path, size, draw):
-    require_file_type(path)
+def figure_of(draw, size=(6.4, 4.8)):
+    """A figure on which draw(figure) has drawn; without pyplot, so on any machine."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
     draw(figure)
     figure.draw_without_rendering()  # the space that the labels need is known after a first round
-    figure.savefig(path, dpi=150)
+    return figure
+
+
+def _write(path, size, draw):
+    require_file_type(path)
+    figure_of(draw, size).savefig(path, dpi=150)

@@ -174,11 +174,23 @@ def legend(ax) -> None:
     )
 
 
-def heat_map(ax, values, rows, columns, *, shade, cmap) -> None:
-    """Numbers (n_rows, n_columns) on coloured cells; `shade` in [0, 1] chooses each cell's colour."""
+def colours_of(name, shade) -> np.ndarray:
+    """The colours of a map, (..., 4), at shades in [0, 1]."""
     import matplotlib
 
-    colours = matplotlib.colormaps[cmap](shade)
+    return matplotlib.colormaps[name](np.clip(shade, 0, 1))
+
+
+def colour_bar(ax, name, low, high, label) -> None:
+    """A bar beside axes that says which number has which colour."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    ax.figure.colorbar(ScalarMappable(Normalize(low, high), name), ax=ax, label=label)
+
+
+def heat_map(ax, values, rows, columns, *, colours) -> None:
+    """Numbers (n_rows, n_columns) on cells of these colours (n_rows, n_columns, 4)."""
     ax.imshow(colours, aspect="auto", interpolation="nearest")
     extent = ax.get_window_extent()
     width, height = (72 / ax.figure.dpi * np.array([extent.width, extent.height])) / values.shape[::-1]  # points

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.models.mixture import Mixture
@@ -23,13 +25,14 @@ from fastem.plot.canvas import (
 )
 from fastem.plot.parameter_maps import chosen_places, fitted_rows, parameters
 
+MOST_PEAK = 6  # times the highest bar of a histogram, that a component is shown whole
 LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
 FEW_COLUMNS = 4  # of a grid of pairs, unless columns are chosen
 CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
 DEVIATIONS = (1, 2)  # of the ellipses
 
 
-def mixture(model, X, columns=None, *, ax=None):
+def mixture(model, X, columns=None, *, ax=None) -> Any:
     """The components over the data.
 
     Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
@@ -67,7 +70,8 @@ def mixture(model, X, columns=None, *, ax=None):
         return parameters(model, columns, names=names, ax=ax)
     chosen = chosen_places(model, columns, names)[: None if columns is not None else FEW_COLUMNS]
     emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
-    X = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
+    kept = sample_rows(X, MOST_ROWS)
+    X = kept[:, chosen].astype(np.float64)
     names = [short(names[j]) for j in chosen]
     empty = np.flatnonzero(np.isnan(X).all(axis=0))
     if len(empty):
@@ -76,9 +80,15 @@ def mixture(model, X, columns=None, *, ax=None):
         )
     shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
-        return _draw_density(axes_grid(ax)[0, 0], Mixture(fitted.weights, emission), X[:, 0], shown[0], names[0])
+        part = fitted if fitted.emission.shape[1] == 1 else Mixture(fitted.weights, emission)
+        return _draw_density(axes_grid(ax)[0, 0], part, X[:, 0], shown[0], names[0])
     if len(chosen) == 2:
-        return _draw_plane(axes_grid(ax)[0, 0], emission, X, 0, 1, shown, names)
+        (ax,) = axes_grid(ax).flat
+        _draw_plane(ax, emission, X, 0, 1, shown, names)
+        draw_apart(ax, fitted, kept, 0, 1, chosen)
+        name_ellipses(ax)
+        ax.set_title(title_of(model, fitted))
+        return ax
     axes = axes_grid(ax, len(chosen), len(chosen), cell=(2.2, 1.9))
     size = "small" if axes[0, 0].get_window_extent().height / axes[0, 0].figure.dpi > LEAST_CELL else 0
     for i, j in np.ndindex(axes.shape):
@@ -90,13 +100,67 @@ def mixture(model, X, columns=None, *, ax=None):
             axes[i, j].set(ylabel=names[i] if i == 0 else "", yticks=[])
         else:
             _draw_plane(axes[i, j], emission, X, j, i, shown, names, size)
+            draw_apart(axes[i, j], fitted, kept, j, i, chosen)
         axes[i, j].locator_params(nbins=3)
         axes[i, j].tick_params(labelsize=size or "xx-small")
         axes[i, j].label_outer()
+    name_ellipses(axes[0, -1], axes[1, 0])
+    axes[0, -1].set_title(title_of(model, fitted), size="medium")
     return axes
 
 
-def responsibilities(model, X, columns=None, *, ax=None):
+def title_of(model, fitted) -> str:
+    """The kind of the model and its number of components."""
+    K = fitted.emission.shape[0]
+    kind = type(model).__name__
+    return f"{kind}, {K} component{'s' * (K != 1)}"
+
+
+def name_ellipses(ax, drawn=None) -> None:
+    """A legend of the ellipses and of the rows that are drawn apart, in `ax`; drawn: axes that hold them."""
+    from matplotlib.lines import Line2D
+
+    named = [line for line in (ax if drawn is None else drawn).collections if not line.get_label().startswith("_")]
+    widths = dict(zip(DEVIATIONS, (1.8, 1.2)))
+    ellipses = [
+        Line2D([], [], color=GREY, linewidth=width, label=f"{radius} standard deviation{'s' * (radius > 1)}")
+        for radius, width in widths.items()
+    ]
+    ax.legend(handles=[*ellipses, *named], fontsize="x-small", framealpha=0.8, edgecolor="none", loc="best")
+
+
+def draw_apart(ax, fitted, X, i, j, chosen) -> None:
+    """Noise, and the box that it fills, and the outliers of Student-t components, in the plane of two columns."""
+    apart, what = rows_apart(fitted, X)
+    if what:
+        x, y = X[apart][:, [chosen[i], chosen[j]]].astype(np.float64).T
+        ax.scatter(x, y, s=18, marker="x", color=colour(1), linewidths=0.8, label=what, zorder=3)
+    box = getattr(fitted.emission, "box", None)
+    if box is not None:
+        (x, y), (right, top) = box[:, [chosen[i], chosen[j]]]
+        ax.plot([x, right, right, x, x], [y, y, top, top, y], color=colour(1), linestyle=":", linewidth=1)
+
+
+def rows_apart(fitted, X) -> tuple[np.ndarray, str]:
+    """Which rows are noise, or outliers of all Student-t components, and the word for them; "" where there are none.
+
+    An outlier lies outside the ellipse that holds 99.9 % of the rows of a Gaussian with this scale matrix."""
+    emission, K = fitted.emission, fitted.emission.shape[0]
+    if fitted.n_components > K:
+        apart, what = fitted.posterior(X).argmax(axis=1) == K, "noise"
+    elif hasattr(emission, "degrees_of_freedom"):
+        from scipy.special import chdtri
+
+        inverse = np.linalg.inv(emission.dense_covariances())
+        differences = X[:, None, :].astype(np.float64) - emission.means
+        squares = np.einsum("nkd,kde,nke->nk", differences, inverse, differences)
+        apart, what = squares.min(axis=1) > chdtri(X.shape[1], 0.001), "outliers"
+    else:
+        return np.zeros(len(X), bool), ""
+    return apart, what if apart.any() else ""
+
+
+def responsibilities(model, X, columns=None, *, ax=None) -> Any:
     """To which components each row belongs: their colours, mixed by their posterior probabilities.
 
     The marker is that of the most probable component. One column: the probabilities along it. Of more than 3000
@@ -107,13 +171,15 @@ def responsibilities(model, X, columns=None, *, ax=None):
     model : fitted mixture estimator, or :class:`fastem.models.mixture.Mixture`, of any family
     X : (n, d) array, data frame or Arrow table
     columns : two of int or str, optional
-        Default: the first two.
-    ax : axes or figure, optional
+        Default: all pairs of the first four.
+    ax : axes, array of axes, or figure, optional
 
     Returns
     -------
-    Axes
+    Axes, or for m > 2 columns an (m - 1, m - 1) array of them
     """
+    if columns is None and (pairs := pairs_of(X)):
+        return _in_pairs(responsibilities, model, X, pairs, ax)
     x, y, posterior, names = _posterior_of(model, X, columns)
     (ax,) = axes_grid(ax).flat
     from matplotlib.colors import to_rgb
@@ -136,11 +202,18 @@ def responsibilities(model, X, columns=None, *, ax=None):
     return ax
 
 
-def uncertainty(model, X, columns=None, *, ax=None):
+def uncertainty(model, X, columns=None, *, ax=None) -> Any:
     """How uncertain the component of each row is: 1 - the largest responsibility, as colour and size.
 
     Parameters, thinning and return value are those of :func:`responsibilities`.
     """
+    if columns is None and (pairs := pairs_of(X)):
+        return _in_pairs(_draw_uncertainty, model, X, pairs, ax)
+    return _draw_uncertainty(model, X, columns, ax=ax, bar=True)
+
+
+def _draw_uncertainty(model, X, columns, *, ax, bar=False):
+    """The picture of one or two columns; bar: with a bar of its colours."""
     x, y, posterior, names = _posterior_of(model, X, columns)
     (ax,) = axes_grid(ax).flat
     from matplotlib.colors import LinearSegmentedColormap
@@ -148,7 +221,7 @@ def uncertainty(model, X, columns=None, *, ax=None):
     value = 1 - posterior.max(axis=1)
     if y is None:
         ax.plot(x, value, color=colour(1))
-        ax.set(xlabel=names[0], ylabel="uncertainty", ylim=(-0.03, 1.03))
+        ax.set(xlabel=names[0], ylabel="uncertainty", ylim=(-0.03, 1.03 - 1 / posterior.shape[1]))
         return ax
     order = np.argsort(value)  # the uncertain ones on top
     points = ax.scatter(
@@ -161,9 +234,30 @@ def uncertainty(model, X, columns=None, *, ax=None):
         vmax=0.5,  # between two components; with three it may be more
         linewidths=0,
     )
-    ax.figure.colorbar(points, ax=ax, label="uncertainty", extend="max" if value.max() > 0.5 else "neither")
+    if bar:
+        ax.figure.colorbar(points, ax=ax, label="uncertainty", extend="max" if value.max() > 0.5 else "neither")
     ax.set(xlabel=names[0], ylabel=names[1])
     return ax
+
+
+def pairs_of(X) -> int:
+    """How many columns are drawn in pairs; 0 for rows of one or two columns."""
+    d = np.shape(X)[1] if np.ndim(X) == 2 else 0
+    return min(d, FEW_COLUMNS) if d > 2 else 0
+
+
+def _in_pairs(picture, model, X, m, ax):
+    """A picture of two columns for all pairs of the first m, below the diagonal."""
+    axes = axes_grid(ax, m - 1, m - 1, cell=(2.2, 1.9))
+    for i, j in np.ndindex(axes.shape):
+        if j > i:
+            axes[i, j].set_axis_off()
+            continue
+        picture(model, X, [j, i + 1], ax=axes[i, j])
+        axes[i, j].locator_params(nbins=3)
+        axes[i, j].label_outer()
+    axes[0, 0].set_title(type(model).__name__, size="medium")
+    return axes
 
 
 def _posterior_of(model, X, columns):
@@ -218,7 +312,7 @@ def _draw_density(ax, fitted, x, shown, name, size=None):
     dots = {"marker": ".", "markersize": 4} if discrete and len(grid) < 60 else {}
     total = joint.sum(axis=1)
     ax.plot(grid, total, color=matplotlib.rcParams["text.color"], linewidth=0.8, label="mixture")
-    top = 1.15 * max(tallest, min(total.max(), 2 * tallest))  # a narrow peak must not flatten the rest
+    top = 1.15 * max(tallest, min(total.max(), MOST_PEAK * tallest))  # a spike must not flatten the rest
     for k, density in enumerate(joint.T):
         ax.plot(grid, density, color=colour(k), linestyle=line_style(k), linewidth=1.8, **dots)
         place = int(np.argmax(density))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.plot.canvas import GREY, axes_grid, colour, legend, line_style, marker
 
 
-def history(fit, *, gap=False, ax=None):
+def history(fit, *, gap=False, ax=None) -> Any:
     """The mean log-likelihood of each iteration as a staircase: the gain of its M-step, then that of its E-step.
 
     Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit without
@@ -49,18 +51,25 @@ def history(fit, *, gap=False, ax=None):
     return ax
 
 
-def restarts(fits, *, ax=None):
+def restarts(fits, *, ax=None) -> Any:
     """The mean log-likelihoods of several fits to the same data, beside each other; the best in bold.
 
     Parameters
     ----------
-    fits : sequence of :class:`fastem.EMResult` or fitted estimators
+    fits : sequence of :class:`fastem.EMResult` or fitted estimators; or one fitted mixture
+        Of one mixture, its `fit_report_` says what each of its starts has reached: these are drawn as points.
     ax : axes or figure, optional
 
     Returns
     -------
     Axes
     """
+    if hasattr(fits, "fit_report_"):
+        return _starts(fits, ax)
+    if hasattr(fits, "n_iter_") or hasattr(fits, "history"):
+        raise TypeError(
+            f"restarts expects several fits, or a mixture that was fitted in this process: {fits!r} is none."
+        )
     traces = [_trace(fit)[0] for fit in fits]
     if not traces:
         raise ValueError("fits is empty: there is nothing to draw")
@@ -81,6 +90,24 @@ def restarts(fits, *, ax=None):
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.set(xlabel="iteration", ylabel="mean log-likelihood")
     if len(traces) <= 12:
+        legend(ax)
+    return ax
+
+
+def _starts(model, ax):
+    """What each start of one fit has reached, against its iterations; sound ones are filled, the chosen one is bold."""
+    (ax,) = axes_grid(ax).flat
+    for number, start in enumerate(model.fit_report_.restarts):
+        if np.isnan(start.log_likelihood):
+            continue
+        face = colour(number) if start.sound else "none"
+        width = 3 if start.chosen else 1.2
+        label = f"{number} {start.start}: {start.log_likelihood:.6g}" + (" (chosen)" if start.chosen else "")
+        style = {"color": colour(number), "markerfacecolor": face, "markeredgewidth": width, "linestyle": ""}
+        ax.plot(start.n_iter, start.log_likelihood, marker(number), label=label, **style)
+    ax.ticklabel_format(axis="y", useOffset=False)
+    ax.set(xlabel="iterations", ylabel="log-likelihood", title="starts (hollow: not sound)")
+    if len(model.fit_report_.restarts) <= 12:
         legend(ax)
     return ax
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastem.estimators.estimator import checked_rows, require_fitted
 from fastem.families.factor_analysis import FactorEstimator
+from fastem.families.own import OwnModel
 from fastem.models.mixture import Mixture
-from fastem.plot.canvas import axes_grid, heat_map
+from fastem.plot.canvas import axes_grid, colour_bar, colours_of, heat_map
 from fastem.rows.sources.columns import choose, numbered_names
 from fastem.rows.validation import as_matrix, column_names, require_finite
 
+FAR, SHARES = "RdBu_r", "cividis"  # colours of deviations from a mean, and of probabilities
+MOST_FAR = 2.0  # standard deviations, from which on colours are full
+DRAWN = 4000  # rows of each component
 
-def parameters(model, columns=None, *, names=None, ax=None):
+
+def parameters(model, columns=None, *, names=None, ax=None) -> Any:
     """A parameter of each component (down) and column (across): means, rates, probabilities of each code.
 
-    The colours of a column go from its least to its largest value.
+    The colour of a cell says how far the component's mean of the column lies from the mean of all components, in
+    standard deviations of the column under the fit, from -2 to 2: a column that separates nothing is pale.
+    Probabilities have colours from 0 to 1.
 
     Parameters
     ----------
@@ -40,15 +49,37 @@ def parameters(model, columns=None, *, names=None, ax=None):
     labels = [names[j] if code is None else f"{names[j]}={code}" for j, code in zip(places, codes)]
     order = [i for place in chosen_places(model, columns, names) for i in np.flatnonzero(places == place)]
     values, labels = values[:, order], [labels[i] for i in order]
-    low, span = values.min(axis=0), np.ptp(values, axis=0)
-    shade = np.where(span > 0, (values - low) / np.where(span > 0, span, 1), 0.5)
+    shares = np.array([codes[i] is not None or title == "probabilities" for i in order])
+    far = np.where(shares, 0, separations(mixture_of(model), K)[:, places[order]])
     (ax,) = axes_grid(ax).flat
-    heat_map(ax, values, [str(k) for k in range(K)], labels, shade=shade, cmap="cividis")
-    ax.set(ylabel="component", title=title)
+    if shares.any():
+        colour_bar(ax, SHARES, 0, 1, "probability")
+    if not shares.all():
+        colour_bar(ax, FAR, -MOST_FAR, MOST_FAR, "mean of the component − mean of all, in deviations")
+    colours = np.where(
+        shares[:, None], colours_of(SHARES, np.where(shares, values, 0)), colours_of(FAR, 0.5 + far / (2 * MOST_FAR))
+    )
+    heat_map(ax, values, [str(k) for k in range(K)], labels, colours=colours)
+    ax.set(ylabel="component", title=title.replace("_", " "))
     return ax
 
 
-def loadings(model, *, ax=None):
+def separations(mixture, K) -> np.ndarray:
+    """(K, d): how far the mean of a column in a component lies from its mean in the mixture, in standard deviations of
+    the mixture; of families that do not state these, from rows that are drawn."""
+    emission, weights = mixture.emission, mixture.weights[:K] / mixture.weights[:K].sum()
+    d = emission.shape[1]
+    if emission.has_ellipses:
+        means, variances = np.asarray(emission.means), emission.covariance.variances(K, d)
+    else:
+        drawn = [emission.sample(k, DRAWN, np.random.default_rng(0)) for k in range(K)]
+        means, variances = (np.array([moment(rows, axis=0) for rows in drawn]) for moment in (np.mean, np.var))
+    mean = weights @ means
+    deviation = np.sqrt(weights @ (variances + (means - mean) ** 2))
+    return (means - mean) / np.where(deviation > 0, deviation, 1)
+
+
+def loadings(model, *, ax=None) -> Any:
     """The loadings of each factor (down) on each column (across), from negative (orange) to positive (purple).
 
     Parameters
@@ -66,10 +97,10 @@ def loadings(model, *, ax=None):
     values = model.components_
     if not len(values):
         raise ValueError("there are no loadings to draw, because the model has no factors")
-    shade = 0.5 + 0.5 * values / (np.abs(values).max() or 1)
     (ax,) = axes_grid(ax).flat
+    colours = colours_of("PuOr", 0.5 + 0.5 * values / (np.abs(values).max() or 1))
     names = fitted_names(model, values.shape[1])
-    heat_map(ax, values, [str(k) for k in range(len(values))], names, shade=shade, cmap="PuOr")
+    heat_map(ax, values, [str(k) for k in range(len(values))], names, colours=colours)
     ax.set(ylabel="factor", title="loadings")
     return ax
 
@@ -77,7 +108,7 @@ def loadings(model, *, ax=None):
 def mixture_of(model) -> Mixture:
     """The mixture of an estimator, or itself."""
     drawn = model.model_ if hasattr(type(model), "model_") else model
-    if not isinstance(drawn, Mixture):
+    if not isinstance(drawn, (Mixture, OwnModel)):
         raise TypeError(
             "this picture expects a fitted mixture or a fastem.models.mixture.Mixture. "
             f"Got {type(model).__name__} instead."

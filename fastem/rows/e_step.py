@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from fastem.rows.statistics import Statistics
 
 
 class BlockModel:
     """A model that uses threads, and that keeps between passes what it knows about a block of rows.
 
-    For rows, a model needs ``e_step(X, sample_weight)`` only. If it has ``e_step_of_block``, blocks call that instead.
+    For rows, a model needs ``e_step(X, sample_weight)`` only. Its weights are ones where the rows have none. If it
+    has ``e_step_of_block``, blocks call that instead, with None in place of ones.
     A subclass of this class defines ``e_step_of_block`` and has both.
     """
 
@@ -35,4 +38,4 @@ def e_step(model, X, sample_weight, n_threads: int, kept: dict | None = None) ->
     """A model's E-step of a block of rows, by the method that it has; see :class:`BlockModel`."""
     if hasattr(model, "e_step_of_block"):
         return model.e_step_of_block(X, sample_weight, n_threads, {} if kept is None else kept)
-    return model.e_step(X, sample_weight)
+    return model.e_step(X, np.ones(len(X)) if sample_weight is None else sample_weight)

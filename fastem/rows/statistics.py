@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Statistics:
 
     __slots__ = ("_layout", "vector")
 
-    def __init__(self, **sums):
+    def __init__(self, **sums: Any) -> None:
         if "vector" in sums:
             raise ValueError("no statistic can be named 'vector': that attribute holds them all; choose another name")
         arrays = {name: np.asarray(value, dtype=np.float64) for name, value in sums.items()}
@@ -38,7 +39,7 @@ class Statistics:
             self._layout[name] = (start, start + a.size, a.shape)
             start += a.size
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         try:

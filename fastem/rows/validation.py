@@ -9,7 +9,11 @@ import datetime
 
 import numpy as np
 
+from fastem.errors import shown
+
 TIME_OBJECTS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+NOT_NUMBERS = ("str", "utf8", "dictionary", "large_string", "cat", "enum", "binary", "bytes", "list", "struct")
+MOST_NAMED = 8  # columns in a message
 SOME_OBJECTS = 1000  # rows of objects that are looked at for dates; float() refuses the others, without advice
 HOW_TO_CONVERT = (
     "A date or a duration is a number only in a unit and from an origin that you choose: convert the column first, for "
@@ -50,6 +54,7 @@ def as_matrix(X, owner, least_rows=1):
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError("X is a masked array with masked entries: remove or impute them first.")
     require_no_times(X)
+    require_no_text(X)
     try:
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
@@ -57,7 +62,7 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype == object and hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         array = _without_nulls(X, array)
     if array.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported\n{array}\n")
+        raise ValueError(f"Complex data not supported: X has shape {array.shape} and type {array.dtype}.")
     if array.dtype == object:
         require_no_time_objects(array, column_names(X))
     if array.dtype.kind in "Mm":
@@ -71,7 +76,7 @@ def as_matrix(X, owner, least_rows=1):
         )
         if array.ndim < 2:
             kind = "scalar" if array.ndim == 0 else "1D"
-            raise ValueError(f"Expected 2D array, got {kind} array instead:\narray={array}.\n{hint}")
+            raise ValueError(f"Expected 2D array, got {kind} array of shape {array.shape} instead. {hint}")
         raise ValueError(f"Found array with dim {array.ndim}, while dim <= 2 is required by {owner}.")
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
@@ -112,6 +117,36 @@ def require_no_times(X):
     for name, kind in columns:
         if is_time_type(kind):
             raise ValueError(f"X must hold numbers, but column {name!r} holds {described(kind)}. {HOW_TO_CONVERT}")
+
+
+def require_no_text(X):
+    """ValueError that names all columns of a frame that hold text, categories or lists: before they are converted,
+    which takes long, and whether or not their text reads as numbers, as for files."""
+    if not hasattr(X, "dtypes") or not hasattr(X, "columns"):
+        return
+    kinds = list(X.dtypes)
+    text = [name for place, (name, kind) in enumerate(zip(X.columns, kinds)) if is_text(kind, X, place)]
+    if not text:
+        return
+    numbers = [name for name in X.columns if name not in text]
+    way = f"Choose the others, X[{numbers!r}], or give" if 0 < len(numbers) <= MOST_NAMED else "Choose others, or give"
+    named = ", ".join(map(repr, text[:MOST_NAMED])) + (f" and {len(text) - MOST_NAMED} more" * (len(text) > MOST_NAMED))
+    several = len(text) > 1
+    raise ValueError(
+        f"X must hold numbers, but column{'s' * several} {named} hold{'s' * (not several)} text or categories. {way} "
+        "each value a number first (pandas.factorize)."
+    )
+
+
+def is_text(kind, frame, place) -> bool:
+    """Whether a column holds text, categories or something nested; of objects the first that is not missing says it."""
+    categories = getattr(getattr(kind, "categories", None), "dtype", None)
+    if categories is not None:
+        return is_text(categories, None, place)
+    if str(kind).lower() != "object":
+        return str(kind).lower().startswith(NOT_NUMBERS)
+    some = np.asarray(frame.iloc[:SOME_OBJECTS, place]) if hasattr(frame, "iloc") else ()
+    return any(isinstance(value, (str, bytes)) for value in some)
 
 
 def described(kind) -> str:
@@ -233,7 +268,7 @@ def generator(random_state) -> np.random.Generator:
     except (TypeError, ValueError, AttributeError):
         raise ValueError(
             "random_state must be None, a seed (a whole number of at least 0), a numpy Generator or a RandomState. "
-            f"Got {random_state!r} instead."
+            f"Got {shown(random_state)} instead."
         ) from None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fastem.driver.remaining_gain import SADDLE
 from fastem.errors import DegenerateComponentWarning, SaddlePointWarning, warn
 from fastem.starts.diagnosis import final_statuses, is_sound
-from fastem.starts.text_table import text_table
+from fastem.starts.text_table import html_of_text, text_table
 
 MOST_LISTED = 30  # components, and restarts, of which the text shows all
 FEWER = 10  # of more than that
@@ -81,6 +81,8 @@ class FitReport:
 
     restarts: list[Restart]
     components: list[Component]
+
+    _repr_html_ = html_of_text
 
     def __str__(self):
         return "\n".join(line.rstrip() for line in [*self._restart_lines(), "", *self._component_lines()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
 
 
@@ -17,3 +18,13 @@ def text_table(rows: Iterable[Sequence[str]], sides: str) -> list[str]:
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows)]
     return ["  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, sides, widths)) for row in rows]
+
+
+def preformatted(text: str) -> str:
+    """Text as HTML that keeps its lines and columns, for notebooks."""
+    return f'<pre style="line-height: 1.2">{html.escape(text)}</pre>'
+
+
+def html_of_text(self) -> str:
+    """What `str` says, for notebooks."""
+    return preformatted(str(self))

@@ -195,3 +195,35 @@ def test_a_model_without_a_bound_has_nan_there():
     step = em(Coins(np.array([0.6, 0.5])), TOSSES, tol=0, max_iter=1).steps[0]
     assert np.isnan(step.bound) and np.isnan(step.m_gain) and np.isnan(step.parameter_step)
     assert step.seconds > 0
+
+
+@dataclass(frozen=True)
+class Forgetful(Coins):
+    """An E-step that does not use the weights."""
+
+    def e_step(self, X, sample_weight):
+        return Coins.e_step(self, X, np.ones(len(X)))
+
+
+def test_an_e_step_that_ignores_the_weights_is_said():
+    start, weight = Forgetful(np.array([0.6, 0.5])), np.array([100.0, 1, 1, 1, 1])
+    with pytest.raises(ValueError, match=r"e_step of Forgetful returned weight=5, but the sum of sample_weight is 104"):
+        em(start, TOSSES, sample_weight=weight)
+    em(start, TOSSES)
+    weighted = em(Coins(start.heads), TOSSES, sample_weight=weight, tol=1e-12, max_iter=1000).model.heads
+    repeated = em(Coins(start.heads), np.repeat(TOSSES, weight.astype(int), axis=0), tol=1e-12, max_iter=1000)
+    np.testing.assert_allclose(weighted, repeated.model.heads, rtol=1e-6)
+
+
+@dataclass(frozen=True)
+class Trusting(Coins):
+    """An E-step that takes the weights as they come."""
+
+    def e_step(self, X, sample_weight):
+        assert sample_weight.shape == (len(X),)
+        return Coins.e_step(self, X, sample_weight)
+
+
+def test_weights_are_ones_where_there_are_none():
+    start = np.array([0.6, 0.5])
+    assert np.array_equal(em(Trusting(start), TOSSES).model.heads, em(Coins(start), TOSSES).model.heads)

@@ -17,7 +17,6 @@ from fastem.errors import ConvergenceWarning, DegenerateComponentWarning
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.labels import LabelledBlocks
-from fastem.summary import summary
 
 SEPARATED, OVERLAPPING = INSTANCES[:2]
 X = load_faithful().data
@@ -95,7 +94,7 @@ def test_newtons_estimates_become_rarer():
 
 def test_the_summary_and_the_report_say_what_is_left():
     model = GaussianMixture(2, stop="certified", random_state=0).fit(X)
-    assert "left to gain" in summary(model, len(X), ["a", "b"]) and "(newton)" in str(model.fit_report_)
+    assert "left to gain" in model.summary() and "(newton)" in str(model.fit_report_)
 
 
 def clusters(n=800, d=3, K=3, seed=0):

@@ -100,7 +100,7 @@ def test_a_family_of_ones_own_states_only_its_own_parameters():
     assert [*inspect.signature(Sharpened).parameters] == [*names[:place], "sharpness", *names[place:]]
     model = clone(Sharpened(3, sharpness=3, tol=0.5, covariance_type="diag"))
     assert repr(model) == "Sharpened(n_components=3, covariance_type='diag', sharpness=3, tol=0.5)"
-    assert "    sharpness : float\n        How sharp it is.\n" in Sharpened.__doc__
+    assert "    sharpness : float, default 1.0\n        How sharp it is.\n" in Sharpened.__doc__
     assert tagged(model, COLUMNS).keys() - tagged(fastem.StudentTMixture(), COLUMNS).keys() == {"sharpness"}
     with pytest.raises(ValueError, match=r"The 'sharpness' parameter of Sharpened must be positive. Got -1"):
         Sharpened(sharpness=-1).fit(FAITHFUL)

@@ -7,7 +7,7 @@ import pandas
 import pytest
 
 from fastem import PPCA, GaussianMixture, PoissonMixture, write_predictions
-from fastem.estimators.predictions import write_each
+from fastem.estimators.predictions import Predictions, write_each
 from fastem.rows import blocks
 
 
@@ -56,7 +56,7 @@ def test_the_memory_for_responsibilities_is_bounded(K, expected, monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_VALUES", 1 << 16)
     lengths = []
     model = GaussianMixture(K, random_state=0, max_iter=1, tol=1e9).fit(rows()[:500])
-    write_each(model, rows(), lambda labels, probabilities, densities: lengths.append(len(labels)))
+    write_each(Predictions(model), rows(), lambda columns: lengths.append(len(columns[0])))
     assert lengths == expected
 
 
@@ -78,7 +78,7 @@ def test_a_count_that_is_none_is_found():
     model = PoissonMixture(2, random_state=0).fit(counts)
     counts[8000, 1] = -1
     with pytest.raises(ValueError, match="row 8000 of the chunks"):
-        write_each(model, [counts], lambda *columns: None)
+        write_each(Predictions(model), [counts], lambda columns: None)
 
 
 def test_mistakes(tmp_path, monkeypatch):

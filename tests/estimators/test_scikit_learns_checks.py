@@ -64,6 +64,9 @@ OTHER_ROWS = {
     "check_readonly_memmap_input",
     "check_sample_weights_not_an_array",
     "check_sample_weights_pandas_series",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
+    "check_transformer_preserve_dtypes",
 }
 # Their rows are whole numbers for families of counts and codes.
 FRACTIONS = {
@@ -73,6 +76,7 @@ FRACTIONS = {
     "check_fit_score_takes_y",
     "check_pipeline_consistency",
     "check_sample_weights_list",
+    "check_transformer_n_iter",
 }
 LARGE = {
     "check_positive_only_tag_during_fit",

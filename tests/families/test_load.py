@@ -28,3 +28,10 @@ def test_a_file_written_before_is_read(name):
 
 def test_every_estimator_has_a_file():
     assert {type(fastem.load(FOLDER / f"{name}.npz")).__name__ for name in NAMES} == {*fastem.families.ESTIMATORS}
+
+
+def test_the_kind_that_a_file_must_hold(tmp_path):
+    fastem.PoissonMixture.from_parameters([1.0], [[2.0]]).save(tmp_path / "model.npz")
+    assert type(fastem.load(tmp_path / "model.npz", fastem.PoissonMixture)) is fastem.PoissonMixture
+    with pytest.raises(ValueError, match="contains a PoissonMixture, not a GaussianMixture"):
+        fastem.load(tmp_path / "model.npz", fastem.GaussianMixture)

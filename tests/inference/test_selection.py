@@ -190,7 +190,12 @@ def test_parameters_without_a_part_are_refused():
 def test_as_text_and_as_a_frame():
     found = fastem.select(FAITHFUL, [1, 2], ["EEE", "VVV"], random_state=0)
     lines = str(found).splitlines()
-    assert len(lines) == 5 and [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
+    assert len(lines) == 10 and [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
+    assert [line.split()[0] for line in lines[:4]] == ["best", "1", "2", "3"]
+    differences = [float(line.split()[4]) for line in lines[1:4]]
+    assert differences[0] == 0 and differences == sorted(differences)
+    second, first = (found.ranked[i].bic for i in (1, 0))
+    assert differences[1] == pytest.approx(second - first, abs=1e-4)
     frame = found.to_frame()
     assert frame.shape == (4, 12) and frame.loc[frame.bic.idxmin(), "covariance_type"] == found.best_row.covariance_type
     assert "4 models" in repr(found)

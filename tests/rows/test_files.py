@@ -2,6 +2,7 @@
 
 import builtins
 import decimal
+import gzip
 import sys
 
 import numpy as np
@@ -204,7 +205,7 @@ def test_files_that_are_none(tmp_path, write, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv: no such file, nor .* \(faithful, iris\)"):
         read("nowhere.csv")
-    with pytest.raises(ValueError, match=r"suffix '\.xlsx'; fastem reads \.csv"):
+    with pytest.raises(ValueError, match=r"does not read this kind of file\. Save the sheet as CSV"):
         read(write("1", "table.xlsx"))
     with pytest.raises(ValueError, match="no suffix"):
         read(write("1", "table"))
@@ -466,3 +467,80 @@ def test_a_damaged_header_of_numpys_format_is_a_sentence(tmp_path, header):
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(80))
     with pytest.raises(ValueError, match=r"rows\.npy is not a readable \.npy file"):
         open_rows(path)
+
+
+def both_ways(write, monkeypatch, text, name="table.csv", **given):
+    """What a file holds, its names, or the error: read at once, and as a large file is."""
+    path = write(text, name) if isinstance(text, str) else text
+    for at_once in (64e6, 0):
+        monkeypatch.setattr("fastem.rows.sources.files.AT_ONCE", at_once)
+        try:
+            blocks = open_rows(path, **given)
+            yield rows_of(blocks).tolist(), None if blocks.names is None else list(blocks.names)
+        except ValueError as error:
+            yield str(error), None
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "names"),
+    [
+        ("a|b\n1|2\n3|4\n", [[1, 2], [3, 4]], ["a", "b"]),
+        ("# made by hand\na,b\n1,2\n# half way\n3,4\n", [[1, 2], [3, 4]], ["a", "b"]),
+        ("# a b\n1 2\n3 4\n", [[1, 2], [3, 4]], ["a", "b"]),
+        ("a b\n1 2\n3 4\n", [[1, 2], [3, 4]], ["a", "b"]),
+        ("5,2\n3,4\n", [[5, 2], [3, 4]], None),
+        ("# comment\na,b\n1,\n3,4\n", [[1, None], [3, 4]], ["a", "b"]),
+    ],
+)
+def test_small_and_large_files_hold_the_same(write, monkeypatch, text, rows, names):
+    for found, called in both_ways(write, monkeypatch, text):
+        assert [[None if value != value else value for value in row] for row in found] == rows
+        assert called == names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a;b\n1,5;2\n3,5;4\n", "line 2, column 'a': '1,5' has a decimal comma"),
+        ("a,b\n1,2\n3,?\n5,6\n", "line 3, column 'b': '?' is not a number"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 field where the header"),
+        ("# c\na,b\n1,2\n3\n", "line 4 has 1 field where the header"),
+    ],
+)
+def test_small_and_large_files_are_blamed_alike(write, monkeypatch, text, message):
+    for said, _ in both_ways(write, monkeypatch, text):
+        assert message in said
+
+
+def test_compressed_text(write, monkeypatch, tmp_path):
+    text = "a,b,w\n" + "".join(f"{i},{i * i},{i % 2}\n" for i in range(100))
+    with gzip.open(tmp_path / "rows.csv.gz", "wt") as file:
+        file.write(text)
+    with pyarrow.CompressedOutputStream(tmp_path / "rows.csv.zst", "zstd") as file:
+        file.write(text.encode())
+    plain = list(both_ways(write, monkeypatch, text, sample_weight="w"))
+    for name in ("rows.csv.gz", "rows.csv.zst"):
+        assert list(both_ways(write, monkeypatch, tmp_path / name, sample_weight="w")) == plain
+        assert column_names(tmp_path / name) == ["a", "b", "w"]
+    write("1,2\n", "plain.csv.gz")
+    with pytest.raises(ValueError, match="not compressed as its name says"):
+        open_rows(tmp_path / "plain.csv.gz")
+
+
+def test_a_header_of_numbers_is_warned_of(write, recwarn):
+    with pytest.warns(UserWarning, match=r"the first line, 2019, 2020, may be a header"):
+        open_rows(write("2019,2020\n1.5,3\n2.5,7\n"))
+    recwarn.clear()
+    open_rows(write("1,2\n2,3\n3,4\n"))  # rows that all go on so
+    open_rows(write("1,5\n2,3.5\n"))
+    assert not recwarn.list
+
+
+def test_an_index_is_warned_of(write, recwarn):
+    text = ",a\n" + "".join(f"{i},{i * i % 7}\n" for i in range(20))
+    with pytest.warns(UserWarning, match="column 'x0' counts the rows 0, 1"):
+        open_rows(write(text))
+    recwarn.clear()
+    open_rows(write(text), columns=["a"])
+    open_rows(write("a,b\n0,1\n1,5\n"))  # by chance
+    assert not recwarn.list

@@ -11,7 +11,6 @@ from fastem import DegenerateComponentWarning, GaussianMixture, SaddlePointWarni
 from fastem.datasets import load_faithful
 from fastem.errors import ConvergenceWarning
 from fastem.starts.diagnosis import equal_components
-from fastem.summary import summary
 
 X = load_faithful().data
 EQUAL = "equal to component {}: EM cannot separate them"
@@ -73,5 +72,5 @@ def test_a_saddle_without_a_rise_ends_the_fit_in_words(monkeypatch):
         ):
             model = at_the_mean(stop="certified", max_iter=500).fit(X)
     assert not model.converged_ and model.n_iter_ < 50 and np.isinf(model.remaining_gain_)
-    assert "the point is no maximum" in summary(model, len(X), ["a", "b"])
+    assert "the point is no maximum" in model.summary()
     assert "no maximum" in model.stop_reason_ and "no maximum" in model.fit_report_.restarts[0].status

@@ -7,7 +7,9 @@ Processing 10 (2000) 19-41.
 from __future__ import annotations
 
 import numbers
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -53,7 +55,18 @@ def adapted(background, statistics, relevance, parameters):
     return replace(background, weights=weights, emission=replace(emission, means=means, covariance=covariance))
 
 
-def adapt(self, X, sample_weight=None, *, relevance=16.0, parameters=("means",), max_iter=1):
+E = TypeVar("E")
+
+
+def adapt(
+    self: E,
+    X,
+    sample_weight=None,
+    *,
+    relevance: float = 16.0,
+    parameters: Sequence[str] = ("means",),
+    max_iter: int = 1,
+) -> E:
     """A new estimator: this one, moved towards new rows, the further the more they are.
 
     Each component's mean (and weight, and covariance, where asked for) becomes a E[x] + (1 - a) times its present

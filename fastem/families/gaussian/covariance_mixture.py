@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance, not_fitted
 from fastem.estimators.checks import choice, real
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
+from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
@@ -30,6 +30,12 @@ class MatrixForm:
     def __set_name__(self, owner, name):
         self.name = name
 
+    @overload
+    def __get__(self, estimator: None, owner: Any = None) -> MatrixForm: ...
+
+    @overload
+    def __get__(self, estimator: object, owner: Any = None) -> np.ndarray: ...
+
     def __get__(self, estimator, owner=None):
         if estimator is None:
             return self
@@ -39,7 +45,7 @@ class MatrixForm:
             raise AttributeError(f"{type(estimator).__name__!r} object has no attribute {self.name!r}")
         return estimator._form(self.name)
 
-    def __set__(self, estimator, value):
+    def __set__(self, estimator: Any, value: Any) -> None:
         array = real_numbers(value)
         if array is None:
             raise ValueError(f"{self.name} must be an array of numbers. Got {value!r} instead.")
@@ -97,9 +103,10 @@ class CovarianceMixture(MixtureEstimator):
     ----------
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
-    others
-        See :class:`fastem.estimators.mixture_estimator.MixtureEstimator`.
+    {attributes}
     """
+
+    means_: np.ndarray = attribute()
 
     covariance_type: str = parameter(
         default="full",
@@ -122,7 +129,9 @@ raised to them, with a warning. A constant column has no scale of its own: it ta
 if no column varies, its square (a column of zeros: 1), so units matter there, in the log-likelihood by a constant.""",
         tags=[SEARCH],
     )
-    means_init: Any = parameter(default=None, check=None, doc="(K, d), optional", tags=[COLUMNS])
+    means_init: Any = parameter(
+        default=None, check=None, doc="(K, d), optional\nThe means of the start.", tags=[COLUMNS]
+    )
     precisions_init: Any = parameter(
         default=None,
         check=None,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import numbers
+from typing import Any
 
 import numpy as np
 
+from fastem.estimators.containers import chosen_container, in_container
 from fastem.models.gaussian.imputation import impute as filled_in
+from fastem.rows.sources.columns import numbered_names
 from fastem.rows.sources.open_rows import is_dask
 from fastem.rows.validation import generator
 
 
-def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarray:
+def impute(self, X, *, draws: int | None = None, random_state=None) -> Any:
     """X with its missing values (NaN) filled in from the observed ones of the same row.
 
     Parameters
@@ -26,7 +29,8 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     Returns
     -------
     (n, d), in the type of X, or with `draws` (draws, n, d)
-        Observed values are as they were. A row in which every value is missing gets the mean of the mixture.
+        Observed values are as they were. Without `draws` also a frame, see :meth:`set_output`.
+        A row in which every value is missing gets the mean of the mixture.
 
     References
     ----------
@@ -46,7 +50,9 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     mixture = self._mixture()
     if draws is None:
         dtype = getattr(X, "dtype", np.float64)
-        return self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
+        filled = self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
+        names = getattr(self, "feature_names_in_", numbered_names(self.n_features_in_))
+        return in_container(filled, X, names, chosen_container(self))
     if not isinstance(draws, numbers.Integral) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
     if is_dask(X):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 
 from fastem.estimators.checks import check_features
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.mixture_estimator import fit_to
+from fastem.estimators.transform import framed
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.kernels.packing import packed_index, packed_lower, unpack_symmetric
 from fastem.kernels.threads import for_pass
@@ -20,6 +22,8 @@ from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
+
+E = TypeVar("E")
 
 ROUNDING = 1e-7  # of a covariance of errors: an eigenvalue below zero by less, in units of the largest, is zero
 TYPICAL = 4.0  # times the median error: a value with a larger one is not looked at where starts are sought
@@ -148,7 +152,7 @@ def most_error(X, d) -> np.ndarray:
 
 
 def fit(
-    self,
+    self: E,
     X,
     y=None,
     sample_weight=None,
@@ -159,7 +163,7 @@ def fit(
     checkpoint=None,
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
-):
+) -> E:
     """Fit to rows; with `errors`, to rows that were measured with known errors (extreme deconvolution).
 
     Row n is then x_n plus noise N(0, S_n), and the mixture is that of the noise-free x: `means_` and `covariances_` are
@@ -293,7 +297,7 @@ def predict_proba(self, X, *, errors=None) -> np.ndarray:
     if errors is None:
         return CovarianceMixture.predict_proba(self, X)
     require_fitted(self)
-    return scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components)
+    return framed(self, scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components), X)
 
 
 def bic(self, X, sample_weight=None, *, errors=None) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.estimators.checks import real, whole
 from fastem.estimators.constraints import checked_fixed
-from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
+from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian import measurement_errors
 from fastem.families.gaussian.adaptation import adapt
@@ -117,6 +117,11 @@ log-likelihood, which never falls; `log_likelihood_` is that of all components, 
 fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.truncated`.""",
         tags=[COLUMNS],
     )
+
+    noise_weight_: float = attribute()
+    noise_log_volume_: float = attribute()
+    noise_box_: np.ndarray = attribute()
+    prior_: dict = attribute()
 
     _optional_arrays = ("noise_box_",)
     _saved_scalars = (
@@ -269,7 +274,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.tru
         if labels is not None and self._has_noise:
             labels[labels == len(self.weights_)] = -1
 
-    def sample(self, n_samples: int = 1, random_state=None, *, errors=None):
+    def sample(self, n_samples: int = 1, random_state=None, *, errors=None) -> tuple[np.ndarray, np.ndarray]:
         rng = random_state if errors is None else generator(self.random_state if random_state is None else random_state)
         X, z = super().sample(n_samples, rng)
         X = X if errors is None else measurement_errors.with_noise(X, errors, rng)

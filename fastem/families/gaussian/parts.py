@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
 
 from fastem.estimators.estimator import over_rows
@@ -15,8 +17,10 @@ from fastem.models.mixture import Mixture
 from fastem.rows.sources.columns import choose, listed, numbered_names
 from fastem.rows.validation import require_finite
 
+E = TypeVar("E")
 
-def marginal(self, columns):
+
+def marginal(self: E, columns: Any) -> E:
     """The mixture of some of the columns.
 
     Parameters
@@ -50,7 +54,7 @@ def marginal(self, columns):
     return estimator_around(self, marginal_of(mixture, chosen, STRUCTURES[type_]), type_, chosen, "marginal")
 
 
-def conditional(self, columns, values):
+def conditional(self: E, columns: Any, values: Any) -> E:
     """The mixture of the other columns, given the values of these.
 
     Parameters
@@ -87,7 +91,7 @@ def conditional(self, columns, values):
     return estimator_around(self, given_row, type_, wanted, "conditional")
 
 
-def predict_columns(self, X, columns, *, return_std: bool = False, return_cov: bool = False):
+def predict_columns(self, X, columns, *, return_std: bool = False, return_cov: bool = False) -> Any:
     """Gaussian mixture regression: the mean of some columns given the others, row by row.
 
     Parameters

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastem.errors import not_fitted
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.estimator import Estimator, as_regressor
+from fastem.estimators.parameters import attribute
 from fastem.estimators.planning import request_of
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.gaussian.parts import concatenated, moments_function
 from fastem.models.gaussian.conditional import Conditional
+from fastem.models.mixture import Mixture
+from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
 
 
 class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
     """Regression by a Gaussian mixture over X and y together: the mean is curved, and the variance changes with X.
 
+    Arrays among the parameters have the columns of X and then those of y.
+
     Parameters
     ----------
     {parameters}
-
-    Arrays have the columns of X and then those of y.
 
     Attributes
     ----------
@@ -48,6 +51,10 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
     (array([2., 2.]), array([0.1, 0.1]))
     """
 
+    mixture_: GaussianMixture = attribute()
+    n_iter_: int = attribute()
+    converged_: bool = attribute()
+
     if TYPE_CHECKING:  # the parameters come from GaussianMixture
 
         def __init__(self, n_components: int = 1, **parameters: Any) -> None: ...
@@ -55,7 +62,7 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
     def __sklearn_tags__(self):
         return as_regressor(super().__sklearn_tags__())
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None) -> Self:
         """Fit to rows and their targets.
 
         Parameters
@@ -64,13 +71,17 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
             It is copied together with y. For rows that are not in memory, fit a :class:`fastem.GaussianMixture` to all
             columns and use its `predict_columns`.
         y : (n,) or (n, m) array
-        sample_weight : (n,), optional
+        sample_weight : (n,) or the name of a column of X, optional
 
         Returns
         -------
         self
         """
-        names, rows = column_names(X), as_matrix(X, type(self).__name__)
+        if isinstance(sample_weight, str):  # the name of a column
+            blocks = open_rows(X, sample_weight)
+            names, rows, sample_weight = blocks.names, blocks.X, blocks.sample_weight
+        else:
+            names, rows = column_names(X), as_matrix(X, type(self).__name__)
         require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
@@ -86,12 +97,12 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         return self
 
     @property
-    def model_(self):
+    def model_(self) -> Mixture:
         """The fitted mixture of the columns of X."""
         self._require_fitted()
         return self._conditional.given
 
-    def predict(self, X, return_std: bool = False, return_cov: bool = False):
+    def predict(self, X, return_std: bool = False, return_cov: bool = False) -> Any:
         """The mean of the targets given each row, shape (n,) or (n, m) as y had.
 
         Parameters

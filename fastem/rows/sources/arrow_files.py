@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from fastem.rows.blocks import StreamBlocks
-from fastem.rows.sources.arrow_tables import DatasetSource, TableSource, first_line, names_of, naming_place
+from fastem.rows.sources.arrow_tables import (
+    DatasetSource,
+    TableSource,
+    first_line,
+    names_of,
+    naming_place,
+    require_numbers,
+)
+from fastem.rows.sources.columns import column_place
 from fastem.rows.sources.text_files import MISSING, TEXT_SUFFIXES, DelimitedFile
 
 try:
@@ -74,6 +82,8 @@ def _opened(paths, files):
             pyarrow.dataset.FileSystemFactoryOptions(**options),
         ).finish()
     except (pyarrow.ArrowException, OSError) as error:
+        for file in chosen if kind == "csv" else ():
+            require_numbers(file)  # knows the line
         raise ValueError(f"{paths[0]} cannot be read by pyarrow: {first_line(error)}") from None
 
 
@@ -114,14 +124,29 @@ def _form_of_text(paths: list[Path]):
     )
 
 
+def column_of(path: Path, name: str):
+    """The values of a column of a file, numbers or not, row by row."""
+    dataset = _opened([path], [path])
+    if not isinstance(dataset, pyarrow.dataset.Dataset):
+        raise ValueError(f"{path} is an Arrow stream, of which no column can be kept: save it as Feather or Parquet")
+    place = column_place(dataset.schema.names, name, path)
+    for batch in dataset.to_batches(columns=[dataset.schema.names[place]]):
+        yield from batch.column(0).to_pylist()
+
+
 @contextmanager
 def parquet_writer(path, names, types):
     """A function that appends columns, each (m,), to a Parquet file of these names and numpy types."""
-    schema = pyarrow.schema(zip(names, map(pyarrow.from_numpy_dtype, types)))
+    schema = pyarrow.schema(
+        zip(names, (pyarrow.string() if kind is str else pyarrow.from_numpy_dtype(kind) for kind in types))
+    )
     with pyarrow.parquet.ParquetWriter(path, schema) as file:
 
         def write(*columns):
-            columns = [np.asarray(column, kind) for column, kind in zip(columns, types)]
+            columns = [
+                list(map(str, column)) if kind is str else np.asarray(column, kind)
+                for column, kind in zip(columns, types)
+            ]
             file.write_table(pyarrow.table(columns, schema=schema))
 
         yield write

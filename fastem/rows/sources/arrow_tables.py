@@ -207,7 +207,7 @@ class DatasetSource(TableSource):
             batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
             yield from naming_place(batches, fragment.path)
         except ValueError:  # pyarrow's errors too
-            _require_numbers(fragment.path, names)  # knows the line
+            require_numbers(fragment.path, names)  # knows the line
             raise
 
 
@@ -229,9 +229,11 @@ def _with_keys(batch, keys):
     return pyarrow.RecordBatch.from_arrays([*batch.columns, *more], names=[*batch.schema.names, *keys])
 
 
-def _require_numbers(path, names):
-    """Raise with the line and column of the first field of a text file that is no number."""
+def require_numbers(path, names=None):
+    """Raise with the line and column of the first field of a text file that is no number; names: of the columns that
+    must hold numbers, by default all that do so in the first lines."""
     table = DelimitedFile(Path(path))
+    names = [name for i, name in enumerate(table.names) if i not in table.text] if names is None else names
     if set(names) <= set(table.names):
         for _ in table.numbers([table.names.index(name) for name in names]):
             pass

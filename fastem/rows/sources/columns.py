@@ -45,14 +45,18 @@ def numbered_names(n_columns: int) -> list[str]:
 
 
 def suggest_columns(names: Sequence[str], numeric: Sequence[int]) -> str:
-    """What to do about a column of text."""
+    """What to do about a column of text, in the shell or in Python."""
     if not numeric:
         return "no column holds numbers only"
     if len(numeric) > 20:
         return "choose the numeric columns with --columns"
     # A name with a comma in it cannot stand in a list with commas; its number can.
     words = [str(i) if "," in names[i] or names.count(names[i]) > 1 else names[i] for i in numeric]
-    return f"choose the numeric columns: --columns {shlex.quote(','.join(words))}"
+    python = [i if word.isdecimal() else names[i] for i, word in zip(numeric, words)]
+    return (
+        f"choose the numeric columns: --columns {shlex.quote(','.join(words))}, or in Python "
+        f"fastem.open_rows(..., columns={python!r})"
+    )
 
 
 def listed(items: Sequence[str | int], most: int = 20) -> str:

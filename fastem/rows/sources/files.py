@@ -14,12 +14,18 @@ from fastem.datasets import SHIPPED, Dataset
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.sources.chunks import ChunkSource
 from fastem.rows.sources.columns import choose, numbered_names
-from fastem.rows.sources.text_files import TEXT_SUFFIXES, DelimitedFile
+from fastem.rows.sources.text_files import COMPRESSED, TEXT_SUFFIXES, DelimitedFile
 from fastem.rows.validation import as_sample_weight
 
 __all__ = ["column_names", "files_in", "open_files"]
 
 AT_ONCE = 64e6  # bytes of text up to which a file is read once and not in every pass
+SHEET = "Save the sheet as CSV, or in Python pass pandas.read_excel(path), or write it with its to_csv or to_parquet."
+WAYS = {  # of other kinds, how to get at their rows
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), SHEET),
+    ".json": "Write it as CSV or Parquet, with pandas.read_json(path).to_parquet(...).",
+    ".npz": "Save one array of it with numpy.save, as .npy.",
+}
 ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 
 
@@ -40,14 +46,21 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     """
     given = _as_paths(paths)
     table = _text_of(given)
+    if isinstance(table, DelimitedFile):
+        table.warn_of_slips(whole=columns is None)
     if table is not None and not (given[0].exists() and given[0].stat().st_size > AT_ONCE):
         return _at_once(table, given[0], sample_weight, columns)
+    if isinstance(table, DelimitedFile) and (table.streamed or table.delimiter is None):
+        return _line_by_line(table, given[0], sample_weight, columns)
     files = _files_of(given)
     if _are_npy(files):
         return _mapped(files, sample_weight, columns)
     from fastem.rows.sources.arrow_files import open_dataset  # imports pyarrow, which is optional
 
-    return open_dataset(given, files, sample_weight, columns)
+    blocks = open_dataset(given, files, sample_weight, columns)
+    if isinstance(table, DelimitedFile) and table.names == numbered_names(len(table.names)):
+        blocks.names = None  # as of small files
+    return blocks
 
 
 def _as_paths(paths) -> list[Path]:
@@ -88,6 +101,23 @@ def _at_once(table, path, sample_weight, columns):
     if table.names != numbered_names(len(table.names)):
         names = np.array([table.names[i] for i in chosen], dtype=object)
     return ArrayBlocks(data, as_sample_weight(sample_weight, len(data)), names)
+
+
+def _line_by_line(table, path, sample_weight, columns):
+    """A large text file that pyarrow does not read: compressed, with comments, or separated by blanks."""
+    weighted = isinstance(sample_weight, str)
+    chosen, weight = choose(table.names, columns, path, sample_weight if weighted else None)
+    step = block_rows(len(chosen))
+
+    def chunks():
+        for rows in table.blocks([*chosen, weight] if weighted else chosen, step):
+            yield (np.ascontiguousarray(rows[:, :-1]), rows[:, -1]) if weighted else rows
+
+    weights = None if weighted or sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
+    blocks = StreamBlocks(ChunkSource(chunks, str(path), None, weights))
+    if table.names != numbered_names(len(table.names)):
+        blocks.names = np.array([table.names[i] for i in chosen], dtype=object)
+    return blocks
 
 
 def _mapped(paths, sample_weight, columns):
@@ -178,9 +208,12 @@ def _require_known(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file, nor a shipped data set ({', '.join(SHIPPED)})")
     known = (*TEXT_SUFFIXES, ".npy", *ARROW_SUFFIXES)
-    if path.suffix.lower() not in known:
+    suffix = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
+    if path.suffix.lower() in WAYS:
+        raise ValueError(f"{path}: fastem does not read this kind of file. {WAYS[path.suffix.lower()]}")
+    if suffix.lower() not in known or (suffix != path.suffix and suffix.lower() not in TEXT_SUFFIXES):
         ending = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise ValueError(f"{path} has {ending}; fastem reads {', '.join(known)}")
+        raise ValueError(f"{path} has {ending}; fastem reads {', '.join(known)}, and text in .gz, .zst")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty; it needs at least one row of numbers")
 

@@ -198,8 +198,8 @@ def _is_path(X):
 
 def _is_table_of_arrow(X):
     """Whether X gives Arrow batches; frames that are arrays as well do not count."""
-    package = type(X).__module__.partition(".")[0]
-    return package == "pyarrow" or (hasattr(X, "__arrow_c_stream__") and package not in ("pandas", "polars"))
+    packages = {kind.__module__.partition(".")[0] for kind in type(X).__mro__}
+    return "pyarrow" in packages or (hasattr(X, "__arrow_c_stream__") and not packages & {"pandas", "polars"})
 
 
 def _is_sliced(X):

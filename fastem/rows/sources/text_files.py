@@ -7,24 +7,31 @@ numpy's C reader reads the numbers. Only if it fails, the file is read again lin
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import os
 import re
+import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
 
-from fastem.rows.sources.columns import numbered_names, suggest_columns
+from fastem.errors import warn
+from fastem.rows.sources.columns import column_place, numbered_names, suggest_columns
 
 __all__ = ["MISSING", "TEXT_SUFFIXES", "DelimitedFile"]
 
+COMPRESSED = (".gz", ".zst")  # suffixes behind those of text
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
-DELIMITERS = (",", ";", "\t", None)  # None: any run of blanks; it comes last because tabs are blanks too
+DELIMITERS = (",", ";", "\t", "|", None)  # None: any run of blanks; it comes last because tabs are blanks too
 MISSING = {"", "na", "n/a", "nan", "null"}
 SAMPLE_LINES = 100
+BLOCK = 1 << 16  # lines that are read at a time where numpy does not read the file itself
+FEW = 5  # rows, below which a column may count by chance
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 COMMENT_SIGN = re.compile(r"#+ *(?=[^\s,;])")  # numpy.savetxt writes its header as a comment: "# a b"
 
@@ -47,10 +54,15 @@ class DelimitedFile:
         lines = list(islice(self._lines(), SAMPLE_LINES))
         if not lines:
             raise ValueError(f"{path} holds blank lines only; it needs at least one row of numbers")
-        numbers, texts = map(list, zip(*lines))
-        commented = COMMENT_SIGN.match(texts[0])
+        self.has_comments = any(text.lstrip().startswith("#") for _, text in lines)
+        first = lines[0] if COMMENT_SIGN.match(lines[0][1]) else None
+        lines = [(number, text) for number, text in lines if not text.lstrip().startswith("#")]
+        if not lines:
+            raise ValueError(f"{path} holds only a header ({lines_of(first)}); it needs a row of numbers too")
+        commented = first is not None and _is_header_of(first[1], [text for _, text in lines])
         if commented:
-            texts[0] = texts[0][commented.end() :]
+            lines.insert(0, (first[0], first[1][COMMENT_SIGN.match(first[1]).end() :]))
+        numbers, texts = map(list, zip(*lines))
         self.delimiter = _sniff_delimiter(texts)
         self._sample = [_split(text, self.delimiter) for text in texts]
         self.skipped_lines = numbers[0] - 1  # lines before the first row of data
@@ -67,9 +79,11 @@ class DelimitedFile:
 
     def read(self, chosen: list[int]) -> np.ndarray:
         """The columns at these places, as float64."""
+        if self.streamed:
+            return np.concatenate([np.empty((0, len(chosen))), *self.blocks(chosen, BLOCK)])
         whole = chosen == list(range(len(self.names)))
         if not whole:  # asked for some columns only, numpy's reader ignores that a line has too many fields
-            for number, line in self._lines(self.skipped_lines):
+            for number, line in self._lines(self.skipped_lines, comments=False):
                 # Counting delimiters is cheaper than splitting. Where it disagrees there may be quotes.
                 if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
                     self._cells(number, line)
@@ -92,6 +106,47 @@ class DelimitedFile:
         return data
 
     @property
+    def streamed(self) -> bool:
+        """Whether only this class reads it: compressed files, and those with comments."""
+        return self.path.suffix.lower() in COMPRESSED or self.has_comments
+
+    def blocks(self, chosen: list[int], rows: int) -> Iterator[np.ndarray]:
+        """The columns at these places, so many rows at a time."""
+        lines = self._lines(self.skipped_lines, comments=False)
+        while some := list(islice(lines, rows)):
+            for number, line in some:
+                if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
+                    self._cells(number, line)
+            yield self._parsed(some, chosen)
+
+    def _parsed(self, lines: list[tuple[int, str]], chosen: list[int]) -> np.ndarray:
+        """Some lines as numbers, by numpy's reader where it can."""
+        try:
+            texts, places = [line for _, line in lines], chosen
+            return np.loadtxt(texts, delimiter=self.delimiter, usecols=places, comments=None, quotechar='"', ndmin=2)
+        except ValueError:
+            values = array("d", self._numbers_of(lines, chosen))
+            return np.frombuffer(values, dtype=np.float64).reshape(-1, len(chosen))
+
+    def warn_of_slips(self, whole: bool) -> None:
+        """Warn where the first row may be a header, and, where all columns are read, where one only counts the rows."""
+        rows = [[_value(cell) for cell in row] for row in self._sample]
+        if self.names == numbered_names(len(self.names)) and _counts(rows[0]) and not any(map(_counts, rows[1:])):
+            warn(
+                f"{self.path}: the first line, {', '.join(cell.strip() for cell in self._sample[0])}, may be a header. "
+                "It is read as a row of numbers: if it names the columns, start every name with a letter.",
+                UserWarning,
+            )
+        for i, name in enumerate(self.names if whole and len(self.names) > 1 and len(rows) >= FEW else ()):
+            column = [row[i] for row in rows if i < len(row)]
+            if column[0] in (0, 1) and _counts(column):
+                warn(
+                    f"{self.path}: column {name!r} counts the rows {column[0]:g}, {column[1]:g}, …, as an index does. "
+                    "If it is one, choose the other columns (columns, --columns).",
+                    UserWarning,
+                )
+
+    @property
     def text(self) -> list[int]:
         """The places of the columns that hold text, by the first lines."""
         kinds = [{_kind(row[i]) for row in self._sample if i < len(row)} for i in range(len(self.names))]
@@ -103,7 +158,10 @@ class DelimitedFile:
 
     def numbers(self, chosen: list[int]) -> Iterator[float]:
         """The numbers in these columns, line by line; or an error that names line and column."""
-        for number, line in self._lines(self.skipped_lines):
+        yield from self._numbers_of(self._lines(self.skipped_lines, comments=False), chosen)
+
+    def _numbers_of(self, lines: Iterable[tuple[int, str]], chosen: list[int]) -> Iterator[float]:
+        for number, line in lines:
             cells = self._cells(number, line)
             for i in chosen:
                 try:
@@ -111,15 +169,31 @@ class DelimitedFile:
                 except ValueError:
                     raise ValueError(self._blame(number, i, cells[i].strip(), chosen)) from None
 
-    def _lines(self, skip: int = 0) -> Iterator[tuple[int, str]]:
-        """Line numbers, from 1, and lines, without the blank ones and the first ``skip``."""
+    def column(self, name: str) -> Iterator[str]:
+        """The fields of a column as they stand there, line by line."""
+        place = column_place(self.names, name, self.path)
+        for number, line in self._lines(self.skipped_lines, comments=False):
+            yield self._cells(number, line)[place].strip()
+
+    def _open(self):
+        """The file as text, whatever it is compressed with."""
+        if self.path.suffix.lower() == ".gz":
+            return gzip.open(self.path, "rt", encoding="utf-8-sig")
+        if self.path.suffix.lower() == ".zst":
+            return _open_zstd(self.path)
+        return open(self.path, encoding="utf-8-sig")
+
+    def _lines(self, skip: int = 0, comments: bool = True) -> Iterator[tuple[int, str]]:
+        """Line numbers, from 1, and lines: not the blank ones, the first ``skip``, and comments unless asked for."""
         try:
-            with open(self.path, encoding="utf-8-sig") as file:
+            with self._open() as file:
                 for number, line in enumerate(file, start=1):
-                    if number > skip and line.strip():
+                    if number > skip and line.strip() and (comments or not line.lstrip().startswith("#")):
                         if "\0" in line:
                             raise ValueError(f"{self.path}, line {number} holds a zero byte; save it as UTF-8 text")
                         yield number, line
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{self.path} is damaged, or not compressed as its name says: {error}") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
 
@@ -173,6 +247,40 @@ def _sniff_delimiter(lines: list[str]) -> str | None:
 
     # A single column has no delimiter; all candidates are equal then, and the first will do.
     return max(DELIMITERS, key=merit)
+
+
+def _open_zstd(path: Path):
+    """A text file that is compressed by zstd, which pyarrow reads."""
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(f"{path} is compressed by zstd, which needs pyarrow: pip install 'fastem[arrow]'") from error
+    return io.TextIOWrapper(pyarrow.input_stream(os.fspath(path), compression="detect"), encoding="utf-8-sig")
+
+
+def _is_header_of(comment: str, texts: list[str]) -> bool:
+    """Whether a comment names the columns of the lines: it has as many fields."""
+    delimiter = _sniff_delimiter(texts)
+    cells = _split(comment[COMMENT_SIGN.match(comment).end() :].strip(), delimiter)
+    return len(cells) == len(_split(texts[0].strip(), delimiter))
+
+
+def lines_of(first: tuple[int, str] | None) -> str:
+    return "comments" if first is None else first[1].strip()
+
+
+def _value(cell: str) -> float:
+    """The number in a field, NaN where there is none."""
+    try:
+        return _number(cell)
+    except ValueError:
+        return float("nan")
+
+
+def _counts(values: list[float]) -> bool:
+    """Whether values are whole numbers, each one more than the one before."""
+    whole = all(value == value // 1 for value in values)
+    return whole and len(values) > 1 and all(b == a + 1 for a, b in pairwise(values))
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:

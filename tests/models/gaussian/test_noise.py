@@ -16,7 +16,6 @@ from fastem.models.gaussian.parsimonious import FAMILIES as GAUSSIAN_FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.regroup import split
-from fastem.summary import summary
 
 REALS = [np.float64, np.float32]
 TYPES = [structure.name for structure in STRUCTURES]
@@ -269,7 +268,7 @@ def test_summary_and_pictures():
     X = cluttered()
     for noise in ("box", 2250.0):
         model = GaussianMixture(2, noise=noise, random_state=0).fit(X)
-        assert f"noise           weight {model.noise_weight_:.4g}" in summary(model, len(X), ["a", "b"])
+        assert f"noise           weight {model.noise_weight_:.4g}" in model.summary()
         assert len(plot.mixture(model, X, ax=Figure()).patches) == 4
         plot.responsibilities(model, X, ax=Figure())
         plot.uncertainty(model, X, ax=Figure())

@@ -1,0 +1,90 @@
+"""scikit-learn's metadata routing: which of the arguments beside X and y a meta-estimator hands on."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, TypeVar
+
+E = TypeVar("E")
+METHODS = "fit", "partial_fit", "predict", "predict_proba", "score", "transform"
+
+
+def set_fit_request(self: E, **requests: Any) -> E:
+    """What a scikit-learn meta-estimator hands on to `fit`, with metadata routing enabled.
+
+    Parameters
+    ----------
+    **requests : bool, None or str
+        Of each argument of `fit` beside X and y, e.g. ``sample_weight=True``: hand it on; False: do not; None: raise an
+        error where it is given; a name: hand on what is given by this name.
+
+    Returns
+    -------
+    self
+
+    Raises
+    ------
+    TypeError
+        `fit` has no such argument.
+    """
+    return requested(self, "fit", requests)
+
+
+def set_score_request(self: E, **requests: Any) -> E:
+    """What a scikit-learn meta-estimator hands on to `score`; see :meth:`set_fit_request`.
+
+    Parameters
+    ----------
+    **requests : bool, None or str
+
+    Returns
+    -------
+    self
+    """
+    return requested(self, "score", requests)
+
+
+def set_partial_fit_request(self: E, **requests: Any) -> E:
+    """What a scikit-learn meta-estimator hands on to `partial_fit`; see :meth:`set_fit_request`.
+
+    Parameters
+    ----------
+    **requests : bool, None or str
+
+    Returns
+    -------
+    self
+    """
+    return requested(self, "partial_fit", requests)
+
+
+def requested(self, method, requests):
+    """The estimator, which remembers these requests of a method."""
+    known = routable(self, method)
+    for name in requests:
+        if name not in known:
+            raise TypeError(f"{type(self).__name__}.{method} has no argument {name!r}, only {', '.join(known)}.")
+    before = getattr(self, "_metadata_requests", {})
+    self._metadata_requests = before | {method: before.get(method, {}) | requests}
+    return self
+
+
+def routable(estimator, method) -> list[str]:
+    """The arguments of a method beside X and y."""
+    function = getattr(type(estimator), method, None)
+    return (
+        []
+        if function is None
+        else [name for name in inspect.signature(function).parameters if name not in ("self", "X", "y")]
+    )
+
+
+def get_metadata_routing(self) -> Any:
+    """The requests as scikit-learn's meta-estimators read them."""
+    from sklearn.utils.metadata_routing import MetadataRequest
+
+    chosen, routing = getattr(self, "_metadata_requests", {}), MetadataRequest(owner=self)
+    for method in METHODS:
+        for name in routable(self, method):
+            getattr(routing, method).add_request(param=name, alias=chosen.get(method, {}).get(name))
+    return routing

@@ -1,0 +1,36 @@
+"""Rows that a fitted density hardly ever gives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
+    """Whether each row is so improbable that the fitted density gives only a share `rate` of such rows, or of less.
+
+    Parameters
+    ----------
+    X : rows of any kind
+    rate : float in [0, 1]
+        The share of rows of the fitted density that are called outliers: of false alarms, as far as the density is that
+        of the rows. See :meth:`quantile`, which gives the threshold of the log-density.
+
+    Returns
+    -------
+    array of bool, (n,)
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture
+    >>> from fastem.datasets import load_faithful
+    >>> model = GaussianMixture(2, random_state=0).fit(load_faithful().data)
+    >>> model.is_outlier([[2.0, 54.0], [2.0, 80.0]])
+    array([False,  True])
+    """
+    return self.score_samples(X) < self.quantile(rate, n_samples=draws_for(rate))
+
+
+def draws_for(rate) -> int:
+    """Draws with which the threshold of this rate is known within a few per cent of the rate."""
+    share = float(rate) if isinstance(rate, (int, float)) else 1.0
+    return int(min(10_000_000, max(100_000, 100 / share))) if 0 < share <= 1 else 100_000

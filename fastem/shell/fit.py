@@ -1,0 +1,78 @@
+"""``fastem fit``: read, fit, print, save, draw."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.estimators.summary import as_dict
+from fastem.shell.models import estimator
+from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit
+
+NOT_CONVERGED = 3  # the exit code with --strict
+PARAMETERS = (  # options that are parameters of an estimator
+    *("n_components", "covariance_type", "random_state", "n_init", "tol", "max_iter", "n_threads", "verbose"),
+    *("noise", "kinds", "n_factors"),
+)
+
+
+def fit(arguments: argparse.Namespace) -> int | None:
+    """Run ``fastem fit``; the exit code where it is not 0."""
+    from fastem import plot
+    from fastem.plot.canvas import require_file_type
+
+    require_place("--save", arguments.save)
+    require_place("--plot", arguments.plot)
+    if arguments.plot is not None:
+        require_file_type(arguments.plot)
+    if arguments.resume and arguments.checkpoint is None:
+        raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
+    if arguments.resume and not Path(arguments.checkpoint).exists():
+        print(f"fastem: nothing to resume in {arguments.checkpoint}: the fit begins anew", file=sys.stderr)
+    family = "bayesian" if arguments.bayesian else arguments.family
+    if arguments.errors is not None and family != "gaussian":
+        raise ValueError(
+            "--errors is only for mixtures of Gaussians by maximum likelihood: leave out --bayesian and --model"
+        )
+    model = estimator(family, {name: value for name, value in vars(arguments).items() if name in PARAMETERS})
+    sides = {} if arguments.errors is None else {"errors": arguments.errors}
+    blocks = rows_to_fit(arguments, arguments.errors or ())
+    seconds = arguments.checkpoint_seconds
+    try:
+        model.fit(blocks, checkpoint=arguments.checkpoint, checkpoint_seconds=seconds, resume=arguments.resume, **sides)
+    except KeyboardInterrupt as error:
+        error.args = (interrupted(model, arguments),)
+        raise
+    if sides:  # what follows is about the values
+        blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
+    if arguments.save is not None:  # before the summary, whose reader may close the pipe
+        model.save(arguments.save)
+    names = names_of(blocks, arguments.columns)
+    if arguments.plot is not None:
+        rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
+        rows = blocks.spaced_rows() if rows is None else rows
+        plot.write(arguments.plot, model, rows if blocks.names is None else NamedColumns(rows, names))
+    model.feature_names_in_ = np.array(names, dtype=object)  # of files without names, the places of the columns
+    if arguments.json:
+        print(json.dumps(as_dict(model)))
+    else:
+        print(model.summary())
+        if arguments.save is not None:
+            print(f"\nsaved to {arguments.save}")
+        if arguments.plot is not None:
+            print(f"\npicture in {arguments.plot}")
+    return NOT_CONVERGED if arguments.strict and not model.converged_ else None
+
+
+def interrupted(model: Any, arguments: argparse.Namespace) -> str:
+    """What is said where a fit was interrupted."""
+    n = getattr(model, "n_iter_", 0)
+    said = f"interrupted after {n} iteration{'s' * (n != 1)}"
+    if arguments.checkpoint is None:
+        return "interrupted" if n == 0 else f"{said}; with --checkpoint FILE a fit can go on"
+    return f"{said}; --resume goes on" if Path(arguments.checkpoint).exists() else f"{said}; no checkpoint yet"

@@ -1,0 +1,91 @@
+"""Rows from the files that a command names, for a fit and for a fitted model."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastem.rows.missing_codes import with_missing_codes
+from fastem.rows.sources.columns import numbered_names
+from fastem.rows.sources.files import column_names, files_in
+from fastem.rows.sources.open_rows import open_rows
+
+
+def names_of(blocks: Any, columns: list[str] | None) -> list[str]:
+    """The names of columns; where the file has none, ``x0, x1, ...`` after their place in it."""
+    if blocks.names is not None:
+        return list(blocks.names)
+    if columns is None:
+        return numbered_names(blocks.n_features)
+    return [f"x{column}" if column.isdecimal() else column for column in columns]
+
+
+def rows_to_fit(arguments: argparse.Namespace, more: Sequence[str] = ()) -> Any:
+    """The files as blocks; more: columns that are read beside those chosen."""
+    columns = arguments.columns
+    if more and columns is not None:
+        columns = [*columns, *more]
+    blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=columns)
+    return with_missing_codes(blocks, getattr(arguments, "missing", None))
+
+
+def rows_for(model: Any, arguments: argparse.Namespace) -> Any:
+    """The files as blocks of the columns that a fitted model knows."""
+    names = getattr(model, "feature_names_in_", None)
+    weights = getattr(arguments, "weights", None)
+    blocks = open_rows(arguments.files, sample_weight=weights, columns=columns_to_read(names, arguments))
+    blocks = with_missing_codes(blocks, getattr(arguments, "missing", None))
+    blocks.names = names  # the columns stand for those that the model was fitted to
+    return blocks
+
+
+def columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:
+    """The columns asked for; else those whose names the model knows, in its order; else all."""
+    if arguments.columns is not None or known is None:
+        return arguments.columns
+    present = column_names(arguments.files)
+    missing = [name for name in known if name not in present]
+    if not missing:
+        return list(known)
+    if _are_numbered(present):  # a file without names: take its columns as they stand
+        return None
+    raise ValueError(
+        f"{arguments.files[0]} has no column {missing[0]!r}, which the model was fitted to; "
+        f"name {len(known)} columns with --columns that stand for {', '.join(known)}"
+    )
+
+
+def _are_numbered(columns: list[str]) -> bool:
+    """Whether the names are only numbers of columns, for a file that has no names."""
+    return all(re.fullmatch(r"x\d+", name) for name in columns)
+
+
+def require_place(option: str, path: str | None) -> None:
+    """ValueError where no file can be written there: before the work, not after it."""
+    if path is not None and not Path(path).absolute().parent.is_dir():
+        raise ValueError(f"{option} {path}: there is no such folder")
+    if path is not None and Path(path).is_dir():
+        raise ValueError(f"{option} {path} is a folder: name a file in it")
+
+
+def require_other_file(option: str, path: str | None, read: Sequence[str]) -> None:
+    """ValueError where what is written would replace a file that is read."""
+    require_place(option, path)
+    files = [Path(read[0]), *(file for one in read[1:] for file in files_in(Path(one)))]
+    if path is not None and Path(path).resolve() in map(Path.resolve, files):
+        raise ValueError(f"{option} {path} is one of the files that are read: name another")
+
+
+class NamedColumns:
+    """A matrix whose columns have names: all that a picture needs of a data frame."""
+
+    def __init__(self, data: np.ndarray, columns: list[str]) -> None:
+        self.data, self.columns, self.shape = data, columns, data.shape
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.data, dtype=dtype, copy=True) if copy else np.asarray(self.data, dtype=dtype)

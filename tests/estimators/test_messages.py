@@ -1,0 +1,97 @@
+"""What is said of mistakes: names that are nearly right, arrays by their shape, columns that hold no numbers."""
+
+import numpy as np
+import pandas
+import polars
+import pytest
+
+import fastem
+from fastem.datasets import load_faithful
+
+X = load_faithful().data
+FRAME = pandas.DataFrame(X, columns=["long", "wait"])
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda: fastem.GaussianMixture(n_component=2), "Did you mean 'n_components'?"),
+        (lambda: fastem.GaussianMixture(n_jobs=2), "Did you mean 'n_threads'?"),
+        (lambda: fastem.PoissonMixture(seed=2), "Did you mean 'random_state'?"),
+        (lambda: fastem.GaussianMixture().set_params(covariance="full"), "Did you mean 'covariance_type'?"),
+        (lambda: fastem.GaussianMixture(covariance_type="diagonal").fit(X), "Did you mean 'diag'?"),
+        (lambda: fastem.GaussianMixture(covariance_type="vvv").fit(X), "Did you mean 'VVV'?"),
+        (lambda: fastem.GaussianMixture(covariance_type="Full").fit(X), "Did you mean 'full'?"),
+        (lambda: fastem.GaussianMixture(init_params="kmeans++").fit(X), "Did you mean 'k-means++'?"),
+        (lambda: fastem.GaussianMixture(accelerate="squarm").fit(X), "or None. Got 'squarm' instead. Did you mean"),
+        (lambda: fastem.select(X, reg_cov=1), "Did you mean 'reg_covar'?"),
+    ],
+)
+def test_nearly_right(mistake, words):
+    with pytest.raises((TypeError, ValueError)) as error:
+        mistake()
+    assert words in str(error.value)
+
+
+def test_what_is_nothing_like_a_name_gets_no_hint():
+    with pytest.raises(TypeError) as error:
+        fastem.GaussianMixture(banana=2)
+    assert "Did you mean" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda: fastem.GaussianMixture().fit(X[:, 0]),
+        lambda: fastem.GaussianMixture().fit(X + 1j),
+        lambda: fastem.GaussianMixture(n_components=X).fit(X),
+        lambda: fastem.GaussianMixture(covariance_type=X).fit(X),
+        lambda: fastem.GaussianMixture(random_state=X).fit(X),
+    ],
+)
+def test_arrays_are_named_by_their_shape(mistake):
+    with pytest.raises(ValueError) as error:
+        mistake()
+    assert "(272" in str(error.value) and len(str(error.value)) < 300
+
+
+def test_a_representation_holds_no_large_array():
+    model = fastem.GaussianMixture(2, means_init=X, weights_init=[0.5, 0.5])
+    assert "means_init=<ndarray of shape (272, 2), float64>, weights_init=[0.5, 0.5]" in repr(model).replace(
+        "weights_init=[0.5, 0.5], means_init=<ndarray of shape (272, 2), float64>",
+        "means_init=<ndarray of shape (272, 2), float64>, weights_init=[0.5, 0.5]",
+    )
+
+
+class NotToBeConverted(pandas.DataFrame):
+    """A frame of which the columns must be named before it is turned into an array."""
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("converted")
+
+
+@pytest.mark.parametrize("make", [NotToBeConverted, polars.DataFrame])
+def test_columns_of_text_are_named_at_once(make):
+    columns = {"a": [1.0, 2.0, 3.0], "country": ["de", "fr", "it"], "zip": ["10079", "1", "2"]}
+    with pytest.raises(ValueError, match=r"columns 'country', 'zip' hold text or categories. Choose the others.*'a'"):
+        fastem.GaussianMixture().fit(make(columns))
+
+
+@pytest.mark.parametrize("kind", ["category", "string", object])
+def test_a_column_of_text_of_every_kind(kind):
+    frame = FRAME.assign(group=pandas.Series(["a", "b"] * 136, dtype=kind))
+    with pytest.raises(ValueError, match="column 'group' holds text or categories"):
+        fastem.GaussianMixture().fit(frame)
+    assert fastem.GaussianMixture().fit(FRAME.astype(object)).means_.shape == (1, 2)  # objects that are numbers
+
+
+def test_weights_are_a_column_of_the_frame():
+    frame, weight = FRAME.assign(w=np.arange(272.0)), np.arange(272.0)
+    for make in (lambda: fastem.GaussianMixture(2, random_state=0), lambda: fastem.FactorAnalysis(1)):
+        named, given = make().fit(frame, sample_weight="w"), make().fit(FRAME, sample_weight=weight)
+        assert named.log_likelihood_ == given.log_likelihood_ and list(named.feature_names_in_) == ["long", "wait"]
+    start = fastem.GaussianMixture(1).fit(FRAME).model_
+    assert fastem.em(start, frame, sample_weight="w").model.emission.means.shape == (1, 2)
+    model = fastem.GaussianMixtureRegressor().fit(frame[["long", "w"]], FRAME["wait"], sample_weight="w")
+    expected = fastem.GaussianMixtureRegressor().fit(FRAME[["long"]], FRAME["wait"], sample_weight=weight)
+    assert np.array_equal(model.predict(FRAME[["long"]]), expected.predict(FRAME[["long"]]))

@@ -1,0 +1,105 @@
+"""scikit-learn's conveniences: frames out, responsibilities as features, outliers, metadata routing."""
+
+import warnings
+
+import numpy as np
+import pandas
+import polars
+import pytest
+import sklearn
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from fastem import GaussianMixture, OutlierDetector, PoissonMixture
+from fastem.datasets import load_faithful, load_iris
+
+X = load_faithful().data
+FRAME = pandas.DataFrame(X, columns=["long", "wait"], index=np.arange(272) + 5)
+
+
+def test_responsibilities_are_features():
+    iris = load_iris()
+    steps = make_pipeline(StandardScaler(), GaussianMixture(3, random_state=0), LogisticRegression())
+    assert steps.fit(iris.data, iris.target).score(iris.data, iris.target) > 0.9
+    model = GaussianMixture(2, random_state=0)
+    assert np.array_equal(model.fit_transform(X), model.predict_proba(X))
+    assert list(model.get_feature_names_out()) == ["gaussianmixture0", "gaussianmixture1"]
+    noisy = GaussianMixture(2, noise="box", random_state=0).fit(X)
+    assert noisy.transform(X).shape == (272, 3) and noisy.get_feature_names_out()[-1] == "gaussianmixture_noise"
+
+
+def test_frames_come_out():
+    model = clone(GaussianMixture(2, random_state=0).set_output(transform="pandas")).fit(FRAME)
+    for frame in (model.transform(FRAME), model.predict_proba(FRAME)):
+        assert list(frame.columns) == ["gaussianmixture0", "gaussianmixture1"] and frame.index.equals(FRAME.index)
+    filled = model.impute(FRAME.where(FRAME["wait"] > 60))
+    assert list(filled.columns) == ["long", "wait"] and not filled.isna().any(axis=None)
+    lazy = GaussianMixture(1).set_output(transform="polars").fit(polars.DataFrame(FRAME))
+    assert lazy.impute(polars.DataFrame(FRAME)).columns == ["long", "wait"]
+    with pytest.raises(ValueError, match="transform must be None or one of"):
+        model.set_output(transform="arrow")
+
+
+def test_the_configuration_of_scikit_learn_is_for_transform_and_impute():
+    model = GaussianMixture(2, random_state=0).fit(FRAME)
+    with sklearn.config_context(transform_output="pandas"):
+        assert isinstance(model.transform(FRAME), pandas.DataFrame) and isinstance(
+            model.impute(FRAME), pandas.DataFrame
+        )
+        assert isinstance(model.predict_proba(FRAME), np.ndarray)  # as of scikit-learn's own mixtures
+        assert PoissonMixture(1).fit(FRAME.round()).transform(FRAME.round()).shape == (272, 1)
+
+
+def test_quantile_does_not_warn_of_rows_that_nobody_gave():
+    model = GaussianMixture(2, random_state=0).fit(FRAME)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.quantile(0.01) < model.quantile(0.5)
+
+
+def test_outliers_of_a_fitted_density():
+    model = GaussianMixture(2, random_state=0).fit(X)
+    drawn, _ = model.sample(200_000, random_state=1)
+    for rate in (0.001, 0.05):
+        share = model.is_outlier(drawn, rate=rate).mean()
+        assert share == pytest.approx(rate, abs=6 * np.sqrt(rate / 100_000))
+    assert model.is_outlier([[2.0, 95.0]]).tolist() == [True]
+
+
+def test_an_outlier_detector():
+    detector = OutlierDetector(GaussianMixture(2, random_state=0), contamination=0.05).fit(FRAME)
+    labels = detector.predict(FRAME)
+    assert set(labels) == {-1, 1} and (labels == -1).sum() == 14
+    assert np.array_equal(labels == -1, detector.decision_function(FRAME) < 0)
+    assert np.array_equal(detector.fit_predict(FRAME), labels)
+    found = GridSearchCV(detector, {"mixture__n_components": [1, 2]}, cv=3).fit(X)
+    assert found.best_params_ == {"mixture__n_components": 2}
+    with pytest.raises(ValueError, match=r"'contamination' parameter of OutlierDetector must be in the range \(0, 0.5"):
+        OutlierDetector(contamination=0.7).fit(X)
+    with pytest.raises(ValueError, match="must be one of fastem's mixtures"):
+        OutlierDetector(3).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_checks_of_outlier_detectors():
+    results = check_estimator(OutlierDetector(contamination=0.1), on_fail=None, on_skip=None)
+    failed = {result["check_name"] for result in results if result["status"] == "failed"}
+    # its rows are fewer than a covariance needs, so that the densities are those of the floor
+    assert failed == {"check_sample_weight_equivalence_on_dense_data"}
+
+
+def test_metadata_is_routed():
+    weight = np.where(X[:, 0] > 3, 1.0, 0.0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = GaussianMixture(random_state=0).set_fit_request(sample_weight=True)
+        search = GridSearchCV(model.set_score_request(sample_weight=False), {"n_components": [1]}, cv=2)
+        found = search.fit(X, sample_weight=weight).best_estimator_
+        assert np.allclose(found.means_, X[weight > 0].mean(axis=0))
+        with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="sample_weight"):
+            GridSearchCV(GaussianMixture(), {"n_components": [1]}).fit(X, sample_weight=weight)
+    with pytest.raises(TypeError, match="has no argument 'weight', only sample_weight"):
+        model.set_fit_request(weight=True)

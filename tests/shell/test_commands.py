@@ -1,0 +1,221 @@
+"""The commands for saved models, all families, JSON, and what is beside predictions."""
+
+import csv
+import json
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+import fastem
+from fastem.__main__ import main
+from fastem.datasets import load_faithful
+from fastem.driver.checkpoint import Checkpoint
+from fastem.shell.models import FAMILIES
+
+X = load_faithful().data
+on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command that must end with a code, 0 by default; returns what it printed."""
+
+    def _run(*words, code=0):
+        assert main([str(word) for word in words]) == code
+        return capsys.readouterr().out
+
+    return _run
+
+
+@pytest.fixture
+def refused(capsys):
+    def _refused(*words):
+        assert main([str(word) for word in words]) == 2
+        return capsys.readouterr().err
+
+    return _refused
+
+
+@pytest.fixture
+def model(run):
+    run("fit", "faithful", "--components", 2, "--save", "model.npz")
+    return fastem.load("model.npz", fastem.GaussianMixture)
+
+
+def rows_of(text):
+    return list(csv.DictReader(text.splitlines()))
+
+
+def keyed(path="keyed.csv"):
+    lines = [f'"no {i}, of 272",{a!r},{b!r}' for i, (a, b) in enumerate(X.tolist())]
+    Path(path).write_text("id,eruptions,waiting\n" + "\n".join(lines) + "\n")
+
+
+RNG = np.random.default_rng(0)
+HEAD = ["label", "probability", "log_density"]
+DATA = {
+    "student_t": X,
+    "factor_analyzers": X,
+    "bayesian": X,
+    "poisson": RNG.poisson(3, (200, 2)),
+    "geometric": RNG.poisson(3, (200, 2)),
+    "bernoulli": RNG.integers(2, size=(200, 3)),
+    "categorical": RNG.integers(3, size=(200, 2)),
+    "exponential": RNG.exponential(size=(200, 2)),
+    "gamma": RNG.exponential(size=(200, 2)),
+    "von_mises_fisher": (lambda Y: Y / np.linalg.norm(Y, axis=1, keepdims=True))(RNG.normal(size=(200, 2))),
+    "mixed": np.column_stack([RNG.normal(size=200), RNG.poisson(3, 200)]),
+}
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES.keys() - {"gaussian"}))
+def test_every_family_is_fitted_saved_and_used(family, run):
+    np.save("rows.npy", np.asarray(DATA[family], dtype=float))
+    kinds = ["--kinds", "gaussian,poisson"] if family == "mixed" else []
+    out = run("fit", "rows.npy", "--components", 2, "--model", family, *kinds, "--save", "model.npz")
+    assert "mixture" in out.splitlines()[0].lower() and type(fastem.load("model.npz")).__name__ == FAMILIES[family][0]
+    assert len(rows_of(run("predict", "model.npz", "rows.npy"))) == len(DATA[family])
+
+
+def test_an_option_of_another_family_is_refused(refused):
+    message = refused("fit", "faithful", "--components", 2, "--model", "poisson", "--covariance", "full")
+    assert "--covariance is not for --model poisson" in message
+    assert "--errors is only for" in refused(
+        "fit", "faithful", "--components", 2, "--model", "poisson", "--errors", "waiting"
+    )
+
+
+def test_noise_and_missing_codes(run):
+    spoilt = X.copy()
+    spoilt[::10, 1] = -999
+    np.savetxt("spoilt.csv", spoilt, delimiter=",", header="a,b", comments="")
+    found = json.loads(run("fit", "spoilt.csv", "--components", 2, "--missing", "-999", "--json"))
+    expected = fastem.GaussianMixture(2, random_state=0).fit(np.where(spoilt == -999, np.nan, spoilt))
+    np.testing.assert_allclose(found["means"], expected.means_)
+    assert found["bic"] == pytest.approx(expected.bic(np.where(spoilt == -999, np.nan, spoilt)))
+    noisy = json.loads(run("fit", "faithful", "--components", 2, "--noise", "box", "--json"))
+    assert 0 < noisy["noise_weight"] < 0.1 and noisy["columns"] == ["eruptions", "waiting"]
+
+
+def test_missing_codes_of_a_stream(run):
+    pyarrow.parquet.write_table(pyarrow.table({"a": [1.0, 2.0, -9.0, 4.0, 5.0]}), "rows.parquet")
+    found = json.loads(run("fit", "rows.parquet", "--components", 1, "--missing=-9,-99", "--json"))
+    np.testing.assert_allclose(found["means"], [[3.0]])
+
+
+def test_keys_probabilities_and_outliers(run, model):
+    keyed()
+    options = ["--keep", "id", "--probabilities", "--outliers", 0.01]
+    rows = rows_of(run("predict", "model.npz", "keyed.csv", *options))
+    assert [row["id"] for row in rows[:2]] == ["no 0, of 272", "no 1, of 272"] and len(rows) == 272
+    given = np.array([[float(row[f"probability_{k}"]) for k in range(2)] for row in rows])
+    np.testing.assert_allclose(given, model.predict_proba(X), rtol=1e-12)
+    assert [row["outlier"] == "1" for row in rows] == model.is_outlier(X, 0.01).tolist()
+    run("predict", "model.npz", "keyed.csv", *options, "--output", "out.parquet")
+    table = pyarrow.parquet.read_table("out.parquet")
+    assert table.column_names == ["id", *HEAD, "probability_0", "probability_1", "outlier"]
+    assert table["id"][5].as_py() == "no 5, of 272"
+
+
+def test_keys_of_parquet_and_where_there_are_none(run, refused, model):
+    table = pyarrow.table({"when": ["2024-01-01"] * 272, "eruptions": X[:, 0], "waiting": X[:, 1]})
+    pyarrow.parquet.write_table(table, "rows.parquet")
+    assert rows_of(run("predict", "model.npz", "rows.parquet", "--keep", "when"))[3]["when"] == "2024-01-01"
+    assert "no column 'id'" in refused("predict", "model.npz", "rows.parquet", "--keep", "id")
+    assert "has no columns to keep" in refused("predict", "model.npz", "faithful", "--keep", "id")
+
+
+def test_impute_sample_score_describe(run, model):
+    holes = X.copy()
+    holes[3, 1] = np.nan
+    np.savetxt("holes.csv", holes, delimiter=",", header="eruptions,waiting", comments="")
+    filled = rows_of(run("impute", "model.npz", "holes.csv"))
+    assert float(filled[3]["waiting"]) == pytest.approx(model.impute(holes)[3, 1])
+    drawn = rows_of(run("sample", "model.npz", "--rows", 50, "--seed", 3))
+    assert len(drawn) == 50 and set(drawn[0]) == {"eruptions", "waiting", "component"}
+    assert float(drawn[0]["waiting"]) == model.sample(50, 3)[0][0, 1]
+    facts = json.loads(run("score", "model.npz", "faithful", "--json"))
+    assert facts.pop("rows") == 272
+    expected = {"mean_log_density": model.score(X), "bic": model.bic(X), "aic": model.aic(X)}
+    assert facts == pytest.approx(expected)
+    assert "mean log-density" in run("score", "model.npz", "faithful")
+    assert run("describe", "model.npz").startswith("Gaussian mixture, 2 components, full covariance")
+    assert json.loads(run("describe", "model.npz", "--json"))["n_samples"] == 272
+
+
+def test_a_report_is_one_page(run, model):
+    assert "report in report.html" in run("report", "model.npz", "faithful", "--output", "report.html")
+    page = Path("report.html").read_text()
+    assert page.count("data:image/png;base64,") == 5 and "Gaussian mixture, 2 components" in page
+    assert not re.findall(r"(?:src|href)=.(?!data:)", page)
+
+
+def test_select_prints_a_plot_and_json(run, capsys):
+    out = run("select", "faithful", "--components", "1:3", "--covariance", "EEE,VVV")
+    bars = out[out.index("BIC above the least") :].splitlines()[1:4]
+    assert [line.split()[0] for line in bars] == ["1", "2", "3"] and bars[2].endswith("0 *") and "####" in bars[0]
+    found = json.loads(run("select", "faithful", "--components", "1:2", "--covariance", "EEE", "--json"))
+    assert found["best"] == {"covariance_type": "EEE", "n_components": 2} and found["models"][0]["cv"] is None
+    assert main("select faithful --components 1:2 --covariance EEE --progress".split()) == 0
+    assert "2 models; EEE with 2" in capsys.readouterr().err
+
+
+def test_strict(run):
+    run("fit", "faithful", "--components", 3, "--max-iter", 1, "--strict", code=3)
+    run("fit", "faithful", "--components", 1, "--strict")
+
+
+def test_help_explains_the_families(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    out = capsys.readouterr().out
+    assert all(name in out for name in FAMILIES) and "EII VII spheres" in out
+
+
+def test_nothing_to_resume_is_said(capsys):
+    assert main("fit faithful --components 2 --checkpoint fit.part --resume".split()) == 0
+    assert "nothing to resume in fit.part" in capsys.readouterr().err
+
+
+@on_posix
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_writes_the_checkpoint(sent, code, run, capsys, monkeypatch):
+    """The signal comes a while after the last state was written; the fit goes on to the same bits."""
+    words = "fit faithful --components 3 --tol 1e-6 --max-iter 500 --checkpoint fit.part".split()
+    expected = run(*words)
+    kept = Checkpoint.write_if_due
+
+    def kept_and_interrupted(self, state):
+        kept(self, state)
+        if state["running"].n_iter == 7:
+            assert not Path("fit.part").exists()
+            os.kill(os.getpid(), sent)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "write_if_due", kept_and_interrupted)
+        patch.setattr("fastem.driver.checkpoint.KEPT_FROM", 0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        assert main(words) == code
+    assert capsys.readouterr().err == "fastem: interrupted after 7 iterations; --resume goes on\n"
+    assert Path("fit.part").exists() and run(*words, "--resume") == expected
+
+
+def test_without_a_checkpoint_the_way_is_said(capsys, monkeypatch):
+    def interrupt(estimator, *args, **kwargs):
+        estimator.n_iter_ = 3
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fastem.GaussianMixture, "fit", interrupt)
+    assert main("fit faithful --components 2".split()) == 130
+    assert capsys.readouterr().err == "fastem: interrupted after 3 iterations; with --checkpoint FILE a fit can go on\n"
