@@ -203,7 +203,7 @@ class Plan:
         See :func:`fastem.em`.
     restarts : RestartPolicy
     truncate : int, optional
-        Components that a row looks at in a pass over all rows; see :mod:`fastem.models.gaussian.truncated`.
+        Components that a row looks at in a pass over all rows; see :mod:`fastem.models.gaussian.candidates`.
     random_state : int, Generator, RandomState or None
     n_threads : int, optional
         None: all that the process may use.

@@ -8,7 +8,7 @@ from fastem.driver.em import both, collect, em, require_same_data
 from fastem.driver.history import Steps
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
-from fastem.models.gaussian.truncated import truncated
+from fastem.models.gaussian.candidates import truncated
 from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows

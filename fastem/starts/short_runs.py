@@ -10,7 +10,7 @@ import numpy as np
 
 from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
-from fastem.models.gaussian.truncated import truncated
+from fastem.models.gaussian.candidates import truncated
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import effective_rows, merit

@@ -114,7 +114,7 @@ Each row looks at so many components only, the most probable ones that it has fo
 next to these), for mixtures of hundreds of components: a pass then takes as long as with some `3 * truncate` of them.
 The posteriors of the fit are those over these components, so `history_` and `lower_bound_` hold a bound of the
 log-likelihood, which never falls; `log_likelihood_` is that of all components, and so is all that is asked of the
-fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.truncated`.""",
+fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.candidates`.""",
         tags=[COLUMNS],
     )
 

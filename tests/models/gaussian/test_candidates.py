@@ -6,7 +6,7 @@ import reference
 
 import fastem
 from fastem import em
-from fastem.models.gaussian.truncated import TruncatedBlocks
+from fastem.models.gaussian.candidates import TruncatedBlocks
 from fastem.rows.blocks import ArrayBlocks
 
 STRUCTURES = ["full", "tied", "diag", "spherical", "EII", "EEI", "EEE", "VEV", "EVI"]
