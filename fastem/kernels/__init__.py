@@ -2,7 +2,8 @@
 
 The best set that this CPU runs and that was built is picked at import; the environment variable
 FASTEM_INSTRUCTION_SET (baseline, avx2, avx512, reproducible) overrides it. "reproducible" is the best of the builds
-that all give the same bits: see arithmetic.py and setup.py.
+that all give the same bits: see arithmetic.py and setup.py. Wheels have every build, a clone only the best one for its
+machine: FASTEM_INSTRUCTION_SETS=all pip install . makes them all.
 """
 
 from __future__ import annotations
@@ -36,13 +37,18 @@ def pick() -> str:
         )
     kind = f"{REPRODUCIBLE}_" if wanted.startswith(REPRODUCIBLE) else ""
     usable = [kind + name for name in INSTRUCTION_SETS if built(kind + name) and supported(name)]
-    if (wanted and wanted not in (*usable, REPRODUCIBLE)) or (kind and not usable):
+    if wanted and (wanted not in usable if wanted != REPRODUCIBLE else not usable):
+        if built(wanted):
+            raise ImportError(f"FASTEM_INSTRUCTION_SET={wanted!r}: this CPU does not have it; usable: {usable}")
         raise ImportError(
-            f"FASTEM_INSTRUCTION_SET={wanted!r} is not built, or this CPU does not have it; usable: {', '.join(usable)}"
+            f"FASTEM_INSTRUCTION_SET={wanted!r} is not built here: from a clone, "
+            f"FASTEM_INSTRUCTION_SETS=native,{wanted} pip install . builds it beside the best of this machine"
         )
     if not usable:
+        there = ", ".join(name for name in INSTRUCTION_SETS if built(name)) or "none"
         raise ImportError(
-            "fastem has no compiled kernels that this CPU can run: install it again, with the baseline kernels"
+            f"fastem has no compiled kernels that this CPU can run (built: {there}): install it again on this machine, "
+            "or, for machines of several kinds, with FASTEM_INSTRUCTION_SETS=all in the environment"
         )
     return wanted if wanted in usable else usable[0]
 

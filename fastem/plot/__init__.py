@@ -13,6 +13,9 @@
 :func:`restarts`            the log-likelihoods of several fits
 :func:`loadings`            of FactorAnalysis and PPCA
 :func:`selection`           a criterion against the number of components
+:func:`bound`               an iteration of EM: the log-likelihood and the bound that touches it
+:func:`alternation`         EM as alternate maximisation over q and the parameters
+:func:`animate`             the fit step by step, as a film
 ==========================  ===========================================================================================
 
 `ax` is where to draw: axes, an array of them, or a figure that gets new axes; by default a new figure. The axes are
@@ -27,10 +30,14 @@ from fastem.plot.criteria import selection
 from fastem.plot.densities import FEW_COLUMNS, mixture, responsibilities, uncertainty
 from fastem.plot.fits import history, restarts
 from fastem.plot.parameter_maps import loadings, parameters
+from fastem.plot.steps import alternation, animate, bound
 from fastem.plot.surfaces import density, regions
 from fastem.plot.trees import tree
 
 __all__ = [
+    "alternation",
+    "animate",
+    "bound",
     "density",
     "history",
     "loadings",
