@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -82,6 +83,8 @@ class FittedMixture(Estimator):
 
     def _require_fitted(self):
         """Also makes a model of attributes that a user has set since the last use."""
+        if self._is_of_attributes():
+            return
         super()._require_fitted()
         self._mixture()
 
@@ -124,14 +127,18 @@ class FittedMixture(Estimator):
     def model_(self) -> Mixture:
         """The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take."""
         self._require_fitted()
-        return self._mixture()
+        return self._model
 
     def _fitted_arrays(self):
         return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
 
+    def _is_of_attributes(self) -> bool:
+        """Whether the model that was kept is that of the attributes."""
+        return hasattr(self, "_model") and all(map(is_, self._fitted_arrays(), self._model_arrays))
+
     def _mixture(self) -> Mixture:
         """The model of the attributes, which a user may have set, or replaced since the fit."""
-        if not hasattr(self, "_model") or any(a is not b for a, b in zip(self._fitted_arrays(), self._model_arrays)):
+        if not self._is_of_attributes():
             self._adopt(self._of_attributes())
         return self._model
 

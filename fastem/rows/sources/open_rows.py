@@ -83,7 +83,7 @@ def in_moderate_weights(blocks) -> tuple[Blocks, float]:
 
 def in_memory(X) -> bool:
     """Whether X is an array or a frame, with all rows in memory."""
-    return not any(recognised(X) for recognised, _ in OPENERS)
+    return type(X) is np.ndarray or not any(recognised(X) for recognised, _ in OPENERS)
 
 
 def _array(X, sample_weight, columns, owner):
