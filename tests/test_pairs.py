@@ -72,6 +72,15 @@ def deviations(X):
     return {"errors": np.random.default_rng(7).uniform(0, 0.3, X.shape)}
 
 
+def one_bound(X):
+    """A limit of detection in the first column, and no bounds elsewhere."""
+    lower, upper = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+    limit = np.quantile(X[:, 0].astype(float), 0.2)
+    below = X[:, 0] < limit
+    lower[below, 0], upper[below, 0] = -np.inf if X.min() < 0 else 0.0, limit
+    return {"lower": lower, "upper": upper}
+
+
 def weights_of_two(X):
     return {"sample_weight": np.random.default_rng(5).integers(1, 3, len(X)).astype(float)}
 
@@ -186,6 +195,7 @@ CASES = [
     Case("warm start", {"warm_start": True}, law=starts_with("the last fit")),
     Case("weights", fit=weights_of_two),
     Case("errors", fit=deviations),
+    Case("bounds", fit=one_bound),
     Case("extreme weights", fit=lambda X: {"sample_weight": np.full(len(X), 2.0**-60)}),
     Case("float32", rows=lambda X: X.astype(np.float32)),
     Case("stream", rows=chunks),
@@ -207,7 +217,8 @@ PRIORS = ["weight prior", "weight prior by component"]
 FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
-    "errors": ["noise", "labels"],
+    "errors": ["noise", "labels", "bounds"],
+    "bounds": ["noise", "labels"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
@@ -241,6 +252,8 @@ def is_refused(family, names):
         return "extreme weights" in names or (frozenset(names) in REFUSED_PAIRS and "weight prior" not in names)
     return frozenset(names) in REFUSED_PAIRS
 
+
+WITH_BOUNDS = {"full"}  # families whose rows may have bounds
 
 NO_PAIR = [  # they ask for the same thing in two ways
     {"weight prior", "weight prior by component"},
@@ -283,6 +296,7 @@ def sentences_of(model, names):
         extreme_weights="extreme weights" in names,
         partial="partial_fit" in names,
         errors="errors" in names,
+        intervals="bounds" in names,
     )
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     if "missing values" in names:
@@ -343,7 +357,8 @@ def check_laws(model, pair, X):
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)
-    total = (weight * model.score_samples(rows, **(deviations(X) if "errors" in names else {}))).sum()
+    sides = (deviations(X) if "errors" in names else {}) | (one_bound(X) if "bounds" in names else {})
+    total = (weight * model.score_samples(rows, **sides)).sum()
     if "labels" in names:  # a label leaves one component of a row
         assert model.log_likelihood_ < total
         return
@@ -381,7 +396,10 @@ def test_pairs(family, first, monkeypatch):
             with pytest.raises(ValueError, match=r"fixed names .*can fix only 'weights'"):
                 family.make(K, **asked).fit(X)
         elif "errors" in names and (family.name != "full" or "partial_fit" in names):
-            with pytest.raises(TypeError, match="errors"):
+            with pytest.raises(TypeError, match="errors|lower"):
+                fitted(family.make(K, **asked), pair, X)
+        elif "bounds" in names and (family.name not in WITH_BOUNDS or "partial_fit" in names):
+            with pytest.raises(TypeError, match="lower"):
                 fitted(family.make(K, **asked), pair, X)
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):

@@ -39,6 +39,8 @@ class Request:
         Whether the mixture is to predict some columns from others.
     errors : bool
         Whether rows have measurement errors.
+    intervals : bool
+        Whether values are known to lie between bounds.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Request:
     starts: bool = True
     regression: bool = False
     errors: bool = False
+    intervals: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
@@ -167,6 +170,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
     "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
     "errors": lambda r: "errors" if r.errors else "",
+    "intervals": lambda r: "lower and upper" if r.intervals else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -207,6 +211,24 @@ REFUSED = (
         "errors",
         "noise cannot be combined with errors, because the noise has a constant density, which no error blurs. Set "
         "noise=None.",
+    ),
+    Refusal(
+        "errors",
+        "intervals",
+        "errors cannot be combined with {1}, because no formula gives the moments of a value that is both blurred and "
+        "in an interval. Leave out one of the two.",
+    ),
+    Refusal(
+        "labels",
+        "intervals",
+        "labels cannot be combined with {1}, because rows of equal labels are collected without their bounds. Leave "
+        "out one of the two.",
+    ),
+    Refusal(
+        "noise",
+        "intervals",
+        "noise cannot be combined with {1}, because the noise has a constant density, whose integral between bounds "
+        "need not be finite. Set noise=None.",
     ),
     Refusal(
         "a start by row",

@@ -6,12 +6,13 @@ import numbers
 
 import numpy as np
 
+from fastem.estimators.beside import given, of_blocks
 from fastem.models.gaussian.imputation import impute as filled_in
 from fastem.rows.sources.open_rows import is_dask
 from fastem.rows.validation import generator
 
 
-def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarray:
+def impute(self, X, *, draws: int | None = None, random_state=None, lower=None, upper=None) -> np.ndarray:
     """X with its missing values (NaN) filled in from the observed ones of the same row.
 
     Parameters
@@ -22,6 +23,9 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
         the differences between analyses of the draws show how uncertain the missing values are.
     random_state : int, Generator, RandomState or None
         For the draws. None: that of the estimator.
+    lower, upper : arrays (n, d) or names of columns, optional
+        Bounds of the values, see :meth:`fit`: each value that is not exact becomes its expectation within its bounds,
+        given the others of its row. Not with draws.
 
     Returns
     -------
@@ -44,6 +48,13 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> np.ndarra
     """
     self._require_fitted()
     mixture = self._mixture()
+    bounds = given({"lower": lower, "upper": upper})
+    if bounds and draws is not None:
+        raise ValueError("draws cannot be combined with lower and upper. Set draws=None for expected values.")
+    if bounds:
+        return np.concatenate(
+            of_blocks(self, X, bounds, lambda model, rows, weight, n_threads: model.imputed(rows, n_threads))
+        )
     if draws is None:
         dtype = getattr(X, "dtype", np.float64)
         return self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)

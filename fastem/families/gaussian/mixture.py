@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real
 from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, parameter
@@ -17,8 +18,10 @@ from fastem.families.gaussian.covariance_mixture import CovarianceMixture, for_s
 from fastem.families.gaussian.densities import GaussianFamily
 from fastem.families.gaussian.distribution import exact_quantile, logcdf
 from fastem.families.gaussian.filling import impute
+from fastem.families.gaussian.intervals import open_bounds
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
+from fastem.families.gaussian.side_columns import fit
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.noise import WithNoise, in_box
@@ -42,7 +45,7 @@ def check_noise(owner, name, value):
 NOISE = "noise_weight_", "noise_log_volume_", "noise_box_"
 
 
-class GaussianMixture(CovarianceMixture):
+class GaussianMixture(TakesSideColumns, CovarianceMixture):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's. NaN is a missing value; see also :meth:`impute`.
 
     Parameters
@@ -124,17 +127,14 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     component_overlap = component_overlap
     impute = impute
     adapt = adapt
-    fit = measurement_errors.fit
-    fit_predict = measurement_errors.fit_predict
-    score_samples = measurement_errors.score_samples
-    score = measurement_errors.score
-    predict = measurement_errors.predict
-    predict_proba = measurement_errors.predict_proba
-    bic = measurement_errors.bic
-    aic = measurement_errors.aic
-    icl = measurement_errors.icl
+    fit = fit
     denoise = measurement_errors.denoise
     _exact_quantile = exact_quantile
+    _openers: ClassVar = {
+        "errors": measurement_errors.open_errors,
+        "lower": open_bounds,
+        "upper": open_bounds,
+    }
 
     def _family(self):
         fixed = {
