@@ -21,6 +21,13 @@ from fastem.rows.sources.columns import numbered_names
 __all__ = ["main"]
 
 
+SIDES = {  # columns beside the values, by the names of the parameters that take them
+    "errors": "columns with the standard deviations of each row's measurement errors",
+    "lower": "columns with the lower bounds of values that are known to lie between bounds",
+    "upper": "columns with the upper bounds",
+}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -73,15 +80,15 @@ def _fit(arguments: argparse.Namespace) -> None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
-    if arguments.errors is not None and arguments.bayesian:
-        raise ValueError("--errors is only for mixtures by maximum likelihood: leave out --bayesian")
+    sides = _sides(arguments)
+    if sides and arguments.bayesian:
+        raise ValueError(f"--{next(iter(sides))} is only for mixtures by maximum likelihood: leave out --bayesian")
     columns = arguments.columns
-    if arguments.errors is not None and columns is not None:
-        columns = [*columns, *arguments.errors]
+    if columns is not None:
+        columns = [*columns, *(name for names in sides.values() for name in names)]
     blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=columns)
     make = BayesianGaussianMixture if arguments.bayesian else GaussianMixture
     given = {name: value for name, value in vars(arguments).items() if name in make().get_params()}
-    sides = {} if arguments.errors is None else {"errors": arguments.errors}
     model = make(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume, **sides)
     if sides:  # what follows is about the values
         blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
@@ -98,6 +105,20 @@ def _fit(arguments: argparse.Namespace) -> None:
         print(f"\nsaved to {arguments.save}")
     if arguments.plot is not None:
         print(f"\npicture in {arguments.plot}")
+
+
+def _sides(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The columns beside the values that are named, by what they are."""
+    named = {role: getattr(arguments, role) for role in SIDES}
+    return {role: names for role, names in named.items() if names is not None}
+
+
+def _add_sides(command: argparse.ArgumentParser) -> None:
+    """Options that name columns beside the values."""
+    for role, text in SIDES.items():
+        command.add_argument(
+            f"--{role}", type=_comma_list, default=None, metavar="A,B", help=f"{text}, one for each column of values"
+        )
 
 
 def _select(arguments: argparse.Namespace) -> None:
@@ -152,6 +173,7 @@ def _names(blocks: Any, columns: list[str] | None) -> list[str]:
 def _predict(arguments: argparse.Namespace) -> None:
     """``fastem predict``: a label, its probability and the log-density for every row of files."""
     from fastem import load, open_rows, write_predictions
+    from fastem.estimators.beside import require_sides
     from fastem.estimators.predictions import text_writer, write_each, writer_for
     from fastem.rows.sources.files import files_in
 
@@ -167,12 +189,24 @@ def _predict(arguments: argparse.Namespace) -> None:
             f"{arguments.model} holds a {type(model).__name__}, which has no components to label rows with"
         )
     names = getattr(model, "feature_names_in_", None)
-    blocks = open_rows(arguments.files, columns=_columns_to_read(names, arguments))
-    blocks.names = names  # the columns stand for those that the model was fitted to
-    if arguments.output is None:
-        write_each(model, blocks, text_writer(sys.stdout))
+    sides = _sides(arguments)
+    try:
+        require_sides(model, sides)
+    except TypeError as error:
+        raise ValueError(f"{arguments.model}: {error}") from error
+    columns, beside = _columns_to_read(names, arguments), [name for named in sides.values() for name in named]
+    if beside and columns is None:
+        raise ValueError("--columns must name the columns of values, because the model knows no names of columns")
+    blocks = open_rows(arguments.files, columns=None if columns is None else [*columns, *beside])
+    if not beside:
+        blocks.names = names  # the columns stand for those that the model was fitted to
     else:
-        write_predictions(model, blocks, arguments.output)
+        known = numbered_names(len(columns)) if names is None else names
+        blocks.names = np.array([*known, *beside])
+    if arguments.output is None:
+        write_each(model, blocks, text_writer(sys.stdout), **sides)
+    else:
+        write_predictions(model, blocks, arguments.output, **sides)
 
 
 def _require_place(option: str, path: str | None) -> None:
@@ -259,13 +293,7 @@ def _parser() -> argparse.ArgumentParser:
         "--columns", type=_comma_list, default=None, metavar="A,B", help="names, or numbers from 0 (default: all)"
     )
     fit.add_argument("--weights", default=None, metavar="COLUMN", help="a column that says how often each row counts")
-    fit.add_argument(
-        "--errors",
-        type=_comma_list,
-        default=None,
-        metavar="A,B",
-        help="columns with the standard deviations of each row's measurement errors, one for each column of values",
-    )
+    _add_sides(fit)
     fit.add_argument(
         "--covariance",
         dest="covariance_type",
@@ -351,6 +379,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--output", metavar="LABELS.csv", help="where to write label, probability and log-density; also .parquet"
     )
+    _add_sides(predict)
     predict.set_defaults(run=_predict)
 
     check = commands.add_parser(

@@ -253,7 +253,7 @@ def is_refused(family, names):
     return frozenset(names) in REFUSED_PAIRS
 
 
-WITH_BOUNDS = {"full"}  # families whose rows may have bounds
+WITH_BOUNDS = {"full", "exponential", "geometric"}  # families whose rows may have bounds
 
 NO_PAIR = [  # they ask for the same thing in two ways
     {"weight prior", "weight prior by component"},
@@ -396,7 +396,7 @@ def test_pairs(family, first, monkeypatch):
             with pytest.raises(ValueError, match=r"fixed names .*can fix only 'weights'"):
                 family.make(K, **asked).fit(X)
         elif "errors" in names and (family.name != "full" or "partial_fit" in names):
-            with pytest.raises(TypeError, match="errors|lower"):
+            with pytest.raises(TypeError, match=r"errors|lower"):
                 fitted(family.make(K, **asked), pair, X)
         elif "bounds" in names and (family.name not in WITH_BOUNDS or "partial_fit" in names):
             with pytest.raises(TypeError, match="lower"):

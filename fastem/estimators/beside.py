@@ -30,14 +30,20 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
     check : callable, optional
         Called with the number and the names of the columns of values, before these are read.
     """
-    for role in sides:
-        if role not in self._openers:
-            takes = ", ".join(self._openers)
-            raise TypeError(f"{type(self).__name__} takes no {role}" + (f", only {takes}." if takes else "."))
+    require_sides(self, sides)
     openers = list(dict.fromkeys(self._openers[role] for role in sides))
     if len(openers) > 1:
         raise ValueError(refusal("errors", "intervals").format("errors", "lower and upper"))
     return openers[0](self, X, sides, sample_weight, check)
+
+
+def require_sides(estimator, sides) -> None:
+    """Raise TypeError where the family does not take one of these side columns."""
+    known = getattr(estimator, "_openers", {})
+    for role in sides:
+        if role not in known:
+            takes = f"only {', '.join(known)}" if known else "nor any other side column"
+            raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.")
 
 
 def given(sides) -> dict[str, Any]:

@@ -10,7 +10,16 @@ from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
 
 
-def open_intervals(estimator, X, sides, sample_weight, check, reduced_as: Callable, require: Callable | None = None):
+def open_intervals(
+    estimator,
+    X,
+    sides,
+    sample_weight,
+    check,
+    reduced_as: Callable,
+    require: Callable | None = None,
+    seen=Representatives,
+):
     """Rows with bounds of their values as :func:`fastem.estimators.beside.opened` gives them.
 
     Parameters
@@ -19,6 +28,8 @@ def open_intervals(estimator, X, sides, sample_weight, check, reduced_as: Callab
         See :class:`fastem.rows.side_columns.SideBlocks`.
     require : callable, optional
         ``require(wide rows, number of values, names, place)`` raises where the family cannot describe rows.
+    seen : callable
+        ``seen(d, spread)`` is the function that gives starts what they see of wide rows.
     """
     if set(sides) != {"lower", "upper"}:
         missing = "upper" if "lower" in sides else "lower"
@@ -45,5 +56,5 @@ def open_intervals(estimator, X, sides, sample_weight, check, reduced_as: Callab
             require(rows, d, names, place)
 
     wide.check(check_rows)
-    seen = Representatives(d, spread_of(wide.spaced_rows(), d))
-    return SideBlocks(wide, d, reduced_as, seen, roles=("lower", "upper")), unit
+    of_rows = seen(d, spread_of(wide.spaced_rows(), d))
+    return SideBlocks(wide, d, reduced_as, of_rows, roles=("lower", "upper")), unit

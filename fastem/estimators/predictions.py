@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.beside import of_blocks, require_sides
 from fastem.rows.blocks import block_rows
 from fastem.rows.sources.open_rows import is_dask
 
@@ -19,7 +20,7 @@ __all__ = ["text_writer", "write_each", "write_predictions"]
 PREDICTION_COLUMNS = ("label", "probability", "log_density")
 
 
-def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
+def write_predictions(model: Any, X: Any, path: str | os.PathLike, **sides: Any) -> None:
     """Write the label of each row, its probability and the log-density of the row to a file.
 
     Rows are read and written block by block: neither they nor the predictions need to fit in memory. The file is
@@ -34,6 +35,9 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     path : str or path-like
         Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
         (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced.
+    **sides
+        Side columns that the model's methods take: ``errors``, ``lower`` and ``upper``; see
+        :meth:`fastem.GaussianMixture.fit`.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def write_predictions(model: Any, X: Any, path: str | os.PathLike) -> None:
     path = Path(path)
     opened = writer_for(path)
     with written_whole(path) as beside, opened(beside) as write:
-        write_each(model, X, write)
+        write_each(model, X, write, **sides)
 
 
 def writer_for(path: Path) -> Callable:
@@ -72,24 +76,32 @@ def writer_for(path: Path) -> Callable:
     return WRITERS[suffix]
 
 
-def write_each(model: Any, X: Any, write: Callable) -> None:
+def write_each(model: Any, X: Any, write: Callable, **sides: Any) -> None:
     """Call write(labels, probabilities, log_densities), each (m,), for some rows after the other."""
     if not hasattr(model, "predict_proba"):
         raise TypeError(f"a {type(model).__name__} has no components, so it cannot label rows. Use score_samples.")
     if is_dask(X):
         raise TypeError("X is a Dask collection. Use predict, predict_proba or score_samples, which give lazy arrays.")
 
-    def write_block(rows):
+    def write_scored(score, rows, dtype):
         K = model.model_.n_components
         step = block_rows(rows.shape[1] + K)  # bounds the memory for the responsibilities
         for start in range(0, len(rows), step):
             some = rows[start : start + step]
             labels, densities = np.empty(len(some), np.intp), np.empty(len(some))
-            responsibilities = np.empty((len(some), K), some.dtype)
-            model._score(some, labels=labels, responsibilities=responsibilities, log_density=densities)
+            responsibilities = np.empty((len(some), K), dtype)
+            score(some, labels=labels, responsibilities=responsibilities, log_density=densities)
             write(labels, np.take_along_axis(responsibilities, labels[:, None], axis=1)[:, 0], densities)
 
-    model._of_new_rows(X, write_block)
+    if sides:
+        require_sides(model, sides)
+
+        def write_wide(wide_model, rows, weight, n_threads):
+            write_scored(lambda some, **outputs: wide_model.score(some, n_threads, **outputs), rows, np.float64)
+
+        of_blocks(model, X, sides, write_wide)
+    else:
+        model._of_new_rows(X, lambda rows: write_scored(model._score, rows, rows.dtype))
 
 
 def text_writer(file) -> Callable:

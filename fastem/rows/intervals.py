@@ -45,13 +45,16 @@ class Representatives:
     d : int
     spread : (d,)
         The deviation of the columns' values.
+    least : float
+        No value is below.
     """
 
-    def __init__(self, d: int, spread: np.ndarray):
-        self.d, self.spread = d, spread
+    def __init__(self, d: int, spread: np.ndarray, least: float = -np.inf):
+        self.d, self.spread, self.least = d, spread, least
 
     def __call__(self, X):
         lower, upper = bounds_of(X, self.d)
+        lower = np.maximum(lower, self.least)
         beyond = self.spread[:, None] * np.resize(HALF_NORMAL, len(X))
         with np.errstate(invalid="ignore"):
             middle = 0.5 * lower + 0.5 * upper
@@ -68,7 +71,9 @@ def spread_of(X, d) -> np.ndarray:
         ends = np.concatenate([lower, upper])
         values = 0.5 * lower[both] + 0.5 * upper[both] if both.sum() > 1 else ends[np.isfinite(ends)]
         spread[j] = values.std() if len(values) else 0.0
-    return spread
+        if spread[j] == 0 and len(values):  # one limit for all rows: its size, for want of anything else
+            spread[j] = abs(values[0])
+    return np.where(spread > 0, spread, 1.0)
 
 
 def require_bounds(X, d, names, place) -> None:

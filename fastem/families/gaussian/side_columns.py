@@ -24,8 +24,8 @@ def fit(
     and `upper`, to rows whose values are known to lie between bounds.
 
     With errors row n is x_n plus noise N(0, S_n), and the mixture is that of the noise-free x: `means_` and
-    `covariances_` are theirs, and `log_likelihood_` is that of the rows as they were measured. Pass the errors of new rows to
-    :meth:`score_samples`, :meth:`predict`, …; without them a row is taken as exact.
+    `covariances_` are theirs, and `log_likelihood_` is that of the rows as they were measured. Pass the errors of new
+    rows to :meth:`score_samples`, :meth:`predict`, …; without them a row is taken as exact.
 
     With bounds a value is known as far as lower <= value <= upper: censored at a detection limit, rounded, or counted
     in a bin (its edges, with the count as sample_weight). `log_likelihood_` is then the sum of the logarithms of the

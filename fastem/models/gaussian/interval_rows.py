@@ -17,60 +17,34 @@ Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algor
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower
-from fastem.kernels.workers import parallel_map
+from fastem.models.bounded_rows import BoundedRows
 from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, standard_moments
-from fastem.models.gaussian.noisy_rows import LOWEST, normalised
-from fastem.models.mixture import Mixture
-from fastem.rows.e_step import BlockModel
-from fastem.rows.intervals import EXACT, INTERVAL, Bounds, bounds_of, kinds_of
+from fastem.models.log_joint import normalised
+from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
 from fastem.rows.statistics import Statistics
-
-TILE = 1 << 14  # rows times components of a tile
-
-
-class Expected(NamedTuple):
-    """Of a tile of m rows, by component.
-
-    joint : (K, m) log p(row, k)
-    first : (K, m, d) E[x - mu]
-    second : (K, m, d) E[(x - mu)^2]; or the packed triangles (K, m, d (d + 1) / 2) of E[(x - mu)(x - mu)']
-    """
-
-    joint: np.ndarray
-    first: np.ndarray
-    second: np.ndarray
 
 
 @dataclass(frozen=True)
-class IntervalRows(BlockModel):
-    """A Gaussian mixture as a model of wide rows, values and then lower and upper bounds; see the top of this file.
+class IntervalRows(BoundedRows):
+    """A Gaussian mixture as a model of wide rows; see the top of this file.
 
-    Attributes
-    ----------
-    mixture : Mixture
-        With an emission that has `means` and `covariance`.
+    The mixture's emission has `means` and `covariance`.
     """
-
-    mixture: Mixture
 
     def __post_init__(self):
         emission = self.mixture.emission
         K, d = emission.shape
-        object.__setattr__(self, "constant", np.maximum(self.mixture.log_weights, LOWEST))
         object.__setattr__(self, "variances", np.ascontiguousarray(emission.covariance.variances(K, d)))
         object.__setattr__(self, "by_column", are_independent(emission.covariance, d))
 
-    def expected(self, bounds: Bounds) -> Expected:
-        """Of a tile."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            joint, first, second = (self._of_columns if self.by_column else self._of_patterns)(bounds)
-        return Expected(np.maximum(self.constant[:, None] + joint, LOWEST), first, second)
+    def of_bounds(self, bounds: Bounds):
+        """log p (K, m); E[x - mu] (K, m, d); E[(x - mu)^2] (K, m, d), or E[(x - mu)(x - mu)'] as packed triangles."""
+        return (self._of_columns if self.by_column else self._of_patterns)(bounds)
 
     def _of_columns(self, bounds):
         means, deviations = self.mixture.emission.means, np.sqrt(self.variances)
@@ -102,62 +76,19 @@ class IntervalRows(BlockModel):
             second[:, rows] = whole[:, :, i, j]
         return joint, first, second
 
-    def _tiles(self, function, X, n_threads) -> list:
-        """[function(bounds of a tile of wide rows, its slice)]."""
-        K, d = self.mixture.emission.shape
-        size = max(64, TILE // K)
-        tiles = [slice(start, start + size) for start in range(0, len(X), size)]
-        return parallel_map(lambda tile: function(bounds_of(X[tile], d), tile), tiles, n_threads)
-
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
 
-        ``unseen`` is the entropy of the values within their bounds, given the components.
+        ``unseen`` is the entropy of the values between their bounds, given the components.
         """
-
-        def sums(bounds, tile):
-            joint, first, second = self.expected(bounds)
-            log_density, r = normalised(joint)
-            weight = 1.0 if sample_weight is None else np.asarray(sample_weight[tile], np.float64)
-            entropy = -(r * np.log(np.where(r > 0, r, 1))).sum(axis=0)
-            r = (r * weight)[:, :, None]
-            totals = (weight * log_density).sum(), (weight * entropy).sum()
-            return r.sum(axis=(1, 2)), (r * first).sum(axis=1), (r * second).sum(axis=1), *totals
-
-        parts = zip(*self._tiles(sums, X, n_threads))
-        counts, first, second, log_likelihood, entropy = (np.sum(part, axis=0) for part in parts)
-        emission = self.mixture.emission
-        if self.by_column and emission.covariance.kernel != "gaussian_diagonal":  # one column
-            second = emission.covariance.of_full(second, emission.shape[1])
-        elif not self.by_column:
-            second = emission.covariance.of_full(np.ascontiguousarray(second), emission.shape[1])
-        statistics = Statistics(
-            counts=counts,
-            first=first,
-            second=second,
-            weight=float(len(X) if sample_weight is None else sample_weight.sum()),
-            log_likelihood=log_likelihood,
-            entropy=entropy,
-            unseen=0.0,
-        )
-        unseen = log_likelihood - entropy - self.mixture.expected_log_joint(statistics, self.mixture)
+        totals, (first, second) = self.sums(X, sample_weight, n_threads)
+        covariance, d = self.mixture.emission.covariance, self.mixture.emission.shape[1]
+        if covariance.kernel != "gaussian_diagonal":
+            second = covariance.of_full(np.ascontiguousarray(second), d)
+        statistics = Statistics(first=first, second=second, unseen=0.0, **totals)
+        unseen = statistics.log_likelihood - statistics.entropy
+        unseen -= self.mixture.expected_log_joint(statistics, self.mixture)
         return statistics.replaced(unseen=float(unseen))
-
-    def score(self, X, n_threads=1, **outputs) -> None:
-        """Fill the given arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``labels`` (n,)."""
-
-        def fill(bounds, tile):
-            joint = self.expected(bounds).joint
-            log_density, r = normalised(joint)
-            values = {
-                "log_density": np.where(log_density > LOWEST, log_density, -np.inf),
-                "responsibilities": r.T,
-                "labels": joint.argmax(axis=0),
-            }
-            for name, array in outputs.items():
-                array[tile] = values[name]
-
-        self._tiles(fill, X, n_threads)
 
     def imputed(self, X, n_threads=1) -> np.ndarray:
         """(n, d) the expected values of wide rows within their bounds; exact ones as they are."""
@@ -171,7 +102,7 @@ class IntervalRows(BlockModel):
             mean = np.clip(mean, bounds.lower.T, bounds.upper.T)  # by rounding alone
             values[tile] = mean
 
-        self._tiles(fill, X, n_threads)
+        self.tiles(fill, X, n_threads)
         return values
 
 

@@ -292,3 +292,30 @@ def test_refusals_say_why():
         diagonal.fit(pd.DataFrame(X, columns=["a", "b"]), lower=["a"], upper=given["upper"])
     with pytest.raises(TypeError, match="lower"):
         fastem.StudentTMixture(2).fit(X, **given)
+
+
+def test_the_command_line(tmp_path, capsys):
+    from fastem.__main__ import main
+
+    X = rows()
+    lower, upper = any_bounds(X)
+    table = pd.DataFrame(np.hstack([X, lower, upper]), columns=["a", "b", "la", "lb", "ua", "ub"])
+    table.to_parquet(tmp_path / "rows.parquet")
+    data, model = str(tmp_path / "rows.parquet"), str(tmp_path / "model.npz")
+    bounds = ["--lower", "la,lb", "--upper", "ua,ub"]
+    assert main(["fit", data, "--components", "2", "--covariance", "diag", *bounds, "--save", model]) == 0
+    loaded = fastem.load(model)
+    expected = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X, lower=lower, upper=upper)
+    assert np.allclose(loaded.means_, expected.means_, rtol=1e-9)
+    assert main(["predict", model, data, *bounds, "--output", str(tmp_path / "labels.csv")]) == 0
+    written = pd.read_csv(tmp_path / "labels.csv")
+    assert np.array_equal(written["label"], expected.predict(X, lower=lower, upper=upper))
+    assert np.allclose(written["log_density"], expected.score_samples(X, lower=lower, upper=upper))
+    assert np.allclose(written["probability"], expected.predict_proba(X, lower=lower, upper=upper).max(axis=1))
+    assert main(["predict", model, data, "--errors", "la,lb"]) == 2
+    assert "errors must hold standard deviations of at least 0" in capsys.readouterr().err
+    assert main(["fit", data, "--components", "2", "--bayesian", *bounds]) == 2
+    assert "--lower is only for mixtures by maximum likelihood" in capsys.readouterr().err
+    fastem.PoissonMixture(1).fit(np.arange(6.0)[:, None]).save(model)
+    assert main(["predict", model, data, *bounds]) == 2
+    assert "PoissonMixture takes no lower" in capsys.readouterr().err
