@@ -174,6 +174,11 @@ CASES = [
         law=keeps_covariances,
     ),
     Case("ratio of eigenvalues", {"max_eigenvalue_ratio": 10.0}, law=bounded),
+    Case(
+        "truncation",
+        lambda X: {"truncation": (X.min(axis=0) - 0.5, X.max(axis=0) + 9.0), "covariance_type": "diag"},
+        law=lambda model, X: np.testing.assert_array_less(0, model.model_.emission.inside.log_p * -1),
+    ),
     Case("tied", {"covariance_type": "tied"}),
     Case("VEV", {"covariance_type": "VEV"}),
     Case(
@@ -218,6 +223,7 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "errors": ["noise", "labels", "bounds"],
+    "truncation": ["noise", "prior", "ratio of eigenvalues", "equal weights", "all weights fixed", "errors", "bounds"],
     "bounds": ["noise", "labels"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
@@ -234,6 +240,7 @@ EXPECTED = {  # what is refused, written apart from the table of the library
     "a start by row": ["stream", "Dask"],
     "extreme weights": ["stream", "Dask"],
 }
+EXPECTED["truncation"] += ["missing values", "partial_fit", *PRIORS, *FIXED]
 REFUSED_PAIRS = {frozenset((first, second)) for first, others in EXPECTED.items() for second in others}
 # a law of how a fit starts does not hold beside these, which start it otherwise
 STARTS = {"warm start", "a start by row", "emem", "coarse", "split and merge", "several starts"}
@@ -263,6 +270,9 @@ NO_PAIR = [  # they ask for the same thing in two ways
     {"emem", "a start by row"},
     {"weights", "extreme weights"},
     {"tied", "VEV"},
+    {"truncation", "tied"},
+    {"truncation", "VEV"},
+    {"truncation", "fixed covariances"},
     {"a rule", "certified"},
     {"stream", "Dask"},
     *({first, second} for first, second in combinations(["fixed weights", "all weights fixed"], 2)),

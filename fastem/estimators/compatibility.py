@@ -171,6 +171,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
     "errors": lambda r: "errors" if r.errors else "",
     "intervals": lambda r: "lower and upper" if r.intervals else "",
+    "truncation": lambda r: r.setting("truncation") if r.parameters.get("truncation") is not None else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -186,6 +187,10 @@ _EXTREME = (
 _AVERAGES = (
     "partial_fit averages over rows and cannot count the rows that a prior stands for. Set prior=None and "
     "weight_concentration_prior=None, or use fit."
+)
+_TRUNCATION = (
+    "truncation cannot be combined with {1}, because what it adds to the sums of seen rows is made for free means, "
+    "covariances and weights alone. Set truncation=None, or leave out {1}."
 )
 _COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
@@ -294,7 +299,25 @@ REFUSED = (
         "regression",
         "{1} predicts from the components alone, so it cannot be combined with noise. Got {0}. Set noise=None.",
     ),
-    *(Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name)) for name in ("noise", "prior")),
+    *(
+        Refusal("truncation", name, _TRUNCATION)
+        for name in (
+            "noise",
+            "prior",
+            "max_eigenvalue_ratio",
+            "fixed",
+            "equal_weights",
+            "weight_concentration_prior",
+            "errors",
+            "intervals",
+            "partial_fit",
+            "regression",
+        )
+    ),
+    *(
+        Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name))
+        for name in ("noise", "prior", "truncation")
+    ),
 )
 
 

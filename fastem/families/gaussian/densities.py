@@ -9,11 +9,13 @@ import numpy as np
 
 from fastem.errors import warn
 from fastem.estimators.compatibility import refusal
+from fastem.families.gaussian.truncation import box_of, require_inside
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.noise import Background, alone, data_box
 from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.gaussian.truncated import truncated
 from fastem.models.weights import fixed_components
 from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
@@ -90,6 +92,7 @@ class GaussianFamily(CovarianceFamily):
     noise : None, "box" or float
     prior : None, "default" or dict
     max_eigenvalue_ratio : float or None
+    truncation : None or (low, high)
     fixed_means, fixed_covariances : bool or (m,) int
         Whether all are fixed, or the numbers of the components whose are.
     """
@@ -97,6 +100,7 @@ class GaussianFamily(CovarianceFamily):
     noise: Any = None
     prior: Any = None
     max_eigenvalue_ratio: float | None = None
+    truncation: Any = None
     fixed_means: bool | np.ndarray = False
     fixed_covariances: bool | np.ndarray = False
 
@@ -111,12 +115,15 @@ class GaussianFamily(CovarianceFamily):
 
     @property
     def takes_missing(self) -> bool:
-        """Whether NaN is a missing value: the box of the noise and the prior need complete rows."""
-        return self.noise is None and self.prior is None
+        """Whether NaN is a missing value: the box of the noise, the prior and a truncation need complete rows."""
+        return self.noise is None and self.prior is None and self.truncation is None
 
     def examine(self, blocks, n_components, n_threads):
         check_dimension(self.covariance_type, blocks.n_features)
         variance, rows = self._variances(blocks, n_threads), blocks.spaced_rows()
+        if self.truncation is not None:
+            box, names = box_of(self.truncation, self.structure, blocks.n_features), blocks.names
+            blocks.check(lambda X, place: require_inside(X, box, names, place))
         bounded = self.max_eigenvalue_ratio is not None
         typical, first = robust_variances(rows, variance), blocks.head(1)[0]
         share = max(self.reg_covar, LEAST_START) if bounded else share_with_digits(self.reg_covar, blocks.dtype)
@@ -135,7 +142,7 @@ class GaussianFamily(CovarianceFamily):
         try:
             return column_variances(blocks, n_threads)
         except ValueError as error:
-            for name in ("noise", "prior"):
+            for name in ("noise", "prior", "truncation"):
                 asked = getattr(self, name)
                 if asked is not None and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
                     sentence = refusal(name, "missing values").format(f"{name}={asked!r}")
@@ -166,7 +173,10 @@ class GaussianFamily(CovarianceFamily):
 
     def constrained(self, mixture, scales):
         mixture = super().constrained(mixture, scales)
-        K = mixture.emission.shape[0]
+        K, d = mixture.emission.shape
+        if self.truncation is not None:
+            box = box_of(self.truncation, self.structure, d)
+            return replace(mixture, emission=truncated(mixture.emission, box))
         means, covariances = (fixed_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
         ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
         if not means.any() and not covariances.any() and scales.prior is None and ratio is None:

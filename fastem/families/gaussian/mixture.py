@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,11 +23,14 @@ from fastem.families.gaussian.intervals import open_bounds
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
 from fastem.families.gaussian.side_columns import fit
+from fastem.families.gaussian.truncation import box_of, check_truncation, require_inside, untruncated
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.noise import WithNoise, in_box
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.truncated import TruncatedGaussian, truncated
 from fastem.models.mixture import Mixture
-from fastem.rows.validation import generator
+from fastem.rows.validation import generator, numbered
 from fastem.starts.given import checked_array, checked_weights
 from fastem.starts.plan import Scales
 
@@ -109,6 +113,17 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         tags=[COLUMNS, SEARCH],
     )
 
+    truncation: Any = parameter(
+        default=None,
+        check=check_truncation,
+        doc="""(low, high), optional
+A box in which alone rows could be seen, two numbers or arrays (d,), -inf and inf where there is no end; how many rows
+were outside is not known. `means_`, `covariances_` and `weights_` are of all rows, seen or not; densities, predictions
+and :meth:`sample` of seen ones. For "diag", "spherical", and one column; see
+:mod:`fastem.models.gaussian.truncated`.""",
+        tags=[COLUMNS],
+    )
+
     _optional_arrays = ("noise_box_",)
     _saved_scalars = (
         *CovarianceMixture._saved_scalars,
@@ -119,17 +134,20 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     )
     _fixable: ClassVar = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 
-    marginal = marginal
-    conditional = conditional
-    predict_columns = predict_columns
-    logcdf = logcdf
+    marginal = untruncated(marginal)
+    conditional = untruncated(conditional)
+    predict_columns = untruncated(predict_columns)
+    logcdf = untruncated(logcdf)
     component_distances = component_distances
-    component_overlap = component_overlap
+    component_overlap = untruncated(component_overlap)
     impute = impute
-    adapt = adapt
+    adapt = untruncated(adapt)
     fit = fit
     denoise = measurement_errors.denoise
-    _exact_quantile = exact_quantile
+
+    def _exact_quantile(self, q):
+        return None if self.truncation is not None else exact_quantile(self, q)
+
     _openers: ClassVar = {
         "errors": measurement_errors.open_errors,
         "lower": open_bounds,
@@ -147,6 +165,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
             noise=self.noise,
             prior=self.prior,
             max_eigenvalue_ratio=self.max_eigenvalue_ratio,
+            truncation=self.truncation,
             fixed_means=fixed["means"],
             fixed_covariances=fixed["covariances"],
         )
@@ -154,7 +173,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
     @property
     def _takes_missing(self):
         if not self.__sklearn_is_fitted__():
-            return self.noise is None and self.prior is None
+            return self.noise is None and self.prior is None and self.truncation is None
         emission = self._mixture().emission
         has_prior = isinstance(emission, ConstrainedGaussian) and emission.prior is not None
         return emission.takes_missing and not has_prior
@@ -181,7 +200,20 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
                 self.prior_ = emission.prior.to_dict()
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
+        if isinstance(emission, TruncatedGaussian):
+            self.weights_ = emission.weights_of_all(model.weights)
+            self.weights_.flags.writeable = False
         self._model_arrays = self._fitted_arrays()
+
+    def _emission(self):
+        emission = super()._emission()
+        if self.truncation is None:
+            return emission
+        return truncated(emission, box_of(self.truncation, STRUCTURES[self.covariance_type], emission.shape[1]))
+
+    def _require_new_values(self, X, names, place=numbered):
+        if self.truncation is not None:
+            require_inside(X, self._emission().box, names, place)
 
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
@@ -212,6 +244,9 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         return [*super()._fitted_arrays(), *(getattr(self, name, None) for name in NOISE)]
 
     def _of_attributes(self):
+        if self.truncation is not None:
+            mixture = super()._of_attributes()
+            return replace(mixture, weights=mixture.emission.weights_of_seen(mixture.weights))
         if not self._has_noise:
             return super()._of_attributes()
         emission = self._emission()
