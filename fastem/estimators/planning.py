@@ -60,7 +60,7 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     asked |= {"errors": "errors" in sides, "intervals": "lower" in sides}
     require_compatible(request_of(estimator, **asked))
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
-    require_reproducible(estimator, labels=labels is not None)
+    require_reproducible(estimator, labels=labels is not None, bounds="lower" in sides)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))
     if is_warm(estimator):
         require_same_shape(estimator, blocks.n_features)

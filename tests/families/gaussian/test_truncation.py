@@ -197,3 +197,5 @@ def test_what_is_refused():
     for name, arguments in [("marginal", [[0]]), ("logcdf", [X]), ("component_overlap", [])]:
         with pytest.raises(ValueError, match=f"{name} is only for mixtures without truncation"):
             getattr(model, name)(*arguments)
+    with pytest.raises(ValueError, match="truncation cannot be combined with GaussianMixtureRegressor"):
+        fastem.GaussianMixtureRegressor(1, truncation=(-0.5, np.inf), covariance_type="diag").fit(X[:, :1], X[:, 1])
