@@ -83,7 +83,8 @@ def of_narrow(a, b) -> Moments:
     for node, weight in zip(nodes[NODES // 2 :], weights[NODES // 2 :]):  # s and -s together
         s = half * node
         bell = weight * arithmetic.exp(-0.5 * s * s)
-        fall, rise = bell * arithmetic.exp(-middle * s), bell * arithmetic.exp(middle * s)
+        tilt = arithmetic.exp(middle * s)  # at most e
+        fall, rise = bell / tilt, bell * tilt
         both = fall + rise
         mass = mass + both
         by_middle = by_middle + s * (fall - rise)
