@@ -440,3 +440,46 @@ def bovy_step(X, errors, weights, means, covariances):
     apart = new - b
     spread = np.einsum("nk,nkde->kde", q, apart[..., :, None] * apart[..., None, :] + B)
     return counts / n, new, spread / counts[:, None, None]
+
+
+def interval_row(lower, upper, mean, covariance):
+    """log p, E[x - mean] (d,) and E[(x - mean)(x - mean)'] (d, d) of a Gaussian row between bounds, of which at most
+    one column is an interval where columns depend on each other. Equal bounds: exact; both infinite: missing."""
+    from scipy.stats import multivariate_normal, norm, truncnorm
+
+    d, exact = len(mean), lower == upper
+    known, hidden = np.flatnonzero(exact), np.flatnonzero(~exact)
+    z, log_p = lower[known] - mean[known], 0.0
+    if len(known):
+        log_p = multivariate_normal.logpdf(z, np.zeros(len(known)), covariance[np.ix_(known, known)])
+    gain = covariance[np.ix_(hidden, known)] @ np.linalg.inv(covariance[np.ix_(known, known)])
+    centre, C = gain @ z, covariance[np.ix_(hidden, hidden)] - gain @ covariance[np.ix_(known, hidden)]
+    spread = C.copy()
+    for i in np.flatnonzero(np.isfinite(lower[hidden]) | np.isfinite(upper[hidden])):
+        at, deviation = mean[hidden[i]] + centre[i], np.sqrt(C[i, i])
+        a, b = (lower[hidden[i]] - at) / deviation, (upper[hidden[i]] - at) / deviation
+        log_p += np.log(norm.cdf(b) - norm.cdf(a)) if a + b < 0 else np.log(norm.sf(a) - norm.sf(b))
+        slope = C[:, i] / C[i, i]
+        centre = centre + slope * deviation * truncnorm.mean(a, b)
+        spread = spread + np.outer(slope, slope) * C[i, i] * (truncnorm.var(a, b) - 1)
+    first, second = np.zeros(d), np.zeros((d, d))
+    first[known], first[hidden] = z, centre
+    second[np.ix_(hidden, hidden)] = spread
+    return log_p, first, second + np.outer(first, first)
+
+
+def interval_sums(lower, upper, weights, means, covariances):
+    """Counts (K,), first (K, d) and second (K, d, d) expected moments about the means, and the log-likelihood, of rows
+    between bounds."""
+    n, (K, d) = len(lower), np.shape(means)
+    joint, first, second = np.empty((n, K)), np.empty((n, K, d)), np.empty((n, K, d, d))
+    for i in range(n):
+        for k in range(K):
+            joint[i, k], first[i, k], second[i, k] = interval_row(lower[i], upper[i], means[k], covariances[k])
+    joint += np.log(weights)
+    r = responsibilities(joint)
+    return (
+        r.sum(axis=0),
+        *(np.einsum("nk,nk...->k...", r, of_rows) for of_rows in (first, second)),
+        float(log_density(joint).sum()),
+    )

@@ -72,6 +72,15 @@ def deviations(X):
     return {"errors": np.random.default_rng(7).uniform(0, 0.3, X.shape)}
 
 
+def one_bound(X):
+    """A limit of detection in the first column, and no bounds elsewhere."""
+    lower, upper = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+    limit = np.quantile(X[:, 0].astype(float), 0.2)
+    below = X[:, 0] < limit
+    lower[below, 0], upper[below, 0] = -np.inf if X.min() < 0 else 0.0, limit
+    return {"lower": lower, "upper": upper}
+
+
 def weights_of_two(X):
     return {"sample_weight": np.random.default_rng(5).integers(1, 3, len(X)).astype(float)}
 
@@ -170,6 +179,11 @@ CASES = [
     ),
     Case("ratio of eigenvalues", {"max_eigenvalue_ratio": 10.0}, law=bounded),
     Case("truncate", {"truncate": 1}, law=looks_at_one),
+    Case(
+        "truncation",
+        lambda X: {"truncation": (X.min(axis=0) - 0.5, X.max(axis=0) + 9.0), "covariance_type": "diag"},
+        law=lambda model, X: np.testing.assert_array_less(0, model.model_.emission.inside.log_p * -1),
+    ),
     Case("tied", {"covariance_type": "tied"}),
     Case("VEV", {"covariance_type": "VEV"}),
     Case(
@@ -191,6 +205,7 @@ CASES = [
     Case("warm start", {"warm_start": True}, law=starts_with("the last fit")),
     Case("weights", fit=weights_of_two),
     Case("errors", fit=deviations),
+    Case("bounds", fit=one_bound),
     Case("extreme weights", fit=lambda X: {"sample_weight": np.full(len(X), 2.0**-60)}),
     Case("float32", rows=lambda X: X.astype(np.float32)),
     Case("stream", rows=chunks),
@@ -212,8 +227,10 @@ PRIORS = ["weight prior", "weight prior by component"]
 FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
-    "errors": ["noise", "labels"],
+    "errors": ["noise", "labels", "bounds"],
     "truncate": ["noise", "labels", "errors", "stream", "Dask", "partial_fit", "certified", "missing values"],
+    "bounds": ["noise", "labels", "truncate"],
+    "truncation": ["noise", "prior", "ratio of eigenvalues", "equal weights", "all weights fixed", "errors", "bounds"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
@@ -229,6 +246,7 @@ EXPECTED = {  # what is refused, written apart from the table of the library
     "a start by row": ["stream", "Dask"],
     "extreme weights": ["stream", "Dask"],
 }
+EXPECTED["truncation"] += ["missing values", "partial_fit", *PRIORS, *FIXED]
 REFUSED_PAIRS = {frozenset((first, second)) for first, others in EXPECTED.items() for second in others}
 # a law of how a fit starts does not hold beside these, which start it otherwise
 STARTS = {"warm start", "a start by row", "emem", "coarse", "split and merge", "several starts"}
@@ -248,6 +266,8 @@ def is_refused(family, names):
     return frozenset(names) in REFUSED_PAIRS
 
 
+WITH_BOUNDS = {"full", "exponential", "geometric"}  # families whose rows may have bounds
+
 NO_PAIR = [  # they ask for the same thing in two ways
     {"weight prior", "weight prior by component"},
     {"reseed", "drop"},
@@ -256,6 +276,9 @@ NO_PAIR = [  # they ask for the same thing in two ways
     {"emem", "a start by row"},
     {"weights", "extreme weights"},
     {"tied", "VEV"},
+    {"truncation", "tied"},
+    {"truncation", "VEV"},
+    {"truncation", "fixed covariances"},
     {"a rule", "certified"},
     {"stream", "Dask"},
     *({first, second} for first, second in combinations(["fixed weights", "all weights fixed"], 2)),
@@ -289,6 +312,7 @@ def sentences_of(model, names):
         extreme_weights="extreme weights" in names,
         partial="partial_fit" in names,
         errors="errors" in names,
+        intervals="bounds" in names,
     )
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     if "missing values" in names:
@@ -349,7 +373,8 @@ def check_laws(model, pair, X):
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)
-    total = (weight * model.score_samples(rows, **(deviations(X) if "errors" in names else {}))).sum()
+    sides = (deviations(X) if "errors" in names else {}) | (one_bound(X) if "bounds" in names else {})
+    total = (weight * model.score_samples(rows, **sides)).sum()
     if "labels" in names:  # a label leaves one component of a row
         assert model.log_likelihood_ < total
         return
@@ -388,7 +413,10 @@ def test_pairs(family, first, monkeypatch):
             with pytest.raises(ValueError, match=r"fixed names .*can fix only 'weights'"):
                 family.make(K, **asked).fit(X)
         elif "errors" in names and (family.name != "full" or "partial_fit" in names):
-            with pytest.raises(TypeError, match="errors"):
+            with pytest.raises(TypeError, match=r"errors|lower"):
+                fitted(family.make(K, **asked), pair, X)
+        elif "bounds" in names and (family.name not in WITH_BOUNDS or "partial_fit" in names):
+            with pytest.raises(TypeError, match="lower"):
                 fitted(family.make(K, **asked), pair, X)
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):

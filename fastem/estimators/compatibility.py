@@ -39,6 +39,8 @@ class Request:
         Whether the mixture is to predict some columns from others.
     errors : bool
         Whether rows have measurement errors.
+    intervals : bool
+        Whether values are known to lie between bounds.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Request:
     starts: bool = True
     regression: bool = False
     errors: bool = False
+    intervals: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
@@ -169,6 +172,8 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
     "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
     "errors": lambda r: "errors" if r.errors else "",
+    "intervals": lambda r: "lower and upper" if r.intervals else "",
+    "truncation": lambda r: r.setting("truncation") if r.parameters.get("truncation") is not None else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -186,6 +191,10 @@ _AVERAGES = (
     "weight_concentration_prior=None, or use fit."
 )
 _TRUNCATED = "{{0}} cannot be combined with {name} (got {{1}}), {why}. Set truncate=None."
+_TRUNCATION = (
+    "truncation cannot be combined with {1}, because what it adds to the sums of seen rows is made for free means, "
+    "covariances and weights alone. Set truncation=None, or leave out {1}."
+)
 _COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
 REFUSED = (
@@ -217,10 +226,30 @@ REFUSED = (
             ("noise", "whose density is that of every row"),
             ("labels", "with which rows are collected in groups"),
             ("errors", "with which every row has covariances of its own"),
+            ("intervals", "with which every row has integrals of its own"),
+            ("truncation", "whose densities are not those of the components alone"),
             ("rows out of memory", "because each row keeps its components from pass to pass"),
             ("partial_fit", "because each row keeps its components from pass to pass"),
             ("certified", "because what is left to gain is not known without the other components"),
         )
+    ),
+    Refusal(
+        "errors",
+        "intervals",
+        "errors cannot be combined with {1}, because no formula gives the moments of a value that is both blurred and "
+        "in an interval. Leave out one of the two.",
+    ),
+    Refusal(
+        "labels",
+        "intervals",
+        "labels cannot be combined with {1}, because rows of equal labels are collected without their bounds. Leave "
+        "out one of the two.",
+    ),
+    Refusal(
+        "noise",
+        "intervals",
+        "noise cannot be combined with {1}, because the noise has a constant density, whose integral between bounds "
+        "need not be finite. Set noise=None.",
     ),
     Refusal(
         "a start by row",
@@ -287,8 +316,23 @@ REFUSED = (
         "{1} predicts from the components alone, so it cannot be combined with noise. Got {0}. Set noise=None.",
     ),
     *(
+        Refusal("truncation", name, _TRUNCATION)
+        for name in (
+            "noise",
+            "prior",
+            "max_eigenvalue_ratio",
+            "fixed",
+            "equal_weights",
+            "weight_concentration_prior",
+            "errors",
+            "intervals",
+            "partial_fit",
+            "regression",
+        )
+    ),
+    *(
         Refusal(name, "missing values", _COMPLETE_ROWS.replace("{name}", name))
-        for name in ("noise", "prior", "truncate")
+        for name in ("noise", "prior", "truncation", "truncate")
     ),
 )
 

@@ -61,11 +61,12 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     plan : that of the estimator's parameters
     """
     rows = blocks.holder if blocks.whole() is None else "in memory"
-    errors = isinstance(blocks, SideBlocks)
-    asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1, "errors": errors}
+    sides = blocks.roles if isinstance(blocks, SideBlocks) else ()
+    asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1}
+    asked |= {"errors": "errors" in sides, "intervals": "lower" in sides}
     require_compatible(request_of(estimator, **asked))
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
-    require_reproducible(estimator, labels=labels is not None)
+    require_reproducible(estimator, labels=labels is not None, bounds="lower" in sides)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))
     if is_warm(estimator):
         require_same_shape(estimator, blocks.n_features)

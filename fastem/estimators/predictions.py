@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.beside import of_blocks, require_sides
 from fastem.estimators.outliers import draws_for
 from fastem.rows.blocks import block_rows
 from fastem.rows.sources.open_rows import is_dask
@@ -30,6 +31,7 @@ def write_predictions(
     probabilities: bool = False,
     outliers: float | None = None,
     keep: Mapping[str, Iterable] | None = None,
+    **sides: Any,
 ) -> None:
     """Write the label of each row, its probability and the log-density of the row to a file.
 
@@ -52,6 +54,9 @@ def write_predictions(
         this rate.
     keep : {name: values}, optional
         Columns to write before the others, such as a key to join on; each has one value for each row.
+    **sides
+        Side columns that the model's methods take: ``errors``, ``lower`` and ``upper``; see
+        :meth:`fastem.GaussianMixture.fit`.
 
     Raises
     ------
@@ -74,7 +79,7 @@ def write_predictions(
     opened = writer_for(path)
     asked = Predictions(model, probabilities, outliers, keep)
     with written_whole(path) as beside, opened(beside, asked.columns) as write:
-        write_each(asked, X, write)
+        write_each(asked, X, write, **sides)
 
 
 def writer_for(path: Path) -> Callable:
@@ -111,12 +116,12 @@ class Predictions:
         if outliers is not None:
             self.columns["outlier"] = np.int64
 
-    def of_rows(self, rows) -> list:
-        """The columns of some rows."""
-        model, K = self.model, self.model.model_.n_components
+    def of_rows(self, rows, score, dtype) -> list:
+        """The columns of some rows, of which score(rows, **outputs) fills arrays, as models do."""
+        K = self.model.model_.n_components
         labels, densities = np.empty(len(rows), np.intp), np.empty(len(rows))
-        responsibilities = np.empty((len(rows), K), rows.dtype)
-        model._score(rows, labels=labels, responsibilities=responsibilities, log_density=densities)
+        responsibilities = np.empty((len(rows), K), dtype)
+        score(rows, labels=labels, responsibilities=responsibilities, log_density=densities)
         probability = np.take_along_axis(responsibilities, labels[:, None], axis=1)[:, 0]
         columns = [self._next_kept(name, len(rows)) for name in self.kept] + [labels, probability, densities]
         if self.probabilities:
@@ -132,17 +137,31 @@ class Predictions:
         return values
 
 
-def write_each(asked: Predictions, X: Any, write: Callable) -> None:
-    """Call write(columns) for some rows after the other."""
+def write_each(asked: Predictions, X: Any, write: Callable, **sides: Any) -> None:
+    """Call write(columns) for some rows after the other; sides: columns beside the values, such as ``errors``."""
+    model = asked.model
     if is_dask(X):
         raise TypeError("X is a Dask collection. Use predict, predict_proba or score_samples, which give lazy arrays.")
 
-    def write_block(rows):
-        step = block_rows(rows.shape[1] + asked.model.model_.n_components)  # bounds the memory for responsibilities
+    def write_scored(score, rows, dtype):
+        step = block_rows(rows.shape[1] + model.model_.n_components)  # bounds the memory for responsibilities
         for start in range(0, len(rows), step):
-            write(asked.of_rows(rows[start : start + step]))
+            write(asked.of_rows(rows[start : start + step], score, dtype))
 
-    asked.model._of_new_rows(X, write_block)
+    if not sides:
+        model._of_new_rows(X, lambda rows: write_scored(model._score, rows, rows.dtype))
+        return
+    require_sides(model, sides)
+    if asked.threshold is not None:
+        raise ValueError(
+            f"outliers cannot be combined with {' and '.join(sides)}, because the threshold is that of rows without. "
+            "Leave out one of the two."
+        )
+
+    def write_wide(wide_model, rows, weight, n_threads):
+        write_scored(lambda some, **outputs: wide_model.score(some, n_threads, **outputs), rows, np.float64)
+
+    of_blocks(model, X, sides, write_wide)
 
 
 def text_writer(file, columns) -> Callable:

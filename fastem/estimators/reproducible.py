@@ -23,6 +23,7 @@ ALLOWED = {
     "noise": (None,),
     "prior": (None,),
     "max_eigenvalue_ratio": (None,),
+    "truncation": (None,),
     "weight_concentration_prior": (None,),
     "truncate": (None,),
     "split_merge": (0,),
@@ -30,7 +31,7 @@ ALLOWED = {
 }
 
 
-def require_reproducible(estimator, labels=False, partial=False) -> None:
+def require_reproducible(estimator, labels=False, partial=False, bounds=False) -> None:
     """Raise ValueError where the same bits are asked for, but not promised for such a fit."""
     if not arithmetic.FIXED_ORDER:
         return
@@ -42,6 +43,8 @@ def require_reproducible(estimator, labels=False, partial=False) -> None:
         raise ValueError(f"{mode} of fit only, not of partial_fit. Call fit, or unset the variable.")
     if labels:
         raise ValueError(f"{mode} without labels only. Fit without labels, or unset the variable.")
+    if bounds:
+        raise ValueError(f"{mode} without lower and upper only. Fit without them, or unset the variable.")
     for parameter, values in ALLOWED.items():
         value = getattr(estimator, parameter, values[0])
         if not any(value is one or (isinstance(value, (str, int)) and value == one) for one in values):

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
+from fastem.families.waiting import TakesBounds
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -64,7 +65,7 @@ class Exponential(ExponentialFamily):
         return Exponential(1 / mean[None], 1 / (LEAST_SHARE * mean))
 
 
-class ExponentialMixture(ExponentialFamilyMixture):
+class ExponentialMixture(TakesBounds, ExponentialFamilyMixture):
     """Mixture of products of exponential distributions: waiting times that are independent given the component.
 
     Parameters

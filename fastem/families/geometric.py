@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
+from fastem.families.waiting import TakesBounds
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values
@@ -79,7 +80,7 @@ def bounded(probabilities):
     return Geometric(np.minimum(probabilities, 1 - LEAST_FAILURE))
 
 
-class GeometricMixture(ExponentialFamilyMixture):
+class GeometricMixture(TakesBounds, ExponentialFamilyMixture):
     """Mixture of products of geometric distributions: numbers of failures before the first success, independent given
     the component.
 

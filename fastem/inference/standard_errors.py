@@ -334,7 +334,7 @@ def parameters_of(estimator, model):
     """{attribute: (array, whether it has a row for each component)} of a model of the estimator's kind."""
     emission = model.emission
     K = emission.shape[0]
-    arrays = {"weights_": (model.weights[:K], True)}  # without that of noise
+    arrays = {"weights_": (emission.weights_of_all(model.weights)[:K], True)}  # without that of noise
     for name, array in arrays_of(estimator, model).items():
         if not name.endswith(DEPENDENT):
             arrays[name] = array, True

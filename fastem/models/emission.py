@@ -170,6 +170,11 @@ class Emission(Protocol):
         cannot be taken out."""
         return None
 
+    def weights_of_all(self, weights) -> np.ndarray:
+        """(K,) the weights of all rows, also of those that could not be seen, from the mixture's, which are of seen
+        rows. Default: the same, all rows are seen."""
+        return weights
+
     def column_parameters(self) -> ColumnParameters | None:
         """The parameters of each component and column. Default: None, there are none that a heat map could show."""
         return None

@@ -6,6 +6,8 @@ import numpy as np
 
 from fastem.kernels import arithmetic
 
+LOWEST = -1e300  # log 0 as a number, so no inf - inf
+
 
 def exp_relative(joint: np.ndarray, level: np.ndarray) -> np.ndarray:
     """exp(joint - level), (n, K), where each row has a level (n,) such as its largest joint or their log-sum-exp.
@@ -21,3 +23,11 @@ def exp_relative(joint: np.ndarray, level: np.ndarray) -> np.ndarray:
     [[1.0, 0.0], [0.0, 0.0]]
     """
     return arithmetic.exp(joint - np.where(np.isfinite(level), level, 0)[:, None])
+
+
+def normalised(joint):
+    """(m,) log-densities and (K, m) responsibilities, of log p(w, k) (K, m)."""
+    top = joint.max(axis=0)
+    share = arithmetic.exp(joint - top)
+    total = share.sum(axis=0)
+    return top + arithmetic.log(total), share / total

@@ -140,6 +140,21 @@ def draw_histogram(ax, x, low, high, discrete) -> float:
     return float(density.max())
 
 
+def draw_bins(ax, lower, upper, weight) -> float:
+    """Rows of one column that lie between bounds, as a density: each spread evenly over its interval, and those with an
+    open end left out, so that the bars hold the share of the others. The highest bar's height."""
+    closed = np.isfinite(lower) & np.isfinite(upper) & (upper > lower)
+    total, lower, upper, weight = weight.sum(), lower[closed], upper[closed], weight[closed]
+    edges = np.unique(np.concatenate([lower, upper]))
+    rise = np.zeros(len(edges))
+    density = weight / ((upper - lower) * total)
+    np.add.at(rise, np.searchsorted(edges, lower), density)
+    np.add.at(rise, np.searchsorted(edges, upper), -density)
+    height = np.cumsum(rise)[:-1]
+    ax.stairs(height, edges, fill=True, color=GREY, alpha=0.45, label="data")
+    return float(height.max())
+
+
 def draw_rows(ax, x, y, x_limits, y_limits) -> None:
     """Rows of two columns: points, or where there are many a histogram, darker by the logarithm of the count."""
     if len(x) <= MOST_POINTS:

@@ -13,6 +13,7 @@ from fastem.plot.canvas import (
     MOST_ROWS,
     axes_grid,
     colour,
+    draw_bins,
     draw_histogram,
     draw_rows,
     label_component,
@@ -23,7 +24,7 @@ from fastem.plot.canvas import (
     sample_rows,
     short,
 )
-from fastem.plot.parameter_maps import chosen_places, fitted_rows, parameters
+from fastem.plot.parameter_maps import chosen_places, fitted_names, fitted_rows, mixture_of, parameters
 
 MOST_PEAK = 6  # times the highest bar of a histogram, that a component is shown whole
 LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
@@ -32,7 +33,7 @@ CIRCLE = np.array([f(np.linspace(0, 2 * np.pi, 100)) for f in (np.cos, np.sin)])
 DEVIATIONS = (1, 2)  # of the ellipses
 
 
-def mixture(model, X, columns=None, *, ax=None) -> Any:
+def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_weight=None) -> Any:
     """The components over the data.
 
     Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
@@ -47,6 +48,12 @@ def mixture(model, X, columns=None, *, ax=None) -> Any:
     columns : sequence of int or str, optional
         Default: the first four.
     ax : axes, array of axes, or figure, optional
+    lower, upper : (n,) or (n, 1) arrays, optional
+        The bounds to which the values of the only column were fitted; see :meth:`fastem.GaussianMixture.fit`. The
+        histogram is then theirs: each row lies evenly in its interval, and one with an open end is in no bar. At least
+        one row must have two bounds.
+    sample_weight : (n,), optional
+        Only with bounds: the counts of bins.
 
     Returns
     -------
@@ -65,6 +72,10 @@ def mixture(model, X, columns=None, *, ax=None) -> Any:
     >>> len(axes.patches)  # two ellipses for each component
     4
     """
+    if lower is not None or upper is not None:
+        return _draw_intervals(model, X, lower, upper, sample_weight, ax)
+    if sample_weight is not None:
+        raise ValueError("sample_weight is drawn only with lower and upper. Leave it out.")
     fitted, X, names = fitted_rows(model, X)
     if X.shape[1] > 1 and not fitted.emission.has_ellipses:
         return parameters(model, columns, names=names, ax=ax)
@@ -158,6 +169,27 @@ def rows_apart(fitted, X) -> tuple[np.ndarray, str]:
     else:
         return np.zeros(len(X), bool), ""
     return apart, what if apart.any() else ""
+
+
+def _draw_intervals(model, X, lower, upper, sample_weight, ax):
+    """The densities of one column over the histogram of its intervals."""
+    fitted, names = mixture_of(model), fitted_names(model, 1)
+    if fitted.emission.shape[1] != 1:
+        raise ValueError(
+            f"lower and upper are drawn for a mixture of one column, but this one has {fitted.emission.shape[1]}."
+        )
+    if lower is None or upper is None:
+        raise ValueError("lower and upper belong together. Give both.")
+    lower, upper = (np.asarray(side, np.float64).reshape(-1) for side in (lower, upper))
+    weight = np.ones(len(lower)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    if not (np.shape(X)[0] == len(lower) == len(upper) == len(weight)):
+        raise ValueError("X, lower, upper and sample_weight must have one entry for each row.")
+    x = np.unique(np.concatenate([lower, upper]))
+    x = x[np.isfinite(x)]
+    if not (np.isfinite(lower) & np.isfinite(upper) & (upper > lower)).any():
+        raise ValueError("No row has two bounds lower < upper, so there is no histogram to draw.")
+    ax, shown = axes_grid(ax)[0, 0], limits(x, *_reach(fitted.emission, 0))
+    return _draw_density(ax, fitted, x, shown, names[0], bars=lambda ax: draw_bins(ax, lower, upper, weight))
 
 
 def responsibilities(model, X, columns=None, *, ax=None) -> Any:
@@ -301,12 +333,16 @@ def _grid(emission, x, shown):
     return np.unique(np.clip(np.append(peaks, np.linspace(*shown, 400)), *shown))
 
 
-def _draw_density(ax, fitted, x, shown, name, size=None):
-    """The weighted densities of one column over its histogram; `size` of the numbers in a grid, 0 for none."""
+def _draw_density(ax, fitted, x, shown, name, size=None, bars=None):
+    """The weighted densities of one column over its histogram; `size` of the numbers in a grid, 0 for none.
+
+    bars : callable, optional
+        ``bars(ax)`` draws another histogram and gives the height of its highest bar.
+    """
     import matplotlib
 
     discrete, x = fitted.emission.discrete, there(x)
-    tallest = draw_histogram(ax, x, *shown, discrete)
+    tallest = draw_histogram(ax, x, *shown, discrete) if bars is None else bars(ax)
     grid = _grid(fitted.emission, x, shown)
     joint = np.exp(fitted.log_joint(grid[:, None]))
     dots = {"marker": ".", "markersize": 4} if discrete and len(grid) < 60 else {}

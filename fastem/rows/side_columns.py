@@ -58,11 +58,20 @@ class SideBlocks(BlocksOf):
         ``reduced_as(model)`` is the model of wide rows whose sums are those of `model`; None for a model of values.
     seen : callable, optional
         ``seen(X)``: of wide rows the values (m, d) that starts and scales of columns look at. Default: all values.
+    roles : tuple of str
+        What the side columns are, for messages.
     """
 
-    def __init__(self, wide: Blocks, n_values: int, reduced_as: Callable, seen: Callable | None = None):
+    def __init__(
+        self,
+        wide: Blocks,
+        n_values: int,
+        reduced_as: Callable,
+        seen: Callable | None = None,
+        roles: tuple[str, ...] = ("errors",),
+    ):
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
-        self.seen = seen or FirstColumns(n_values)
+        self.seen, self.roles = seen or FirstColumns(n_values), roles
         self.dtype, self.weighted, self.holder = wide.dtype, wide.weighted, wide.holder
         self.names = None if wide.names is None else wide.names[:n_values]
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.beside import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.shell.models import estimator
-from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit
+from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit, sides_of
 
 NOT_CONVERGED = 3  # the exit code with --strict
 PARAMETERS = (  # options that are parameters of an estimator
@@ -35,13 +36,13 @@ def fit(arguments: argparse.Namespace) -> int | None:
     if arguments.resume and not Path(arguments.checkpoint).exists():
         print(f"fastem: nothing to resume in {arguments.checkpoint}: the fit begins anew", file=sys.stderr)
     family = "bayesian" if arguments.bayesian else arguments.family
-    if arguments.errors is not None and family != "gaussian":
-        raise ValueError(
-            "--errors is only for mixtures of Gaussians by maximum likelihood: leave out --bayesian and --model"
-        )
     model = estimator(family, {name: value for name, value in vars(arguments).items() if name in PARAMETERS})
-    sides = {} if arguments.errors is None else {"errors": arguments.errors}
-    blocks = rows_to_fit(arguments, arguments.errors or ())
+    sides = sides_of(arguments)
+    try:
+        require_sides(model, sides)
+    except TypeError as error:
+        raise ValueError(f"--model {family}: {error}") from error
+    blocks = rows_to_fit(arguments, [name for names in sides.values() for name in names])
     seconds = arguments.checkpoint_seconds
     try:
         model.fit(blocks, checkpoint=arguments.checkpoint, checkpoint_seconds=seconds, resume=arguments.resume, **sides)

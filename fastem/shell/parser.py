@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.shell.models import COVARIANCES, EXPLAINED, FAMILIES
+from fastem.shell.rows import SIDES
 
 READABLE = (
     "files and folders of CSV (with or without a header; also .gz, .zst), .npy, Parquet or Feather, read block by "
@@ -58,13 +59,7 @@ def _fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--model", dest="family", choices=FAMILIES, default="gaussian", metavar="FAMILY", help="see below (gaussian)"
     )
-    fit.add_argument(
-        "--errors",
-        type=comma_list,
-        default=None,
-        metavar="A,B",
-        help="columns with the standard deviations of each row's measurement errors, one for each column of values",
-    )
+    _sides(fit)
     fit.add_argument(
         "--covariance",
         dest="covariance_type",
@@ -142,8 +137,16 @@ def _select(select: argparse.ArgumentParser) -> None:
     _json(select)
 
 
+def _sides(command: argparse.ArgumentParser) -> None:
+    for role, text in SIDES.items():
+        command.add_argument(
+            f"--{role}", type=comma_list, default=None, metavar="A,B", help=f"{text}, one for each column of values"
+        )
+
+
 def _predict(predict: argparse.ArgumentParser) -> None:
     _model_and_rows(predict)
+    _sides(predict)
     predict.add_argument(
         "--keep", type=comma_list, default=None, metavar="A,B", help="columns to write first, numbers or not: a key"
     )

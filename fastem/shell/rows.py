@@ -25,6 +25,19 @@ def names_of(blocks: Any, columns: list[str] | None) -> list[str]:
     return [f"x{column}" if column.isdecimal() else column for column in columns]
 
 
+SIDES = {  # columns beside the values, by the names of the parameters that take them
+    "errors": "columns with the standard deviations of each row's measurement errors",
+    "lower": "columns with the lower bounds of values that are known to lie between bounds",
+    "upper": "columns with the upper bounds",
+}
+
+
+def sides_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The columns beside the values that are named, by what they are."""
+    named = {role: getattr(arguments, role) for role in SIDES}
+    return {role: names for role, names in named.items() if names is not None}
+
+
 def rows_to_fit(arguments: argparse.Namespace, more: Sequence[str] = ()) -> Any:
     """The files as blocks; more: columns that are read beside those chosen."""
     columns = arguments.columns
@@ -34,12 +47,18 @@ def rows_to_fit(arguments: argparse.Namespace, more: Sequence[str] = ()) -> Any:
     return with_missing_codes(blocks, getattr(arguments, "missing", None))
 
 
-def rows_for(model: Any, arguments: argparse.Namespace) -> Any:
-    """The files as blocks of the columns that a fitted model knows."""
-    names = getattr(model, "feature_names_in_", None)
+def rows_for(model: Any, arguments: argparse.Namespace, beside: Sequence[str] = ()) -> Any:
+    """The files as blocks of the columns that a fitted model knows, and of those beside them that are named."""
+    names, beside = getattr(model, "feature_names_in_", None), list(beside)
     weights = getattr(arguments, "weights", None)
-    blocks = open_rows(arguments.files, sample_weight=weights, columns=columns_to_read(names, arguments))
+    columns = columns_to_read(names, arguments)
+    if beside and columns is None:
+        raise ValueError("--columns must name the columns of values, because the model knows no names of columns")
+    blocks = open_rows(arguments.files, sample_weight=weights, columns=[*columns, *beside] if beside else columns)
     blocks = with_missing_codes(blocks, getattr(arguments, "missing", None))
+    if beside:
+        known = numbered_names(len(columns)) if names is None else names
+        names = np.array([*known, *beside], dtype=object)
     blocks.names = names  # the columns stand for those that the model was fitted to
     return blocks
 

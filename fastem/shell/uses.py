@@ -14,9 +14,10 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.beside import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
-from fastem.shell.rows import require_other_file, require_place, rows_for
+from fastem.shell.rows import require_other_file, require_place, rows_for, sides_of
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -33,14 +34,19 @@ def predict(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{arguments.model} holds a {type(model).__name__}, which has no components to label rows with"
         )
-    blocks = rows_for(model, arguments)
+    sides = sides_of(arguments)
+    try:
+        require_sides(model, sides)
+    except TypeError as error:
+        raise ValueError(f"{arguments.model}: {error}") from error
+    blocks = rows_for(model, arguments, [name for names in sides.values() for name in names])
     asked = {"probabilities": arguments.probabilities, "outliers": arguments.outliers}
     asked["keep"] = kept_columns(arguments.files, arguments.keep) if arguments.keep else None
     if arguments.output is None:
         predictions = Predictions(model, **asked)
-        write_each(predictions, blocks, text_writer(sys.stdout, predictions.columns))
+        write_each(predictions, blocks, text_writer(sys.stdout, predictions.columns), **sides)
     else:
-        write_predictions(model, blocks, arguments.output, **asked)
+        write_predictions(model, blocks, arguments.output, **asked, **sides)
 
 
 def impute(arguments: argparse.Namespace) -> None:

@@ -41,7 +41,7 @@ def test_parameters_come_and_go():
     assert repr(GaussianMixture()) == "GaussianMixture()"
 
 
-OWN_PARAMETERS = ["prior", "max_eigenvalue_ratio", "noise", "n_threads", "coarse", "stop", "accelerate"]
+OWN_PARAMETERS = ["prior", "max_eigenvalue_ratio", "noise", "truncation", "n_threads", "coarse", "stop", "accelerate"]
 OWN_PARAMETERS += ["on_collapse", "split_merge", "equal_weights", "weight_concentration_prior", "fixed", "truncate"]
 
 

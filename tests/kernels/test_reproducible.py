@@ -59,6 +59,10 @@ def test_what_is_not_promised_is_refused(monkeypatch):
         GaussianMixture(2, accelerate=None, covariance_type="VVE").fit(np.arange(20.0)[:, None])
     with pytest.raises(ValueError, match="without labels"):
         require_reproducible(GaussianMixture(2, accelerate=None), labels=True)
+    with pytest.raises(ValueError, match="without lower and upper only"):
+        require_reproducible(GaussianMixture(2, accelerate=None), bounds=True)
+    with pytest.raises(ValueError, match="with truncation=None only"):
+        require_reproducible(GaussianMixture(2, accelerate=None, truncation=(0, 1)))
 
 
 def test_functions_beside_numpys():

@@ -506,3 +506,25 @@ def test_a_mixed_mixture_of_one_column_is_drawn_as_its_kind(kind, says):
     counts = np.random.default_rng(0).poisson(5, (200, 1)) + 1.0
     model = fastem.MixedMixture(1, kinds=[kind]).fit(counts)
     assert plot.mixture(model, counts, ax=Figure()).get_ylabel() == says
+
+
+def test_the_histogram_of_intervals_is_the_one_that_was_fitted():
+    """Bins of unequal width with their counts, of which two have an open end."""
+    lower, upper = np.array([-np.inf, 0.0, 1.0, 3.0, 3.0]), np.array([0.0, 1.0, 3.0, 4.0, np.inf])
+    counts = np.array([4, 10, 20, 5, 1])
+    bins = {"lower": lower[:, None], "upper": upper[:, None], "sample_weight": counts}
+    model = fastem.GaussianMixture(1).fit(lower[:, None], **bins)
+    ax = plot.mixture(model, lower[:, None], **bins, ax=Figure())
+    bars = ax.patches[0].get_data()
+    assert bars.edges.tolist() == [0, 1, 3, 4]
+    assert np.allclose(bars.values, np.array([10, 20 / 2, 5]) / 40)
+    for wrong, words in [
+        ({"lower": lower}, "belong together"),
+        ({"lower": lower, "upper": upper[:4]}, "one entry for each row"),
+        ({"lower": np.full(5, -np.inf), "upper": upper}, "no histogram"),
+        ({"sample_weight": counts}, "only with lower and upper"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            plot.mixture(model, lower[:, None], **wrong, ax=Figure())
+    with pytest.raises(ValueError, match="one column, but this one has 2"):
+        plot.mixture(fitted(X, 1), X, lower=X, upper=X, ax=Figure())

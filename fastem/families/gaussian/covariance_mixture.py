@@ -81,7 +81,7 @@ def for_sklearn(self) -> tuple[dict, dict]:
     if name not in BASIC:
         covariance, name = covariance.dense(K, d), "full"
     attributes = {
-        "weights_": model.weights,
+        "weights_": self.weights_,
         "means_": model.emission.means,
         "covariances_": covariance.covariances,
         "precisions_cholesky_": covariance.precisions_cholesky,

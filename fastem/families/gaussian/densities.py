@@ -9,11 +9,13 @@ import numpy as np
 
 from fastem.errors import warn
 from fastem.estimators.compatibility import refusal
+from fastem.families.gaussian.truncation import box_of, require_inside
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.noise import Background, alone, data_box
 from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.gaussian.truncated import truncated
 from fastem.models.weights import fixed_components
 from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
@@ -81,7 +83,7 @@ class CovarianceFamily(Family):
         return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
 
 
-COMPLETE = "noise", "prior", "truncate"  # parameters with which no value may be missing
+COMPLETE = "noise", "prior", "truncation", "truncate"  # parameters with which no value may be missing
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class GaussianFamily(CovarianceFamily):
     prior : None, "default" or dict
     truncate : int or None
     max_eigenvalue_ratio : float or None
+    truncation : None or (low, high)
     fixed_means, fixed_covariances : bool or (m,) int
         Whether all are fixed, or the numbers of the components whose are.
     """
@@ -102,6 +105,7 @@ class GaussianFamily(CovarianceFamily):
     prior: Any = None
     truncate: int | None = None
     max_eigenvalue_ratio: float | None = None
+    truncation: Any = None
     fixed_means: bool | np.ndarray = False
     fixed_covariances: bool | np.ndarray = False
 
@@ -122,6 +126,9 @@ class GaussianFamily(CovarianceFamily):
     def examine(self, blocks, n_components, n_threads):
         check_dimension(self.covariance_type, blocks.n_features)
         variance, rows = self._variances(blocks, n_threads), blocks.spaced_rows()
+        if self.truncation is not None:
+            box, names = box_of(self.truncation, self.structure, blocks.n_features), blocks.names
+            blocks.check(lambda X, place: require_inside(X, box, names, place))
         bounded = self.max_eigenvalue_ratio is not None
         typical, first = robust_variances(rows, variance), blocks.head(1)[0]
         share = max(self.reg_covar, LEAST_START) if bounded else share_with_digits(self.reg_covar, blocks.dtype)
@@ -171,7 +178,10 @@ class GaussianFamily(CovarianceFamily):
 
     def constrained(self, mixture, scales):
         mixture = super().constrained(mixture, scales)
-        K = mixture.emission.shape[0]
+        K, d = mixture.emission.shape
+        if self.truncation is not None:
+            box = box_of(self.truncation, self.structure, d)
+            return replace(mixture, emission=truncated(mixture.emission, box))
         means, covariances = (fixed_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
         ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
         if not means.any() and not covariances.any() and scales.prior is None and ratio is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.beside import given, of_blocks
 from fastem.estimators.containers import chosen_container, in_container
 from fastem.models.gaussian.imputation import impute as filled_in
 from fastem.rows.sources.columns import numbered_names
@@ -14,7 +15,7 @@ from fastem.rows.sources.open_rows import is_dask
 from fastem.rows.validation import generator
 
 
-def impute(self, X, *, draws: int | None = None, random_state=None) -> Any:
+def impute(self, X, *, draws: int | None = None, random_state=None, lower=None, upper=None) -> Any:
     """X with its missing values (NaN) filled in from the observed ones of the same row.
 
     Parameters
@@ -25,6 +26,9 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> Any:
         the differences between analyses of the draws show how uncertain the missing values are.
     random_state : int, Generator, RandomState or None
         For the draws. None: that of the estimator.
+    lower, upper : arrays (n, d) or names of columns, optional
+        Bounds of the values, see :meth:`fit`: each value that is not exact becomes its expectation within its bounds,
+        given the others of its row. Not with draws.
 
     Returns
     -------
@@ -48,6 +52,13 @@ def impute(self, X, *, draws: int | None = None, random_state=None) -> Any:
     """
     self._require_fitted()
     mixture = self._mixture()
+    bounds = given({"lower": lower, "upper": upper})
+    if bounds and draws is not None:
+        raise ValueError("draws cannot be combined with lower and upper. Set draws=None for expected values.")
+    if bounds:
+        return np.concatenate(
+            of_blocks(self, X, bounds, lambda model, rows, weight, n_threads: model.imputed(rows, n_threads))
+        )
     if draws is None:
         dtype = getattr(X, "dtype", np.float64)
         filled = self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import numpy as np
 
-from fastem.estimators.checks import check_features
-from fastem.estimators.estimator import require_fitted
-from fastem.estimators.mixture_estimator import fit_to
-from fastem.estimators.transform import framed
-from fastem.families.gaussian.covariance_mixture import CovarianceMixture
+from fastem.estimators.beside import of_blocks
 from fastem.kernels.packing import packed_index, packed_lower, unpack_symmetric
-from fastem.kernels.threads import for_pass
-from fastem.models import criteria
 from fastem.models.gaussian.linear_algebra import eigvalsh
 from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
@@ -22,8 +13,6 @@ from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
-
-E = TypeVar("E")
 
 ROUNDING = 1e-7  # of a covariance of errors: an eigenvalue below zero by less, in units of the largest, is zero
 TYPICAL = 4.0  # times the median error: a value with a larger one is not looked at where starts are sought
@@ -56,6 +45,11 @@ def error_variances(X, d):
             return errors**2
     i, j = packed_lower(d)
     return errors[:, i == j]
+
+
+def open_errors(estimator, X, sides, sample_weight, check=None):
+    """See :func:`fastem.estimators.beside.opened`."""
+    return open_noisy(X, sides["errors"], sample_weight, type(estimator).__name__, check)
 
 
 def open_noisy(X, errors, sample_weight, owner, check=None) -> tuple[SideBlocks, float]:
@@ -148,189 +142,6 @@ def most_error(X, d) -> np.ndarray:
     return np.maximum(spread, TYPICAL**2 * np.nanmedian(variances, axis=0))
 
 
-# ---- methods ----------------------------------------------------------------------------------------------------
-
-
-def fit(
-    self: E,
-    X,
-    y=None,
-    sample_weight=None,
-    *,
-    errors=None,
-    labels=None,
-    callback=None,
-    checkpoint=None,
-    checkpoint_seconds: float = 60.0,
-    resume: bool = False,
-) -> E:
-    """Fit to rows; with `errors`, to rows that were measured with known errors (extreme deconvolution).
-
-    Row n is then x_n plus noise N(0, S_n), and the mixture is that of the noise-free x: `means_` and `covariances_` are
-    theirs, and `log_likelihood_` is that of the rows as they were measured. Pass the errors of new rows to
-    :meth:`score_samples`, :meth:`predict`, …; without them a row is taken as exact.
-
-    Parameters
-    ----------
-    X
-        An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`). NaN: a value
-        is missing; with errors: it was not measured.
-    y : ignored
-    sample_weight : (n,), optional
-        Non-negative; a weight of 2 counts as two equal rows.
-    errors : array or names of columns, optional
-        Of each row: standard deviations (n, d) in the units of X; or covariances (n, d, d), or their packed lower
-        triangles (n, d (d + 1) / 2), S_11, S_21, S_22, …. 0: exact. inf: not measured. Or the names of the columns of
-        X that hold them, in this order, which are then not among the values. Beside chunks of a stream, an array of
-        all rows or names of columns of the chunks; beside a Dask array, an array.
-    labels, callback, checkpoint, checkpoint_seconds, resume
-        See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with errors.
-
-    Returns
-    -------
-    self
-
-    Raises
-    ------
-    ValueError
-        X, errors or a parameter cannot be used; the message says why, and where.
-
-    Warns
-    -----
-    ConvergenceWarning, DegenerateComponentWarning
-
-    References
-    ----------
-    Bovy, Hogg, Roweis: Extreme deconvolution: inferring complete distribution functions from noisy, heterogeneous and
-    incomplete observations. Annals of Applied Statistics 5 (2011) 1657-1677.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastem import GaussianMixture
-    >>> rng = np.random.default_rng(0)
-    >>> errors = rng.uniform(0.5, 3, (5000, 1))
-    >>> X = rng.normal(10, 1, (5000, 1)) + errors * rng.normal(size=(5000, 1))
-    >>> GaussianMixture().fit(X).covariances_.round(1)
-    array([[[4.6]]])
-    >>> GaussianMixture().fit(X, errors=errors).covariances_.round(1)
-    array([[[1.]]])
-    """
-    more = {"callback": callback, "checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "resume": resume}
-    if errors is None:
-        return CovarianceMixture.fit(self, X, y, sample_weight, labels=labels, **more)
-    return fit_to(self, lambda: open_noisy(X, errors, sample_weight, type(self).__name__), labels=labels, **more)
-
-
-def fit_predict(self, X, y=None, sample_weight=None, *, errors=None, labels=None) -> np.ndarray:
-    """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
-    self.fit(X, y, sample_weight, errors=errors, labels=labels)
-    return self.predict(X, errors=errors)
-
-
-def of_blocks(self, X, errors, function: Callable, sample_weight=None) -> list:
-    """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
-    require_fitted(self)
-    mixture = self.model_
-    if getattr(self, "noise_weight_", None) is not None:
-        raise ValueError("errors cannot be combined with noise, whose density has no errors. Set noise=None.")
-    blocks, _ = open_noisy(
-        X, errors, sample_weight, type(self).__name__, lambda d, names: check_features(self, d, names)
-    )
-    model, n_threads = NoisyRows(mixture), for_pass(self.n_threads, blocks, mixture.n_components)
-    return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
-
-
-def scored(self, X, errors, name, dtype, width=None) -> np.ndarray:
-    """One of the outputs of :meth:`fastem.models.gaussian.noisy_rows.NoisyRows.score` of all rows."""
-
-    def of_block(model, rows, weight, n_threads):
-        values = np.empty(len(rows) if width is None else (len(rows), width), dtype)
-        model.score(rows, n_threads, **{name: values})
-        return values
-
-    return np.concatenate(of_blocks(self, X, errors, of_block))
-
-
-def totals(self, X, errors, sample_weight) -> tuple[float, float, float]:
-    """The weight of the rows together, their log-likelihood, and their doubt: minus the logarithms of the largest
-    posterior probabilities."""
-
-    def of_block(model, rows, weight, n_threads):
-        density, posterior = np.empty(len(rows)), np.empty((len(rows), model.mixture.n_components))
-        model.score(rows, n_threads, log_density=density, responsibilities=posterior)
-        weight = np.ones(len(rows)) if weight is None else weight
-        return weight.sum(), weight @ density, -(weight @ np.log(posterior.max(axis=1)))
-
-    weight, density, doubt = np.sum(of_blocks(self, X, errors, of_block, sample_weight), axis=0).tolist()
-    if not weight > 0:
-        raise ValueError("All sample_weight are zero: at least one row must count.")
-    return weight, density, doubt
-
-
-def score_samples(self, X, *, errors=None) -> np.ndarray:
-    """Log-density of each row, shape (n,), natural logarithm; with `errors` (see :meth:`fit`), of the rows as they were
-    measured."""
-    if errors is None:
-        return CovarianceMixture.score_samples(self, X)
-    return scored(self, X, errors, "log_density", np.float64)
-
-
-def score(self, X, y=None, sample_weight=None, *, errors=None) -> float:
-    """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows. errors: see :meth:`fit`."""
-    if errors is None:
-        return CovarianceMixture.score(self, X, y, sample_weight)
-    weight, total, _ = totals(self, X, errors, sample_weight)
-    return total / weight
-
-
-def predict(self, X, *, errors=None) -> np.ndarray:
-    """The most probable component of each row, shape (n,). errors: see :meth:`fit`."""
-    if errors is None:
-        return CovarianceMixture.predict(self, X)
-    return scored(self, X, errors, "labels", np.intp)
-
-
-def predict_proba(self, X, *, errors=None) -> np.ndarray:
-    """Posterior probability of each component for each row, shape (n, K), in the type of X; with `errors` (see
-    :meth:`fit`), float64."""
-    if errors is None:
-        return CovarianceMixture.predict_proba(self, X)
-    require_fitted(self)
-    return framed(self, scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components), X)
-
-
-def bic(self, X, sample_weight=None, *, errors=None) -> float:
-    """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.
-
-    n is the number of rows; with weights it is their sum. errors: see :meth:`fit`.
-    """
-    if errors is None:
-        return CovarianceMixture.bic(self, X, sample_weight)
-    n, total, _ = totals(self, X, errors, sample_weight)
-    return criteria.bic(total, self.model_.n_parameters, n)
-
-
-def aic(self, X, sample_weight=None, *, errors=None) -> float:
-    """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood. errors: see :meth:`fit`."""
-    if errors is None:
-        return CovarianceMixture.aic(self, X, sample_weight)
-    return criteria.aic(totals(self, X, errors, sample_weight)[1], self.model_.n_parameters)
-
-
-def icl(self, X, sample_weight=None, *, errors=None) -> float:
-    """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
-    logarithm of the largest posterior probability. errors: see :meth:`fit`.
-
-    C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
-    likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
-    """
-    if errors is None:
-        return CovarianceMixture.icl(self, X, sample_weight)
-    n, total, doubt = totals(self, X, errors, sample_weight)
-    return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
-
-
 def denoise(self, X, errors) -> tuple[np.ndarray, np.ndarray]:
     """What the mixture says of the noise-free rows behind measured ones: their posterior means and covariances.
 
@@ -360,7 +171,9 @@ def denoise(self, X, errors) -> tuple[np.ndarray, np.ndarray]:
     >>> means.ravel(), covariances.ravel()
     (array([3. , 1.5]), array([0., 2.]))
     """
-    parts = of_blocks(self, X, errors, lambda model, rows, weight, n_threads: model.denoised(rows, n_threads))
+    parts = of_blocks(
+        self, X, {"errors": errors}, lambda model, rows, weight, n_threads: model.denoised(rows, n_threads)
+    )
     means, covariances = zip(*parts)
     return np.concatenate(means), np.concatenate(covariances)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numbers
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real, whole
 from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
@@ -17,13 +19,18 @@ from fastem.families.gaussian.covariance_mixture import CovarianceMixture, for_s
 from fastem.families.gaussian.densities import GaussianFamily
 from fastem.families.gaussian.distribution import exact_quantile, logcdf
 from fastem.families.gaussian.filling import impute
+from fastem.families.gaussian.intervals import open_bounds
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
+from fastem.families.gaussian.side_columns import fit
+from fastem.families.gaussian.truncation import box_of, check_truncation, require_inside, untruncated
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.noise import WithNoise, in_box
+from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.truncated import TruncatedGaussian, truncated
 from fastem.models.mixture import Mixture
-from fastem.rows.validation import generator
+from fastem.rows.validation import generator, numbered
 from fastem.starts.given import checked_array, checked_weights
 from fastem.starts.plan import Scales
 
@@ -42,7 +49,7 @@ def check_noise(owner, name, value):
 NOISE = "noise_weight_", "noise_log_volume_", "noise_box_"
 
 
-class GaussianMixture(CovarianceMixture):
+class GaussianMixture(TakesSideColumns, CovarianceMixture):
     """Gaussian mixture fitted by EM. A drop-in for scikit-learn's. NaN is a missing value; see also :meth:`impute`.
 
     Parameters
@@ -106,6 +113,17 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         tags=[COLUMNS, SEARCH],
     )
 
+    truncation: Any = parameter(
+        default=None,
+        check=check_truncation,
+        doc="""(low, high), optional
+A box in which alone rows could be seen, two numbers or arrays (d,), -inf and inf where there is no end; how many rows
+were outside is not known. `means_`, `covariances_` and `weights_` are of all rows, seen or not; densities, predictions
+and :meth:`sample` of seen ones. For "diag", "spherical", and one column; see
+:mod:`fastem.models.gaussian.truncated`.""",
+        tags=[COLUMNS],
+    )
+
     truncate: int | None = parameter(
         default=None,
         check=whole(1, optional=True),
@@ -133,25 +151,25 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     )
     _fixable: ClassVar = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 
-    marginal = marginal
-    conditional = conditional
-    predict_columns = predict_columns
-    logcdf = logcdf
+    marginal = untruncated(marginal)
+    conditional = untruncated(conditional)
+    predict_columns = untruncated(predict_columns)
+    logcdf = untruncated(logcdf)
     component_distances = component_distances
-    component_overlap = component_overlap
+    component_overlap = untruncated(component_overlap)
     impute = impute
-    adapt = adapt
-    fit = measurement_errors.fit
-    fit_predict = measurement_errors.fit_predict
-    score_samples = measurement_errors.score_samples
-    score = measurement_errors.score
-    predict = measurement_errors.predict
-    predict_proba = measurement_errors.predict_proba
-    bic = measurement_errors.bic
-    aic = measurement_errors.aic
-    icl = measurement_errors.icl
+    adapt = untruncated(adapt)
+    fit = fit
     denoise = measurement_errors.denoise
-    _exact_quantile = exact_quantile
+
+    def _exact_quantile(self, q):
+        return None if self.truncation is not None else exact_quantile(self, q)
+
+    _openers: ClassVar = {
+        "errors": measurement_errors.open_errors,
+        "lower": open_bounds,
+        "upper": open_bounds,
+    }
 
     def _family(self):
         fixed = {
@@ -165,6 +183,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
             prior=self.prior,
             truncate=self.truncate,
             max_eigenvalue_ratio=self.max_eigenvalue_ratio,
+            truncation=self.truncation,
             fixed_means=fixed["means"],
             fixed_covariances=fixed["covariances"],
         )
@@ -199,7 +218,20 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
                 self.prior_ = emission.prior.to_dict()
             if emission.ratio is not None:
                 self.column_scales_ = emission.ratio.scale.tolist()
+        if isinstance(emission, TruncatedGaussian):
+            self.weights_ = emission.weights_of_all(model.weights)
+            self.weights_.flags.writeable = False
         self._model_arrays = self._fitted_arrays()
+
+    def _emission(self):
+        emission = super()._emission()
+        if self.truncation is None:
+            return emission
+        return truncated(emission, box_of(self.truncation, STRUCTURES[self.covariance_type], emission.shape[1]))
+
+    def _require_new_values(self, X, names, place=numbered):
+        if self.truncation is not None:
+            require_inside(X, self._emission().box, names, place)
 
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
@@ -230,6 +262,9 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
         return [*super()._fitted_arrays(), *(getattr(self, name, None) for name in NOISE)]
 
     def _of_attributes(self):
+        if self.truncation is not None:
+            mixture = super()._of_attributes()
+            return replace(mixture, weights=mixture.emission.weights_of_seen(mixture.weights))
         if not self._has_noise:
             return super()._of_attributes()
         emission = self._emission()

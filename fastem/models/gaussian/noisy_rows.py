@@ -31,6 +31,7 @@ from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
 from fastem.models.emission import flattened
 from fastem.models.gaussian.emission import middle
+from fastem.models.log_joint import LOWEST, normalised
 from fastem.models.mixture import Mixture
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
@@ -38,7 +39,6 @@ from fastem.rows.statistics import Statistics
 MODULE = kernels.for_dtype(np.float64)  # whatever the type of the rows: T has no digits in float32
 INFINITE = 1e150  # a deviation whose square may overflow: the value was not measured
 TILE = 4096  # rows times components that are factored together: their triangles stay in the cache
-LOWEST = -1e300  # log 0 as a number, so no inf - inf
 PIVOT = 4 * np.finfo(np.float64).eps  # share of a diagonal entry, below which a pivot has no digits
 
 
@@ -284,11 +284,3 @@ class NoisyRows(BlockModel):
 
         self._tiles(fill, X, n_threads)
         return means, covariances
-
-
-def normalised(joint):
-    """(m,) log-densities and (K, m) responsibilities, of log p(w, k) (K, m)."""
-    top = joint.max(axis=0)
-    share = arithmetic.exp(joint - top)
-    total = share.sum(axis=0)
-    return top + arithmetic.log(total), share / total

@@ -262,3 +262,9 @@ def test_the_command_line(tmp_path, capsys):
     assert main([*asked, str(tmp_path / "model.npz"), "--columns", "b,a", "--plot", str(tmp_path / "rows.png")]) == 0
     assert main([*asked, str(tmp_path / "model.npz"), "--bayesian"]) == 2
     assert "--errors is only for" in capsys.readouterr().err
+    written = str(tmp_path / "labels.csv")
+    asked = ["predict", str(tmp_path / "model.npz"), str(tmp_path / "rows.csv"), "--errors", "eb,ea"]
+    assert main([*asked, "--output", written]) == 0
+    model = fastem.load(tmp_path / "model.npz")  # of b and a
+    score = model.score_samples(table[["b", "a"]], errors=errors[:, ::-1])
+    assert np.allclose(pd.read_csv(written)["log_density"], score)

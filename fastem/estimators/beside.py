@@ -1,0 +1,219 @@
+"""The methods of a mixture whose rows may have side columns: measurement errors, or bounds of their values.
+
+A family names the side columns that it takes, and how rows with them are opened, in `_openers`. Without side columns
+each method is that of :mod:`fastem.estimators.mixture_estimator`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastem.estimators.checks import check_features
+from fastem.estimators.compatibility import refusal
+from fastem.estimators.estimator import require_fitted
+from fastem.estimators.mixture_estimator import fit_to
+from fastem.estimators.transform import framed
+from fastem.kernels.threads import for_pass
+from fastem.models import criteria
+from fastem.rows.side_columns import SideBlocks
+
+
+def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float]:
+    """Rows with their side columns as blocks, and the unit of their weights.
+
+    Parameters
+    ----------
+    sides : {role: array or names}
+        Those that are given.
+    check : callable, optional
+        Called with the number and the names of the columns of values, before these are read.
+    """
+    require_sides(self, sides)
+    openers = list(dict.fromkeys(self._openers[role] for role in sides))
+    if len(openers) > 1:
+        raise ValueError(refusal("errors", "intervals").format("errors", "lower and upper"))
+    return openers[0](self, X, sides, sample_weight, check)
+
+
+def require_sides(estimator, sides) -> None:
+    """Raise TypeError where the family does not take one of these side columns."""
+    known = getattr(estimator, "_openers", {})
+    for role in sides:
+        if role not in known:
+            takes = f"only {', '.join(known)}" if known else "nor any other side column"
+            raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.")
+
+
+def given(sides) -> dict[str, Any]:
+    """The side columns that are there."""
+    return {role: side for role, side in sides.items() if side is not None}
+
+
+def of_blocks(self, X, sides, function: Callable, sample_weight=None) -> list:
+    """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
+    require_fitted(self)
+    mixture = self.model_
+    if getattr(self, "noise_weight_", None) is not None:
+        raise ValueError(f"{next(iter(sides))} cannot be combined with noise, whose density has none. Set noise=None.")
+    blocks, _ = opened(self, X, sample_weight, sides, lambda d, names: check_features(self, d, names))
+    model, n_threads = blocks.reduced_as(mixture), for_pass(self.n_threads, blocks, mixture.n_components)
+    return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
+
+
+def scored(self, X, sides, name, dtype, width=None) -> np.ndarray:
+    """One of the outputs of the `score` of the model of wide rows, of all rows."""
+
+    def of_block(model, rows, weight, n_threads):
+        values = np.empty(len(rows) if width is None else (len(rows), width), dtype)
+        model.score(rows, n_threads, **{name: values})
+        return values
+
+    return np.concatenate(of_blocks(self, X, sides, of_block))
+
+
+def totals(self, X, sides, sample_weight) -> tuple[float, float, float]:
+    """The weight of the rows together, their log-likelihood, and their doubt: minus the logarithms of the largest
+    posterior probabilities."""
+
+    def of_block(model, rows, weight, n_threads):
+        density, posterior = np.empty(len(rows)), np.empty((len(rows), model.mixture.n_components))
+        model.score(rows, n_threads, log_density=density, responsibilities=posterior)
+        weight = np.ones(len(rows)) if weight is None else weight
+        return weight.sum(), weight @ density, -(weight @ np.log(posterior.max(axis=1)))
+
+    weight, density, doubt = np.sum(of_blocks(self, X, sides, of_block, sample_weight), axis=0).tolist()
+    if not weight > 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    return weight, density, doubt
+
+
+class TakesSideColumns:
+    """A mixture, the class behind this one, whose rows may have side columns.
+
+    Attributes
+    ----------
+    _openers : {role: callable}
+        ``opener(estimator, X, sides, sample_weight, check)``; see :func:`opened`.
+    """
+
+    _openers: ClassVar[dict[str, Callable]] = {}
+
+    def fit(
+        self,
+        X,
+        y=None,
+        sample_weight=None,
+        *,
+        labels=None,
+        callback=None,
+        checkpoint=None,
+        checkpoint_seconds: float = 60.0,
+        resume: bool = False,
+        **sides,
+    ) -> Self:
+        """As :meth:`fastem.PoissonMixture.fit`; and rows whose values lie between bounds.
+
+        Parameters
+        ----------
+        X, y, sample_weight, labels, callback, checkpoint, checkpoint_seconds, resume
+            See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with bounds.
+        lower, upper : arrays (n, d) or names of columns, optional
+            Bounds of the values, see :meth:`fastem.GaussianMixture.fit`. In whole numbers both ends belong to the
+            interval.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            X, the bounds or a parameter cannot be used; the message says why, and where.
+
+        Warns
+        -----
+        ConvergenceWarning, DegenerateComponentWarning
+        """
+        more = {
+            "labels": labels,
+            "callback": callback,
+            "checkpoint": checkpoint,
+            "checkpoint_seconds": checkpoint_seconds,
+            "resume": resume,
+        }
+        sides = given(sides)
+        if not sides:
+            return super().fit(X, y, sample_weight, **more)
+        return fit_to(self, lambda: opened(self, X, sample_weight, sides), **more)
+
+    def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
+        """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
+        self.fit(X, y, sample_weight, **({} if labels is None else {"labels": labels}), **sides)
+        return self.predict(X, **sides)
+
+    def score_samples(self, X, **sides) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm.
+
+        With side columns (see :meth:`fit`) of the rows as they are known: as they were measured with `errors`; of an
+        interval, its probability.
+        """
+        sides = given(sides)
+        return scored(self, X, sides, "log_density", np.float64) if sides else super().score_samples(X)
+
+    def score(self, X, y=None, sample_weight=None, **sides) -> float:
+        """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows. Side columns: see
+        :meth:`fit`."""
+        sides = given(sides)
+        if not sides:
+            return super().score(X, y, sample_weight)
+        weight, total, _ = totals(self, X, sides, sample_weight)
+        return total / weight
+
+    def predict(self, X, **sides) -> np.ndarray:
+        """The most probable component of each row, shape (n,). Side columns: see :meth:`fit`."""
+        sides = given(sides)
+        return scored(self, X, sides, "labels", np.intp) if sides else super().predict(X)
+
+    def predict_proba(self, X, **sides) -> np.ndarray:
+        """Posterior probability of each component for each row, shape (n, K), in the type of X; with side columns (see
+        :meth:`fit`), float64."""
+        sides = given(sides)
+        if not sides:
+            return super().predict_proba(X)
+        require_fitted(self)
+        return framed(self, scored(self, X, sides, "responsibilities", np.float64, self.model_.n_components), X)
+
+    def bic(self, X, sample_weight=None, **sides) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.
+
+        n is the number of rows; with weights it is their sum. Side columns: see :meth:`fit`.
+        """
+        sides = given(sides)
+        if not sides:
+            return super().bic(X, sample_weight)
+        n, total, _ = totals(self, X, sides, sample_weight)
+        return criteria.bic(total, self.model_.n_parameters, n)
+
+    def aic(self, X, sample_weight=None, **sides) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood. Side columns: see
+        :meth:`fit`."""
+        sides = given(sides)
+        if not sides:
+            return super().aic(X, sample_weight)
+        return criteria.aic(totals(self, X, sides, sample_weight)[1], self.model_.n_parameters)
+
+    def icl(self, X, sample_weight=None, **sides) -> float:
+        """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
+        logarithm of the largest posterior probability. Side columns: see :meth:`fit`.
+
+        C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
+        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
+        """
+        sides = given(sides)
+        if not sides:
+            return super().icl(X, sample_weight)
+        n, total, doubt = totals(self, X, sides, sample_weight)
+        return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)

@@ -1,0 +1,60 @@
+"""Rows whose values lie between bounds, `lower` and `upper`, as a fit opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastem.rows.intervals import Representatives, require_bounds, spread_of
+from fastem.rows.side_columns import SideBlocks, named_columns
+from fastem.rows.sources.open_beside import open_beside
+from fastem.rows.sources.open_rows import in_moderate_weights
+
+
+def open_intervals(
+    estimator,
+    X,
+    sides,
+    sample_weight,
+    check,
+    reduced_as: Callable,
+    require: Callable | None = None,
+    seen=Representatives,
+):
+    """Rows with bounds of their values as :func:`fastem.estimators.beside.opened` gives them.
+
+    Parameters
+    ----------
+    reduced_as : callable
+        See :class:`fastem.rows.side_columns.SideBlocks`.
+    require : callable, optional
+        ``require(wide rows, number of values, names, place)`` raises where the family cannot describe rows.
+    seen : callable
+        ``seen(d, spread)`` is the function that gives starts what they see of wide rows.
+    """
+    if set(sides) != {"lower", "upper"}:
+        missing = "upper" if "lower" in sides else "lower"
+        raise ValueError(
+            f"lower and upper belong together, but {missing} is not given. Give both; a bound that does not exist is "
+            "-inf or inf."
+        )
+    if (named_columns(sides["lower"]) is None) != (named_columns(sides["upper"]) is None):
+        raise TypeError("lower and upper must be given in the same way: both as arrays, or both as names of columns.")
+    sides = {role: sides[role] for role in ("lower", "upper")}
+    wide, width = open_beside(X, sides, sample_weight, type(estimator).__name__)
+    d = wide.n_features - sum(width.values())
+    for role, p in width.items():
+        if p != d:
+            raise ValueError(f"{role} has {p} columns for {d} columns of values. Give one for each.")
+    names = None if wide.names is None else wide.names[:d]
+    if check is not None:
+        check(d, names)
+    wide, unit = in_moderate_weights(wide)
+
+    def check_rows(rows, place):
+        require_bounds(rows, d, names, place)
+        if require is not None:
+            require(rows, d, names, place)
+
+    wide.check(check_rows)
+    of_rows = seen(d, spread_of(wide.spaced_rows(), d))
+    return SideBlocks(wide, d, reduced_as, of_rows, roles=("lower", "upper")), unit

@@ -1,0 +1,175 @@
+"""Gaussian mixtures of rows whose values are known to lie in intervals: censored, rounded, or counted in bins.
+
+A value x of component k is normal, so given that it lies between its bounds log P, E[x - mu] and E[(x - mu)^2] are
+those of :mod:`fastem.models.gaussian.interval_moments`. They take the place of the log-density, x - mu and (x - mu)^2
+in the sums of the E-step; the M-step of any structure takes these as the moments of exact rows.
+
+Columns that are independent within a component may have any number of intervals in a row. Otherwise at most one: given
+the exact values it is normal, with mean c_i and variance C_ii, and so are missing values given it. With u the values
+that are not exact, c and C their conditional mean (about mu) and covariance, and g = C_ui / C_ii,
+
+    E[x_u - mu_u]         = c + g a,                                        a = E[x_i - mu_i - c_i],
+    E[(x_u - mu_u)(...)'] = c c' + a (c g' + g c') + v g g' + C - g C_ii g',    v = E[(x_i - mu_i - c_i)^2].
+
+Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39 (1977), section 4.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastem.kernels import arithmetic
+from fastem.kernels.packing import packed_lower
+from fastem.models.bounded_rows import BoundedRows
+from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, standard_moments
+from fastem.models.log_joint import normalised
+from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
+from fastem.rows.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class IntervalRows(BoundedRows):
+    """A Gaussian mixture as a model of wide rows; see the top of this file.
+
+    The mixture's emission has `means` and `covariance`.
+    """
+
+    def __post_init__(self):
+        emission = self.mixture.emission
+        K, d = emission.shape
+        object.__setattr__(self, "variances", np.ascontiguousarray(emission.covariance.variances(K, d)))
+        object.__setattr__(self, "by_column", are_independent(emission.covariance, d))
+
+    def of_bounds(self, bounds: Bounds):
+        """log p (K, m); E[x - mu] (K, m, d); E[(x - mu)^2] (K, m, d), or E[(x - mu)(x - mu)'] as packed triangles."""
+        return (self._of_columns if self.by_column else self._of_patterns)(bounds)
+
+    def _of_columns(self, bounds):
+        means, deviations = self.mixture.emission.means, np.sqrt(self.variances)
+        (K, d), m = means.shape, bounds.lower.shape[1]
+        joint, first, second = np.zeros((K, m)), np.empty((K, m, d)), np.empty((K, m, d))
+        kinds = kinds_of(bounds)
+        for j in range(d):
+            log_p, first[:, :, j], second[:, :, j] = of_normal(
+                kinds[j],
+                bounds.lower[j] - means[:, j, None],
+                bounds.upper[j] - means[:, j, None],
+                np.broadcast_to(deviations[:, j, None], (K, m)),
+            )
+            joint += log_p
+        return joint, first, second
+
+    def _of_patterns(self, bounds):
+        """Rows together whose values are known in the same way."""
+        emission = self.mixture.emission
+        (K, d), m = emission.shape, bounds.lower.shape[1]
+        i, j = packed_lower(d)
+        dense = emission.dense_covariances()
+        joint, first, second = np.empty((K, m)), np.empty((K, m, d)), np.empty((K, m, len(i)))
+        patterns, of_row = np.unique(kinds_of(bounds).T, axis=0, return_inverse=True)
+        for number, pattern in enumerate(patterns):
+            rows = np.flatnonzero(of_row.ravel() == number)
+            lower, upper = (side[:, rows] - emission.means[:, :, None] for side in bounds)  # (K, d, m)
+            joint[:, rows], first[:, rows], whole = of_pattern(pattern, dense, lower, upper)
+            second[:, rows] = whole[:, :, i, j]
+        return joint, first, second
+
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
+        """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
+
+        ``unseen`` is the entropy of the values between their bounds, given the components.
+        """
+        totals, (first, second) = self.sums(X, sample_weight, n_threads)
+        covariance, d = self.mixture.emission.covariance, self.mixture.emission.shape[1]
+        if covariance.kernel != "gaussian_diagonal":
+            second = covariance.of_full(np.ascontiguousarray(second), d)
+        statistics = Statistics(first=first, second=second, unseen=0.0, **totals)
+        unseen = statistics.log_likelihood - statistics.entropy
+        unseen -= self.mixture.expected_log_joint(statistics, self.mixture)
+        return statistics.replaced(unseen=float(unseen))
+
+    def imputed(self, X, n_threads=1) -> np.ndarray:
+        """(n, d) the expected values of wide rows within their bounds; exact ones as they are."""
+        means = self.mixture.emission.means
+        values = np.empty((len(X), means.shape[1]))
+
+        def fill(bounds, tile):
+            joint, first, _ = self.expected(bounds)
+            _, r = normalised(joint)
+            mean = (r[:, :, None] * (means[:, None] + first)).sum(axis=0)
+            mean = np.clip(mean, bounds.lower.T, bounds.upper.T)  # by rounding alone
+            values[tile] = mean
+
+        self.tiles(fill, X, n_threads)
+        return values
+
+
+def are_independent(covariance, d) -> bool:
+    """Whether the columns are independent within a component, so that every value may have bounds."""
+    return covariance.kernel == "gaussian_diagonal" or d == 1
+
+
+def of_normal(kinds, lower, upper, deviations):
+    """log p or log P, E[y] and E[y^2] of y ~ N(0, deviation^2) that lies between bounds: arrays (K, m).
+
+    kinds : (m,) EXACT, INTERVAL or MISSING
+    """
+    z = lower / deviations
+    exact, interval = kinds == EXACT, kinds == INTERVAL
+    log_p = np.where(exact, -0.5 * z * z - arithmetic.log(deviations) - HALF_LOG_2_PI, 0.0)
+    first = np.where(exact, lower, 0.0)
+    second = np.where(exact, lower * lower, deviations**2)
+    if interval.any():
+        scale = deviations[:, interval]
+        moments = standard_moments(z[:, interval], upper[:, interval] / scale)
+        log_p[:, interval] = moments.log_p
+        first[:, interval] = scale * moments.first
+        second[:, interval] = scale**2 * moments.second
+    return log_p, first, second
+
+
+def of_pattern(pattern, dense, lower, upper):
+    """(K, m) log-densities, (K, m, d) E[x - mu] and (K, m, d, d) E[(x - mu)(x - mu)'] of rows alike.
+
+    pattern : (d,) EXACT, INTERVAL (at most one) or MISSING
+    dense : (K, d, d)
+    lower, upper : (K, d, m), less the means
+    """
+    (K, d, m), known = lower.shape, np.flatnonzero(pattern == EXACT)
+    hidden = np.flatnonzero(pattern != EXACT)
+    first, second, log_p = np.zeros((K, m, d)), np.zeros((K, m, d, d)), np.zeros((K, m))
+    first[:, :, known] = np.swapaxes(lower[:, known], 1, 2)
+    C = dense[:, hidden][:, :, hidden]
+    centre = np.zeros((K, m, len(hidden)))
+    if len(known):
+        root = np.linalg.cholesky(dense[:, known][:, :, known])
+        y = np.linalg.solve(root, lower[:, known])  # (K, e, m)
+        turn = np.linalg.solve(root, dense[:, known][:, :, hidden])  # (K, e, u)
+        log_det = arithmetic.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
+        log_p = -0.5 * (y * y).sum(axis=1) - log_det[:, None] - len(known) * HALF_LOG_2_PI
+        centre = np.einsum("keu,kem->kmu", turn, y)
+        C = C - np.einsum("keu,kev->kuv", turn, turn)
+    if len(hidden):
+        inside = np.flatnonzero(pattern[hidden] == INTERVAL)
+        if len(inside):
+            (i,) = inside
+            variance = C[:, i, i, None]
+            shift = centre[:, :, i]
+            deviations = np.broadcast_to(np.sqrt(variance), (K, m))
+            kinds = np.full(m, INTERVAL)
+            p, a, v = of_normal(kinds, lower[:, hidden[i]] - shift, upper[:, hidden[i]] - shift, deviations)
+            log_p = log_p + p
+            g = C[:, :, i] / variance
+            gg = g[:, None, :, None] * g[:, None, None, :]
+            cross = centre[:, :, :, None] * g[:, None, None, :]
+            spread = a[:, :, None, None] * (cross + np.swapaxes(cross, 2, 3)) + (v - variance)[:, :, None, None] * gg
+        else:
+            a, g, spread = np.zeros((K, m)), np.zeros((K, len(hidden))), 0.0
+        first[:, :, hidden] = centre + a[:, :, None] * g[:, None, :]
+        of_hidden = centre[:, :, :, None] * centre[:, :, None, :] + spread + C[:, None]
+    second[:] = first[:, :, :, None] * first[:, :, None, :]
+    if len(hidden):
+        second[:, :, hidden[:, None], hidden] = of_hidden
+    return log_p, first, second

@@ -1,0 +1,106 @@
+"""Wide rows whose side columns are bounds of the values: first the values, then lower and upper bounds."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+EXACT, INTERVAL, MISSING = range(3)
+HALF_NORMAL = (0.579, 1.318, 0.078, 1.009, 0.402, 1.863, 0.237, 0.776)  # quantiles; blocks have multiples of 8 rows
+
+
+class Bounds(NamedTuple):
+    """lower, upper: (d, m) float64, equal where the value is exact; -inf and inf where it is missing."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+
+def bounds_of(X, d) -> Bounds:
+    """Of wide rows (m, 3 d). Where both bounds are NaN, the value itself counts, as exact, or missing if it is NaN."""
+    wide = np.asarray(X, np.float64).T
+    values, lower, upper = wide[:d], wide[d : 2 * d], wide[2 * d :]
+    none, missing = np.isnan(lower), np.isnan(values)
+    lower = np.where(none, np.where(missing, -np.inf, values), lower)
+    upper = np.where(none, np.where(missing, np.inf, values), upper)
+    return Bounds(lower, upper)
+
+
+def kinds_of(bounds: Bounds) -> np.ndarray:
+    """(d, m) EXACT, INTERVAL or MISSING."""
+    missing = (bounds.lower == -np.inf) & (bounds.upper == np.inf)
+    return np.where(bounds.lower == bounds.upper, EXACT, np.where(missing, MISSING, INTERVAL))
+
+
+class Representatives:
+    """What starts and the scales of columns see of wide rows, as a function: of an interval its middle, of a value with
+    one bound something beyond it; NaN where there is none.
+
+    All values below a detection limit at the limit would look like a thin cluster, and all of them left out like none.
+    So they are spread as half a normal distribution would be, by their place in the rows.
+
+    Parameters
+    ----------
+    d : int
+    spread : (d,)
+        The deviation of the columns' values.
+    least : float
+        No value is below.
+    """
+
+    def __init__(self, d: int, spread: np.ndarray, least: float = -np.inf):
+        self.d, self.spread, self.least = d, spread, least
+
+    def __call__(self, X):
+        lower, upper = bounds_of(X, self.d)
+        lower = np.maximum(lower, self.least)
+        beyond = self.spread[:, None] * np.resize(HALF_NORMAL, len(X))
+        with np.errstate(invalid="ignore"):
+            middle = 0.5 * lower + 0.5 * upper
+        below, above = np.isfinite(upper), np.isfinite(lower)
+        seen = np.where(above, np.where(below, middle, lower + beyond), np.where(below, upper - beyond, np.nan))
+        return seen.T.astype(X.dtype)
+
+
+def spread_of(X, d) -> np.ndarray:
+    """(d,) the deviation of the values with two bounds, from some wide rows; of all bounds where there are few."""
+    spread = np.zeros(d)
+    for j, (lower, upper) in enumerate(zip(*bounds_of(X, d))):
+        both = np.isfinite(lower) & np.isfinite(upper)
+        ends = np.concatenate([lower, upper])
+        values = 0.5 * lower[both] + 0.5 * upper[both] if both.sum() > 1 else ends[np.isfinite(ends)]
+        spread[j] = values.std() if len(values) else 0.0
+        if spread[j] == 0 and len(values):  # one limit for all rows: its size, for want of anything else
+            spread[j] = abs(values[0])
+    return np.where(spread > 0, spread, 1.0)
+
+
+def require_bounds(X, d, names, place) -> None:
+    """ValueError at the first wide row, X (m, 3 d), whose bounds are none. place(i) names row i."""
+    values, lower, upper = X[:, :d], X[:, d : 2 * d], X[:, 2 * d :]
+    none = np.isnan(lower) & np.isnan(upper)
+    with np.errstate(invalid="ignore"):
+        bad = ~none & ~((lower <= upper) & (lower < np.inf) & (upper > -np.inf))
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        name = column if names is None else repr(names[column])
+        raise ValueError(
+            f"lower and upper must be bounds, lower <= upper, but those of {place(row)}, column {name} are "
+            f"{lower[row, column]:g} and {upper[row, column]:g}. Give NaN in both where the value of X itself is exact."
+        )
+    bad = none & np.isinf(values)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        name = column if names is None else repr(names[column])
+        raise ValueError(
+            f"Input X contains infinity where lower and upper are NaN: {place(row)}, column {name}. Give a finite "
+            "value."
+        )
+
+
+def require_one_interval(X, d, place, why) -> None:
+    """ValueError at the first wide row with more than one value that lies in an interval."""
+    several = (kinds_of(bounds_of(X, d)) == INTERVAL).sum(axis=0) > 1
+    if several.any():
+        raise ValueError(f"lower and upper give {place(int(several.argmax()))} more than one interval. {why}")

@@ -1,0 +1,128 @@
+"""Exponential and geometric mixtures of values between bounds: closed forms, references, laws, and what is refused."""
+
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import geom
+
+from fastem import ExponentialMixture, GeometricMixture
+from fastem.models.waiting_intervals import mean_share, waited
+from fastem.rows.intervals import Bounds
+
+
+def quiet(model, X, **given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(X, **given)
+
+
+def test_censored_waiting_times_in_closed_form():
+    """The rate is the number of events divided by the time of all together."""
+    rng = np.random.default_rng(0)
+    x, limit = rng.exponential(3, (400, 1)), rng.exponential(4, (400, 1))
+    seen = x <= limit
+    lower, upper = np.minimum(x, limit), np.where(seen, x, np.inf)
+    model = quiet(ExponentialMixture(1, tol=1e-13, stop="log_likelihood"), lower, lower=lower, upper=upper)
+    rate = seen.sum() / lower.sum()
+    assert np.isclose(model.rates_[0, 0], rate, rtol=1e-6)
+    assert np.isclose(model.log_likelihood_, seen.sum() * np.log(rate) - rate * lower.sum(), rtol=1e-9)
+
+
+def test_censored_counts_in_closed_form():
+    """The probability is the number of successes divided by that of all trials."""
+    rng = np.random.default_rng(0)
+    x, limit = rng.geometric(0.2, (400, 1)) - 1.0, rng.integers(1, 9, (400, 1)) + 0.0
+    seen = x < limit
+    lower, upper = np.minimum(x, limit), np.where(seen, x, np.inf)
+    model = quiet(GeometricMixture(1, tol=1e-13, stop="log_likelihood"), lower, lower=lower, upper=upper)
+    assert np.isclose(model.probabilities_[0, 0], seen.sum() / (lower + seen).sum(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.01, 0.7, 30.0])
+def test_waiting_times_against_many_digits(rate):
+    mpmath = pytest.importorskip("mpmath")
+    mpmath.mp.dps = 50
+    for low, width in [(0.0, 1e-6), (2.0, 0.3), (1.0, 9.0), (0.5, 500.0)]:
+        bounds = Bounds(np.array([[low]]), np.array([[low + width]]))
+        log_p, mean = waited(np.array([[rate]]), bounds, whole=False)
+        c, w = mpmath.mpf(rate), mpmath.mpf(low + width) - mpmath.mpf(low)
+        P = 1 - mpmath.exp(-c * w)
+        assert np.isclose(log_p.item(), float(mpmath.log(P) - c * low), rtol=1e-13)
+        assert np.isclose(mean.item(), float(low + 1 / c - w / (mpmath.exp(c * w) - 1)), rtol=1e-13)
+    s = np.array([0.0, 1e-12, 0.0999999, 0.1000001, 700.0, 1e5, np.inf])
+    exact = [0.5, *(float(1 / mpmath.mpf(x) - 1 / mpmath.expm1(x)) for x in s[1:-1].tolist()), 0.0]
+    assert np.allclose(mean_share(s), exact, rtol=1e-13)
+
+
+@pytest.mark.parametrize("p", [0.001, 0.3, 0.95])
+def test_counts_against_scipy(p):
+    for low, high in [(0, 0), (0, 3), (2, 2), (4, 40), (3, np.inf)]:
+        bounds = Bounds(np.array([[low - 0.4]]), np.array([[high + 0.4]]))
+        log_p, mean = waited(np.array([[-np.log1p(-p)]]), bounds, whole=True)
+        x = np.arange(low, min(high, low + 40_000) + 1)
+        mass = geom.pmf(x + 1, p)
+        assert np.isclose(log_p.item(), np.log(mass.sum()), rtol=1e-9, atol=1e-12)
+        assert np.isclose(mean.item(), (x * mass).sum() / mass.sum(), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [ExponentialMixture, GeometricMixture])
+def test_the_likelihood_rises_and_methods_agree(kind):
+    rng = np.random.default_rng(0)
+    X = np.where(rng.random((300, 1)) < 0.5, rng.exponential(2, (300, 2)), rng.exponential(40, (300, 2)))
+    X = np.floor(X) if kind is GeometricMixture else X
+    lower, upper = np.minimum(X, 30), np.where(X > 30, np.inf, X)
+    lower[::7], upper[::7] = -np.inf, 5.0
+    lower[::11, 1], upper[::11, 1] = -np.inf, np.inf
+    given = {"lower": lower, "upper": upper}
+    model = quiet(kind(2, random_state=0, tol=1e-7, accelerate=None), X, **given)
+    history = np.array(model.history_)
+    assert len(history) > 5 and (np.diff(history) >= -1e-12).all()
+    score = model.score_samples(X, **given)
+    assert np.isclose(score.sum(), model.log_likelihood_, rtol=1e-12)
+    assert np.array_equal(model.predict_proba(X, **given).argmax(axis=1), model.predict(X, **given))
+    exact = np.full(X.shape, np.nan)
+    plain = quiet(kind(2, random_state=0), X)
+    assert np.allclose(plain.score_samples(X, lower=exact, upper=exact), plain.score_samples(X), rtol=1e-12)
+    again = quiet(kind(2, random_state=0), X, lower=exact, upper=exact)
+    assert np.isclose(again.log_likelihood_, plain.log_likelihood_, rtol=1e-12)
+    times = np.arange(len(X)) % 3
+    often = np.repeat(np.arange(len(X)), times)
+    asked = {"weights_init": [0.5, 0.5], "init_params": "kmeans", "random_state": 0, "max_iter": 0}
+    start = quiet(kind(2, **asked), X, **given)
+    steps = [
+        start.model_.m_step(rows.e_step(wide, weight))
+        for rows in [type_of_rows(start)]
+        for wide, weight in [(np.hstack([X, lower, upper]), times * 1.0), (np.hstack([X, lower, upper])[often], None)]
+    ]
+    assert np.allclose(steps[0].parameters(), steps[1].parameters(), rtol=1e-10)
+
+
+def type_of_rows(model):
+    from fastem.models.waiting_intervals import WaitingRows
+
+    return WaitingRows(model.model_)
+
+
+def test_sources_by_name():
+    x = np.random.default_rng(0).exponential(2, 200)
+    table = pd.DataFrame({"time": x, "from": np.floor(x), "to": np.floor(x) + 1})
+    model = quiet(ExponentialMixture(1), table, lower="from", upper="to")
+    other = quiet(ExponentialMixture(1), table[["time"]], lower=table[["from"]], upper=table[["to"]])
+    assert list(model.feature_names_in_) == ["time"] and model.rates_ == other.rates_
+
+
+@pytest.mark.parametrize(
+    "kind, lower, upper, words",
+    [
+        (ExponentialMixture, -2.0, 0.0, "must contain positive numbers, but those of row 0, column 0 are -2 and 0"),
+        (GeometricMixture, 1.2, 1.8, "must contain a whole number >= 0, but those of row 0, column 0 are 1.2 and 1.8"),
+    ],
+)
+def test_what_is_refused(kind, lower, upper, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        kind(1).fit(np.ones((4, 1)), lower=np.full((4, 1), lower), upper=np.full((4, 1), upper))
+    with pytest.raises(TypeError, match=f"{kind.__name__} takes no errors, only lower, upper"):
+        kind(1).fit(np.ones((4, 1)), errors=np.ones((4, 1)))
