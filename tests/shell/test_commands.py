@@ -91,7 +91,7 @@ def test_every_family_is_fitted_saved_and_used(family, run):
 def test_an_option_of_another_family_is_refused(refused):
     message = refused("fit", "faithful", "--components", 2, "--model", "poisson", "--covariance", "full")
     assert "--covariance is not for --model poisson" in message
-    assert "--errors is only for" in refused(
+    assert "PoissonMixture takes no errors" in refused(
         "fit", "faithful", "--components", 2, "--model", "poisson", "--errors", "waiting"
     )
 

@@ -153,7 +153,8 @@ def test_acceleration_and_files(tmp_path):
     assert model.n_iter_ < 0.6 * slow.n_iter_
     model.save(tmp_path / "model.npz")
     loaded = fastem.load(tmp_path / "model.npz")
-    assert np.array_equal(loaded.score_samples(X), model.score_samples(X))
+    # the weights of seen rows are made again from those of all
+    assert np.allclose(loaded.score_samples(X), model.score_samples(X), rtol=1e-13, atol=0)
     again = GaussianMixture(2, warm_start=True, **asked).fit(X)
     before = again.lower_bound_
     assert np.isclose(again.fit(X).history_[0], before, rtol=1e-12)
