@@ -1,4 +1,4 @@
-"""The Python of the README and of the site runs as it stands there: where an engine is needed, one of a few lines stands in for it."""
+"""The Python of the README and of the site runs as it stands there; a few lines stand in for engines."""
 
 import pickle
 import re
