@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands there: where an engine is needed, one of a few lines stands in for it."""
+"""The Python of the README and of the site runs as it stands there; a few lines stand in for engines."""
 
 import pickle
 import re
@@ -15,8 +15,13 @@ import pytest
 
 import fastem
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted(page for page in (ROOT / "docs").rglob("*.md") if "build" not in page.parts)]
+BLOCK = re.compile(r"^```(python|\{code-block\} python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCES = {str(page.relative_to(ROOT)): BLOCK.findall(page.read_text(encoding="utf-8")) for page in PAGES}
+BLOCKS = [text for fences in FENCES.values() for _, text in fences]
+APART = {"docs/pages/cluster.md", "docs/pages/data.md"}  # engines and folders that are not here
 
 
 def block(word):
@@ -36,6 +41,17 @@ def test_every_block_is_python(text):
     compile(text, README.name, "exec")
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("page", [name for name, fences in FENCES.items() if name not in APART and fences])
+def test_every_page_runs(page, tmp_path, monkeypatch):
+    """From top to bottom, as a reader would run it; what stands as {code-block} needs what is not here."""
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for kind, text in FENCES[page]:
+        if kind == "python":
+            exec(compile(text, page, "exec"), names)
+
+
 def test_measurement_errors():
     names = {"fastem": fastem, "np": np, "X": fastem.datasets.load_faithful().data}
     exec(block("denoise"), names)
@@ -51,7 +67,7 @@ def test_priors_and_constraints():
 def test_the_first_example(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = {}
-    exec(block("load_faithful"), found)
+    exec("".join(text for _, text in FENCES["README.md"]), found)
     assert len(found["labels"]) == len(found["X"]) and Path("model.npz").exists()
 
 

@@ -21,8 +21,8 @@ class Model(Protocol):
     method                               what it returns                              without it
     ===================================  ===========================================  ==================================
     ``log_prior()``                      log-density of the parameters' prior         there is no prior
-    ``log_likelihood_error(sums, n,      bound on the error of the log-likelihood     `UNKNOWN` times its size
-    dtype)``                             in its own sums of n rows of a real type
+    ``log_likelihood_error(sums,``       bound on the error of the log-likelihood     `UNKNOWN` times its size
+    ``n, dtype)``                        in its own sums of n rows of a real type
     ``step_error(sums, at, n, dtype)``   what the M-step that made the model of       0
                                          these sums lost by their rounding
     ``parameters()``                     all parameters as one vector                 steps have no length

@@ -112,7 +112,7 @@ class GammaMixture(ExponentialFamilyMixture):
         At most 1e6 (float32: 1e4), where the deviation is a thousandth (a hundredth) of the mean; `component_status_`
         says which are held there.
     rates_ : (K, d)
-        The means are shapes_ / rates_; they are at least 1e-10 times the column's mean.
+        The means are `shapes_` / `rates_`; they are at least 1e-10 times the column's mean.
     {attributes}
 
     Examples

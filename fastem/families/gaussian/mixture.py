@@ -61,7 +61,7 @@ class GaussianMixture(TakesSideColumns, CovarianceMixture):
     means_ : (K, d)
     covariances_, precisions_, precisions_cholesky_ : (K, d, d), (d, d), (K, d) or (K,), by covariance_type
     noise_weight_, noise_log_volume_ : float
-        Only with noise; `weights_` then sum to 1 - noise_weight_. `predict` and `sample` give noise the label -1,
+        Only with noise; `weights_` then sum to 1 - `noise_weight_`. `predict` and `sample` give noise the label -1,
         `predict_proba` the last column; it adds one to `n_parameters_`. (mclust adds another for its volume.)
     noise_box_ : (2, d)
         Only where the volume is that of the data's box. :meth:`sample` draws noise from it.

@@ -1,0 +1,17 @@
+"""
+All pairs of columns
+====================
+
+The same for four columns.
+"""
+
+from matplotlib import pyplot
+
+import fastem
+from fastem import plot
+from fastem.datasets import load_faithful, load_iris
+
+eruptions, iris = load_faithful().data, load_iris().data
+model = fastem.GaussianMixture(3, random_state=0).fit(iris)
+plot.mixture(model, iris)
+pyplot.show()

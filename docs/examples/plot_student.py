@@ -1,0 +1,17 @@
+"""
+Heavy tails
+===========
+
+A mixture of Student-t densities.
+"""
+
+from matplotlib import pyplot
+
+import fastem
+from fastem import plot
+from fastem.datasets import load_faithful, load_iris
+
+eruptions, iris = load_faithful().data, load_iris().data
+model = fastem.StudentTMixture(2, random_state=0).fit(eruptions)
+plot.mixture(model, eruptions)
+pyplot.show()
