@@ -440,3 +440,10 @@ def bovy_step(X, errors, weights, means, covariances):
     apart = new - b
     spread = np.einsum("nk,nkde->kde", q, apart[..., :, None] * apart[..., None, :] + B)
     return counts / n, new, spread / counts[:, None, None]
+
+
+def log_gate(C, coefficients):
+    """(n, K) log pi_k(c) = gamma_k . (1, c) - log sum_j exp(gamma_j . (1, c)); coefficients (K, p + 1)."""
+    linear = coefficients[:, 0] + C @ coefficients[:, 1:].T
+    top = linear.max(axis=1, keepdims=True)
+    return linear - top - np.log(np.exp(linear - top).sum(axis=1, keepdims=True))

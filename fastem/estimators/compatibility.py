@@ -39,6 +39,8 @@ class Request:
         Whether the mixture is to predict some columns from others.
     errors : bool
         Whether rows have measurement errors.
+    covariates : bool
+        Whether the weights depend on covariates of the row.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Request:
     starts: bool = True
     regression: bool = False
     errors: bool = False
+    covariates: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
@@ -167,6 +170,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "partial_fit": lambda r: "partial_fit" if r.partial else "",
     "regression": lambda r: "GaussianMixtureRegressor" if r.regression else "",
     "errors": lambda r: "errors" if r.errors else "",
+    "covariates": lambda r: "covariates" if r.covariates else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -182,6 +186,10 @@ _EXTREME = (
 _AVERAGES = (
     "partial_fit averages over rows and cannot count the rows that a prior stands for. Set prior=None and "
     "weight_concentration_prior=None, or use fit."
+)
+_GATE = (
+    "{0} cannot be combined with covariates, because the weights of each row follow from its covariates alone. "
+    "Leave out one of the two."
 )
 _COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
@@ -201,6 +209,26 @@ REFUSED = (
         "errors",
         "labels cannot be combined with errors, because rows of equal labels are collected without their errors. Leave "
         "out one of the two.",
+    ),
+    Refusal(
+        "errors",
+        "covariates",
+        "errors cannot be combined with covariates. Leave out one of the two.",
+    ),
+    Refusal(
+        "labels",
+        "covariates",
+        "labels cannot be combined with covariates, because rows of equal labels are collected without their "
+        "covariates. Leave out one of the two.",
+    ),
+    *(
+        Refusal(name, "covariates", _GATE)
+        for name in ("equal_weights", "weight_concentration_prior", "fixed weights", "variational")
+    ),
+    Refusal(
+        "noise",
+        "covariates",
+        "noise cannot be combined with covariates, on which only the weights of components depend. Set noise=None.",
     ),
     Refusal(
         "noise",

@@ -55,9 +55,10 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     plan : that of the estimator's parameters
     """
     rows = blocks.holder if blocks.whole() is None else "in memory"
-    errors = isinstance(blocks, SideBlocks)
-    asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1, "errors": errors}
+    sides = {role: True for role in getattr(blocks, "roles", ())}
+    asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1, **sides}
     require_compatible(request_of(estimator, **asked))
+    plan = blocks.planned(plan) if isinstance(blocks, SideBlocks) else plan
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
     require_reproducible(estimator, labels=labels is not None)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))

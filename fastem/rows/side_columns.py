@@ -58,9 +58,22 @@ class SideBlocks(BlocksOf):
         ``reduced_as(model)`` is the model of wide rows whose sums are those of `model`; None for a model of values.
     seen : callable, optional
         ``seen(X)``: of wide rows the values (m, d) that starts and scales of columns look at. Default: all values.
+    roles : tuple of str
+        What the side columns are.
+    planned : callable, optional
+        ``planned(plan)``: what they make of the plan of a fit. Default: the same.
     """
 
-    def __init__(self, wide: Blocks, n_values: int, reduced_as: Callable, seen: Callable | None = None):
+    def __init__(
+        self,
+        wide: Blocks,
+        n_values: int,
+        reduced_as: Callable,
+        seen: Callable | None = None,
+        roles: tuple[str, ...] = (),
+        planned: Callable = lambda plan: plan,
+    ):
+        self.roles, self.planned = roles, planned
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
         self.seen = seen or FirstColumns(n_values)
         self.dtype, self.weighted, self.holder = wide.dtype, wide.weighted, wide.holder

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastem.driver.history import objective
@@ -62,6 +64,7 @@ def equal_components(model, tolerance) -> dict[int, int]:
         return {}
     weights = model.weights[:K]
     rows = model.emission.sample(int(np.argmax(weights)), SAMPLED, np.random.default_rng(0))
+    model = replace(model, shares=model.shares.constant())
     densities = model.log_joint(rows)[:, :K].T - np.log(np.where(weights > 0, weights, 1))[:, None]
     twins = {}
     for i in range(K):

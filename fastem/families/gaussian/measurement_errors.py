@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastem.estimators.checks import check_features
+from fastem.estimators.compatibility import refusal
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.mixture_estimator import fit_to
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
@@ -74,7 +75,7 @@ def open_noisy(X, errors, sample_weight, owner, check=None) -> tuple[SideBlocks,
         check(d, names)
     wide, unit = in_moderate_weights(wide)
     wide.check(lambda rows, place: require_errors(rows, d, names, place))
-    return SideBlocks(wide, d, of_noisy_rows, Seen(d, most_error(wide.spaced_rows(), d))), unit
+    return SideBlocks(wide, d, of_noisy_rows, Seen(d, most_error(wide.spaced_rows(), d)), ("errors",)), unit
 
 
 def of_noisy_rows(model) -> NoisyRows | None:
@@ -154,6 +155,7 @@ def fit(
     sample_weight=None,
     *,
     errors=None,
+    covariates=None,
     labels=None,
     callback=None,
     checkpoint=None,
@@ -179,8 +181,8 @@ def fit(
         triangles (n, d (d + 1) / 2), S_11, S_21, S_22, …. 0: exact. inf: not measured. Or the names of the columns of
         X that hold them, in this order, which are then not among the values. Beside chunks of a stream, an array of
         all rows or names of columns of the chunks; beside a Dask array, an array.
-    labels, callback, checkpoint, checkpoint_seconds, resume
-        See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with errors.
+    covariates, labels, callback, checkpoint, checkpoint_seconds, resume
+        See :meth:`fastem.PoissonMixture.fit`. Labels and covariates cannot be combined with errors.
 
     Returns
     -------
@@ -214,14 +216,21 @@ def fit(
     """
     more = {"callback": callback, "checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "resume": resume}
     if errors is None:
-        return CovarianceMixture.fit(self, X, y, sample_weight, labels=labels, **more)
+        return CovarianceMixture.fit(self, X, y, sample_weight, covariates=covariates, labels=labels, **more)
+    require_no_covariates(covariates)
     return fit_to(self, lambda: open_noisy(X, errors, sample_weight, type(self).__name__), labels=labels, **more)
 
 
-def fit_predict(self, X, y=None, sample_weight=None, *, errors=None, labels=None) -> np.ndarray:
+def fit_predict(self, X, y=None, sample_weight=None, *, errors=None, covariates=None, labels=None) -> np.ndarray:
     """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
-    self.fit(X, y, sample_weight, errors=errors, labels=labels)
-    return self.predict(X, errors=errors)
+    self.fit(X, y, sample_weight, errors=errors, covariates=covariates, labels=labels)
+    return self.predict(X, errors=errors, covariates=covariates)
+
+
+def require_no_covariates(covariates):
+    """ValueError where there are any beside errors."""
+    if covariates is not None:
+        raise ValueError(refusal("errors", "covariates"))
 
 
 def of_blocks(self, X, errors, function: Callable, sample_weight=None) -> list:
@@ -264,57 +273,63 @@ def totals(self, X, errors, sample_weight) -> tuple[float, float, float]:
     return weight, density, doubt
 
 
-def score_samples(self, X, *, errors=None) -> np.ndarray:
+def score_samples(self, X, *, errors=None, covariates=None) -> np.ndarray:
     """Log-density of each row, shape (n,), natural logarithm; with `errors` (see :meth:`fit`), of the rows as they were
     measured."""
     if errors is None:
-        return CovarianceMixture.score_samples(self, X)
+        return CovarianceMixture.score_samples(self, X, covariates=covariates)
+    require_no_covariates(covariates)
     return scored(self, X, errors, "log_density", np.float64)
 
 
-def score(self, X, y=None, sample_weight=None, *, errors=None) -> float:
+def score(self, X, y=None, sample_weight=None, *, errors=None, covariates=None) -> float:
     """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows. errors: see :meth:`fit`."""
     if errors is None:
-        return CovarianceMixture.score(self, X, y, sample_weight)
+        return CovarianceMixture.score(self, X, y, sample_weight, covariates=covariates)
+    require_no_covariates(covariates)
     weight, total, _ = totals(self, X, errors, sample_weight)
     return total / weight
 
 
-def predict(self, X, *, errors=None) -> np.ndarray:
+def predict(self, X, *, errors=None, covariates=None) -> np.ndarray:
     """The most probable component of each row, shape (n,). errors: see :meth:`fit`."""
     if errors is None:
-        return CovarianceMixture.predict(self, X)
+        return CovarianceMixture.predict(self, X, covariates=covariates)
+    require_no_covariates(covariates)
     return scored(self, X, errors, "labels", np.intp)
 
 
-def predict_proba(self, X, *, errors=None) -> np.ndarray:
+def predict_proba(self, X, *, errors=None, covariates=None) -> np.ndarray:
     """Posterior probability of each component for each row, shape (n, K), in the type of X; with `errors` (see
     :meth:`fit`), float64."""
     if errors is None:
-        return CovarianceMixture.predict_proba(self, X)
+        return CovarianceMixture.predict_proba(self, X, covariates=covariates)
+    require_no_covariates(covariates)
     require_fitted(self)
     return scored(self, X, errors, "responsibilities", np.float64, self.model_.n_components)
 
 
-def bic(self, X, sample_weight=None, *, errors=None) -> float:
+def bic(self, X, sample_weight=None, *, errors=None, covariates=None) -> float:
     """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.
 
     n is the number of rows; with weights it is their sum. errors: see :meth:`fit`.
     """
     if errors is None:
-        return CovarianceMixture.bic(self, X, sample_weight)
+        return CovarianceMixture.bic(self, X, sample_weight, covariates=covariates)
+    require_no_covariates(covariates)
     n, total, _ = totals(self, X, errors, sample_weight)
     return criteria.bic(total, self.model_.n_parameters, n)
 
 
-def aic(self, X, sample_weight=None, *, errors=None) -> float:
+def aic(self, X, sample_weight=None, *, errors=None, covariates=None) -> float:
     """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood. errors: see :meth:`fit`."""
     if errors is None:
-        return CovarianceMixture.aic(self, X, sample_weight)
+        return CovarianceMixture.aic(self, X, sample_weight, covariates=covariates)
+    require_no_covariates(covariates)
     return criteria.aic(totals(self, X, errors, sample_weight)[1], self.model_.n_parameters)
 
 
-def icl(self, X, sample_weight=None, *, errors=None) -> float:
+def icl(self, X, sample_weight=None, *, errors=None, covariates=None) -> float:
     """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
     logarithm of the largest posterior probability. errors: see :meth:`fit`.
 
@@ -322,7 +337,8 @@ def icl(self, X, sample_weight=None, *, errors=None) -> float:
     likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
     """
     if errors is None:
-        return CovarianceMixture.icl(self, X, sample_weight)
+        return CovarianceMixture.icl(self, X, sample_weight, covariates=covariates)
+    require_no_covariates(covariates)
     n, total, doubt = totals(self, X, errors, sample_weight)
     return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
 
