@@ -15,6 +15,7 @@ from fastem.families import *  # noqa: F403  the estimators
 from fastem.families import ESTIMATORS
 from fastem.families.gaussian.regressor import GaussianMixtureRegressor
 from fastem.families.load import load
+from fastem.families.regressions import MixtureOfRegressions
 from fastem.inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from fastem.inference.selection import Selection, select
 from fastem.inference.standard_errors import StandardErrors, standard_errors
@@ -31,6 +32,7 @@ __all__ = [
     "GaussianMixtureRegressor",
     "LikelihoodRatioTest",
     "LogLikelihoodFell",
+    "MixtureOfRegressions",
     "NotFittedError",
     "SaddlePointWarning",
     "Selection",

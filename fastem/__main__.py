@@ -73,15 +73,18 @@ def _fit(arguments: argparse.Namespace) -> None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
-    if arguments.errors is not None and arguments.bayesian:
-        raise ValueError("--errors is only for mixtures by maximum likelihood: leave out --bayesian")
+    sides = {
+        role: getattr(arguments, role) for role in ("errors", "covariates") if getattr(arguments, role) is not None
+    }
+    for role in sides:
+        if arguments.bayesian:
+            raise ValueError(f"--{role} is only for mixtures by maximum likelihood: leave out --bayesian")
     columns = arguments.columns
-    if arguments.errors is not None and columns is not None:
-        columns = [*columns, *arguments.errors]
+    if columns is not None:
+        columns = [*columns, *(name for names in sides.values() for name in names)]
     blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=columns)
     make = BayesianGaussianMixture if arguments.bayesian else GaussianMixture
     given = {name: value for name, value in vars(arguments).items() if name in make().get_params()}
-    sides = {} if arguments.errors is None else {"errors": arguments.errors}
     model = make(**given).fit(blocks, checkpoint=arguments.checkpoint, resume=arguments.resume, **sides)
     if sides:  # what follows is about the values
         blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
@@ -265,6 +268,13 @@ def _parser() -> argparse.ArgumentParser:
         default=None,
         metavar="A,B",
         help="columns with the standard deviations of each row's measurement errors, one for each column of values",
+    )
+    fit.add_argument(
+        "--covariates",
+        type=_comma_list,
+        default=None,
+        metavar="A,B",
+        help="columns on which the weights of the components depend",
     )
     fit.add_argument(
         "--covariance",

@@ -72,6 +72,10 @@ def deviations(X):
     return {"errors": np.random.default_rng(7).uniform(0, 0.3, X.shape)}
 
 
+def two_covariates(X):
+    return {"covariates": np.random.default_rng(8).normal(size=(len(X), 2))}
+
+
 def weights_of_two(X):
     return {"sample_weight": np.random.default_rng(5).integers(1, 3, len(X)).astype(float)}
 
@@ -138,6 +142,10 @@ RUNS = []  # settings of each run of EM over all rows
 
 
 def predicts(model, X):
+    if hasattr(model, "gate_coefficients_"):
+        with pytest.raises(ValueError, match="depend on covariates"):
+            model.cross_validated_score(X, n_folds=3, n_iter=2)
+        return
     assert np.isfinite(model.cross_validated_score(X, n_folds=3, n_iter=2))
 
 
@@ -186,6 +194,7 @@ CASES = [
     Case("warm start", {"warm_start": True}, law=starts_with("the last fit")),
     Case("weights", fit=weights_of_two),
     Case("errors", fit=deviations),
+    Case("covariates", fit=two_covariates),
     Case("extreme weights", fit=lambda X: {"sample_weight": np.full(len(X), 2.0**-60)}),
     Case("float32", rows=lambda X: X.astype(np.float32)),
     Case("stream", rows=chunks),
@@ -208,6 +217,7 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "errors": ["noise", "labels"],
+    "covariates": ["noise", "labels", "errors", "equal weights", "fixed weights", "all weights fixed", *PRIORS],
     "prior": ["missing values", "extreme weights", "partial_fit"],
     "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
@@ -283,12 +293,18 @@ def sentences_of(model, names):
         extreme_weights="extreme weights" in names,
         partial="partial_fit" in names,
         errors="errors" in names,
+        covariates="covariates" in names,
     )
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     if "missing values" in names:
         asked["missing values"] = "NaN"
     rows_met = [row for row in REFUSED if row.first in asked and row.second in asked]
     return [row.sentence.format(asked[row.first], asked[row.second]) for row in rows_met]
+
+
+def beside(names, X):
+    """What scores need beside the rows."""
+    return (deviations(X) if "errors" in names else {}) | (two_covariates(X) if "covariates" in names else {})
 
 
 def fitted(model, pair, X):
@@ -343,7 +359,7 @@ def check_laws(model, pair, X):
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)
-    total = (weight * model.score_samples(rows, **(deviations(X) if "errors" in names else {}))).sum()
+    total = (weight * model.score_samples(rows, **beside(names, X))).sum()
     if "labels" in names:  # a label leaves one component of a row
         assert model.log_likelihood_ < total
         return
@@ -382,6 +398,18 @@ def test_pairs(family, first, monkeypatch):
                 family.make(K, **asked).fit(X)
         elif "errors" in names and (family.name != "full" or "partial_fit" in names):
             with pytest.raises(TypeError, match="errors"):
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "partial_fit"}:
+            with pytest.raises(TypeError, match="covariates"):
+                family.make(K, **asked).partial_fit(X, **two_covariates(X))
+        elif family is BAYESIAN and "covariates" in names:
+            with pytest.raises(ValueError, match=r"cannot be combined|NaN|below 1e-9"):
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "float32"} and family.name in ("mixed", "von Mises-Fisher"):
+            with pytest.raises(ValueError, match="unit vectors"):  # covariates in float64 make all columns float64
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "missing values"} and family.name == "full":
+            with pytest.raises(ValueError, match="covariates cannot be combined with missing values"):
                 fitted(family.make(K, **asked), pair, X)
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):

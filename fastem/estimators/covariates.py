@@ -71,8 +71,8 @@ def units(blocks, d):
     if constant.any():
         name = side_names(blocks, d)[constant.argmax()]
         raise ValueError(
-            f"covariates: {name!s} is {least[constant][0]:g} in all rows, as the intercept is, which is added. Leave it "
-            "out."
+            f"covariates: {name!s} is {least[constant][0]:g} in all rows, as the intercept is, which is added. "
+            "Leave it out."
         )
     return centre, np.maximum(most - centre, centre - least)
 

@@ -36,7 +36,7 @@ from fastem.models.exponential_family import IDENTITY, Features
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE, Shares, WeightRule
 from fastem.rows.e_step import BlockModel
-from fastem.rows.statistics import Statistics
+from fastem.rows.statistics import Statistics, merged
 
 MISSING = (
     "covariates cannot be combined with missing values where the covariances of columns are not 0. Choose "
@@ -160,6 +160,32 @@ class Gate(Shares):
         size = abs(self.at(weights)).sum(axis=1).max() + np.log(len(weights))
         return 3 * (len(self.centre) + 3) * float(statistics.counts.sum()) * float(size)
 
+    def design(self, covariates):
+        """(m, p + 1) float64 (1, u)."""
+        u = (covariates.astype(np.float64) - self.centre) / self.scale
+        return np.column_stack([np.ones(len(u)), u])
+
+    def log_probabilities(self, covariates, weights):
+        """(m, K) log pi."""
+        u, gamma = self.design(covariates), self.at(weights)
+        return logits(u, gamma) - log_norm(u, gamma)[:, None]
+
+    def sums(self, covariates, weight, r, weights) -> dict:
+        """The statistics of the gate of some rows, whose responsibilities r (m, K) are times their weights (m,)."""
+        u, gamma = self.design(covariates), self.at(weights)
+        pi = probabilities(u, gamma)
+        return {
+            "gate_first": arithmetic.matmul(np.ascontiguousarray(r.T), u)[:, 1:],
+            "gate_expected": arithmetic.matmul(np.ascontiguousarray((weight[:, None] * pi).T), u),
+            "gate_log_norm": weight @ log_norm(u, gamma),
+            "gate_weights": weight.sum() * weights,
+            **second_moments(u, weight, pi),
+        }
+
+    def gradient(self, statistics, weights):
+        gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * self.at(weights)
+        return gradient[:-1].ravel()
+
     def n_coordinates(self, n_components):
         return self.n_parameters(n_components)
 
@@ -186,6 +212,15 @@ class GateRule(WeightRule):
     def shares(self, n_components) -> Gate:
         return Gate(centre=self.centre, scale=self.scale)
 
+    def shares_after(self, before, n_components):
+        gate = self.shares(n_components)
+        if not isinstance(before, Gate) or before.coefficients is None or len(before.centre) != len(self.centre):
+            return gate
+        raw = before.in_units(None)
+        slopes = raw[:, 1:] * self.scale
+        intercepts = raw[:, 0] + arithmetic.matmul(raw[:, 1:], self.centre)
+        return replace(gate, coefficients=centred(np.column_stack([intercepts, slopes])))
+
 
 def centred(coefficients):
     """The same gate with coefficients of mean 0."""
@@ -205,6 +240,41 @@ def range_of(step) -> float:
 def convexity(x) -> float:
     """(exp x - x - 1) / x^2, for x >= 0."""
     return 0.5 + x / 6 + x * x / 24 if x < 1e-3 else float(np.expm1(x) - x) / x**2
+
+
+def logits(u, gamma):
+    """(m, K) gamma_k . u"""
+    return arithmetic.matmul(u, np.ascontiguousarray(gamma.T))
+
+
+def log_norm(u, gamma) -> np.ndarray:
+    """(m,) log Z."""
+    linear = logits(u, gamma)
+    top = linear.max(axis=1)
+    return top + arithmetic.log(arithmetic.exp(linear - top[:, None]).sum(axis=1))
+
+
+def probabilities(u, gamma) -> np.ndarray:
+    """(m, K) pi."""
+    linear = logits(u, gamma)
+    shares = arithmetic.exp(linear - linear.max(axis=1)[:, None])
+    return shares / shares.sum(axis=1)[:, None]
+
+
+def second_moments(u, weight, pi) -> dict:
+    """``gate_gram``, and ``gate_curvature`` where it is small: sums of w (diag pi - pi pi') x u u'."""
+    (m, P), K = u.shape, pi.shape[1]
+    gram = arithmetic.matmul(np.ascontiguousarray(u.T), weight[:, None] * u)
+    if K * P > NEWTON_COLUMNS:
+        return {"gate_gram": gram}
+    spread = (pi[:, :, None] * u[:, None]).reshape(m, K * P)
+    by_weight = np.ascontiguousarray((weight[:, None] * spread).T)
+    own = arithmetic.matmul(by_weight, u).reshape(K, P, P)
+    curvature = -arithmetic.matmul(by_weight, spread)
+    for k in range(K):
+        place = slice(k * P, (k + 1) * P)
+        curvature[place, place] += own[k]
+    return {"gate_gram": gram, "gate_curvature": curvature}
 
 
 class GateTerms:
@@ -297,6 +367,7 @@ class GatedRows(BlockModel):
         gamma = gate.at(mixture.weights)
         terms = GateTerms(gate, gamma)
         object.__setattr__(self, "terms", terms)
+        object.__setattr__(self, "gate", gate)
         object.__setattr__(self, "gamma", gamma)
         object.__setattr__(self, "joint", Mixture(np.ones(len(gamma)), GatedEmission(mixture.emission, terms)))
 
@@ -341,51 +412,24 @@ class GatedRows(BlockModel):
         return statistics.replaced(**more, **self.second_moments(covariates, weight, n_threads))
 
     def second_moments(self, covariates, weight, n_threads) -> dict:
-        """``gate_gram``, and ``gate_curvature`` where it is small: sums of w (diag pi - pi pi') x (1, u)(1, u)'."""
-        K, P = self.gamma.shape
-        small = K * P <= NEWTON_COLUMNS
+        """See :meth:`Gate.second_moments`, of all tiles."""
 
         def of_tile(start):
             rows = slice(start, start + TILE)
-            u = self.design(covariates[rows])
+            u = self.gate.design(covariates[rows])
             w = np.ones(len(u)) if weight is None else weight[rows]
-            weighed = w[:, None] * u
-            gram = arithmetic.matmul(np.ascontiguousarray(u.T), weighed)
-            if not small:
-                return gram, 0.0
-            pi = self.probabilities(covariates[rows])
-            spread = (pi[:, :, None] * u[:, None]).reshape(len(u), K * P)
-            by_weight = np.ascontiguousarray((w[:, None] * spread))
-            own = arithmetic.matmul(np.ascontiguousarray(by_weight.T), u).reshape(K, P, P)
-            curvature = -arithmetic.matmul(np.ascontiguousarray(spread.T), by_weight)
-            for k in range(K):
-                place = slice(k * P, (k + 1) * P)
-                curvature[place, place] += own[k]
-            return gram, curvature
+            return Statistics(**second_moments(u, w, probabilities(u, self.gamma)))
 
-        grams, curvatures = zip(*parallel_map(of_tile, range(0, len(covariates), TILE), n_threads))
-        gram = sum(grams[1:], grams[0])
-        return {"gate_gram": gram} | ({"gate_curvature": sum(curvatures[1:], curvatures[0])} if small else {})
-
-    def design(self, covariates):
-        """(m, p + 1) float64 (1, u)."""
-        u = (covariates.astype(np.float64) - self.terms.centre) / self.terms.scale
-        return np.column_stack([np.ones(len(u)), u])
-
-    def _logits(self, covariates):
-        return arithmetic.matmul(self.design(covariates), np.ascontiguousarray(self.gamma.T))
+        total = merged(parallel_map(of_tile, range(0, len(covariates), TILE), n_threads))
+        return {name: getattr(total, name) for name in total.names}
 
     def log_norm(self, covariates) -> np.ndarray:
         """(m,) log Z."""
-        logits = self._logits(covariates)
-        top = logits.max(axis=1)
-        return top + arithmetic.log(arithmetic.exp(logits - top[:, None]).sum(axis=1))
+        return log_norm(self.gate.design(covariates), self.gamma)
 
     def probabilities(self, covariates) -> np.ndarray:
         """(m, K) pi."""
-        logits = self._logits(covariates)
-        shares = arithmetic.exp(logits - logits.max(axis=1)[:, None])
-        return shares / shares.sum(axis=1)[:, None]
+        return probabilities(self.gate.design(covariates), self.gamma)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: see :meth:`fastem.models.mixture.Mixture.score`."""

@@ -99,6 +99,10 @@ class Shares:
         relative = arithmetic.exp(log_weights - log_weights.max())
         return self, self.apportioned(relative, weights)
 
+    def gradient(self, statistics, weights) -> np.ndarray:
+        """Of the log-likelihood in the coordinates of :meth:`to_vector`; free weights."""
+        return (statistics.counts - statistics.counts.sum() * weights)[:-1]
+
     def parameters(self, weights) -> np.ndarray:
         """All of them as one vector, in which steps are measured."""
         return weights
@@ -149,6 +153,10 @@ class WeightRule:
         fixed = np.full(n_components, True) if self.equal else fixed_components(self.fixed, n_components)
         pseudo = np.broadcast_to(np.asarray(self.concentration, np.float64) - 1, n_components)
         return Shares(pseudo if self.has_prior else None, fixed if fixed.any() else None)
+
+    def shares_after(self, before: Shares, n_components) -> Shares:
+        """The same for a mixture that had the shares `before`."""
+        return self.shares(n_components)
 
 
 FREE_WEIGHTS = WeightRule()
