@@ -23,12 +23,14 @@ F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
+from fastem.kernels.packing import factor_order, unpack_symmetric
 from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
 from fastem.models.emission import Emission, KernelCall, flattened
@@ -43,6 +45,7 @@ MISSING = (
     "covariance_type 'diag' or 'spherical', or impute the values."
 )
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
+DOUBLE = kernels.for_dtype(np.float64)  # of sums over covariates alone
 NEWTON_COLUMNS = 48  # coefficients of the gate, K (p + 1), up to which the curvature is summed
 TILE = 4096  # rows whose curvature is summed at once
 
@@ -284,6 +287,12 @@ class GateTerms:
         self.centre, self.scale = gate.centre, gate.scale
         self.constant, self.eta = gamma[:, 0], gamma[:, 1:] / gate.scale
 
+    def with_coefficients(self, eta):
+        """Others for the same covariates, of any number of components."""
+        terms = copy(self)
+        terms.eta = eta
+        return terms
+
     def part(self, dtype, constant):
         (K, p), module = self.eta.shape, kernels.for_dtype(dtype)
         features = Features.of_columns(p, IDENTITY)
@@ -397,31 +406,64 @@ class GatedRows(BlockModel):
                 gate_weights=statistics.weight * self.mixture.weights,
                 gate_gram=np.full((1, 1), statistics.weight),
             )
-        module, part = kernels.for_dtype(X.dtype), self.terms.part(X.dtype, self.terms.constant)
         if weight is not None:
             weight = np.ascontiguousarray(weight, np.float64)
-        centre = self.terms.centre.astype(X.dtype)
-        sums, log_norm, _ = module.expect((part,), covariates, weight, centre, K, resolve(n_threads))
-        (named,) = module.named_sums((part,), sums)
-        more = {
-            "log_likelihood": statistics.log_likelihood - log_norm,
-            "gate_expected": np.column_stack([named["counts"], self.terms.first(named)]),
-            "gate_log_norm": log_norm,
-            "gate_weights": statistics.weight * self.mixture.weights,
-        }
-        return statistics.replaced(**more, **self.second_moments(covariates, weight, n_threads))
+        sums = self.pair_sums if K * P <= NEWTON_COLUMNS else self.single_sums
+        more = sums(covariates, weight, resolve(n_threads))
+        log_likelihood = statistics.log_likelihood - more["gate_log_norm"]
+        weights = statistics.weight * self.mixture.weights
+        return statistics.replaced(log_likelihood=log_likelihood, gate_weights=weights, **more)
 
-    def second_moments(self, covariates, weight, n_threads) -> dict:
-        """See :meth:`Gate.second_moments`, of all tiles."""
+    def single_sums(self, covariates, weight, n_threads) -> dict:
+        """The sums of the covariates alone, without ``gate_curvature``."""
+        K, terms, part = len(self.gamma), self.terms, self.terms.part(np.float64, self.terms.constant)
+        rows = covariates.astype(np.float64)
+        sums, total, _ = DOUBLE.expect((part,), rows, weight, terms.centre, K, n_threads)
+        (named,) = DOUBLE.named_sums((part,), sums)
 
         def of_tile(start):
-            rows = slice(start, start + TILE)
-            u = self.gate.design(covariates[rows])
-            w = np.ones(len(u)) if weight is None else weight[rows]
-            return Statistics(**second_moments(u, w, probabilities(u, self.gamma)))
+            u = self.gate.design(covariates[start : start + TILE])
+            w = 1.0 if weight is None else weight[start : start + TILE, None]
+            return Statistics(gram=arithmetic.matmul(np.ascontiguousarray(u.T), w * u))
 
-        total = merged(parallel_map(of_tile, range(0, len(covariates), TILE), n_threads))
-        return {name: getattr(total, name) for name in total.names}
+        tiles = parallel_map(of_tile, range(0, len(covariates), TILE), n_threads)
+        expected = np.column_stack([named["counts"], terms.first(named)])
+        return {"gate_expected": expected, "gate_log_norm": total, "gate_gram": merged(tiles).gram}
+
+    def pair_sums(self, covariates, weight, n_threads) -> dict:
+        """The sums of the covariates alone.
+
+        One compiled pass over a mixture of all pairs i >= j, with the coefficients gamma_i + gamma_j: their posteriors
+        are pi_i pi_j, of i > j twice. A Gaussian of no precision beside them sums the second moments.
+        """
+        (K, P), terms, p = self.gamma.shape, self.terms, covariates.shape[1]
+        i, j = np.tril_indices(K)
+        twice = i != j
+        linear = terms.with_coefficients(terms.eta[i] + terms.eta[j]).part(
+            np.float64, terms.constant[i] + terms.constant[j] + np.where(twice, np.log(2), 0.0)
+        )
+        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
+        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
+        parts = (linear, DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
+        rows, centre = np.tile(covariates, 2).astype(np.float64, copy=False), np.tile(terms.centre, 2)
+        sums, total, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
+        _, named = DOUBLE.named_sums(parts, sums)
+        moments = np.empty((len(i), P, P))
+        moments[:, 0, 0] = named["counts"]
+        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / terms.scale
+        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(terms.scale, terms.scale)
+        moments[twice] /= 2
+        by_pair = np.empty((K, K, P, P))
+        by_pair[i, j] = by_pair[j, i] = moments
+        own = by_pair.sum(axis=1)
+        curvature = -by_pair
+        curvature[np.arange(K), np.arange(K)] += own
+        return {
+            "gate_expected": own[:, 0],
+            "gate_log_norm": total / 2,
+            "gate_gram": own.sum(axis=0),
+            "gate_curvature": np.swapaxes(curvature, 1, 2).reshape(K * P, K * P),
+        }
 
     def log_norm(self, covariates) -> np.ndarray:
         """(m,) log Z."""
