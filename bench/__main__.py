@@ -11,6 +11,7 @@ factors       factor analysis and probabilistic PCA, beside scikit-learn
 bayesian      Bayesian mixtures: iterations beside Gaussian mixtures, fits beside scikit-learn
 missing       iterations over rows with missing values, beside the complete rows
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
+covariates    iterations with weights that depend on covariates, beside the plain ones and StepMix (extra `rivals`)
 covariances   iterations of the fourteen covariance families beside full and diagonal ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
@@ -44,6 +45,7 @@ from bench import (
     calls,
     compare,
     covariances,
+    covariates,
     criteria,
     factors,
     families,
@@ -76,6 +78,7 @@ COMMANDS = {
     "families": families.run,
     "gains": gains.run,
     "covariances": covariances.run,
+    "covariates": covariates.run,
     "mixtures": mixtures.run,
     "spark": spark.run,
     "baseline": passes.baseline,

@@ -25,6 +25,7 @@ from bench.bayesian import fits as bayesian_fits
 from bench.bayesian import samples as bayesian_samples
 from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
+from bench.covariates import ITERATIONS, answers_and_covariates
 from bench.families import samples as family_samples
 from bench.missing import gaps
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
@@ -179,6 +180,23 @@ def missing(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
     return found
 
 
+def covariates(rival, n: int, d: int, K: int, p: int, n_threads: int) -> dict:
+    """Milliseconds of an iteration with weights that depend on covariates, and without."""
+    X, C = answers_and_covariates(n, d, K, p)
+    short, long = ITERATIONS
+
+    def of(covariates):
+        fits = [
+            lambda iterations=iterations: rival.fit_covariates(X, covariates, K, iterations, n_threads)
+            for iterations in (short, long)
+        ]
+        fits[0]()
+        times = [min(seconds_of(fit) for _ in range(3)) for fit in fits]
+        return 1e3 * (times[1] - times[0]) / (long - short)
+
+    return {"ms": of(C), "plain_ms": of(None)}
+
+
 def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
     """Of each family and of a diagonal Gaussian mixture on its rows; see :func:`beside`."""
     return beside(family_samples(n, d, K, dtype), n_threads)
@@ -289,6 +307,7 @@ TASKS = {
         covariances,
         select,
         missing,
+        covariates,
         bayesian,
         bayesian_fit,
         stream,

@@ -20,6 +20,7 @@ from fastem.families.gaussian.regressor import GaussianMixtureRegressor
 from fastem.families.load import load
 from fastem.families.outlier_detector import OutlierDetector
 from fastem.families.own import Mixture
+from fastem.families.regressions import MixtureOfRegressions
 from fastem.inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from fastem.inference.selection import Selection, select
 from fastem.inference.standard_errors import StandardErrors, standard_errors
@@ -40,6 +41,7 @@ __all__ = [
     "LikelihoodRatioTest",
     "LogLikelihoodFell",
     "Mixture",
+    "MixtureOfRegressions",
     "NotFittedError",
     "SaddlePointWarning",
     "OutlierDetector",

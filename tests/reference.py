@@ -483,3 +483,10 @@ def interval_sums(lower, upper, weights, means, covariances):
         *(np.einsum("nk,nk...->k...", r, of_rows) for of_rows in (first, second)),
         float(log_density(joint).sum()),
     )
+
+
+def log_gate(C, coefficients):
+    """(n, K) log pi_k(c) = gamma_k . (1, c) - log sum_j exp(gamma_j . (1, c)); coefficients (K, p + 1)."""
+    linear = coefficients[:, 0] + C @ coefficients[:, 1:].T
+    top = linear.max(axis=1, keepdims=True)
+    return linear - top - np.log(np.exp(linear - top).sum(axis=1, keepdims=True))

@@ -458,3 +458,16 @@ def test_fit_with_a_posterior(capsys, tmp_path):
     assert type(fastem.load(model)) is fastem.BayesianGaussianMixture
     assert main(["fit", "faithful", "--components", "2", "--bayesian", "--covariance", "VEV"]) == 2
     assert "'covariance_type' parameter of BayesianGaussianMixture" in capsys.readouterr().err
+
+
+def test_covariates_are_columns_by_name(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    age = rng.uniform(20, 60, 200)
+    X = rng.normal(size=(200, 2)) + 4 * (rng.random(200) < 1 / (1 + np.exp(40 - age)))[:, None]
+    path, saved = tmp_path / "rows.csv", tmp_path / "model.npz"
+    np.savetxt(path, np.column_stack([X, age]), delimiter=",", header="a,b,age", comments="")
+    assert main(["fit", str(path), "--components", "2", "--covariates", "age", "--save", str(saved)]) == 0
+    assert "columns         2 (a, b)" in capsys.readouterr().out
+    assert fastem.load(saved).gate_coefficients_.shape == (2, 2)
+    assert main(["fit", str(path), "--components", "2", "--covariates", "age", "--bayesian"]) != 0
+    assert "--covariates is only for mixtures by maximum likelihood" in capsys.readouterr().err

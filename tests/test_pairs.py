@@ -81,6 +81,10 @@ def one_bound(X):
     return {"lower": lower, "upper": upper}
 
 
+def two_covariates(X):
+    return {"covariates": np.random.default_rng(8).normal(size=(len(X), 2))}
+
+
 def weights_of_two(X):
     return {"sample_weight": np.random.default_rng(5).integers(1, 3, len(X)).astype(float)}
 
@@ -151,6 +155,10 @@ RUNS = []  # settings of each run of EM over all rows
 
 
 def predicts(model, X):
+    if hasattr(model, "gate_coefficients_"):
+        with pytest.raises(ValueError, match="depend on covariates"):
+            model.cross_validated_score(X, n_folds=3, n_iter=2)
+        return
     assert np.isfinite(model.cross_validated_score(X, n_folds=3, n_iter=2))
 
 
@@ -206,6 +214,7 @@ CASES = [
     Case("weights", fit=weights_of_two),
     Case("errors", fit=deviations),
     Case("bounds", fit=one_bound),
+    Case("covariates", fit=two_covariates),
     Case("extreme weights", fit=lambda X: {"sample_weight": np.full(len(X), 2.0**-60)}),
     Case("float32", rows=lambda X: X.astype(np.float32)),
     Case("stream", rows=chunks),
@@ -228,6 +237,17 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "errors": ["noise", "labels", "bounds"],
+    "covariates": [
+        "noise",
+        "labels",
+        "errors",
+        "equal weights",
+        "fixed weights",
+        "all weights fixed",
+        *PRIORS,
+        "bounds",
+        "truncation",
+    ],
     "truncate": ["noise", "labels", "errors", "stream", "Dask", "partial_fit", "certified", "missing values"],
     "bounds": ["noise", "labels", "truncate"],
     "truncation": ["noise", "prior", "ratio of eigenvalues", "equal weights", "all weights fixed", "errors", "bounds"],
@@ -313,12 +333,19 @@ def sentences_of(model, names):
         partial="partial_fit" in names,
         errors="errors" in names,
         intervals="bounds" in names,
+        covariates="covariates" in names,
     )
     asked = {name: words for name, feature in FEATURES.items() if (words := feature(request))}
     if "missing values" in names:
         asked["missing values"] = "NaN"
     rows_met = [row for row in REFUSED if row.first in asked and row.second in asked]
     return [row.sentence.format(asked[row.first], asked[row.second]) for row in rows_met]
+
+
+def beside(names, X):
+    """What scores need beside the rows."""
+    given = {"errors": deviations, "covariates": two_covariates, "bounds": one_bound}
+    return {side: values for name, of in given.items() if name in names for side, values in of(X).items()}
 
 
 def fitted(model, pair, X):
@@ -373,8 +400,7 @@ def check_laws(model, pair, X):
     rows = gaps(X) if "missing values" in names else X
     rows = rows.astype(np.float32) if "float32" in names else rows
     weight = next((case.fit(X)["sample_weight"] for case in pair if case.name.endswith("weights") and case.fit), 1.0)
-    sides = (deviations(X) if "errors" in names else {}) | (one_bound(X) if "bounds" in names else {})
-    total = (weight * model.score_samples(rows, **sides)).sum()
+    total = (weight * model.score_samples(rows, **beside(names, X))).sum()
     if "labels" in names:  # a label leaves one component of a row
         assert model.log_likelihood_ < total
         return
@@ -417,6 +443,18 @@ def test_pairs(family, first, monkeypatch):
                 fitted(family.make(K, **asked), pair, X)
         elif "bounds" in names and (family.name not in WITH_BOUNDS or "partial_fit" in names):
             with pytest.raises(TypeError, match="lower"):
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "partial_fit"}:
+            with pytest.raises(TypeError, match="covariates"):
+                family.make(K, **asked).partial_fit(X, **two_covariates(X))
+        elif family is BAYESIAN and "covariates" in names:
+            with pytest.raises(ValueError, match=r"cannot be combined|NaN|below 1e-9"):
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "float32"} and family.name in ("mixed", "von Mises-Fisher"):
+            with pytest.raises(ValueError, match="unit vectors"):  # covariates in float64 make all columns float64
+                fitted(family.make(K, **asked), pair, X)
+        elif names == {"covariates", "missing values"} and family.name == "full":
+            with pytest.raises(ValueError, match="covariates cannot be combined with missing values"):
                 fitted(family.make(K, **asked), pair, X)
         elif names == {"labels", "partial_fit"}:
             with pytest.raises(TypeError, match="labels"):

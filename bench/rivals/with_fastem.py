@@ -66,3 +66,14 @@ def fit_columns(problem, X, start, iterations, n_threads):
     model.n_features_in_ = X.shape[1]
     fit_exactly(iterations, model, X)
     return {name: getattr(model, attribute) for name, attribute in names.items()}
+
+
+def fit_covariates(X, C, K, iterations, n_threads):
+    """Binary latent classes whose weights depend on C (n, p), or do not: None."""
+    import fastem
+
+    start = np.random.default_rng(0).dirichlet(np.ones(K), len(X))
+    model = fastem.BernoulliMixture(
+        K, init_params=start, max_iter=iterations, tol=0, accelerate=None, coarse=False, n_threads=n_threads
+    )
+    return model.fit(X) if C is None else model.fit(X, covariates=C)

@@ -92,3 +92,19 @@ def fit_columns(problem, X, start, iterations, n_threads):
         else:
             found[f"{kind}_probabilities"] = own["pis"].reshape(start[f"{kind}_probabilities"].shape)
     return found
+
+
+def fit_covariates(X, C, K, iterations, n_threads):
+    """Binary latent classes whose weights depend on C (n, p), or do not: None."""
+    from stepmix import StepMix
+    from threadpoolctl import threadpool_limits
+
+    more = {"max_iter": iterations, "abs_tol": 0, "rel_tol": 0, "random_state": 0, "progress_bar": 0}
+    if C is not None:
+        more |= {
+            "structural": "covariate",
+            "n_steps": 1,
+            "structural_params": {"method": "newton-raphson", "max_iter": 1},
+        }
+    with threadpool_limits(n_threads):
+        return StepMix(K, measurement="binary", **more).fit(X, C)

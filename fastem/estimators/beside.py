@@ -31,6 +31,10 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
     check : callable, optional
         Called with the number and the names of the columns of values, before these are read.
     """
+    if "covariates" in sides:
+        others = [role for role in sides if role != "covariates"]
+        kind = "errors" if "errors" in others else "intervals"
+        raise ValueError(refusal(kind, "covariates").format(" and ".join(others), "covariates"))
     require_sides(self, sides)
     openers = list(dict.fromkeys(self._openers[role] for role in sides))
     if len(openers) > 1:
@@ -50,6 +54,11 @@ def require_sides(estimator, sides) -> None:
 def given(sides) -> dict[str, Any]:
     """The side columns that are there."""
     return {role: side for role, side in sides.items() if side is not None}
+
+
+def only_covariates(sides) -> bool:
+    """Whether no side columns are given but those that every mixture takes."""
+    return not sides.keys() - {"covariates"}
 
 
 def of_blocks(self, X, sides, function: Callable, sample_weight=None) -> list:
@@ -145,8 +154,8 @@ class TakesSideColumns:
             "resume": resume,
         }
         sides = given(sides)
-        if not sides:
-            return super().fit(X, y, sample_weight, **more)
+        if only_covariates(sides):
+            return super().fit(X, y, sample_weight, **sides, **more)
         return fit_to(self, lambda: opened(self, X, sample_weight, sides), **more)
 
     def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
@@ -161,28 +170,32 @@ class TakesSideColumns:
         interval, its probability.
         """
         sides = given(sides)
-        return scored(self, X, sides, "log_density", np.float64) if sides else super().score_samples(X)
+        if only_covariates(sides):
+            return super().score_samples(X, **sides)
+        return scored(self, X, sides, "log_density", np.float64)
 
     def score(self, X, y=None, sample_weight=None, **sides) -> float:
         """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows. Side columns: see
         :meth:`fit`."""
         sides = given(sides)
-        if not sides:
-            return super().score(X, y, sample_weight)
+        if only_covariates(sides):
+            return super().score(X, y, sample_weight, **sides)
         weight, total, _ = totals(self, X, sides, sample_weight)
         return total / weight
 
     def predict(self, X, **sides) -> np.ndarray:
         """The most probable component of each row, shape (n,). Side columns: see :meth:`fit`."""
         sides = given(sides)
-        return scored(self, X, sides, "labels", np.intp) if sides else super().predict(X)
+        if only_covariates(sides):
+            return super().predict(X, **sides)
+        return scored(self, X, sides, "labels", np.intp)
 
     def predict_proba(self, X, **sides) -> np.ndarray:
         """Posterior probability of each component for each row, shape (n, K), in the type of X; with side columns (see
         :meth:`fit`), float64."""
         sides = given(sides)
-        if not sides:
-            return super().predict_proba(X)
+        if only_covariates(sides):
+            return super().predict_proba(X, **sides)
         require_fitted(self)
         return framed(self, scored(self, X, sides, "responsibilities", np.float64, self.model_.n_components), X)
 
@@ -192,8 +205,8 @@ class TakesSideColumns:
         n is the number of rows; with weights it is their sum. Side columns: see :meth:`fit`.
         """
         sides = given(sides)
-        if not sides:
-            return super().bic(X, sample_weight)
+        if only_covariates(sides):
+            return super().bic(X, sample_weight, **sides)
         n, total, _ = totals(self, X, sides, sample_weight)
         return criteria.bic(total, self.model_.n_parameters, n)
 
@@ -201,8 +214,8 @@ class TakesSideColumns:
         """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood. Side columns: see
         :meth:`fit`."""
         sides = given(sides)
-        if not sides:
-            return super().aic(X, sample_weight)
+        if only_covariates(sides):
+            return super().aic(X, sample_weight, **sides)
         return criteria.aic(totals(self, X, sides, sample_weight)[1], self.model_.n_parameters)
 
     def icl(self, X, sample_weight=None, **sides) -> float:
@@ -213,7 +226,7 @@ class TakesSideColumns:
         likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
         """
         sides = given(sides)
-        if not sides:
-            return super().icl(X, sample_weight)
+        if only_covariates(sides):
+            return super().icl(X, sample_weight, **sides)
         n, total, doubt = totals(self, X, sides, sample_weight)
         return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)

@@ -41,6 +41,8 @@ class Request:
         Whether rows have measurement errors.
     intervals : bool
         Whether values are known to lie between bounds.
+    covariates : bool
+        Whether the weights depend on covariates of the row.
     """
 
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Request:
     regression: bool = False
     errors: bool = False
     intervals: bool = False
+    covariates: bool = False
 
     def setting(self, name) -> str:
         """A parameter as a user writes it: name=value."""
@@ -174,6 +177,7 @@ FEATURES: dict[str, Callable[[Request], str]] = {
     "errors": lambda r: "errors" if r.errors else "",
     "intervals": lambda r: "lower and upper" if r.intervals else "",
     "truncation": lambda r: r.setting("truncation") if r.parameters.get("truncation") is not None else "",
+    "covariates": lambda r: "covariates" if r.covariates else "",
     "missing values": lambda r: "",  # known only from the rows: see `refusal`
 }
 
@@ -195,6 +199,10 @@ _TRUNCATION = (
     "truncation cannot be combined with {1}, because what it adds to the sums of seen rows is made for free means, "
     "covariances and weights alone. Set truncation=None, or leave out {1}."
 )
+_GATE = (
+    "{0} cannot be combined with covariates, because the weights of each row follow from its covariates alone. "
+    "Leave out one of the two."
+)
 _COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
 
 REFUSED = (
@@ -214,6 +222,30 @@ REFUSED = (
         "labels cannot be combined with errors, because rows of equal labels are collected without their errors. Leave "
         "out one of the two.",
     ),
+    *(
+        Refusal(name, "covariates", "{0} cannot be combined with covariates. Leave out one of the two.")
+        for name in ("intervals", "truncation")
+    ),
+    Refusal(
+        "errors",
+        "covariates",
+        "errors cannot be combined with covariates. Leave out one of the two.",
+    ),
+    Refusal(
+        "labels",
+        "covariates",
+        "labels cannot be combined with covariates, because rows of equal labels are collected without their "
+        "covariates. Leave out one of the two.",
+    ),
+    *(
+        Refusal(name, "covariates", _GATE)
+        for name in ("equal_weights", "weight_concentration_prior", "fixed weights", "variational")
+    ),
+    Refusal(
+        "noise",
+        "covariates",
+        "noise cannot be combined with covariates, on which only the weights of components depend. Set noise=None.",
+    ),
     Refusal(
         "noise",
         "errors",
@@ -228,6 +260,7 @@ REFUSED = (
             ("errors", "with which every row has covariances of its own"),
             ("intervals", "with which every row has integrals of its own"),
             ("truncation", "whose densities are not those of the components alone"),
+            ("covariates", "with which every row has weights of its own"),
             ("rows out of memory", "because each row keeps its components from pass to pass"),
             ("partial_fit", "because each row keeps its components from pass to pass"),
             ("certified", "because what is left to gain is not known without the other components"),

@@ -327,6 +327,11 @@ def require_fitted(estimator) -> None:
     estimator._require_fitted()
 
 
+def checked_new(estimator, X, names, place):
+    """Raise ValueError at the first of some rows (m, d) that a fitted estimator cannot describe."""
+    estimator._require_new(X, names, place)
+
+
 def over_rows(estimator, X, function) -> list:
     """[function(rows)] of the rows of X, checked against a fitted estimator: of all together, or of each block."""
     return estimator._of_new_rows(X, function)

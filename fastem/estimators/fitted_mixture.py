@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from fastem.estimators.containers import set_output
+from fastem.estimators.covariates import class_probabilities, coefficients_of, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
@@ -18,6 +19,7 @@ from fastem.estimators.quantile import quantile
 from fastem.estimators.summary import as_html, summary
 from fastem.estimators.transform import fit_transform, get_feature_names_out, predict_proba, transform
 from fastem.models import criteria
+from fastem.models.gate import Gate
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
 
@@ -68,7 +70,13 @@ class FittedMixture(Estimator):
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
-        cls._saved_arrays = ("weights_", *cls._parameter_arrays, *cls._optional_arrays, "feature_names_in_")
+        cls._saved_arrays = (
+            "weights_",
+            *cls._parameter_arrays,
+            *cls._optional_arrays,
+            "gate_coefficients_",
+            "feature_names_in_",
+        )
 
     def _emission(self):
         """The emission of the fitted attributes, which a user may have set; ValueError where they make none."""
@@ -130,7 +138,7 @@ class FittedMixture(Estimator):
         return self._model
 
     def _fitted_arrays(self):
-        return [getattr(self, name, None) for name in ("weights_", *self._parameter_arrays)]
+        return [getattr(self, name, None) for name in ("weights_", "gate_coefficients_", *self._parameter_arrays)]
 
     def _is_of_attributes(self) -> bool:
         """Whether the model that was kept is that of the attributes."""
@@ -158,7 +166,8 @@ class FittedMixture(Estimator):
     def _of_attributes(self) -> Mixture:
         """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
-        return self._constrained(Mixture(checked_weights(self.weights_, emission.shape[0], "weights_"), emission))
+        mixture = Mixture(checked_weights(self.weights_, emission.shape[0], "weights_"), emission)
+        return with_gate(self._constrained(mixture), getattr(self, "gate_coefficients_", None))
 
     def _constrained(self, mixture) -> Mixture:
         """The mixture with the constraints of the parameters, scaled as in the last fit."""
@@ -167,6 +176,9 @@ class FittedMixture(Estimator):
     def _keep_model(self, model):
         self.weights_ = model.weights
         arrays = self._arrays(model.emission)
+        vars(self).pop("gate_coefficients_", None)
+        if isinstance(model.shares, Gate):
+            self.gate_coefficients_ = coefficients_of(model)
         for name in self._parameter_arrays:
             if name not in arrays and hasattr(self, name):
                 delattr(self, name)
@@ -212,18 +224,57 @@ class FittedMixture(Estimator):
     def _exact_quantile(self, q):
         """The quantiles of the log-density where there is a formula, else None."""
 
-    def icl(self, X, sample_weight=None) -> float:
+    class_probabilities = class_probabilities
+
+    def bic(self, X, sample_weight=None, *, covariates=None) -> float:
+        """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.
+
+        n is the number of rows; with weights it is their sum. covariates: see :meth:`fit`.
+        """
+        if covariates is None:
+            return super().bic(X, sample_weight)
+        n, total, _ = totals(self, X, covariates, sample_weight)
+        return criteria.bic(total, self.model_.n_parameters, n)
+
+    def aic(self, X, sample_weight=None, *, covariates=None) -> float:
+        """Akaike information criterion on X, the smaller the better: 2 p - 2 log-likelihood. covariates: see
+        :meth:`fit`."""
+        if covariates is None:
+            return super().aic(X, sample_weight)
+        return criteria.aic(totals(self, X, covariates, sample_weight)[1], self.model_.n_parameters)
+
+    def score_samples(self, X, *, covariates=None) -> np.ndarray:
+        """Log-density of each row, shape (n,), natural logarithm; with `covariates` (see :meth:`fit`), given these."""
+        if covariates is None:
+            return super().score_samples(X)
+        return scored(self, X, covariates, "log_density", np.float64)
+
+    def score(self, X, y=None, sample_weight=None, *, covariates=None) -> float:
+        """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows. covariates: see
+        :meth:`fit`."""
+        if covariates is None:
+            return super().score(X, y, sample_weight)
+        n, total, _ = totals(self, X, covariates, sample_weight)
+        return total / n
+
+    def icl(self, X, sample_weight=None, *, covariates=None) -> float:
         """Integrated completed likelihood on X, the smaller the better: BIC minus twice the sum over rows of the
         logarithm of the largest posterior probability.
 
         C. Biernacki, G. Celeux, G. Govaert: Assessing a mixture model for clustering with the integrated completed
-        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this.
+        likelihood. IEEE Trans. PAMI 22 (2000) 719-725. mclust's ICL is the negative of this. covariates: see
+        :meth:`fit`.
         """
+        if covariates is not None:
+            n, total, doubt = totals(self, X, covariates, sample_weight)
+            return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
         n, total, doubt = self._totals(X, sample_weight, self._log_density, lambda rows: self.model_.doubt(rows))
         return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
 
-    def predict(self, X) -> np.ndarray:
-        """The most probable component of each row, shape (n,)."""
+    def predict(self, X, *, covariates=None) -> np.ndarray:
+        """The most probable component of each row, shape (n,). covariates: see :meth:`fit`."""
+        if covariates is not None:
+            return scored(self, X, covariates, "labels", np.intp)
 
         def labels(rows):
             assigned = np.empty(len(rows), np.intp)

@@ -16,6 +16,7 @@ from fastem.errors import convergence_warning, interruption, warn, warn_of_statu
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
+from fastem.estimators.covariates import open_gated
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
@@ -24,7 +25,6 @@ from fastem.estimators.planning import plan_for, plan_of, request_of, require_en
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
-from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import effective_rows
 from fastem.starts.fit_report import FitReport
@@ -66,6 +66,8 @@ n_samples_ : int
     Rows of the fit.
 total_weight_ : float
     The sum of their weights; without weights their number.
+gate_coefficients_ : (K, p + 1), after a fit with covariates
+    Of log weight, the intercept first, in the units of the covariates; those of the last component are 0.
 n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 
@@ -255,6 +257,7 @@ spherical), of all components with any covariance_type.""",
         y=None,
         sample_weight=None,
         *,
+        covariates=None,
         labels=None,
         callback=None,
         checkpoint=None,
@@ -271,6 +274,10 @@ spherical), of all components with any covariance_type.""",
         y : ignored
         sample_weight : (n,), optional
             Non-negative; a weight of 2 counts as two equal rows.
+        covariates : (n, p) or (n,) or names of columns, optional
+            Columns on which the weights depend, through a multinomial logit with an intercept:
+            see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not
+            among the values. Pass the covariates of new rows to :meth:`predict`, …
         labels : (n,) or (n, K), optional
             What is known of the rows of an array: the component of each row, from 0 to K - 1, or -1 where not known;
             or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
@@ -305,7 +312,7 @@ spherical), of all components with any covariance_type.""",
         """
         return fit_to(
             self,
-            lambda: open_to_fit(X, sample_weight, type(self).__name__),
+            lambda: open_gated(X, covariates, sample_weight, type(self).__name__),
             labels=labels,
             callback=callback,
             checkpoint=checkpoint,
@@ -313,10 +320,13 @@ spherical), of all components with any covariance_type.""",
             resume=resume,
         )
 
-    def fit_predict(self, X, y=None, sample_weight=None, *, labels=None) -> np.ndarray:
+    def fit_predict(self, X, y=None, sample_weight=None, *, covariates=None, labels=None) -> np.ndarray:
         """Fit, then the most probable component of each row."""
-        given = {} if labels is None else {"labels": labels}
-        return self.fit(X, y, sample_weight, **given).predict(X)
+        given = {
+            name: value for name, value in {"covariates": covariates, "labels": labels}.items() if value is not None
+        }
+        fitted = self.fit(X, y, sample_weight, **given)
+        return fitted.predict(X) if covariates is None else fitted.predict(X, covariates=covariates)
 
     partial_fit = partial_fit
     set_partial_fit_request = set_partial_fit_request

@@ -61,10 +61,11 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     plan : that of the estimator's parameters
     """
     rows = blocks.holder if blocks.whole() is None else "in memory"
-    sides = blocks.roles if isinstance(blocks, SideBlocks) else ()
+    sides = getattr(blocks, "roles", ())
     asked = {"labels": labels is not None, "rows": rows, "extreme_weights": unit != 1}
-    asked |= {"errors": "errors" in sides, "intervals": "lower" in sides}
+    asked |= {"errors": "errors" in sides, "intervals": "lower" in sides, "covariates": "covariates" in sides}
     require_compatible(request_of(estimator, **asked))
+    plan = blocks.planned(plan) if isinstance(blocks, SideBlocks) else plan
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
     require_reproducible(estimator, labels=labels is not None, bounds="lower" in sides)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))

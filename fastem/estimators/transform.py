@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators.containers import chosen_container, in_container
+from fastem.estimators.covariates import scored
 
 
 def transform(self, X) -> Any:
@@ -19,11 +20,13 @@ def fit_transform(self, X, y=None, sample_weight=None) -> Any:
     return self.fit(X, y, sample_weight).transform(X)
 
 
-def predict_proba(self, X) -> np.ndarray:
+def predict_proba(self, X, *, covariates=None) -> np.ndarray:
     """Posterior probability of each component for each row, shape (n, K), in the type of X.
 
-    A frame where :meth:`set_output` says so.
+    A frame where :meth:`set_output` says so. covariates: see :meth:`fit`.
     """
+    if covariates is not None:
+        return framed(self, scored(self, X, covariates, "responsibilities", None, -1), X)
     return framed(self, posterior(self, X), X)
 
 

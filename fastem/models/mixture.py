@@ -85,6 +85,7 @@ class Mixture(BlockModel):
             ``entropy`` of the posterior, so that the bound is ``Q + entropy``. Where the emission takes missing values,
             ``unseen``, their entropy given the components, which is a part of the bound too.
         """
+        self.shares.require_constant()
         X = self._checked(X)
         if sample_weight is not None:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=np.float64)
@@ -115,7 +116,7 @@ class Mixture(BlockModel):
 
     def m_step(self, statistics: Statistics) -> Mixture:
         """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
-        shares = self.shares.updated(statistics.counts)
+        shares = self.shares.after(statistics)
         weights = shares.m_step(statistics.counts, self.weights)
         return replace(self, weights=weights, emission=self.emission.m_step(statistics), shares=shares)
 
@@ -134,6 +135,7 @@ class Mixture(BlockModel):
 
         A row whose squared distances overflow has log-density -inf and belongs to the nearest component.
         """
+        self.shares.require_constant()
         X = self._checked(X)
         call = self.kernel_call(X.dtype)
         module = kernels.for_dtype(X.dtype)
@@ -231,8 +233,7 @@ class Mixture(BlockModel):
         incomplete = "unseen" in statistics and statistics.unseen != 0
         call = self.incomplete_call(dtype) if incomplete else self.kernel_call(dtype)
         passed = Pass(np.dtype(dtype), call.centre, incomplete)
-        used = statistics.counts > 0
-        weights = float(statistics.counts[used] @ np.abs(np.log(self.weights[used])))
+        weights = self.shares.log_weights_size(statistics, self.weights)
         terms = self.emission.log_density_error(statistics, passed).plus(Rounding(weights, 3 * passed.unit * weights))
         return of_total(terms, call, statistics, self.n_components, n_rows, passed)
 
@@ -248,7 +249,7 @@ class Mixture(BlockModel):
 
     def parameters(self) -> np.ndarray:
         """All parameters as one vector, for stopping rules that watch them."""
-        return np.concatenate([self.weights, self.emission.parameters()])
+        return np.concatenate([self.shares.parameters(self.weights), self.emission.parameters()])
 
     def log_joint(self, X) -> np.ndarray:
         """(n, K) float64 log p(x, z = k)."""
@@ -282,8 +283,7 @@ class Mixture(BlockModel):
 
     def expected_log_joint(self, statistics, at) -> float:
         """Q(at | self), the expected complete log-likelihood of all rows, from this mixture's statistics alone."""
-        used = statistics.counts > 0
-        prior = arithmetic.matmul(statistics.counts[used], at.log_weights[used])
+        prior = self.shares.expected_log_weights(statistics, at.weights, at.shares)
         return float(prior + self.emission.expected_log_prob(statistics, at.emission))
 
     def rebase(self, statistics, given) -> Statistics:
@@ -305,6 +305,7 @@ class Mixture(BlockModel):
 
     def sample(self, n, rng):
         """n rows, sorted by component, and their components."""
+        self.shares.require_constant()
         counts = rng.multinomial(n, self.weights)
         X = np.vstack([self.emission.sample(k, int(m), rng) for k, m in enumerate(counts)])
         return X, np.repeat(np.arange(self.n_components), counts)

@@ -46,6 +46,27 @@ class Shares:
         """The same after an M-step with these counts: only a posterior of the weights depends on them."""
         return self
 
+    def after(self, statistics) -> Shares:
+        """The same after an M-step with these statistics."""
+        return self.updated(statistics.counts)
+
+    def require_constant(self) -> None:
+        """ValueError where the weights are not those of every row."""
+
+    def constant(self) -> Shares:
+        """Those of weights that are the same for all rows."""
+        return self
+
+    def expected_log_weights(self, statistics, weights, after) -> float:
+        """E[sum over rows of log weight of the row's component] at `weights` and the shares `after`, or at least."""
+        used = statistics.counts > 0
+        return arithmetic.matmul(statistics.counts[used], after.log_weights(weights)[used])
+
+    def log_weights_size(self, statistics, weights) -> float:
+        """At least the sum of the sizes of the rows' log-weights, for errors of rounding."""
+        used = statistics.counts > 0
+        return float(statistics.counts[used] @ np.abs(np.log(weights[used])))
+
     def m_step(self, counts, weights) -> np.ndarray:
         """(K,) weights that maximise counts @ log(weights) + log_prior(weights), from those before."""
         return self.apportioned(counts if self.pseudo is None else counts + self.pseudo, weights)
@@ -77,6 +98,14 @@ class Shares:
         log_weights = np.append(vector, 0.0)
         relative = arithmetic.exp(log_weights - log_weights.max())
         return self, self.apportioned(relative, weights)
+
+    def gradient(self, statistics, weights) -> np.ndarray:
+        """Of the log-likelihood in the coordinates of :meth:`to_vector`; free weights."""
+        return (statistics.counts - statistics.counts.sum() * weights)[:-1]
+
+    def parameters(self, weights) -> np.ndarray:
+        """All of them as one vector, in which steps are measured."""
+        return weights
 
     def log_prior(self, weights) -> float:
         """The prior's log-density, up to a constant."""
@@ -124,6 +153,10 @@ class WeightRule:
         fixed = np.full(n_components, True) if self.equal else fixed_components(self.fixed, n_components)
         pseudo = np.broadcast_to(np.asarray(self.concentration, np.float64) - 1, n_components)
         return Shares(pseudo if self.has_prior else None, fixed if fixed.any() else None)
+
+    def shares_after(self, before: Shares, n_components) -> Shares:
+        """The same for a mixture that had the shares `before`."""
+        return self.shares(n_components)
 
 
 FREE_WEIGHTS = WeightRule()

@@ -60,6 +60,8 @@ class SideBlocks(BlocksOf):
         ``seen(X)``: of wide rows the values (m, d) that starts and scales of columns look at. Default: all values.
     roles : tuple of str
         What the side columns are, for messages.
+    planned : callable, optional
+        ``planned(plan)``: what they make of the plan of a fit. Default: the same.
     """
 
     def __init__(
@@ -69,9 +71,11 @@ class SideBlocks(BlocksOf):
         reduced_as: Callable,
         seen: Callable | None = None,
         roles: tuple[str, ...] = ("errors",),
+        planned: Callable = lambda plan: plan,
     ):
+        self.roles, self.planned = roles, planned
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
-        self.seen, self.roles = seen or FirstColumns(n_values), roles
+        self.seen = seen or FirstColumns(n_values)
         self.dtype, self.weighted, self.holder = wide.dtype, wide.weighted, wide.holder
         self.names = None if wide.names is None else wide.names[:n_values]
 

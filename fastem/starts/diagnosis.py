@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +63,7 @@ def equal_components(model, tolerance) -> dict[int, int]:
         return {}
     weights = model.weights[:K]
     rows = model.emission.sample(int(np.argmax(weights)), SAMPLED, np.random.default_rng(0))
+    model = replace(model, shares=model.shares.constant())
     densities = model.log_joint(rows)[:, :K].T - np.log(np.where(weights > 0, weights, 1))[:, None]
     twins = {}
     for i in range(K):

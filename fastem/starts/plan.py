@@ -242,7 +242,7 @@ class Plan:
 
     def constrained(self, mixture: Mixture, scales: Scales) -> Mixture:
         """The mixture whose M-step obeys the constraints."""
-        mixture = replace(mixture, shares=self.weights.shares(len(mixture.weights)))
+        mixture = replace(mixture, shares=self.weights.shares_after(mixture.shares, len(mixture.weights)))
         return self.family.constrained(mixture, scales)
 
     def begun(self, mixture: Mixture, scales: Scales) -> Mixture:

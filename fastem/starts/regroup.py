@@ -5,6 +5,7 @@ Each start is responsibilities of some rows, from which any family makes a mixtu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -28,7 +29,7 @@ GROUP = 0.5  # of an equal share of the rows: with less, a collapsed component g
 
 def posterior_of(model, X, kept):
     """(n, len(kept)) responsibilities of some of the components, as if there were no others."""
-    joint = model.log_joint(X)[:, kept]
+    joint = replace(model, shares=model.shares.constant()).log_joint(X)[:, kept]
     relative = exp_relative(joint, joint.max(axis=1))
     total = relative.sum(axis=1, keepdims=True)
     return np.where(total > 0, relative / np.where(total > 0, total, 1), 1 / len(kept))
@@ -83,6 +84,7 @@ def dropped(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     is less likely by more than what the component's parameters may cost (BIC's measure), apart from what it wins by
     being thin. For rows that are equal, for example, no further component will be any wider.
     """
+    model = replace(model, shares=model.shares.constant())
     K = model.emission.shape[0]
     few, n_effective = few_of(plan, blocks, rng), effective_rows(blocks)
     threads = for_pass(n_threads, few, K)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastem.driver.em import both, collect, em, require_same_data
@@ -142,7 +144,9 @@ class Restarts:
     def _start(self, kind):
         plan, blocks, scales, n_threads = self.plan, self.blocks, self.scales, self.n_threads
         if kind == LAST_FIT:
-            return plan.begun(plan.family.continued(plan.start.last, scales), scales)
+            last = plan.start.last
+            continued = replace(plan.family.continued(last, scales), shares=last.shares)
+            return plan.begun(continued, scales)
         if kind == SPLIT_MERGE:
             best = self.best(self.n_effective).model
             return plan.begun(split_merge_start(best, plan, blocks, scales, self.rng, n_threads), scales)

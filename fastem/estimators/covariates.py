@@ -1,0 +1,180 @@
+"""Rows with covariates, on which the weights of a mixture depend: the door, and the methods that take `covariates`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fastem.estimators.checks import check_features
+from fastem.estimators.estimator import checked_new, require_fitted
+from fastem.kernels.threads import for_pass
+from fastem.models.gate import Gate, GatedRows, GateRule
+from fastem.models.mixture import Mixture
+from fastem.rows.side_columns import SideBlocks, named_columns
+from fastem.rows.sources.open_beside import as_side, open_beside
+from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
+from fastem.rows.validation import require_finite
+
+
+def open_gated(X, covariates, sample_weight, owner):
+    """Rows with their covariates as blocks, and the unit of their weights; those of
+    :func:`fastem.rows.sources.open_rows.open_to_fit` where covariates is None."""
+    if covariates is None:
+        return open_to_fit(X, sample_weight, owner)
+    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, owner)
+    wide, unit = in_moderate_weights(wide)
+    d = wide.n_features - width["covariates"]
+    centre, scale = units(wide, d)
+
+    def planned(plan):
+        return replace(plan, weights=GateRule(centre=centre, scale=scale))
+
+    return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned), unit
+
+
+def of_gated_rows(model) -> GatedRows | None:
+    """A mixture as a model of wide rows; None for what looks at the values alone."""
+    return GatedRows(model) if isinstance(model, Mixture) and isinstance(model.shares, Gate) else None
+
+
+def side_names(blocks, d):
+    """The names of the covariates for messages."""
+    p = blocks.n_features - d
+    return np.array([f"covariate {j}" for j in range(p)]) if blocks.names is None else blocks.names[d:]
+
+
+def require_finite_covariates(blocks, d):
+    """ValueError at the first covariate that is missing or infinite."""
+    names = side_names(blocks, d)
+    blocks.check(lambda X, place: require_finite(X[:, d:], columns=names, place=place, name="covariates"))
+
+
+def units(blocks, d):
+    """The means (p,) of the covariates and their largest deviations, of rows that count; ValueError where a covariate
+    is missing, or is the same in all rows."""
+    require_finite_covariates(blocks, d)
+
+    def of_block(X, weight, start):
+        counted = X[:, d:].astype(np.float64)
+        weight = np.ones(len(X)) if weight is None else weight
+        counted, weight = counted[weight > 0], weight[weight > 0]
+        least, most = (f(axis=0, initial=start) for f, start in ((counted.min, np.inf), (counted.max, -np.inf)))
+        return weight.sum(), (weight[:, None] * counted).sum(axis=0), least, most
+
+    weight, total, least, most = zip(*blocks.each(of_block))
+    if not sum(weight) > 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    least, most = np.min(least, axis=0), np.max(most, axis=0)
+    centre = np.clip(sum(total) / sum(weight), least, most)
+    constant = least == most
+    if constant.any():
+        name = side_names(blocks, d)[constant.argmax()]
+        raise ValueError(
+            f"covariates: {name!s} is {least[constant][0]:g} in all rows, as the intercept is, which is added. "
+            "Leave it out."
+        )
+    return centre, np.maximum(most - centre, centre - least)
+
+
+def coefficients_of(mixture) -> np.ndarray:
+    """(K, p + 1) those of a gated mixture, in the units of the covariates."""
+    return mixture.shares.in_units(mixture.weights)
+
+
+def with_gate(mixture, coefficients) -> Mixture:
+    """The mixture with a gate of coefficients (K, p + 1), if there are any; ValueError where they make none."""
+    if coefficients is None:
+        return mixture
+    coefficients = np.asarray(coefficients, np.float64)
+    K = mixture.n_components
+    if coefficients.ndim != 2 or len(coefficients) != K or not coefficients.shape[1]:
+        raise ValueError(f"gate_coefficients_ must have shape ({K}, p + 1). Got {coefficients.shape} instead.")
+    if not np.isfinite(coefficients).all():
+        raise ValueError("gate_coefficients_ must be finite.")
+    p = coefficients.shape[1] - 1
+    gate = Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
+    return replace(mixture, shares=gate)
+
+
+# ---- methods ----------------------------------------------------------------------------------------------------
+
+
+def gate_of(estimator) -> GatedRows:
+    """The fitted model of rows with covariates; ValueError where it was fitted without."""
+    require_fitted(estimator)
+    mixture = estimator.model_
+    if not isinstance(mixture.shares, Gate):
+        raise ValueError(f"this {type(estimator).__name__} was fitted without covariates, so it cannot take them.")
+    return GatedRows(mixture)
+
+
+def require_width(model, p):
+    """ValueError where there are not as many covariates as in the fit."""
+    if p != len(model.terms.centre):
+        raise ValueError(f"covariates has {p} columns, but the fit had {len(model.terms.centre)}.")
+
+
+def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
+    """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
+    model = gate_of(estimator)
+    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, type(estimator).__name__)
+    require_width(model, width["covariates"])
+    d = wide.n_features - width["covariates"]
+    names = None if wide.names is None else wide.names[:d]
+    check_features(estimator, d, names)
+    wide.check(lambda rows, place: checked_new(estimator, rows[:, :d], names, place))
+    require_finite_covariates(wide, d)
+    n_threads = for_pass(estimator.n_threads, wide, model.mixture.n_components)
+    return wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
+
+
+def scored(estimator, X, covariates, name, dtype, width=None) -> np.ndarray:
+    """One of the outputs of :meth:`fastem.models.gate.GatedRows.score` of all rows. dtype None: that of the rows;
+    width -1: one column for each component."""
+
+    def of_block(model, rows, weight, n_threads):
+        shape = len(rows) if width is None else (len(rows), model.mixture.n_components)
+        values = np.empty(shape, rows.dtype if dtype is None else dtype)
+        model.score(rows, n_threads, **{name: values})
+        return values
+
+    return np.concatenate(of_blocks(estimator, X, covariates, of_block))
+
+
+def totals(estimator, X, covariates, sample_weight) -> tuple[float, float, float]:
+    """The weight of the rows together, their log-likelihood, and their doubt: minus the logarithms of the largest
+    posterior probabilities."""
+
+    def of_block(model, rows, weight, n_threads):
+        density, posterior = np.empty(len(rows)), np.empty((len(rows), model.mixture.n_components), rows.dtype)
+        model.score(rows, n_threads, log_density=density, responsibilities=posterior)
+        weight = np.ones(len(rows)) if weight is None else weight
+        return weight.sum(), weight @ density, -(weight @ np.log(posterior.max(axis=1).astype(np.float64)))
+
+    weight, density, doubt = np.sum(of_blocks(estimator, X, covariates, of_block, sample_weight), axis=0).tolist()
+    if not weight > 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    return weight, density, doubt
+
+
+def class_probabilities(self, covariates) -> np.ndarray:
+    """The probability of each component before a row is seen, from its covariates alone, (n, K).
+
+    Parameters
+    ----------
+    covariates : (n, p) or (n,)
+        As many columns as in the fit, in their order.
+
+    Raises
+    ------
+    ValueError
+        The mixture was fitted without covariates, or these have another number of columns.
+    """
+    model = gate_of(self)
+    if named_columns(covariates) is not None:
+        raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
+    covariates = as_side(covariates, "covariates")
+    require_width(model, covariates.shape[1])
+    require_finite(covariates, "covariates")
+    return model.probabilities(covariates)

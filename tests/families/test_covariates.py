@@ -1,0 +1,251 @@
+"""Weights that depend on covariates: laws, direct maximisation, sources, and what is refused."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+import fastem
+from fastem.models import gate
+from fastem.rows import blocks
+
+COEFFICIENTS = np.array([[1.0, 2.0, -0.1], [0.0, -1.0, 0.2], [0.0, 0.0, 0.0]])
+
+
+def gated(n=600, seed=0):
+    """Components (n,) of rows whose weights depend on covariates (n, 2), and these."""
+    rng = np.random.default_rng(seed)
+    C = rng.normal(size=(n, 2)) * [1, 10] + [0, 5]
+    share = np.exp(reference.log_gate(C, COEFFICIENTS)).cumsum(axis=1)
+    return np.minimum((rng.random(n)[:, None] > share).sum(axis=1), 2), C, rng
+
+
+def of_family(name, n=600):
+    z, C, rng = gated(n)
+    d = 3
+    values = {
+        "GaussianMixture": lambda: rng.normal(size=(n, d)) + 4 * np.eye(3)[z],
+        "StudentTMixture": lambda: rng.standard_t(4, (n, d)) + 6 * np.eye(3)[z],
+        "PoissonMixture": lambda: rng.poisson(1 + 6 * np.eye(3)[z]),
+        "BernoulliMixture": lambda: rng.random((n, 6)) < np.repeat(0.15 + 0.7 * np.eye(3)[z], 2, axis=1),
+        "CategoricalMixture": lambda: (rng.random((n, 6)) < np.repeat(0.15 + 0.7 * np.eye(3)[z], 2, axis=1)) * 2,
+        "ExponentialMixture": lambda: rng.exponential(1 + 20 * np.eye(3)[z]),
+        "GeometricMixture": lambda: rng.geometric(1 / (1 + 20 * np.eye(3)[z])),
+        "GammaMixture": lambda: rng.gamma(3, 1 + 6 * np.eye(3)[z]),
+    }[name]()
+    return np.asarray(values, np.float64), C
+
+
+FAMILIES = [
+    "GaussianMixture",
+    "StudentTMixture",
+    "PoissonMixture",
+    "BernoulliMixture",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GeometricMixture",
+    "GammaMixture",
+]
+
+
+def fitted(name, X, C, K=3, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        asked = {"random_state": 0, "tol": 1e-6, "accelerate": None} | parameters
+        sample_weight = asked.pop("sample_weight", None)
+        return getattr(fastem, name)(K, **asked).fit(X, covariates=C, sample_weight=sample_weight)
+
+
+def log_densities(model, X):
+    """(n, K) log p(x | k), by the mixture's constant weights."""
+    plain = type(model.model_)(np.ones(len(model.weights_)), model.model_.emission)
+    return plain.log_joint(X)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_likelihood_rises_and_is_that_of_the_formula(name):
+    X, C = of_family(name)
+    model = fitted(name, X, C)
+    history = np.array(model.history_)
+    assert len(history) > 3 and (np.diff(history) >= -1e-12 * abs(history[1:])).all()
+    joint = log_densities(model, X) + reference.log_gate(C, model.gate_coefficients_)
+    expected = logsumexp(joint, axis=1)
+    assert abs(model.log_likelihood_ - expected.sum()) <= model.log_likelihood_error_ + 1e-9
+    assert np.allclose(model.score_samples(X, covariates=C), expected, rtol=1e-11)
+    assert np.isclose(model.score(X, covariates=C), expected.mean(), rtol=1e-12)
+    posterior = np.exp(joint - expected[:, None])
+    assert np.allclose(model.predict_proba(X, covariates=C), posterior, atol=1e-12)
+    assert np.array_equal(model.predict(X, covariates=C), posterior.argmax(axis=1))
+    assert np.allclose(model.class_probabilities(C), np.exp(reference.log_gate(C, model.gate_coefficients_)))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEV", "EVE"])
+def test_every_structure_takes_covariates(covariance_type):
+    X, C = of_family("GaussianMixture")
+    model = fitted("GaussianMixture", X, C, covariance_type=covariance_type)
+    assert (np.diff(model.history_) >= -1e-12 * abs(np.array(model.history_[1:]))).all()
+    joint = log_densities(model, X) + reference.log_gate(C, model.gate_coefficients_)
+    assert np.isclose(model.log_likelihood_, logsumexp(joint, axis=1).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_intercept_alone_is_the_plain_mixture(name):
+    X, _ = of_family(name)
+    plain = getattr(fastem, name)(3, random_state=0, accelerate=None, tol=1e-6).fit(X)
+    model = fitted(name, X, np.empty((len(X), 0)))
+    assert model.n_iter_ == plain.n_iter_
+    assert np.isclose(model.log_likelihood_, plain.log_likelihood_, rtol=1e-12)
+    assert np.allclose(model.class_probabilities(np.empty((1, 0))), plain.weights_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("newton", [True, False])
+def test_the_gate_is_the_maximum(newton, monkeypatch):
+    """Of the log-posterior with the weak prior of the slopes, by scipy, with the densities as they are."""
+    if not newton:
+        monkeypatch.setattr(gate, "NEWTON_COLUMNS", 0)
+    X, C = of_family("GaussianMixture")
+    model = fitted("GaussianMixture", X, C, tol=1e-11, accelerate="anderson", max_iter=3000)
+    densities, scale = log_densities(model, X), abs(C - C.mean(axis=0)).max(axis=0)
+
+    def loss(vector):
+        coefficients = np.vstack([vector.reshape(2, 3), np.zeros(3)])
+        slopes = (coefficients - coefficients.mean(axis=0))[:, 1:] * scale
+        value = logsumexp(densities + reference.log_gate(C, coefficients), axis=1).sum()
+        return -value + gate.RIDGE / 2 * (slopes**2).sum()
+
+    best = minimize(loss, np.zeros(6), method="BFGS", options={"gtol": 1e-5})
+    assert np.allclose(best.x, model.gate_coefficients_[:2].ravel(), atol=2e-3)
+    assert loss(model.gate_coefficients_[:2].ravel()) <= best.fun + 1e-6
+    assert model.n_parameters_ == 3 * 9 + 6
+    assert np.allclose(model.weights_, model.class_probabilities(C).mean(axis=0), atol=1e-4)
+
+
+@pytest.mark.parametrize("newton", [True, False])
+def test_one_step_never_falls_from_anywhere(newton, monkeypatch):
+    """From gates far from the maximum, where Newton's whole step would fall, and the bound on the gain holds."""
+    if not newton:
+        monkeypatch.setattr(gate, "NEWTON_COLUMNS", 0)
+    X, C = of_family("PoissonMixture", 200)
+    start = fitted("PoissonMixture", X, C, max_iter=2)
+    u = (C - C.mean(axis=0)) / abs(C - C.mean(axis=0)).max(axis=0)
+    rng = np.random.default_rng(1)
+    for size in (0.1, 1, 5, 20, 60):
+        shares = gate.Gate(
+            centre=C.mean(axis=0),
+            scale=abs(C - C.mean(axis=0)).max(axis=0),
+            coefficients=gate.centred(size * rng.normal(size=(3, 3))),
+        )
+        before = type(start.model_)(start.weights_, start.model_.emission, shares)
+        sums = gate.GatedRows(before).e_step(np.column_stack([X, C]))
+        after = before.m_step(sums)
+        values = gate.GatedRows(after).e_step(np.column_stack([X, C]))
+        objective = [sums.log_likelihood + before.log_prior(), values.log_likelihood + after.log_prior()]
+        assert objective[1] > objective[0] - 1e-9
+        assert np.isfinite(u).all() and np.isclose(
+            before.expected_log_joint(sums, before) + sums.entropy, sums.log_likelihood, rtol=1e-10
+        )
+        bound = before.expected_log_joint(sums, after) + sums.entropy
+        assert bound <= values.log_likelihood + 1e-9 * abs(bound)
+
+
+def test_integer_weights_are_repeated_rows():
+    X, C = of_family("PoissonMixture", 300)
+    weight = np.random.default_rng(0).integers(0, 3, len(X))
+    start = (X[:, 0] > 3) + 1 * (X[:, 1] > 3)
+    model = fitted("PoissonMixture", X, C, sample_weight=weight, init_params=start)
+    repeated = fitted(
+        "PoissonMixture", *(np.repeat(a, weight, axis=0) for a in (X, C)), init_params=start.repeat(weight)
+    )
+    assert np.isclose(model.log_likelihood_, repeated.log_likelihood_, rtol=1e-9)
+    assert np.allclose(model.gate_coefficients_, repeated.gate_coefficients_, atol=1e-4)
+
+
+def test_containers_threads_and_names_change_no_bit(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 1 << 10)
+    monkeypatch.setattr(gate, "TILE", 64)
+    X, C = of_family("GaussianMixture", 6000)
+    frame = pd.DataFrame(np.column_stack([X, C]), columns=[*"abc", "age", "income"])
+    whole = fitted("GaussianMixture", X, C, n_threads=1)
+    others = [
+        fitted("GaussianMixture", X, C, n_threads=2),
+        fitted("GaussianMixture", frame, ["age", "income"]),
+        fitted("GaussianMixture", lambda: iter([X[:500], X[500:]]), C),
+    ]
+    for other in others:
+        assert np.array_equal(other.gate_coefficients_, whole.gate_coefficients_)
+        assert np.array_equal(other.means_, whole.means_)
+    assert np.array_equal(others[1].predict(frame, covariates=["age", "income"]), whole.predict(X, covariates=C))
+
+
+def test_units_and_origins_of_covariates_do_not_matter():
+    X, C = of_family("BernoulliMixture")
+    model, moved = fitted("BernoulliMixture", X, C), fitted("BernoulliMixture", X, C * [1e-6, 1e5] + [3.0, -1e4])
+    assert np.isclose(model.log_likelihood_, moved.log_likelihood_, rtol=1e-9)
+    assert np.allclose(
+        model.gate_coefficients_[:, 1:], moved.gate_coefficients_[:, 1:] * [1e-6, 1e5], rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_covariate_that_separates_has_a_finite_slope():
+    rng = np.random.default_rng(0)
+    z = np.arange(200) % 2
+    X, C = rng.normal(size=(200, 1)) + 20.0 * z[:, None], z + rng.uniform(0, 0.1, 200)
+    model = fitted("GaussianMixture", X, C, 2, max_iter=2000)
+    assert model.converged_ and 10 < abs(model.gate_coefficients_[0, 1]) < 1e3
+
+
+def test_missing_values_of_independent_columns():
+    X, C = of_family("GaussianMixture")
+    X[np.random.default_rng(1).random(X.shape) < 0.1] = np.nan
+    model = fitted("GaussianMixture", X, C, covariance_type="diag")
+    assert (np.diff(model.history_) >= -1e-12).all()
+    assert np.isclose(model.log_likelihood_, model.score_samples(X, covariates=C).sum(), rtol=1e-12)
+    with pytest.raises(ValueError, match="covariates cannot be combined with missing values"):
+        fitted("GaussianMixture", X, C)
+
+
+def test_a_saved_gate_is_the_same(tmp_path):
+    X, C = of_family("PoissonMixture", 200)
+    model = fitted("PoissonMixture", X, C)
+    model.save(tmp_path / "model.npz")
+    loaded = fastem.load(tmp_path / "model.npz")
+    assert np.array_equal(loaded.gate_coefficients_, model.gate_coefficients_)
+    assert np.allclose(loaded.score_samples(X, covariates=C), model.score_samples(X, covariates=C), rtol=1e-11)
+
+
+def test_a_plain_fit_afterwards_has_no_gate():
+    X, C = of_family("PoissonMixture", 200)
+    model = fitted("PoissonMixture", X, C).fit(X)
+    assert not hasattr(model, "gate_coefficients_") and model.predict(X).shape == (200,)
+    with pytest.raises(ValueError, match="fitted without covariates"):
+        model.predict(X, covariates=C)
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda C: C[:-1], "covariates has 599 rows, but X has 600"),
+        (lambda C: np.where(np.arange(1200).reshape(600, 2) == 8, np.nan, C), "covariates contains NaN.*row 4"),
+        (lambda C: np.column_stack([C, np.full(600, 3.0)]), "is 3 in all rows, as the intercept"),
+        (lambda C: ["age"], "columns of X have no names"),
+    ],
+    ids=["length", "NaN", "constant", "names"],
+)
+def test_covariates_that_cannot_be_used_are_refused(change, sentence):
+    X, C = of_family("PoissonMixture")
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        fitted("PoissonMixture", X, change(C))
+
+
+def test_rows_without_covariates_are_refused():
+    X, C = of_family("GaussianMixture")
+    model = fitted("GaussianMixture", X, C)
+    for use in (model.predict, model.score_samples, model.bic, lambda X: model.sample(3)):
+        with pytest.raises(ValueError, match="depend on covariates"):
+            use(X)
+    with pytest.raises(ValueError, match="covariates has 1 columns, but the fit had 2"):
+        model.predict(X, covariates=C[:, :1])
