@@ -49,6 +49,7 @@ assert_type(fastem.StudentTMixture(2).fit(X).degrees_of_freedom_, np.ndarray)
 assert_type(fastem.VonMisesFisherMixture(2).fit(X).concentrations_, np.ndarray)
 assert_type(fastem.FactorAnalysis(1).fit(X).transform(X), np.ndarray)
 assert_type(fastem.PPCA(1).fit(X).noise_variance_, np.ndarray)
+assert_type(fastem.MixtureOfRegressions(2).fit(X[:, :1], X[:, 1]), fastem.MixtureOfRegressions)
 assert_type(fastem.GaussianMixtureRegressor(2).fit(X[:, :1], X[:, 1]).mixture_, fastem.GaussianMixture)
 
 assert_type(fastem.OutlierDetector(gaussian).fit(X).predict(X), np.ndarray)

@@ -237,17 +237,8 @@ FIXED = ["fixed weights", "fixed means", "fixed covariances"]
 EXPECTED = {  # what is refused, written apart from the table of the library
     "noise": ["prior", "equal weights", "all weights fixed", "ratio of eigenvalues", "missing values", *PRIORS, *FIXED],
     "errors": ["noise", "labels", "bounds"],
-    "covariates": [
-        "noise",
-        "labels",
-        "errors",
-        "equal weights",
-        "fixed weights",
-        "all weights fixed",
-        *PRIORS,
-        "bounds",
-        "truncation",
-    ],
+    "covariates": ["noise", "labels", "errors", "equal weights", "fixed weights", "all weights fixed", *PRIORS]
+    + ["bounds", "truncation", "truncate"],
     "truncate": ["noise", "labels", "errors", "stream", "Dask", "partial_fit", "certified", "missing values"],
     "bounds": ["noise", "labels", "truncate"],
     "truncation": ["noise", "prior", "ratio of eigenvalues", "equal weights", "all weights fixed", "errors", "bounds"],

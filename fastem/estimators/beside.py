@@ -14,6 +14,7 @@ import numpy as np
 from fastem.estimators.checks import check_features
 from fastem.estimators.compatibility import refusal
 from fastem.estimators.estimator import require_fitted
+from fastem.estimators.method_docs import describe_methods
 from fastem.estimators.mixture_estimator import fit_to
 from fastem.estimators.transform import framed
 from fastem.kernels.threads import for_pass
@@ -46,7 +47,7 @@ def require_sides(estimator, sides) -> None:
     """Raise TypeError where the family does not take one of these side columns."""
     known = getattr(estimator, "_openers", {})
     for role in sides:
-        if role not in known:
+        if role not in known and role != "covariates":
             takes = f"only {', '.join(known)}" if known else "nor any other side column"
             raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.")
 
@@ -129,9 +130,9 @@ class TakesSideColumns:
         ----------
         X, y, sample_weight, labels, callback, checkpoint, checkpoint_seconds, resume
             See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with bounds.
-        lower, upper : arrays (n, d) or names of columns, optional
-            Bounds of the values, see :meth:`fastem.GaussianMixture.fit`. In whole numbers both ends belong to the
-            interval.
+        **sides : arrays or names of columns, optional
+            ``lower=`` and ``upper=`` (n, d): bounds of the values, see :meth:`fastem.GaussianMixture.fit`; in whole
+            numbers both ends belong to the interval. Or ``covariates=``, see :meth:`fastem.PoissonMixture.fit`.
 
         Returns
         -------
@@ -230,3 +231,6 @@ class TakesSideColumns:
             return super().icl(X, sample_weight, **sides)
         n, total, doubt = totals(self, X, sides, sample_weight)
         return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
+
+
+describe_methods(TakesSideColumns)

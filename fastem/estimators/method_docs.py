@@ -12,6 +12,8 @@ ARGUMENTS = {  # name: its type, then what it is
     "y": "ignored\nIt is there for scikit-learn's pipelines.",
     "sample_weight": "(n,) or the name of a column, optional\nNot negative; a weight of 2 counts as two equal rows.",
     "errors": "array or names of columns, optional\nThe measurement errors of each row; see `fit`.",
+    "covariates": "(n, p) or (n,) or names of columns, optional\nOf rows, where the fit had some; see `fit`.",
+    "sides": "optional\nColumns beside the values, by name: `errors`, `lower` and `upper`, or `covariates`; see `fit`.",
     "labels": "(n,) or (n, K), optional\nWhat is known of the components of the rows; see `fit`.",
     "path": "str or path-like\nIts name ends in ``.npz``. An existing file is replaced.",
     "deep": "bool\nWithout effect; scikit-learn passes it.",

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
-from fastem.estimators.beside import of_blocks, require_sides
+from fastem.estimators import covariates
+from fastem.estimators.beside import of_blocks, only_covariates, require_sides
 from fastem.estimators.outliers import draws_for
 from fastem.rows.blocks import block_rows
 from fastem.rows.sources.open_rows import is_dask
@@ -161,7 +162,10 @@ def write_each(asked: Predictions, X: Any, write: Callable, **sides: Any) -> Non
     def write_wide(wide_model, rows, weight, n_threads):
         write_scored(lambda some, **outputs: wide_model.score(some, n_threads, **outputs), rows, np.float64)
 
-    of_blocks(model, X, sides, write_wide)
+    if only_covariates(sides):
+        covariates.of_blocks(model, X, sides["covariates"], write_wide)
+    else:
+        of_blocks(model, X, sides, write_wide)
 
 
 def text_writer(file, columns) -> Callable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class MixtureOfRegressions(Estimator):
     def __sklearn_tags__(self):
         return as_regressor(super().__sklearn_tags__())
 
-    def fit(self, X, y, sample_weight=None, *, covariates=None):
+    def fit(self, X, y, sample_weight=None, *, covariates=None) -> Self:
         """Fit to rows and their targets.
 
         Parameters

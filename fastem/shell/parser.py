@@ -139,9 +139,8 @@ def _select(select: argparse.ArgumentParser) -> None:
 
 def _sides(command: argparse.ArgumentParser) -> None:
     for role, text in SIDES.items():
-        command.add_argument(
-            f"--{role}", type=comma_list, default=None, metavar="A,B", help=f"{text}, one for each column of values"
-        )
+        each = "" if role == "covariates" else ", one for each column of values"
+        command.add_argument(f"--{role}", type=comma_list, default=None, metavar="A,B", help=f"{text}{each}")
 
 
 def _predict(predict: argparse.ArgumentParser) -> None:

@@ -29,6 +29,7 @@ SIDES = {  # columns beside the values, by the names of the parameters that take
     "errors": "columns with the standard deviations of each row's measurement errors",
     "lower": "columns with the lower bounds of values that are known to lie between bounds",
     "upper": "columns with the upper bounds",
+    "covariates": "columns on which the weights of the components depend",
 }
 
 

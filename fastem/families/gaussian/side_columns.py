@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from fastem.estimators.beside import TakesSideColumns
+
+E = TypeVar("E")
 
 
 def fit(
-    self,
+    self: E,
     X,
     y=None,
     sample_weight=None,
@@ -14,12 +18,13 @@ def fit(
     errors=None,
     lower=None,
     upper=None,
+    covariates=None,
     labels=None,
     callback=None,
     checkpoint=None,
     checkpoint_seconds: float = 60.0,
     resume: bool = False,
-):
+) -> E:
     """Fit to rows; with `errors`, to rows that were measured with known errors (extreme deconvolution); with `lower`
     and `upper`, to rows whose values are known to lie between bounds.
 
@@ -49,8 +54,8 @@ def fit(
         The bounds of each value in the units of X, both or none. Equal: the value is exact. -inf or inf: there is no
         bound on this side, so with both the value is missing. NaN in both: the value of X counts, as exact, or as
         missing where it is NaN. Where there are bounds, the value of X does not count. Cannot be combined with errors.
-    labels, callback, checkpoint, checkpoint_seconds, resume
-        See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with errors or bounds.
+    covariates, labels, callback, checkpoint, checkpoint_seconds, resume
+        See :meth:`fastem.PoissonMixture.fit`. Labels and covariates cannot be combined with errors or bounds.
 
     Returns
     -------
@@ -92,6 +97,6 @@ def fit(
     >>> GaussianMixture().fit(X, lower=lower, upper=upper).covariances_.round(1)
     array([[[1.]]])
     """
-    sides = {"errors": errors, "lower": lower, "upper": upper}
+    sides = {"errors": errors, "lower": lower, "upper": upper, "covariates": covariates}
     more = {"callback": callback, "checkpoint": checkpoint, "checkpoint_seconds": checkpoint_seconds, "resume": resume}
     return TakesSideColumns.fit(self, X, y, sample_weight, labels=labels, **more, **sides)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from fastem.models.gaussian.interval_rows import are_independent
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def check_truncation(owner, name, value):
@@ -50,7 +54,7 @@ def require_inside(X, box, names, place) -> None:
         )
 
 
-def untruncated(method):
+def untruncated(method: F) -> F:
     """A method of an estimator that refuses a truncated mixture."""
 
     @wraps(method)
@@ -62,4 +66,4 @@ def untruncated(method):
             )
         return method(self, *args, **kwargs)
 
-    return checked
+    return cast(F, checked)
