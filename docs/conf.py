@@ -38,8 +38,6 @@ autodoc_default_options = {"inherited-members": True}
 autosummary_generate = True
 toc_object_entries = False
 suppress_warnings = ["config.cache"]  # a sorting function in the configuration of the gallery
-if not (DOCS / "pages" / "intervals.md").exists():  # another page refers to it
-    suppress_warnings.append("myst.xref_missing")
 # Pictures of the gallery, on data that ships or comes from scikit-learn
 sphinx_gallery_conf = {
     "examples_dirs": "examples",

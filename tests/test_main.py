@@ -470,4 +470,4 @@ def test_covariates_are_columns_by_name(tmp_path, capsys):
     assert "columns         2 (a, b)" in capsys.readouterr().out
     assert fastem.load(saved).gate_coefficients_.shape == (2, 2)
     assert main(["fit", str(path), "--components", "2", "--covariates", "age", "--bayesian"]) != 0
-    assert "--covariates is only for mixtures by maximum likelihood" in capsys.readouterr().err
+    assert "cannot be combined with covariates" in capsys.readouterr().err

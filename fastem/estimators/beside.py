@@ -32,11 +32,11 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
     check : callable, optional
         Called with the number and the names of the columns of values, before these are read.
     """
+    require_sides(self, sides)
     if "covariates" in sides:
         others = [role for role in sides if role != "covariates"]
         kind = "errors" if "errors" in others else "intervals"
         raise ValueError(refusal(kind, "covariates").format(" and ".join(others), "covariates"))
-    require_sides(self, sides)
     openers = list(dict.fromkeys(self._openers[role] for role in sides))
     if len(openers) > 1:
         raise ValueError(refusal("errors", "intervals").format("errors", "lower and upper"))

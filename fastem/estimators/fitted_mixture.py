@@ -177,7 +177,7 @@ class FittedMixture(Estimator):
         self.weights_ = model.weights
         arrays = self._arrays(model.emission)
         vars(self).pop("gate_coefficients_", None)
-        if isinstance(model.shares, Gate):
+        if isinstance(getattr(model, "shares", None), Gate):
             self.gate_coefficients_ = coefficients_of(model)
         for name in self._parameter_arrays:
             if name not in arrays and hasattr(self, name):

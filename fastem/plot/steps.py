@@ -228,6 +228,8 @@ def animate(model, X, columns=None, *, n_frames=40, figure=None):
 
     def draw(frame):
         number = frames[frame]
+        for bar in set(figure.axes) - {left, right}:  # of colours, which each picture draws anew
+            bar.remove()
         left.clear()
         right.clear()
         mixture(models[number], X, chosen if X.shape[1] > 1 else None, ax=left)

@@ -133,7 +133,8 @@ def test_a_film_goes_from_the_start_to_the_maximum(name, columns, n_frames, tmp_
     film.save(tmp_path / "fit.gif", writer="pillow")
     with Image.open(tmp_path / "fit.gif") as image:
         assert 2 <= len(list(ImageSequence.Iterator(image))) <= n_frames
-    left, right = film._fig.axes
+    left, right, *bars = film._fig.axes
+    assert len(bars) <= 1
     assert left.get_title() != "iteration 0" and left.get_title() == f"iteration {right.lines[-1].get_xdata()[0]}"
     values = right.lines[0].get_ydata()
     assert (np.diff(values) > -1e-6).all() and values[-1] == right.lines[-1].get_ydata()[0] > values[0]
