@@ -8,7 +8,6 @@ import pytest
 from instances import STRUCTURES, random_mixture
 from models import MODELS
 from scipy import integrate, stats
-from test_readme import block
 
 import fastem
 from fastem import GaussianMixture
@@ -39,12 +38,6 @@ def others(columns, d=4):
 
 def dense(mixture):
     return mixture.emission.covariance.dense(*mixture.emission.shape).covariances
-
-
-def test_the_readme():
-    found = {"fastem": fastem, "X": X[:, :3]}
-    exec(block("merge_components"), found)
-    assert found["mean"].shape == found["clusters"].shape == (300,) and len(found["outliers"]) < 30
 
 
 # ---- marginal and conditional ---------------------------------------------------------------------------------------
