@@ -117,6 +117,12 @@ def default_scale(covariance, structure, floor):
     if issubclass(structure, Full):
         return Full.from_covariances(covariance[None], floor).covariances[0]
     variances = np.maximum(np.diagonal(covariance), floor)
+    if not variances.any() or (not issubclass(structure, Spherical) and not variances.all()):
+        raise ValueError(
+            f"Column {int(variances.argmin())} of X does not vary beyond the rounding of its values, so it gives "
+            "covariance_prior no scale. Leave the column out, subtract what its values share, or give covariance_prior "
+            "or a reg_covar above 0."
+        )
     return np.diag(np.full_like(variances, variances.mean()) if issubclass(structure, Spherical) else variances)
 
 
