@@ -30,7 +30,7 @@ def gamma_shape(gap, most):
     least = float(log_minus_digamma(most))
     gap = np.asarray(gap, dtype=np.float64)
     beyond = gap <= least
-    gap = np.where(beyond, 1.0, gap)
+    gap = np.where(beyond, 1.0, np.minimum(gap, 1e100))  # its square is a number
     bounds = 0.5 / gap, 1 / gap
     x = np.clip((3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap), *bounds)
     for _ in range(NEWTON_STEPS):

@@ -1,5 +1,7 @@
 """log x - digamma(x) = gap, against mpmath."""
 
+import warnings
+
 import mpmath
 import numpy as np
 import pytest
@@ -40,3 +42,10 @@ def test_gaps_that_are_very_large():
     np.testing.assert_allclose(gamma_shape(gaps, 1e6) * gaps, 1, rtol=1e-2)
     x = gamma_shape(gaps[:4], 1e6)
     np.testing.assert_allclose(log_minus_digamma(x), gaps[:4], rtol=1e-12)
+
+
+def test_gaps_without_end():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        shapes = gamma_shape(np.array([1.0, 1e200, np.inf]), 1e6)
+    assert np.isfinite(shapes).all() and (np.diff(shapes) <= 0).all() and shapes[1] < 1e-99
