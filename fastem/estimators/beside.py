@@ -7,10 +7,12 @@ each method is that of :mod:`fastem.estimators.mixture_estimator`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from fastem.estimators import wide_rows
 from fastem.estimators.checks import check_features
 from fastem.estimators.compatibility import refusal
 from fastem.estimators.estimator import require_fitted
@@ -73,31 +75,14 @@ def of_blocks(self, X, sides, function: Callable, sample_weight=None) -> list:
     return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
 
 
-def scored(self, X, sides, name, dtype, width=None) -> np.ndarray:
+def scored(self, X, sides, name, dtype, by_component=False) -> np.ndarray:
     """One of the outputs of the `score` of the model of wide rows, of all rows."""
-
-    def of_block(model, rows, weight, n_threads):
-        values = np.empty(len(rows) if width is None else (len(rows), width), dtype)
-        model.score(rows, n_threads, **{name: values})
-        return values
-
-    return np.concatenate(of_blocks(self, X, sides, of_block))
+    return wide_rows.output(partial(of_blocks, self, X, sides), name, dtype, by_component)
 
 
 def totals(self, X, sides, sample_weight) -> tuple[float, float, float]:
-    """The weight of the rows together, their log-likelihood, and their doubt: minus the logarithms of the largest
-    posterior probabilities."""
-
-    def of_block(model, rows, weight, n_threads):
-        density, posterior = np.empty(len(rows)), np.empty((len(rows), model.mixture.n_components))
-        model.score(rows, n_threads, log_density=density, responsibilities=posterior)
-        weight = np.ones(len(rows)) if weight is None else weight
-        return weight.sum(), weight @ density, -(weight @ np.log(posterior.max(axis=1)))
-
-    weight, density, doubt = np.sum(of_blocks(self, X, sides, of_block, sample_weight), axis=0).tolist()
-    if not weight > 0:
-        raise ValueError("All sample_weight are zero: at least one row must count.")
-    return weight, density, doubt
+    """Weight, log-likelihood and doubt of all rows; see :func:`fastem.estimators.wide_rows.totals`."""
+    return wide_rows.totals(partial(of_blocks, self, X, sides, sample_weight=sample_weight), np.float64)
 
 
 class TakesSideColumns:
@@ -198,7 +183,7 @@ class TakesSideColumns:
         if only_covariates(sides):
             return super().predict_proba(X, **sides)
         require_fitted(self)
-        return framed(self, scored(self, X, sides, "responsibilities", np.float64, self.model_.n_components), X)
+        return framed(self, scored(self, X, sides, "responsibilities", np.float64, True), X)
 
     def bic(self, X, sample_weight=None, **sides) -> float:
         """Bayesian information criterion on X, the smaller the better: p log n - 2 log-likelihood.

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
+from fastem.estimators import wide_rows
 from fastem.estimators.checks import check_features
 from fastem.estimators.estimator import checked_new, require_fitted
 from fastem.kernels.threads import for_pass
@@ -129,33 +131,14 @@ def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     return wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
 
 
-def scored(estimator, X, covariates, name, dtype, width=None) -> np.ndarray:
-    """One of the outputs of :meth:`fastem.models.gate.GatedRows.score` of all rows. dtype None: that of the rows;
-    width -1: one column for each component."""
-
-    def of_block(model, rows, weight, n_threads):
-        shape = len(rows) if width is None else (len(rows), model.mixture.n_components)
-        values = np.empty(shape, rows.dtype if dtype is None else dtype)
-        model.score(rows, n_threads, **{name: values})
-        return values
-
-    return np.concatenate(of_blocks(estimator, X, covariates, of_block))
+def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np.ndarray:
+    """One of the outputs of :meth:`fastem.models.gate.GatedRows.score` of all rows."""
+    return wide_rows.output(partial(of_blocks, estimator, X, covariates), name, dtype, by_component)
 
 
 def totals(estimator, X, covariates, sample_weight) -> tuple[float, float, float]:
-    """The weight of the rows together, their log-likelihood, and their doubt: minus the logarithms of the largest
-    posterior probabilities."""
-
-    def of_block(model, rows, weight, n_threads):
-        density, posterior = np.empty(len(rows)), np.empty((len(rows), model.mixture.n_components), rows.dtype)
-        model.score(rows, n_threads, log_density=density, responsibilities=posterior)
-        weight = np.ones(len(rows)) if weight is None else weight
-        return weight.sum(), weight @ density, -(weight @ np.log(posterior.max(axis=1).astype(np.float64)))
-
-    weight, density, doubt = np.sum(of_blocks(estimator, X, covariates, of_block, sample_weight), axis=0).tolist()
-    if not weight > 0:
-        raise ValueError("All sample_weight are zero: at least one row must count.")
-    return weight, density, doubt
+    """Weight, log-likelihood and doubt of all rows; see :func:`fastem.estimators.wide_rows.totals`."""
+    return wide_rows.totals(partial(of_blocks, estimator, X, covariates, sample_weight=sample_weight))
 
 
 def class_probabilities(self, covariates) -> np.ndarray:

@@ -26,7 +26,7 @@ def predict_proba(self, X, *, covariates=None) -> np.ndarray:
     A frame where :meth:`set_output` says so. covariates: see :meth:`fit`.
     """
     if covariates is not None:
-        return framed(self, scored(self, X, covariates, "responsibilities", None, -1), X)
+        return framed(self, scored(self, X, covariates, "responsibilities", by_component=True), X)
     return framed(self, posterior(self, X), X)
 
 
