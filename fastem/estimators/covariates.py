@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import require_finite
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def open_gated(X, covariates, sample_weight, owner):
@@ -139,6 +143,21 @@ def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np
 def totals(estimator, X, covariates, sample_weight) -> tuple[float, float, float]:
     """Weight, log-likelihood and doubt of all rows; see :func:`fastem.estimators.wide_rows.totals`."""
     return wide_rows.totals(partial(of_blocks, estimator, X, covariates, sample_weight=sample_weight))
+
+
+def ungated(method: F) -> F:
+    """A method of an estimator that refuses a mixture whose weights depend on covariates: it knows none."""
+
+    @wraps(method)
+    def checked(self, *args, **kwargs):
+        if getattr(self, "gate_coefficients_", None) is not None:
+            raise ValueError(
+                f"{method.__name__} knows no covariates, on which the weights of this mixture depend. For the mixture "
+                "with their means as weights, use from_parameters(weights_, means_, covariances_)."
+            )
+        return method(self, *args, **kwargs)
+
+    return cast(F, checked)
 
 
 def class_probabilities(self, covariates) -> np.ndarray:

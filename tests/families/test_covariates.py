@@ -249,3 +249,15 @@ def test_rows_without_covariates_are_refused():
             use(X)
     with pytest.raises(ValueError, match="covariates has 1 columns, but the fit had 2"):
         model.predict(X, covariates=C[:, :1])
+
+
+def test_methods_that_know_no_covariates_say_so():
+    """Mean weights in place of the gate are another model."""
+    rng = np.random.default_rng(0)
+    C = rng.normal(size=(300, 1))
+    X = rng.normal(size=(300, 2)) + 4 * (C > 0)
+    model = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=C)
+    calls = [lambda: model.marginal([0]), lambda: model.impute(X), model.to_sklearn, lambda: model.logcdf(X)]
+    for call in calls:
+        with pytest.raises(ValueError, match="knows no covariates"):
+            call()

@@ -11,6 +11,7 @@ import numpy as np
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real, whole
 from fastem.estimators.constraints import checked_fixed
+from fastem.estimators.covariates import ungated
 from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian import measurement_errors
@@ -151,13 +152,13 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     )
     _fixable: ClassVar = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 
-    marginal = untruncated(marginal)
-    conditional = untruncated(conditional)
-    predict_columns = untruncated(predict_columns)
-    logcdf = untruncated(logcdf)
+    marginal = ungated(untruncated(marginal))
+    conditional = ungated(untruncated(conditional))
+    predict_columns = ungated(untruncated(predict_columns))
+    logcdf = ungated(untruncated(logcdf))
     component_distances = component_distances
     component_overlap = untruncated(component_overlap)
-    impute = impute
+    impute = ungated(impute)
     adapt = untruncated(adapt)
     fit = fit
     denoise = measurement_errors.denoise
@@ -235,7 +236,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
 
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
-    to_sklearn = to_sklearn
+    to_sklearn = ungated(to_sklearn)
     from_sklearn = classmethod(from_sklearn)
     _counterpart: ClassVar = ("mixture", "GaussianMixture")
 
