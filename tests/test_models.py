@@ -72,6 +72,37 @@ def test_an_m_step_cannot_be_improved(family):
             assert old.expected_log_joint(statistics, new.from_vector(moved)) < best + 1e-9 * abs(best)
 
 
+STRUCTURES = ("full", "tied", "diag", "spherical", "EII", "VEI", "EVI", "EEI", "VEE", "EVE", "VVE", "EEV", "VEV", "EVV")
+WITH_SLOPES = ("full", "tied", "diag", "spherical", "EII")
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+def test_slopes_are_those_of_q(structure):
+    """Fisher's identity: the slopes of Q are those of the log-likelihood, by a formula and by differences."""
+    X = np.random.default_rng(3).normal(size=(60, 3)) * [1.0, 2.0, 0.5] + np.repeat([[0.0], [1.0], [3.0]], 20, axis=0)
+    model = fastem.GaussianMixture(3, covariance_type=structure, max_iter=2, tol=0, random_state=0).fit(X).model_
+    assert_slopes(model, X, known=structure in WITH_SLOPES)
+
+
+@every_family
+def test_slopes_of_a_family_are_those_of_q(family):
+    X = family.data()
+    assert_slopes(fitted(family, X, max_iter=2).model_, X)
+
+
+def assert_slopes(model, X, known=None):
+    statistics, x = model.e_step(X), model.to_vector()
+    found = model.gradient(statistics)
+    assert known is None or (found is not None) == known
+    if found is None:
+        return
+    expected = [
+        np.diff([model.expected_log_joint(statistics, model.from_vector(x + h)) for h in (-step, step)])[0] / 2e-5
+        for step in 1e-5 * np.eye(len(x))
+    ]
+    np.testing.assert_allclose(found, expected, atol=1e-6 * (1 + np.abs(found).max()))
+
+
 @every_family
 def test_both_half_steps_climb(family):
     found = fitted(family, family.data(seed=2), K=3, init_params="random", tol=0, max_iter=30)

@@ -209,12 +209,18 @@ def em_step(model, image):
 
 def model_at(template, vector):
     """The model of extrapolated coordinates, or None where there is none."""
+    model = reached(template, vector)
+    with np.errstate(all="ignore"):
+        return model if model is not None and np.isfinite(model.to_vector()).all() else None
+
+
+def reached(template, vector):
+    """The same, but its own coordinates may not be finite: what they overflow to."""
     if not np.isfinite(vector).all():
         return None
     with np.errstate(all="ignore"):
         try:
-            model = template.from_vector(vector)
-            return model if np.isfinite(model.to_vector()).all() else None
+            return template.from_vector(vector)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError):  # e.g. a covariance that cannot be factorised
             return None
 

@@ -15,20 +15,22 @@ Without such passes there is Aitken's estimate, from the last gains. See :func:`
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from fastem.driver.acceleration import model_at
+from fastem.driver.acceleration import model_at, reached
 from fastem.driver.history import objective
-from fastem.driver.model import has, leap, log_prior
+from fastem.driver.model import has, leap, log_prior, rebased
 from fastem.rows.blocks import ArrayBlocks
 
 PRODUCTS, PROBES = 16, 4  # most of them for the decrement, and for a saddle
 SETTLED = 0.02  # share of the decrement that the last product may have added
 COST = 0.05  # of the passes so far
 FEWEST = 4096  # rows that show the information
+MORE = 4  # times as many rows, where these bend down
 LONG = 1e10  # rows x passes x coordinates, from which on a fit takes so long that the estimate costs nothing beside it
 STATIONARY = 1e-3  # in total: with less to gain in EM's own directions, a point is stationary
 DROP, TRIALS = 1e-6, 6  # of Q per row in a second difference; steps that are tried for it
@@ -40,6 +42,7 @@ BENT = 1e-3  # a curvature below minus this, relative to that of the complete da
 LEAST = 1e-16  # of Q per row: a gain of EM's next step that is all rounding
 ROUNDED = 1e-14  # of a mean log-likelihood: a change that is all rounding
 AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
+NOISE = 1e-6  # share of its square that is left of a residual of differences when all of it is gone
 CURVED = 0.5  # share of the decrement by which it may be another by the score than by EM's map
 NEWTON, RATE = "newton", "rate"
 SADDLE = "the point is no maximum: the observed information has a negative eigenvalue"
@@ -96,15 +99,22 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
     still = np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x))
-    next_gain = 0.0 if still else gain_of_a_maximum(model, statistics, step)
-    if next_gain is None:
-        return RemainingGain(0.0, RATE)
-    if next_gain <= LEAST:
-        step = np.zeros_like(step)
     some = some_rows(blocks, n_rows)
-    total, ascent = decrement(step, Curvature(model, some, n_threads), enough / scale)
-    if ascent is not None and some is not blocks:  # a sample may bend down where all rows do not
-        total, ascent = decrement(step, Curvature(model, blocks, n_threads), enough / scale)
+    curvature = Curvature(model, statistics, some, n_threads, some is blocks)
+    square = 0.0 if still else square_to_a_maximum(curvature, step)
+    if square is None:
+        return RemainingGain(0.0, RATE)
+    next_gain = square / 2
+    if next_gain <= LEAST:
+        step, square = np.zeros_like(step), 0.0
+    step = Vector(step, curvature.score)
+    square = curvature.square(step, square) if square else 0.0
+    total, ascent = decrement(step, square, curvature, enough / scale)
+    while ascent is not None and some is not blocks:  # a sample may bend down where all rows do not
+        n_rows *= MORE
+        some = some_rows(blocks, n_rows)
+        curvature = Curvature(model, statistics, some, n_threads, some is blocks)
+        total, ascent = decrement(step, square, curvature, enough / scale)
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
     return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)
@@ -117,29 +127,26 @@ def where_it_runs_to(image, model):
     return model
 
 
-def decrement(step, curvature, enough):
+def decrement(step, square, curvature, enough):
     """(Newton's decrement per row, None); (…, p) with a direction p that goes up from a saddle, or (None, None)."""
-    total, ascent = (
-        conjugate_gradients(step, curvature.square(step), curvature, PRODUCTS) if step.any() else (0.0, None)
-    )
+    total, ascent = conjugate_gradients(step, square, curvature, PRODUCTS) if square else (0.0, None)
     if ascent is None and total is not None and total < enough:
         ascent = curvature.ascent()
     return total, ascent
 
 
-def gain_of_a_maximum(model, statistics, step) -> float | None:
-    """What Q per row gains by EM's step, or None where that does not lead to its maximum.
+def square_to_a_maximum(curvature, step) -> float | None:
+    """The square of EM's step, twice what Q per row gains by it, or None where it does not lead to Q's maximum.
 
     Q is nearly a parabola. If its maximum along the step is at the end, the slope at the begin is the square of the
     step's length. An M-step that only improves Q, or that is cut off, goes another way.
     """
-    curvature = Curvature.of(model, statistics)
-    square = curvature.square(step)
+    square = curvature.square(Vector(step))
     if 0 <= square / 2 <= LEAST:
-        return square / 2
+        return square
     if not square > 0 or not abs(curvature.slope(step, square) - square) <= AMISS * square:
         return None
-    return square / 2
+    return square
 
 
 def some_rows(blocks, n_rows):
@@ -155,31 +162,62 @@ def some_rows(blocks, n_rows):
 
 
 class Curvature:
-    """Inner products of the complete data's information per row, and products with 1 - J, at a model."""
+    """Inner products of the complete data's information per row, and products with 1 - J, at a model.
 
-    def __init__(self, model, blocks, n_threads, statistics=None):
-        self.model, self.blocks, self.n_threads = model, blocks, n_threads
-        self.statistics = blocks.reduce(model, n_threads) if statistics is None else statistics
+    statistics: of all rows at the model. blocks: the rows that products pass over; where these are not all, what they
+    change is added to the statistics of all: their own score, which is not that of all, does not count.
+    """
+
+    def __init__(self, model, statistics, blocks=None, n_threads=1, of_all=True):
+        self.model, self.statistics, self.blocks, self.n_threads = model, statistics, blocks, n_threads
         self.x = model.to_vector()
-        self.image = model.m_step(self.statistics).to_vector()
-        self.Q = self._bound(model)
         self.least = DIFFERENCE[np.dtype(getattr(blocks, "dtype", np.float64)).itemsize]
+        self.of_all = of_all
 
-    @classmethod
-    def of(cls, model, statistics):
-        """Inner products alone, which need no rows."""
-        return cls(model, None, 1, statistics)
+    @cached_property
+    def of_blocks(self):
+        """What the blocks' rows sum to at the model."""
+        return self.blocks.reduce(self.model, self.n_threads)
+
+    @cached_property
+    def image(self):
+        """Where EM's step ends."""
+        return self.model.m_step(self.statistics).to_vector()
+
+    @cached_property
+    def Q(self):
+        """Per row, at the model itself."""
+        return self._bound(self.model)
 
     def _bound(self, at):
         return (self.model.expected_log_joint(self.statistics, at) + log_prior(at)) / self.statistics.weight
 
+    def _bounds(self, v):
+        """Q a step ahead and as far back, NaN where there is no model."""
+        ends = [reached(self.model, self.x + step) for step in (v, -v)]
+        with np.errstate(all="ignore"):
+            return [np.nan if end is None else self._bound(end) for end in ends]
+
     def _drop(self, v):
         """-v' Q'' v of a short step, or NaN where it leads to no model."""
-        ends = model_at(self.model, self.x + v), model_at(self.model, self.x - v)
-        return np.nan if None in ends else 2 * self.Q - self._bound(ends[0]) - self._bound(ends[1])
+        ahead, back = self._bounds(v)
+        return 2 * self.Q - ahead - back
 
-    def square(self, v, guess=None) -> float:
-        """<v, v>, by a step of a size whose drop is neither rounding nor far from a parabola; `guess`: about as much"""
+    @cached_property
+    def score(self):
+        """Slopes of the log-likelihood per row, or None where they have no formula."""
+        return self._slopes(self.statistics)
+
+    def _slopes(self, statistics):
+        found = self.model.gradient(statistics) if has(self.model, "gradient") else None
+        return None if found is None else found / self.statistics.weight
+
+    def square(self, vector, guess=None) -> float:
+        """<v, v>. Where it has no formula, by a step of a size whose drop is neither rounding nor far from a parabola;
+        `guess`: about as much"""
+        v = vector.v
+        if vector.dual is not None:
+            return float(v @ vector.dual)
         scale = np.sqrt(DROP / guess) if guess else 1e-4 / np.linalg.norm(v)
         for _ in range(TRIALS):
             drop = self._drop(scale * v)
@@ -191,33 +229,63 @@ class Curvature:
 
     def slope(self, v, square) -> float:
         """Of Q along v."""
+        if self.score is not None:
+            return float(self.score @ v)
         scale = np.sqrt(SLOPE / square)
-        ends = model_at(self.model, self.x + scale * v), model_at(self.model, self.x - scale * v)
-        return np.nan if None in ends else (self._bound(ends[0]) - self._bound(ends[1])) / (2 * scale)
+        ahead, back = self._bounds(scale * v)
+        return (ahead - back) / (2 * scale)
 
-    def inner(self, u, u_square, v, v_square) -> float:
-        """<u, v> of vectors whose squares are known."""
-        if not (u_square > 0 and v_square > 0):
+    def inner(self, u, u_square, w) -> float:
+        """<u, w>; `u_square`: <u, u>."""
+        if w.dual is not None:
+            return float(u.v @ w.dual)
+        w_square = self.square(w, u_square)
+        if not w_square > 0:
             return np.nan
-        scale = np.sqrt(u_square / v_square)  # one length, so that the difference has digits
-        return (self.square(u + scale * v, 2 * u_square) - 2 * u_square) / (2 * scale)
+        scale = np.sqrt(u_square / w_square)  # one length, so that the difference has digits
+        return (self.square(u.plus(scale, w), 2 * u_square) - 2 * u_square) / (2 * scale)
 
-    def product(self, v, square) -> tuple[np.ndarray, Curvature | None]:
-        """(1 - J) v, by a difference of EM's map: one pass; and the curvature there, in a distance of :meth:`reach`."""
-        moved = model_at(self.model, self.x + self.reach(square) * v)
-        if moved is None:
-            return np.full_like(v, np.nan), None
-        there = Curvature.of(moved, self.blocks.reduce(moved, self.n_threads))
-        return v - (there.image - self.image) / self.reach(square), there
+    def product(self, p, square) -> tuple[Vector, Curvature | None]:
+        """(1 - J) p, by a difference of EM's map: one pass; and the curvature there. C (1 - J) p is the score's."""
+        there = self.there(p.v, square)
+        if there is None:
+            return Vector(np.full_like(p.v, np.nan)), None
+        reach = self.reach(square)
+        product = p.v - (there.image - self.image) / reach
+        return Vector(product, None if self.score is None else (self.score - there.score) / reach), there
 
     def reach(self, square) -> float:
         """The step for a difference, in units of a vector with this square."""
         return np.sqrt(self.least / square)
 
+    def there(self, v, square):
+        """The curvature in a distance of :meth:`reach` along v, which takes a pass, or None where there is no model."""
+        moved = model_at(self.model, self.x + self.reach(square) * v)
+        return None if moved is None else Curvature(moved, self._statistics_of(moved))
+
+    def _statistics_of(self, moved):
+        """Those of all rows, as far as the blocks show how they change."""
+        found = self.blocks.reduce(moved, self.n_threads)
+        if self.of_all:
+            return found
+        change = found - rebased(moved, self.of_blocks, self.model)
+        all_rows = rebased(moved, self.statistics, self.model)
+        return all_rows + self.statistics.weight / self.of_blocks.weight * change
+
     def bend(self, v, square, there) -> float:
         """v' I v by a difference of the score along v. It is <v, (1 - J) v> only where EM's map is nearly linear as far
         as EM's step goes, and its M-steps are maxima."""
         return (self.slope(v, square) - there.slope(v, square)) / self.reach(square)
+
+    def confirms(self, way, twice) -> bool:
+        """Whether the score's change along `way`, the step of Newton's method, is about `twice` the decrement. Where
+        products are the score's own, the score along `way` tells as much, without a pass."""
+        if self.score is not None:
+            return abs(1 - twice / self.slope(way.v, 1)) <= CURVED
+        square = self.square(way)
+        there = self.there(way.v, square) if square > 0 else None
+        bend = np.nan if there is None else self.bend(way.v, square, there)
+        return bend > 0 and abs(1 - twice / bend) <= CURVED
 
     def ascent(self):
         """A direction that goes up on both sides, or None: a saddle may lie still in the directions of EM's steps.
@@ -226,44 +294,65 @@ class Curvature:
         further where EM leaves a saddle.
         """
         random = 1e-3 * np.random.default_rng(0).standard_normal(len(self.x))
-        square = self.square(random)
-        image = random - self.product(random, square)[0] if square > 0 else random
+        square = self.square(Vector(random))
+        there = self.there(random, square) if square > 0 else None
+        if there is None:
+            return None
+        reach = self.reach(square)
+        image = (there.image - self.image) / reach
         if not np.isfinite(image).all() or np.linalg.norm(image) <= STILL:
             return None
-        return conjugate_gradients(image, self.square(image, square), self, PROBES, decided=False)[1]
+        of_rows = None  # C J v is how the slopes at this model change with its rows' posteriors
+        if self.score is not None:
+            of_rows = (self._slopes(rebased(self.model, there.statistics, there.model)) - self.score) / reach
+        image = Vector(image, of_rows)
+        square = self.square(image, square)
+        return conjugate_gradients(image, square, self, PROBES, decided=False)[1] if square > 0 else None
+
+
+@dataclass(frozen=True)
+class Vector:
+    """v and C v; None where the slopes of Q have no formula: then inner products are differences of Q."""
+
+    v: np.ndarray
+    dual: np.ndarray | None = None
+
+    def plus(self, factor, other) -> Vector:
+        """v + factor * other"""
+        dual = None if self.dual is None or other.dual is None else self.dual + factor * other.dual
+        return Vector(self.v + factor * other.v, dual)
 
 
 def conjugate_gradients(f, square, curvature, products, decided=True):
     """(half <f, (1 - J)^-1 f>, None); (None, p) with a direction p of negative curvature, or (None, None).
 
-    Every product is compared with the score, by which the decrement must be about the same; where only a direction is
-    asked for (`decided` is False), only this direction is compared.
+    The score must confirm a direction of negative curvature; and the decrement, unless only a direction is asked for
+    (`decided` is False).
     """
-    residual, p, p_square, total = f, f, square, 0.0
-    for left in range(min(products, len(f)), 0, -1):
-        if not square > 0:
-            return None, None
+    residual, p, p_square, total, way = f, f, square, 0.0, Vector(np.zeros_like(f.v), f.dual)
+    for left in range(min(products, len(f.v)), 0, -1):
         product, there = curvature.product(p, p_square)
-        if not np.isfinite(product).all():
+        if not np.isfinite(product.v).all():
             return None, None
-        size = curvature.square(product, p_square)
-        by_map = curvature.inner(p, p_square, product, size)
-        bend = curvature.bend(p, p_square, there) if decided or by_map < 0 else by_map
-        if max(bend, by_map) < -BENT * p_square:
-            return None, p / np.sqrt(p_square)
-        if not min(bend, by_map) > 0:
-            return None, None
+        by_map = curvature.inner(p, p_square, product)
+        if not by_map > 0:
+            bent = by_map < 0 and max(by_map, curvature.bend(p.v, p_square, there)) < -BENT * p_square
+            return None, p.v / np.sqrt(p_square) if bent else None
         length = square / by_map
         added = length * square / 2
-        total += added
-        if abs(added - square * (square / bend) / 2) > CURVED * total:
-            return None, None
-        residual = residual - length * product
-        if added < SETTLED * total or left == 1 or not residual.any():
+        total, way = total + added, way.plus(length, p)
+        residual = residual.plus(-length, product)
+        if added < SETTLED * total or left == 1 or not residual.v.any():
             break
         last, square = square, curvature.square(residual, square)
-        p = residual + square / last * p
+        if abs(square) <= NOISE * last:
+            break
+        if not square > 0:
+            return None, None
+        p = residual.plus(square / last, p)
         p_square = square + (square / last) ** 2 * p_square
+    if decided and not curvature.confirms(way, 2 * total):
+        return None, None
     return float(total), None
 
 

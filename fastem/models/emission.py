@@ -98,6 +98,11 @@ class Emission(Protocol):
     def from_vector(self, vector) -> Emission:
         """The emission with these coordinates, of the same kind and within the same constraints."""
 
+    def gradient(self, statistics) -> np.ndarray | None:
+        """Of :meth:`expected_log_prob` here in the coordinates of :meth:`to_vector`. Default: None, there is no
+        formula."""
+        return None
+
     @abstractmethod
     def log_density_error(self, statistics, passed: Pass) -> Rounding:
         """What rounding may do to log p(x | z), as sums over the rows and components by responsibility.

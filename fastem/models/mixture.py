@@ -299,9 +299,18 @@ class Mixture(BlockModel):
 
     def from_vector(self, vector) -> Mixture:
         """The mixture of these coordinates, of this one's kind."""
-        of_weights, rest = np.split(vector, [self.shares.n_coordinates(self.n_components)])
+        begin = self.shares.n_coordinates(self.n_components)
+        of_weights, rest = vector[:begin], vector[begin:]
         shares, weights = self.shares.from_vector(of_weights, self.weights)
         return replace(self, weights=weights, emission=self.emission.from_vector(rest), shares=shares)
+
+    def gradient(self, statistics) -> np.ndarray | None:
+        """Of the log-likelihood in these coordinates, from this mixture's statistics (Fisher's identity); None where
+        there is no formula."""
+        of_emission = self.emission.gradient(statistics)
+        if of_emission is None or type(self.shares) is not Shares or self.shares.constrains:
+            return None
+        return np.concatenate([self.shares.gradient(statistics, self.weights), of_emission])
 
     def sample(self, n, rng):
         """n rows, sorted by component, and their components."""

@@ -194,6 +194,11 @@ class Covariance(Protocol):
     def from_vector(self, vector, floor) -> Covariance:
         """The structure of these coordinates or the nearest to them, raised to the floor (d,)."""
 
+    def gradient(self, counts, first, second) -> np.ndarray | None:
+        """Slopes of the expected log-density along means and :meth:`to_vector`, from moments about the means. Default:
+        None, there is no formula."""
+        return None
+
     # for the kernel
 
     def factors(self, n_components) -> np.ndarray:

@@ -69,6 +69,10 @@ class Full(Covariance):
         covariances = from_log_cholesky(vector.reshape(-1, d * (d + 1) // 2), d)
         return type(self).from_covariances(covariances.reshape(self.covariances.shape), floor)
 
+    def gradient(self, counts, first, second):
+        upper, S = self.precisions_cholesky, unpack_symmetric(second, first.shape[1])
+        return np.concatenate([of_means(upper, first).ravel(), of_log_cholesky(upper, counts, S).ravel()])
+
     @staticmethod
     def shape(n_components, d):
         return (n_components, d, d)
@@ -167,6 +171,12 @@ class Tied(Full):
             np.repeat(self.at_floor, n_components),
         )
 
+    def gradient(self, counts, first, second):
+        upper, S = self.precisions_cholesky, unpack_symmetric(pooled_second(second), first.shape[1])
+        return np.concatenate(
+            [of_means(upper, first).ravel(), of_log_cholesky(upper[None], counts.sum(keepdims=True), S[None])[0]]
+        )
+
     @staticmethod
     def shape(n_components, d):
         return (d, d)
@@ -190,3 +200,19 @@ class Tied(Full):
 
     def precisions(self):
         return product(self.precisions_cholesky, self.precisions_cholesky.T)
+
+
+def of_means(upper, first):
+    """(K, d) slopes of the expected log-density along the means: precisions times the first moments about them."""
+    return arithmetic.matmul(upper, arithmetic.matmul(np.swapaxes(upper, -2, -1), first[..., None]))[..., 0]
+
+
+def of_log_cholesky(upper, counts, second):
+    """(K, d (d + 1) / 2) slopes along the log-Cholesky factors L of the covariances, with U = L^-T: U (U' S U - N) for
+    the second moments S of N rows, below the diagonal."""
+    d = upper.shape[-1]
+    i, j = packed_lower(d)
+    excess = product(product(np.swapaxes(upper, -2, -1), second), upper) - counts[:, None, None] * np.eye(d)
+    slopes = product(upper, excess)[..., i, j]
+    slopes[..., i == j] /= np.diagonal(upper, axis1=-2, axis2=-1)
+    return slopes

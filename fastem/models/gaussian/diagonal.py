@@ -68,6 +68,16 @@ class Diagonal(Covariance):
     def from_vector(self, vector, floor):
         return type(self).from_covariances(arithmetic.exp(2 * vector).reshape(self.covariances.shape), floor)
 
+    def gradient(self, counts, first, second):
+        precisions = self.scales(first.shape[1]) ** 2
+        excess = precisions * second - counts[:, None]
+        return np.concatenate([(precisions * first).ravel(), self.of_logs(excess).ravel()])
+
+    @staticmethod
+    def of_logs(slopes):
+        """Slopes along the logarithms of standard deviations (K, d) as those along this structure's."""
+        return slopes
+
     @staticmethod
     def shape(n_components, d):
         return (n_components, d)
@@ -142,6 +152,10 @@ class Spherical(Diagonal):
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
         return cls.from_covariances(np.maximum(second / counts[:, None] - shift**2, 0).mean(axis=1), floor)
+
+    @staticmethod
+    def of_logs(slopes):
+        return slopes.sum(axis=1)
 
     @staticmethod
     def shape(n_components, d):

@@ -181,9 +181,15 @@ class Gaussian(Emission):
 
     def from_vector(self, vector) -> Gaussian:
         """The emission of these coordinates, its covariances raised to the floor."""
-        means, rest = np.split(vector, [self.means.size])
+        means, rest = vector[: self.means.size], vector[self.means.size :]
         means = means.reshape(self.shape)
         return replace(self, means=means, covariance=self.covariance.from_vector(rest, self.floor))
+
+    def gradient(self, statistics) -> np.ndarray | None:
+        """Of :meth:`expected_log_prob` in these coordinates; None of densities that are more than Gaussian."""
+        if type(self) is not Gaussian:
+            return None
+        return self.covariance.gradient(statistics.counts, statistics.first, statistics.second)
 
     def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound; `counts` are effective rows."""

@@ -53,6 +53,9 @@ class Pieces:
         orientation = {"I": 0, "E": 1, "V": K}[cls.orientation] * (d * (d - 1) // 2)
         return volume + form + orientation
 
+    def gradient(self, counts, first, second):
+        return None
+
     @classmethod
     def has_own_volumes(cls):
         return cls.volume == "V"
@@ -312,6 +315,10 @@ class EII(Spherical):
         scatter_along = scatter_of_columns(counts, shift, second)
         variance = scatter_along.sum() / (counts.sum() * shift.shape[1])
         return cls.from_covariances(np.full(len(counts), variance), floor_of_all(floor))
+
+    @staticmethod
+    def of_logs(slopes):
+        return np.full(len(slopes), slopes.sum() / len(slopes))  # of the coordinates' mean
 
     @staticmethod
     def n_parameters(n_components, d):
