@@ -190,8 +190,9 @@ class StudentT(Gaussian):
         best = np.where(used, wanted, 1) / np.where(used, distance, 1)
         constant = at.covariance.log_det_precision_root(K, d) - 0.5 * d * np.log(2 * np.pi)
         constant += 0.5 * nu * np.log(0.5 * nu) - gammaln(0.5 * nu)
-        u = (at.power - 1) * statistics.log_mass + 0.5 * (wanted * np.log(best) - best * distance)
-        return float(counts @ constant + u.sum() + statistics.u_entropy)
+        with np.errstate(divide="ignore", invalid="ignore"):  # of rows beyond the range of numbers: inf, or NaN
+            u = (at.power - 1) * statistics.log_mass + 0.5 * (wanted * np.log(best) - best * distance)
+            return float(counts @ constant + u.sum() + statistics.u_entropy)
 
     def log_density_error(self, statistics, passed) -> Rounding:
         """The squares count as the rows' u, which is what the density makes of an error in delta; beside them, the

@@ -71,6 +71,14 @@ def test_outliers_do_not_matter(far):
     assert (t.predict(groups) == np.repeat(order, 300)).mean() > 0.99
 
 
+def test_a_float32_row_whose_distance_overflows_is_an_outlier_like_others():
+    X = np.random.default_rng(0).normal(size=(200, 1)).astype(np.float32)
+    X[0] = 1e18
+    t = StudentTMixture(2, random_state=0).fit(X)  # was StatisticsNotFinite: log u of that row is -inf
+    assert np.abs(t.means_).max() < 2
+    assert np.isfinite(t.score_samples(X)).all()
+
+
 def test_degrees_of_freedom_are_found():
     rng = np.random.default_rng(0)
     X = rng.standard_t(3, size=(20_000, 1))
