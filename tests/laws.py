@@ -15,6 +15,7 @@ import reference
 
 import fastem
 from fastem.errors import IllDefinedCovariance
+from fastem.kernels.packing import unpack_symmetric
 from fastem.models.gaussian.parsimonious import NEAR, TIGHT
 from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.gaussian.structures import STRUCTURES
@@ -33,6 +34,7 @@ PACKAGE = str(Path(fastem.__file__).parent)
 SAID = (fastem.ConvergenceWarning, fastem.DegenerateComponentWarning, UserWarning)  # but no log-likelihood that fell
 FAR = ("tiny", "huge", "offset", "outlier", "scales", "large counts", "one large")  # rows whose digits cancel
 ITERATED = 1e-10  # how far M-steps that iterate may end from each other, a row
+TIED_AXES = 1e-6  # difference of two eigenvalues, relative to the largest, from which on rounding does not turn axes
 EPSILON = {name: np.finfo(name).eps for name in ("float32", "float64")}
 CLOSED_UNDER_UNITS = ("full", "tied", "diag", "VVV", "EEE", "VVI", "VEI", "EVI", "EEI", "VEE")  # of each column
 
@@ -297,10 +299,19 @@ def same_log_likelihood(case, estimator, here, there, what):
 
 
 def has_rows_for_axes(estimator, statistics):
-    """Whether the components' rows determine the axes of their covariances: else an M-step may turn them anyhow."""
+    """Whether the components' rows determine the axes of their covariances: else an M-step may turn them anyhow. A
+    scatter that is as wide along one axis as along another, as with fewer different rows than axes, leaves the turn of
+    these two to rounding."""
     emission = getattr(estimator.model_, "emission", None)
-    orientation = getattr(getattr(emission, "covariance", None), "orientation", "I")
-    return orientation == "I" or (statistics.counts > emission.shape[1] + 1).all()
+    if getattr(getattr(emission, "covariance", None), "orientation", "I") == "I":
+        return True
+    counts, d = statistics.counts, emission.shape[1]
+    if not (counts > d + 1).all():
+        return False
+    shift = statistics.first / counts[:, None]
+    scatter = unpack_symmetric(statistics.second, d) / counts[:, None, None] - shift[:, :, None] * shift[:, None, :]
+    values = np.linalg.eigvalsh(scatter)
+    return bool((np.diff(values, axis=1) > TIED_AXES * values[:, -1:]).all())
 
 
 def both_errors(first, second):
