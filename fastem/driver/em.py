@@ -441,7 +441,11 @@ def collect(blocks, model, n_threads, like=None) -> Statistics:
         )
     bad = statistics.not_finite()
     if bad:
-        raise StatisticsNotFinite(f"{e_step} returned statistics that are not finite: {', '.join(bad)}")
+        narrow = "; float32 does not hold how far some rows are from the components: pass float64"
+        raise StatisticsNotFinite(
+            f"{e_step} returned statistics that are not finite: {', '.join(bad)}"
+            + (narrow if dtype_of(blocks) == np.float32 else "")
+        )
     changed = statistics.differences(like) if like is not None else []
     if changed:
         raise ValueError(f"{e_step} changed the shape of its statistics since the last pass: {', '.join(changed)}")

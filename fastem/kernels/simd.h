@@ -24,7 +24,6 @@ typedef uint32_t unsigned_bits_t;
 #define EXPONENT_BIAS 127
 #define REAL_C(x) x##f
 #define SMALLEST_NORMAL 1.17549435e-38f
-#define FARTHEST 1e37f /* squared distance, of which the reciprocal is a normal number as well */
 #define DENORMAL_SHIFT 25
 #else
 typedef double real;
@@ -34,7 +33,6 @@ typedef uint64_t unsigned_bits_t;
 #define EXPONENT_BIAS 1023
 #define REAL_C(x) x
 #define SMALLEST_NORMAL 2.2250738585072014e-308
-#define FARTHEST 1e307
 #define DENORMAL_SHIFT 54
 #endif
 

@@ -29,7 +29,7 @@ cdef void student_log_prob(const Tile* t, const real** params) noexcept nogil:
                 squares[v] = splat(0)
             factor_times(False, d, params[1] + k * factor_size(d), params[2] + k * d, t.x + g, S, NULL, squares)
             for v in range(ROW_VECTORS):
-                tail = vmin(splat(FARTHEST), squares[v] * splat(params[5][k]))  # beyond, log u were -inf
+                tail = squares[v] * splat(params[5][k])
                 t.scratch[(gram_space(d) + 1 + k) * S + g + v] = tail + splat(1)
                 keep_log_prob(t, k * S + g + v, splat(params[0][k]) - splat(params[4][k]) * vlog1p(tail))
 

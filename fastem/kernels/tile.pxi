@@ -17,7 +17,6 @@ cdef extern from "simd.h" nogil:
     enum: ALIGNMENT
     const real LOWEST
     const real SMALLEST_NORMAL
-    const real FARTHEST
     const double EXP_ULPS
     const double LOG_ULPS
     const double LOG1P_ULPS

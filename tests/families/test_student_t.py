@@ -7,6 +7,7 @@ import pytest
 from instances import STRUCTURES, blobs
 
 from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
+from fastem.errors import StatisticsNotFinite
 from fastem.families.student_t import StudentT
 from fastem.models.mixture import Mixture
 
@@ -71,12 +72,14 @@ def test_outliers_do_not_matter(far):
     assert (t.predict(groups) == np.repeat(order, 300)).mean() > 0.99
 
 
-def test_a_float32_row_whose_distance_overflows_is_an_outlier_like_others():
+def test_rows_too_far_for_float32_ask_for_float64():
+    """Their squared distance overflows, so that u is 0."""
     X = np.random.default_rng(0).normal(size=(200, 1)).astype(np.float32)
     X[0] = 1e18
-    t = StudentTMixture(2, random_state=0).fit(X)  # was StatisticsNotFinite: log u of that row is -inf
-    assert np.abs(t.means_).max() < 2
-    assert np.isfinite(t.score_samples(X)).all()
+    with pytest.raises(StatisticsNotFinite, match="pass float64"):
+        StudentTMixture(2, random_state=0).fit(X)
+    t = StudentTMixture(2, random_state=0).fit(X.astype(np.float64))
+    assert np.isfinite(t.score_samples(X.astype(np.float64))).all()
 
 
 def test_degrees_of_freedom_are_found():
