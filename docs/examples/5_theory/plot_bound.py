@@ -7,10 +7,11 @@ The log-likelihood, and the bound that the E-step has made it touch.
 
 from matplotlib import pyplot
 
-from fastem import GaussianMixture, plot
+import fastem
+from fastem import plot
 from fastem.datasets import load_iris
 
 X = load_iris().data[50:, 2:]
-model = GaussianMixture(2, init_params="k-means++", max_iter=1, accelerate=None, random_state=0).fit(X)
+model = fastem.GaussianMixture(2, init_params="k-means++", max_iter=1, accelerate=None, random_state=0).fit(X)
 plot.bound(model, X)
 pyplot.show()

@@ -9,9 +9,9 @@ from matplotlib import pyplot
 
 import fastem
 from fastem import plot
-from fastem.datasets import load_faithful, load_iris
+from fastem.datasets import load_iris
 
-eruptions, iris = load_faithful().data, load_iris().data
-model = fastem.GaussianMixture(2, init_params="random", accelerate=None, random_state=0).fit(eruptions)
+X = load_iris().data[50:, 2:]
+model = fastem.GaussianMixture(2, init_params="k-means++", accelerate=None, max_iter=12, random_state=0).fit(X)
 plot.history(model)
 pyplot.show()
