@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow
 import pytest
+from matplotlib import pyplot
 
 import fastem
 
@@ -45,11 +46,13 @@ def test_every_block_is_python(text):
 @pytest.mark.parametrize("page", [name for name, fences in FENCES.items() if name not in APART and fences])
 def test_every_page_runs(page, tmp_path, monkeypatch):
     """From top to bottom, as a reader would run it; what stands as {code-block} needs what is not here."""
+    pyplot.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
     names = {}
     for kind, text in FENCES[page]:
         if kind == "python":
             exec(compile(text, page, "exec"), names)
+    pyplot.close("all")
 
 
 def test_measurement_errors():
@@ -73,7 +76,7 @@ def test_the_first_example(tmp_path, monkeypatch):
 
 def test_the_example_of_noise_and_labels():
     found = {}
-    exec(block('noise="box"'), found)
+    exec(block("numbered = fastem"), found)
     assert (found["clusters"][400:] == -1).mean() > 0.8 > 0.1 > (found["clusters"][:400] == -1).mean()
     assert (found["numbered"] == np.repeat([1, 0], 200)).mean() > 0.95
 
