@@ -15,5 +15,5 @@ from fastem.datasets import load_faithful
 faithful = load_faithful()
 X = pd.DataFrame(faithful.data, columns=faithful.columns)  # minutes
 start = fastem.GaussianMixture(2, init_params="k-means++", max_iter=0, random_state=0).fit(X)
-film = plot.animate(start, X, n_frames=12)
+film = plot.animate(start, X, n_frames=8)
 pyplot.show()
