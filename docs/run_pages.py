@@ -1,6 +1,6 @@
-"""Pages that draw are run while the site is built: what a block of Python prints and draws stands below it.
+"""Pages that draw or print are run while the site is built: what a block of Python shows stands below it.
 
-A page draws if its code imports fastem.plot or pyplot. Its ```python blocks are one program, from top to bottom, as
+A page draws if its code imports fastem.plot or pyplot. The ```python blocks of a page are one program, from top to bottom, as
 tests/test_readme.py runs them; films that it saves as GIF are pictures too. ```{code-block} python is not run.
 """
 
@@ -11,14 +11,14 @@ import tempfile
 from pathlib import Path
 
 BLOCK = re.compile(r"^```python\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
-DRAWS = re.compile(r"^(from fastem import .*\bplot\b|from matplotlib import pyplot)", re.MULTILINE)
+SHOWS = re.compile(r"^\s*(from fastem import .*\bplot\b|from matplotlib import pyplot|print\()", re.MULTILINE)
 FOLDER = "pictures"  # under docs/
 
 
 def run_page(app, name, source):
     """Replace the text of a page by that with its output; a page that fails is an error of the build."""
     blocks = BLOCK.findall(source[0])
-    if not DRAWS.search("".join(blocks)):
+    if not SHOWS.search("".join(blocks)):
         return
     folder = Path(app.srcdir, FOLDER)
     folder.mkdir(exist_ok=True)

@@ -54,7 +54,7 @@ def test_what_a_page_prints_and_draws_stands_below_the_code(run_pages, tmp_path,
     assert sorted(path.name for path in page.folder.iterdir()) == ["pages-one-1.png", "pages-one-2.gif"]
 
 
-def test_pages_that_draw_nothing_stay_as_they_are(run_pages, tmp_path):
+def test_pages_that_show_nothing_stay_as_they_are(run_pages, tmp_path):
     app = type("App", (), {"srcdir": tmp_path})
     source = ["```python\nraise ValueError\n```\n"]
     run_pages.run_page(app, "pages/one", source)
