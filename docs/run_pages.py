@@ -1,7 +1,7 @@
 """Pages that draw or print are run while the site is built: what a block of Python shows stands below it.
 
-A page draws if its code imports fastem.plot or pyplot. The ```python blocks of a page are one program, from top to bottom, as
-tests/test_readme.py runs them; films that it saves as GIF are pictures too. ```{code-block} python is not run.
+A page draws if its code imports fastem.plot or pyplot. The ```python blocks of a page are one program, from top to
+bottom, as tests/test_readme.py runs them; films that it saves as GIF are pictures too. ```{code-block} is not run.
 """
 
 import contextlib

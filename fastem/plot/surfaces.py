@@ -56,9 +56,22 @@ def density(model, X, columns=None, *, ax=None) -> Any:
     ax.contour(x, y, values, levels=levels[::-1], colors=colours[::-1], linewidths=1.2)
     for level, line in zip(levels, colours):
         ax.plot([], [], color=line, linewidth=1.2, label=f"{by_height[level]:.0%}")
-    legend(ax)
+    legend(ax, emptiest_corner(values))
     ax.set(xlabel=names[0], ylabel=names[1], xlim=shown[0], ylim=shown[1], title="density: shares inside the contours")
     return ax
+
+
+def emptiest_corner(values) -> str:
+    """The corner of the grid (n_y, n_x) in which a density is least, as matplotlib calls it: a legend there hides
+    least of the contours, which its own choice does not see."""
+    third, rest = len(values) // 3, len(values) - len(values) // 3
+    corners = {
+        "upper right": values[rest:, rest:],
+        "upper left": values[rest:, :third],
+        "lower right": values[:third, rest:],
+        "lower left": values[:third, :third],
+    }
+    return min(corners, key=lambda corner: corners[corner].max())
 
 
 def regions(model, X, columns=None, *, ax=None) -> Any:

@@ -141,8 +141,13 @@ def test_names_are_moved_apart_as_little_as_that_takes():
 
 
 def test_contours_are_named_and_not_cut(model):
-    ax = plot.density(model, X, ax=Figure())
+    ax = plot.density(model, X, ax=Figure(layout="constrained"))
     assert words(ax) == ["50%", "75%", "90%", "95%", "99%"]
+    ax.figure.draw_without_rendering()
+    low, high = ax.transData.inverted().transform(ax.get_legend().get_window_extent().get_points())
+    under = np.stack(np.meshgrid(*np.linspace(low, high, 9).T), axis=-1).reshape(-1, 2)
+    least = min(level for lines in ax.collections if hasattr(lines, "levels") for level in lines.levels)
+    assert np.exp(model.score_samples(under)).max() < least  # it hides no contour
     (lines,) = (collection for collection in ax.collections if hasattr(collection, "levels"))
     for path in lines.get_paths():
         for line in path.to_polygons(closed_only=False):
