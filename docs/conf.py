@@ -9,7 +9,7 @@ from pathlib import Path
 import fastem
 
 DOCS = Path(__file__).resolve().parent
-sys.path.insert(0, str(DOCS))  # for the sorting of the gallery
+sys.path.insert(0, str(DOCS))  # for run_pages
 
 project = "fastem"
 copyright = "the fastem developers"
@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
+    "run_pages",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["build", "examples", "_templates", "sg_execution_times.rst", "gallery/sg_execution_times.rst"]
@@ -55,7 +56,8 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
 }
 
-warnings.filterwarnings("ignore", category=fastem.ConvergenceWarning)  # examples stop early to show what is on the way
+for expected in fastem.ConvergenceWarning, fastem.DegenerateComponentWarning:  # fits stopped early, pixels always white
+    warnings.filterwarnings("ignore", category=expected)
 
 
 # ---- the reference: every public name, from the modules themselves

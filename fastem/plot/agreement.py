@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from fastem.plot.canvas import GREY, axes_grid, colour, sample_rows, short
 from fastem.plot.parameter_maps import chosen_places, fitted_rows
@@ -38,8 +39,9 @@ def qq(model, X, column=0, *, ax=None) -> Any:
         raise ValueError(f"every value of column {names[j]!r} of X is missing: choose another column.")
     drawn = np.sort(fitted.sample(DRAWN, np.random.default_rng(0))[0][:, j])
     shares = (np.arange(min(POINTS, len(values))) + 0.5) / min(POINTS, len(values))
-    deviation = 1.96 * np.sqrt(shares * (1 - shares) / len(values))
-    low, middle, high = (np.quantile(drawn, np.clip(shares + step, 0, 1)) for step in (-deviation, 0, deviation))
+    after, before = shares * (len(values) - 1) + 1, (1 - shares) * (len(values) - 1) + 1
+    ends = (betaincinv(after, before, end) for end in (0.025, 0.975))  # of the share below an order statistic
+    low, middle, high = (np.quantile(drawn, at) for at in (next(ends), shares, next(ends)))
     (ax,) = axes_grid(ax).flat
     ax.fill_between(middle, low, high, color=GREY, alpha=0.3, linewidth=0, label="95 % of samples")
     ax.plot(middle, middle, color=GREY, linewidth=1)

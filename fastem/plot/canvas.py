@@ -176,11 +176,13 @@ def draw_rows(ax, x, y, x_limits, y_limits) -> None:
     ax.imshow(image, origin="lower", extent=extent, aspect="auto", interpolation="nearest")
 
 
-def legend(ax) -> None:
-    """The legend where it hides least, on a half-transparent ground, so that it can be read; small in small axes."""
+def legend(ax, corner="best") -> None:
+    """The legend in a corner, by default where it hides least, on a half-transparent ground, so that it can be read;
+    small in small axes."""
     entries = len(ax.get_legend_handles_labels()[0])
     room = ax.get_window_extent().height / ax.figure.dpi  # inches
     ax.legend(
+        loc=corner,
         framealpha=0.8,
         edgecolor="none",
         facecolor=ax.get_facecolor(),

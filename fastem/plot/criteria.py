@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastem.plot.canvas import axes_grid, colour, legend, line_style, marker
+from fastem.plot.canvas import axes_grid, colour, line_style, marker
 
 MOST = 50.0  # of a difference that is drawn
 STRETCH = 1.5  # times the range of the others, beyond which models of one component are left out of the axis
@@ -24,21 +24,37 @@ def _ends(found, least, most):
 
 
 def _name_line_ends(ax, names):
-    """The name of each family where its line ends, as far as there is room: none over another."""
+    """The name of each family at the right of its line's end, with a thin line to it; the names that had room."""
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
-    ax.set_xlim(left, right + 0.06 * (right - left))
-    taken = []
-    ends = {line.get_label(): line for line in ax.lines if line.get_label() in names and len(line.get_xdata())}
-    for name, line in sorted(ends.items(), key=lambda item: item[1].get_ydata()[-1]):
-        x, y = line.get_xdata()[-1], line.get_ydata()[-1]
-        if low <= y <= high and all(abs(y - other) > ROOM * (high - low) for other in taken):
-            taken.append(y)
-            style = {"va": "center", "size": "x-small", "color": line.get_color()}
-            ax.annotate(name, (x, y), (6, 0), textcoords="offset points", **style)
+    ax.set_xlim(left, right + 0.1 * (right - left))
+    lines = [line for line in ax.lines if line.get_label() in names and len(line.get_xdata())]
+    ends = [(line.get_ydata()[-1], line.get_xdata()[-1], line) for line in lines]
+    ends = sorted((end for end in ends if low <= end[0] <= high), key=lambda end: end[0])
+    places = apart([y for y, _, _ in ends], ROOM * (high - low), low, high)
+    for (y, x, line), place in zip(ends, places):
+        colour, to = line.get_color(), right + 0.02 * (right - left)
+        ax.plot([x, to], [y, place], color=colour, linewidth=0.5, label="_to the name")
+        ax.annotate(
+            line.get_label(), (to, place), (2, 0), textcoords="offset points", va="center", size="x-small", color=colour
+        )
+    return {line.get_label() for _, _, line in ends}
 
 
-ROOM = 0.03  # of the axis, between two names
+def apart(places, room, low, high) -> list[float]:
+    """Ascending places, moved as little as that takes, at least `room` from each other and within `low` and `high`."""
+    room = min(room, (high - low) / max(1, len(places)))
+    moved = []
+    for y in places:  # up, as far as those below need
+        moved.append(max(y, moved[-1] + room) if moved else y)
+    top = high
+    for i in reversed(range(len(moved))):  # and down again from the top
+        moved[i] = min(moved[i], top)
+        top = moved[i] - room
+    return moved
+
+
+ROOM = 0.04  # of the axis, between two names
 
 
 def selection(found, *, relative=False, ax=None) -> Any:
@@ -95,9 +111,13 @@ def selection(found, *, relative=False, ax=None) -> Any:
     negative = " (mclust's BIC is the negative)" if word == "BIC" else ""
     ax.set_title(f"{best.covariance_type} with {best.n_components}{negative}")
     ax.set_ylim(*_ends(found, least, MOST if relative else None))
-    _name_line_ends(ax, names)
-    if len(names) > 7:
-        ax.legend(fontsize="small", ncols=2, labelspacing=0.2, framealpha=0.8, edgecolor="none")
-    else:
-        legend(ax)
+    named = _name_line_ends(ax, names)
+    low, high = ax.get_ylim()
+    others = [
+        line
+        for line in ax.lines
+        if line.get_label() in set(names) - named and any(low <= y <= high for y in line.get_ydata())
+    ]
+    if others:
+        ax.legend(handles=others, fontsize="small", labelspacing=0.2, framealpha=0.8, edgecolor="none")
     return ax

@@ -116,7 +116,7 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
         axes[i, j].tick_params(labelsize=size or "xx-small")
         axes[i, j].label_outer()
     name_ellipses(axes[0, -1], axes[1, 0])
-    axes[0, -1].set_title(title_of(model, fitted), size="medium")
+    axes[0, -1].set_title(title_of(model, fitted), size="medium", loc="right")  # to the left there is room
     return axes
 
 
@@ -142,14 +142,17 @@ def name_ellipses(ax, drawn=None) -> None:
 
 def draw_apart(ax, fitted, X, i, j, chosen) -> None:
     """Noise, and the box that it fills, and the outliers of Student-t components, in the plane of two columns."""
+    import matplotlib
+
+    dark = matplotlib.rcParams["text.color"]  # of no component
     apart, what = rows_apart(fitted, X)
     if what:
         x, y = X[apart][:, [chosen[i], chosen[j]]].astype(np.float64).T
-        ax.scatter(x, y, s=18, marker="x", color=colour(1), linewidths=0.8, label=what, zorder=3)
+        ax.scatter(x, y, s=18, marker="x", color=dark, linewidths=0.8, label=what, zorder=3)
     box = getattr(fitted.emission, "box", None)
     if box is not None:
         (x, y), (right, top) = box[:, [chosen[i], chosen[j]]]
-        ax.plot([x, right, right, x, x], [y, y, top, top, y], color=colour(1), linestyle=":", linewidth=1)
+        ax.plot([x, right, right, x, x], [y, y, top, top, y], color=dark, linestyle=":", linewidth=1)
 
 
 def rows_apart(fitted, X) -> tuple[np.ndarray, str]:
@@ -211,7 +214,14 @@ def responsibilities(model, X, columns=None, *, ax=None) -> Any:
     Axes, or for m > 2 columns an (m - 1, m - 1) array of them
     """
     if columns is None and (pairs := pairs_of(X)):
-        return _in_pairs(responsibilities, model, X, pairs, ax)
+        return _in_pairs(_draw_responsibilities, model, X, pairs, ax)
+    ax = _draw_responsibilities(model, X, columns, ax=ax)
+    ax.set_title(title_of(model, mixture_of(model)))
+    return ax
+
+
+def _draw_responsibilities(model, X, columns, *, ax):
+    """The picture of one or two columns."""
     x, y, posterior, names = _posterior_of(model, X, columns)
     (ax,) = axes_grid(ax).flat
     from matplotlib.colors import to_rgb
@@ -240,12 +250,25 @@ def uncertainty(model, X, columns=None, *, ax=None) -> Any:
     Parameters, thinning and return value are those of :func:`responsibilities`.
     """
     if columns is None and (pairs := pairs_of(X)):
-        return _in_pairs(_draw_uncertainty, model, X, pairs, ax)
-    return _draw_uncertainty(model, X, columns, ax=ax, bar=True)
+        axes = _in_pairs(_draw_uncertainty, model, X, pairs, ax)
+        _uncertainty_bar(axes[0, 0], axes)
+        return axes
+    ax = _draw_uncertainty(model, X, columns, ax=ax)
+    ax.set_title(title_of(model, mixture_of(model)))
+    if ax.collections:
+        _uncertainty_bar(ax, ax)
+    return ax
 
 
-def _draw_uncertainty(model, X, columns, *, ax, bar=False):
-    """The picture of one or two columns; bar: with a bar of its colours."""
+def _uncertainty_bar(drawn, beside) -> None:
+    """The bar of the colours of one picture, beside axes."""
+    (points,) = drawn.collections
+    extend = "max" if points.get_array().max() > points.norm.vmax else "neither"
+    drawn.figure.colorbar(points, ax=beside, label="uncertainty", extend=extend)
+
+
+def _draw_uncertainty(model, X, columns, *, ax):
+    """The picture of one or two columns."""
     x, y, posterior, names = _posterior_of(model, X, columns)
     (ax,) = axes_grid(ax).flat
     from matplotlib.colors import LinearSegmentedColormap
@@ -256,7 +279,7 @@ def _draw_uncertainty(model, X, columns, *, ax, bar=False):
         ax.set(xlabel=names[0], ylabel="uncertainty", ylim=(-0.03, 1.03 - 1 / posterior.shape[1]))
         return ax
     order = np.argsort(value)  # the uncertain ones on top
-    points = ax.scatter(
+    ax.scatter(
         x[order],
         y[order],
         c=value[order],
@@ -266,8 +289,6 @@ def _draw_uncertainty(model, X, columns, *, ax, bar=False):
         vmax=0.5,  # between two components; with three it may be more
         linewidths=0,
     )
-    if bar:
-        ax.figure.colorbar(points, ax=ax, label="uncertainty", extend="max" if value.max() > 0.5 else "neither")
     ax.set(xlabel=names[0], ylabel=names[1])
     return ax
 
@@ -288,7 +309,7 @@ def _in_pairs(picture, model, X, m, ax):
         picture(model, X, [j, i + 1], ax=axes[i, j])
         axes[i, j].locator_params(nbins=3)
         axes[i, j].label_outer()
-    axes[0, 0].set_title(type(model).__name__, size="medium")
+    axes[0, -1].set_title(title_of(model, mixture_of(model)), size="medium", loc="right")  # to the left there is room
     return axes
 
 

@@ -98,7 +98,9 @@ def loadings(model, *, ax=None) -> Any:
     if not len(values):
         raise ValueError("there are no loadings to draw, because the model has no factors")
     (ax,) = axes_grid(ax).flat
-    colours = colours_of("PuOr", 0.5 + 0.5 * values / (np.abs(values).max() or 1))
+    most = float(np.abs(values).max()) or 1.0
+    colour_bar(ax, "PuOr", -most, most, "loading")
+    colours = colours_of("PuOr", 0.5 + 0.5 * values / most)
     names = fitted_names(model, values.shape[1])
     heat_map(ax, values, [str(k) for k in range(len(values))], names, colours=colours)
     ax.set(ylabel="factor", title="loadings")

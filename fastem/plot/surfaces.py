@@ -12,8 +12,10 @@ from fastem.plot.canvas import (
     MOST_ROWS,
     axes_grid,
     colour,
+    colours_of,
     draw_rows,
     label_component,
+    legend,
     limits,
     sample_rows,
     short,
@@ -21,6 +23,7 @@ from fastem.plot.canvas import (
 from fastem.plot.parameter_maps import chosen_places, fitted_rows
 
 CELLS = 150  # of a grid in each direction
+FAR = 3.1  # standard deviations, that 99 % of a component in a plane are within
 LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99)  # shares of the rows that the contours contain
 
 
@@ -48,10 +51,27 @@ def density(model, X, columns=None, *, ax=None) -> Any:
     inside = np.cumsum(order) / order.sum()
     heights = [order[min(np.searchsorted(inside, share), len(order) - 1)] for share in LEVELS]
     by_height = dict(zip(heights, LEVELS))  # one level where two fall together
-    lines = ax.contour(x, y, values, levels=sorted(by_height), cmap="viridis", linewidths=1.2)
-    ax.clabel(lines, fmt={height: f"{share:.0%}" for height, share in by_height.items()}, fontsize="x-small")
+    levels = sorted(by_height, reverse=True)
+    colours = colours_of("viridis", np.linspace(0.85, 0, len(levels)))
+    ax.contour(x, y, values, levels=levels[::-1], colors=colours[::-1], linewidths=1.2)
+    for level, line in zip(levels, colours):
+        ax.plot([], [], color=line, linewidth=1.2, label=f"{by_height[level]:.0%}")
+    legend(ax, emptiest_corner(values))
     ax.set(xlabel=names[0], ylabel=names[1], xlim=shown[0], ylim=shown[1], title="density: shares inside the contours")
     return ax
+
+
+def emptiest_corner(values) -> str:
+    """The corner of the grid (n_y, n_x) in which a density is least, as matplotlib calls it: a legend there hides
+    least of the contours, which its own choice does not see."""
+    third, rest = len(values) // 3, len(values) - len(values) // 3
+    corners = {
+        "upper right": values[rest:, rest:],
+        "upper left": values[rest:, :third],
+        "lower right": values[:third, rest:],
+        "lower left": values[:third, :third],
+    }
+    return min(corners, key=lambda corner: corners[corner].max())
 
 
 def regions(model, X, columns=None, *, ax=None) -> Any:
@@ -95,7 +115,9 @@ def plane(model, X, columns) -> tuple[Mixture, np.ndarray, list[str], list[tuple
     rows = sample_rows(X, MOST_ROWS)[:, chosen].astype(np.float64)
     rows = rows[~np.isnan(rows).any(axis=1)]
     part = Mixture(fitted.weights, fitted.emission.marginal(chosen))
-    return part, rows, [short(names[j]) for j in chosen], [limits(values) for values in rows.T]
+    reach = FAR * np.sqrt(part.emission.covariance.variances(*part.emission.shape))
+    shown = [limits(*axis) for axis in zip(rows.T, part.emission.means.T, reach.T)]
+    return part, rows, [short(names[j]) for j in chosen], shown
 
 
 def grid_of(shown) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

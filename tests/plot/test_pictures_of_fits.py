@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import fastem
 from fastem import plot
@@ -59,6 +61,11 @@ def test_ellipses_and_the_model_are_named(model):
     assert ax.get_title() == "GaussianMixture, 2 components"
     axes = plot.mixture(fastem.GaussianMixture(3, random_state=0).fit(IRIS), IRIS, ax=Figure())
     assert words(axes[0, -1]) == ["1 standard deviation", "2 standard deviations"]
+    axes[0, 0].figure.draw_without_rendering()
+    title = axes[0, -1].get_title(loc="right")
+    assert title == "GaussianMixture, 3 components"
+    (place,) = (text for text in axes[0, -1].findobj(Text) if text.get_text() == title)
+    assert place.get_window_extent().x1 <= axes[0, 0].figure.bbox.x1
 
 
 @pytest.mark.parametrize(
@@ -73,6 +80,7 @@ def test_noise_and_outliers_are_drawn_apart(make, word):
     drawn = apart.get_offsets().tolist()
     assert [6.5, 35] in drawn and [1, 105] in drawn and len(drawn) < 60
     assert words(ax)[-1] == word
+    assert not {to_hex(apart.get_edgecolor()[0]).upper()} & set(plot.canvas.COLOURS)
     boxes = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == 5]
     assert len(boxes) == (word == "noise")
     if boxes:
@@ -84,7 +92,11 @@ def test_pairs_of_responsibilities_and_uncertainties():
     for picture in (plot.responsibilities, plot.uncertainty):
         axes = picture(fitted, IRIS, ax=Figure())
         assert axes.shape == (3, 3) and axes[2, 0].get_xlabel() == "x0" and axes[2, 0].get_ylabel() == "x3"
-        assert picture(fitted, IRIS, [0, 3], ax=Figure()).get_ylabel() == "x3"
+        assert axes[0, -1].get_title(loc="right") == "GaussianMixture, 3 components"
+        single = picture(fitted, IRIS, [0, 3], ax=Figure())
+        assert single.get_ylabel() == "x3" and single.get_title() == "GaussianMixture, 3 components"
+        bars = [[axes for axes in ax.figure.axes if axes.get_label() == "<colorbar>"] for ax in (axes[0, 0], single)]
+        assert [len(own) for own in bars] == 2 * [int(picture is plot.uncertainty)]
 
 
 def test_the_starts_of_one_fit(model):
@@ -101,7 +113,10 @@ def test_the_winner_is_named_and_the_axis_shows_the_contest(found):
     ax = plot.selection(found, ax=Figure())
     best = found.best_row
     assert ax.get_title().startswith(f"{best.covariance_type} with {best.n_components}")
-    assert {text.get_text() for text in ax.texts} <= {"EII", "EEE", "VVV"} and len(ax.texts) >= 2
+    assert sorted(text.get_text() for text in ax.texts) == ["EEE", "EII", "VVV"] and ax.get_legend() is None
+    places = sorted(text.xy[1] for text in ax.texts)
+    low, high = ax.get_ylim()
+    assert low <= places[0] and places[-1] <= high and min(np.diff(places)) > 0.03 * (high - low)
     assert ax.get_ylim()[1] < max(row.bic for row in found.table if row.n_components == 1)
 
 
@@ -109,6 +124,34 @@ def test_differences_from_the_best(found):
     ax = plot.selection(found, relative=True, ax=Figure())
     assert min(line.get_ydata().min() for line in ax.lines if len(line.get_ydata())) == 0
     assert ax.get_ylim()[1] < 60 and ax.get_ylabel() == "BIC above the least"
+
+
+def test_lines_that_end_above_the_axis_have_a_legend():
+    found = fastem.select(X, [2, 3], ["EII", "VVI", "EEE"], random_state=0)
+    ax = plot.selection(found, relative=True, ax=Figure())
+    assert {text.get_text() for text in ax.texts} == {"VVI", "EEE"} and ax.get_legend() is None  # EII is out of sight
+
+
+def test_names_are_moved_apart_as_little_as_that_takes():
+    from fastem.plot.criteria import apart
+
+    assert apart([], 1, 0, 10) == [] and apart([1, 5], 1, 0, 10) == [1, 5]
+    assert apart([5, 5.2, 9.8, 9.9], 1, 0, 10) == pytest.approx([5, 6, 9, 10])
+    assert apart([1.0] * 5, 9, 0, 10) == pytest.approx([1, 3, 5, 7, 9])
+
+
+def test_contours_are_named_and_not_cut(model):
+    ax = plot.density(model, X, ax=Figure(layout="constrained"))
+    assert words(ax) == ["50%", "75%", "90%", "95%", "99%"]
+    ax.figure.draw_without_rendering()
+    low, high = ax.transData.inverted().transform(ax.get_legend().get_window_extent().get_points())
+    under = np.stack(np.meshgrid(*np.linspace(low, high, 9).T), axis=-1).reshape(-1, 2)
+    least = min(level for lines in ax.collections if hasattr(lines, "levels") for level in lines.levels)
+    assert np.exp(model.score_samples(under)).max() < least  # it hides no contour
+    (lines,) = (collection for collection in ax.collections if hasattr(collection, "levels"))
+    for path in lines.get_paths():
+        for line in path.to_polygons(closed_only=False):
+            np.testing.assert_allclose(line[0], line[-1])  # it closes within the axes
 
 
 def test_contours_contain_their_shares(model):
@@ -143,6 +186,19 @@ def test_quantiles_lie_on_the_diagonal_where_the_mixture_is_right(model):
         return np.abs(x - y).max()
 
     assert outside(rows) < 4 < outside(rows + [0, 8])
+
+
+def test_the_band_of_quantiles_is_that_of_samples(model):
+    ax = plot.qq(model, X, ax=Figure())
+    (band,) = ax.collections
+    (points,) = (line for line in ax.lines if line.get_label() == "rows")
+    x, edges = points.get_xdata(), band.get_paths()[0].vertices
+    n, shares = len(x), (np.arange(len(x)) + 0.5) / len(x)
+    low, high = edges[1 : n + 1, 1], edges[n + 2 : -1, 1][::-1]
+    drawn, _ = model.sample(400 * len(X), random_state=1)
+    samples = np.quantile(np.random.default_rng(0).permutation(drawn[:, 0]).reshape(400, -1), shares, axis=1).T
+    inside = ((low <= samples) & (samples <= high)).mean(axis=0)
+    assert inside.min() > 0.91 and inside.max() < 0.985, inside
 
 
 def test_the_tree_of_merged_components():

@@ -416,6 +416,9 @@ def test_loadings(estimator):
     model = estimator(2).fit(blobs(0, 200, 4, 2, 4.0))
     ax = plot.loadings(model, ax=Figure())
     assert [text.get_text() for text in ax.texts] == [f"{v:.3g}" for v in model.components_.ravel()]
+    (bar,) = (axes for axes in ax.figure.axes if axes is not ax)
+    most = np.abs(model.components_).max()
+    assert bar.get_ylim() == pytest.approx((-most, most)) and bar.get_ylabel() == "loading"
     drawn(ax)
 
 

@@ -1,0 +1,19 @@
+"""
+The density as contours
+=======================
+
+Each contour contains the share of the density that it names.
+"""
+
+import pandas as pd
+from matplotlib import pyplot
+
+import fastem
+from fastem import plot
+from fastem.datasets import load_faithful
+
+faithful = load_faithful()
+X = pd.DataFrame(faithful.data, columns=faithful.columns)  # minutes
+model = fastem.GaussianMixture(2, random_state=0).fit(X)
+plot.density(model, X)
+pyplot.show()

@@ -1,0 +1,17 @@
+"""
+An iteration of EM: the bound that touches
+==========================================
+
+The log-likelihood, and the bound that the E-step has made it touch.
+"""
+
+from matplotlib import pyplot
+
+import fastem
+from fastem import plot
+from fastem.datasets import load_iris
+
+X = load_iris().data[50:, 2:]
+model = fastem.GaussianMixture(2, init_params="k-means++", max_iter=1, accelerate=None, random_state=0).fit(X)
+plot.bound(model, X)
+pyplot.show()
