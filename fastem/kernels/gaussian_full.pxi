@@ -19,6 +19,9 @@ cdef void full_log_prob(const Tile* t, const real** params) noexcept nogil:
     cdef Py_ssize_t k, group, g, S = t.stride, d = t.d
     cdef int v
     cdef vec squares[4]
+    if pays_to_prune(t):
+        prune_full(t, params[0], params[1], params[2])
+        return
     for k in range(t.K):
         for group in range(t.vectors // ROW_VECTORS):
             g = group * ROW_VECTORS

@@ -38,6 +38,7 @@ cdef double EPSILON = 2.220446049250313e-16
 cdef double ROOT_HALF = 0.70710678118654752440
 
 include "tile.pxi"
+include "pruned.pxi"
 include "gaussian_full.pxi"
 include "gaussian_diagonal.pxi"
 include "gaussian_tied.pxi"
@@ -467,6 +468,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     cdef Py_ssize_t tile, start, rows
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
+    t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
     t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
     t.stride = job.stride
     t.x = <vec*>work
@@ -495,10 +497,15 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
             accumulate(job, &t, sums)
 
 
-cdef Py_ssize_t bytes_of_work(const Job* job):
+cdef inline Py_ssize_t bytes_of_work(const Job* job) noexcept nogil:
     """The memory that a thread needs for its tile, on pages of its own."""
     return (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
-            + 2 * sizeof(Py_ssize_t) * job.K + 4096) // 4096 * 4096 + 4096
+            + sizeof(Py_ssize_t) * (2 * job.K + 1) + 4096) // 4096 * 4096 + 4096
+
+
+cdef inline Py_ssize_t* pause_of(const Job* job, char* work) noexcept nogil:
+    """Its last number, which is kept from tile to tile."""
+    return <Py_ssize_t*>(work + bytes_of_work(job)) - 1
 
 
 cdef set_lanes(Job* job, const double[::1] sample_weight):
@@ -525,6 +532,8 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     if block == NULL:
         raise MemoryError(f"no memory for {n_threads} work spaces of {work_bytes} bytes")
     work = block + (ALIGNMENT - <uintptr_t>block % ALIGNMENT)
+    for index in range(n_threads):
+        pause_of(job, work + index * work_bytes)[0] = 0
     cdef double* sums = NULL
     if lanes is not None:
         sums = &lanes[0, 0]

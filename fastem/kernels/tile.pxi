@@ -50,6 +50,8 @@ cdef struct Tile:
     Py_ssize_t K
     Py_ssize_t n_features  # of an exponential family
     bint further           # not the first part: add to joint
+    bint rounded           # components below 2^-60 of the row's largest may have any log p between theirs and that
+    Py_ssize_t* pause      # of the thread: tiles until components are left out again, where that did not pay; see pruned.pxi
     const Py_ssize_t* pattern    # of each ROW_VECTORS vectors of rows, where values are missing; else NULL, as the next two
     const Py_ssize_t* columns    # (patterns, d) the missing columns, ascending, then the observed ones
     const Py_ssize_t* n_missing  # (patterns)
@@ -468,7 +470,13 @@ cdef inline const real* factor_rows(const int m, const bint keep, Py_ssize_t i, 
 cdef inline void factor_times(const bint keep, Py_ssize_t d, const real* factor, const real* offset,
                               const vec* x, Py_ssize_t stride, vec* y, vec* squares) noexcept nogil:
     """y = L x + offset (keep) or squares += |L x + offset|^2, for ROW_VECTORS vectors of rows."""
-    cdef Py_ssize_t i = 0
+    factor_times_from(0, keep, d, factor, offset, x, stride, y, squares)
+
+
+cdef inline void factor_times_from(Py_ssize_t i, const bint keep, Py_ssize_t d, const real* factor, const real* offset,
+                                   const vec* x, Py_ssize_t stride, vec* y, vec* squares) noexcept nogil:
+    """The same for the rows of L from i on, a multiple of FACTOR_BLOCK."""
+    factor += factor_size(i)
     while i + FACTOR_BLOCK <= d:
         factor = factor_rows(FACTOR_BLOCK, keep, i, factor, offset, x, stride, y, squares)
         i += FACTOR_BLOCK
