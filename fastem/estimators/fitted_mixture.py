@@ -271,6 +271,10 @@ class FittedMixture(Estimator):
         n, total, doubt = self._totals(X, sample_weight, self._log_density, lambda rows: self.model_.doubt(rows))
         return criteria.icl(criteria.bic(total, self.model_.n_parameters, n), doubt)
 
+    def _score(self, X, **outputs):
+        """Of rows that were checked, by the model that was then made sure of."""
+        self._model.score(X, self._threads_for(X), **outputs)
+
     def predict(self, X, *, covariates=None) -> np.ndarray:
         """The most probable component of each row, shape (n,). covariates: see :meth:`fit`."""
         if covariates is not None:
