@@ -45,7 +45,7 @@ OPTIONAL = {  # package: the room or file that may import it, always inside a fu
 }
 # files that are about an optional package, import it at their top, and are themselves imported inside functions
 DOORS = {"rows.sources.arrow_tables", "rows.sources.arrow_files", "rows.sources.dask_blocks"}
-DOORS |= {"rows.sources.spark_frame"}
+DOORS |= {f"rows.sources.spark_{name}" for name in ("frame", "partitions", "results", "failures")}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "config"}
 NAMEDTUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public, whatever their names
 

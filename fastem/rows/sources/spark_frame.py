@@ -1,50 +1,41 @@
-"""Rows in Spark frames. The only file that imports pyspark, which is an optional requirement.
+"""Rows in Spark frames.
 
-The rows are read once, by Arrow, and packed into blocks, which Spark keeps on its executors. An iteration is one task per
-partition: it reduces the model over the blocks of the partition and returns the nodes of the tree of sums that they give.
-Parameters travel to the data, statistics back. The tree depends on the partitions and the order of the rows in each alone,
-so neither the number of executors nor their share of the partitions changes a bit.
+The rows are read once, by Arrow, and each executor keeps those of its partitions as blocks in files in Spark's own
+scratch folders: the system holds them in memory, and no row passes from Java to Python again. An iteration is one task
+for each partition: it reduces the model over the blocks of the partition and returns the nodes of the tree of sums that
+they give. Parameters travel to the data, statistics back. The tree depends on the partitions and the order of the rows
+in each alone, so neither the number of executors nor their share of the partitions changes a bit.
 """
 
 from __future__ import annotations
 
-import os
-import pickle
-import re
+import uuid
 import weakref
 from bisect import bisect_right
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterable
+from functools import cached_property, partial
 from itertools import accumulate, chain, islice
 
 import numpy as np
 
-from fastem.rows.blocks import Blocks, block_rows
+from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
-from fastem.rows.rechunk import Columns, rechunked
 from fastem.rows.sources.columns import choose
 from fastem.rows.statistics import merged_nodes, total_of
 from fastem.rows.validation import HOW_TO_CONVERT, is_time_type
 
 try:
-    import pyarrow
     import pyspark
-    from py4j.protocol import Py4JError
-    from pyspark.errors import PySparkException
     from pyspark.sql.functions import col
-    from pyspark.sql.types import ArrayType, BooleanType, DoubleType, FloatType, LongType, NumericType, StructType
+    from pyspark.sql.types import BooleanType, FloatType, NumericType
+
+    from fastem.rows.sources.spark_failures import AN_ARRAY, WHAT, failure, is_open, lost, require_classic, unreadable
+    from fastem.rows.sources.spark_partitions import kept, measured_blocks, packed, run, run_on_files, unpacked
 except ImportError as error:
     raise ImportError(f"Spark frames need pyspark and pyarrow ({error}): pip install 'fastem[spark]'") from error
 
-WHAT = "the Spark frame"
-GO_ON = "an estimator keeps its last complete iteration, from which a fit with warm_start=True goes on"
-AN_ARRAY = (
-    "X is a Spark frame, whose rows have no order that an array could follow: {} must be the name of a column, not an "
-    "array."
-)
-CAUSE = re.compile(r"^(?:\w+\.)*(ModuleNotFoundError|ImportError|AttributeError|ValueError|TypeError): (.+)$", re.M)
+KEEP = pyspark.StorageLevel.MEMORY_AND_DISK
+RELEASED: set[str] = set()  # folders of files that are no longer used, in any session of this process
 
 
 class SparkBlocks(Blocks):
@@ -61,9 +52,11 @@ class SparkBlocks(Blocks):
 
     Notes
     -----
-    A task uses as many threads as Spark gave it (``spark.task.cpus``). The blocks of an executor that is lost are read
-    again elsewhere, by Spark. The order of the rows in a partition must then be the same, or the last bits differ: it
-    is where the frame is read from files or sorted in its partitions.
+    A task uses as many threads as Spark gave it (``spark.task.cpus``). Where an executor is lost, or a task runs where
+    the files are not, Spark reads the partition again. The order of the rows in a partition must then be the same, or
+    the last bits differ: it is where the frame is read from files or sorted in its partitions. The files of blocks that
+    are no longer used go when the next frame is opened, or with the session. With ``spark.io.encryption.enabled`` there
+    are no files: Spark keeps the blocks, and they pass to Python in each iteration.
     """
 
     holder = "a Spark frame"
@@ -75,20 +68,20 @@ class SparkBlocks(Blocks):
         chosen, weight = choose(frame.columns, columns, WHAT, sample_weight)
         names = [frame.columns[place] for place in chosen]
         read = names if weight is None else [*names, frame.columns[weight]]
-        types = _number_types(frame, read)
+        types = number_types(frame, read)
         self.names, self.n_features, self.weighted = np.array(names, dtype=object), len(names), weight is not None
         self.dtype = np.dtype(np.float32 if set(types[: len(names)]) == {"float"} else np.float64)
         self._context = frame.sparkSession.sparkContext
         self._require_open()
-        kind = "float" if self.dtype == np.float32 else "double"
-        kinds = [kind] * len(names) + ["double"] * self.weighted
-        numbers = frame.select(*(col(_quoted(name)).cast(kind) for name, kind in zip(read, kinds)))
-        packed = numbers.mapInArrow(partial(_packed, self.n_features, self.dtype), "block binary")
-        self._blocks = packed.rdd.map(_unpacked).persist(pyspark.StorageLevel.MEMORY_AND_DISK)
-        weakref.finalize(self, _let_go, self._blocks).atexit = False
+        kinds = [self.dtype.name.replace("float64", "double").replace("float32", "float")] * len(names)
+        kinds += ["double"] * self.weighted
+        self._numbers = frame.select(*(col(_quoted(name)).cast(kind) for name, kind in zip(read, kinds)))
         self._lengths: list[list[int]] | None = None  # of the blocks of each partition
-        with _failure(_unreadable):
-            measured = self._of_partitions(_measured)
+        with failure(unreadable):
+            encrypted = self._context.getConf().get("spark.io.encryption.enabled", "false") == "true"
+            self._files = None if encrypted else self._kept()
+            self._n_partitions = (self._rows_anew if encrypted else self._files).getNumPartitions()
+            measured = self._of_partitions(measured_blocks)
         self._lengths = [[n for n, _ in partition] for partition in measured]
         self._first = [0, *accumulate(map(len, self._lengths))]  # block of each partition
         self._rows = [0, *accumulate(map(sum, self._lengths))]  # before each partition
@@ -130,6 +123,23 @@ class SparkBlocks(Blocks):
 
         return total_of(chain.from_iterable(self._of_partitions(of_partition)))
 
+    def _kept(self):
+        """The names of the files of each partition, which are written where Spark first asks for them."""
+        key = f"fastem-{uuid.uuid4().hex}"
+        return self._as_objects(partial(kept, self.n_features, self.dtype, key, list(RELEASED)), key).persist(KEEP)
+
+    @cached_property
+    def _rows_anew(self):
+        """The blocks of each partition, read again."""
+        blocks = self._as_objects(partial(packed, self.n_features, self.dtype))
+        return blocks.persist(KEEP) if self._files is None else blocks
+
+    def _as_objects(self, function, key=None):
+        """What the function yields of the Arrow batches of each partition; let go with these blocks."""
+        objects = self._numbers.mapInArrow(function, "pickled binary").rdd.map(unpacked)
+        weakref.finalize(self, _let_go, objects, key).atexit = False
+        return objects
+
     def _block(self, partition, i, size=None):
         """A block (X, sample_weight) of a partition, or its first rows."""
 
@@ -142,24 +152,32 @@ class SparkBlocks(Blocks):
     def _of_partitions(self, function, partitions: list[int] | None = None) -> list:
         """function(index, iterator over (X, sample_weight)) of each partition, where it is."""
         self._require_open()
-        tasks = self._blocks.mapPartitionsWithIndex(partial(_run, function))
-        with _failure(_lost):
-            replies = self._context.runJob(tasks, list, partitions)
-        for _, _, error in replies:
+        partitions = list(range(self._n_partitions)) if partitions is None else partitions
+        replies: dict = {}
+        with failure(lost):
+            if self._files is not None:
+                replies |= self._replies(self._files, partial(run_on_files, function), partitions)
+            gone = [i for i in partitions if i not in replies]
+            if gone:
+                replies |= self._replies(self._rows_anew, partial(run, function), gone)
+        for i in partitions:
+            lengths, _, error = replies[i]
             if error is not None:
                 raise error
-        if self._lengths is not None:
-            expected = self._lengths if partitions is None else [self._lengths[i] for i in partitions]
-            for before, (now, _, _) in zip(expected, replies):
-                if before != now:
-                    raise ValueError(
-                        f"a partition of {WHAT} had {sum(before)} rows at first and {sum(now)} when Spark read it again. "
-                        "EM reads the data many times: do not change them during a fit."
-                    )
-        return [result for _, result, _ in replies]
+            if self._lengths is not None and self._lengths[i] != lengths:
+                raise ValueError(
+                    f"partition {i} of {WHAT} had {sum(self._lengths[i])} rows at first and {sum(lengths)} when Spark "
+                    "read it again. EM reads the data many times: do not change them during a fit."
+                )
+        return [replies[i][1] for i in partitions]
+
+    def _replies(self, blocks, run, partitions) -> dict:
+        """{partition: what `run` replies}, of those that reply."""
+        replies = self._context.runJob(blocks.mapPartitionsWithIndex(run), list, partitions)
+        return {i: reply for i, *reply in replies}
 
     def _require_open(self):
-        if not _is_open(self._context):
+        if not is_open(self._context):
             raise ValueError("the Spark session of these rows is stopped: start another and make the frame again.")
 
     def _require_weights(self, measured, name):
@@ -175,134 +193,7 @@ class SparkBlocks(Blocks):
                     )
 
 
-# ---- what runs on the executors ------------------------------------------------------------------------------------
-
-
-def _packed(n_features, dtype, batches) -> Iterator[pyarrow.RecordBatch]:
-    """The rows of Arrow batches, whose last column may hold weights, as blocks of one size, pickled."""
-
-    def chunks():
-        for batch in batches:
-            arrays = [column.to_numpy(zero_copy_only=False) for column in batch.columns]
-            if batch.num_rows:
-                yield Columns(arrays[:n_features], dtype), (arrays[n_features:] or [None])[0]
-
-    for X, weight in rechunked(chunks(), block_rows(n_features)):
-        block = pickle.dumps((np.ascontiguousarray(X), weight), pickle.HIGHEST_PROTOCOL)
-        yield pyarrow.record_batch({"block": pyarrow.array([block], pyarrow.binary())})
-
-
-def _unpacked(row):
-    return pickle.loads(row[0])
-
-
-def _measured(index, blocks) -> list:
-    """Of each block the number of rows, and the first weight that is none, with its row."""
-    found = []
-    for X, weight in blocks:
-        bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0)))[:1].tolist() if weight is not None else []
-        found.append((len(X), (bad[0], float(weight[bad[0]])) if bad else None))
-    return found
-
-
-def _run(function, index, blocks) -> Iterator:
-    """(lengths of the blocks, function(index, blocks), None); or with the error in place of the result: as a reply, so
-    that it arrives as it was raised."""
-    lengths = []
-
-    def counted():
-        for block in blocks:
-            lengths.append(len(block[0]))
-            yield block
-
-    counting = counted()
-    try:
-        result, error = function(index, counting), None
-    except Exception as raised:  # of any kind: it is raised again where the rows were asked for
-        result, error = None, raised
-    deque(counting, maxlen=0)  # Spark ends a worker that leaves rows unread; the next would import everything anew
-    deque(blocks, maxlen=0)
-    yield lengths, result, error
-
-
-# ---- frames of results ---------------------------------------------------------------------------------------------
-
-
-def with_columns(frame, columns: dict, computed: Callable, chosen: Sequence[str]):
-    """A lazy frame: the columns of this one, and behind them what is computed of its rows.
-
-    Parameters
-    ----------
-    frame : pyspark.sql.DataFrame
-    columns : {name: (numpy type, number of values or None)}
-        Of the new columns; with a number, arrays of so many.
-    computed : callable
-        Of a pyarrow.Table of the chosen columns: a list of arrays, (m,) or (m, values).
-    chosen : names of columns
-    """
-    require_classic(frame)
-    missing = [name for name in chosen if name not in frame.columns]
-    if missing:
-        raise ValueError(f"{WHAT} has no column {missing[0]!r}, which the model needs; it has {', '.join(frame.columns)}")
-    twice = [name for name in columns if name in frame.columns]
-    if twice:
-        raise ValueError(f"{WHAT} has a column {twice[0]!r}, as the result would: rename it with withColumnRenamed")
-    _number_types(frame, chosen)
-    fields = StructType(frame.schema.fields)
-    for name, (kind, width) in columns.items():
-        number = LongType() if np.dtype(kind).kind == "i" else DoubleType()
-        fields = fields.add(name, number if width is None else ArrayType(number, False), False)
-    return frame.mapInArrow(partial(_widened, computed, list(chosen), columns), fields)
-
-
-def _widened(computed, chosen, columns, batches):
-    start = 0
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        try:
-            results = computed(pyarrow.Table.from_batches([batch]).select(chosen))
-        except (TypeError, ValueError) as error:
-            place = f"partition {pyspark.TaskContext.get().partitionId()} of {WHAT}, rows from {start} on"
-            raise type(error)(f"{place}: {error}") from error
-        arrays = [_arrow_array(result, *kind) for result, kind in zip(results, columns.values())]
-        yield pyarrow.RecordBatch.from_arrays([*batch.columns, *arrays], names=[*batch.schema.names, *columns])
-        start += batch.num_rows
-
-
-def _arrow_array(values, kind, width):
-    """(m,) numbers, or (m, width) as lists of them."""
-    values = np.ascontiguousarray(values, np.int64 if np.dtype(kind).kind == "i" else np.float64)
-    if width is None:
-        return pyarrow.array(values)
-    ends = np.arange(0, values.size + 1, width, dtype=np.int32)
-    return pyarrow.ListArray.from_arrays(ends, values.ravel())
-
-
-def written(frame, path: str | os.PathLike) -> None:
-    """Write a frame to a new folder of Parquet or CSV files, by Spark; other errors than those of the rows are Spark's."""
-    path = os.fspath(path)
-    kinds = {".parquet": "parquet", ".pq": "parquet", ".csv": "csv"}
-    kind = kinds.get(os.path.splitext(path)[1].lower())
-    if kind is None:
-        raise ValueError(f"{path}: the name of a folder of predictions must end in {', '.join(kinds)}")
-    with _failure(_of_rows):
-        frame.write.format(kind).option("header", True).save(path)
-
-
-# ---- what goes wrong -----------------------------------------------------------------------------------------------
-
-
-def require_classic(frame):
-    """TypeError at a frame of Spark Connect, whose client cannot keep rows on the executors."""
-    if ".connect." in type(frame).__module__:
-        raise TypeError(
-            "X is a frame of Spark Connect, whose client cannot keep blocks of rows on the executors. Run the fit in a "
-            "classic session (SparkSession.builder.master(...)), or write the frame to Parquet and pass the path."
-        )
-
-
-def _number_types(frame, names: Iterable[str]) -> list[str]:
+def number_types(frame, names: Iterable[str]) -> list[str]:
     """The types of these columns; ValueError at the first that holds no numbers."""
     types = {}
     for field in frame.schema.fields:
@@ -340,52 +231,8 @@ def _place(rows_before, row):
     return f"row {row - rows_before[partition]} of partition {partition} of {WHAT}"
 
 
-def _is_open(context):
-    """Whether Spark still runs: pyspark itself asks its context so."""
-    return getattr(context, "_jsc", None) is not None
-
-
-def _let_go(blocks):
-    if _is_open(blocks.context):
-        blocks.unpersist()
-
-
-@contextmanager
-def _failure(translated: Callable):
-    """translated(text), an error, where Spark fails; ImportError where its executors lack a package."""
-    try:
-        yield
-    except (Py4JError, PySparkException, OSError, EOFError) as error:
-        text = str(error)
-        causes = CAUSE.findall(text)
-        if causes and causes[-1][0] in ("ModuleNotFoundError", "ImportError", "AttributeError"):
-            raise ImportError(
-                f"a Spark executor cannot import what the driver sent ({causes[-1][1]}): install it there (PYSPARK_PYTHON "
-                "says which Python runs there), or send it with SparkContext.addPyFile."
-            ) from error
-        told = translated(text, causes)
-        if told is None:
-            raise
-        raise told from error
-
-
-def _lost(text, causes):
-    return ConnectionError(
-        f"Spark failed in the middle of a pass ({_sentence(text)}). Make the frame again, in another session if this one "
-        f"is gone; {GO_ON}."
-    )
-
-
-def _unreadable(text, causes):
-    return ValueError(f"{WHAT} cannot be read: {_sentence(text)}")
-
-
-def _of_rows(text, causes):
-    """What was wrong with the rows, if that was it."""
-    return ValueError(causes[-1][1]) if causes and causes[-1][0] in ("ValueError", "TypeError") else None
-
-
-def _sentence(text):
-    """The line of Java's and Python's traces that says most."""
-    lines = [line.strip(" :") for line in text.splitlines() if line.strip()]
-    return next((line for line in lines if "Exception: " in line), (lines or ["no message"])[0])[:400]
+def _let_go(objects, key):
+    """What Spark keeps, and the files of this key, are no longer needed."""
+    if is_open(objects.context):
+        objects.unpersist()
+        RELEASED.update([key] if key else [])
