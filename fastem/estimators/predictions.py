@@ -47,9 +47,9 @@ def write_predictions(
     X
         Rows of any kind except a Dask collection: see :func:`fastem.open_rows`.
     path : str or path-like
-        Of a Spark frame, the folder that Spark writes, which must not be there yet: the columns of the frame, then these.
-        Otherwise a file that is replaced. Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
-        (int), ``probability`` and ``log_density`` (natural logarithm; float64).
+        Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
+        (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced. Of a
+        Spark frame: a new folder ``.parquet`` or ``.csv``, which Spark writes; these columns stand behind the frame's.
     probabilities : bool
         Write the probability of every component as well, as ``probability_0``, …
     outliers : float in [0, 1], optional

@@ -18,7 +18,7 @@ from itertools import accumulate, chain, islice
 
 import numpy as np
 
-from fastem.rows.blocks import Blocks
+from fastem.rows.blocks import Blocks, block_rows
 from fastem.rows.e_step import e_step
 from fastem.rows.sources.columns import choose
 from fastem.rows.statistics import merged_nodes, total_of
@@ -75,7 +75,9 @@ class SparkBlocks(Blocks):
         self._require_open()
         kinds = [self.dtype.name.replace("float64", "double").replace("float32", "float")] * len(names)
         kinds += ["double"] * self.weighted
-        self._numbers = frame.select(*(col(_quoted(name)).cast(kind) for name, kind in zip(read, kinds)))
+        numbers = [col(_quoted(name)).cast(kind).alias(f"c{i}") for i, (name, kind) in enumerate(zip(read, kinds))]
+        self._numbers = frame.select(*numbers)  # without their names, which may hold dots
+        self._form = len(names), self.dtype, block_rows(len(names))
         self._lengths: list[list[int]] | None = None  # of the blocks of each partition
         with failure(unreadable):
             encrypted = self._context.getConf().get("spark.io.encryption.enabled", "false") == "true"
@@ -126,12 +128,12 @@ class SparkBlocks(Blocks):
     def _kept(self):
         """The names of the files of each partition, which are written where Spark first asks for them."""
         key = f"fastem-{uuid.uuid4().hex}"
-        return self._as_objects(partial(kept, self.n_features, self.dtype, key, list(RELEASED)), key).persist(KEEP)
+        return self._as_objects(partial(kept, *self._form, key, list(RELEASED)), key).persist(KEEP)
 
     @cached_property
     def _rows_anew(self):
         """The blocks of each partition, read again."""
-        blocks = self._as_objects(partial(packed, self.n_features, self.dtype))
+        blocks = self._as_objects(partial(packed, *self._form))
         return blocks.persist(KEEP) if self._files is None else blocks
 
     def _as_objects(self, function, key=None):

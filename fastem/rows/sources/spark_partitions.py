@@ -15,11 +15,10 @@ from itertools import chain
 import numpy as np
 import pyarrow
 
-from fastem.rows.blocks import block_rows
 from fastem.rows.rechunk import Columns, rechunked
 
 
-def kept(n_features, dtype, key, released, batches) -> Iterator[pyarrow.RecordBatch]:
+def kept(n_features, dtype, size, key, released, batches) -> Iterator[pyarrow.RecordBatch]:
     """The rows of Arrow batches as files, one for each block, in a folder named `key`; the files' names, pickled.
 
     released : keys of folders that are no longer used.
@@ -31,7 +30,7 @@ def kept(n_features, dtype, key, released, batches) -> Iterator[pyarrow.RecordBa
     folder = os.path.join(random.choice(scratch), key)
     os.makedirs(folder, exist_ok=True)
     files = []
-    for X, weight in _blocks_of(n_features, dtype, batches):
+    for X, weight in _blocks_of(n_features, dtype, size, batches):
         name = os.path.join(folder, uuid.uuid4().hex)  # a task may run twice
         files.append((f"{name}-rows.npy", None if weight is None else f"{name}-weights.npy"))
         for file, array in zip(files[-1], (X, weight)):
@@ -40,9 +39,9 @@ def kept(n_features, dtype, key, released, batches) -> Iterator[pyarrow.RecordBa
     yield _record(files)
 
 
-def packed(n_features, dtype, batches) -> Iterator[pyarrow.RecordBatch]:
+def packed(n_features, dtype, size, batches) -> Iterator[pyarrow.RecordBatch]:
     """The rows of Arrow batches as blocks, pickled."""
-    for X, weight in _blocks_of(n_features, dtype, batches):
+    for X, weight in _blocks_of(n_features, dtype, size, batches):
         yield _record((np.ascontiguousarray(X), weight))
 
 
@@ -55,8 +54,8 @@ def unpacked(row):
     return pickle.loads(row[0])
 
 
-def _blocks_of(n_features, dtype, batches) -> Iterator[tuple]:
-    """The rows of Arrow batches, and their weights in the last column, if they have any, in blocks of one size."""
+def _blocks_of(n_features, dtype, size, batches) -> Iterator[tuple]:
+    """The rows of Arrow batches, and their weights in the last column, if they have any, in blocks of this size."""
 
     def chunks():
         for batch in batches:
@@ -64,7 +63,7 @@ def _blocks_of(n_features, dtype, batches) -> Iterator[tuple]:
             if batch.num_rows:
                 yield Columns(arrays[:n_features], dtype), (arrays[n_features:] or [None])[0]
 
-    return rechunked(chunks(), block_rows(n_features))
+    return rechunked(chunks(), size)
 
 
 def measured_blocks(index, blocks) -> list:

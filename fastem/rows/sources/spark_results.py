@@ -41,25 +41,26 @@ def with_columns(frame, columns: dict, computed: Callable, chosen: Sequence[str]
     if twice:
         raise ValueError(f"{WHAT} has a column {twice[0]!r}, as the result would: rename it with withColumnRenamed")
     number_types(frame, chosen)
-    fields = StructType(frame.schema.fields)
+    fields = StructType([*frame.schema.fields])
     for name, (kind, width) in columns.items():
         number = LongType() if np.dtype(kind).kind == "i" else DoubleType()
         fields = fields.add(name, number if width is None else ArrayType(number, False), False)
-    return frame.mapInArrow(partial(_widened, computed, list(chosen), columns), fields)
+    numbered = frame.toDF(*(f"c{i}" for i in range(len(frame.columns))))  # mapInArrow takes no names with dots
+    return numbered.mapInArrow(partial(_widened, computed, frame.columns, list(chosen), columns), fields)
 
 
-def _widened(computed, chosen, columns, batches):
+def _widened(computed, names, chosen, columns, batches):
     start = 0
     for batch in batches:
         if not batch.num_rows:
             continue
         try:
-            results = computed(pyarrow.Table.from_batches([batch]).select(chosen))
+            results = computed(pyarrow.Table.from_batches([batch]).rename_columns(names).select(chosen))
         except (TypeError, ValueError) as error:
             place = f"partition {pyspark.TaskContext.get().partitionId()} of {WHAT}, rows from {start} on"
             raise type(error)(f"{place}: {error}") from error
         arrays = [_arrow_array(result, *kind) for result, kind in zip(results, columns.values())]
-        yield pyarrow.RecordBatch.from_arrays([*batch.columns, *arrays], names=[*batch.schema.names, *columns])
+        yield pyarrow.RecordBatch.from_arrays([*batch.columns, *arrays], names=[*names, *columns])
         start += batch.num_rows
 
 
