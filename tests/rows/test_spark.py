@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from models import MODELS
 from spark_session import frame_of, spark_session
+from test_readme import block
 
 from fastem import GaussianMixture, PoissonMixture, em, open_rows, select, write_predictions
 from fastem.models.gaussian.dense import Full
@@ -239,6 +240,16 @@ def test_a_checkpoint_is_resumed_and_models_are_selected(spark, tmp_path):
     assert resumed.history_ == GaussianMixture(2, max_iter=4, **settings).fit(frame).history_
     found = select(frame, n_components=[1, 2], covariance_types=["spherical"], random_state=0)
     assert found.best.n_components == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_example_of_the_site_runs(spark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame_of(spark, np.column_stack([X, np.ones(len(X))])[:500], "abcw").write.parquet("rows")
+    names = {"spark": spark}
+    exec(block("labelled"), names)
+    assert names["labelled"].columns == ["a", "b", "c", "w", "label"]
+    assert spark.read.parquet("labels.parquet").count() == 500
 
 
 def test_a_stopped_session_is_said(spark):
