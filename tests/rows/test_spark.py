@@ -1,5 +1,6 @@
 """Spark frames: a wider sum as well; and what goes wrong there is said here, in a sentence."""
 
+import gc
 import glob
 import os
 import shutil
@@ -78,6 +79,16 @@ def test_any_share_of_the_partitions_gives_the_same_bits(spark):
     whole, lost = passes(blocks), passes(open_rows(frame_of(spark, X)))
     assert bits(whole) == bits(lost) == bits(passes(blocks, callback=lose))
     assert np.allclose(whole.statistics.vector, passes(X).statistics.vector, rtol=1e-11)
+
+
+def test_files_that_are_no_longer_used_go_with_the_next_frame(spark):
+    blocks = open_rows(frame_of(spark, X[:50]))
+    folders = {os.path.dirname(name) for files in blocks._files.collect() for name, _ in files}
+    assert folders and all(map(os.path.isdir, folders))
+    del blocks
+    gc.collect()
+    open_rows(frame_of(spark, X[:50]))
+    assert not any(map(os.path.exists, folders))
 
 
 def test_a_worker_that_is_killed_costs_time_only(spark):
