@@ -37,12 +37,15 @@ OPTIONAL = {  # package: the room or file that may import it, always inside a fu
     "distributed": "rows.sources",
     "matplotlib": "plot",
     "pandas": "inference",
+    "py4j": "rows.sources",
     "pyarrow": "rows.sources",
+    "pyspark": "rows.sources",
     "sklearn": "estimators",
     "tqdm": "driver.progress",
 }
 # files that are about an optional package, import it at their top, and are themselves imported inside functions
 DOORS = {"rows.sources.arrow_tables", "rows.sources.arrow_files", "rows.sources.dask_blocks"}
+DOORS |= {f"rows.sources.spark_{name}" for name in ("frame", "partitions", "results", "failures")}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "base", "misc", "config"}
 NAMEDTUPLE = {"_replace", "_asdict", "_fields", "_make"}  # public, whatever their names
 

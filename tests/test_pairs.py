@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 from models import MODELS, Family, points
+from spark_session import frame_of, spark_session
 
 import fastem
 from fastem.errors import CollapsedComponent
@@ -325,7 +326,8 @@ def merged_parameters(pair, X):
 
 def sentences_of(model, names):
     """What the library's table says of what is asked for; every row that two features meet."""
-    rows = "read in blocks" if "stream" in names else "a Dask collection" if "Dask" in names else "in memory"
+    holders = {"stream": "read in blocks", "Dask": "a Dask collection", "Spark": "a Spark frame"}
+    rows = next((words for name, words in holders.items() if name in names), "in memory")
     request = request_of(
         model,
         labels="labels" in names,
@@ -480,6 +482,33 @@ def test_pairs(family, first, monkeypatch):
                 assert "raise" in names, pair
             else:
                 check_laws(model, pair, X)
+
+
+BESIDE_SPARK = ["missing values", "float32", "noise", "certified", "drop", "several starts", "warm start"]
+BESIDE_SPARK += ["truncate", "labels", "a start by row"]  # refused, as for other rows that are not in memory
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_pairs_with_spark():
+    """A Spark frame beside what looks at rows itself, of one family: it takes long to start."""
+    family = FAMILIES["full"]
+    X = family.data(N)
+    with spark_session() as session:
+
+        def spark_frame(X):
+            kind = "float" if X.dtype == np.float32 else "double"
+            return frame_of(session, X, [f"x{i}" for i in range(X.shape[1])], 2, kind)
+
+        spark = Case("Spark", rows=spark_frame)
+        for case in (case for case in CASES if case.name in BESIDE_SPARK):
+            model = family.make(K, max_iter=4, random_state=0, **case.parameters(X))
+            if case.name in ("truncate", "labels", "a start by row"):
+                with pytest.raises(ValueError) as error:
+                    fitted(model, [case, spark], X)
+                assert str(error.value) in sentences_of(model, {case.name, "Spark"})
+            else:
+                fitted(model, [case, spark], X)
+                check_laws(model, [case, spark], X)
 
 
 def test_every_row_of_the_table_is_met():

@@ -9,8 +9,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
-import pandas as pd
-import pyarrow
 import pytest
 from matplotlib import pyplot
 
@@ -127,38 +125,6 @@ def test_mpi(X, tmp_path, monkeypatch):
     whole = fastem.em(start, X)
     assert both[0].n_iter == whole.n_iter > 1
     assert np.allclose(both[0].model.parameters(), whole.model.parameters(), rtol=1e-9)
-
-
-class Frame:
-    """What the example asks of a Spark DataFrame: partitions of Arrow batches, one of them empty."""
-
-    def __init__(self, X):
-        self.X = pd.DataFrame(X, columns=["a", "b"])
-
-    def cache(self):
-        return self
-
-    def limit(self, n):
-        return Frame(self.X[:n])
-
-    def toPandas(self):
-        return self.X
-
-    def mapInArrow(self, function, schema):
-        assert schema == "statistics binary"
-        table = pyarrow.Table.from_pandas(self.X)
-        partitions = [table[:1000].to_batches(300), [], table[:0].to_batches(), table[1000:].to_batches()]
-        rows = [row for own in partitions for batch in function(iter(own)) for row in batch.to_pylist()]
-        return SimpleNamespace(collect=lambda: [SimpleNamespace(**row) for row in rows])
-
-
-def test_spark(X):
-    found = {"spark": SimpleNamespace(read=SimpleNamespace(parquet=lambda path: Frame(X)))}
-    exec(block("mapInArrow"), found)
-    start = fastem.GaussianMixture(2, max_iter=0, random_state=0).fit(X).model_
-    whole = fastem.em(start, X)
-    assert found["result"].n_iter == whole.n_iter > 1
-    assert np.allclose(found["result"].model.parameters(), whole.model.parameters(), rtol=1e-9)
 
 
 def test_the_model_is_chosen(X):

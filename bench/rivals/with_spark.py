@@ -21,6 +21,7 @@ CONFIGURATION = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.python.unix.domain.socket.enabled": "true",  # for fastem's tasks: each waits 40 ms for TCP else
 }
 _frames = []  # the last rows that were asked for, and their DataFrame
 

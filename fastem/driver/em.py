@@ -143,8 +143,9 @@ def em(
         methods it may have: see :class:`fastem.driver.model.Model`. Or an :class:`EMResult` to go on from, on the same
         data.
     data
-        Rows: an array, a frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`); or anything with
-        ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the log-likelihood.
+        Rows: an array, a frame, files, chunks, a Dask or Spark frame, … (see :func:`fastem.open_rows`); or anything
+        with ``reduce(model, n_threads)``, and a ``dtype`` if it is float32, whose rounding may lower the
+        log-likelihood.
     sample_weight : (n,) array, or the name of a column of a table, optional
     tol : float
         The fit stops when the quantity that `stop` chooses is less than `tol`.

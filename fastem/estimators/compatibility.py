@@ -28,7 +28,7 @@ class Request:
         "separate" where the covariances do not depend on each other, "dependent" where they do; "" where there are
         none.
     labels : bool
-    rows : {"in memory", "read in blocks", "a Dask collection"}
+    rows : {"in memory", "read in blocks", "a Dask collection", "a Spark frame"}
     extreme_weights : bool
         Whether all sample weights were so small or so large that a unit was divided out.
     partial : bool

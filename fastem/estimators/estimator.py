@@ -16,7 +16,7 @@ from fastem.estimators.model_file import save
 from fastem.estimators.parameters import Parameter, attribute, constructor, declared, documented, parameter
 from fastem.kernels.threads import resolve
 from fastem.models import criteria
-from fastem.rows.sources.open_rows import in_memory, is_dask, open_rows
+from fastem.rows.sources.open_rows import in_memory, is_dask, is_spark, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
 CHOICES = "_output", "_metadata_requests"  # of a user, beside the parameters; a clone has them
@@ -192,15 +192,28 @@ class Estimator:
             raise ValueError("All sample_weight are zero: at least one row must count.")
         return totals.tolist()
 
-    def _evaluated(self, X, function, dtype, width=None):
-        """function(rows), shape (m,) or (m, width), of all rows of X, concatenated; a lazy array for Dask."""
+    def _evaluated(self, X, name, function, dtype, width=None):
+        """function(rows), shape (m,) or (m, width), of all rows of X, concatenated; a lazy array for Dask; for Spark a
+        lazy frame of the columns of X and this one, by name."""
         if is_dask(X):
             from fastem.rows.sources.dask_blocks import mapped
 
             self._require_fitted()
             return mapped(X, lambda rows: function(self._new_rows(rows)), dtype, width)
+        if is_spark(X):
+            from fastem.rows.sources.spark_results import with_columns
+
+            columns = {name: (np.float64 if width else dtype, width)}
+            return with_columns(X, columns, lambda rows: [function(self._new_rows(rows))], self._columns_of(X.columns))
         values = self._of_new_rows(X, function)
         return values[0] if len(values) == 1 else np.concatenate(values)
+
+    def _columns_of(self, columns) -> list[str]:
+        """Those of the columns of a Spark frame that the model was fitted to; all where it knows no names."""
+        self._require_fitted()
+        names = list(getattr(self, "feature_names_in_", columns))
+        check_features(self, len(names), np.array(names, dtype=object))
+        return names
 
     def _set_arrays(self, arrays):
         """Set attributes that belong together."""
@@ -249,7 +262,7 @@ class Estimator:
 
     def score_samples(self, X) -> np.ndarray:
         """Log-density of each row, shape (n,), natural logarithm."""
-        return self._evaluated(X, self._log_density, np.float64)
+        return self._evaluated(X, "log_density", self._log_density, np.float64)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Mean log-density of the rows; with weights, a weight of 2 counts as two equal rows."""

@@ -86,7 +86,7 @@ class FactorEstimator(Estimator, general=True):
         Parameters
         ----------
         X
-            An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`).
+            An array (n, d), a data frame, files, chunks, a Dask or Spark frame, … (see :func:`fastem.open_rows`).
             float32 and float64 are used as they are, anything else becomes float64.
         y : ignored
         sample_weight : (n,), optional
@@ -239,7 +239,7 @@ class FactorEstimator(Estimator, general=True):
                 scores[some] = product(rows[some] - model.mean, model.to_factors.T)
             return scores
 
-        scores = self._evaluated(X, factors, getattr(X, "dtype", np.float64), model.n_factors)
+        scores = self._evaluated(X, "factors", factors, getattr(X, "dtype", np.float64), model.n_factors)
         return in_container(scores, X, self.get_feature_names_out(), chosen_container(self))
 
     set_output = set_output

@@ -285,7 +285,7 @@ class FittedMixture(Estimator):
             self._score(rows, labels=assigned)
             return assigned
 
-        return self._evaluated(X, labels, np.intp)
+        return self._evaluated(X, "label", labels, np.intp)
 
     transform = transform
     fit_transform = fit_transform

@@ -6,7 +6,7 @@ import inspect
 from textwrap import indent
 
 ROWS = """rows of any kind
-An array (n, d), a data frame, files, chunks, a Dask collection, …; see :func:`fastem.open_rows`."""
+An array (n, d), a data frame, files, chunks, a Dask or Spark frame, …; see :func:`fastem.open_rows`."""
 ARGUMENTS = {  # name: its type, then what it is
     "X": ROWS,
     "y": "ignored\nIt is there for scikit-learn's pipelines.",

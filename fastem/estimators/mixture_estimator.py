@@ -269,7 +269,7 @@ spherical), of all components with any covariance_type.""",
         Parameters
         ----------
         X
-            An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`).
+            An array (n, d), a data frame, files, chunks, a Dask or Spark frame, … (see :func:`fastem.open_rows`).
             float32 and float64 are used as they are, anything else becomes float64.
         y : ignored
         sample_weight : (n,), optional

@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from fastem.estimators import covariates
 from fastem.estimators.beside import of_blocks, only_covariates, require_sides
 from fastem.estimators.outliers import draws_for
 from fastem.rows.blocks import block_rows
-from fastem.rows.sources.open_rows import is_dask
+from fastem.rows.side_columns import named_columns
+from fastem.rows.sources.open_rows import is_dask, is_spark
 
 __all__ = ["text_writer", "write_each", "write_predictions"]
 
@@ -47,14 +48,16 @@ def write_predictions(
         Rows of any kind except a Dask collection: see :func:`fastem.open_rows`.
     path : str or path-like
         Ends in ``.csv`` or ``.txt``; or ``.parquet`` or ``.pq`` (pyarrow, extra ``arrow``). The columns are ``label``
-        (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced.
+        (int), ``probability`` and ``log_density`` (natural logarithm; float64). An existing file is replaced. Of a
+        Spark frame: a new folder ``.parquet`` or ``.csv``, which Spark writes; these columns stand behind the frame's.
     probabilities : bool
         Write the probability of every component as well, as ``probability_0``, …
     outliers : float in [0, 1], optional
         Write a column ``outlier`` of 0 and 1 as well: the rows that :meth:`~fastem.GaussianMixture.is_outlier` finds at
         this rate.
     keep : {name: values}, optional
-        Columns to write before the others, such as a key to join on; each has one value for each row.
+        Columns to write before the others, such as a key to join on; each has one value for each row. Not for a Spark
+        frame, whose columns are all written.
     **sides
         Side columns that the model's methods take: ``errors``, ``lower`` and ``upper``; see
         :meth:`fastem.GaussianMixture.fit`.
@@ -76,11 +79,38 @@ def write_predictions(
     >>> print(open("labels.csv").readline().strip())
     label,probability,log_density
     """
+    if is_spark(X):
+        _write_frame(Predictions(model, probabilities, outliers), X, path, keep, sides)
+        return
     path = Path(path)
     opened = writer_for(path)
     asked = Predictions(model, probabilities, outliers, keep)
     with written_whole(path) as beside, opened(beside, asked.columns) as write:
         write_each(asked, X, write, **sides)
+
+
+def _write_frame(asked, X, path, keep, sides):
+    """Of a Spark frame, whose executors predict and write."""
+    from fastem.rows.sources.spark_results import with_columns, written
+
+    if keep:
+        raise TypeError("X is a Spark frame, all of whose columns are written. Leave out keep.")
+    require_sides(asked.model, sides)
+    named = {role: named_columns(given) for role, given in sides.items()}
+    for role, names in named.items():
+        if names is None:
+            raise TypeError(f"X is a Spark frame, so {role} must be names of its columns, not an array.")
+
+    def computed(rows):
+        parts: list = []
+        write_each(asked, rows, parts.append, **sides)
+        return [np.concatenate(column) for column in zip(*parts)]
+
+    beside = list(chain.from_iterable(named.values()))
+    columns = {name: (kind, None) for name, kind in asked.columns.items()}
+    others = [name for name in X.columns if name not in beside]
+    chosen = asked.model._columns_of(others)
+    written(with_columns(X, columns, computed, [*chosen, *beside]), path)
 
 
 def writer_for(path: Path) -> Callable:

@@ -45,7 +45,7 @@ def posterior(estimator, X):
         estimator._score(rows, responsibilities=values)
         return values
 
-    return estimator._evaluated(X, responsibilities, getattr(X, "dtype", np.float64), K)
+    return estimator._evaluated(X, "probabilities", responsibilities, getattr(X, "dtype", np.float64), K)
 
 
 def get_feature_names_out(self, input_features=None) -> np.ndarray:

@@ -134,6 +134,11 @@ def folded(nodes: list) -> Statistics:
     return total
 
 
+def total_of(nodes: Iterable[tuple[int, int, Statistics]]) -> Statistics:
+    """The sum of a whole tree, from the nodes that its parts give, in any order."""
+    return folded(merged_siblings(sorted(nodes, key=lambda node: node[1] << node[0])))
+
+
 def _sum(left, right):
     left += right
     return left

@@ -56,7 +56,7 @@ def logcdf(self, X) -> np.ndarray:
                 np.logaddexp(log_probability, np.log(weight) + each.sum(axis=1), out=log_probability)
         return np.minimum(log_probability, 0.0)
 
-    return self._evaluated(X, of_rows, np.float64)
+    return self._evaluated(X, "log_cdf", of_rows, np.float64)
 
 
 def exact_quantile(self, q):

@@ -11,7 +11,7 @@ from fastem.estimators.beside import given, of_blocks
 from fastem.estimators.containers import chosen_container, in_container
 from fastem.models.gaussian.imputation import impute as filled_in
 from fastem.rows.sources.columns import numbered_names
-from fastem.rows.sources.open_rows import is_dask
+from fastem.rows.sources.open_rows import is_dask, is_spark
 from fastem.rows.validation import generator
 
 
@@ -61,14 +61,13 @@ def impute(self, X, *, draws: int | None = None, random_state=None, lower=None, 
         )
     if draws is None:
         dtype = getattr(X, "dtype", np.float64)
-        filled = self._evaluated(X, lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
+        filled = self._evaluated(X, "imputed", lambda rows: filled_in(mixture, rows), dtype, self.n_features_in_)
         names = getattr(self, "feature_names_in_", numbered_names(self.n_features_in_))
         return in_container(filled, X, names, chosen_container(self))
     if not isinstance(draws, numbers.Integral) or draws < 1:
         raise ValueError(f"draws must be a whole number of at least 1, or None. Got {draws!r} instead.")
-    if is_dask(X):
-        raise TypeError(
-            "X is a Dask collection, which impute does not take with draws. Impute chunk by chunk, or pass X.compute()."
-        )
+    if is_dask(X) or is_spark(X):
+        holder = "a Dask collection" if is_dask(X) else "a Spark frame"
+        raise TypeError(f"X is {holder}, which impute does not take with draws. Pass chunks of its rows in memory.")
     rng = generator(self.random_state if random_state is None else random_state)
     return np.concatenate(self._of_new_rows(X, lambda rows: filled_in(mixture, rows, draws, rng)), axis=1)

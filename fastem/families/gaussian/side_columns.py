@@ -40,8 +40,8 @@ def fit(
     Parameters
     ----------
     X
-        An array (n, d), a data frame, files, chunks, a Dask collection, … (see :func:`fastem.open_rows`). NaN: a value
-        is missing; with errors: it was not measured.
+        An array (n, d), a data frame, files, chunks, a Dask or Spark frame, … (see :func:`fastem.open_rows`). NaN: a
+        value is missing; with errors: it was not measured.
     y : ignored
     sample_weight : (n,), optional
         Non-negative; a weight of 2 counts as two equal rows.

@@ -17,7 +17,7 @@ from fastem.errors import warn
 from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
 from fastem.rows.side_columns import require_length
-from fastem.rows.statistics import folded, merged_nodes, merged_siblings
+from fastem.rows.statistics import folded, merged_nodes, total_of
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names
 
 try:
@@ -149,8 +149,7 @@ class DaskBlocks(Blocks):
             replies = self.client.gather(tasks, direct=self.direct)
         if [worker for worker, _ in replies] != list(plan):
             self._plan = None  # a worker is lost, and its chunks are elsewhere now
-        nodes = [node for _, nodes_of_worker in replies for node in nodes_of_worker]
-        return folded(merged_siblings(sorted(nodes, key=lambda node: node[1] << node[0])))
+        return total_of(node for _, nodes_of_worker in replies for node in nodes_of_worker)
 
     def _owners(self) -> dict:
         """{worker: its chunks, in order}; a chunk that several have belongs to the one with the fewest."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.side_columns import BesideBlocks, at_the_end, named_columns, require_length, wide_names
-from fastem.rows.sources.open_rows import is_dask, open_rows
+from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
 
 
 def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem") -> tuple[Blocks, dict[str, int]]:
@@ -44,6 +44,10 @@ def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem")
     """
     named = {role: names for role, given in sides.items() if (names := named_columns(given)) is not None}
     arrays = {role: given for role, given in sides.items() if role not in named}
+    if arrays and is_spark(X):
+        from fastem.rows.sources.spark_frame import AN_ARRAY
+
+        raise TypeError(AN_ARRAY.format(next(iter(arrays))))
     if arrays and is_dask(X):
         from fastem.rows.sources.dask_blocks import beside
 

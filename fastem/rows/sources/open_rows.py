@@ -24,10 +24,10 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         An array, a memory map or a data frame; a path (``.npy``, Parquet, Feather, Arrow, text), a folder of
         Parquet, Feather or CSV files or a list of such; an Arrow table or dataset; a polars LazyFrame; a zarr or
         HDF5 array; a list of chunks, or a function that returns an iterator over chunks, where a chunk is an array
-        (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; blocks.
+        (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; a Spark frame; blocks.
     sample_weight : (n,) array, or the name of a column, which is then not among the values; optional
     columns : sequence of str or int, optional
-        The columns to read; only for files and Arrow tables.
+        The columns to read; only for files, Arrow tables and Spark frames.
     owner : str
         The name in messages.
 
@@ -181,6 +181,12 @@ def _dask(X, sample_weight, columns, owner):
     return DaskBlocks.of(X, sample_weight)
 
 
+def _spark(X, sample_weight, columns, owner):
+    from fastem.rows.sources.spark_frame import SparkBlocks
+
+    return SparkBlocks(X, sample_weight, columns)
+
+
 def _blocks(X, sample_weight, columns, owner):
     if sample_weight is not None or columns is not None:
         raise TypeError("sample_weight and columns are only for rows, but X is blocks: give both to open_rows.")
@@ -190,6 +196,11 @@ def _blocks(X, sample_weight, columns, owner):
 def is_dask(X) -> bool:
     """Whether X is a Dask array or data frame, which dask_blocks opens and maps functions over."""
     return hasattr(X, "__dask_graph__")
+
+
+def is_spark(X) -> bool:
+    """Whether X is a Spark frame, which spark_frame opens and maps functions over."""
+    return any(kind.__name__ == "DataFrame" and kind.__module__.startswith("pyspark.sql.") for kind in type(X).__mro__)
 
 
 def _is_path(X):
@@ -223,6 +234,7 @@ def _is_list_of_chunks(X):
 
 
 OPENERS = (
+    (is_spark, _spark),  # first: its columns are attributes, whatever their names
     (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
     (is_dask, _dask),
@@ -232,4 +244,4 @@ OPENERS = (
     (lambda X: callable(X) and not hasattr(X, "shape"), _function),
     (_is_list_of_chunks, _chunks),
 )
-READ_WEIGHTS = _files, _arrow  # they read the column of weights beside the columns that are chosen
+READ_WEIGHTS = _files, _arrow, _spark  # they read the column of weights beside the columns that are chosen
