@@ -217,7 +217,7 @@ def errors(rival, n: int, d: int, K: int, iterations: list[int], n_threads: int)
 
 
 def side_columns(rival, n: int, K: int, columns: list[int]) -> dict:
-    """Nanoseconds per row and component of fastem's E-steps, on one thread: with errors, and (per column) of intervals."""
+    """Nanoseconds per row and component of E-steps on one thread: with errors, and (per column) of intervals."""
     from fastem import GaussianMixture
     from fastem.models.gaussian.interval_rows import IntervalRows
     from fastem.models.gaussian.noisy_rows import NoisyRows

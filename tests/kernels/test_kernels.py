@@ -12,8 +12,8 @@ from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_o
 from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
 from fastem.families.student_t import StudentT
-from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.gaussian.interval_rows import IntervalRows
+from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
 from fastem.rows.missing_patterns import grouped
