@@ -120,7 +120,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         doc="""(low, high), optional
 A box in which alone rows could be seen, two numbers or arrays (d,), -inf and inf where there is no end; how many rows
 were outside is not known. `means_`, `covariances_` and `weights_` are of all rows, seen or not; densities, predictions
-and :meth:`sample` of seen ones. For "diag", "spherical", and one column; see
+and :meth:`sample` of seen ones. For "diag" and "spherical", and for any structure of up to three columns; see
 :mod:`fastem.models.gaussian.truncated`.""",
         tags=[COLUMNS],
     )

@@ -56,7 +56,9 @@ def box_moments(low, high, covariances) -> Moments:
     slope = covariances[:, 1:, 0] / deviation[:, None]
     rest = covariances[:, 1:, 1:] - slope[:, :, None] * slope[:, None, :]
     along = np.arange(d - 1)
-    rest[:, along, along] = np.maximum(rest[:, along, along], np.finfo(float).eps * covariances[:, along + 1, along + 1])
+    rest[:, along, along] = np.maximum(
+        rest[:, along, along], np.finfo(float).eps * covariances[:, along + 1, along + 1]
+    )
     x, log_weights = nodes(a, b, Bound(slope, np.sqrt(rest[:, along, along]), low[:, 1:], high[:, 1:]))
     p, shape = d - 1, x.shape
     centre = slope[:, None] * x[:, :, None]
@@ -80,7 +82,9 @@ def box_moments(low, high, covariances) -> Moments:
     first[:, 0], first[:, 1:] = deviation * of_x, apart[:, 0] + slope * of_x[:, None]
     second[:, 0, 0] = deviation**2 * square
     second[:, 0, 1:] = second[:, 1:, 0] = deviation[:, None] * cross
-    second[:, 1:, 1:] = own + both + np.swapaxes(both, 1, 2) + square[:, None, None] * slope[:, :, None] * slope[:, None]
+    second[:, 1:, 1:] = (
+        own + both + np.swapaxes(both, 1, 2) + square[:, None, None] * slope[:, :, None] * slope[:, None]
+    )
     return Moments((top + arithmetic.log(total))[:, 0], first, second)
 
 
