@@ -189,7 +189,7 @@ CASES = [
     Case("truncate", {"truncate": 1}, law=looks_at_one),
     Case(
         "truncation",
-        lambda X: {"truncation": (X.min(axis=0) - 0.5, X.max(axis=0) + 9.0), "covariance_type": "diag"},
+        lambda X: {"truncation": (X.min(axis=0) - 0.5, X.max(axis=0) + 9.0)},
         law=lambda model, X: np.testing.assert_array_less(0, model.model_.emission.inside.log_p * -1),
     ),
     Case("tied", {"covariance_type": "tied"}),
@@ -297,9 +297,6 @@ NO_PAIR = [  # they ask for the same thing in two ways
     {"emem", "a start by row"},
     {"weights", "extreme weights"},
     {"tied", "VEV"},
-    {"truncation", "tied"},
-    {"truncation", "VEV"},
-    {"truncation", "fixed covariances"},
     {"a rule", "certified"},
     {"stream", "Dask"},
     *({first, second} for first, second in combinations(["fixed weights", "all weights fixed"], 2)),
