@@ -23,7 +23,6 @@ from fastem.families.gaussian.filling import impute
 from fastem.families.gaussian.intervals import open_bounds
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
-from fastem.families.gaussian.side_columns import fit
 from fastem.families.gaussian.truncation import box_of, check_truncation, require_inside, untruncated
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
@@ -160,7 +159,6 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     component_overlap = untruncated(component_overlap)
     impute = ungated(impute)
     adapt = untruncated(adapt)
-    fit = fit
     denoise = measurement_errors.denoise
 
     def _exact_quantile(self, q):

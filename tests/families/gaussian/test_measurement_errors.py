@@ -243,8 +243,9 @@ def test_refusals_name_the_column_and_the_two_features():
         GaussianMixture(2, noise="box").fit(X).predict(X, errors=errors)
     with pytest.raises(ValueError, match="expecting 2 features"):
         GaussianMixture(2).fit(X).predict(np.ones((4, 3)), errors=np.ones((4, 3)))
-    with pytest.raises(TypeError, match="errors"):
-        fastem.StudentTMixture(2).fit(X, errors=errors)
+    for kind in (fastem.StudentTMixture, fastem.PoissonMixture, fastem.BayesianGaussianMixture):
+        with pytest.raises(TypeError, match=f"{kind.__name__} takes no errors, nor any other side column."):
+            kind(2).fit(X, errors=errors)
 
 
 def test_the_command_line(tmp_path, capsys):
