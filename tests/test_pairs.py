@@ -253,7 +253,7 @@ EXPECTED = {  # what is refused, written apart from the table of the library
     "bounds": ["noise", "labels", "truncate"],
     "truncation": ["noise", "prior", "ratio of eigenvalues", "equal weights", "all weights fixed", "errors", "bounds"],
     "prior": ["missing values", "extreme weights", "partial_fit"],
-    "labels": [*MOVES, "stream", "Dask", "a weight of 0 to start from"],
+    "labels": [*MOVES, "a weight of 0 to start from"],
     "weight prior": ["equal weights", "all weights fixed", "extreme weights", "partial_fit"],
     "weight prior by component": ["equal weights", "all weights fixed", "extreme weights", "partial_fit", *MOVES],
     "fixed weights": ["equal weights", *MOVES],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,11 +14,12 @@ from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
-from fastem.estimators.beside import given, opened
+from fastem.estimators.beside import given, opened, require_sides
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
+from fastem.estimators.labels import open_labelled
 from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
@@ -25,6 +27,7 @@ from fastem.estimators.planning import plan_for, plan_of, request_of, require_en
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
+from fastem.rows.side_columns import named_columns
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import effective_rows
 from fastem.starts.fit_report import FitReport
@@ -305,10 +308,11 @@ spherical), of all components with any covariance_type.""",
             Columns on which the weights depend, through a multinomial logit with an intercept:
             see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not
             among the values. Pass the covariates of new rows to :meth:`predict`, …
-        labels : (n,) or (n, K), optional
-            What is known of the rows of an array: the component of each row, from 0 to K - 1, or -1 where not known;
+        labels : (n,) or (n, K) or names of columns, optional
+            What is known of the rows: the component of each row, from 0 to K - 1, or -1 where not known;
             or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
             noise K + 1 columns). A component without labelled rows gets a number that the labels do not use.
+            Names are those of columns of X, which are then not among the values, NaN where a label is not known.
             Predictions do not use labels. Cannot be combined with other side columns.
         callback : callable, optional
             Called after each iteration with the :class:`fastem.EMResult` so far; a true answer ends this start's run.
@@ -367,9 +371,14 @@ spherical), of all components with any covariance_type.""",
         array([[[1.]]])
         """
         sides = given({"errors": errors, "lower": lower, "upper": upper, "covariates": covariates})
+        require_sides(self, sides)
+        if labels is not None and not sides:
+            rows = partial(open_labelled, self, X, labels, sample_weight)
+        else:
+            rows = partial(opened, self, X, sample_weight, sides)
         return fit_to(
             self,
-            lambda: opened(self, X, sample_weight, sides),
+            rows,
             labels=labels,
             callback=callback,
             checkpoint=checkpoint,
@@ -379,6 +388,11 @@ spherical), of all components with any covariance_type.""",
 
     def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
         """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
+        if labels is not None and named_columns(labels) is not None:
+            raise ValueError(
+                f"fit_predict cannot leave out the column that labels={labels!r} names where it predicts. Call fit, "
+                "then predict with the rows without it."
+            )
         self.fit(X, y, sample_weight, **given({"labels": labels}), **sides)
         return self.predict(X, **given(sides))
 

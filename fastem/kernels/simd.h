@@ -271,7 +271,7 @@ FORCE_INLINE vec exp_of_remainder(vec x, vec *shifted) {
 #define LOG_ULPS 1.5
 #define LOG1P_ULPS 2.5
 #define LOG_FACTORIAL_ULPS 32.0
-#define MILLS_ULPS 6.0
+#define MILLS_ULPS 10.0
 
 /* exp(x) within EXP_ULPS. -inf, 0, denormal and overflowing results, inf and NaN come out as in libm. */
 FORCE_INLINE vec vexp(vec x) {
