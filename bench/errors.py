@@ -31,8 +31,9 @@ LEGEND = f"""\
 An iteration of EM on {SHAPE["n"]} rows of {SHAPE["d"]} columns, {SHAPE["K"]} components, a full covariance of errors
 for each row: the difference of a long and a short fit over that of their iterations, from the same start."""
 KERNEL_LEGEND = f"""\
-An E-step of fastem on one thread, in processor time: with a covariance of errors for each row, nanoseconds per row and
-component; of values between bounds (5 columns), nanoseconds per row, column and component. {SHAPE["K"]} components, float64."""
+An E-step of fastem on one thread, in processor time: with a covariance of errors for each row, nanoseconds per row
+and component; of values between bounds (5 columns), nanoseconds per row, column and component.
+{SHAPE["K"]} components, float64."""
 
 
 def run(session: Session) -> Section:
