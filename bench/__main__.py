@@ -12,6 +12,7 @@ bayesian      Bayesian mixtures: iterations beside Gaussian mixtures, fits besid
 missing       iterations over rows with missing values, beside the complete rows
 families      iterations of Poisson and other mixtures beside diagonal Gaussian ones
 covariates    iterations with weights that depend on covariates, beside the plain ones and StepMix (extra `rivals`)
+errors        iterations over rows with measurement errors, beside astroML (extra `rivals`), and between bounds
 covariances   iterations of the fourteen covariance families beside full and diagonal ones
 mixtures      mixtures of other families, beside StepMix and pomegranate (extra `rivals`)
 spark         iterations of EM beside Spark MLlib (extra `spark`, and Java)
@@ -47,6 +48,7 @@ from bench import (
     covariances,
     covariates,
     criteria,
+    errors,
     factors,
     families,
     gains,
@@ -79,6 +81,7 @@ COMMANDS = {
     "gains": gains.run,
     "covariances": covariances.run,
     "covariates": covariates.run,
+    "errors": errors.run,
     "mixtures": mixtures.run,
     "spark": spark.run,
     "baseline": passes.baseline,

@@ -56,10 +56,12 @@ class Rival:
 FASTEM = Rival("fastem", "with_fastem")
 SCIKIT_LEARN = Rival("scikit-learn", "with_scikit_learn")
 STEPMIX = Rival("stepmix", "with_stepmix")
+ASTROML = Rival("astroml", "with_astroml")
 POMEGRANATE = Rival("pomegranate", "with_pomegranate")
 SPARK = Rival("pyspark", "with_spark")
 LIBRARIES = {
-    rival.name: rival for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE, SPARK)
+    rival.name: rival
+    for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE, ASTROML, SPARK)
 }
 
 

@@ -26,6 +26,7 @@ from bench.bayesian import samples as bayesian_samples
 from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
 from bench.covariates import ITERATIONS, answers_and_covariates
+from bench.errors import INTERVALS, bounded_rows, measured_rows
 from bench.families import samples as family_samples
 from bench.missing import gaps
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
@@ -197,6 +198,54 @@ def covariates(rival, n: int, d: int, K: int, p: int, n_threads: int) -> dict:
     return {"ms": of(C), "plain_ms": of(None)}
 
 
+def errors(rival, n: int, d: int, K: int, iterations: list[int], n_threads: int) -> dict:
+    """Milliseconds of an iteration over rows with errors, and log-likelihoods after so many iterations."""
+    X, S, start = measured_rows(n, d, K)
+    short, long = iterations
+    found = {}
+
+    def one():
+        begin = time.perf_counter()
+        for number in (short, long):
+            found[number] = rival.fit_errors(X, S, start, number, n_threads)
+            times.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+        return (times[-1] - times[-2]) / (long - short)
+
+    times = []
+    rival.fit_errors(X[:1000], S[:1000], start, 1, n_threads)  # imports what it needs, and starts the threads
+    return {"ms": 1e3 * median_of(one), "log_likelihood": found}
+
+
+def side_columns(rival, n: int, K: int, columns: list[int]) -> dict:
+    """Nanoseconds of processor time per row and component of E-steps: with errors, and (per column) of intervals."""
+    from fastem import GaussianMixture
+    from fastem.models.gaussian.interval_rows import IntervalRows
+    from fastem.models.gaussian.noisy_rows import NoisyRows
+
+    def seconds(model, rows):
+        model.e_step_of_block(rows, None, 1, {})
+        times = []
+        for _ in range(FAMILY_REPEATS):
+            begin = time.process_time()  # of this process alone: aims are missed by kernels, not by neighbours
+            model.e_step_of_block(rows, None, 1, {})
+            times.append(time.process_time() - begin)
+        return min(times)
+
+    found = {}
+    for d in columns:
+        X, S, start = measured_rows(n, d, K)
+        i, j = np.tril_indices(d)
+        model = NoisyRows(GaussianMixture.from_parameters(*start).model_)
+        found[f"errors, {d} columns"] = 1e9 * seconds(model, np.hstack([X, S[:, i, j]])) / n / K
+    for kind in INTERVALS:
+        rows, (weights, means, covariances) = bounded_rows(kind, n, 5, K)
+        variances = np.diagonal(covariances, axis1=1, axis2=2)
+        model = GaussianMixture.from_parameters(weights, means, variances, covariance_type="diag")
+        found[kind] = 1e9 * seconds(IntervalRows(model.model_), rows) / n / K / 5
+    return found
+
+
 def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
     """Of each family and of a diagonal Gaussian mixture on its rows; see :func:`beside`."""
     return beside(family_samples(n, d, K, dtype), n_threads)
@@ -308,6 +357,8 @@ TASKS = {
         select,
         missing,
         covariates,
+        errors,
+        side_columns,
         bayesian,
         bayesian_fit,
         stream,

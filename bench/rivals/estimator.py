@@ -11,12 +11,12 @@ def parameters_after(iterations, model, X):
     return model.weights_, model.means_, model.covariances_
 
 
-def fit_exactly(iterations, model, X):
+def fit_exactly(iterations, model, X, **beside):
     """Fit, in exactly so many iterations."""
     with warnings.catch_warnings():
         # tol=0 never converges: as asked. By message, since the class is a different one in each library.
         warnings.filterwarnings("ignore", message=".*converge.*")
-        model.fit(X)
+        model.fit(X, **beside)
     if model.n_iter_ != iterations:
         reason = getattr(model, "stop_reason_", "no reason given")
         raise RuntimeError(f"{model.n_iter_} iterations where {iterations} were asked for ({reason})")

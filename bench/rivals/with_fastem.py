@@ -68,6 +68,26 @@ def fit_columns(problem, X, start, iterations, n_threads):
     return {name: getattr(model, attribute) for name, attribute in names.items()}
 
 
+def fit_errors(X, errors, start, iterations, n_threads) -> float:
+    """The log-likelihood after so many iterations from a start: weights, means, covariances."""
+    import fastem
+
+    weights, means, covariances = start
+    model = fastem.GaussianMixture(
+        len(weights),
+        weights_init=weights,
+        means_init=means,
+        precisions_init=np.linalg.inv(covariances),
+        reg_covar=0,
+        max_iter=iterations,
+        tol=0,
+        accelerate=None,
+        n_threads=n_threads,
+    )
+    fit_exactly(iterations, model, X, errors=errors)
+    return model.log_likelihood_
+
+
 def fit_covariates(X, C, K, iterations, n_threads):
     """Binary latent classes whose weights depend on C (n, p), or do not: None."""
     import fastem

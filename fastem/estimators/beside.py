@@ -1,23 +1,24 @@
-"""The methods of a mixture whose rows may have side columns: measurement errors, or bounds of their values.
+"""Side columns of the rows of a mixture: measurement errors, bounds of their values, covariates; and the methods of a
+mixture that takes more of them than covariates.
 
-A family names the side columns that it takes, and how rows with them are opened, in `_openers`. Without side columns
-each method is that of :mod:`fastem.estimators.mixture_estimator`.
+A family names the side columns that it takes, and how rows with them are opened, in `_openers`. The one `fit` is that
+of :mod:`fastem.estimators.mixture_estimator`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastem.estimators import wide_rows
 from fastem.estimators.checks import check_features
 from fastem.estimators.compatibility import refusal
+from fastem.estimators.covariates import open_gated
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.method_docs import describe_methods
-from fastem.estimators.mixture_estimator import fit_to
 from fastem.estimators.transform import framed
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
@@ -25,7 +26,7 @@ from fastem.rows.side_columns import SideBlocks
 
 
 def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float]:
-    """Rows with their side columns as blocks, and the unit of their weights.
+    """Rows with their side columns as blocks, and the unit of their weights; of a fit without any, of the rows alone.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
         Called with the number and the names of the columns of values, before these are read.
     """
     require_sides(self, sides)
+    if only_covariates(sides):
+        return open_gated(X, sides.get("covariates"), sample_weight, type(self).__name__)
     if "covariates" in sides:
         others = [role for role in sides if role != "covariates"]
         kind = "errors" if "errors" in others else "intervals"
@@ -46,12 +49,14 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
 
 
 def require_sides(estimator, sides) -> None:
-    """Raise TypeError where the family does not take one of these side columns."""
+    """Raise TypeError where the family does not take one of these side columns; with the reason that its `_why_not`,
+    {role: sentence}, gives."""
     known = getattr(estimator, "_openers", {})
     for role in sides:
         if role not in known and role != "covariates":
             takes = f"only {', '.join(known)}" if known else "nor any other side column"
-            raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.")
+            why = getattr(estimator, "_why_not", {}).get(role, "")
+            raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.{why and f' {why}'}")
 
 
 def given(sides) -> dict[str, Any]:
@@ -95,59 +100,6 @@ class TakesSideColumns:
     """
 
     _openers: ClassVar[dict[str, Callable]] = {}
-
-    def fit(
-        self,
-        X,
-        y=None,
-        sample_weight=None,
-        *,
-        labels=None,
-        callback=None,
-        checkpoint=None,
-        checkpoint_seconds: float = 60.0,
-        resume: bool = False,
-        **sides,
-    ) -> Self:
-        """As :meth:`fastem.PoissonMixture.fit`; and rows whose values lie between bounds.
-
-        Parameters
-        ----------
-        X, y, sample_weight, labels, callback, checkpoint, checkpoint_seconds, resume
-            See :meth:`fastem.PoissonMixture.fit`. Labels cannot be combined with bounds.
-        **sides : arrays or names of columns, optional
-            ``lower=`` and ``upper=`` (n, d): bounds of the values, see :meth:`fastem.GaussianMixture.fit`; in whole
-            numbers both ends belong to the interval. Or ``covariates=``, see :meth:`fastem.PoissonMixture.fit`.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            X, the bounds or a parameter cannot be used; the message says why, and where.
-
-        Warns
-        -----
-        ConvergenceWarning, DegenerateComponentWarning
-        """
-        more = {
-            "labels": labels,
-            "callback": callback,
-            "checkpoint": checkpoint,
-            "checkpoint_seconds": checkpoint_seconds,
-            "resume": resume,
-        }
-        sides = given(sides)
-        if only_covariates(sides):
-            return super().fit(X, y, sample_weight, **sides, **more)
-        return fit_to(self, lambda: opened(self, X, sample_weight, sides), **more)
-
-    def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
-        """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
-        self.fit(X, y, sample_weight, **({} if labels is None else {"labels": labels}), **sides)
-        return self.predict(X, **sides)
 
     def score_samples(self, X, **sides) -> np.ndarray:
         """Log-density of each row, shape (n,), natural logarithm.

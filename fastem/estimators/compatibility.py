@@ -215,7 +215,6 @@ REFUSED = (
         Refusal("a constraint by number", name, _NUMBERED.format(what="{0} refers"))
         for name in ("on_collapse", "split_merge")
     ),
-    Refusal("labels", "rows out of memory", "labels need X as an array or a frame, but X is {1}. Pass X as an array."),
     Refusal(
         "labels",
         "errors",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,11 +14,12 @@ from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
+from fastem.estimators.beside import given, opened, require_sides
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
-from fastem.estimators.covariates import open_gated
 from fastem.estimators.fitted_mixture import FittedMixture
+from fastem.estimators.labels import open_labelled
 from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
@@ -25,6 +27,7 @@ from fastem.estimators.planning import plan_for, plan_of, request_of, require_en
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
+from fastem.rows.side_columns import named_columns
 from fastem.starts.collapse import POLICIES
 from fastem.starts.diagnosis import effective_rows
 from fastem.starts.fit_report import FitReport
@@ -257,6 +260,9 @@ spherical), of all components with any covariance_type.""",
         y=None,
         sample_weight=None,
         *,
+        errors=None,
+        lower=None,
+        upper=None,
         covariates=None,
         labels=None,
         callback=None,
@@ -264,25 +270,50 @@ spherical), of all components with any covariance_type.""",
         checkpoint_seconds: float = 60.0,
         resume: bool = False,
     ) -> Self:
-        """Fit to rows.
+        """Fit to rows; with `errors`, to rows that were measured with known errors (extreme deconvolution); with
+        `lower` and `upper`, to rows whose values are known to lie between bounds.
+
+        With errors row n is x_n plus noise N(0, S_n), and the mixture is that of the noise-free x: `means_` and
+        `covariances_` are theirs, and `log_likelihood_` is that of the rows as they were measured. Pass the errors of
+        new rows to `score_samples`, `predict`, …; without them a row is taken as exact.
+
+        With bounds a value is known as far as lower <= value <= upper: censored at a detection limit, rounded, or
+        counted in a bin (its edges, with the count as sample_weight). `log_likelihood_` is then the sum of the
+        logarithms of the intervals' probabilities, and of densities where values are exact. Gaussian structures with
+        independent columns ("diag", "spherical", …) and one column take any number of intervals, others at most one in
+        each row.
 
         Parameters
         ----------
         X
             An array (n, d), a data frame, files, chunks, a Dask or Spark frame, … (see :func:`fastem.open_rows`).
-            float32 and float64 are used as they are, anything else becomes float64.
+            float32 and float64 are used as they are, anything else becomes float64. NaN: a value is missing; with
+            errors: it was not measured.
         y : ignored
         sample_weight : (n,), optional
             Non-negative; a weight of 2 counts as two equal rows.
+        errors : array or names of columns, optional
+            Only of :class:`fastem.GaussianMixture`. Of each row: standard deviations (n, d) in the units of X; or
+            covariances (n, d, d), or their packed lower triangles (n, d (d + 1) / 2), S_11, S_21, S_22, …. 0: exact.
+            inf: not measured. Or the names of the columns of X that hold them, in this order, which are then not among
+            the values. Beside chunks of a stream, an array of all rows or names of columns of the chunks; beside a Dask
+            array, an array.
+        lower, upper : arrays (n, d) or names of columns, optional
+            Of :class:`fastem.GaussianMixture`, :class:`fastem.ExponentialMixture` and
+            :class:`fastem.GeometricMixture`. The bounds of each value in the units of X, both or none; of whole numbers
+            both ends belong to the interval. Equal: the value is exact. -inf or inf: there is no bound on this side, so
+            with both the value is missing. NaN in both: the value of X counts, as exact, or as missing where it is NaN.
+            Where there are bounds, the value of X does not count. Cannot be combined with errors.
         covariates : (n, p) or (n,) or names of columns, optional
             Columns on which the weights depend, through a multinomial logit with an intercept:
             see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not
             among the values. Pass the covariates of new rows to :meth:`predict`, …
-        labels : (n,) or (n, K), optional
-            What is known of the rows of an array: the component of each row, from 0 to K - 1, or -1 where not known;
+        labels : (n,) or (n, K) or names of columns, optional
+            What is known of the rows: the component of each row, from 0 to K - 1, or -1 where not known;
             or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
             noise K + 1 columns). A component without labelled rows gets a number that the labels do not use.
-            Predictions do not use labels.
+            Names are those of columns of X, which are then not among the values, NaN where a label is not known.
+            Predictions do not use labels. Cannot be combined with other side columns.
         callback : callable, optional
             Called after each iteration with the :class:`fastem.EMResult` so far; a true answer ends this start's run.
         checkpoint : path, optional
@@ -299,8 +330,10 @@ spherical), of all components with any covariance_type.""",
 
         Raises
         ------
+        TypeError
+            The family does not take one of the side columns.
         ValueError
-            X or a parameter cannot be used; the message says why.
+            X, a side column or a parameter cannot be used; the message says why, and where.
         CheckpointError
             The checkpoint cannot be written, or belongs to another fit.
         KeyboardInterrupt, OSError, …
@@ -309,10 +342,43 @@ spherical), of all components with any covariance_type.""",
         Warns
         -----
         ConvergenceWarning, DegenerateComponentWarning, SaddlePointWarning
+
+        References
+        ----------
+        Bovy, Hogg, Roweis: Extreme deconvolution: inferring complete distribution functions from noisy, heterogeneous
+        and incomplete observations. Annals of Applied Statistics 5 (2011) 1657-1677.
+        Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39 (1977) 1-38.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastem import GaussianMixture
+        >>> rng = np.random.default_rng(0)
+        >>> errors = rng.uniform(0.5, 3, (5000, 1))
+        >>> X = rng.normal(10, 1, (5000, 1)) + errors * rng.normal(size=(5000, 1))
+        >>> GaussianMixture().fit(X).covariances_.round(1)
+        array([[[4.6]]])
+        >>> GaussianMixture().fit(X, errors=errors).covariances_.round(1)
+        array([[[1.]]])
+
+        Values below a detection limit of 9 are known to lie below it:
+
+        >>> X = rng.normal(10, 1, (5000, 1))
+        >>> lower, upper = np.where(X < 9, -np.inf, X), np.maximum(X, 9)
+        >>> GaussianMixture().fit(np.maximum(X, 9)).covariances_.round(2)
+        array([[[0.74]]])
+        >>> GaussianMixture().fit(X, lower=lower, upper=upper).covariances_.round(1)
+        array([[[1.]]])
         """
+        sides = given({"errors": errors, "lower": lower, "upper": upper, "covariates": covariates})
+        require_sides(self, sides)
+        if labels is not None and not sides:
+            rows = partial(open_labelled, self, X, labels, sample_weight)
+        else:
+            rows = partial(opened, self, X, sample_weight, sides)
         return fit_to(
             self,
-            lambda: open_gated(X, covariates, sample_weight, type(self).__name__),
+            rows,
             labels=labels,
             callback=callback,
             checkpoint=checkpoint,
@@ -320,13 +386,15 @@ spherical), of all components with any covariance_type.""",
             resume=resume,
         )
 
-    def fit_predict(self, X, y=None, sample_weight=None, *, covariates=None, labels=None) -> np.ndarray:
-        """Fit, then the most probable component of each row."""
-        given = {
-            name: value for name, value in {"covariates": covariates, "labels": labels}.items() if value is not None
-        }
-        fitted = self.fit(X, y, sample_weight, **given)
-        return fitted.predict(X) if covariates is None else fitted.predict(X, covariates=covariates)
+    def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
+        """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
+        if labels is not None and named_columns(labels) is not None:
+            raise ValueError(
+                f"fit_predict cannot leave out the column that labels={labels!r} names where it predicts. Call fit, "
+                "then predict with the rows without it."
+            )
+        self.fit(X, y, sample_weight, **given({"labels": labels}), **sides)
+        return self.predict(X, **given(sides))
 
     partial_fit = partial_fit
     set_partial_fit_request = set_partial_fit_request

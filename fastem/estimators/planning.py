@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from fastem.estimators.compatibility import Request, require_compatible
 from fastem.estimators.constraints import require_values_to_keep
+from fastem.estimators.labels import labelled_sample
 from fastem.estimators.reproducible import require_reproducible
 from fastem.rows.side_columns import SideBlocks
 from fastem.rows.validation import require_distinct_rows, require_rows
@@ -74,12 +75,15 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
         plan = replace(plan, start=replace(plan.start, last=estimator._mixture()))
     if labels is None:
         return plan, blocks
-    K = plan.n_components
-    known = labelled(blocks, labels, K, K + plan.family.has_noise)
+    K, n_densities = plan.n_components, plan.n_components + plan.family.has_noise
+    if "labels" in sides:
+        known = labelled_sample(blocks, K, n_densities)
+    else:
+        known = blocks = labelled(blocks, labels, K, n_densities)
     if isinstance(plan.start.init, str):
         name = MERGED if plan.start.init == EMEM else plan.start.init
         plan = plan.from_start(LabelledStart(known, name, n_threads))
-    return plan, known
+    return plan, blocks
 
 
 def plan_in_memory(estimator, blocks, unit) -> Plan:

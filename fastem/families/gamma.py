@@ -131,6 +131,12 @@ class GammaMixture(ExponentialFamilyMixture):
     McLachlan, Peel: Finite Mixture Models. Wiley 2000.
     """
 
+    _why_not: ClassVar = dict.fromkeys(
+        ("lower", "upper"),
+        "The M-step of its shapes needs the mean of log x between the bounds, which has no closed form. "
+        "ExponentialMixture takes bounds, and so does GaussianMixture, of log x.",
+    )
+
     shapes_: np.ndarray = attribute()
     rates_: np.ndarray = attribute()
 

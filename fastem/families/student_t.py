@@ -342,6 +342,12 @@ class StudentTMixture(CovarianceMixture):
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
 
+    _why_not: ClassVar = dict.fromkeys(
+        ("lower", "upper"),
+        "The M-step of its degrees of freedom needs the mean of log(1 + distance) between the bounds, which has no "
+        "closed form. GaussianMixture takes bounds.",
+    )
+
     degrees_of_freedom_: np.ndarray = attribute()
 
     degrees_of_freedom: Any = parameter(

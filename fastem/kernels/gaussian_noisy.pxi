@@ -1,6 +1,9 @@
 # Gaussian components of rows with measurement errors of their own: T = V_k + S_n is factored for every row and component.
 #
-#   log p = constant - (|L^-1 (w - mu)|^2 + sum_j log(L_jj^2 scale_j)) / 2,  T = L L',  scale_j = 1 / V_jj
+#   log p = constant - (sum_j y_j^2 / D_j + sum_j log(D_j scale_j)) / 2,  T = L D L',  y = L^-1 (w - mu),  scale_j = 1 / V_jj
+#
+# L has a diagonal of ones, and D its pivots, so that there is no square root: one takes as long as four multiply-adds a
+# row, and a triangle of three has six.
 #
 # The columns of a tile are the values w, then the errors: deviations of each, or the packed lower triangle of S. A value
 # that was not measured is NaN: its row and column of T are those of V's diagonal, and `gain` takes its density away.
@@ -10,7 +13,7 @@
 # sums: counts, then first: sum r z, and second: sum r (z z' - T^-1), z = T^-1 (w - mu); see models/gaussian/noisy_rows.py.
 #
 # The factor is made again where sums are collected: of the components alone that have rows in the tile, and so nothing of
-# the size rows x components x d^2 is kept. `d` is a constant to the compiler where it is 2 or 3, and the triangles are in registers.
+# the size rows x components x d^2 is kept. `d` is a constant to the compiler where it is small: the triangles are in registers.
 
 cdef enum:
     LOGS = 4                      # pivots of which one logarithm is taken: their product, in units of V, cannot overflow
@@ -56,7 +59,7 @@ cdef tuple noisy_diagonal_layout(Family* f, Py_ssize_t K, Py_ssize_t columns, di
 cdef inline vec factor_of_sum(const Py_ssize_t d, const bint full, const bint gaps, const vec* x, Py_ssize_t S,
                               const real* mean, const real* covariance, const real* scale, const real* gain,
                               vec* lower, vec* turn, vec* z, vec* y) noexcept nogil:
-    """L below its diagonal, packed, and 1 / L_jj; z = w - mu, NaN where not measured; y = L^-1 z. Returns what is taken from
+    """L below its diagonal, packed, and 1 / D_j; z = w - mu, NaN where not measured; y = L^-1 z. Returns what is taken from
     the constant."""
     cdef Py_ssize_t i, j, e, p
     cdef vec entry, error, pivot, product = splat(1), taken = splat(0), squares = splat(0)
@@ -72,14 +75,16 @@ cdef inline vec factor_of_sum(const Py_ssize_t d, const bint full, const bint ga
             taken = taken - where_number(z[j], splat(0), splat(2 * gain[j]))
         entry = splat(covariance[p + j]) + error
         pivot = entry
-        for e in range(j):
-            pivot = pivot - lower[p + e] * lower[p + e]
+        for e in range(j):                   # the rows below hold L D until it is their turn
+            error = lower[p + e]
+            lower[p + e] = error * turn[e]
+            pivot = pivot - lower[p + e] * error
         pivot = vmax(pivot, splat(<real>PIVOT_WITH_DIGITS) * entry)
         product = product * (pivot * splat(scale[j]))
         if j % LOGS == LOGS - 1 or j == d - 1:
             taken = taken + vlog(product)
             product = splat(1)
-        turn[j] = splat(1) / vsqrt(pivot)
+        turn[j] = splat(1) / pivot
         for i in range(j + 1, d):
             entry = splat(covariance[i * (i + 1) // 2 + j])
             if full:
@@ -88,44 +93,49 @@ cdef inline vec factor_of_sum(const Py_ssize_t d, const bint full, const bint ga
                 entry = where_number(z[i] + z[j], entry, splat(0))
             for e in range(j):
                 entry = entry - lower[i * (i + 1) // 2 + e] * lower[p + e]
-            lower[i * (i + 1) // 2 + j] = entry * turn[j]
+            lower[i * (i + 1) // 2 + j] = entry
         entry = where_number(z[j], z[j], splat(0)) if gaps else z[j]
         for e in range(j):
             entry = entry - lower[p + e] * y[e]
-        y[j] = entry * turn[j]
-        squares = squares + y[j] * y[j]
+        y[j] = entry
+        squares = squares + entry * entry * turn[j]
     return splat(<real>0.5) * (squares + taken)
 
 
 cdef inline void add_noisy(const Py_ssize_t d, const bint gaps, vec resp, const vec* lower, const vec* turn, const vec* z,
                            vec* y, vec* root, vec* acc) noexcept nogil:
-    """acc += resp (1, T^-1 z, T^-1 z z' T^-1 - T^-1) of one vector of rows; root: space for L^-1."""
+    """acc += resp (1, T^-1 z, T^-1 z z' T^-1 - T^-1) of one vector of rows; root: space for L^-1, below its diagonal of ones."""
     cdef Py_ssize_t i, j, e, p
-    cdef vec entry
+    cdef vec entry, scaled
     for j in range(d):
-        root[j * (j + 1) // 2 + j] = turn[j]
         for i in range(j + 1, d):
             p = i * (i + 1) // 2
-            entry = splat(0)
-            for e in range(j, i):
-                entry = entry - lower[p + e] * root[e * (e + 1) // 2 + j]
-            root[p + j] = entry * turn[i]
+            entry = lower[p + j]
+            for e in range(j + 1, i):
+                entry = entry + lower[p + e] * root[e * (e + 1) // 2 + j]
+            root[p + j] = splat(0) - entry
     acc[0] = acc[0] + resp
     for i in range(d):
-        entry = splat(0)
-        for e in range(i, d):
-            entry = entry + root[e * (e + 1) // 2 + i] * y[e]
-        y[i] = entry                        # those before i are no longer needed
-        acc[1 + i] = acc[1 + i] + resp * entry
+        y[i] = y[i] * turn[i]
     for i in range(d):
-        for j in range(i + 1):
-            entry = splat(0)
-            for e in range(i, d):
+        for e in range(i + 1, d):
+            y[i] = y[i] + root[e * (e + 1) // 2 + i] * y[e]       # those before i are no longer needed
+        acc[1 + i] = acc[1 + i] + resp * y[i]
+    for i in range(d - 1, -1, -1):           # column i of L^-1 is needed for the last time: it becomes that of D^-1 L^-1
+        p = i * (i + 1) // 2
+        entry = turn[i]
+        for e in range(i + 1, d):
+            scaled = root[e * (e + 1) // 2 + i] * turn[e]
+            entry = entry + scaled * root[e * (e + 1) // 2 + i]
+            root[e * (e + 1) // 2 + i] = scaled
+        if gaps:
+            entry = where_number(z[i], entry, splat(0))
+        acc[1 + d + p + i] = acc[1 + d + p + i] + resp * (y[i] * y[i] - entry)
+        for j in range(i):
+            entry = turn[i] * root[p + j]
+            for e in range(i + 1, d):
                 entry = entry + root[e * (e + 1) // 2 + i] * root[e * (e + 1) // 2 + j]
-            if gaps and i == j:
-                entry = where_number(z[i], entry, splat(0))
-            p = 1 + d + i * (i + 1) // 2 + j
-            acc[p] = acc[p] + resp * (y[i] * y[j] - entry)
+            acc[1 + d + p + j] = acc[1 + d + p + j] + resp * (y[i] * y[j] - entry)
 
 
 cdef inline void noisy_log_prob_of(const Py_ssize_t d, const bint full, const bint gaps, const Tile* t, const real** params,
@@ -156,15 +166,17 @@ cdef inline void noisy_accumulate_of(const Py_ssize_t d, const bint full, const 
 cdef inline void any_noisy_log_prob(const bint full, const Tile* t, const real** params) noexcept nogil:
     cdef Py_ssize_t d = noisy_values(t.d, full), P = d * (d + 1) // 2
     cdef bint gaps = params[5][0] != 0
-    cdef vec lower[6]
-    cdef vec turn[3]
-    cdef vec z[3]
-    cdef vec y[3]
+    cdef vec lower[10]
+    cdef vec turn[4]
+    cdef vec z[4]
+    cdef vec y[4]
     cdef vec* w = t.scratch
     if d == 2 and not gaps:
         noisy_log_prob_of(2, full, False, t, params, lower, turn, z, y)
     elif d == 3 and not gaps:
         noisy_log_prob_of(3, full, False, t, params, lower, turn, z, y)
+    elif d == 4 and not gaps:
+        noisy_log_prob_of(4, full, False, t, params, lower, turn, z, y)
     else:
         noisy_log_prob_of(d, full, gaps, t, params, w, w + P, w + P + d, w + P + 2 * d)
 
@@ -172,16 +184,18 @@ cdef inline void any_noisy_log_prob(const bint full, const Tile* t, const real**
 cdef inline void any_noisy_accumulate(const bint full, const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t d = noisy_values(t.d, full), P = d * (d + 1) // 2
     cdef bint gaps = params[5][0] != 0
-    cdef vec lower[6]
-    cdef vec root[6]
-    cdef vec turn[3]
-    cdef vec z[3]
-    cdef vec y[3]
+    cdef vec lower[10]
+    cdef vec root[10]
+    cdef vec turn[4]
+    cdef vec z[4]
+    cdef vec y[4]
     cdef vec* w = t.scratch
     if d == 2 and not gaps:
         noisy_accumulate_of(2, full, False, t, params, sums, lower, turn, z, y, root)
     elif d == 3 and not gaps:
         noisy_accumulate_of(3, full, False, t, params, sums, lower, turn, z, y, root)
+    elif d == 4 and not gaps:
+        noisy_accumulate_of(4, full, False, t, params, sums, lower, turn, z, y, root)
     else:
         noisy_accumulate_of(d, full, gaps, t, params, sums, w, w + P, w + P + d, w + P + 2 * d, w + P + 3 * d)
 

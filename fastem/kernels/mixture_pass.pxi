@@ -45,6 +45,7 @@ include "gaussian_tied.pxi"
 include "gaussian_missing.pxi"
 include "gaussian_diagonal_missing.pxi"
 include "gaussian_noisy.pxi"
+include "gaussian_interval.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
 include "moments.pxi"
@@ -53,7 +54,7 @@ cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[12] FAMILIES
+cdef Compiled[13] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
@@ -63,6 +64,7 @@ FAMILIES[:] = [
     Compiled("gaussian_noisy", noisy_layout),
     Compiled("gaussian_noisy_full", noisy_full_layout),
     Compiled("gaussian_noisy_diagonal", noisy_diagonal_layout),
+    Compiled("gaussian_interval", interval_layout),
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),
     Compiled("moments", moments_layout),
@@ -765,12 +767,23 @@ def exp_negative_log1p(const real[::1] x):
     return exps, logs
 
 
+def mills_ratio(const real[::1] x):
+    """(1 - Phi(x)) / phi(x) for x >= 0 as the kernels compute it, for tests."""
+    cdef Py_ssize_t i
+    ratios = np.empty_like(x)
+    cdef real[::1] y = ratios
+    for i in range(x.shape[0]):
+        y[i] = lane(vmills(splat(x[i])), 0)
+    return ratios
+
+
 include "short_runs.pxi"
 include "truncated.pxi"
 
 fill_log_factorial_table()
 lowest = LOWEST
 exp_ulps, log_ulps, log1p_ulps, log_factorial_ulps = EXP_ULPS, LOG_ULPS, LOG1P_ULPS, LOG_FACTORIAL_ULPS
+mills_ulps = MILLS_ULPS
 factor_block = FACTOR_BLOCK
 group_rows = ROW_VECTORS * LANES
 families = tuple([FAMILIES[i].name.decode() for i in range(sizeof(FAMILIES) // sizeof(Compiled))])

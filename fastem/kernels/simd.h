@@ -143,6 +143,19 @@ FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; 
 FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
 #endif
 
+/* Whether a < b in some lane */
+FORCE_INLINE int any_less(vec a, vec b) {
+#if defined(WIDE_REGISTERS) && defined(FASTEM_FLOAT)
+    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ) != 0;
+#elif defined(WIDE_REGISTERS)
+    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ) != 0;
+#elif HAVE_VECTORS
+    return any_bit((ivec)(a < b));
+#else
+    return a < b;
+#endif
+}
+
 /* The larger, the smaller of two; where one is NaN: the second. */
 #if defined(WIDE_REGISTERS) && defined(FASTEM_FLOAT)
 FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -252,12 +265,13 @@ FORCE_INLINE vec exp_of_remainder(vec x, vec *shifted) {
 #endif
 
 /* Stated errors, in units of the last place of the exact value (tests/kernels/test_stated_errors.py holds every build to
-   them): of vexp and vexp_negative, of vlog, of vlog1p; of vlog_factorial in units of the last place of 1 + the value. What
+   them): of vexp and vexp_negative, of vlog, of vlog1p, of vmills; of vlog_factorial in units of the last place of 1 + the value. What
    fastem/models/rounding.py says of a log-likelihood follows from them. */
 #define EXP_ULPS 1.5
 #define LOG_ULPS 1.5
 #define LOG1P_ULPS 2.5
 #define LOG_FACTORIAL_ULPS 32.0
+#define MILLS_ULPS 10.0
 
 /* exp(x) within EXP_ULPS. -inf, 0, denormal and overflowing results, inf and NaN come out as in libm. */
 FORCE_INLINE vec vexp(vec x) {
@@ -331,6 +345,26 @@ FORCE_INLINE vec reciprocal_root(vec x, vec log_x) {
 FORCE_INLINE vec vlog1p(vec y) {
     vec u = y + splat(1);
     return vlog(u) + (y - (u - splat(1))) / u;
+}
+
+/* Mills' ratio (1 - Phi(x)) / phi(x) of the normal distribution, erfcx(x / sqrt 2) sqrt(pi / 2), within MILLS_ULPS for x >= 0
+   whose reciprocal is a number: (x + 4.5) times it is smooth in (x - 4.5) / (x + 4.5), a polynomial to 2^-56. */
+FORCE_INLINE vec vmills(vec x) {
+    static const real terms[] = {
+        REAL_C(1.9131352239782862), REAL_C(-1.6048882049011262), REAL_C(1.1190905025319455), REAL_C(-0.6345323932481048),
+        REAL_C(0.27919476586449943), REAL_C(-0.08490282389410506), REAL_C(0.010587028725654708), REAL_C(0.004383668136013047),
+        REAL_C(-0.002300449406542663), REAL_C(1.599528939338186e-05), REAL_C(0.00028084994938006345), REAL_C(-3.993893182964579e-05),
+        REAL_C(-3.5686459891778214e-05), REAL_C(7.998688074858116e-06), REAL_C(5.377587637560456e-06), REAL_C(-1.2581961162013746e-06),
+        REAL_C(-9.61266759717233e-07), REAL_C(1.6053275103821915e-07), REAL_C(1.8805942591256064e-07), REAL_C(-1.1934565233388321e-08),
+        REAL_C(-3.5554665743335785e-08), REAL_C(-7.46070291373456e-10), REAL_C(5.417690627712938e-09), REAL_C(2.4580958532929963e-10),
+        REAL_C(-4.667845887893746e-10)};
+    vec inverse = splat(1) / (x + splat(REAL_C(4.5))), t = (x - splat(REAL_C(4.5))) * inverse, t2 = t * t;
+    vec p = splat(terms[COUNT(terms) - 1]), q = splat(terms[COUNT(terms) - 2]);   /* even and odd terms; an odd count */
+    for (int i = COUNT(terms) - 3; i > 0; i -= 2) {
+        p = p * t2 + splat(terms[i]);
+        q = q * t2 + splat(terms[i - 1]);
+    }
+    return (p * t2 + splat(terms[0]) + q * t) * inverse;
 }
 
 /* log x! for x >= 0: Stirling's series at x + 1, or below 16 at x + 9, less the logarithm of the eight factors between. */

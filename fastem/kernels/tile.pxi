@@ -21,6 +21,7 @@ cdef extern from "simd.h" nogil:
     const double LOG_ULPS
     const double LOG1P_ULPS
     const double LOG_FACTORIAL_ULPS
+    const double MILLS_ULPS
     vec splat(real)
     real lane(vec, int)
     vec vmax(vec, vec)
@@ -30,10 +31,12 @@ cdef extern from "simd.h" nogil:
     vec vlog(vec)
     double scalar_log(double)
     vec vlog1p(vec)
+    vec vmills(vec)
     void fill_log_factorial_table()
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
     vec where_less(vec, vec, vec, vec)
     vec where_number(vec, vec, vec)
+    int any_less(vec, vec)
     void PREFETCH(const void*)
     void add_lane_sums(vec*, ptrdiff_t, double*)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)

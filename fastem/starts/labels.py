@@ -7,12 +7,15 @@ same prior are rows of one mixture with other weights, so kernels need not know 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from fastem.kernels.threads import for_pass
 from fastem.models.log_joint import exp_relative
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.e_step import BlockModel
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
 from fastem.starts.clusters import nearest, sphered
@@ -70,6 +73,20 @@ def priors_of_labels(labels, n, n_components, n_densities):
     return distinct, place[value_of_row]
 
 
+def priors_of_columns(columns, n_densities):
+    """The same from columns of wide rows that were checked: labels (n, 1), NaN where not known, or priors."""
+    if columns.shape[1] > 1:
+        return distinct_rows(columns.astype(np.float64))
+    known = np.where(np.isnan(columns[:, 0]), -1, columns[:, 0]).astype(int)
+    return priors_of_labels(known, len(columns), n_densities, n_densities)
+
+
+def certain_component(priors, n_components):
+    """(G,) the component of rows with these priors, -1 where it is not certain."""
+    certain = ((priors > 0).sum(axis=1) == 1) & priors[:, :n_components].any(axis=1)
+    return np.where(certain, priors[:, :n_components].argmax(axis=1), -1)
+
+
 def distinct_rows(array):
     """The distinct rows (G, m), and for each row (n,) its place among them."""
     distinct, place = np.unique(array, axis=0, return_inverse=True)
@@ -108,6 +125,33 @@ class LabelledBlocks(ArrayBlocks):
         return merged(
             reduce_row_priors(model, *rows, self.priors[group], n_threads) for rows, group in zip(self, groups)
         )
+
+
+@dataclass(frozen=True)
+class LabelledRows(BlockModel):
+    """A mixture as a model of wide rows: values, and then a label or priors; see :func:`priors_of_columns`.
+
+    Attributes
+    ----------
+    mixture : Mixture
+    n_values : int
+    """
+
+    mixture: Mixture
+    n_values: int
+
+    def e_step_of_block(self, X, sample_weight, n_threads, kept):
+        """The statistics of :meth:`LabelledBlocks.reduce`."""
+        d, model = self.n_values, self.mixture
+        priors, group = priors_of_columns(X[:, d:], len(model.weights))
+        if len(priors) > MOST_GROUPS:
+            return reduce_row_priors(model, np.ascontiguousarray(X[:, :d]), sample_weight, priors[group], n_threads)
+        parts = []
+        for g, prior in enumerate(priors):
+            rows = np.flatnonzero(group == g)
+            weight = None if sample_weight is None else sample_weight[rows]
+            parts.append(reduce_equal_priors(model, prior, ArrayBlocks(X[rows, :d], weight), n_threads))
+        return merged(parts)
 
 
 def reduce_equal_priors(model, prior, rows, n_threads):
@@ -204,6 +248,7 @@ class LabelledStart:
     Parameters
     ----------
     blocks : LabelledBlocks
+        The rows, or some of them that stand for all.
     name : str
         The named start.
     n_threads : int
@@ -230,9 +275,7 @@ class LabelledStart:
 
     def known(self, n_components):
         """(n,) the component of each row, -1 where it is not certain."""
-        priors = self.blocks.priors
-        certain = ((priors > 0).sum(axis=1) == 1) & priors[:, :n_components].any(axis=1)
-        return np.where(certain, priors[:, :n_components].argmax(axis=1), -1)[self.blocks.group_of_row]
+        return certain_component(self.blocks.priors, n_components)[self.blocks.group_of_row]
 
     def described(self, n_components) -> str:
         """For the report."""

@@ -155,6 +155,7 @@ class Restarts:
         init = plan.start.init
         if isinstance(init, LabelledStart):
             init = init.restarted(self.number)
+            blocks = init.blocks
         return self._start_from(kind if kind in START_NAMES else init, blocks)
 
     def _start_from(self, init, rows):

@@ -13,6 +13,7 @@ from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
 from fastem.families.student_t import StudentT
 from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.interval_rows import IntervalRows
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
@@ -185,6 +186,7 @@ SUMS = {
     "gaussian_noisy": {"counts": (K,), "first": (K, D), "second": (K, TRIANGLE)},
     "gaussian_noisy_full": {"counts": (K,), "first": (K, D), "second": (K, TRIANGLE)},
     "gaussian_noisy_diagonal": {"counts": (K,), "first": (K, D), "second": (K, D)},
+    "gaussian_interval": {"counts": (K,), "first": (K, D), "second": (K, D)},
     "exponential_family": {"first": (K, 2 * D), "counts": (K,), "base": (K,)},
     "student_t": {"second": (K, TRIANGLE), "first": (K, D), "mass": (K,), "counts": (K,), "logs": (K,)},
     "moments": {"second": (TRIANGLE,), "first": (D,), "weight": ()},
@@ -202,11 +204,13 @@ def packed_part(family, real):
         emission = Gamma(np.full((K, D), 2.0), np.ones((K, D)), np.zeros(D), 1e6)
     else:
         structure = {"gaussian_tied": TIED} | {name: DIAGONAL for name in SUMS if name.startswith("gaussian_diagonal")}
-        structure |= {"gaussian_noisy_diagonal": DIAGONAL}
+        structure |= dict.fromkeys(["gaussian_noisy_diagonal", "gaussian_interval"], DIAGONAL)
         mixture = random_mixture(np.random.default_rng(0), K, D, structure.get(family, FULL))
         emission = mixture.emission
         if "noisy" in family:
             return NoisyRows(mixture).part(family.endswith("full"), False, dtype)
+        if family == "gaussian_interval":
+            return IntervalRows(mixture).part(dtype)[0]
         if family == "student_t":
             emission = StudentT.of_gaussian(emission, 5.0, True)
     missing = family.endswith("_missing")
@@ -219,7 +223,7 @@ def passed(part, real, rows=70):
     """The sums of the compiled pass over some rows, and their names."""
     module = kernels.for_dtype(real)
     X = np.random.default_rng(1).gamma(2.0, size=(rows, part.n_columns)).astype(real)
-    X[:, D:] = 0  # errors, of which not every triangle is a covariance
+    X[:, D:] = 0  # errors, of which not every triangle is a covariance; or bounds
     groups = grouped(X, module.group_rows) if part.grouped else None
     n_components = 1 if part.family.endswith("moments") else K
     sums, _, _ = module.expect((part,), X, None, np.zeros(part.n_columns, real), n_components, 1, None, groups)

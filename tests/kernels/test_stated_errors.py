@@ -114,6 +114,28 @@ def test_log_factorial(compiled):
     assert 0.02 * module.log_factorial_ulps < off < module.log_factorial_ulps
 
 
+def test_mills_ratio(compiled):
+    """Of the normal distribution: as far out as 1 / x is a number."""
+    module, real = compiled
+    rng, largest = np.random.default_rng(5), 1e37 if real is np.float32 else 1e300
+    x = np.concatenate(
+        [
+            around([4.5], real),
+            [0.0],
+            rng.uniform(0, 12, 600),
+            10.0 ** rng.uniform(-20, 0, 100),
+            np.exp(rng.uniform(2, np.log(largest), 300)),
+        ]
+    ).astype(real)
+
+    def ratio(v):
+        if v > 1e4:  # the asymptotic series
+            return (1 - 1 / v**2 + 3 / v**4 - 15 / v**6) / v
+        return mpmath.sqrt(mpmath.pi / 2) * mpmath.exp(v * v / 2) * mpmath.erfc(v / mpmath.sqrt(2))
+
+    assert WORST * module.mills_ulps < worst(module.mills_ratio(x), x, ratio, real) < module.mills_ulps
+
+
 def test_the_way_of_a_term_through_the_tree_of_sums(compiled):
     """The number of additions that a log-likelihood loses digits in: a row of 1 among rows of a tiny share of it."""
     module, real = compiled

@@ -4,6 +4,7 @@ import warnings
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from models import MODELS
 from scipy.special import logsumexp
@@ -12,6 +13,7 @@ import fastem
 import fastem.starts.labels
 from fastem import GaussianMixture, PoissonMixture
 from fastem.datasets import load_iris
+from fastem.rows import blocks
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.labels import LabelledBlocks, LabelledStart, checked_priors, labelled
 
@@ -268,10 +270,90 @@ def test_bad_labels_are_refused(labels, words):
         GaussianMixture(3).fit(X3, labels=labels)
 
 
-def test_rows_that_are_not_in_memory_are_refused():
+def test_every_source_has_labels(tmp_path, monkeypatch):
+    """By the name of a column, in whole numbers or with gaps, or as an array beside blocks: the same bits, and nearly
+    those of labels beside an array."""
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", 1)
+    X, z = overlapping(20_000)
+    known = some_of(z, 0.01)
+    whole = pd.DataFrame(X, columns=["a", "b"]).assign(z=known)
+    gaps = whole.assign(z=np.where(known < 0, np.nan, known))
+    whole.to_parquet(tmp_path / "rows.parquet")
+    pyarrow, dask = pytest.importorskip("pyarrow"), pytest.importorskip("dask.array")
+    asked = {"random_state": 0, "tol": 1e-7}
+    sources = [
+        (whole, "z"),
+        (gaps, ["z"]),
+        (tmp_path / "rows.parquet", "z"),
+        (pyarrow.Table.from_pandas(gaps), "z"),
+        (lambda: iter([whole[:9000], whole[9000:]]), "z"),
+        (lambda: iter([X[:9000], X[9000:]]), known),
+    ]
+    expected = GaussianMixture(3, **asked).fit(X, labels=known)
+    models = [
+        GaussianMixture(3, n_threads=1 + i % 2, **asked).fit(rows, labels=of) for i, (rows, of) in enumerate(sources)
+    ]
+    for model in models:
+        assert bits(model) == bits(models[0]) and model.n_features_in_ == 2
+        assert np.isclose(model.log_likelihood_, expected.log_likelihood_, rtol=1e-9)
+        assert np.allclose(model.means_, expected.means_, atol=1e-4)  # numbered as the labels are
+    beside_dask = GaussianMixture(3, **asked).fit(dask.from_array(X, chunks=(7000, 2)), labels=known)
+    assert np.isclose(beside_dask.log_likelihood_, expected.log_likelihood_, rtol=1e-9)
+    assert not np.allclose(GaussianMixture(3, **asked).fit(X).log_likelihood_, expected.log_likelihood_, rtol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [256, 0])
+@pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture])
+def test_columns_of_priors(make, groups, monkeypatch):
+    monkeypatch.setattr(fastem.starts.labels, "MOST_GROUPS", groups)
+    X, z = overlapping(400)
+    X = np.abs(X).round() if make is PoissonMixture else X
+    X += 3 * np.eye(3)[z][:, :2]  # one maximum, wherever a fit begins
+    prior = 0.1 + 0.9 * np.eye(3)[z] * (np.arange(400) % 3 == 0)[:, None]
+    table = pd.DataFrame(np.hstack([prior, X]), columns=["p", "q", "r", "a", "b"])
+    asked = {"random_state": 0, "tol": 1e-6}
+    weight = np.arange(400) % 3
+    named = make(3, **asked).fit(table, sample_weight=weight, labels=["p", "q", "r"])
+    beside = make(3, **asked).fit(X, sample_weight=weight, labels=prior)
+    assert np.isclose(named.log_likelihood_, beside.log_likelihood_, rtol=1e-7) and named.n_features_in_ == 2
+
+
+def test_few_labels_are_not_overlooked():
+    """Of 60 000 rows one of each component: the start, which sees some of the rows, sees these."""
+    X, z = overlapping(60_000)
+    X += 6 * np.eye(3)[z][:, :2]
+    z = (z + 1) % 3
+    known = np.full(len(X), -1)
+    known[[int(np.flatnonzero(z == k)[-1]) for k in range(3)]] = range(3)
+    model = GaussianMixture(3, random_state=0).fit(lambda: iter([X[:30_000], X[30_000:]]), labels=known)
+    assert (model.predict(X) == z).mean() > 0.98
+
+
+@pytest.mark.parametrize(
+    "column, words",
+    [
+        ([0, 1, 3, -1, 0, 1], r"whole numbers from 0 to n_components - 1 = 2, .* but row 2 has 3"),
+        ([0, 1, 0.5, -1, 0, 1], "but row 2 has 0.5"),
+        ([0, 1, -2, -1, 0, 1], "but row 2 has -2"),
+    ],
+)
+def test_bad_columns_of_labels_are_refused(column, words):
+    table = pd.DataFrame(X3, columns=["a", "b"]).assign(z=column)
+    with pytest.raises(ValueError, match=words):
+        GaussianMixture(3).fit(table, labels="z")
+
+
+def test_refusals_of_labels_in_columns():
     X, z = overlapping()
-    with pytest.raises(ValueError, match="labels need X as an array or a frame, but X is read in blocks"):
-        GaussianMixture(3).fit([X[:150], X[150:]], labels=z)
+    table = pd.DataFrame(X, columns=["a", "b"]).assign(z=z, p=-1.0, q=0.5)
+    with pytest.raises(ValueError, match=r"labels has 2 columns. Give one of labels, or 3 of priors"):
+        GaussianMixture(3).fit(table, labels=["p", "q"])
+    with pytest.raises(ValueError, match=r"must be priors, .* but row 0 has -1, 0.5, 2"):
+        GaussianMixture(3).fit(table.assign(z=2), labels=["p", "q", "z"])
+    with pytest.raises(ValueError, match="labels names the column 'y', which X does not have"):
+        GaussianMixture(3).fit(table, labels="y")
+    with pytest.raises(ValueError, match="fit_predict cannot leave out the column"):
+        GaussianMixture(3).fit_predict(table, labels="z")
     with pytest.raises(TypeError, match="labels"):
         GaussianMixture(3).partial_fit(X, labels=z)
 

@@ -23,7 +23,6 @@ from fastem.families.gaussian.filling import impute
 from fastem.families.gaussian.intervals import open_bounds
 from fastem.families.gaussian.overlap import component_distances, component_overlap
 from fastem.families.gaussian.parts import conditional, marginal, predict_columns
-from fastem.families.gaussian.side_columns import fit
 from fastem.families.gaussian.truncation import box_of, check_truncation, require_inside, untruncated
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, check_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
@@ -120,7 +119,7 @@ that the data's units do not matter; for "spherical" they are not scaled.""",
         doc="""(low, high), optional
 A box in which alone rows could be seen, two numbers or arrays (d,), -inf and inf where there is no end; how many rows
 were outside is not known. `means_`, `covariances_` and `weights_` are of all rows, seen or not; densities, predictions
-and :meth:`sample` of seen ones. For "diag", "spherical", and one column; see
+and :meth:`sample` of seen ones. For "diag" and "spherical", and for any structure of up to three columns; see
 :mod:`fastem.models.gaussian.truncated`.""",
         tags=[COLUMNS],
     )
@@ -160,7 +159,6 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     component_overlap = untruncated(component_overlap)
     impute = ungated(impute)
     adapt = untruncated(adapt)
-    fit = fit
     denoise = measurement_errors.denoise
 
     def _exact_quantile(self, q):

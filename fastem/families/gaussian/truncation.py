@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from fastem.models.gaussian.box_moments import MOST_COLUMNS
 from fastem.models.gaussian.interval_rows import are_independent
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,11 +31,12 @@ def check_truncation(owner, name, value):
 
 
 def box_of(truncation, structure, d) -> np.ndarray:
-    """(2, d) the box of a mixture of d columns; ValueError where there is none, or its moments have no formula."""
-    if not are_independent(structure, d):
+    """(2, d) the box of a mixture of d columns; ValueError where there is none, or its moments take too long."""
+    if d > MOST_COLUMNS and not are_independent(structure, d):
         raise ValueError(
-            f"truncation={truncation!r} needs columns that are independent within a component, because the integral of "
-            "others over a box has no closed form. Choose covariance_type 'diag' or 'spherical', or one column."
+            f"truncation={truncation!r} needs columns that are independent within a component, or at most "
+            f"{MOST_COLUMNS}, because the integral of {d} others over a box has no closed form. Choose "
+            "covariance_type 'diag' or 'spherical', or fewer columns."
         )
     ends = [np.asarray(end, np.float64) for end in truncation]
     if any(end.ndim == 1 and len(end) not in (1, d) for end in ends):

@@ -4,7 +4,8 @@ A value x of component k is normal, so given that it lies between its bounds log
 those of :mod:`fastem.models.gaussian.interval_moments`. They take the place of the log-density, x - mu and (x - mu)^2
 in the sums of the E-step; the M-step of any structure takes these as the moments of exact rows.
 
-Columns that are independent within a component may have any number of intervals in a row. Otherwise at most one: given
+Columns that are independent within a component may have any number of intervals in a row: the compiled pass makes their
+sums (kernels/gaussian_interval.pxi). Otherwise at most one: given
 the exact values it is normal, with mean c_i and variance C_ii, and so are missing values given it. With u the values
 that are not exact, c and C their conditional mean (about mu) and covariance, and g = C_ui / C_ii,
 
@@ -20,11 +21,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastem import kernels
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower
+from fastem.kernels.threads import resolve
 from fastem.models.bounded_rows import BoundedRows
-from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, standard_moments
-from fastem.models.log_joint import normalised
+from fastem.models.emission import flattened
+from fastem.models.gaussian.emission import middle
+from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, MODULE, standard_moments
+from fastem.models.log_joint import LOWEST, normalised
 from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
 from fastem.rows.statistics import Statistics
 
@@ -81,7 +86,7 @@ class IntervalRows(BoundedRows):
 
         ``unseen`` is the entropy of the values between their bounds, given the components.
         """
-        totals, (first, second) = self.sums(X, sample_weight, n_threads)
+        totals, (first, second) = (self._compiled_sums if self.by_column else self.sums)(X, sample_weight, n_threads)
         covariance, d = self.mixture.emission.covariance, self.mixture.emission.shape[1]
         if covariance.kernel != "gaussian_diagonal":
             second = covariance.of_full(np.ascontiguousarray(second), d)
@@ -89,6 +94,45 @@ class IntervalRows(BoundedRows):
         unseen = statistics.log_likelihood - statistics.entropy
         unseen -= self.mixture.expected_log_joint(statistics, self.mixture)
         return statistics.replaced(unseen=float(unseen))
+
+    def part(self, dtype=np.float64):
+        """The compiled family, where columns are independent, and the centre that its means are about."""
+        (K, d), log_weights = self.mixture.emission.shape, np.maximum(self.mixture.log_weights, LOWEST)
+        centre, deviations = middle(self.mixture.emission.means, arithmetic.exp(log_weights)), np.sqrt(self.variances)
+        arrays = {
+            "constant": log_weights,
+            "mean": self.mixture.emission.means - centre,
+            "scale": 1 / deviations,
+            "deviation": deviations,
+        }
+        part = kernels.for_dtype(dtype).Part("gaussian_interval", 3 * d, K, flattened(arrays, dtype))
+        return part, np.tile(centre, 3).astype(dtype)
+
+    def _compiled_sums(self, X, sample_weight, n_threads) -> tuple[dict, list]:
+        """See :meth:`fastem.models.bounded_rows.BoundedRows.sums`."""
+        weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+        (part, centre), K = self.part(), self.mixture.n_components
+        rows = np.asarray(X, np.float64)
+        sums, log_likelihood, entropy = MODULE.expect((part,), rows, weight, centre, K, resolve(n_threads))
+        (named,) = MODULE.named_sums((part,), sums)
+        totals = {
+            "counts": named["counts"],
+            "weight": float(len(X) if weight is None else weight.sum()),
+            "log_likelihood": log_likelihood,
+            "entropy": entropy,
+        }
+        return totals, [named["first"], named["second"]]
+
+    def score(self, X, n_threads=1, **outputs) -> None:
+        """Fill the given arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``labels`` (n,)."""
+        if not self.by_column:
+            super().score(X, n_threads, **outputs)
+            return
+        (part, centre), K = self.part(), self.mixture.n_components
+        too_far = MODULE.score((part,), np.asarray(X, np.float64), centre, K, resolve(n_threads), **outputs)
+        if too_far and "log_density" in outputs:
+            density = outputs["log_density"]
+            density[density <= MODULE.lowest] = -np.inf
 
     def imputed(self, X, n_threads=1) -> np.ndarray:
         """(n, d) the expected values of wide rows within their bounds; exact ones as they are."""

@@ -4,12 +4,14 @@ A seen row of component k has the density N(x; mu_k, Sigma_k) / P_k, P_k the pro
 rows there were N_k (1 - P_k) / P_k others outside; with the moments m1 = E[x - mu], m2 = E[(x - mu)^2] in the box these
 add
 
-    N (1 - P) / P,    -N m1,    N (sigma^2 / P - m2)
+    N (1 - P) / P,    -N m1,    N (Sigma / P - m2)
 
 to counts, first and second moments about mu. So the M-step of any structure serves, with its floor, and the likelihood
 never falls. It climbs slowly where little of a component is seen: acceleration helps.
 
-The columns must be independent within a component, since the box of dependent ones has no closed form.
+Where columns are independent within a component, the moments are those of each column between its ends
+(:mod:`fastem.models.gaussian.interval_moments`); of up to three columns that are not, they come from quadrature
+(:mod:`fastem.models.gaussian.box_moments`).
 
 The weights of a mixture of these are those of seen rows; all rows have pi_k in proportion to weight_k / P_k.
 
@@ -25,10 +27,14 @@ from typing import ClassVar
 import numpy as np
 
 from fastem.kernels import arithmetic
+from fastem.kernels.packing import packed_lower
+from fastem.models.gaussian.box_moments import box_moments
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.interval_moments import Moments, standard_moments
+from fastem.models.gaussian.interval_rows import are_independent
 
 LEAST_LOG = -600.0  # of the probability of a box: its inverse is a number
+MOST_DRAWS = 10_000_000  # of all rows, of which those within the box are kept
 
 
 @dataclass(frozen=True)
@@ -45,9 +51,20 @@ class TruncatedGaussian(Gaussian):
 
     box: np.ndarray
 
+    @property
+    def by_column(self) -> bool:
+        """Whether columns are independent within every component."""
+        return are_independent(self.covariance, self.shape[1])
+
     @cached_property
     def inside(self) -> Moments:
-        """log_p: (K,) of the box; first and second: (K, d) E[x - mu] and E[(x - mu)^2] within it."""
+        """log_p: (K,) of the box; first: (K, d) E[x - mu] within it; second: E[(x - mu)^2] of the columns (K, d), or,
+        where these depend on each other, E[(x - mu)(x - mu)'] as packed triangles."""
+        if not self.by_column:
+            low, high = (end - self.means for end in self.box)
+            log_p, first, second = box_moments(low, high, self.dense_covariances())
+            i, j = packed_lower(self.shape[1])
+            return Moments(np.maximum(log_p, LEAST_LOG), first, second[:, i, j])
         deviations = np.sqrt(self.covariance.variances(*self.shape))
         low, high = ((end - self.means) / deviations for end in self.box)
         moments = standard_moments(low, high)
@@ -62,8 +79,13 @@ class TruncatedGaussian(Gaussian):
         (K, d), (log_p, m1, m2) = self.shape, self.inside
         counts, covariance = statistics.counts, self.covariance
         whole = counts * arithmetic.exp(-log_p)
-        outside = whole[:, None] * covariance.variances(K, d) - counts[:, None] * m2
-        if covariance.kernel != "gaussian_diagonal":  # of one column
+        if self.by_column:
+            all_rows = covariance.variances(K, d)
+        else:
+            i, j = packed_lower(d)
+            all_rows = self.dense_covariances()[:, i, j]
+        outside = whole[:, None] * all_rows - counts[:, None] * m2
+        if covariance.kernel != "gaussian_diagonal":
             outside = covariance.of_full(outside, d)
             if statistics.second.ndim < outside.ndim:  # one covariance for all: their moments are summed
                 outside = outside.sum(axis=0)
@@ -80,12 +102,19 @@ class TruncatedGaussian(Gaussian):
         return unbounded - float(arithmetic.matmul(statistics.counts, at.inside.log_p))
 
     def marginal(self, columns) -> TruncatedGaussian:
+        if len(columns) < self.shape[1] and not self.by_column:
+            raise ValueError(
+                "the marginal of columns that depend on each other within a box is no normal density on a box. Take "
+                "all columns, or fit covariance_type 'diag'."
+            )
         part = super().marginal(columns)
         return TruncatedGaussian(part.means, part.covariance, part.floor, self.box[:, columns])
 
     def sample(self, component, n, rng):
         from scipy.special import ndtr, ndtri
 
+        if not self.by_column:
+            return self._kept(component, n, rng)
         deviations = np.sqrt(self.covariance.variances(*self.shape)[component])
         low, high = ((end - self.means[component]) / deviations for end in self.box)
         upper_tail = low > 0  # whose probabilities have digits on the other side
@@ -94,6 +123,21 @@ class TruncatedGaussian(Gaussian):
         z = ndtri(ndtr(low) + uniform * (ndtr(high) - ndtr(low)))
         z = np.where(upper_tail, -z, z)
         return np.clip(self.means[component] + deviations * z, *self.box)
+
+    def _kept(self, component, n, rng):
+        """Of rows drawn without the box, n within it."""
+        share = float(np.exp(self.inside.log_p[component]))
+        if n > MOST_DRAWS * share:
+            raise ValueError(
+                f"sample draws all rows and keeps those within truncation, but of component {component} only a share "
+                f"of {share:.2g} lies there: {n} rows would take more than {MOST_DRAWS} draws."
+            )
+        parts, missing = [], n
+        while missing > 0:
+            X = super().sample(component, int(missing / share * 1.1) + 100, rng)
+            parts.append(X[((X >= self.box[0]) & (X <= self.box[1])).all(axis=1)][:missing])
+            missing -= len(parts[-1])
+        return np.concatenate(parts) if parts else np.empty((0, self.shape[1]))
 
     def weights_of_all(self, weights):
         return shares(weights, -self.inside.log_p)

@@ -91,6 +91,23 @@ def test_noise_free_rows_are_recovered_where_a_plain_fit_does_not():
     assert (GaussianMixture(2, random_state=0).fit(X).covariances_[:, [0, 1], [0, 1]] > 2).all()
 
 
+def test_seeds_recover_what_a_plain_fit_does_not():
+    """20 samples: the mean and the variance of one component, of deviation 1 beside errors up to 3."""
+    off, plain = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        errors = rng.uniform(0.2, 3, (1500, 1))
+        X = rng.normal(size=(1500, 1)) + 9 * (rng.random((1500, 1)) < 0.5) + errors * rng.normal(size=(1500, 1))
+        start = {"weights_init": [0.5, 0.5], "means_init": [[0.0], [9.0]], "tol": 1e-6}
+        for found, given in [(off, {"errors": errors}), (plain, {})]:
+            model = GaussianMixture(2, **start).fit(X, **given)
+            found.append([model.means_[0, 0], model.covariances_[0, 0, 0] - 1])
+    off, plain = np.array(off), np.array(plain)
+    spread = off.std(axis=0)
+    assert (spread < [0.1, 0.25]).all() and (abs(off.mean(axis=0)) < 4 * spread / np.sqrt(20)).all()
+    assert abs(plain[:, 1]).min() > 4 * spread[1]
+
+
 def test_rows_of_huge_errors():
     """5 % of rows with errors a million times the others'."""
     X, errors = noisy(2000)
@@ -243,8 +260,9 @@ def test_refusals_name_the_column_and_the_two_features():
         GaussianMixture(2, noise="box").fit(X).predict(X, errors=errors)
     with pytest.raises(ValueError, match="expecting 2 features"):
         GaussianMixture(2).fit(X).predict(np.ones((4, 3)), errors=np.ones((4, 3)))
-    with pytest.raises(TypeError, match="errors"):
-        fastem.StudentTMixture(2).fit(X, errors=errors)
+    for kind in (fastem.StudentTMixture, fastem.PoissonMixture, fastem.BayesianGaussianMixture):
+        with pytest.raises(TypeError, match=f"{kind.__name__} takes no errors, nor any other side column."):
+            kind(2).fit(X, errors=errors)
 
 
 def test_the_command_line(tmp_path, capsys):
