@@ -259,6 +259,9 @@ def _by_information(model, blocks):
     K, d = model.emission.shape
     covariance = model.emission.covariance
     place = coordinates(covariance, K, d)
+    empty = np.flatnonzero(model.weights == 0)
+    if len(empty):
+        raise ValueError(f"component {empty[0]} is empty, so that nothing is known of it: choose fewer components.")
     if covariance.at_floor.any():
         raise ValueError(
             "a component has a covariance at the floor, where the likelihood has no maximum: choose fewer components."

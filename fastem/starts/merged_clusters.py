@@ -38,11 +38,28 @@ def partitions(X, weight, n_components, rng, n_threads) -> list[np.ndarray]:
     Parameters
     ----------
     X : (n, d), without missing values
-    weight : (n,), positive
+    weight : (n,)
+        Rows of weight 0 have label 0.
     n_components : int
     rng : Generator
     n_threads : int
     """
+    present = weight > 0
+    if present.all():
+        return partitions_of_weighted(X, weight, n_components, rng, n_threads)
+    found = partitions_of_weighted(X[present], weight[present], n_components, rng, n_threads)
+    return [spread(labels, present) for labels in found]
+
+
+def spread(labels, present):
+    """Labels of the rows that are present, and 0 for the others."""
+    everywhere = np.zeros(len(present), labels.dtype)
+    everywhere[present] = labels
+    return everywhere
+
+
+def partitions_of_weighted(X, weight, n_components, rng, n_threads) -> list[np.ndarray]:
+    """The same for rows of positive weight."""
     K, n = n_components, len(X)
     if K == 1:
         return [np.zeros(n, np.intp)]

@@ -22,3 +22,9 @@ def test_units_of_the_columns_do_not_matter(covariance_type, scale):
     scales = np.broadcast_to(scale, 2)
     square = np.outer(scales, scales) if covariance_type in ("full", "tied") else scale**2
     assert np.allclose(ours.covariances / square, expected.covariances, rtol=1e-4)
+
+
+def test_nothing_is_known_of_an_empty_component():
+    model = GaussianMixture.from_parameters([1.0, 0.0], [[70.0, 3.0], [0.0, 0.0]], [np.eye(2)] * 2)
+    with pytest.raises(ValueError, match="component 1 is empty"):
+        standard_errors(model, load_faithful().data)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastem.datasets import load_iris
-from fastem.starts import partitions
+from fastem.starts import merged_clusters, partitions
 from fastem.starts.partitions import long_tree, round_tree
 
 
@@ -83,3 +83,16 @@ def test_rows_of_no_weight_are_no_leaves(tree):
     with np.errstate(all="raise"):
         labels, alone = tree(X, weight, [2])[2], tree(X[weight > 0], weight[weight > 0], [2])[2]
     assert np.array_equal(labels[weight > 0], alone) and len(np.unique(alone)) == 2
+
+
+def test_rows_of_weight_zero_are_no_part_of_a_cluster():
+    """Clusters of such rows alone have no mean."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, weight = rng.normal(size=(40, 6)), rng.uniform(0.01, 3, 40) * (np.arange(40) % 3 > 0)
+        present = weight > 0
+        with np.errstate(divide="raise", invalid="raise"):
+            found = merged_clusters.partitions(X, weight, 8, np.random.default_rng(seed), 1)
+            alone = merged_clusters.partitions(X[present], weight[present], 8, np.random.default_rng(seed), 1)
+        for labels, others in zip(found, alone, strict=True):
+            assert np.array_equal(labels[present], others)

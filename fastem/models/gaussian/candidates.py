@@ -113,8 +113,10 @@ class Arrays:
             dense = self.emission.dense_covariances() + z[:, :, None] * z[:, None, :]
             precisions, second = matrices.reshape(K, -1), dense.reshape(K, -1)
             linear = np.einsum("kij,kj->ki", matrices, z)
-        squares = arithmetic.matmul(second, precisions.T) - 2 * arithmetic.matmul(z, linear.T)
-        return self.constant - 0.5 * (squares + (linear * z).sum(axis=1))
+        with np.errstate(over="ignore", invalid="ignore"):  # of components so narrow or far that the range of numbers ends
+            squares = arithmetic.matmul(second, precisions.T) - 2 * arithmetic.matmul(z, linear.T)
+            expected = self.constant - 0.5 * (squares + (linear * z).sum(axis=1))
+        return np.where(np.isnan(expected), -np.inf, expected)
 
     def neighbours(self, size) -> np.ndarray:
         """(K, size) the components that are most probable for the rows of each other one."""

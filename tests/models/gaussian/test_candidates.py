@@ -132,3 +132,13 @@ def test_what_cannot_be_is_said():
     far[0] = 1e200
     with pytest.raises(ValueError, match="too far from all components"):
         TruncatedBlocks(ArrayBlocks(far), 2).reduce(model, 1)
+
+
+def test_components_beyond_the_range_of_numbers_have_neighbours_without_a_warning():
+    """What the rows of one expect of the other overflows."""
+    X = np.random.default_rng(0).normal(size=(40, 2)) * 1e-140
+    X[0] = 1e31
+    precisions = np.array([np.eye(2) * 1e-60, np.eye(2) * 1e280, np.eye(2) * 1e279])
+    model = fastem.GaussianMixture.from_parameters(np.full(3, 1 / 3), X[:3], precisions=precisions).model_
+    with np.errstate(over="raise", invalid="raise"):
+        assert np.isfinite(TruncatedBlocks(ArrayBlocks(X), 2).reduce(model, 1).log_likelihood)
