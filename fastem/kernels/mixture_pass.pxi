@@ -46,13 +46,14 @@ include "gaussian_diagonal_missing.pxi"
 include "gaussian_noisy.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
+include "gate.pxi"
 include "moments.pxi"
 
 cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[12] FAMILIES
+cdef Compiled[13] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
@@ -64,6 +65,7 @@ FAMILIES[:] = [
     Compiled("gaussian_noisy_diagonal", noisy_diagonal_layout),
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),
+    Compiled("gate", gate_layout),
     Compiled("moments", moments_layout),
     Compiled("column_moments", column_moments_layout),
 ]

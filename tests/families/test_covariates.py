@@ -166,7 +166,6 @@ def test_integer_weights_are_repeated_rows():
 
 def test_containers_threads_and_names_change_no_bit(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_VALUES", 1 << 10)
-    monkeypatch.setattr(gate, "TILE", 64)
     X, C = of_family("GaussianMixture", 6000)
     frame = pd.DataFrame(np.column_stack([X, C]), columns=[*"abc", "age", "income"])
     whole = fitted("GaussianMixture", X, C, n_threads=1)
