@@ -138,6 +138,12 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
                 for j in range(d // LANES):    # the inner loop: memory is read in order, once
                     turn_rows(LANES, x + i * LANES * row_step + j * LANES * column_step, row_step, centre + j * LANES,
                               out + j * LANES * stride + i, stride)
+                if columns < d and d > LANES:  # the last ones once more, with some that are there already
+                    j = d - LANES
+                    turn_rows(LANES, x + i * LANES * row_step + j * column_step, row_step, centre + j, out + j * stride + i,
+                              stride)
+            if d > LANES:
+                columns = d
     for j in range(d):
         load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))
         for i in range(n, padded):

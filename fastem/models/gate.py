@@ -47,7 +47,7 @@ MISSING = (
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 DOUBLE = kernels.for_dtype(np.float64)  # of sums over covariates alone
 NEWTON_COLUMNS = 48  # coefficients of the gate, K (p + 1), up to which the curvature is summed
-FAR = 0.5  # the largest range of what two gates differ by, up to which the curvature of one serves the other
+FAR = 0.1  # the largest range of what two gates differ by, up to which the curvature of one serves the other
 
 
 class Curvature(NamedTuple):
