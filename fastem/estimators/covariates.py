@@ -92,15 +92,18 @@ def with_gate(mixture, coefficients) -> Mixture:
     """The mixture with a gate of coefficients (K, p + 1), if there are any; ValueError where they make none."""
     if coefficients is None:
         return mixture
+    return replace(mixture, shares=gate_of_coefficients(coefficients, mixture.n_components))
+
+
+def gate_of_coefficients(coefficients, K) -> Gate:
+    """The gate of coefficients (K, p + 1) in the units of the covariates; ValueError where they make none."""
     coefficients = np.asarray(coefficients, np.float64)
-    K = mixture.n_components
     if coefficients.ndim != 2 or len(coefficients) != K or not coefficients.shape[1]:
         raise ValueError(f"gate_coefficients_ must have shape ({K}, p + 1). Got {coefficients.shape} instead.")
     if not np.isfinite(coefficients).all():
         raise ValueError("gate_coefficients_ must be finite.")
     p = coefficients.shape[1] - 1
-    gate = Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
-    return replace(mixture, shares=gate)
+    return Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
 
 
 # ---- methods ----------------------------------------------------------------------------------------------------

@@ -47,13 +47,14 @@ include "gaussian_noisy.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
 include "gate.pxi"
+include "regression.pxi"
 include "moments.pxi"
 
 cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[13] FAMILIES
+cdef Compiled[14] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
@@ -66,6 +67,7 @@ FAMILIES[:] = [
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),
     Compiled("gate", gate_layout),
+    Compiled("regression", regression_layout),
     Compiled("moments", moments_layout),
     Compiled("column_moments", column_moments_layout),
 ]

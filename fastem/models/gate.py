@@ -200,18 +200,6 @@ class Gate(Shares):
         u, gamma = self.design(covariates), self.at(weights)
         return logits(u, gamma) - log_norm_of(u, gamma)[:, None]
 
-    def sums(self, covariates, weight, r, weights) -> dict:
-        """The statistics of the gate of some rows, whose responsibilities r (m, K) are times their weights (m,)."""
-        u, gamma = self.design(covariates), self.at(weights)
-        pi = probabilities(u, gamma)
-        return {
-            "gate_first": arithmetic.matmul(np.ascontiguousarray(r.T), u)[:, 1:],
-            "gate_expected": arithmetic.matmul(np.ascontiguousarray((weight[:, None] * pi).T), u),
-            "gate_log_norm": weight @ log_norm_of(u, gamma),
-            "gate_weights": weight.sum() * weights,
-            **second_moments(u, weight, pi),
-        }
-
     def gradient(self, statistics, weights):
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * self.at(weights)
         return gradient[:-1].ravel()
@@ -291,30 +279,15 @@ def probabilities(u, gamma) -> np.ndarray:
     return shares / shares.sum(axis=1)[:, None]
 
 
-def second_moments(u, weight, pi) -> dict:
-    """``gate_gram``, and ``gate_curvature`` where it is small: sums of w (diag pi - pi pi') x u u'."""
-    (m, P), K = u.shape, pi.shape[1]
-    gram = arithmetic.matmul(np.ascontiguousarray(u.T), weight[:, None] * u)
-    if K * P > NEWTON_COLUMNS:
-        return {"gate_gram": gram}
-    spread = (pi[:, :, None] * u[:, None]).reshape(m, K * P)
-    by_weight = np.ascontiguousarray((weight[:, None] * spread).T)
-    own = arithmetic.matmul(by_weight, u).reshape(K, P, P)
-    curvature = -arithmetic.matmul(by_weight, spread)
-    for k in range(K):
-        place = slice(k * P, (k + 1) * P)
-        curvature[place, place] += own[k]
-    return {"gate_gram": gram, "gate_curvature": curvature}
+class GatePass:
+    """A gate as the compiled part takes it; without covariates there is no part, and the constants are log pi."""
 
-
-class GateTerms:
-    """The logit as the compiled part takes it; without covariates there is no part, and the constants are log pi."""
-
-    def __init__(self, gate: Gate, gamma: np.ndarray):
+    def __init__(self, gate: Gate, weights: np.ndarray):
+        self.gate, self.weights, self.gamma = gate, weights, gate.at(weights)
         self.centre, self.scale = gate.centre, gate.scale
-        self.constant, self.slope = gamma[:, 0], gamma[:, 1:] / gate.scale
+        self.constant, self.slope = self.gamma[:, 0], self.gamma[:, 1:] / gate.scale
         if not self.slope.size:
-            self.constant = self.constant - log_norm_of(np.ones((1, 1)), gamma)
+            self.constant = self.constant - log_norm_of(np.ones((1, 1)), self.gamma)
 
     def part(self, dtype):
         K, p = self.slope.shape
@@ -330,6 +303,67 @@ class GateTerms:
             "gate_log_norm": sums["log_norm"],
         }
 
+    def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
+        """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""
+        weights, size = statistics.weight * self.weights, self.gamma.size
+        if not self.slope.size:
+            one = np.ones((1, 1))
+            return statistics.replaced(
+                gate_first=np.empty((len(self.gamma), 0)),
+                gate_expected=statistics.weight * probabilities(one, self.gamma).T,
+                gate_log_norm=statistics.weight * log_norm_of(one, self.gamma)[0],
+                gate_weights=weights,
+                gate_gram=np.full((1, 1), statistics.weight),
+                gate_curvature=np.zeros((size, size)),
+            )
+        weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
+        n_threads = resolve(n_threads)
+        if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (self.centre, self.scale))):
+            kept["gate_units"] = self.centre, self.scale
+            kept["gate_gram"] = self.gram(covariates, weight, n_threads)
+        if self.gate.sums_curvature(self.gamma):
+            curvature = self.curvature(covariates, weight, n_threads)
+        else:
+            curvature = np.zeros((size, size))
+        return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"], gate_curvature=curvature)
+
+    def gram(self, covariates, weight, n_threads) -> np.ndarray:
+        """(p + 1, p + 1) sums of (1, u)(1, u)'."""
+        p = covariates.shape[1]
+        part = DOUBLE.Part("moments", p, 1, {"point": np.zeros(p)})
+        sums, _, _ = DOUBLE.expect((part,), as_double(covariates), weight, self.centre, 1, n_threads)
+        (named,) = DOUBLE.named_sums((part,), sums)
+        gram = np.empty((p + 1, p + 1))
+        gram[0, 0] = named["weight"]
+        gram[0, 1:] = gram[1:, 0] = named["first"] / self.scale
+        gram[1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(self.scale, self.scale)
+        return gram
+
+    def curvature(self, covariates, weight, n_threads) -> np.ndarray:
+        """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)'.
+
+        One compiled pass over a mixture of all pairs of components, and a Gaussian of no precision beside them sums the
+        second moments.
+        """
+        (K, P), scale, p = self.gamma.shape, self.scale, covariates.shape[1]
+        i, j = np.tril_indices(K)
+        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
+        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
+        parts = (self.of_pairs(), DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
+        rows, centre = as_double(np.tile(covariates, 2)), np.tile(self.centre, 2)
+        sums, _, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
+        _, named = DOUBLE.named_sums(parts, sums)
+        moments = np.empty((len(i), P, P))
+        moments[:, 0, 0] = named["counts"]
+        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / scale
+        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(scale, scale)
+        moments[i != j] /= 2
+        by_pair = np.empty((K, K, P, P))
+        by_pair[i, j] = by_pair[j, i] = moments
+        curvature = -by_pair
+        curvature[np.arange(K), np.arange(K)] += by_pair.sum(axis=1)
+        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
+
     def of_pairs(self):
         """The part for all pairs i >= j of components, with the coefficients gamma_i + gamma_j: their posteriors are
         pi_i pi_j, of i > j twice."""
@@ -344,7 +378,7 @@ class GateTerms:
 class GatedEmission(Emission):
     """An emission's densities times pi_k(c), of rows (n, d + p) with their covariates."""
 
-    def __init__(self, emission: Emission, terms: GateTerms):
+    def __init__(self, emission: Emission, terms: GatePass):
         self.emission, self.terms = emission, terms
         self.takes_missing, self.discrete = emission.takes_missing, emission.discrete
 
@@ -409,13 +443,10 @@ class GatedRows(BlockModel):
     mixture: Mixture
 
     def __post_init__(self):
-        mixture, gate = self.mixture, self.mixture.shares
-        gamma = gate.at(mixture.weights)
-        terms = GateTerms(gate, gamma)
+        terms = GatePass(self.mixture.shares, self.mixture.weights)
+        joint = Mixture(np.ones(self.mixture.n_components), GatedEmission(self.mixture.emission, terms))
         object.__setattr__(self, "terms", terms)
-        object.__setattr__(self, "gate", gate)
-        object.__setattr__(self, "gamma", gamma)
-        object.__setattr__(self, "joint", Mixture(np.ones(len(gamma)), GatedEmission(mixture.emission, terms)))
+        object.__setattr__(self, "joint", joint)
 
     def split(self, X):
         """The rows in a type that the pass takes, and their covariates alone."""
@@ -432,77 +463,15 @@ class GatedRows(BlockModel):
         """
         X, covariates = self.split(X)
         statistics = self.joint.e_step_of_block(X, sample_weight, n_threads, kept)
-        weights = statistics.weight * self.mixture.weights
-        if self.gamma.shape[1] == 1:
-            return self._of_constant_weights(statistics, weights)
-        weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
-        centre, scale = self.gate.centre, self.gate.scale
-        if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (centre, scale))):
-            kept["gate_units"] = centre, scale
-            kept["gate_gram"] = self.gram(covariates, weight, resolve(n_threads))
-        if self.gate.sums_curvature(self.gamma):
-            curvature = self.curvature(covariates, weight, resolve(n_threads))
-        else:
-            curvature = np.zeros((self.gamma.size, self.gamma.size))
-        return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"], gate_curvature=curvature)
-
-    def _of_constant_weights(self, statistics, weights):
-        """With those of a gate without covariates."""
-        one = np.ones((1, 1))
-        return statistics.replaced(
-            gate_first=np.empty((len(self.gamma), 0)),
-            gate_expected=statistics.weight * probabilities(one, self.gamma).T,
-            gate_log_norm=statistics.weight * log_norm_of(one, self.gamma)[0],
-            gate_weights=weights,
-            gate_gram=np.full((1, 1), statistics.weight),
-            gate_curvature=np.zeros((len(self.gamma), len(self.gamma))),
-        )
-
-    def gram(self, covariates, weight, n_threads) -> np.ndarray:
-        """(p + 1, p + 1) sums of (1, u)(1, u)'."""
-        p = covariates.shape[1]
-        part = DOUBLE.Part("moments", p, 1, {"point": np.zeros(p)})
-        sums, _, _ = DOUBLE.expect((part,), as_double(covariates), weight, self.terms.centre, 1, n_threads)
-        (named,) = DOUBLE.named_sums((part,), sums)
-        gram = np.empty((p + 1, p + 1))
-        gram[0, 0] = named["weight"]
-        gram[0, 1:] = gram[1:, 0] = named["first"] / self.terms.scale
-        gram[1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(self.terms.scale, self.terms.scale)
-        return gram
-
-    def curvature(self, covariates, weight, n_threads) -> np.ndarray:
-        """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)'.
-
-        One compiled pass over a mixture of all pairs of components, and a Gaussian of no precision beside them sums the
-        second moments.
-        """
-        (K, P), scale, p = self.gamma.shape, self.terms.scale, covariates.shape[1]
-        i, j = np.tril_indices(K)
-        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
-        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
-        parts = (self.terms.of_pairs(), DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
-        rows, centre = as_double(np.tile(covariates, 2)), np.tile(self.terms.centre, 2)
-        sums, _, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
-        _, named = DOUBLE.named_sums(parts, sums)
-        moments = np.empty((len(i), P, P))
-        moments[:, 0, 0] = named["counts"]
-        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / scale
-        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(scale, scale)
-        moments[i != j] /= 2
-        by_pair = np.empty((K, K, P, P))
-        by_pair[i, j] = by_pair[j, i] = moments
-        curvature = -by_pair
-        curvature[np.arange(K), np.arange(K)] += by_pair.sum(axis=1)
-        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
+        return self.terms.further(statistics, covariates, sample_weight, n_threads, kept)
 
     def probabilities(self, covariates) -> np.ndarray:
         """(m, K) pi."""
-        return probabilities(self.gate.design(covariates), self.gamma)
+        return probabilities(self.terms.gate.design(covariates), self.terms.gamma)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: see :meth:`fastem.models.mixture.Mixture.score`."""
-        X, _ = self.split(X)
-        self.joint.score(X, n_threads, **outputs)
+        self.joint.score(self.split(X)[0], n_threads, **outputs)
 
 
 def as_double(covariates):
