@@ -27,7 +27,7 @@ from fastem.rows.validation import as_matrix, as_sample_weight, column_names, ge
 from fastem.starts.regressions import best_start
 
 MOST_REFINED = 1 << 20  # values of X
-WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates' own errors
+WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates
 
 
 SAVED_KINDS = {
@@ -423,19 +423,17 @@ def checked_covariates(covariates, n) -> np.ndarray:
 
 def inverse_information(model, wide, weight) -> np.ndarray:
     """The inverse of minus the Hessian of the log-posterior in the model's coordinates; ValueError if there is none."""
-    x = model.to_vector()
-    n = len(wide) if weight is None else weight.sum()
-    widths = WIDTH * (1 + abs(x)) / max(1.0, np.log10(n))
+    x, widths, used = model.to_vector(), WIDTH * model.units(), np.flatnonzero(model.units())
 
     def gradient(vector):
         at = model.from_vector(vector)
         return at.gradient(at.e_step(wide, weight))
 
     columns = []
-    for i, width in enumerate(widths):
+    for i in used:
         step = np.zeros(len(x))
-        step[i] = width
-        columns.append((gradient(x + step) - gradient(x - step)) / (2 * width))
+        step[i] = widths[i]
+        columns.append((gradient(x + step) - gradient(x - step))[used] / (2 * widths[i]))
     information = -(np.array(columns) + np.array(columns).T) / 2
     floored = model.is_gaussian and (model.variances <= model.floor).any()
     try:
@@ -445,7 +443,9 @@ def inverse_information(model, wide, weight) -> np.ndarray:
             "the information is not positive definite, so there are no standard errors: "
             + ("a variance is at its floor." if floored else "fit with a smaller tol, or with fewer components.")
         ) from None
-    return np.linalg.inv(information)
+    covariance = np.zeros((len(x), len(x)))
+    covariance[np.ix_(used, used)] = np.linalg.inv(information)
+    return covariance
 
 
 def gate_errors(model, covariance):

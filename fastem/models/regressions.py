@@ -228,6 +228,14 @@ class Regressions(BlockModel):
         logs = arithmetic.log(self.variances).ravel() if self.is_gaussian else np.empty(0)
         return np.concatenate([self.coefficients.ravel(), logs, self.shares.to_vector(self.weights)])
 
+    def units(self):
+        """Of these coordinates, for differences; 0: no row depends on it."""
+        K, P, m = self.coefficients.shape
+        used = np.broadcast_to((self.widest > 0)[:, None], (K, P, m))
+        deviations = np.sqrt(self.variances[:, None]) if self.is_gaussian else 1.0
+        own = (used * deviations).ravel()
+        return np.concatenate([own, np.ones(len(self.to_vector()) - len(own))])
+
     def from_vector(self, vector) -> Regressions:
         """The model of these coordinates."""
         logs = self.variances.size if self.is_gaussian else 0

@@ -184,6 +184,8 @@ def test_units_of_columns_do_not_matter():
     model, moved = fitted(X, y), fitted(X * [1e-8, 1e6] + [5, -1e7], y)
     order, other = (np.argsort(m.weights_) for m in (model, moved))
     assert np.allclose(model.coef_[order], moved.coef_[other] * [1e-8, 1e6], rtol=1e-5, atol=1e-6)
+    errors, scaled = model.standard_errors(X, y), fitted(X, 1e-9 * y).standard_errors(X, 1e-9 * y)
+    assert np.allclose(np.sort(errors.coef.ravel()), 1e9 * np.sort(scaled.coef.ravel()), rtol=1e-5)
 
 
 def test_a_predictor_that_is_constant_is_the_intercepts():
