@@ -48,8 +48,8 @@ def poisson_terms(eta):
 
 
 def binomial_terms(eta):
-    mean = 1 / (1 + arithmetic.exp(-np.clip(eta, -LARGEST, LARGEST)))
-    return mean, mean * (1 - mean)
+    tail = arithmetic.exp(-np.minimum(abs(eta), LARGEST))
+    return np.where(eta < 0, tail, 1.0) / (1 + tail), tail / (1 + tail) ** 2
 
 
 MEANS = {"gaussian": gaussian_terms, "poisson": poisson_terms, "binomial": binomial_terms}
