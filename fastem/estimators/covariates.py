@@ -20,6 +20,7 @@ from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import require_finite
 
+SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,7 +29,7 @@ def open_gated(X, covariates, sample_weight, owner):
     :func:`fastem.rows.sources.open_rows.open_to_fit` where covariates is None."""
     if covariates is None:
         return open_to_fit(X, sample_weight, owner)
-    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, owner)
+    wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, owner)
     wide, unit = in_moderate_weights(wide)
     d = wide.n_features - width["covariates"]
     centre, scale = units(wide, d)
@@ -37,6 +38,20 @@ def open_gated(X, covariates, sample_weight, owner):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
 
     return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned), unit
+
+
+def in_type_of(X, covariates):
+    """Covariates in float32 where X is an array of it, so that its rows stay what they are; but not where that loses
+    what tells the covariates of two rows apart."""
+    if getattr(X, "dtype", None) != np.float32 or named_columns(covariates) is not None:
+        return covariates
+    covariates = as_side(covariates, "covariates")
+    if not np.isfinite(covariates).all() or not len(covariates):
+        return covariates  # refused later, by the row
+    with np.errstate(over="ignore"):
+        single = covariates.astype(np.float32)
+    lost = abs(single - covariates).max(axis=0)
+    return single if (lost <= SINGLE * np.ptp(covariates, axis=0)).all() else covariates
 
 
 def of_gated_rows(model) -> GatedRows | None:
@@ -127,7 +142,7 @@ def require_width(model, p):
 def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
     model = gate_of(estimator)
-    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, type(estimator).__name__)
+    wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, type(estimator).__name__)
     require_width(model, width["covariates"])
     d = wide.n_features - width["covariates"]
     names = None if wide.names is None else wide.names[:d]

@@ -126,10 +126,8 @@ class VonMisesFisher(ExponentialFamily):
                 f"VonMisesFisherMixture needs unit vectors of at least 2 columns, but X has n_features = {X.shape[1]}."
             )
         for start in range(0, len(X), BLOCK_ROWS):
-            rows = X[start : start + BLOCK_ROWS]
-            norms = np.linalg.norm(rows, axis=1)
-            single = (rows == rows.astype(np.float32)).all(axis=1)  # also float32 rows that float64 columns stand beside
-            good = np.abs(norms - 1) <= np.where(single, *(NORM_TOLERANCE[np.dtype(real)] for real in ("f4", "f8")))
+            norms = np.linalg.norm(X[start : start + BLOCK_ROWS], axis=1)
+            good = np.abs(norms - 1) <= NORM_TOLERANCE[X.dtype]
             if not good.all():
                 row = int(np.argmin(good))
                 what = "It has no direction; remove it." if norms[row] == 0 else "Divide rows by their norms."

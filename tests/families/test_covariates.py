@@ -214,6 +214,19 @@ def test_containers_threads_and_names_change_no_bit(monkeypatch):
     assert np.array_equal(others[1].predict(frame, covariates=["age", "income"]), whole.predict(X, covariates=C))
 
 
+def test_float32_rows_stay_float32():
+    """As directions must, which are of unit length to their own precision; a clock in seconds needs float64."""
+    z, C, rng = gated(900)
+    X = (rng.normal(size=(900, 3)) + 5 * np.eye(3)[z]).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    model = fitted("VonMisesFisherMixture", X, C, tol=1e-4)
+    assert np.isfinite(model.score(X, covariates=C)) and model.predict(X, covariates=C).shape == (900,)
+    clock = 1.7e9 + C
+    model = fitted("GaussianMixture", X, clock)
+    double = fitted("GaussianMixture", X.astype(np.float64), clock)
+    assert np.allclose(model.gate_coefficients_[:, 1:], double.gate_coefficients_[:, 1:], rtol=1e-3, atol=1e-3)
+
+
 def test_units_and_origins_of_covariates_do_not_matter():
     X, C = of_family("BernoulliMixture")
     model, moved = fitted("BernoulliMixture", X, C), fitted("BernoulliMixture", X, C * [1e-6, 1e5] + [3.0, -1e4])
