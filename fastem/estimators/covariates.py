@@ -153,6 +153,19 @@ def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     return wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
 
 
+def reduced(estimator, X, covariates, sample_weight=None):
+    """The rows of a fit with covariates as blocks, their weights' unit, and the mixture with a gate in these rows'
+    units."""
+    model = gate_of(estimator).mixture
+    blocks, unit = open_gated(X, covariates, sample_weight, type(estimator).__name__)
+    d = blocks.n_features
+    check_features(estimator, d, blocks.names)
+    blocks.check(lambda rows, place: checked_new(estimator, rows, blocks.names, place))
+    require_width(gate_of(estimator), blocks.blocks.n_features - d)
+    rule = GateRule(**dict(zip(("centre", "scale"), units(blocks.blocks, d))))
+    return blocks, unit, replace(model, shares=rule.shares_after(model.shares, model.n_components))
+
+
 def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np.ndarray:
     """One of the outputs of :meth:`fastem.models.gate.GatedRows.score` of all rows."""
     return wide_rows.output(partial(of_blocks, estimator, X, covariates), name, dtype, by_component)
