@@ -450,9 +450,6 @@ def test_pairs(family, first, monkeypatch):
         elif family is BAYESIAN and "covariates" in names:
             with pytest.raises(ValueError, match=r"cannot be combined|NaN|below 1e-9|BayesianGaussianMixture must be"):
                 fitted(family.make(K, **asked), pair, X)
-        elif names == {"covariates", "float32"} and family.name in ("mixed", "von Mises-Fisher"):
-            with pytest.raises(ValueError, match="unit vectors"):  # covariates in float64 make all columns float64
-                fitted(family.make(K, **asked), pair, X)
         elif names == {"covariates", "missing values"} and family.name == "full":
             with pytest.raises(ValueError, match="covariates cannot be combined with missing values"):
                 fitted(family.make(K, **asked), pair, X)
@@ -567,3 +564,47 @@ def test_components_that_collapse_beside_restarts(name, policy, moves):
         assert policy == "drop" or len(model.weights_) == 5
         check_laws(model, [], X)
         assert len(model.fit_report_.components) == len(model.weights_)
+
+
+# ---- regressions, whose rows have targets ----------------------------------------------------------------------------
+
+OF_REGRESSIONS = {
+    "covariates": lambda rows: rows | {"covariates": rows["X"][:, :1] ** 3},
+    "weights": lambda rows: rows | {"sample_weight": np.arange(len(rows["X"])) % 3},
+    "two outputs": lambda rows: rows | {"y": np.column_stack([rows["y"], rows["y"][::-1]])},
+    "float32": lambda rows: rows | {"X": rows["X"].astype(np.float32)},
+    "one component": lambda rows: rows | {"K": 1},
+    "dependent columns": lambda rows: rows | {"X": rows["X"][:, [0, 0, 1]]},
+    "far columns": lambda rows: rows | {"X": rows["X"] * [1e-3, 1e3] + [5, -1e5]},
+}
+
+
+@pytest.mark.filterwarnings("ignore::fastem.ConvergenceWarning")
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
+@pytest.mark.parametrize("pair", list(combinations(OF_REGRESSIONS, 2)), ids=str)
+def test_pairs_of_features_of_regressions(pair, family, tmp_path):
+    if {*pair} == {"dependent columns", "far columns"}:
+        pytest.skip("of two and of three columns")
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (200, 2))
+    eta = np.where(rng.random(200) < 0.5, 2 * X[:, 0], 1 - X[:, 1])
+    y = {"gaussian": eta + 0.1 * rng.normal(size=200), "poisson": rng.poisson(np.exp(eta)), "binomial": eta > 0.3}
+    rows = {"X": X, "y": y[family].astype(float), "sample_weight": None, "covariates": None, "K": 2}
+    for name in pair:
+        rows = OF_REGRESSIONS[name](rows)
+    K, X, y, weight, covariates = (rows[name] for name in ("K", "X", "y", "sample_weight", "covariates"))
+    model = fastem.MixtureOfRegressions(K, family=family, random_state=0, max_iter=60, n_init=4)
+    model.fit(X, y, weight, covariates=covariates)
+    history = np.array(model.history_)
+    assert (np.diff(history) >= -1e-11 * abs(history[1:])).all()
+    density = model.score_samples(X, y, covariates=covariates)
+    assert np.isclose(density @ (np.ones(200) if weight is None else weight), model.log_likelihood_, rtol=1e-7)
+    shares = model.predict_components(X, y, covariates=covariates)
+    assert shares.shape == (200, K) and np.allclose(shares.sum(axis=1), 1)
+    mean, deviation = model.predict(X, return_std=True, covariates=covariates)
+    assert mean.shape == deviation.shape == y.shape and (deviation > 0).all()
+    assert np.isfinite(model.bic(X, y, weight, covariates=covariates))
+    assert model.coef_.shape == (K, *y.shape[1:], X.shape[1])
+    model.save(tmp_path / "model.npz")
+    loaded = fastem.load(tmp_path / "model.npz")
+    assert np.allclose(loaded.score_samples(X, y, covariates=covariates), density, rtol=1e-6, atol=1e-8)

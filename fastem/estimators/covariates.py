@@ -20,6 +20,7 @@ from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import require_finite
 
+SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -28,7 +29,7 @@ def open_gated(X, covariates, sample_weight, owner):
     :func:`fastem.rows.sources.open_rows.open_to_fit` where covariates is None."""
     if covariates is None:
         return open_to_fit(X, sample_weight, owner)
-    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, owner)
+    wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, owner)
     wide, unit = in_moderate_weights(wide)
     d = wide.n_features - width["covariates"]
     centre, scale = units(wide, d)
@@ -37,6 +38,20 @@ def open_gated(X, covariates, sample_weight, owner):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
 
     return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned), unit
+
+
+def in_type_of(X, covariates):
+    """Covariates in float32 where X is an array of it, so that its rows stay what they are; but not where that loses
+    what tells the covariates of two rows apart."""
+    if getattr(X, "dtype", None) != np.float32 or named_columns(covariates) is not None:
+        return covariates
+    covariates = as_side(covariates, "covariates")
+    if not np.isfinite(covariates).all() or not len(covariates):
+        return covariates  # refused later, by the row
+    with np.errstate(over="ignore"):
+        single = covariates.astype(np.float32)
+    lost = abs(single - covariates).max(axis=0)
+    return single if (lost <= SINGLE * np.ptp(covariates, axis=0)).all() else covariates
 
 
 def of_gated_rows(model) -> GatedRows | None:
@@ -92,15 +107,18 @@ def with_gate(mixture, coefficients) -> Mixture:
     """The mixture with a gate of coefficients (K, p + 1), if there are any; ValueError where they make none."""
     if coefficients is None:
         return mixture
+    return replace(mixture, shares=gate_of_coefficients(coefficients, mixture.n_components))
+
+
+def gate_of_coefficients(coefficients, K) -> Gate:
+    """The gate of coefficients (K, p + 1) in the units of the covariates; ValueError where they make none."""
     coefficients = np.asarray(coefficients, np.float64)
-    K = mixture.n_components
     if coefficients.ndim != 2 or len(coefficients) != K or not coefficients.shape[1]:
         raise ValueError(f"gate_coefficients_ must have shape ({K}, p + 1). Got {coefficients.shape} instead.")
     if not np.isfinite(coefficients).all():
         raise ValueError("gate_coefficients_ must be finite.")
     p = coefficients.shape[1] - 1
-    gate = Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
-    return replace(mixture, shares=gate)
+    return Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
 
 
 # ---- methods ----------------------------------------------------------------------------------------------------
@@ -124,7 +142,7 @@ def require_width(model, p):
 def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
     model = gate_of(estimator)
-    wide, width = open_beside(X, {"covariates": covariates}, sample_weight, type(estimator).__name__)
+    wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, type(estimator).__name__)
     require_width(model, width["covariates"])
     d = wide.n_features - width["covariates"]
     names = None if wide.names is None else wide.names[:d]
@@ -133,6 +151,19 @@ def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     require_finite_covariates(wide, d)
     n_threads = for_pass(estimator.n_threads, wide, model.mixture.n_components)
     return wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
+
+
+def reduced(estimator, X, covariates, sample_weight=None):
+    """The rows of a fit with covariates as blocks, their weights' unit, and the mixture with a gate in these rows'
+    units."""
+    model = gate_of(estimator).mixture
+    blocks, unit = open_gated(X, covariates, sample_weight, type(estimator).__name__)
+    d = blocks.n_features
+    check_features(estimator, d, blocks.names)
+    blocks.check(lambda rows, place: checked_new(estimator, rows, blocks.names, place))
+    require_width(gate_of(estimator), blocks.blocks.n_features - d)
+    rule = GateRule(**dict(zip(("centre", "scale"), units(blocks.blocks, d))))
+    return blocks, unit, replace(model, shares=rule.shares_after(model.shares, model.n_components))
 
 
 def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np.ndarray:

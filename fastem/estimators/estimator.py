@@ -14,6 +14,7 @@ from fastem.estimators.metadata_routing import get_metadata_routing, set_fit_req
 from fastem.estimators.method_docs import describe_methods
 from fastem.estimators.model_file import save
 from fastem.estimators.parameters import Parameter, attribute, constructor, declared, documented, parameter
+from fastem.estimators.refused_sides import refuse_sides
 from fastem.kernels.threads import resolve
 from fastem.models import criteria
 from fastem.rows.sources.open_rows import in_memory, is_dask, is_spark, open_rows
@@ -50,6 +51,7 @@ class Estimator:
         rows = declared(cls, cls._parameters if parameters_of is None else parameters_of._parameters, general)
         rows = {name: row for name, row in rows.items() if name not in without}
         describe_methods(cls)
+        refuse_sides(cls)
         cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
         if "__init__" not in vars(cls) and rows != cls._parameters:
             cls.__init__ = constructor(cls, rows)

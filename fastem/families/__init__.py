@@ -1,4 +1,4 @@
-"""The table of estimators, one row each: those that fastem exports and that a file may contain."""
+"""The table of estimators of rows alone, one row each: those that fastem exports and that a file may contain."""
 
 from fastem.families.bayesian import BayesianGaussianMixture as BayesianGaussianMixture
 from fastem.families.bernoulli import BernoulliMixture as BernoulliMixture

@@ -11,7 +11,9 @@ import numpy as np
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.model_file import check_arrays, listed, read_file
 from fastem.families import ESTIMATORS
+from fastem.families.regressions import MixtureOfRegressions
 
+FILED = ESTIMATORS | {"MixtureOfRegressions": MixtureOfRegressions}  # what a file may contain
 E = TypeVar("E", bound=Estimator)
 
 
@@ -52,12 +54,12 @@ def load(path: str | os.PathLike, kind: type[Estimator] = Estimator) -> Any:
         raise FileNotFoundError(f"{path}: no such file")
     header, arrays = read_file(path)
     try:
-        if header["class"] not in ESTIMATORS:
-            raise ValueError(f"it contains a {header['class']!r}, but this version knows only {', '.join(ESTIMATORS)}")
-        if not issubclass(ESTIMATORS[header["class"]], kind):
+        if header["class"] not in FILED:
+            raise ValueError(f"it contains a {header['class']!r}, but this version knows only {', '.join(FILED)}")
+        if not issubclass(FILED[header["class"]], kind):
             raise ValueError(f"it contains a {header['class']}, not a {kind.__name__}")
         check_arrays(header["arrays"], arrays)
-        return _build(ESTIMATORS[header["class"]], header, arrays)
+        return _build(FILED[header["class"]], header, arrays)
     except KeyError as error:
         raise ValueError(f"{path} is damaged: {error} is missing. Save the model again.") from None
     except (AttributeError, TypeError) as error:  # a value has the wrong type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -9,23 +10,34 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import require_finite_covariates, units
+from fastem.estimators.covariates import gate_of_coefficients, require_finite_covariates, units
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
-from fastem.models.gate import Gate
-from fastem.models.regressions import MEANS, Regressions, normalised
+from fastem.models.design import Basis
+from fastem.models.gate import Gate, GateRule
+from fastem.models.regressions import TARGETS, Regressions
 from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.side_columns import named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, generator, require_finite, require_rows
+from fastem.starts.regressions import best_start
 
-DEPENDENT = 1e-14  # of a column's length: what is left of it beside the columns before it, where it depends on them
-SHORT = 10  # iterations of each start
-WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates' own errors
+MOST_REFINED = 1 << 20  # values of X
+WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates
+
+
+SAVED_KINDS = {
+    "converged_": bool,
+    "n_iter_": int,
+    "log_likelihood_": float,
+    "history_": list,
+    "n_parameters_": int,
+    "n_features_in_": int,
+}
 
 
 class Errors(NamedTuple):
@@ -78,7 +90,7 @@ class MixtureOfRegressions(Estimator):
 
     n_components: int = parameter(default=1, check=whole(1), doc="int", kw_only=False)
     family: str = parameter(
-        default="gaussian", check=choice([*MEANS]), doc='{"gaussian", "poisson", "binomial"}', kw_only=True
+        default="gaussian", check=choice(TARGETS), doc='{"gaussian", "poisson", "binomial"}', kw_only=True
     )
     tol: float = parameter(
         default=1e-3, check=real(0.0), doc='float\nAs that of :class:`fastem.GaussianMixture`, rule "gain".'
@@ -87,7 +99,7 @@ class MixtureOfRegressions(Estimator):
     n_init: int = parameter(
         default=20,
         check=whole(1),
-        doc="int\nRandom starts, each from a few rows a component, of which the best after ten iterations goes on.",
+        doc="int\nShort runs on a subsample: from lines through random rows, k-means, random cells. The best goes on.",
     )
     reg_covar: float = parameter(
         default=1e-6, check=real(0.0), doc="float\nThe least variance of an output, in units of its variance."
@@ -95,7 +107,15 @@ class MixtureOfRegressions(Estimator):
     random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None")
     n_threads: int | None = parameter(default=None, check=whole(1, optional=True), doc="int, optional")
 
-    _saved_arrays: ClassVar[tuple[str, ...]] = ()
+    _saved_arrays: ClassVar[tuple[str, ...]] = (
+        "coef_",
+        "intercept_",
+        "weights_",
+        "variances_",
+        "gate_coefficients_",
+        "feature_names_in_",
+    )
+    _saved_scalars: ClassVar[tuple[str, ...]] = tuple(SAVED_KINDS)
 
     def __sklearn_tags__(self):
         return as_regressor(super().__sklearn_tags__())
@@ -138,18 +158,16 @@ class MixtureOfRegressions(Estimator):
         weight = as_sample_weight(sample_weight, len(rows))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
-        shares, side = FREE, np.empty((len(rows), 0))
-        if covariates is not None:
-            side = checked_covariates(covariates, len(rows))
-            shares = Gate(None, None, *units(ArrayBlocks(side, weight), 0))
-        self._basis = basis(rows, weight)
-        wide = np.column_stack([self._basis.of(rows), targets, side])
-        result = self._fitted(wide, weight, shares, targets)
+        side = None if covariates is None else checked_covariates(covariates, len(rows))
+        self._basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        result = self._fitted(pattern, wide, weight)
         self._regressions = result.model
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
-        self.log_likelihood_, self.n_parameters_ = result.log_likelihood, result.model.n_parameters
+        self.log_likelihood_, self.n_parameters_ = float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
         self._set_attributes(result.model)
+        if self.family == "gaussian" and self.n_components == 1 and rows.size <= MOST_REFINED:
+            self._refine(rows, targets, weight)
         if not self.converged_ and self.max_iter > 0:
             warn(
                 f"{owner} did not converge in {self.n_iter_} iterations. Increase max_iter or tol.",
@@ -157,27 +175,75 @@ class MixtureOfRegressions(Estimator):
             )
         return self
 
-    def _fitted(self, wide, weight, shares, targets):
-        """The EMResult of the best start."""
-        rng = generator(self.random_state)
-        counted = np.ones(len(wide)) if weight is None else weight
+    def _in_units(self, rows, targets, weight, side):
+        """The basis of these rows, a model without predictors, and the rows of the model."""
+        counted = np.ones(len(rows)) if weight is None else weight
+        basis = Basis.of(rows, weight)
+        z, shares = basis.rows(rows), FREE
+        if side is None:
+            side = np.empty((len(rows), 0))
+        else:
+            shares = Gate(None, None, *units(ArrayBlocks(side, weight), 0))
+        K, m, gaussian = self.n_components, targets.shape[1], self.family == "gaussian"
         mean = counted @ targets / counted.sum()
         spread = counted @ (targets - mean) ** 2 / counted.sum()
         spread = np.where(spread > 0, spread, 1.0)
-        floor = max(self.reg_covar, 1e-300) * spread
+        model = Regressions(
+            weights=np.full(K, 1 / K),
+            coefficients=np.zeros((K, 1 + basis.size, m)),
+            variances=np.tile(spread if gaussian else np.ones(m), (K, 1)),
+            family=self.family,
+            floor=max(self.reg_covar, 1e-300) * spread,
+            widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
+            shares=shares,
+        )
+        return basis, model, np.column_stack([z, targets, side])
+
+    def _fitted(self, model, wide, weight):
+        """The EMResult of the best start."""
+        start = best_start(model, wide, weight, self.n_init, generator(self.random_state))
         n_threads = for_pass(self.n_threads, ArrayBlocks(wide, weight), self.n_components)
-        more = {"n_threads": n_threads, "sample_weight": weight}
-        best = None
-        for _ in range(self.n_init if self.n_components > 1 else 1):
-            start = random_start(wide, counted, self, spread, floor, shares, rng)
-            result = em(start, wide, tol=0, max_iter=min(SHORT, self.max_iter), stop="log_likelihood", **more)
-            if best is None or result.history[-1] > best.history[-1]:
-                best = result
-        return em(best.model, wide, tol=self.tol, max_iter=self.max_iter, **more)
+        return em(start, wide, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, sample_weight=weight)
+
+    def _of_attributes(self, basis, pattern) -> Regressions:
+        """The model that the attributes make in a basis; ValueError where they make none."""
+        K = self.n_components
+        coef, intercept = (np.asarray(getattr(self, name), np.float64) for name in ("coef_", "intercept_"))
+        coef, intercept = (coef[:, None], intercept[:, None]) if coef.ndim == 2 else (coef, intercept)
+        m, d = pattern.floor.size, len(basis.means)
+        if coef.shape != (K, m, d) or intercept.shape != (K, m) or np.shape(self.weights_) != (K,):
+            raise ValueError(
+                f"coef_ {np.shape(self.coef_)}, intercept_ {np.shape(self.intercept_)} and weights_ "
+                f"{np.shape(self.weights_)} are not of {K} components, {m} outputs and {d} columns"
+            )
+        lines = basis.of_basis(np.concatenate([intercept[..., None], coef], axis=2))
+        variances = pattern.variances
+        if pattern.is_gaussian:
+            variances = np.asarray(self.variances_, np.float64).reshape(K, m)
+            if not (variances > 0).all():
+                raise ValueError("variances_ must be positive")
+        gate = getattr(self, "gate_coefficients_", None)
+        shares = FREE if gate is None else gate_of_coefficients(gate, K)
+        if isinstance(pattern.shares, Gate):
+            rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale)
+            shares = rule.shares_after(shares, K)
+        coefficients = np.swapaxes(lines, 1, 2).copy()
+        weights = np.asarray(self.weights_, np.float64)
+        return replace(pattern, weights=weights, coefficients=coefficients, variances=variances, shares=shares)
+
+    def _restore(self):
+        """The model of loaded arrays; ValueError where they make none."""
+        self._check_parameters()
+        self._require_saved(SAVED_KINDS)
+        self._flat = self.coef_.ndim == 2
+        m, basis = 1 if self._flat else self.coef_.shape[1], Basis.plain(self.n_features_in_)
+        ones = np.ones((self.n_components, m))
+        pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
+        self._basis, self._regressions = basis, self._of_attributes(basis, pattern)
 
     def _set_attributes(self, model):
-        coef = np.einsum("dp,kpm->kmd", self._basis.transform, model.coefficients)
-        intercept, slopes = coef[:, :, 0], coef[:, :, 1:]
+        lines = self._basis.of_columns(np.swapaxes(model.coefficients, 1, 2))  # (K, m, 1 + d)
+        intercept, slopes = lines[..., 0].copy(), lines[..., 1:].copy()
         self.weights_ = model.weights
         self.coef_, self.intercept_ = (a[:, 0] if self._flat else a for a in (slopes, intercept))
         for name in ("variances_", "gate_coefficients_"):
@@ -186,6 +252,12 @@ class MixtureOfRegressions(Estimator):
             self.variances_ = model.variances[:, 0] if self._flat else model.variances
         if isinstance(model.shares, Gate):
             self.gate_coefficients_ = model.shares.in_units(model.weights)
+
+    def _refine(self, X, Y, weight):
+        """The last digits of the one regression."""
+        lines = np.column_stack([self.intercept_.reshape(-1, 1), self.coef_.reshape(Y.shape[1], -1)])
+        lines = self._basis.refined(X, Y, weight, lines)
+        self.intercept_, self.coef_ = lines[:, 0].reshape(self.intercept_.shape), lines[:, 1:].reshape(self.coef_.shape)
 
     @property
     def model_(self):
@@ -207,25 +279,23 @@ class MixtureOfRegressions(Estimator):
                 else f"this {type(self).__name__} was fitted without covariates, so it cannot take them."
             )
         side = checked_covariates(covariates, len(rows)) if gated else np.empty((len(rows), 0))
-        if gated and side.shape[1] != len(model.shares.centre):
-            raise ValueError(f"covariates has {side.shape[1]} columns, but the fit had {len(model.shares.centre)}.")
+        if gated:
+            require_gate_width(model, side)
         targets = np.zeros((len(rows), m))
         if y is not None:
             targets, _ = checked_targets(y, len(rows), type(self).__name__)
             if targets.shape[1] != m:
                 raise ValueError(f"y has {targets.shape[1]} outputs, but the fit had {m}.")
             require_targets(targets, self.family)
-        return np.column_stack([self._basis.of(rows), targets, side])
+        return np.column_stack([self._basis.rows(rows), targets, side])
 
     def predict(self, X, return_std: bool = False, *, covariates=None):
         """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation."""
         model, wide = self.model_, self._wide(X, None, covariates)
         z, _, side = model.split(wide)
-        mean, spread = MEANS[model.family](model.linear(z))
-        shares = np.exp(model.log_shares(side))
-        shares = np.broadcast_to(shares, (len(z), len(model.weights)))
+        mean, variance = model.moments(z)
+        shares = np.broadcast_to(model.shares_of(side), (len(z), len(model.weights)))
         total = np.einsum("nk,nkm->nm", shares, mean)
-        variance = model.variances if model.is_gaussian else spread
         second = np.einsum("nk,nkm->nm", shares, variance + (mean - total[:, None]) ** 2)
         total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
         return (total, deviation) if return_std else total
@@ -233,18 +303,25 @@ class MixtureOfRegressions(Estimator):
     def predict_components(self, X, y, *, covariates=None) -> np.ndarray:
         """The probability of each component for each row and its target, (n, K)."""
         wide = self._wide(X, y, covariates)
-        return normalised(self.model_.log_joint(wide))[1]
+        shares = np.empty((len(wide), len(self.weights_)))
+        self.model_.score(wide, self.n_threads, responsibilities=shares)
+        return shares
 
     def class_probabilities(self, covariates) -> np.ndarray:
         """The probability of each component from the covariates alone, (n, K); ValueError after a fit without them."""
         model = self.model_
         if not isinstance(model.shares, Gate):
             raise ValueError(f"this {type(self).__name__} was fitted without covariates, so it cannot take them.")
-        return np.exp(model.log_shares(checked_covariates(covariates, None)))
+        side = checked_covariates(covariates, None)
+        require_gate_width(model, side)
+        return model.shares_of(side)
 
     def score_samples(self, X, y, *, covariates=None) -> np.ndarray:
         """log p(y | x) of each row, (n,)."""
-        return normalised(self.model_.log_joint(self._wide(X, y, covariates)))[0]
+        wide = self._wide(X, y, covariates)
+        density = np.empty(len(wide))
+        self.model_.score(wide, self.n_threads, log_density=density)
+        return density
 
     def score(self, X, y, sample_weight=None, *, covariates=None) -> float:
         """The coefficient of determination of :meth:`predict`, 1 - (squares about it) / (squares about the mean), the
@@ -294,16 +371,17 @@ class MixtureOfRegressions(Estimator):
         ValueError
             The information has no inverse: the fit has not converged, or something is not determined by the rows.
         """
-        model, wide = self.model_, self._wide(X, y, covariates)
+        wide = self._wide(X, y, covariates)
         weight = as_sample_weight(sample_weight, len(wide))
+        _, targets, side = self.model_.split(wide)
+        side = side if isinstance(self.model_.shares, Gate) else None
+        rows = as_matrix(X, type(self).__name__).astype(np.float64)
+        basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        model = self._of_attributes(basis, pattern)
         covariance = inverse_information(model, wide, weight)
         K, P, m = model.coefficients.shape
         own = covariance[: K * P * m, : K * P * m].reshape(K, P, m, K, P, m)
-        T = self._basis.transform
-        variances = np.array(
-            [[np.einsum("dp,pq,dq->d", T, own[k, :, j, k, :, j], T) for j in range(m)] for k in range(K)]
-        )
-        errors = np.sqrt(variances)
+        errors = np.array([[basis.deviations(own[k, :, j, k, :, j]) for j in range(m)] for k in range(K)])
         errors = errors[:, 0] if self._flat else errors
         return Errors(errors[..., 1:], errors[..., 0], gate_errors(model, covariance))
 
@@ -312,69 +390,11 @@ class MixtureOfRegressions(Estimator):
         raise TypeError("a mixture of regressions does not describe X, so it cannot draw rows. Use predict.")
 
 
-class Basis(NamedTuple):
-    """Columns (1, x) times `transform` (d + 1, P) have mean square 1 and are orthogonal; centre and scale, (d,), are
-    taken off the columns before `within` (d + 1, P)."""
-
-    centre: np.ndarray
-    scale: np.ndarray
-    within: np.ndarray
-
-    def of(self, X):
-        """(n, P)"""
-        return np.column_stack([np.ones(len(X)), (X - self.centre) / self.scale]) @ self.within
-
-    @property
-    def transform(self):
-        """(d + 1, P) from coefficients in the basis to the intercept and the coefficients of X."""
-        slopes = self.within[1:] / self.scale[:, None]
-        return np.vstack([self.within[:1] - self.centre @ slopes, slopes])
-
-
-def basis(X, weight) -> Basis:
-    """The basis of rows (n, d) with weights. Columns that depend on those before them have no part in it."""
-    weight = np.ones(len(X)) if weight is None else weight
-    used = weight > 0
-    X, root = X[used], np.sqrt(weight[used] / weight.sum())[:, None]
-    centre = (root[:, 0] ** 2) @ X
-    scale = abs(X - centre).max(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    D = root * np.column_stack([np.ones(len(X)), (X - centre) / scale])
-    length = np.sqrt((D**2).sum(axis=0))
-    kept = []
-    for j in range(D.shape[1]):
-        R = np.linalg.qr(D[:, [*kept, j]], mode="r")
-        if len(R) > len(kept) and abs(R[len(kept), -1]) > DEPENDENT * max(length[j], 1e-150) and length[j] > 1e-12:
-            kept.append(j)
-    within = np.zeros((D.shape[1], len(kept)))
-    within[kept] = np.linalg.inv(np.linalg.qr(D[:, kept], mode="r"))
-    within[kept] = within[kept] @ np.linalg.inv(np.linalg.qr(D @ within, mode="r"))  # again, for its rounding
-    return Basis(centre, scale, within)
-
-
-def random_start(wide, counted, estimator, spread, floor, shares, rng) -> Regressions:
-    """Each component a regression of a few random rows."""
-    K, m = estimator.n_components, len(spread)
-    P = wide.shape[1] - m - (0 if shares is FREE else len(shares.centre))
-    z, y = wide[:, :P], wide[:, P : P + m]
-    if estimator.family == "poisson":
-        y = np.log(y + 0.5)
-    elif estimator.family == "binomial":
-        y = np.log((y + 0.5) / (1.5 - y))
-    used = np.flatnonzero(counted)
-    if K == 1:
-        few = [used]
-    else:
-        size = min(len(used), P + 2 if estimator.family == "gaussian" else 5 * P + 10)
-        few = [rng.choice(used, size, replace=False) for _ in range(K)]
-    mild = 0.0 if K == 1 else 1e-3  # so that a few rows give no wild slopes
-    coefficients = []
-    for rows in few:
-        zz, zy = z[rows].T @ z[rows] + mild * len(rows) * np.eye(P), z[rows].T @ y[rows]
-        coefficients.append(np.linalg.lstsq(zz, zy, rcond=None)[0])
-    variances = np.tile(np.maximum(spread / 4, floor) if estimator.family == "gaussian" else np.ones(m), (K, 1))
-    widest = abs(z[used]).max(axis=0)
-    return Regressions(np.full(K, 1 / K), np.array(coefficients), variances, estimator.family, floor, widest, shares)
+def require_gate_width(model, covariates):
+    """ValueError where there are not as many covariates as in the fit."""
+    p, fitted = covariates.shape[1], len(model.shares.centre)
+    if p != fitted:
+        raise ValueError(f"covariates has {p} columns, but the fit had {fitted}.")
 
 
 def require_targets(y, family):
@@ -403,28 +423,29 @@ def checked_covariates(covariates, n) -> np.ndarray:
 
 def inverse_information(model, wide, weight) -> np.ndarray:
     """The inverse of minus the Hessian of the log-posterior in the model's coordinates; ValueError if there is none."""
-    x = model.to_vector()
-    n = len(wide) if weight is None else weight.sum()
-    widths = WIDTH * (1 + abs(x)) / max(1.0, np.log10(n))
+    x, widths, used = model.to_vector(), WIDTH * model.units(), np.flatnonzero(model.units())
 
     def gradient(vector):
         at = model.from_vector(vector)
         return at.gradient(at.e_step(wide, weight))
 
     columns = []
-    for i, width in enumerate(widths):
+    for i in used:
         step = np.zeros(len(x))
-        step[i] = width
-        columns.append((gradient(x + step) - gradient(x - step)) / (2 * width))
+        step[i] = widths[i]
+        columns.append((gradient(x + step) - gradient(x - step))[used] / (2 * widths[i]))
     information = -(np.array(columns) + np.array(columns).T) / 2
+    floored = model.is_gaussian and (model.variances <= model.floor).any()
     try:
         np.linalg.cholesky(information)
     except np.linalg.LinAlgError:
         raise ValueError(
-            "the information is not positive definite, so there are no standard errors: fit with a smaller tol, or "
-            "with fewer components."
+            "the information is not positive definite, so there are no standard errors: "
+            + ("a variance is at its floor." if floored else "fit with a smaller tol, or with fewer components.")
         ) from None
-    return np.linalg.inv(information)
+    covariance = np.zeros((len(x), len(x)))
+    covariance[np.ix_(used, used)] = np.linalg.inv(information)
+    return covariance
 
 
 def gate_errors(model, covariance):

@@ -11,18 +11,22 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
 from fastem.driver.em import em
+from fastem.estimators.covariates import reduced
 from fastem.estimators.estimator import checked_blocks
 from fastem.estimators.fitted_mixture import arrays_of
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.inference.gated_information import errors_of, information
 from fastem.inference.model_search import strict
 from fastem.kernels.packing import packed_lower
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_pass, resolve
 from fastem.kernels.workers import parallel_map
+from fastem.models.gate import Gate
 from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
@@ -46,6 +50,7 @@ class StandardErrors:
     Attributes
     ----------
     weights : (K,)
+        None where they depend on covariates.
     means : (K, d)
         None where the components have no means and covariances; so is `covariances`.
     covariances : as ``covariances_``
@@ -54,14 +59,15 @@ class StandardErrors:
         Samples that were fitted; 0 for "louis".
     parameters : {str: array}
         By the names of the attributes, e.g. ``parameters["rates_"]``. Loadings of factors are not there, because they
-        are determined up to a rotation; their covariances are.
+        are determined up to a rotation; their covariances are. After a fit with covariates also
+        ``parameters["gate_coefficients_"]``; the last component is the reference, whose errors are 0.
     estimates : {str: array}
         The parameters themselves, by the names of the attributes.
 
     Printed, it is a table of all parameters: estimate, error, 95 % interval.
     """
 
-    weights: np.ndarray
+    weights: np.ndarray | None
     means: np.ndarray | None
     covariances: np.ndarray | None
     method: str
@@ -101,6 +107,7 @@ def standard_errors(
     method: str = "louis",
     *,
     sample_weight=None,
+    covariates=None,
     n_draws: int = 200,
     n_jobs: int | None = None,
     random_state=None,
@@ -118,6 +125,10 @@ def standard_errors(
         and only for the covariance types full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E and V.
         "bootstrap": the standard deviation over fits to rows drawn with replacement, which start from this fit; for
         every family, also where few rows make the likelihood skew; the rows must be in memory.
+    covariates
+        Those of the fit, where there were any. Then "louis" is for every family, by one pass for each end of a
+        difference in each parameter, and for no other method. A parameter at a bound, such as a probability of 0, is
+        taken as known.
     n_draws : int
         Samples of the bootstrap.
     n_jobs : int, optional
@@ -147,6 +158,11 @@ def standard_errors(
         raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
+    gated = isinstance(estimator.model_.shares, Gate) if estimator.__sklearn_is_fitted__() else False
+    if gated or covariates is not None:
+        if method != "louis":
+            raise ValueError("method='bootstrap' does not take covariates: choose method='louis'.")
+        return with_estimates(_with_covariates(estimator, X, covariates, sample_weight), estimator)
     if method == "louis" and not isinstance(estimator, GaussianMixture):
         raise ValueError(f"method='louis' is only for GaussianMixture, not {estimator!r}: choose method='bootstrap'.")
     blocks = checked_blocks(estimator, X, sample_weight)
@@ -204,7 +220,7 @@ def coordinates(covariance, K, d):
     return places
 
 
-def information(model, blocks, units):
+def plain_information(model, blocks, units):
     """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free; of
     columns that are divided by their units (d,)."""
     K, d = model.emission.shape
@@ -276,7 +292,7 @@ def _by_information(model, blocks):
         jacobian[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
     jacobian = jacobian.reshape(K * T, -1)
     units = np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))  # all alike where columns share a coordinate
-    free = jacobian.T @ information(model, blocks, units) @ jacobian
+    free = jacobian.T @ plain_information(model, blocks, units) @ jacobian
     try:
         variance = np.linalg.inv(free)
         np.linalg.cholesky((free + free.T) / 2)
@@ -291,6 +307,23 @@ def _by_information(model, blocks):
     dense = np.zeros((K, d, d))
     dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
     return StandardErrors(errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance), "louis")
+
+
+def _with_covariates(estimator, X, covariates, sample_weight):
+    if covariates is None:
+        raise ValueError("the weights of this mixture depend on covariates. Pass covariates=.")
+    blocks, unit, mixture = reduced(estimator, X, covariates, sample_weight)
+    found = information(mixture, blocks, for_pass(estimator.n_threads, blocks, mixture.n_components))
+    functions = {name: partial(parameter_of, estimator, name) for name in parameters_of(estimator, mixture)}
+    functions.pop("weights_")
+    functions["gate_coefficients_"] = lambda at: at.shares.in_units(at.weights)
+    errors = {name: errors_of(found, mixture, function) / np.sqrt(unit) for name, function in functions.items()}
+    means, covariances = (errors.pop(name, None) for name in ("means_", "covariances_"))
+    return StandardErrors(None, means, covariances, "louis", parameters=errors)
+
+
+def parameter_of(estimator, name, mixture):
+    return np.asarray(parameters_of(estimator, mixture)[name][0])
 
 
 def like_covariances(dense, covariance):

@@ -48,13 +48,15 @@ include "gaussian_noisy.pxi"
 include "gaussian_interval.pxi"
 include "exponential_family.pxi"
 include "student_t.pxi"
+include "gate.pxi"
+include "regression.pxi"
 include "moments.pxi"
 
 cdef struct Compiled:
     const char* name
     Layout layout
 
-cdef Compiled[13] FAMILIES
+cdef Compiled[15] FAMILIES
 FAMILIES[:] = [
     Compiled("gaussian_full", full_layout),
     Compiled("gaussian_diagonal", diagonal_layout),
@@ -67,6 +69,8 @@ FAMILIES[:] = [
     Compiled("gaussian_interval", interval_layout),
     Compiled("exponential_family", exponential_layout),
     Compiled("student_t", student_layout),
+    Compiled("gate", gate_layout),
+    Compiled("regression", regression_layout),
     Compiled("moments", moments_layout),
     Compiled("column_moments", column_moments_layout),
 ]

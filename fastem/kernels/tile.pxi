@@ -143,6 +143,12 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
                 for j in range(d // LANES):    # the inner loop: memory is read in order, once
                     turn_rows(LANES, x + i * LANES * row_step + j * LANES * column_step, row_step, centre + j * LANES,
                               out + j * LANES * stride + i, stride)
+                if columns < d and d > LANES:  # the last ones once more, with some that are there already
+                    j = d - LANES
+                    turn_rows(LANES, x + i * LANES * row_step + j * column_step, row_step, centre + j, out + j * stride + i,
+                              stride)
+            if d > LANES:
+                columns = d
     for j in range(d):
         load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))
         for i in range(n, padded):
@@ -214,30 +220,37 @@ cdef inline void gram_block(const int m, const int n, Py_ssize_t vectors, Py_ssi
         out += row_step + i * growth
 
 
-cdef inline void sums_of_few(const int m, const Tile* t, Py_ssize_t rows, Py_ssize_t k) noexcept nogil:
-    """acc (n_live, rows) = sums of the first rows of scratch by responsibility, for the live components k .. k+m."""
-    cdef Py_ssize_t i = 0, S = t.stride
-    cdef vec* out = t.acc + k * rows
-    while i + GRAM_BLOCK <= rows:
-        gram_block(m, GRAM_BLOCK, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+cdef inline void products_of_few(const int m, Py_ssize_t n, Py_ssize_t vectors, Py_ssize_t stride, const vec* left,
+                                 const vec* right, vec* out) noexcept nogil:
+    """products for m <= GRAM_BLOCK, a constant."""
+    cdef Py_ssize_t i = 0
+    while i + GRAM_BLOCK <= n:
+        gram_block(m, GRAM_BLOCK, vectors, stride, left, right + i * stride, out + i, n, 0)
         i += GRAM_BLOCK
-    for i in range(i, rows):
-        gram_block(m, 1, t.vectors, S, t.joint + k * S, t.scratch + i * S, out + i, rows, 0)
+    for i in range(i, n):
+        gram_block(m, 1, vectors, stride, left, right + i * stride, out + i, n, 0)
+
+
+cdef void products(Py_ssize_t m, Py_ssize_t n, Py_ssize_t vectors, Py_ssize_t stride, const vec* left, const vec* right,
+                   vec* out) noexcept nogil:
+    """out (m, n) = sums over the rows of left_i right_j, each lane its own."""
+    cdef Py_ssize_t k = 0
+    memset(out, 0, m * n * sizeof(vec))
+    while k + GRAM_BLOCK <= m:
+        products_of_few(GRAM_BLOCK, n, vectors, stride, left + k * stride, right, out + k * n)
+        k += GRAM_BLOCK
+    if m - k == 1:
+        products_of_few(1, n, vectors, stride, left + k * stride, right, out + k * n)
+    elif m - k == 2:
+        products_of_few(2, n, vectors, stride, left + k * stride, right, out + k * n)
+    elif m - k == 3:
+        products_of_few(3, n, vectors, stride, left + k * stride, right, out + k * n)
 
 
 cdef void weighted_sums(const Tile* t, Py_ssize_t rows, double* sums) noexcept nogil:
     """sums (K, rows) += the first rows of scratch by responsibility; joint holds responsibilities, not roots."""
-    cdef Py_ssize_t k = 0
-    memset(t.acc, 0, t.n_live * rows * sizeof(vec))
-    while k + GRAM_BLOCK <= t.n_live:
-        sums_of_few(GRAM_BLOCK, t, rows, k)
-        k += GRAM_BLOCK
-    if t.n_live - k == 1:
-        sums_of_few(1, t, rows, k)
-    elif t.n_live - k == 2:
-        sums_of_few(2, t, rows, k)
-    elif t.n_live - k == 3:
-        sums_of_few(3, t, rows, k)
+    cdef Py_ssize_t k
+    products(t.n_live, rows, t.vectors, t.stride, t.joint, t.scratch, t.acc)
     for k in range(t.n_live):
         add_lane_sums(t.acc + k * rows, rows, sums + t.live[k] * rows)
 

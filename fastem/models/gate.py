@@ -4,15 +4,16 @@ With u the covariates about their means, in units of their largest deviation, an
 
     pi_k(u) = exp(gamma_k . u) / Z,    Z = sum_j exp(gamma_j . u).
 
-The product gamma_k . u joins the log-density of component k in the compiled pass, as one more family beside the
-emission's; a second pass over the covariates alone gives log Z and the sums of pi_k(u) u. With the gradient
+The logit is one more part of the compiled pass, beside the emission's (kernels/gate.pxi). With the gradient
 g_k = sum (r_k - pi_k) u the M-step takes one of two steps, neither of which can lower the likelihood:
 
 1. Boehning's: the curvature is nowhere above (I - 11'/K)/2 x G, with G = sum u u', so gamma_k + 2 G^-1 g_k gains at
    least sum_k g_k G^-1 g_k.
 2. Newton's, where the curvature H is small enough to be summed: along a direction D the third derivative is at most
    the range w of D_k . u over components times the second. So the step t D, D = H^-1 g, t = log(1 + w)/w, gains at
-   least l2 (t - (exp(w t) - w t - 1)/w^2), with l2 = g . D.
+   least l2 (t - (exp(w t) - w t - 1)/w^2), with l2 = g . D. For the same reason a curvature that was summed at another
+   gate, whose gamma_k . u differ by a range of v, is exp(v) times its matrix at most: H is summed anew only where v is
+   more than `FAR`.
 
 The step of the larger gain is taken. A weak normal prior (`RIDGE`) of the slopes about their mean over the components
 keeps them finite where a covariate separates the components.
@@ -23,8 +24,8 @@ F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist.
 
 from __future__ import annotations
 
-from copy import copy
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,13 +33,12 @@ from fastem import kernels
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import factor_order, unpack_symmetric
 from fastem.kernels.threads import resolve
-from fastem.kernels.workers import parallel_map
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.exponential_family import IDENTITY, Features
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE, Shares, WeightRule
 from fastem.rows.e_step import BlockModel
-from fastem.rows.statistics import Statistics, merged
+from fastem.rows.statistics import Statistics
 
 MISSING = (
     "covariates cannot be combined with missing values where the covariances of columns are not 0. Choose "
@@ -47,7 +47,20 @@ MISSING = (
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 DOUBLE = kernels.for_dtype(np.float64)  # of sums over covariates alone
 NEWTON_COLUMNS = 48  # coefficients of the gate, K (p + 1), up to which the curvature is summed
-TILE = 4096  # rows whose curvature is summed at once
+FAR = 0.1  # the largest range of what two gates differ by, up to which the curvature of one serves the other
+
+
+class Curvature(NamedTuple):
+    """sum w (diag pi - pi pi') x u u', (K (p + 1), K (p + 1)), at some coefficients (K, p + 1), of the rows with this
+    sum of u u', `gram`."""
+
+    matrix: np.ndarray
+    coefficients: np.ndarray
+    gram: np.ndarray
+
+    def spread(self, coefficients) -> float:
+        """The curvature at other coefficients is at most exp(spread) times the matrix."""
+        return range_of(coefficients - self.coefficients)
 
 
 @dataclass(frozen=True)
@@ -61,11 +74,14 @@ class Gate(Shares):
     coefficients : (K, p + 1) or None
         gamma, the intercept first; their sum over the components is 0. None: not begun, the weights are the same for
         all rows.
+    known : Curvature or None
+        From the last pass that summed it.
     """
 
     centre: np.ndarray = None
     scale: np.ndarray = None
     coefficients: np.ndarray | None = None
+    known: Curvature | None = None
 
     @property
     def constrains(self):
@@ -115,11 +131,23 @@ class Gate(Shares):
             return replace(self, coefficients=replace(self, coefficients=None).at(counts / counts.sum()))
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * gamma
         step, gain = self.bounded_step(gradient, statistics)
-        if "gate_curvature" in statistics:
-            newton = self.newton_step(gradient, statistics)
+        known = self.curvature(statistics, gamma)
+        if known is not None:
+            newton = self.newton_step(gradient, np.exp(known.spread(gamma)) * known.matrix)
             if newton is not None and newton[1] > gain:
                 step = newton[0]
-        return replace(self, coefficients=centred(gamma + step))
+        return replace(self, coefficients=centred(gamma + step), known=known)
+
+    def curvature(self, statistics, gamma) -> Curvature | None:
+        """That of the rows of these statistics, if it is known."""
+        if statistics.gate_curvature.any():
+            return Curvature(statistics.gate_curvature, gamma, statistics.gate_gram)
+        same_rows = self.known is not None and np.array_equal(self.known.gram, statistics.gate_gram)
+        return self.known if same_rows else None
+
+    def sums_curvature(self, gamma) -> bool:
+        """Whether a pass at gamma (K, p + 1) sums it."""
+        return gamma.size <= NEWTON_COLUMNS and (self.known is None or self.known.spread(gamma) > FAR)
 
     def bounded_step(self, gradient, statistics):
         """Boehning's step, and what it gains at least."""
@@ -127,10 +155,10 @@ class Gate(Shares):
         step = arithmetic.matmul(gradient, arithmetic.inverse(curvature))
         return step, 0.5 * float((step * gradient).sum())
 
-    def newton_step(self, gradient, statistics):
+    def newton_step(self, gradient, curvature):
         """The damped Newton step, and what it gains at least; None where the curvature has no inverse."""
         K, P = gradient.shape
-        curvature = statistics.gate_curvature + np.kron(np.eye(K) - 1 / K, np.diag(self.penalty()))
+        curvature = curvature + np.kron(np.eye(K) - 1 / K, np.diag(self.penalty()))
         free = (K - 1) * P  # the last component is the reference
         try:
             inverse = arithmetic.inverse(np.ascontiguousarray(curvature[:free, :free]))
@@ -152,11 +180,10 @@ class Gate(Shares):
         value = float((here * sums).sum()) - statistics.gate_log_norm
         slope = float((step * (sums - statistics.gate_expected)).sum())
         loss = 0.25 * float((arithmetic.matmul(centred(step), statistics.gate_gram) * centred(step)).sum())
-        if "gate_curvature" in statistics:
-            square = float(arithmetic.matmul(arithmetic.matmul(statistics.gate_curvature, step.ravel()), step.ravel()))
-            width = range_of(step)
-            if width < 100:
-                loss = min(loss, square * convexity(width))
+        known, width = self.curvature(statistics, here), range_of(step)
+        if known is not None and width < 100:
+            square = float(arithmetic.matmul(arithmetic.matmul(known.matrix, step.ravel()), step.ravel()))
+            loss = min(loss, float(np.exp(known.spread(here))) * square * convexity(width))
         return value + slope - loss
 
     def log_weights_size(self, statistics, weights):
@@ -171,19 +198,7 @@ class Gate(Shares):
     def log_probabilities(self, covariates, weights):
         """(m, K) log pi."""
         u, gamma = self.design(covariates), self.at(weights)
-        return logits(u, gamma) - log_norm(u, gamma)[:, None]
-
-    def sums(self, covariates, weight, r, weights) -> dict:
-        """The statistics of the gate of some rows, whose responsibilities r (m, K) are times their weights (m,)."""
-        u, gamma = self.design(covariates), self.at(weights)
-        pi = probabilities(u, gamma)
-        return {
-            "gate_first": arithmetic.matmul(np.ascontiguousarray(r.T), u)[:, 1:],
-            "gate_expected": arithmetic.matmul(np.ascontiguousarray((weight[:, None] * pi).T), u),
-            "gate_log_norm": weight @ log_norm(u, gamma),
-            "gate_weights": weight.sum() * weights,
-            **second_moments(u, weight, pi),
-        }
+        return logits(u, gamma) - log_norm_of(u, gamma)[:, None]
 
     def gradient(self, statistics, weights):
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * self.at(weights)
@@ -250,7 +265,7 @@ def logits(u, gamma):
     return arithmetic.matmul(u, np.ascontiguousarray(gamma.T))
 
 
-def log_norm(u, gamma) -> np.ndarray:
+def log_norm_of(u, gamma) -> np.ndarray:
     """(m,) log Z."""
     linear = logits(u, gamma)
     top = linear.max(axis=1)
@@ -264,52 +279,106 @@ def probabilities(u, gamma) -> np.ndarray:
     return shares / shares.sum(axis=1)[:, None]
 
 
-def second_moments(u, weight, pi) -> dict:
-    """``gate_gram``, and ``gate_curvature`` where it is small: sums of w (diag pi - pi pi') x u u'."""
-    (m, P), K = u.shape, pi.shape[1]
-    gram = arithmetic.matmul(np.ascontiguousarray(u.T), weight[:, None] * u)
-    if K * P > NEWTON_COLUMNS:
-        return {"gate_gram": gram}
-    spread = (pi[:, :, None] * u[:, None]).reshape(m, K * P)
-    by_weight = np.ascontiguousarray((weight[:, None] * spread).T)
-    own = arithmetic.matmul(by_weight, u).reshape(K, P, P)
-    curvature = -arithmetic.matmul(by_weight, spread)
-    for k in range(K):
-        place = slice(k * P, (k + 1) * P)
-        curvature[place, place] += own[k]
-    return {"gate_gram": gram, "gate_curvature": curvature}
+class GatePass:
+    """A gate as the compiled part takes it; without covariates there is no part, and the constants are log pi."""
 
-
-class GateTerms:
-    """gamma_k . u as the compiled family of natural parameters takes it."""
-
-    def __init__(self, gate: Gate, gamma: np.ndarray):
+    def __init__(self, gate: Gate, weights: np.ndarray):
+        self.gate, self.weights, self.gamma = gate, weights, gate.at(weights)
         self.centre, self.scale = gate.centre, gate.scale
-        self.constant, self.eta = gamma[:, 0], gamma[:, 1:] / gate.scale
+        self.constant, self.slope = self.gamma[:, 0], self.gamma[:, 1:] / gate.scale
+        if not self.slope.size:
+            self.constant = self.constant - log_norm_of(np.ones((1, 1)), self.gamma)
 
-    def with_coefficients(self, eta):
-        """Others for the same covariates, of any number of components."""
-        terms = copy(self)
-        terms.eta = eta
-        return terms
+    def part(self, dtype):
+        K, p = self.slope.shape
+        return kernels.for_dtype(dtype).Part(
+            "gate", p, K, flattened({"constant": self.constant, "slope": self.slope}, dtype)
+        )
 
-    def part(self, dtype, constant):
-        (K, p), module = self.eta.shape, kernels.for_dtype(dtype)
-        features = Features.of_columns(p, IDENTITY)
-        constant = np.maximum(constant, module.lowest)
-        params = dict(zip(("constant", "eta", *features._fields), (constant, self.eta, *features)))
-        return module.Part("exponential_family", p, K, flattened(params, dtype))
+    def named(self, sums) -> dict:
+        """The sums of the part as statistics."""
+        return {
+            "gate_first": sums["first"] / self.scale,
+            "gate_expected": np.column_stack([sums["mass"], sums["expected"] / self.scale]),
+            "gate_log_norm": sums["log_norm"],
+        }
 
-    def first(self, sums):
-        """(K, p) the sums of u."""
-        return sums["first"] / self.scale
+    def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
+        """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""
+        weights, size = statistics.weight * self.weights, self.gamma.size
+        if not self.slope.size:
+            one = np.ones((1, 1))
+            return statistics.replaced(
+                gate_first=np.empty((len(self.gamma), 0)),
+                gate_expected=statistics.weight * probabilities(one, self.gamma).T,
+                gate_log_norm=statistics.weight * log_norm_of(one, self.gamma)[0],
+                gate_weights=weights,
+                gate_gram=np.full((1, 1), statistics.weight),
+                gate_curvature=np.zeros((size, size)),
+            )
+        weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
+        n_threads = resolve(n_threads)
+        if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (self.centre, self.scale))):
+            kept["gate_units"] = self.centre, self.scale
+            kept["gate_gram"] = self.gram(covariates, weight, n_threads)
+        if self.gate.sums_curvature(self.gamma):
+            curvature = self.curvature(covariates, weight, n_threads)
+        else:
+            curvature = np.zeros((size, size))
+        return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"], gate_curvature=curvature)
+
+    def gram(self, covariates, weight, n_threads) -> np.ndarray:
+        """(p + 1, p + 1) sums of (1, u)(1, u)'."""
+        p = covariates.shape[1]
+        part = DOUBLE.Part("moments", p, 1, {"point": np.zeros(p)})
+        sums, _, _ = DOUBLE.expect((part,), as_double(covariates), weight, self.centre, 1, n_threads)
+        (named,) = DOUBLE.named_sums((part,), sums)
+        gram = np.empty((p + 1, p + 1))
+        gram[0, 0] = named["weight"]
+        gram[0, 1:] = gram[1:, 0] = named["first"] / self.scale
+        gram[1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(self.scale, self.scale)
+        return gram
+
+    def curvature(self, covariates, weight, n_threads) -> np.ndarray:
+        """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)'.
+
+        One compiled pass over a mixture of all pairs of components, and a Gaussian of no precision beside them sums the
+        second moments.
+        """
+        (K, P), scale, p = self.gamma.shape, self.scale, covariates.shape[1]
+        i, j = np.tril_indices(K)
+        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
+        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
+        parts = (self.of_pairs(), DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
+        rows, centre = as_double(np.tile(covariates, 2)), np.tile(self.centre, 2)
+        sums, _, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
+        _, named = DOUBLE.named_sums(parts, sums)
+        moments = np.empty((len(i), P, P))
+        moments[:, 0, 0] = named["counts"]
+        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / scale
+        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(scale, scale)
+        moments[i != j] /= 2
+        by_pair = np.empty((K, K, P, P))
+        by_pair[i, j] = by_pair[j, i] = moments
+        curvature = -by_pair
+        curvature[np.arange(K), np.arange(K)] += by_pair.sum(axis=1)
+        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
+
+    def of_pairs(self):
+        """The part for all pairs i >= j of components, with the coefficients gamma_i + gamma_j: their posteriors are
+        pi_i pi_j, of i > j twice."""
+        i, j = np.tril_indices(len(self.constant))
+        constant = self.constant[i] + self.constant[j] + np.where(i != j, np.log(2), 0.0)
+        (m, p), features = (len(i), self.slope.shape[1]), Features.of_columns(self.slope.shape[1], IDENTITY)
+        arrays = (constant, self.slope[i] + self.slope[j], *features)
+        params = dict(zip(("constant", "eta", *features._fields), arrays))
+        return DOUBLE.Part("exponential_family", p, m, flattened(params, np.float64))
 
 
 class GatedEmission(Emission):
-    """An emission's densities times exp(gamma_k . u), of rows (n, d + p) with their covariates: no densities, since
-    they lack 1 / Z, but the posteriors are right."""
+    """An emission's densities times pi_k(c), of rows (n, d + p) with their covariates."""
 
-    def __init__(self, emission: Emission, terms: GateTerms):
+    def __init__(self, emission: Emission, terms: GatePass):
         self.emission, self.terms = emission, terms
         self.takes_missing, self.discrete = emission.takes_missing, emission.discrete
 
@@ -320,37 +389,39 @@ class GatedEmission(Emission):
 
     @property
     def n_parameters(self):
-        return self.emission.n_parameters + self.terms.eta.size
+        return self.emission.n_parameters + self.terms.slope.size
 
     def kernel_call(self, log_weights, dtype):
-        return self._with_terms(self.emission.kernel_call(log_weights + self.terms.constant, dtype), dtype)
+        if not self.terms.slope.size:
+            return self.emission.kernel_call(log_weights + self.terms.constant, dtype)
+        return self._with_gate(self.emission.kernel_call(log_weights, dtype), dtype)
 
     def incomplete_call(self, log_weights, dtype):
-        call = self.emission.incomplete_call(log_weights + self.terms.constant, dtype)
-        if call.grouped and self.terms.eta.size:  # such rows are for one compiled family alone
+        if not self.terms.slope.size:
+            return self.emission.incomplete_call(log_weights + self.terms.constant, dtype)
+        call = self.emission.incomplete_call(log_weights, dtype)
+        if call.grouped:  # such rows are for one compiled family alone
             raise ValueError(MISSING)
-        return self._with_terms(call, dtype)
+        return self._with_gate(call, dtype)
 
-    def _with_terms(self, call: KernelCall, dtype) -> KernelCall:
-        K, p = self.terms.eta.shape
-        if not p:
-            unpack_emission = call.unpack
-            return call._replace(unpack=lambda *sums: unpack_emission(*sums) | {"gate_first": np.empty((K, 0))})
+    def _with_gate(self, call: KernelCall, dtype) -> KernelCall:
+        d, p = self.emission.shape[1], self.terms.slope.shape[1]
 
         def unpack(*sums):
             *of_emission, of_gate = sums
-            return call.unpack(*of_emission) | {"gate_first": self.terms.first(of_gate)}
+            return call.unpack(*of_emission) | self.terms.named(of_gate)
 
-        d = self.emission.shape[1]
         order = None if call.order is None else np.append(call.order, np.arange(d, d + p)).astype(np.intp)
         centre = np.concatenate([call.centre, self.terms.centre.astype(dtype)])
-        slopes = self.terms.part(dtype, np.zeros(K))  # the intercepts are with the emission
-        return KernelCall((*call.parts, slopes), centre, unpack, order)
+        return KernelCall((*call.parts, self.terms.part(dtype)), centre, unpack, order)
 
     def expected_log_prob(self, statistics, at):
         own = self.emission.expected_log_prob(statistics, at.emission)
         gate = arithmetic.matmul(statistics.counts, at.terms.constant)
-        return float(own + gate + (at.terms.eta * at.terms.scale * statistics.gate_first).sum())
+        if not self.terms.slope.size:
+            return float(own + gate)
+        slopes = at.terms.slope * at.terms.scale
+        return float(own + gate + (slopes * statistics.gate_first).sum() - statistics.gate_log_norm)
 
     def nearest(self, X):
         return self.emission.nearest(X[:, : self.emission.shape[1]])
@@ -372,13 +443,10 @@ class GatedRows(BlockModel):
     mixture: Mixture
 
     def __post_init__(self):
-        mixture, gate = self.mixture, self.mixture.shares
-        gamma = gate.at(mixture.weights)
-        terms = GateTerms(gate, gamma)
+        terms = GatePass(self.mixture.shares, self.mixture.weights)
+        joint = Mixture(np.ones(self.mixture.n_components), GatedEmission(self.mixture.emission, terms))
         object.__setattr__(self, "terms", terms)
-        object.__setattr__(self, "gate", gate)
-        object.__setattr__(self, "gamma", gamma)
-        object.__setattr__(self, "joint", Mixture(np.ones(len(gamma)), GatedEmission(mixture.emission, terms)))
+        object.__setattr__(self, "joint", joint)
 
     def split(self, X):
         """The rows in a type that the pass takes, and their covariates alone."""
@@ -390,96 +458,21 @@ class GatedRows(BlockModel):
         """The statistics of the mixture, and those of the gate.
 
         ``gate_first`` (K, p): sums of r u; ``gate_expected`` (K, p + 1): of pi (1, u); ``gate_log_norm``: of log Z;
-        ``gate_gram`` (p + 1, p + 1): of (1, u)(1, u)'; where it is small, ``gate_curvature``; ``gate_weights``: the
-        weights, times the rows', for a gate that has not begun.
+        ``gate_gram`` (p + 1, p + 1): of (1, u)(1, u)'; ``gate_weights``: the weights, times the rows', for a gate that
+        has not begun; ``gate_curvature`` (K (p + 1), K (p + 1)), 0 unless :meth:`Gate.sums_curvature`.
         """
         X, covariates = self.split(X)
         statistics = self.joint.e_step_of_block(X, sample_weight, n_threads, kept)
-        (K, P), weight = self.gamma.shape, sample_weight
-        if P == 1:
-            expected = statistics.weight * self.probabilities(covariates[:1])[0]
-            log_norm = statistics.weight * self.log_norm(covariates[:1])[0]
-            return statistics.replaced(
-                log_likelihood=statistics.log_likelihood - log_norm,
-                gate_expected=expected[:, None],
-                gate_log_norm=log_norm,
-                gate_weights=statistics.weight * self.mixture.weights,
-                gate_gram=np.full((1, 1), statistics.weight),
-            )
-        if weight is not None:
-            weight = np.ascontiguousarray(weight, np.float64)
-        sums = self.pair_sums if K * P <= NEWTON_COLUMNS else self.single_sums
-        more = sums(covariates, weight, resolve(n_threads))
-        log_likelihood = statistics.log_likelihood - more["gate_log_norm"]
-        weights = statistics.weight * self.mixture.weights
-        return statistics.replaced(log_likelihood=log_likelihood, gate_weights=weights, **more)
-
-    def single_sums(self, covariates, weight, n_threads) -> dict:
-        """The sums of the covariates alone, without ``gate_curvature``."""
-        K, terms, part = len(self.gamma), self.terms, self.terms.part(np.float64, self.terms.constant)
-        rows = covariates.astype(np.float64)
-        sums, total, _ = DOUBLE.expect((part,), rows, weight, terms.centre, K, n_threads)
-        (named,) = DOUBLE.named_sums((part,), sums)
-
-        def of_tile(start):
-            u = self.gate.design(covariates[start : start + TILE])
-            w = 1.0 if weight is None else weight[start : start + TILE, None]
-            return Statistics(gram=arithmetic.matmul(np.ascontiguousarray(u.T), w * u))
-
-        tiles = parallel_map(of_tile, range(0, len(covariates), TILE), n_threads)
-        expected = np.column_stack([named["counts"], terms.first(named)])
-        return {"gate_expected": expected, "gate_log_norm": total, "gate_gram": merged(tiles).gram}
-
-    def pair_sums(self, covariates, weight, n_threads) -> dict:
-        """The sums of the covariates alone.
-
-        One compiled pass over a mixture of all pairs i >= j, with the coefficients gamma_i + gamma_j: their posteriors
-        are pi_i pi_j, of i > j twice. A Gaussian of no precision beside them sums the second moments.
-        """
-        (K, P), terms, p = self.gamma.shape, self.terms, covariates.shape[1]
-        i, j = np.tril_indices(K)
-        twice = i != j
-        linear = terms.with_coefficients(terms.eta[i] + terms.eta[j]).part(
-            np.float64, terms.constant[i] + terms.constant[j] + np.where(twice, np.log(2), 0.0)
-        )
-        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
-        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
-        parts = (linear, DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
-        rows, centre = np.tile(covariates, 2).astype(np.float64, copy=False), np.tile(terms.centre, 2)
-        sums, total, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
-        _, named = DOUBLE.named_sums(parts, sums)
-        moments = np.empty((len(i), P, P))
-        moments[:, 0, 0] = named["counts"]
-        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / terms.scale
-        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(terms.scale, terms.scale)
-        moments[twice] /= 2
-        by_pair = np.empty((K, K, P, P))
-        by_pair[i, j] = by_pair[j, i] = moments
-        own = by_pair.sum(axis=1)
-        curvature = -by_pair
-        curvature[np.arange(K), np.arange(K)] += own
-        return {
-            "gate_expected": own[:, 0],
-            "gate_log_norm": total / 2,
-            "gate_gram": own.sum(axis=0),
-            "gate_curvature": np.swapaxes(curvature, 1, 2).reshape(K * P, K * P),
-        }
-
-    def log_norm(self, covariates) -> np.ndarray:
-        """(m,) log Z."""
-        return log_norm(self.gate.design(covariates), self.gamma)
+        return self.terms.further(statistics, covariates, sample_weight, n_threads, kept)
 
     def probabilities(self, covariates) -> np.ndarray:
         """(m, K) pi."""
-        return probabilities(self.gate.design(covariates), self.gamma)
+        return probabilities(self.terms.gate.design(covariates), self.terms.gamma)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: see :meth:`fastem.models.mixture.Mixture.score`."""
-        X, covariates = self.split(X)
-        self.joint.score(X, n_threads, **outputs)
-        if outputs.keys() & {"log_density", "joint"}:
-            log_norm = self.log_norm(covariates)
-            if "log_density" in outputs:
-                outputs["log_density"] -= log_norm
-            if "joint" in outputs:
-                outputs["joint"] -= log_norm[:, None].astype(outputs["joint"].dtype)
+        self.joint.score(self.split(X)[0], n_threads, **outputs)
+
+
+def as_double(covariates):
+    return covariates.astype(np.float64, copy=False)

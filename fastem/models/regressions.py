@@ -1,8 +1,9 @@
 """Mixtures of regressions: sum_k pi_k p(y | eta_k(x)), eta_k = B_k' z, by EM.
 
-z are the columns of x and a 1, in an orthogonal basis with mean square 1 (:mod:`fastem.families.regressions` finds it),
-so that columns which are nearly dependent cost few digits. Sums of a pass, with r the responsibilities times the rows'
-weights, mu and v the mean and the variance function at eta (Gaussian: v = 1), e = y - mu:
+z are a 1 and the columns of x in an orthogonal basis with mean square 1 (:mod:`fastem.models.design` finds it), so that
+columns which are nearly dependent cost few digits. Sums of a compiled pass (kernels/regression.pxi), with r the
+responsibilities times the rows' weights, mu and v the mean and the variance function at eta (Gaussian: v = 1),
+e = y - mu:
 
     r,    S = sum r e z,    A = sum r v z z',    and for Gaussians  Q = sum r e^2.
 
@@ -16,20 +17,25 @@ M. Jordan, R. Jacobs: Hierarchical mixtures of experts and the EM algorithm. Neu
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 
+from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.kernels.workers import parallel_map
-from fastem.models.gate import Gate
+from fastem.kernels.packing import unpack_symmetric
+from fastem.kernels.threads import resolve
+from fastem.models.emission import KernelCall, flattened
+from fastem.models.gate import Gate, GatePass
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
-from fastem.rows.statistics import Statistics, merged
+from fastem.rows.statistics import Statistics
 
 RIDGE = 1e-6  # precision of a normal prior of Poisson's and binomial coefficients: separation has a finite maximum
-TILE = 4096  # rows that are taken together
 LARGEST = 700.0  # of a linear predictor, so that exp is a number
+TARGETS = ("gaussian", "poisson", "binomial")  # as in kernels/regression.pxi
+DOUBLE = kernels.for_dtype(np.float64)
 
 
 def gaussian_terms(eta):
@@ -42,27 +48,17 @@ def poisson_terms(eta):
 
 
 def binomial_terms(eta):
-    mean = 1 / (1 + arithmetic.exp(-np.clip(eta, -LARGEST, LARGEST)))
-    return mean, mean * (1 - mean)
-
-
-def poisson_log_prob(y, eta, mean):
-    from scipy.special import gammaln  # here, because it takes long to import
-
-    return y * eta - mean - gammaln(y + 1)
-
-
-def binomial_log_prob(y, eta, mean):
-    return y * eta - np.maximum(eta, 0) - arithmetic.log1p(arithmetic.exp(-abs(eta)))
+    tail = arithmetic.exp(-np.minimum(abs(eta), LARGEST))
+    return np.where(eta < 0, tail, 1.0) / (1 + tail), tail / (1 + tail) ** 2
 
 
 MEANS = {"gaussian": gaussian_terms, "poisson": poisson_terms, "binomial": binomial_terms}
-LOG_PROBS = {"poisson": poisson_log_prob, "binomial": binomial_log_prob}
 
 
 @dataclass(frozen=True)
 class Regressions(BlockModel):
-    """A mixture of regressions as a model of rows (z, y), behind them covariates where the shares are a gate.
+    """A mixture of regressions as a model of rows (z, y) without the 1, behind them covariates where the shares are a
+    gate.
 
     Attributes
     ----------
@@ -88,7 +84,8 @@ class Regressions(BlockModel):
 
     @property
     def n_parameters(self):
-        own = self.coefficients.size + (self.variances.size if self.is_gaussian else 0)
+        (K, _, m), used = self.coefficients.shape, int((self.widest > 0).sum())
+        own = K * m * (used + self.is_gaussian)
         return own + self.shares.n_parameters(len(self.weights))
 
     @property
@@ -96,70 +93,100 @@ class Regressions(BlockModel):
         return self.family == "gaussian"
 
     def split(self, X):
-        """z (n, P), y (n, m) and the covariates."""
+        """z (n, P - 1), y (n, m) and the covariates."""
         _, P, m = self.coefficients.shape
-        return X[:, :P], X[:, P : P + m], X[:, P + m :]
+        return X[:, : P - 1], X[:, P - 1 : P - 1 + m], X[:, P - 1 + m :]
 
     def linear(self, z):
         """(n, K, m)"""
         K, P, m = self.coefficients.shape
         flat = np.ascontiguousarray(np.swapaxes(self.coefficients, 0, 1)).reshape(P, K * m)
-        return arithmetic.matmul(np.ascontiguousarray(z), flat).reshape(len(z), K, m)
+        return (flat[0] + arithmetic.matmul(np.ascontiguousarray(z), flat[1:])).reshape(len(z), K, m)
 
-    def log_shares(self, covariates):
-        """log pi, (K,) or (n, K)."""
+    def moments(self, z):
+        """The means (n, K, m) of y in each component, and its variances."""
+        mean, spread = MEANS[self.family](self.linear(z))
+        return mean, self.variances if self.is_gaussian else spread
+
+    def shares_of(self, covariates):
+        """The components' probabilities from the covariates alone, (n, K), or (1, K) where these do not matter."""
         if not isinstance(self.shares, Gate):
-            return self.shares.log_weights(self.weights)
-        return self.shares.log_probabilities(covariates, self.weights)
+            return self.weights[None]
+        return np.exp(self.shares.log_probabilities(covariates, self.weights))
 
-    def log_joint(self, X):
-        """(n, K) log p(y, k | x)."""
-        z, y, covariates = self.split(X)
-        eta = self.linear(z)
-        return self.log_shares(covariates) + self._log_prob(y[:, None], eta, MEANS[self.family](eta)[0])
+    def __getstate__(self):
+        """Without what is derived, which cannot be pickled."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def _log_prob(self, y, eta, mean):
-        if self.is_gaussian:
-            log = -0.5 * ((y - eta) ** 2 / self.variances + arithmetic.log(2 * np.pi * self.variances))
-        else:
-            log = LOG_PROBS[self.family](y, eta, mean)
-        return log.sum(axis=2)
+    @cached_property
+    def gate(self) -> GatePass | None:
+        return GatePass(self.shares, self.weights) if isinstance(self.shares, Gate) else None
+
+    def part(self, dtype):
+        """The densities and weights as the compiled part takes them; where a gate is another part, without weights."""
+        (K, P, m), gaussian = self.coefficients.shape, self.is_gaussian
+        constant = np.zeros(K)
+        if self.gate is None:
+            constant = self.shares.log_weights(self.weights)
+        elif not self.gate.slope.size:
+            constant = self.gate.constant
+        if gaussian:
+            constant = constant - 0.5 * arithmetic.log(2 * np.pi * self.variances).sum(axis=1)
+        scale = np.sqrt(0.5 / self.variances) if gaussian else self.variances
+        module, lines = kernels.for_dtype(dtype), np.swapaxes(self.coefficients, 1, 2)
+        params = {
+            "constant": np.maximum(constant, module.lowest),
+            "coefficients": np.roll(lines, -1, axis=2),  # the intercept last
+            "scale": scale,
+            "kind": [TARGETS.index(self.family)],
+            "origin": np.zeros(P - 1),
+        }
+        return module.Part("regression", P - 1 + m, K, flattened(params, dtype))
+
+    @cached_property
+    def call(self) -> KernelCall:
+        """The compiled pass over float64 rows."""
+        _, P, m = self.coefficients.shape
+        gated = self.gate is not None and self.gate.slope.size
+        parts = (self.part(np.float64), *([self.gate.part(np.float64)] if gated else []))
+        centre = np.concatenate([np.zeros(P - 1 + m), *([self.gate.centre] if gated else [])])
+        return KernelCall(parts, centre, self.unpack)
+
+    def unpack(self, sums, of_gate=None) -> dict:
+        """The kernel's sums as statistics, the intercept first."""
+        K, P, m = self.coefficients.shape
+        triangles = sums["gram"].reshape(K, -1, P * (P + 1) // 2)
+        curvature = np.array([unpack_symmetric(np.ascontiguousarray(of_one), P) for of_one in triangles])
+        named = {
+            "counts": sums["counts"],
+            "slope": np.swapaxes(np.roll(sums["slope"].reshape(K, m, P), 1, axis=2), 1, 2),
+            "squares": sums["squares"],
+            "curvature": np.roll(curvature, 1, axis=(2, 3)),
+        }
+        return named | ({} if of_gate is None else self.gate.named(of_gate))
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
-        X = np.asarray(X, np.float64)
-        tiles = [slice(start, start + TILE) for start in range(0, len(X), TILE)]
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        return merged(parallel_map(lambda tile: self._of_tile(X[tile], weight[tile]), tiles, n_threads))
+        """``counts`` (K,), ``slope`` (K, P, m), ``squares`` (K, m), ``curvature`` (K, 1 or m, P, P), with ``weight``,
+        ``log_likelihood`` and ``entropy``, and those of a gate: see the top, and :class:`fastem.models.gate.GatedRows`.
+        """
+        X = np.ascontiguousarray(X, np.float64)
+        weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+        call, K = self.call, len(self.weights)
+        sums, log_likelihood, entropy = DOUBLE.expect(call.parts, X, weight, call.centre, K, resolve(n_threads))
+        statistics = Statistics(
+            **call.unpack(*DOUBLE.named_sums(call.parts, sums)),
+            weight=len(X) if weight is None else weight.sum(),
+            log_likelihood=log_likelihood,
+            entropy=entropy,
+        )
+        if self.gate is None:
+            return statistics
+        return self.gate.further(statistics, self.split(X)[2], weight, n_threads, kept)
 
-    def _of_tile(self, X, weight):
-        z, y, covariates = self.split(X)
-        z, y = np.ascontiguousarray(z), y[:, None]
-        K, P, m = self.coefficients.shape
-        eta = self.linear(z)
-        mean, spread = MEANS[self.family](eta)
-        joint = self.log_shares(covariates) + self._log_prob(y, eta, mean)
-        log_density, r = normalised(joint)
-        entropy = -(weight[:, None] * r * np.where(r > 0, joint - log_density[:, None], 0)).sum()
-        r = r * weight[:, None]
-        by_row = r[:, :, None] * (y - mean)
-        transposed = np.ascontiguousarray(z.T)
-        slope = arithmetic.matmul(transposed, by_row.reshape(len(z), K * m)).reshape(P, K, m)
-        which = 1 if self.is_gaussian else m  # curvatures of a component: those of its outputs are the same, or not
-        curvature = np.empty((K, which, P, P))
-        for k in range(K):
-            for j in range(which):
-                curvature[k, j] = arithmetic.matmul(transposed, z * (r[:, k] * spread[:, k, j])[:, None])
-        sums = {
-            "counts": r.sum(axis=0),
-            "slope": np.moveaxis(slope, 0, 1),
-            "curvature": curvature,
-            "squares": (by_row * (y - mean)).sum(axis=0),
-            "weight": weight.sum(),
-            "log_likelihood": weight @ np.where(weight > 0, log_density, 0),
-            "entropy": entropy,
-        }
-        gate = self.shares.sums(covariates, weight, r, self.weights) if isinstance(self.shares, Gate) else {}
-        return Statistics(**sums, **gate)
+    def score(self, X, n_threads=1, **outputs) -> None:
+        """Fill the given arrays: `log_density` (n,) of y given the rest, `responsibilities` (n, K)."""
+        X = np.ascontiguousarray(X, np.float64)
+        DOUBLE.score(self.call.parts, X, self.call.centre, len(self.weights), resolve(n_threads), **outputs)
 
     def m_step(self, statistics) -> Regressions:
         shares = self.shares.after(statistics)
@@ -201,6 +228,14 @@ class Regressions(BlockModel):
         logs = arithmetic.log(self.variances).ravel() if self.is_gaussian else np.empty(0)
         return np.concatenate([self.coefficients.ravel(), logs, self.shares.to_vector(self.weights)])
 
+    def units(self):
+        """Of these coordinates, for differences; 0: no row depends on it."""
+        K, P, m = self.coefficients.shape
+        used = np.broadcast_to((self.widest > 0)[:, None], (K, P, m))
+        deviations = np.sqrt(self.variances[:, None]) if self.is_gaussian else 1.0
+        own = (used * deviations).ravel()
+        return np.concatenate([own, np.ones(len(self.to_vector()) - len(own))])
+
     def from_vector(self, vector) -> Regressions:
         """The model of these coordinates."""
         logs = self.variances.size if self.is_gaussian else 0
@@ -227,12 +262,3 @@ def solved(curvature, slope):
         return arithmetic.matmul(arithmetic.inverse(curvature), slope)
     except np.linalg.LinAlgError:
         return np.linalg.lstsq(curvature, slope, rcond=1e-10)[0]
-
-
-def normalised(joint):
-    """(n,) log-densities and (n, K) responsibilities."""
-    top = joint.max(axis=1)
-    top = np.where(np.isfinite(top), top, 0.0)
-    share = arithmetic.exp(joint - top[:, None])
-    total = share.sum(axis=1)
-    return top + arithmetic.log(total), share / total[:, None]

@@ -95,3 +95,20 @@ def test_weights_are_a_column_of_the_frame():
     model = fastem.GaussianMixtureRegressor().fit(frame[["long", "w"]], FRAME["wait"], sample_weight="w")
     expected = fastem.GaussianMixtureRegressor().fit(FRAME[["long"]], FRAME["wait"], sample_weight=weight)
     assert np.array_equal(model.predict(FRAME[["long"]]), expected.predict(FRAME[["long"]]))
+
+
+@pytest.mark.parametrize(
+    "make, call, role",
+    [
+        (fastem.BernoulliMixture, "fit", "errors"),
+        (fastem.StudentTMixture, "fit", "lower"),
+        (fastem.PPCA, "fit", "covariates"),
+        (fastem.GaussianMixtureRegressor, "fit", "covariates"),
+        (fastem.BernoulliMixture, "predict", "errors"),
+        (fastem.GaussianMixture, "partial_fit", "covariates"),
+    ],
+)
+def test_side_columns_that_a_method_does_not_take_are_refused_by_its_own_class(make, call, role):
+    X = np.eye(3)
+    with pytest.raises(TypeError, match=rf"^{make.__name__}\.{call} takes no {role}=\. .* do"):
+        getattr(make(), call)(X, **{role: X})

@@ -1,6 +1,7 @@
 """Weights that depend on covariates: laws, direct maximisation, sources, and what is refused."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -152,6 +153,39 @@ def test_one_step_never_falls_from_anywhere(newton, monkeypatch):
         assert bound <= values.log_likelihood + 1e-9 * abs(bound)
 
 
+def with_gate(model, coefficients, known=None):
+    return replace(model, shares=replace(model.shares, coefficients=coefficients, known=known))
+
+
+@pytest.mark.parametrize("size", [0.01, 0.05, 0.09])
+def test_a_curvature_of_another_gate_serves_near_it(size):
+    """Newton's step with a curvature that was summed elsewhere never falls; one of other rows is not used."""
+    X, C = of_family("PoissonMixture", 200)
+    rows, model = np.column_stack([X, C]), fitted("PoissonMixture", X, C, max_iter=3).model_
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        gamma = gate.centred(model.shares.coefficients + 0.3 * rng.normal(size=(3, 3)))
+        there = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
+        assert there.gate_curvature.any()
+        known = gate.Curvature(there.gate_curvature, gamma, there.gate_gram)
+        moved = gate.centred(gamma + size / 6 * rng.choice([-1, 1], size=(3, 3)))
+        before = with_gate(model, moved, known)
+        assert 0 < known.spread(moved) < gate.FAR
+        exact = gate.GatedRows(with_gate(model, moved)).e_step(rows).gate_curvature
+        bound = known.matrix * np.exp(known.spread(moved))
+        assert np.linalg.eigvalsh(bound - exact).min() > -1e-12 * bound.max()
+        sums = gate.GatedRows(before).e_step(rows)
+        assert not sums.gate_curvature.any()
+        after = before.m_step(sums)
+        values = gate.GatedRows(after).e_step(rows)
+        assert values.log_likelihood + after.log_prior() > sums.log_likelihood + before.log_prior() - 1e-9
+        bound = before.expected_log_joint(sums, after) + sums.entropy
+        assert bound <= values.log_likelihood + 1e-9 * abs(bound)
+        assert after.shares.known is known
+        few = gate.GatedRows(before).e_step(rows[:50])
+        assert before.m_step(few).shares.known is None
+
+
 def test_integer_weights_are_repeated_rows():
     X, C = of_family("PoissonMixture", 300)
     weight = np.random.default_rng(0).integers(0, 3, len(X))
@@ -166,7 +200,6 @@ def test_integer_weights_are_repeated_rows():
 
 def test_containers_threads_and_names_change_no_bit(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_VALUES", 1 << 10)
-    monkeypatch.setattr(gate, "TILE", 64)
     X, C = of_family("GaussianMixture", 6000)
     frame = pd.DataFrame(np.column_stack([X, C]), columns=[*"abc", "age", "income"])
     whole = fitted("GaussianMixture", X, C, n_threads=1)
@@ -179,6 +212,19 @@ def test_containers_threads_and_names_change_no_bit(monkeypatch):
         assert np.array_equal(other.gate_coefficients_, whole.gate_coefficients_)
         assert np.array_equal(other.means_, whole.means_)
     assert np.array_equal(others[1].predict(frame, covariates=["age", "income"]), whole.predict(X, covariates=C))
+
+
+def test_float32_rows_stay_float32():
+    """As directions must, which are of unit length to their own precision; a clock in seconds needs float64."""
+    z, C, rng = gated(900)
+    X = (rng.normal(size=(900, 3)) + 5 * np.eye(3)[z]).astype(np.float32)
+    X /= np.linalg.norm(X, axis=1, keepdims=True)
+    model = fitted("VonMisesFisherMixture", X, C, tol=1e-4)
+    assert np.isfinite(model.score(X, covariates=C)) and model.predict(X, covariates=C).shape == (900,)
+    clock = 1.7e9 + C
+    model = fitted("GaussianMixture", X, clock)
+    double = fitted("GaussianMixture", X.astype(np.float64), clock)
+    assert np.allclose(model.gate_coefficients_[:, 1:], double.gate_coefficients_[:, 1:], rtol=1e-3, atol=1e-3)
 
 
 def test_units_and_origins_of_covariates_do_not_matter():

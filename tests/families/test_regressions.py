@@ -1,43 +1,20 @@
 """Mixtures of regressions: NIST's certified fits, direct maximisation, recovery, laws, and what is refused."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pytest
 import reference
+from nist_regressions import REGRESSIONS
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
+import fastem
 from fastem import MixtureOfRegressions
 
-LONGLEY = """
-60323 83.0 234289 2356 1590 107608 1947
-61122 88.5 259426 2325 1456 108632 1948
-60171 88.2 258054 3682 1616 109773 1949
-61187 89.5 284599 3351 1650 110929 1950
-63221 96.2 328975 2099 3099 112075 1951
-63639 98.1 346999 1932 3594 113270 1952
-64989 99.0 365385 1870 3547 115094 1953
-63761 100.0 363112 3578 3350 116219 1954
-66019 101.2 397469 2904 3048 117388 1955
-67857 104.6 419180 2822 2857 118734 1956
-68169 108.4 442769 2936 2798 120445 1957
-66513 110.8 444546 4681 2637 121950 1958
-68655 112.6 482704 3813 2552 123366 1959
-69564 114.2 502601 3931 2514 125368 1960
-69331 115.7 518173 4806 2572 127852 1961
-70551 116.9 554894 4007 2827 130081 1962
-"""  # National Institute of Standards and Technology, Statistical Reference Datasets; public domain
-CERTIFIED = {
-    "intercept": (-3482258.63459582, 890420.383607373),
-    "coef": (
-        [15.0618722713733, -0.358191792925910e-01, -2.02022980381683, -1.03322686717359, -0.511041056535807e-01]
-        + [1829.15146461355],
-        [84.9149257747669, 0.334910077722432e-01, 0.488399681651699, 0.214274163161675, 0.226073200069370]
-        + [455.478499142212],
-    ),
-    "deviation": 304.854073561965,
-}
+LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
+DIGITS = {"Longley": 13, "Filip": 7, "Wampler5": 9} if LONG else {"Longley": 10, "Filip": 6}
 
 
 def fitted(X, y, K=2, **parameters):
@@ -78,28 +55,23 @@ def log_joint(model, X, y, family):
     return log + np.log(model.weights_)
 
 
-def test_longley():
-    rows = np.array([line.split() for line in LONGLEY.strip().splitlines()], float)
-    X, y = rows[:, 1:], rows[:, 0]
-    model = fitted(X, y, 1)
+@pytest.mark.parametrize("name", REGRESSIONS)
+def test_nists_regressions(name):
+    """To the digits that the docstring states; where y is exact, the variance is at its floor."""
+    X, y, coefficients, deviations = REGRESSIONS[name]()
+    model = MixtureOfRegressions().fit(X, y)
+    found = np.append(model.intercept_, model.coef_)
+    digits = DIGITS.get(name, 11 if LONG else 5)
+    assert (abs(found - coefficients) <= 10.0**-digits * abs(coefficients)).all()
+    if not deviations.any():
+        assert model.variances_[0] == pytest.approx(1e-6 * y.var())
+        with pytest.raises(ValueError, match="a variance is at its floor"):
+            model.standard_errors(X, y)
+        return
+    n, p = len(X), len(coefficients)
     errors = model.standard_errors(X, y)
-    n, free = len(y), len(y) - 7
-    assert np.allclose(model.coef_[0], CERTIFIED["coef"][0], rtol=1e-9, atol=0)
-    assert np.isclose(model.intercept_[0], CERTIFIED["intercept"][0], rtol=1e-9)
-    assert np.isclose(np.sqrt(model.variances_[0] * n / free), CERTIFIED["deviation"], rtol=1e-9)
-    assert np.allclose(errors.coef[0] * np.sqrt(n / free), CERTIFIED["coef"][1], rtol=1e-5)
-    assert np.isclose(errors.intercept[0] * np.sqrt(n / free), CERTIFIED["intercept"][1], rtol=1e-5)
-
-
-@pytest.mark.parametrize("slope", [1.0, 0.1], ids=["Wampler1", "Wampler2"])
-def test_wampler(slope):
-    """y = 1 + s x + ... + s^5 x^5 exactly, x = 0 .. 20: the certified coefficients are 1, s, ..., s^5."""
-    x = np.arange(21.0)
-    expected = slope ** np.arange(6)
-    y = x[:, None] ** np.arange(6) @ expected
-    model = fitted(x[:, None] ** np.arange(1, 6), y, 1)
-    assert np.allclose(model.coef_[0], expected[1:], rtol=1e-7)
-    assert np.isclose(model.intercept_[0], 1, rtol=1e-7)
+    unbiased = np.append(errors.intercept, errors.coef) * np.sqrt(n / (n - p))
+    assert np.allclose(unbiased, deviations, rtol=1e-6)
 
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
@@ -212,6 +184,43 @@ def test_units_of_columns_do_not_matter():
     model, moved = fitted(X, y), fitted(X * [1e-8, 1e6] + [5, -1e7], y)
     order, other = (np.argsort(m.weights_) for m in (model, moved))
     assert np.allclose(model.coef_[order], moved.coef_[other] * [1e-8, 1e6], rtol=1e-5, atol=1e-6)
+    errors, scaled = model.standard_errors(X, y), fitted(X, 1e-9 * y).standard_errors(X, 1e-9 * y)
+    assert np.allclose(np.sort(errors.coef.ravel()), 1e9 * np.sort(scaled.coef.ravel()), rtol=1e-5)
+
+
+def test_a_predictor_that_is_constant_is_the_intercepts():
+    """So that regressions without predictors are a mixture of Gaussians."""
+    _, y, _ = crossing()
+    model = fitted(np.full((len(y), 1), 0.1), y)
+    assert (model.coef_ == 0).all() and model.n_parameters_ == 5
+    joint = -0.5 * ((y[:, None] - model.intercept_) ** 2 / model.variances_ + np.log(2 * np.pi * model.variances_))
+    assert np.isclose(logsumexp(joint + np.log(model.weights_), axis=1).sum(), model.log_likelihood_, rtol=1e-12)
+    assert np.isnan(model.standard_errors(np.full((len(y), 1), 0.1), y).coef).all()
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
+def test_a_saved_model_is_the_same(family, tmp_path):
+    X, y, _ = crossing(300, family=family)
+    for covariates in (None, X):
+        model = fitted(X, y, family=family, covariates=covariates, max_iter=20)
+        model.save(tmp_path / "model.npz")
+        for other in (fastem.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(model))):
+            for name in ("coef_", "intercept_", "weights_", "n_parameters_", "log_likelihood_"):
+                assert np.array_equal(getattr(other, name), getattr(model, name))
+            for method in ("score_samples", "predict_components", "bic"):
+                ours, theirs = (getattr(m, method)(X, y, covariates=covariates) for m in (model, other))
+                assert np.allclose(ours, theirs, rtol=1e-10, atol=1e-14)
+            ours, theirs = (m.predict(X, return_std=True, covariates=covariates) for m in (model, other))
+            assert np.allclose(ours, theirs, rtol=1e-10)
+
+
+def test_a_file_of_arrays_that_make_no_model_is_refused(tmp_path):
+    X, y, _ = crossing(300)
+    model = fitted(X, y, max_iter=5)
+    model.coef_ = model.coef_[:, :1]
+    model.save(tmp_path / "model.npz")
+    with pytest.raises(ValueError, match="coef_"):
+        fastem.load(tmp_path / "model.npz")
 
 
 def test_several_outputs_and_dependent_columns():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture, standard_errors
+from fastem import BernoulliMixture, GaussianMixture, standard_errors
 from fastem.datasets import load_faithful
 
 X = load_faithful().data
@@ -28,3 +28,68 @@ def test_nothing_is_known_of_an_empty_component():
     model = GaussianMixture.from_parameters([1.0, 0.0], [[70.0, 3.0], [0.0, 0.0]], [np.eye(2)] * 2)
     with pytest.raises(ValueError, match="component 1 is empty"):
         standard_errors(model, load_faithful().data)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_an_intercept_alone_has_the_errors_of_the_plain_mixture(covariance_type):
+    """By other formulas: differences of gradients, and sums of scores."""
+    fit = {"covariance_type": covariance_type, "random_state": 0, "tol": 1e-10, "max_iter": 2000}
+    none = np.empty((len(X), 0))
+    plain = GaussianMixture(2, **fit).fit(X)
+    ours = standard_errors(GaussianMixture(2, **fit).fit(X, covariates=none), X, covariates=none)
+    expected = standard_errors(plain, X)
+    assert ours.weights is None and "gate_coefficients_" in str(ours)
+    assert np.allclose(ours.means, expected.means, rtol=1e-4)
+    assert np.allclose(ours.covariances, expected.covariances, rtol=1e-3)
+    log_odds = expected.weights[0] / plain.weights_.prod()
+    assert np.allclose(ours.parameters["gate_coefficients_"], [[log_odds], [0]], rtol=1e-4)
+
+
+def latent_classes(n=800):
+    rng = np.random.default_rng(0)
+    C = rng.normal(size=(n, 2)) * [1, 100] + [5, 1e4]
+    z = (C[:, 0] - 5) - 0.01 * (C[:, 1] - 1e4) + rng.logistic(size=n) > 0.5
+    return (rng.random((n, 4)) < np.where(z[:, None], 0.85, 0.2)).astype(float), C
+
+
+def test_gated_classes_have_the_errors_of_the_hessian():
+    """Of the log-likelihood in probabilities and coefficients, by second differences."""
+    X, C = latent_classes()
+    model = BernoulliMixture(2, random_state=0, tol=1e-11, max_iter=5000).fit(X, covariates=C)
+    errors = standard_errors(model, X, covariates=C)
+    u = (C - [5, 1e4]) / [1, 100]
+
+    def log_likelihood(vector):
+        p, gamma = vector[:8].reshape(2, 4), vector[8:]
+        log_p = np.log(p) @ X.T + np.log(1 - p) @ (1 - X).T
+        first = gamma[0] + u @ gamma[1:]
+        return np.logaddexp(log_p[0] - np.logaddexp(0, -first), log_p[1] - np.logaddexp(0, first)).sum()
+
+    raw = model.gate_coefficients_[0]
+    at = np.concatenate([model.probabilities_.ravel(), [raw[0] + raw[1:] @ [5, 1e4]], raw[1:] * [1, 100]])
+    h, eye = 1e-4, np.eye(len(at))
+    hessian = np.array(
+        [
+            [
+                sum(s * t * log_likelihood(at + h * (s * eye[i] + t * eye[j])) for s in (1, -1) for t in (1, -1))
+                for j in range(len(at))
+            ]
+            for i in range(len(at))
+        ]
+    ) / (4 * h * h)
+    expected = np.sqrt(np.diagonal(np.linalg.inv(-hessian)))
+    assert np.allclose(errors.parameters["probabilities_"].ravel(), expected[:8], rtol=1e-3)
+    assert np.allclose(errors.parameters["gate_coefficients_"][0, 1:] * [1, 100], expected[9:], rtol=1e-3)
+    twice = standard_errors(model, X, covariates=C, sample_weight=np.full(len(X), 2e12)).parameters
+    assert np.allclose(twice["probabilities_"] * np.sqrt(2e12), errors.parameters["probabilities_"], rtol=1e-3)
+
+
+def test_what_errors_of_a_gate_need():
+    X, C = latent_classes(100)
+    model = BernoulliMixture(2, random_state=0).fit(X, covariates=C)
+    with pytest.raises(ValueError, match="Pass covariates="):
+        standard_errors(model, X)
+    with pytest.raises(ValueError, match="does not take covariates"):
+        standard_errors(model, X, "bootstrap", covariates=C)
+    with pytest.raises(ValueError, match="fitted without covariates"):
+        standard_errors(BernoulliMixture(2, random_state=0).fit(X), X, covariates=C)

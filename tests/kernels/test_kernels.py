@@ -12,11 +12,13 @@ from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_o
 from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
 from fastem.families.student_t import StudentT
+from fastem.models.gate import Gate, GatePass
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.interval_rows import IntervalRows
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
+from fastem.models.regressions import Regressions
 from fastem.rows.missing_patterns import grouped
 
 FULL, TIED, DIAGONAL, _ = STRUCTURES
@@ -189,6 +191,8 @@ SUMS = {
     "gaussian_interval": {"counts": (K,), "first": (K, D), "second": (K, D)},
     "exponential_family": {"first": (K, 2 * D), "counts": (K,), "base": (K,)},
     "student_t": {"second": (K, TRIANGLE), "first": (K, D), "mass": (K,), "counts": (K,), "logs": (K,)},
+    "gate": {"first": (K, D), "expected": (K, D), "mass": (K,), "log_norm": ()},
+    "regression": {"counts": (K,), "slope": (K, D), "squares": (K, 1), "gram": (K, TRIANGLE)},
     "moments": {"second": (TRIANGLE,), "first": (D,), "weight": ()},
     "column_moments": {"first": (D,), "second": (D,), "weight": ()},
 }
@@ -200,6 +204,11 @@ def packed_part(family, real):
     dtype, log_weights = np.dtype(real), np.log(np.full(K, 1 / K))
     if family.endswith("moments"):
         return kernels.for_dtype(real).Part(family, D, 1, {"point": np.zeros(D, dtype)})
+    if family == "gate":
+        return GatePass(Gate(centre=np.zeros(D), scale=np.ones(D)), np.full(K, 1 / K)).part(dtype)
+    if family == "regression":
+        coefficients, ones = np.zeros((K, D, 1)), np.ones((K, 1))
+        return Regressions(np.full(K, 1 / K), coefficients, ones, "gaussian", np.zeros(1), np.ones(D)).part(dtype)
     if family == "exponential_family":
         emission = Gamma(np.full((K, D), 2.0), np.ones((K, D)), np.zeros(D), 1e6)
     else:
@@ -245,7 +254,7 @@ def test_a_layout_says_what_python_packs_and_unpacks(family, real):
     sums, named = passed(part, real)
     assert {name: view.shape for name, view in named.items()} == SUMS[family]
     assert np.isfinite(sums).all()
-    weight = named["weight"] if "weight" in named else named["counts"].sum()
+    weight = named["weight"] if "weight" in named else named["mass" if family == "gate" else "counts"].sum()
     assert np.isclose(weight, 70, rtol=1e-5)  # that name stands where the kernel adds it
     numbers = np.arange(len(sums), dtype=float)
     (views,) = kernels.for_dtype(real).named_sums((part,), numbers)

@@ -113,7 +113,9 @@ class Arrays:
             dense = self.emission.dense_covariances() + z[:, :, None] * z[:, None, :]
             precisions, second = matrices.reshape(K, -1), dense.reshape(K, -1)
             linear = np.einsum("kij,kj->ki", matrices, z)
-        with np.errstate(over="ignore", invalid="ignore"):  # of components so narrow or far that the range of numbers ends
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # of components so narrow or far that the range of numbers ends
             squares = arithmetic.matmul(second, precisions.T) - 2 * arithmetic.matmul(z, linear.T)
             expected = self.constant - 0.5 * (squares + (linear * z).sum(axis=1))
         return np.where(np.isnan(expected), -np.inf, expected)

@@ -1,0 +1,164 @@
+# Regressions: the columns are predictors z, and then m targets y, independent given z and the component.
+#
+#   eta = (coefficients of an output) . (z, 1),  log p = constant + sum of the outputs' log p(y | eta)
+#   Gaussian: -(scale (y - eta))^2 (the factor 1/2 is in the scale)
+#   Poisson:  y eta - mean - log y!,  mean = variance = exp eta
+#   logistic: y eta - log(1 + exp eta), y is 0 or 1,  mean = 1 / (1 + exp -eta), variance = mean (1 - mean)
+#
+# params: kind of target; origin: zeros, the point about which z is.
+# sums: counts; slope: sum r (y - mean)(z, 1) of each output; squares: sum r (y - mean)^2; gram: the packed triangles of
+# sum r variance (z, 1)(z, 1)', of each output; of Gaussians, whose variance is 1 here, one for all.
+#
+# Scratch: the space of the Gram matrix; m + 1 rows; then y - mean of every component and output, and their variances.
+
+cdef enum TargetKind:
+    GAUSSIAN = 0
+    POISSON = 1
+    LOGISTIC = 2
+
+cdef double MOST = 700.0       # of eta, so that exp is a number; an eighth of it in float32
+
+
+cdef tuple regression_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    cdef Py_ssize_t m = len(params.get("scale", ())) // K, q = d - m
+    cdef Py_ssize_t grams = 1 if int(params.get("kind", (GAUSSIAN,))[0]) == GAUSSIAN else m
+    f.log_prob, f.accumulate, f.roots, f.n_features = regression_log_prob, regression_accumulate, True, m
+    f.n_acc, f.n_scratch = max(gram_size(q), m * (q + 2) + 1), gram_space(q) + m + 1 + 2 * K * m
+    declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,)}
+    return declared, {"counts": (), "slope": (m * (q + 1),), "squares": (m,), "gram": (grams * gram_size(q),)}, {}
+
+
+cdef inline void regression_forms(const int n, const Tile* t, Py_ssize_t q, const real* coefficients, Py_ssize_t line,
+                                  Py_ssize_t g, vec* eta) noexcept nogil:
+    """eta of the lines line .. line+n, n <= 4, for ROW_VECTORS vectors of rows from g."""
+    cdef Py_ssize_t i, S = t.stride
+    cdef const real* own = coefficients + line * (q + 1)
+    cdef vec s[16]
+    cdef vec by
+    cdef int c, v
+    for c in range(n):
+        for v in range(ROW_VECTORS):
+            s[4 * c + v] = splat(own[c * (q + 1) + q])
+    for i in range(q):
+        for c in range(n):
+            by = splat(own[c * (q + 1) + i])
+            for v in range(ROW_VECTORS):
+                s[4 * c + v] = s[4 * c + v] + by * t.x[i * S + g + v]
+    for c in range(n):
+        for v in range(ROW_VECTORS):
+            eta[(line + c) * S + g + v] = s[4 * c + v]
+
+
+cdef inline vec target(const int kind, vec y, real scale, vec* eta, vec* variance) noexcept nogil:
+    """log p(y | eta); eta becomes y - mean."""
+    cdef vec mean, tail, below, log_prob, linear = eta[0]
+    if kind == GAUSSIAN:
+        eta[0] = y - linear
+        mean = eta[0] * splat(scale)
+        return splat(0) - mean * mean
+    if kind == POISSON:
+        mean = vexp(vmin(linear, splat(<real>(MOST if sizeof(real) == 8 else MOST / 8))))
+        log_prob = y * linear - mean
+        variance[0] = mean
+    else:
+        tail = vmin(linear, splat(0) - linear)        # -|eta|
+        below = vexp_negative(tail * splat(<real>0.5))
+        tail = below * below
+        log_prob = y * linear - vmax(linear, splat(0)) - vlog1p(tail)
+        below = splat(1) / (splat(1) + tail)
+        mean = where_less(linear, splat(0), tail * below, below)
+        variance[0] = tail * below * below
+    eta[0] = y - mean
+    return log_prob
+
+
+cdef inline void regression_group(const int kind, const Tile* t, const real** params, Py_ssize_t g) noexcept nogil:
+    """log p of all components for ROW_VECTORS vectors of rows from g."""
+    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, line = 0, k, j
+    cdef vec* base = t.scratch + (gram_space(q) + m) * S
+    cdef vec* eta = base + S
+    cdef vec* variance = eta + K * m * S
+    cdef vec s
+    cdef int v
+    while line + DIAGONAL_BLOCK <= K * m:
+        regression_forms(DIAGONAL_BLOCK, t, q, params[1], line, g, eta)
+        line += DIAGONAL_BLOCK
+    while line < K * m:
+        regression_forms(1, t, q, params[1], line, g, eta)
+        line += 1
+    for k in range(K):
+        for v in range(ROW_VECTORS):
+            s = splat(params[0][k])
+            if kind == POISSON:
+                s = s + base[g + v]
+            for j in range(m):
+                line = (k * m + j) * S + g + v
+                s = s + target(kind, t.x[(q + j) * S + g + v], params[2][k * m + j], eta + line, variance + line)
+            keep_log_prob(t, k * S + g + v, s)
+
+
+cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil:
+    cdef Py_ssize_t group, j, r, q = t.d - t.n_features, S = t.stride
+    cdef vec* base = t.scratch + (gram_space(q) + t.n_features) * S
+    cdef int kind = <int>params[3][0]
+    if kind == POISSON:
+        for r in range(t.vectors):
+            base[r] = splat(0)
+        for j in range(t.n_features):
+            subtract_log_factorials(t.x + (q + j) * S, t.vectors, base)
+    for group in range(t.vectors // ROW_VECTORS):
+        if kind == GAUSSIAN:
+            regression_group(GAUSSIAN, t, params, group * ROW_VECTORS)
+        elif kind == POISSON:
+            regression_group(POISSON, t, params, group * ROW_VECTORS)
+        else:
+            regression_group(LOGISTIC, t, params, group * ROW_VECTORS)
+
+
+cdef void regression_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
+    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, size, i, j, k, r
+    cdef bint gaussian = <int>params[3][0] == GAUSSIAN
+    cdef vec* left = t.scratch + gram_space(q) * S           # m rows: r (y - mean)
+    cdef vec* weighed = left + m * S
+    cdef const vec* error
+    cdef const vec* variance
+    cdef const vec* root
+    cdef vec* total = t.acc + m * q
+    cdef vec w, first, square
+    cdef Tile own = t[0]
+    cdef double* out
+    own.d = q
+    size = 1 + m * (q + 2) + (1 if gaussian else m) * gram_size(q)
+    for i in range(t.n_live):
+        k, root = t.live[i], t.joint + i * S
+        out = sums + k * size
+        error = t.scratch + (gram_space(q) + m + 1 + k * m) * S
+        variance = error + K * m * S
+        for j in range(m):
+            first = square = splat(0)
+            for r in range(t.vectors):
+                w = root[r] * root[r] * error[j * S + r]
+                left[j * S + r] = w
+                first = first + w
+                square = square + w * error[j * S + r]
+            total[j], total[m + j] = first, square
+        first = splat(0)
+        for r in range(t.vectors):
+            first = first + root[r] * root[r]
+        total[2 * m] = first
+        products(m, q, t.vectors, S, left, t.x, t.acc)
+        add_lane_sums(total + 2 * m, 1, out)
+        out = out + 1
+        for j in range(m):
+            add_lane_sums(t.acc + j * q, q, out + j * (q + 1))
+            add_lane_sums(total + j, 1, out + j * (q + 1) + q)
+        out = out + m * (q + 1)
+        add_lane_sums(total + m, m, out)
+        out = out + m
+        if gaussian:
+            full_component(&own, root, t.live_rows[i], params[4], out)
+            continue
+        for j in range(m):
+            for r in range(t.vectors):
+                weighed[r] = root[r] * vsqrt(variance[j * S + r])
+            full_component(&own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))

@@ -1,0 +1,123 @@
+"""Where mixtures of regressions start: the best of short runs of EM from partitions of a subsample.
+
+Lines that cross are found from lines through a few random rows each, groups that lie apart from k-means of predictors
+and targets together and from the cells of random rows. The best third of the runs goes on, and then the best of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from fastem.driver.em import EMResult, em
+from fastem.models.regressions import Regressions
+from fastem.rows.blocks import ArrayBlocks
+
+ROWS = 4000  # of the subsample
+FIRST, SECOND = 15, 100  # iterations
+LLOYD_STEPS = 10
+MILD = 1e-3  # of the rows' number, on the diagonal of few rows' normal equations: they give no wild slopes
+
+
+def best_start(model: Regressions, wide, weight, n_init: int, rng) -> Regressions:
+    """The model to start from, of wide rows (n, ...) with weights (n,) or None.
+
+    Parameters
+    ----------
+    model : Regressions
+        With any coefficients, and the variances of y in all components.
+    """
+    if len(model.weights) == 1:
+        return of_memberships(model, wide, weight, np.ones((len(wide), 1)), 0.0)
+    counted = np.arange(len(wide)) if weight is None else np.flatnonzero(weight)
+    if len(counted) > ROWS:
+        counted = np.sort(rng.choice(counted, ROWS, replace=False))
+    rows, weight = wide[counted], None if weight is None else weight[counted]
+    blocks, kinds = ArrayBlocks(rows, weight), (clusters, lines, cells, lines)
+    runs = [short(kinds[i % len(kinds)](model, rows, weight, rng), blocks, FIRST) for i in range(n_init)]
+    runs = sorted(runs, key=merit, reverse=True)[: max(1, n_init // 3)]
+    if len(runs) > 1:
+        runs = [short(run.model, blocks, SECOND) for run in runs]
+    return max(runs, key=merit).model
+
+
+def short(model, blocks, n_iter) -> EMResult:
+    """A run of EM on the subsample."""
+    return em(model, blocks, max_iter=n_iter, tol=1e-6, stop="log_likelihood", n_threads=1)
+
+
+def merit(run) -> tuple[bool, float]:
+    """A component of hardly more rows than coefficients fits these exactly, and its likelihood says nothing."""
+    return bool(run.statistics.counts.min() > 2 * len(run.model.widest)), run.log_likelihood
+
+
+def of_memberships(model, wide, weight, memberships, mild=MILD) -> Regressions:
+    """Least squares of what y says of the linear predictor, weighted by memberships (n, K)."""
+    z, y, _ = model.split(wide)
+    z = np.column_stack([np.ones(len(z)), z])
+    eta = {"poisson": lambda: np.log(y + 0.5), "binomial": lambda: np.log((y + 0.5) / (1.5 - y))}
+    eta = eta[model.family]() if model.family in eta else y
+    coefficients, variances, P = model.coefficients.copy(), model.variances.copy(), z.shape[1]
+    for k, r in enumerate(memberships.T if weight is None else memberships.T * weight):
+        some = r > 0
+        own, by = z[some], z[some].T * r[some]
+        coefficients[k] = np.linalg.lstsq(by @ own + mild * r.sum() * np.eye(P), by @ eta[some], rcond=None)[0]
+        if model.is_gaussian and r.sum() > 0:
+            about = r[some] @ (eta[some] - own @ coefficients[k]) ** 2 / r.sum()
+            variances[k] = np.maximum(about, model.floor)
+    return replace(model, coefficients=coefficients, variances=variances)
+
+
+def standard(model, wide):
+    """(n, P - 1 + m) predictors and targets, each of unit variance."""
+    columns = np.column_stack(model.split(wide)[:2])
+    spread = columns.std(axis=0)
+    return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
+
+
+def nearest(rows, centres):
+    """(n,) the nearest centre."""
+    return np.array([((rows - centre) ** 2).sum(axis=1) for centre in centres]).argmin(axis=0)
+
+
+def of_labels(model, wide, weight, labels):
+    return of_memberships(model, wide, weight, np.eye(len(model.weights))[labels])
+
+
+def random_centres(rows, K, rng):
+    return rows[rng.permutation(len(rows))[:K]]
+
+
+def cells(model, wide, weight, rng):
+    """From the cells of random rows."""
+    rows = standard(model, wide)
+    return of_labels(model, wide, weight, nearest(rows, random_centres(rows, len(model.weights), rng)))
+
+
+def clusters(model, wide, weight, rng):
+    """From k-means."""
+    rows = standard(model, wide)
+    centres = random_centres(rows, len(model.weights), rng)
+    for _ in range(LLOYD_STEPS):
+        labels = nearest(rows, centres)
+        centres = np.array(
+            [rows[labels == k].mean(axis=0) if (labels == k).any() else c for k, c in enumerate(centres)]
+        )
+    return of_labels(model, wide, weight, nearest(rows, centres))
+
+
+def lines(model, wide, weight, rng):
+    """From regressions of a few random rows each, and the variance about the nearest of them."""
+    (K, P, _), n = model.coefficients.shape, len(wide)
+    each = min(P + 1 if model.is_gaussian else 5 * P + 10, max(1, n // K))
+    few = rng.permutation(n)[: K * each]
+    memberships = np.zeros((n, K))
+    memberships[few, np.arange(len(few)) % K] = 1
+    found = of_memberships(model, wide, None, memberships)
+    if not found.is_gaussian:
+        return found
+    z, y, _ = found.split(wide)
+    squares = (y[:, None] - found.linear(z)) ** 2
+    about = squares[np.arange(n), squares.sum(axis=2).argmin(axis=1)].mean(axis=0)
+    return replace(found, variances=np.tile(np.maximum(about, found.floor), (K, 1)))
