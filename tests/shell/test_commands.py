@@ -1,6 +1,7 @@
 """The commands for saved models, all families, JSON, and what is beside predictions."""
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -155,6 +156,14 @@ def test_keys_probabilities_and_outliers(run, model):
     table = pyarrow.parquet.read_table("out.parquet")
     assert table.column_names == ["id", *HEAD, "probability_0", "probability_1", "outlier"]
     assert table["id"][5].as_py() == "no 5, of 272"
+
+
+def test_keys_of_compressed_text(run, model):
+    keyed()
+    Path("keyed.csv.gz").write_bytes(gzip.compress(Path("keyed.csv").read_bytes()))
+    assert run("predict", "model.npz", "keyed.csv.gz", "--keep", "id") == run(
+        "predict", "model.npz", "keyed.csv", "--keep", "id"
+    )
 
 
 def test_keys_of_parquet_and_where_there_are_none(run, refused, model):
