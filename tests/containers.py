@@ -7,6 +7,7 @@ import polars as pl
 import pyarrow
 import pyarrow.dataset
 import pyarrow.feather
+import pytest
 import zarr
 
 CHUNK = 3001  # rows; divides nothing
@@ -66,6 +67,20 @@ def memory_map(folder, X, names):
     return np.load(npy(folder, X, names), mmap_mode="r")
 
 
+def of_narwhals(make):
+    """A frame of narwhals around another one."""
+    return lambda folder, X, names: pytest.importorskip("narwhals").from_native(make(frame(X, names)))
+
+
+def duckdb(folder, X, names):
+    table = pyarrow.table(frame(X, names))
+    return pytest.importorskip("duckdb").connect().from_arrow(table)
+
+
+def ibis(folder, X, names):
+    return pytest.importorskip("ibis").memtable(frame(X, names))
+
+
 class Stream:
     """An object with nothing but the Arrow C stream."""
 
@@ -107,6 +122,11 @@ CONTAINERS = {
     "polars": (lambda folder, X, names: pl.DataFrame(frame(X, names)), True, True),
     "polars lazy": (lambda folder, X, names: pl.LazyFrame(frame(X, names)), True, True),
     "polars scan": (lambda folder, X, names: pl.scan_parquet(parquet(folder, X, names)), True, True),
+    "narwhals": (of_narwhals(pl.DataFrame), True, True),
+    "narwhals lazy": (of_narwhals(pl.LazyFrame), True, True),
+    "duckdb": (duckdb, True, True),
+    "narwhals of duckdb": (lambda *given: pytest.importorskip("narwhals").from_native(duckdb(*given)), True, True),
+    "ibis": (ibis, True, True),
     "zarr": (zarr_array, False, True),
     "hdf5": (hdf5, False, True),
     "list of chunks": (lambda folder, X, names: pieces(X), False, True),

@@ -36,6 +36,7 @@ OPTIONAL = {  # package: the room or file that may import it, always inside a fu
     "dask": "rows.sources",
     "distributed": "rows.sources",
     "matplotlib": "plot",
+    "narwhals": "rows.sources.frames",
     "pandas": "inference",
     "py4j": "rows.sources",
     "pyarrow": "rows.sources",

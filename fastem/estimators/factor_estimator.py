@@ -13,9 +13,11 @@ from fastem.errors import convergence_warning, interruption, warn, warn_of_statu
 from fastem.estimators.checks import real, whole
 from fastem.estimators.containers import chosen_container, in_container, set_output
 from fastem.estimators.estimator import Estimator
+from fastem.estimators.factor_summary import factor_summary
 from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
+from fastem.estimators.summary import as_html
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.models.gaussian.linear_algebra import product
@@ -39,6 +41,7 @@ _SAVED_KINDS = {
     "n_parameters_": int,
     "n_features_in_": int,
 }
+_SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of the fit; files of version 0.1 do not have them
 
 
 class FactorEstimator(Estimator, general=True):
@@ -76,9 +79,12 @@ class FactorEstimator(Estimator, general=True):
     stop_reason_: str = attribute()
     n_iter_: int = attribute()
     n_parameters_: int = attribute()
+    n_samples_: int = attribute()
+    total_weight_: float = attribute()
 
+    _parameter_arrays = ATTRIBUTES
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
-    _saved_scalars = tuple(_SAVED_KINDS)
+    _saved_scalars = (*_SAVED_KINDS, *_SIZES)
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Fit to rows.
@@ -123,14 +129,14 @@ class FactorEstimator(Estimator, general=True):
             result = self._fit_moments(moments, n_factors, floor, reached.append)
         except BaseException as error:
             if reached:
-                self._keep(reached[-1], variance, unit, blocks.names)
+                self._keep(reached[-1], variance, unit, blocks)
                 self.converged_, self.stop_reason_ = False, interruption(error)
             raise
-        self._keep(result, variance, unit, blocks.names)
+        self._keep(result, variance, unit, blocks)
         self._report()
         return self
 
-    def _keep(self, result, variance, unit, names):
+    def _keep(self, result, variance, unit, blocks):
         model = result.model
         self.mean_ = model.mean
         self.components_ = model.loadings.T.copy()
@@ -149,7 +155,8 @@ class FactorEstimator(Estimator, general=True):
             for varies, at_floor in zip(variance > 0, model.at_floor)
         ]
         self.n_parameters_ = model.n_parameters
-        self._keep_columns(len(model.mean), names)
+        self.n_samples_, self.total_weight_ = blocks.n_rows, float(total)
+        self._keep_columns(len(model.mean), blocks.names)
 
     def _report(self):
         """Warn of what the user must know about this fit."""
@@ -243,6 +250,8 @@ class FactorEstimator(Estimator, general=True):
         return in_container(scores, X, self.get_feature_names_out(), chosen_container(self))
 
     set_output = set_output
+    summary = factor_summary
+    _repr_html_ = as_html
 
     def fit_transform(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then the posterior means of the factors."""
@@ -302,6 +311,7 @@ class FactorEstimator(Estimator, general=True):
         self._check_parameters()
         vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
+        self._require_saved({name: kind for name, kind in _SIZES.items() if hasattr(self, name)})
         d = self.n_features_in_
         if self.mean_.shape != (d,) or self.components_.ndim != 2 or self.components_.shape[1] != d:
             raise ValueError(

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from fastem.rows.scale import weighted_quantile
+
 LEAST_BELOW = 10  # drawn rows below a threshold: with fewer it is too uncertain
 
 
@@ -60,21 +62,6 @@ def quantile_of_rows(estimator, q, X, sample_weight):
     if not blocks.weighted:
         return np.quantile(log_density, q)
     return weighted_quantile(log_density, np.concatenate([weight for _, weight in parts]), q)
-
-
-def weighted_quantile(values, weight, q):
-    """What np.quantile says of values (n,) that are each repeated as often as its weight, which need not be whole."""
-    order = np.argsort(values, kind="stable")
-    ends = np.cumsum(weight[order])
-    if not ends[-1] > 0:
-        raise ValueError("All sample_weight are zero: at least one row must count.")
-    values, ends = values[order][weight[order] > 0], ends[weight[order] > 0]
-    place = np.maximum(q * (ends[-1] - 1), 0)
-    low, high = (
-        values[np.minimum(np.searchsorted(ends, step, side="right"), len(values) - 1)]
-        for step in (np.floor(place), np.ceil(place))
-    )
-    return np.where(low == high, low, low + (place % 1) * (high - low))
 
 
 def drawn_quantile(estimator, q, n_samples, random_state):

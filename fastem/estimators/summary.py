@@ -48,21 +48,26 @@ def summary(self) -> str:
     Gaussian mixture, 2 components, full covariance
     """
     mixture = self.model_
-    d = mixture.emission.shape[1]
-    columns = [str(name) for name in getattr(self, "feature_names_in_", numbered_names(d))]
-    columns = [_shortened(name) for name in columns]
-    return "\n".join([*_head(self, columns), "", *_components(self, mixture.emission, columns)])
+    columns = names_of_columns(self, mixture.emission.shape[1])
+    head = title_and_facts(_title(self), facts_of_fit(self, columns))
+    return "\n".join([*head, "", *_components(self, mixture.emission, columns)])
+
+
+def names_of_columns(estimator: Any, d: int) -> list[str]:
+    """The names of the d columns of a fit, each of limited width."""
+    return [_shortened(str(name)) for name in getattr(estimator, "feature_names_in_", numbered_names(d))]
 
 
 def as_dict(estimator: Any) -> dict[str, Any]:
-    """A fitted mixture in numbers, texts and lists: what its summary says, and its parameters."""
+    """A fitted model in numbers, texts and lists: what its summary says, and its parameters."""
     n, total, p = getattr(estimator, "total_weight_", math.nan), estimator.log_likelihood_, estimator.n_parameters_
     columns = getattr(estimator, "feature_names_in_", numbered_names(estimator.n_features_in_))
     found = {"model": type(estimator).__name__, "columns": [str(name) for name in columns]}
     if not math.isnan(n):
         found |= {name.rstrip("_"): getattr(estimator, name) for name in FACTS}
         found |= {"bic": criteria.bic(total, p, n), "aic": criteria.aic(total, p)}
-    found |= {"n_parameters": p, "component_status": list(estimator.component_status_)}
+    statuses = {name: getattr(estimator, name, None) for name in ("component_status_", "feature_status_")}
+    found |= {"n_parameters": p} | {name.rstrip("_"): list(kept) for name, kept in statuses.items() if kept is not None}
     names = ("weights_", *estimator._parameter_arrays, "noise_weight_")
     arrays = {name: getattr(estimator, name, None) for name in names}
     return found | {name.rstrip("_"): np.asarray(array).tolist() for name, array in arrays.items() if array is not None}
@@ -73,13 +78,15 @@ def as_html(self) -> str:
     return preformatted(self.summary() if self.__sklearn_is_fitted__() else repr(self))
 
 
-def _head(estimator: Any, columns: list[str]) -> list[str]:
+def title_and_facts(title: str, facts: dict[str, str]) -> list[str]:
+    """The lines above the table."""
+    return [title, "", *(f"{name:<16}{fact}" for name, fact in facts.items())]
+
+
+def _title(estimator: Any) -> str:
     s = "s" * (len(estimator.weights_) != 1)
     title = f"{_kind(type(estimator).__name__)}, {len(estimator.weights_)} component{s}"
-    if hasattr(estimator, "covariance_type"):
-        title += f", {estimator.covariance_type} covariance"
-    facts = _facts(estimator, columns)
-    return [title, "", *(f"{name:<16}{fact}" for name, fact in facts.items())]
+    return f"{title}, {estimator.covariance_type} covariance" if hasattr(estimator, "covariance_type") else title
 
 
 def _kind(name: str) -> str:
@@ -88,8 +95,8 @@ def _kind(name: str) -> str:
     return NAMES_IN_WORDS.get(name, name)
 
 
-def _facts(estimator: Any, columns: list[str]) -> dict[str, str]:
-    """What is known of the whole fit; a mixture of given parameters has no rows."""
+def facts_of_fit(estimator: Any, columns: list[str]) -> dict[str, str]:
+    """What is known of the whole fit; a model of given parameters has no rows."""
     p, n = estimator.n_parameters_, getattr(estimator, "total_weight_", math.nan)
     of_columns = {"columns": f"{len(columns)} ({_listed(columns)})"}
     if math.isnan(n) or math.isnan(estimator.log_likelihood_):

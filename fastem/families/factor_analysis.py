@@ -49,6 +49,10 @@ class FactorAnalysis(FactorEstimator):
     converged_ : bool
     stop_reason_ : str
     n_iter_, n_parameters_, n_features_in_ : int
+    n_samples_ : int
+        Rows of the fit, and
+    total_weight_ : float
+        the sum of their weights.
     feature_names_in_ : (d,), where X has names
 
     Examples
@@ -137,8 +141,8 @@ likelihood rises as the noise of a column goes to 0.""",
             callback=callback,
         )
 
-    def _keep(self, result, variance, unit, names):
-        super()._keep(result, variance, unit, names)
+    def _keep(self, result, variance, unit, blocks):
+        super()._keep(result, variance, unit, blocks)
         if self.rotation is not None and len(self.components_):
             self.components_ = rotated(self.components_.T, self.rotation, self.kaiser_normalization).T
 
@@ -158,7 +162,8 @@ class PPCA(FactorEstimator):
         The same in every column.
     remaining_gain_, remaining_gain_method_
         0 and "closed form".
-    mean_, log_likelihood_, log_likelihood_error_, feature_status_, n_parameters_, n_features_in_, feature_names_in_
+    mean_, log_likelihood_, log_likelihood_error_, feature_status_, n_parameters_, n_features_in_, feature_names_in_, \
+    n_samples_, total_weight_
         As in :class:`FactorAnalysis`.
 
     Examples

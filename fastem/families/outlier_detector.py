@@ -71,7 +71,16 @@ class OutlierDetector(Estimator):
     offset_: float = attribute()
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
-        """Fit the mixture, then find the threshold from the same rows."""
+        """Fit the mixture, then find the threshold from the same rows.
+
+        Parameters
+        ----------
+        X, y
+            As the mixture takes them.
+        sample_weight : (n,) or the name of a column, optional
+            A weight of 2 counts as two equal rows, both in the fit and in the share of outliers. Only the random start
+            of several components is another one than that of repeated rows.
+        """
         self._check_parameters()
         chosen = GaussianMixture() if self.mixture is None else self.mixture
         mixture = type(chosen)(**chosen.get_params(deep=False))

@@ -1,4 +1,5 @@
 # Components from one exponential family: Bernoulli, categorical, Poisson, exponential, gamma, von Mises-Fisher, ...
+# and those of one's own: inverse Gaussian, beta, ...
 #
 #   log p = constant + eta . t(x) + base(x),  the features t and the base are the same for all components
 #
@@ -11,6 +12,12 @@ cdef enum FeatureKind:
     IDENTITY = 0
     LOGARITHM = 1
     INDICATOR = 2              # 1 where the column is the level, else 0
+    SQUARE = 3
+    RECIPROCAL = 4
+    LOG_COMPLEMENT = 5         # log(1 - x)
+
+
+cdef double AT_ZERO = 1e-15
 
 
 cdef tuple exponential_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
@@ -21,26 +28,46 @@ cdef tuple exponential_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params
     return declared, {"first": (m,), "counts": (), "base": ()}, {}
 
 
+cdef inline vec log_of(vec x) noexcept nogil:
+    """log x; a number at 0."""
+    return vlog(where_less(x, splat(0), x, vmax(x, splat(SMALLEST_NORMAL))))
+
+
+cdef inline vec reciprocal_of(vec x) noexcept nogil:
+    """1 / x; at 0 a number that stands out, which times any eta is one too: 1 / tiny is not."""
+    cdef vec positive = where_less(splat(0), x, vmax(x, splat(SMALLEST_NORMAL)), splat(<real>AT_ZERO))
+    return splat(1) / where_less(x, splat(0), x, positive)
+
+
+cdef inline void feature(const int kind, const vec* x, vec level, Py_ssize_t vectors, vec* out) noexcept nogil:
+    """A function of a column. Rows of padding are 0: log 0 and 1 / 0 must be numbers there, or 0 times it would be none."""
+    cdef Py_ssize_t r
+    if kind == LOGARITHM:
+        for r in range(vectors):
+            out[r] = log_of(x[r])
+    elif kind == INDICATOR:
+        for r in range(vectors):
+            out[r] = where_less(x[r], level, splat(0), where_less(level, x[r], splat(0), splat(1)))
+    elif kind == SQUARE:
+        for r in range(vectors):
+            out[r] = x[r] * x[r]
+    elif kind == RECIPROCAL:
+        for r in range(vectors):
+            out[r] = reciprocal_of(x[r])
+    elif kind == LOG_COMPLEMENT:
+        for r in range(vectors):
+            out[r] = log_of(splat(1) - x[r])
+    else:
+        for r in range(vectors):
+            out[r] = x[r]
+
+
 cdef inline void features(const Tile* t, Py_ssize_t m, const real** params) noexcept nogil:
-    """Fill the scratch. Rows of padding are 0: log 0 must be a number there, or 0 times it would be none."""
+    """Fill the scratch."""
     cdef Py_ssize_t f, i, r, S = t.stride
-    cdef const vec* x
-    cdef vec* out
     cdef vec* base = t.scratch + (m + 1) * S
-    cdef vec level
     for f in range(m):
-        x = t.x + <Py_ssize_t>params[3][f] * S
-        out = t.scratch + f * S
-        if <int>params[2][f] == LOGARITHM:
-            for r in range(t.vectors):
-                out[r] = vlog(where_less(x[r], splat(0), x[r], vmax(x[r], splat(SMALLEST_NORMAL))))
-        elif <int>params[2][f] == INDICATOR:
-            level = splat(params[4][f])
-            for r in range(t.vectors):
-                out[r] = where_less(x[r], level, splat(0), where_less(level, x[r], splat(0), splat(1)))
-        else:
-            for r in range(t.vectors):
-                out[r] = x[r]
+        feature(<int>params[2][f], t.x + <Py_ssize_t>params[3][f] * S, splat(params[4][f]), t.vectors, t.scratch + f * S)
     for r in range(t.vectors):
         t.scratch[m * S + r] = splat(1)
         base[r] = splat(0)

@@ -19,13 +19,16 @@ from fastem.models.emission import ColumnParameters, Emission, KernelCall, flatt
 from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.validation import numbered
 
-IDENTITY, LOGARITHM, INDICATOR = range(3)  # as in kernels/exponential_family.pxi
+# As in kernels/exponential_family.pxi: x, log x, [x = level], x**2, 1 / x, log(1 - x)
+IDENTITY, LOGARITHM, INDICATOR, SQUARE, RECIPROCAL, LOG_COMPLEMENT = range(6)
 
 
 class Features(NamedTuple):
     """t: feature f is a function (kind) of a column, for an indicator of one level of it.
 
-    kind, column, level : (m,)
+    kind : (m,) of IDENTITY x, LOGARITHM log x, INDICATOR [x = level], SQUARE x**2, RECIPROCAL 1 / x and
+        LOG_COMPLEMENT log(1 - x). `require_values` must refuse values at which a feature is no number.
+    column, level : (m,)
     has_factorial : (d,) whether -log x! of the column belongs to the base
     """
 
@@ -44,9 +47,10 @@ class Features(NamedTuple):
     def of(self, X) -> np.ndarray:
         """(n, m) the features of rows, for tests and for rows outside of the kernels' range."""
         x = X[:, self.column].astype(np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(
-                self.kind == LOGARITHM, arithmetic.log(x), np.where(self.kind == INDICATOR, x == self.level, x)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.select(
+                [self.kind == kind for kind in range(6)],
+                [x, arithmetic.log(x), x == self.level, x * x, 1 / x, arithmetic.log(1 - x)],
             )
 
 
@@ -149,21 +153,27 @@ class ExponentialFamily(Emission):
         counts, unit, stated = statistics.counts, passed.unit, passed.kernels
         features, (constant, eta) = self.features(), self.natural()
         values = self.feature_sizes(statistics)
-        logs = (values * np.abs(eta))[:, features.kind == LOGARITHM].sum()
+        logs = (values * np.abs(eta))[:, np.isin(features.kind, (LOGARITHM, LOG_COMPLEMENT))].sum()
+        complements = counts @ np.abs(eta[:, features.kind == LOG_COMPLEMENT]).sum(axis=1)  # 1 - x is rounded, x < 1
         factorials = np.abs(statistics.base).sum()
         size = counts @ np.abs(constant) + (values * np.abs(eta)).sum() + factorials
-        error = unit * ((len(features.kind) + 4) * size + 2 * stated.log_ulps * logs)
+        error = unit * ((len(features.kind) + 5) * size + 2 * stated.log_ulps * logs + 2 * complements)
         error += 2 * unit * stated.log_factorial_ulps * (factorials + counts.sum() * features.has_factorial.sum())
         error += 16 * UNIT * (counts @ self.constant_sizes() + (values * (1 + np.abs(eta))).sum())
         return Rounding(float(size), float(error))
 
     def feature_sizes(self, statistics) -> np.ndarray:
-        """(K, m) at least the sums of the features' absolute values by responsibility. Default: features are not
-        negative, but for logarithms of a column that is a feature as well."""
+        """(K, m) at least the sums of the features' absolute values by responsibility. Default: a column itself is not
+        negative where it is a feature without its square, and the sign of a logarithm follows from another feature
+        of the column; a family of other columns has its own."""
         features, sizes = self.features(), np.abs(statistics.first)
-        for f in np.flatnonzero(features.kind == LOGARITHM):
-            column = (features.column == features.column[f]) & (features.kind == IDENTITY)
-            sizes[:, f] = sizes_of_logs(statistics.counts, statistics.first[:, column][:, 0], statistics.first[:, f])
+        for f in np.flatnonzero((features.kind == LOGARITHM) | (features.kind == IDENTITY)):
+            same = features.column == features.column[f]
+            sums = {kind: statistics.first[:, i] for i, kind in enumerate(features.kind) if same[i]}
+            if features.kind[f] == LOGARITHM:
+                sizes[:, f] = log_sizes(statistics.counts, sums)
+            elif SQUARE in sums:  # Cauchy and Schwarz
+                sizes[:, f] = np.sqrt(statistics.counts * sums[SQUARE])
         return sizes
 
     def constant_sizes(self) -> np.ndarray:
@@ -183,6 +193,23 @@ class ExponentialFamily(Emission):
             if getattr(self, name).shape == self.shape:
                 return ColumnParameters.one_each(name, getattr(self, name))
         return None
+
+
+def log_sizes(counts, sums) -> np.ndarray:
+    """(K,) at least the sums of |log x|, from the sums of the features of x by their kind."""
+    logs = sums[LOGARITHM]
+    if LOG_COMPLEMENT in sums:  # x < 1
+        return -logs
+    if IDENTITY in sums:
+        return sizes_of_logs(counts, sums[IDENTITY], logs)
+    if RECIPROCAL in sums:
+        return sizes_of_logs(counts, sums[RECIPROCAL], -logs)
+    if SQUARE in sums:
+        return sizes_of_logs(counts, sums[SQUARE], 2 * logs) / 2
+    raise NotImplementedError(
+        "a family with log x, but without another feature of the column, must define feature_sizes: how large the "
+        "logarithms are does not follow from their sum"
+    )
 
 
 def sizes_of_logs(counts, values, logs) -> np.ndarray:

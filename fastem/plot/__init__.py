@@ -54,7 +54,11 @@ __all__ = [
 
 
 def write(path, model, X) -> None:
-    """Write the picture of a mixture to a file, whose suffix chooses its type; without pyplot, so on any machine."""
+    """Write the picture of a mixture, or of the loadings of factors, to a file, whose suffix chooses its type; without
+    pyplot, so on any machine."""
+    if hasattr(model, "components_"):
+        _write(path, (6.4, 4.8), lambda figure: loadings(model, ax=figure))
+        return
     m = min(X.shape[1], FEW_COLUMNS)
     _write(path, (6.4, 4.8) if m <= 2 else (2.2 * m, 1.9 * m), lambda figure: mixture(model, X, ax=figure))
 

@@ -175,6 +175,13 @@ class Blocks:
         step = spacing(self.n_rows)
         return np.concatenate(self.each(lambda X, weight, start: X[-start % step :: step].copy()))
 
+    def spaced_weights(self) -> np.ndarray | None:
+        """(m,) the weights of the spaced rows; None where rows have none."""
+        if not self.weighted:
+            return None
+        step = spacing(self.n_rows)
+        return np.concatenate(self.each(lambda X, weight, start: weight[-start % step :: step].copy()))
+
 
 class ArrayBlocks(Blocks):
     """An array in memory or memory map.
@@ -232,7 +239,8 @@ class StreamBlocks(Blocks):
         self.weighted = source.weighted
         self._n_rows, self._total = source.n_rows, None  # every pass must give the same
         self._head = np.empty((0, self.n_features), self.dtype)
-        self._spaced_rows: np.ndarray | None = None  # kept in the first complete pass
+        self._spaced_rows: np.ndarray | None = None  # kept in the first complete pass, with their weights
+        self._spaced_weights: np.ndarray | None = None
         self._memory = BlockMemory(AHEAD + 3)  # one more is filled, one is in use, and one is just let go
 
     @property
@@ -264,18 +272,25 @@ class StreamBlocks(Blocks):
                 pass
         return self._spaced_rows
 
+    def spaced_weights(self):
+        self.spaced_rows()
+        return self._spaced_weights
+
     def __iter__(self):
-        n, total, spaced = 0, 0.0, SpacedRows() if self._spaced_rows is None else None
+        n, total, spaced, of_weights = 0, 0.0, SpacedRows() if self._spaced_rows is None else None, SpacedRows()
         with read_ahead(rechunked(self.source.chunks(), block_rows(self.n_features), self._memory)) as blocks:
             for X, sample_weight in blocks:
                 if spaced is not None:
                     spaced.add(X, n)
+                    if sample_weight is not None:
+                        of_weights.add(sample_weight, n)
                 n += len(X)
                 total += 0.0 if sample_weight is None else float(sample_weight.sum())
                 yield X, sample_weight
                 del X, sample_weight  # their memory is needed for the next
         if spaced is not None and n:
             self._spaced_rows = spaced.rows()
+            self._spaced_weights = of_weights.rows() if self.weighted else None
         if self._n_rows is None and n:
             self._n_rows = n
         if self._total is None:

@@ -12,15 +12,51 @@ ERRORS = 4  # units in the last place by which values differ that are equal but 
 COARSER = 100  # times these errors: gaps of rounded values
 
 
-def robust_variances(X, variance):
-    """Variances that a few far rows cannot inflate: from the middle half of some of the rows X, where that varies."""
+def robust_variances(X, variance, weight=None):
+    """Variances that a few far rows cannot inflate: from the middle half of some of the rows X, where that varies.
+
+    weight : (n,), optional; a row of weight 0 does not count, and one of twice the least weight counts as two.
+    """
+    quarters = quartiles(X) if weight is None else weighted_quartiles(X, weight)
+    middle = (np.diff(quarters.astype(np.float64), axis=1)[:, 0] / 1.349) ** 2  # 1.349 sigma in a normal one
+    return np.where(middle > 0, np.minimum(middle, variance), variance)
+
+
+def quartiles(X):
+    """(d, 2) the first and third quartiles of the observed values of some of the rows."""
     columns = sorted_columns(X)
     there = len(columns[0]) - np.isnan(columns).sum(axis=1)  # missing values are sorted to the end
     rank = np.maximum(there - 1, 0)[:, None] * np.array([0.25, 0.75])
     low, high = (np.take_along_axis(columns, r.astype(int), axis=1) for r in (rank, np.ceil(rank)))
-    quarters = low + (rank - rank.astype(int)) * (high - low)
-    middle = (np.diff(quarters.astype(np.float64), axis=1)[:, 0] / 1.349) ** 2  # 1.349 sigma in a normal one
-    return np.where(middle > 0, np.minimum(middle, variance), variance)
+    return low + (rank - rank.astype(int)) * (high - low)
+
+
+def weighted_quartiles(X, weight):
+    """The same of rows that count as often as their weight says, in units of the least: their unit is nothing to it."""
+    step = max(1, len(X) // SOME_ROWS)
+    X, weight = X[::step], weight[::step]
+    weight = weight / weight.min(where=weight > 0, initial=np.inf)
+    found = np.zeros((X.shape[1], 2))
+    for quarters, column in zip(found, X.T):
+        counted = ~np.isnan(column) & (weight > 0)
+        if counted.any():
+            quarters[:] = weighted_quantile(column[counted], weight[counted], np.array([0.25, 0.75]))
+    return found
+
+
+def weighted_quantile(values, weight, q):
+    """What np.quantile says of values (n,) that are each repeated as often as its weight, which need not be whole."""
+    order = np.argsort(values, kind="stable")
+    ends = np.cumsum(weight[order])
+    if not ends[-1] > 0:
+        raise ValueError("All sample_weight are zero: at least one row must count.")
+    values, ends = values[order][weight[order] > 0], ends[weight[order] > 0]
+    place = np.maximum(q * (ends[-1] - 1), 0)
+    low, high = (
+        values[np.minimum(np.searchsorted(ends, step, side="right"), len(values) - 1)]
+        for step in (np.floor(place), np.ceil(place))
+    )
+    return np.where(low == high, low, low + (place % 1) * (high - low))
 
 
 def sorted_columns(X):

@@ -14,10 +14,15 @@ from fastem.errors import shown
 TIME_OBJECTS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 NOT_NUMBERS = ("str", "utf8", "dictionary", "large_string", "cat", "enum", "binary", "bytes", "list", "struct")
 MOST_NAMED = 8  # columns in a message
+TEXT_KINDS = "SUTV"  # of numpy's dtypes; V: nothing that is known, records for one
 SOME_OBJECTS = 1000  # rows of objects that are looked at for dates; float() refuses the others, without advice
 HOW_TO_CONVERT = (
     "A date or a duration is a number only in a unit and from an origin that you choose: convert the column first, for "
     "example (t - t.min()) / numpy.timedelta64(1, 'D') for days."
+)
+HOW_TO_READ_TEXT = (
+    "Text in memory is never read as numbers: convert it first, with astype(float) or pandas.to_numeric (names of "
+    "classes: pandas.factorize)."
 )
 
 
@@ -59,6 +64,8 @@ def as_matrix(X, owner, least_rows=1):
         array = np.asarray(X)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"X is not a rectangular array of numbers: {error}") from error
+    if array.dtype == object:
+        require_no_text_objects(array, column_names(X))
     if array.dtype == object and hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
         array = _without_nulls(X, array)
     if array.dtype.kind == "c":
@@ -67,8 +74,8 @@ def as_matrix(X, owner, least_rows=1):
         require_no_time_objects(array, column_names(X))
     if array.dtype.kind in "Mm":
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_CONVERT}")
-    if array.dtype.kind in "SUV":
-        raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. Convert its columns to float first.")
+    if array.dtype.kind in TEXT_KINDS:
+        raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_READ_TEXT}")
     if array.ndim != 2:
         hint = (
             "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "
@@ -129,13 +136,35 @@ def require_no_text(X):
     if not text:
         return
     numbers = [name for name in X.columns if name not in text]
-    way = f"Choose the others, X[{numbers!r}], or give" if 0 < len(numbers) <= MOST_NAMED else "Choose others, or give"
-    named = ", ".join(map(repr, text[:MOST_NAMED])) + (f" and {len(text) - MOST_NAMED} more" * (len(text) > MOST_NAMED))
-    several = len(text) > 1
-    raise ValueError(
-        f"X must hold numbers, but column{'s' * several} {named} hold{'s' * (not several)} text or categories. {way} "
-        "each value a number first (pandas.factorize)."
-    )
+    way = f"Choose the others, X[{numbers!r}]." if 0 < len(numbers) <= MOST_NAMED else "Choose others."
+    raise ValueError(f"X must hold numbers, but {_text_in(text)} or categories. {way} {HOW_TO_READ_TEXT}")
+
+
+def _text_in(columns) -> str:
+    """What is wrong with columns of text, by their names or numbers."""
+    several, more = len(columns) > 1, len(columns) - MOST_NAMED
+    named = ", ".join(map(repr, columns[:MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
+    return f"column{'s' * several} {named} hold{'s' * (not several)} text"
+
+
+def require_no_text_objects(array, names):
+    """ValueError that names the columns of an array of objects (n, d) in which there is a text, and shows the first."""
+    columns = array.T if array.ndim == 2 else [array.ravel()]
+    text = {j if names is None else names[j]: column for j, column in enumerate(columns) if has_text(column)}
+    if text:
+        first = next(value for value in next(iter(text.values())) if isinstance(value, (str, bytes)))
+        raise ValueError(f"X must hold numbers, but {_text_in(list(text))} ({shown(first)}). {HOW_TO_READ_TEXT}")
+
+
+def has_text(objects) -> bool:
+    """Whether there is a text among objects (n,)."""
+    return any(issubclass(kind, (str, bytes)) for kind in set(map(type, objects)))
+
+
+def require_no_text_beside(array):
+    """ValueError where an array that stands beside the rows holds text."""
+    if array.dtype.kind in "SUT" or (array.dtype == object and has_text(array.ravel())):
+        raise ValueError(f"it holds text. {HOW_TO_READ_TEXT}")
 
 
 def is_text(kind, frame, place) -> bool:
@@ -227,6 +256,7 @@ def as_sample_weight(sample_weight, n, some=True):
         return None
     try:
         weight = np.asarray(sample_weight)
+        require_no_text_beside(weight)
         if weight.dtype.kind == "c":
             raise ValueError("it is complex")
         weight = np.require(weight, np.float64, ["C", "A"])

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastem.estimators.beside import require_sides
 from fastem.estimators.summary import as_dict
-from fastem.shell.models import estimator
+from fastem.shell.models import FACTORS, estimator
 from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit, sides_of
 
 NOT_CONVERGED = 3  # the exit code with --strict
@@ -38,14 +38,16 @@ def fit(arguments: argparse.Namespace) -> int | None:
     family = "bayesian" if arguments.bayesian else arguments.family
     model = estimator(family, {name: value for name, value in vars(arguments).items() if name in PARAMETERS})
     sides = sides_of(arguments)
+    if family in FACTORS:
+        require_no_more(arguments, family, sides)
     try:
         require_sides(model, sides)
     except TypeError as error:
         raise ValueError(f"--model {family}: {error}") from error
     blocks = rows_to_fit(arguments, [name for names in sides.values() for name in names])
-    seconds = arguments.checkpoint_seconds
+    keeping = {name: getattr(arguments, name) for name in ("checkpoint", "checkpoint_seconds", "resume")}
     try:
-        model.fit(blocks, checkpoint=arguments.checkpoint, checkpoint_seconds=seconds, resume=arguments.resume, **sides)
+        model.fit(blocks, **sides, **({} if family in FACTORS else keeping))
     except KeyboardInterrupt as error:
         error.args = (interrupted(model, arguments),)
         raise
@@ -68,6 +70,15 @@ def fit(arguments: argparse.Namespace) -> int | None:
         if arguments.plot is not None:
             print(f"\npicture in {arguments.plot}")
     return NOT_CONVERGED if arguments.strict and not model.converged_ else None
+
+
+def require_no_more(arguments: argparse.Namespace, family: str, sides: dict[str, list[str]]) -> None:
+    """ValueError where something is asked for that only mixtures have."""
+    asked = [*sides, *(["checkpoint"] if arguments.checkpoint is not None else [])]
+    asked += ["plot"] if arguments.plot is not None and arguments.n_components == 0 else []
+    why = {"checkpoint": ", which reads the rows once", "plot": " without factors, of which there is no picture"}
+    if asked:
+        raise ValueError(f"--{asked[0]} is not for --model {family}{why.get(asked[0], '')}: leave it out")
 
 
 def interrupted(model: Any, arguments: argparse.Namespace) -> str:

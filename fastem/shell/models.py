@@ -1,4 +1,4 @@
-"""The families that the command line fits, by the names that it has for them."""
+"""The models that the command line fits, by the names that it has for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ FAMILIES = {  # --model: the class, and what it is for
     "von_mises_fisher": ("VonMisesFisherMixture", "directions: rows of length 1"),
     "mixed": ("MixedMixture", "columns of several kinds, named by --kinds"),
 }
-EXPLAINED = "families of --model:\n" + "\n".join(f"  {name:<18}{what}" for name, (_, what) in FAMILIES.items())
+FACTORS = {  # models without components, of which --components are the factors
+    "factor_analysis": ("FactorAnalysis", "no clusters: a few common factors, and noise of each column's own"),
+    "ppca": ("PPCA", "the same with one noise for all columns: probabilistic principal components"),
+}
+EXPLAINED = "families of --model:\n" + "\n".join(
+    f"  {name:<18}{what}" for name, (_, what) in (FAMILIES | FACTORS).items()
+)
 COVARIANCES = """structures of --covariance:
   full, tied, diag, spherical, or mclust's letters for volume, shape and orientation of the components: E equal,
   V variable, I none. EII VII spheres; EEI VEI EVI VVI along the columns; EEE VEE EVE VVE EEV VEV EVV VVV free.
@@ -32,7 +38,7 @@ def estimator(name: str, given: dict[str, Any]) -> Any:
 
     given: those that the user has set.
     """
-    make = ESTIMATORS[FAMILIES[name][0]]
+    make = ESTIMATORS[(FAMILIES | FACTORS)[name][0]]
     known = make().get_params()
     for option, value in given.items():
         if option not in known:
@@ -40,4 +46,7 @@ def estimator(name: str, given: dict[str, Any]) -> Any:
     return make(**given)
 
 
-OPTIONS = {"covariance_type": "--covariance", "noise": "--noise", "kinds": "--kinds", "n_factors": "--factors"}
+OPTIONS = {
+    **{"covariance_type": "--covariance", "noise": "--noise", "kinds": "--kinds", "n_factors": "--factors"},
+    **{"n_init": "--n-init", "tol": "--tol", "max_iter": "--max-iter", "verbose": "--progress"},
+}

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Any, NoReturn
 
 from fastem.models.gaussian.structures import STRUCTURES
-from fastem.shell.models import COVARIANCES, EXPLAINED, FAMILIES
+from fastem.shell.models import COVARIANCES, EXPLAINED, FACTORS, FAMILIES
 from fastem.shell.rows import SIDES
 
 READABLE = (
@@ -54,10 +54,20 @@ def _fit(fit: argparse.ArgumentParser) -> None:
     fit.epilog = f"{EXPLAINED}\n\n{COVARIANCES}"
     _rows(fit)
     fit.add_argument(
-        "--components", dest="n_components", type=int, required=True, metavar="K", help="number of components"
+        "--components",
+        dest="n_components",
+        type=int,
+        required=True,
+        metavar="K",
+        help="number of components; of factor_analysis and ppca: of factors",
     )
     fit.add_argument(
-        "--model", dest="family", choices=FAMILIES, default="gaussian", metavar="FAMILY", help="see below (gaussian)"
+        "--model",
+        dest="family",
+        choices=FAMILIES | FACTORS,
+        default="gaussian",
+        metavar="FAMILY",
+        help="see below (gaussian)",
     )
     _sides(fit)
     fit.add_argument(

@@ -30,7 +30,7 @@ def page(model: Any, blocks: Any, columns: list[str]) -> str:
         Rows. Of rows that are not in memory some thousands are drawn, evenly spaced.
     columns : list of str
     """
-    if not hasattr(model, "summary"):
+    if not hasattr(model, "predict_proba"):
         raise ValueError(f"a report is about a mixture, but the model is a {type(model).__name__}")
     rows = getattr(blocks, "X", None)
     rows = NamedColumns(np.asarray(blocks.spaced_rows() if rows is None else rows), columns)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastem
-from fastem.datasets import load_faithful
+from fastem.datasets import load_faithful, load_iris
 
 X = load_faithful().data
 COUNTS = np.random.default_rng(0).poisson(np.repeat([[2, 9], [7, 1]], 100, axis=0)).astype(float)
@@ -37,6 +37,36 @@ def test_the_table_of_a_gaussian_mixture():
 def test_every_family(model, rows, title, words):
     text = model.set_params(random_state=0).fit(rows).summary()
     assert text.splitlines()[0] == title and words in text and "e-0" not in text.split("status")[-1]
+
+
+@pytest.mark.parametrize("make", [fastem.FactorAnalysis, fastem.PPCA])
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+def test_the_table_of_factors(make, tmp_path):
+    rows = load_iris().data
+    model = make(2).fit(rows, sample_weight=np.full(150, 2.0))
+    text = model.summary()
+    assert ", 2 factors" in text.splitlines()[0] and "150, of total weight 300" in text
+    assert f"BIC             {model.bic(rows, np.full(150, 2.0)):.10g}" in text
+    cells = text[text.index("column  ") :].splitlines()[3].split()  # of column 2
+    explained = 1 - model.noise_variance_[2] / model.get_covariance()[2, 2]
+    assert [cells[1], cells[3]] == [f"{model.components_[0, 2]:.4g}", f"{explained:.3f}"]
+    total = float(text.splitlines()[-1].split()[-1])
+    noise, variance = model.noise_variance_, np.diagonal(model.get_covariance())
+    share = 1 - (noise.sum() / variance.sum() if make is fastem.PPCA else (noise / variance).mean())
+    assert total == pytest.approx(share, abs=6e-4)
+    model.save(tmp_path / "model.npz")
+    assert fastem.load(tmp_path / "model.npz").summary() == re.sub(r"(?m)^left to gain.*\n", "", text)
+    assert ", 2 factors" in model._repr_html_() and make.__name__ in make()._repr_html_()
+    with pytest.raises(fastem.NotFittedError):
+        make().summary()
+
+
+def test_factors_of_given_parameters_and_many_columns():
+    text = fastem.FactorAnalysis.from_parameters([0.0, 0.0], [[1.0, 2.0]], [1.0, 1.0]).summary()
+    assert "its parameters were given" in text and "BIC" not in text and "factor 0" in text
+    assert "0 factors" in fastem.FactorAnalysis(0).fit(X).summary()
+    many = fastem.FactorAnalysis.from_parameters(np.zeros(60), np.ones((12, 60)), np.ones(60)).summary()
+    assert "... and 10 more columns" in many and "... and 4 more factors" in many and len(many.splitlines()) < 65
 
 
 def test_a_file_keeps_the_summary(tmp_path):

@@ -12,6 +12,15 @@ from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_o
 from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
 from fastem.families.student_t import StudentT
+from fastem.models.exponential_family import (
+    IDENTITY,
+    INDICATOR,
+    LOG_COMPLEMENT,
+    LOGARITHM,
+    RECIPROCAL,
+    SQUARE,
+    Features,
+)
 from fastem.models.gate import Gate, GatePass
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.interval_rows import IntervalRows
@@ -107,6 +116,52 @@ def test_an_unreachably_far_row_has_a_log_density_near_or_at_minus_infinity(stru
     density = score(mixture, X)["log_density"]
     assert density[5] < np.finfo(real).min / 8
     assert np.isfinite(np.delete(density, 5)).all()
+
+
+FORMULAS = {  # of the features of the exponential family
+    IDENTITY: lambda x: x,
+    LOGARITHM: np.log,
+    INDICATOR: lambda x: x == 0.5,
+    SQUARE: lambda x: x**2,
+    RECIPROCAL: lambda x: 1 / x,
+    LOG_COMPLEMENT: np.log1p,
+}
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("n, K", [(1, 1), (37, 3), (700, 6)])
+def test_features_are_those_of_the_formulas(build, real, n, K):
+    """Every kind of a column in (0, 1), and those that take any number of another; rows of padding change nothing."""
+    rng = np.random.default_rng(n)
+    x = np.where(rng.random(n) < 0.3, 0.5, rng.uniform(0.01, 0.99, n))
+    X = np.stack([x, rng.normal(size=n)], axis=1).astype(real)
+    kind = np.array([*FORMULAS, IDENTITY, SQUARE, RECIPROCAL])
+    features = Features(kind, np.repeat([0, 1], [6, 3]), np.full(9, 0.5), np.zeros(2))
+    inside = X[:, features.column].astype(float)
+    t = np.stack([FORMULAS[k](-v if k == LOG_COMPLEMENT else v) for k, v in zip(kind, inside.T)], axis=1)
+    np.testing.assert_allclose(features.of(X), t, rtol=1e-13)
+    constant, eta = rng.normal(size=K), rng.normal(size=(K, 9))
+    eta[0, 4] = 30.0  # times 1 / x at a padded 0 it must be a number
+    eta = eta.astype(real).astype(float)
+    log_joint = constant.astype(real) + t @ eta.T
+    posterior = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    module = importlib.import_module(f"fastem.kernels._{build}_{real}")
+    packed = dict(zip(("constant", "eta", *Features._fields), (constant, eta, *features)))
+    part = module.Part("exponential_family", 2, K, {name: np.ravel(a).astype(real) for name, a in packed.items()})
+    sums, log_likelihood, _ = module.expect((part,), X, None, np.zeros(2, real), K, 2)
+    found = module.named_sums((part,), sums)[0]
+    tolerance = 2e-13 if real == "float64" else 1e-3  # of responsibilities; 1 / x is up to 100 times eta
+    np.testing.assert_allclose(found["counts"], posterior.sum(axis=0), rtol=tolerance, atol=n * tolerance)
+    size = posterior.T @ np.abs(t) + n * np.abs(t).max(axis=0)
+    assert np.all(np.abs(found["first"] - posterior.T @ t) <= tolerance * size)
+    expected = np.log(np.exp(log_joint - log_joint.max(axis=1, keepdims=True)).sum(axis=1)) + log_joint.max(axis=1)
+    assert abs(log_likelihood - expected.sum()) <= tolerance * np.abs(expected).sum()
+    own = np.empty((n, K), real)
+    module.score((part,), X, np.zeros(2, real), K, 2, joint=own)
+    sizes = np.abs(constant) + np.abs(t) @ np.abs(eta.T)
+    assert np.all(np.abs(own - log_joint) <= 32 * np.finfo(real).eps * sizes)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)

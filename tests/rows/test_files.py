@@ -527,6 +527,78 @@ def test_compressed_text(write, monkeypatch, tmp_path):
         open_rows(tmp_path / "plain.csv.gz")
 
 
+def packed(path, text):
+    """A text file, compressed as its name says."""
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    elif path.suffix == ".zst":
+        with pyarrow.CompressedOutputStream(path, "zstd") as file:
+            file.write(text.encode())
+    else:
+        path.write_text(text)
+
+
+PARTS = [np.random.default_rng(i).normal(size=(400, 3)) for i in range(3)]
+TEXTS = ["a,b,w\n" + "".join(f"{a!r},{b!r},{abs(w)!r}\n" for a, b, w in part.tolist()) for part in PARTS]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0.csv.gz", "1.csv.gz", "2.csv.gz"),
+        ("0.csv", "1.csv.gz", "2.csv.zst"),
+        ("0.csv.zst", "1.csv", "2.csv"),
+        ("0.csv", "1.csv.gz", "2.txt.gz"),
+    ],
+)
+def test_compressed_text_in_folders(tmp_path, names):
+    """A file of them was left out without a word."""
+    for name, text in zip(names, TEXTS):
+        packed(tmp_path / name, text)
+    expected = np.concatenate(PARTS)
+    for given in (tmp_path, sorted(tmp_path.iterdir())):
+        blocks = open_rows(given, sample_weight="w")
+        assert blocks.names.tolist() == ["a", "b"] and np.array_equal(rows_of(blocks), expected[:, :2])
+        assert np.array_equal(np.concatenate([weight for _, weight in blocks]), np.abs(expected[:, 2]))
+        assert open_rows(given, columns=["b"]).shape == (1200, 1) and column_names(given) == ["a", "b", "w"]
+    packed(tmp_path / names[1], TEXTS[1] + "1,x,2\n")
+    with pytest.raises(ValueError, match=rf"{names[1]}, line 402, column 'b': 'x' is not a number"):
+        rows_of(open_rows(tmp_path))
+    packed(tmp_path / names[1], "a,c,w\n1,2,3\n")
+    with pytest.raises(ValueError, match=rf"{names[1]} has the columns a, c, w"):
+        open_rows(tmp_path)
+
+
+def test_files_with_comments_or_blanks_in_folders(tmp_path):
+    packed(tmp_path / "0.csv", "# of May\n" + TEXTS[0] + "# the end\n")
+    packed(tmp_path / "1.csv", TEXTS[1])
+    packed(tmp_path / "2.csv", TEXTS[2].replace(",", " "))
+    blocks = open_rows(tmp_path, columns=["a", "b"])
+    assert np.array_equal(rows_of(blocks), np.concatenate(PARTS)[:, :2])
+    assert blocks.place(401).startswith("row 1 of ") and blocks.place(401).endswith("1.csv")
+
+
+def test_keys_of_partitions_and_compressed_text(tmp_path):
+    for year, text in zip((2024, 2025), TEXTS):
+        (tmp_path / f"year={year}").mkdir()
+        packed(tmp_path / f"year={year}" / "part.csv.gz", text)
+    blocks = open_rows(tmp_path)
+    assert blocks.names.tolist() == ["a", "b", "w", "year"] and set(rows_of(blocks)[:, 3]) == {2024, 2025}
+    packed(tmp_path / "year=2025" / "more.csv.zst", TEXTS[2])
+    with pytest.raises(ValueError, match=r"key of a partition, but text in \.zst"):
+        open_rows(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["0.csv.gz", "0.csv.zst"])
+def test_damaged_text_in_folders(tmp_path, name):
+    packed(tmp_path / name, TEXTS[0])
+    packed(tmp_path / "1.csv", TEXTS[1])
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"{name} is damaged, or not compressed as its name says"):
+        rows_of(open_rows(tmp_path))
+
+
 def test_a_header_of_numbers_is_warned_of(write, recwarn):
     with pytest.warns(UserWarning, match=r"the first line, 2019, 2020, may be a header"):
         open_rows(write("2019,2020\n1.5,3\n2.5,7\n"))

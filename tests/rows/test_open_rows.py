@@ -129,6 +129,19 @@ def test_reading_goes_on_beside_computing():
     assert ahead[0] >= 2
 
 
+class OneStream:
+    """An Arrow C stream that is given once."""
+
+    def __init__(self, reader):
+        self.reader = reader
+
+    def __arrow_c_stream__(self, requested_schema=None):
+        reader, self.reader = self.reader, None
+        if reader is None:
+            raise RuntimeError("the stream has been released")
+        return reader.__arrow_c_stream__(requested_schema)
+
+
 def bad(kind, tmp_path):
     """Sources with something wrong."""
     X = rows(9000)
@@ -146,6 +159,7 @@ def bad(kind, tmp_path):
         "nothing": lambda: lambda: iter([]),
         "one dimension": lambda: lambda: iter([X[:, 0]]),
         "record batch reader": lambda: pyarrow.table(frame(X, NAMES)).to_reader(),
+        "stream that is used up": lambda: OneStream(pyarrow.table(frame(X, NAMES)).to_reader()),
         "text column": lambda: pyarrow.table(frame(X, NAMES).assign(name="x")),
         "folder of nothing": lambda: tmp_path,
         "no such folder": lambda: [tmp_path / "nowhere"],
@@ -168,6 +182,7 @@ def bad(kind, tmp_path):
         ("nothing", ValueError, "there are no rows"),
         ("one dimension", ValueError, "chunk 0 .*Expected 2D array, got 1D"),
         ("record batch reader", TypeError, "RecordBatchReader.*only once"),
+        ("stream that is used up", TypeError, "OneStream, which can be iterated over only once.*opened again"),
         ("text column", ValueError, "column 'name' .*not numbers"),
         ("folder of nothing", ValueError, "no file that fastem reads"),
         ("no such folder", FileNotFoundError, "nowhere: no such file"),

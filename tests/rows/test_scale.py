@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from fastem.rows.scale import rounding_variances
+import fastem
+from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import robust_variances, rounding_variances
+from fastem.rows.sources.open_rows import open_rows
 
 N = 2000
 
@@ -55,3 +58,36 @@ def test_of_each_column_with_missing_values_and_constants():
     X[::3, 3] = np.nan
     assert rounding_variances(X) == pytest.approx([1 / 12, 0, 0, 1 / 12, 0])
     assert rounding_variances(X[:1]) == pytest.approx([0] * 5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_robust_variances_of_weighted_rows_are_those_of_repeated_rows(dtype):
+    X = np.random.default_rng(0).normal(size=(300, 3)).astype(dtype)
+    X[::7, 1] = np.nan
+    weight = np.random.default_rng(1).integers(0, 4, 300).astype(float)
+    any_variance = np.full(3, np.inf)
+    repeated = robust_variances(np.repeat(X, weight.astype(int), axis=0), any_variance)
+    np.testing.assert_allclose(robust_variances(X, any_variance, weight), repeated, rtol=1e-6)
+    assert np.array_equal(robust_variances(X, any_variance, weight / 1024), robust_variances(X, any_variance, weight))
+    ones = np.ones(300)
+    assert np.array_equal(robust_variances(X, any_variance, ones), robust_variances(X, any_variance))
+    moved = np.where(weight[:, None] > 0, X, 1e9)
+    assert np.array_equal(robust_variances(moved, any_variance, weight), robust_variances(X, any_variance, weight))
+    assert np.array_equal(robust_variances(X, ones[:3], np.zeros(300)), ones[:3])
+
+
+@pytest.mark.parametrize("n", [100, 30_000])
+def test_spaced_rows_have_their_weights(n):
+    X, weight = np.arange(2.0 * n).reshape(n, 2), np.arange(n) + 1.0
+    for blocks in (ArrayBlocks(X, weight), open_rows([(X[:77], weight[:77]), (X[77:], weight[77:])])):
+        assert np.array_equal(blocks.spaced_weights(), blocks.spaced_rows()[:, 0] / 2 + 1)
+    assert ArrayBlocks(X).spaced_weights() is None and open_rows([X[:77], X[77:]]).spaced_weights() is None
+
+
+def test_rows_of_weight_zero_move_no_floor():
+    """Where rows are fewer than columns the floor decides what the density of other rows is."""
+    rng = np.random.default_rng(3)
+    X, weight = rng.normal(size=(15, 30)), rng.integers(0, 4, 15)
+    weighted = fastem.GaussianMixture().fit(X, sample_weight=weight)
+    repeated = fastem.GaussianMixture().fit(np.repeat(X, weight, axis=0))
+    np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-6)

@@ -1,6 +1,7 @@
 """The commands for saved models, all families, JSON, and what is beside predictions."""
 
 import csv
+import gzip
 import json
 import os
 import re
@@ -14,9 +15,9 @@ import pytest
 
 import fastem
 from fastem.__main__ import main
-from fastem.datasets import load_faithful
+from fastem.datasets import load_faithful, load_iris
 from fastem.driver.checkpoint import Checkpoint
-from fastem.shell.models import FAMILIES
+from fastem.shell.models import FACTORS, FAMILIES
 
 X = load_faithful().data
 on_posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -88,6 +89,35 @@ def test_every_family_is_fitted_saved_and_used(family, run):
     assert len(rows_of(run("predict", "model.npz", "rows.npy"))) == len(DATA[family])
 
 
+@pytest.mark.parametrize("family", FACTORS)
+def test_factors_are_fitted_saved_and_described(family, run, refused):
+    rows = load_iris().data
+    np.savetxt("rows.csv", rows, delimiter=",", header="a,b,c,d", comments="")
+    asked = ["fit", "rows.csv", "--components", 2, "--model", family]
+    out = run(*asked, "--save", "model.npz", "--plot", "loadings.png")
+    model = fastem.load("model.npz")
+    assert type(model).__name__ == FACTORS[family][0] and "2 factors" in out.splitlines()[0]
+    assert Path("loadings.png").read_bytes()[:4] == b"\x89PNG" and "4 (a, b, c, d)" in out
+    np.testing.assert_array_equal(model.components_, type(model)(2).fit(rows).components_)
+    found = json.loads(run(*asked, "--json"))
+    assert found["bic"] == pytest.approx(model.bic(rows)) and np.shape(found["components"]) == (2, 4)
+    assert found["feature_status"] == model.feature_status_ and found["n_samples"] == 150
+    assert "2 factors" in run("describe", "model.npz") and "mean log-density" in run("score", "model.npz", "rows.csv")
+    assert len(rows_of(run("sample", "model.npz", "--rows", 5))) == 5
+    assert "no components to label rows with" in refused("predict", "model.npz", "rows.csv")
+    assert "a report is about a mixture" in refused("report", "model.npz", "rows.csv", "--output", "report.html")
+    for option in (
+        ["--checkpoint", "c"],
+        ["--covariates", "a"],
+        ["--covariance", "full"],
+        ["--progress"],
+        ["--noise", 1],
+    ):
+        assert f"{option[0]} is not for --model {family}" in refused(*asked, *option)
+    none = refused("fit", "rows.csv", "--components", 0, "--model", family, "--plot", "none.png")
+    assert "without factors, of which there is no picture" in none
+
+
 def test_an_option_of_another_family_is_refused(refused):
     message = refused("fit", "faithful", "--components", 2, "--model", "poisson", "--covariance", "full")
     assert "--covariance is not for --model poisson" in message
@@ -126,6 +156,14 @@ def test_keys_probabilities_and_outliers(run, model):
     table = pyarrow.parquet.read_table("out.parquet")
     assert table.column_names == ["id", *HEAD, "probability_0", "probability_1", "outlier"]
     assert table["id"][5].as_py() == "no 5, of 272"
+
+
+def test_keys_of_compressed_text(run, model):
+    keyed()
+    Path("keyed.csv.gz").write_bytes(gzip.compress(Path("keyed.csv").read_bytes()))
+    assert run("predict", "model.npz", "keyed.csv.gz", "--keep", "id") == run(
+        "predict", "model.npz", "keyed.csv", "--keep", "id"
+    )
 
 
 def test_keys_of_parquet_and_where_there_are_none(run, refused, model):
@@ -180,7 +218,7 @@ def test_help_explains_the_families(capsys):
     with pytest.raises(SystemExit):
         main(["fit", "--help"])
     out = capsys.readouterr().out
-    assert all(name in out for name in FAMILIES) and "EII VII spheres" in out
+    assert all(name in out for name in FAMILIES | FACTORS) and "EII VII spheres" in out
 
 
 def test_nothing_to_resume_is_said(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastem.rows.blocks import StreamBlocks
+from fastem.rows.blocks import StreamBlocks, block_rows
 from fastem.rows.sources.arrow_tables import (
     DatasetSource,
     TableSource,
@@ -18,7 +18,7 @@ from fastem.rows.sources.arrow_tables import (
     require_numbers,
 )
 from fastem.rows.sources.columns import column_place
-from fastem.rows.sources.text_files import MISSING, TEXT_SUFFIXES, DelimitedFile
+from fastem.rows.sources.text_files import MISSING, DelimitedFile, is_text_file
 
 try:
     import pyarrow
@@ -30,11 +30,7 @@ try:
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
-FORMATS = {
-    **dict.fromkeys((".parquet", ".pq"), "parquet"),
-    **dict.fromkeys((".feather", ".arrow"), "ipc"),
-    **dict.fromkeys(TEXT_SUFFIXES, "csv"),
-}
+FORMATS = {**dict.fromkeys((".parquet", ".pq"), "parquet"), **dict.fromkeys((".feather", ".arrow"), "ipc")}
 
 
 def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, columns=None) -> StreamBlocks:
@@ -46,6 +42,8 @@ def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, colum
     opened = _opened(paths, files)
     if isinstance(opened, pyarrow.dataset.Dataset):
         return StreamBlocks(DatasetSource(opened, sample_weight, columns))
+    if isinstance(opened, list):
+        return StreamBlocks(TextSource(opened, sample_weight, columns))
     schema, batches = opened
     return StreamBlocks(TableSource(schema, batches, None, str(paths[0]), sample_weight, columns))
 
@@ -53,18 +51,31 @@ def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, colum
 def names_in(paths: list[Path], files: list[Path]) -> list[str]:
     """The names of all columns of files of one kind."""
     opened = _opened(paths, files)
+    if isinstance(opened, list):
+        return list(opened[0].names)
     return names_of(opened.schema if isinstance(opened, pyarrow.dataset.Dataset) else opened[0], str(paths[0]))
 
 
+def format_of(file: Path) -> str | None:
+    """The kind of a file by its name; pyarrow unpacks what ends in .gz or .zst. None: fastem does not read it."""
+    return "csv" if is_text_file(file) else FORMATS.get(file.suffix.lower())
+
+
 def _opened(paths, files):
-    """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them."""
-    kinds = {FORMATS.get(file.suffix.lower()) for file in files} - {None}
+    """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them; where
+    they are text that pyarrow does not read, a list of it."""
+    kinds = {format_of(file) for file in files} - {None}
     if len(kinds) != 1:
         contents = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that fastem reads"
         raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {contents}; give Parquet, Feather or CSV files")
     (kind,) = kinds
-    chosen = [file for file in files if FORMATS.get(file.suffix.lower()) == kind]
-    form = _form_of_text(chosen) if kind == "csv" else pyarrow.dataset.IpcFileFormat()
+    chosen = [file for file in files if format_of(file) == kind]
+    form = pyarrow.dataset.IpcFileFormat()
+    if kind == "csv":
+        tables = _alike([DelimitedFile(path) for path in chosen])
+        if any(map(_reads_itself, tables)):
+            return _without_keys(tables, paths)
+        form = _form_of_text(tables)
     if kind == "parquet":
         form = pyarrow.dataset.ParquetFileFormat()
     options = {}
@@ -100,19 +111,68 @@ def _of_streams(paths):
             yield from naming_place(stream, path)
 
 
-def _form_of_text(paths: list[Path]):
-    """How these text files are read, by their first lines, which must agree."""
-    tables = [DelimitedFile(path) for path in paths]
-    first = tables[0]
-    if first.delimiter is None:
-        raise ValueError(f"{first.path} is separated by blanks; large text files need commas, semicolons or tabs")
+def _alike(tables: list[DelimitedFile]) -> list[DelimitedFile]:
+    """The same text files, which must have the same columns; where pyarrow reads them, written in the same way."""
+    first, by_itself = tables[0], any(map(_reads_itself, tables))
     for table in tables[1:]:
-        if (table.names, table.delimiter, table.skipped_lines) != (first.names, first.delimiter, first.skipped_lines):
+        same_form = (table.delimiter, table.skipped_lines) == (first.delimiter, first.skipped_lines)
+        if table.names != first.names or not (same_form or by_itself):
             raise ValueError(
                 f"{table.path} has the columns {', '.join(table.names)} from line {table.skipped_lines + 1}, "
                 f"but {first.path} has {', '.join(first.names)} from line {first.skipped_lines + 1}: give all files "
                 "the same header and delimiter"
             )
+    return tables
+
+
+def _reads_itself(table: DelimitedFile) -> bool:
+    """Whether pyarrow's reader of many files does not know this text; it unpacks what ends in .gz."""
+    return table.has_comments or table.delimiter is None or table.path.suffix.lower() == ".zst"
+
+
+def _without_keys(tables: list[DelimitedFile], paths: list[Path]) -> list[DelimitedFile]:
+    """The same files; ValueError where their folders are keys of a partition, which only pyarrow's reader knows."""
+    for table in tables if len(paths) == 1 and paths[0].is_dir() else ():
+        if any("=" in part for part in table.path.relative_to(paths[0]).parts[:-1]):
+            raise ValueError(
+                f"{table.path} lies in a folder that is the key of a partition, but text in .zst, with comments or "
+                "separated by blanks has no such columns: save it as plain or .gz CSV, or as Parquet"
+            )
+    return tables
+
+
+class TextSource(TableSource):
+    """Several text files that are read line by line: in .zst, with comments, or separated by blanks."""
+
+    def __init__(self, tables: list[DelimitedFile], sample_weight=None, columns=None):
+        self.tables, self.counts = tables, [None] * len(tables)
+        first = tables[0]
+        types = [pyarrow.string() if i in first.text else pyarrow.float64() for i in range(len(first.names))]
+        more = f" and {len(tables) - 1} more" * (len(tables) > 1)
+        super().__init__(
+            pyarrow.schema(list(zip(first.names, types))), None, None, f"{first.path}{more}", sample_weight, columns
+        )
+
+    def place(self, row):
+        for table, count in zip(self.tables, self.counts):
+            if count is None or row < count:
+                return f"row {row} of {table.path}"
+            row -= count
+        return f"row {row} of {self.what}"
+
+    def batches(self):
+        step = block_rows(len(self.read))
+        for i, table in enumerate(self.tables):
+            count = 0
+            for rows in table.blocks([table.names.index(name) for name in self.read], step):
+                count += len(rows)
+                yield pyarrow.RecordBatch.from_arrays(list(map(pyarrow.array, rows.T)), names=self.read)
+            self.counts[i] = count
+
+
+def _form_of_text(tables: list[DelimitedFile]):
+    """How pyarrow reads these text files."""
+    first = tables[0]
     numbers = [name for i, name in enumerate(first.names) if i not in first.text]
     return pyarrow.dataset.CsvFileFormat(
         parse_options=pyarrow.csv.ParseOptions(delimiter=first.delimiter),

@@ -40,9 +40,15 @@ def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
         )
     what = f"the {type(X).__name__}"
     schema = pyarrow.RecordBatchReader.from_stream(X).schema
-    return StreamBlocks(
-        TableSource(schema, lambda: iter(pyarrow.RecordBatchReader.from_stream(X)), None, what, sample_weight, columns)
-    )
+    return StreamBlocks(TableSource(schema, lambda: _streamed_anew(X), None, what, sample_weight, columns))
+
+
+def _streamed_anew(X):
+    """The batches of its Arrow C stream, which only some kinds give more than once."""
+    try:
+        return iter(pyarrow.RecordBatchReader.from_stream(X))
+    except Exception as error:  # each package raises its own
+        raise TypeError(f"{ONE_SHOT.format(f'a {type(X).__name__}')} Its stream was opened again: {error}") from error
 
 
 class TableSource:
@@ -78,7 +84,7 @@ class TableSource:
                 wanted = numeric if columns is None else [j for j in numeric if j in places]
                 raise ValueError(
                     f"{what}: column {names[i]!r} holds values of type {kind}, not numbers; "
-                    f"{suggest_columns(names, wanted)}"
+                    f"{suggest_columns(names, wanted)}; text that is numbers: cast it to float64 first"
                 )
         chosen = [names[i] for i in places]
         self.names = np.array(chosen, dtype=object)

@@ -36,7 +36,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     ----------
     paths : str, path-like or a list of them
         Files and folders. One text file of up to 64 MB is read at once; what is larger, Parquet, Feather, and
-        folders are streamed through pyarrow; ``.npy`` is mapped into memory.
+        folders are streamed through pyarrow; ``.npy`` is mapped into memory. Text may be compressed (.gz, .zst).
     sample_weight : (n,) array, or the name of a column; optional
     columns : sequence of str or int, optional
 

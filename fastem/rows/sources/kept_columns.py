@@ -8,7 +8,7 @@ from typing import Any
 
 from fastem.datasets import SHIPPED
 from fastem.rows.sources.files import ARROW_SUFFIXES, files_in
-from fastem.rows.sources.text_files import TEXT_SUFFIXES, DelimitedFile
+from fastem.rows.sources.text_files import DelimitedFile, is_text_file
 
 
 def kept_columns(paths: Sequence[str], names: Sequence[str]) -> dict[str, Iterator[Any]]:
@@ -21,14 +21,15 @@ def kept_columns(paths: Sequence[str], names: Sequence[str]) -> dict[str, Iterat
     """
     files = [file for path in paths for file in files_in(Path(path))]
     for file in files:
-        if (str(file) in SHIPPED and not file.exists()) or file.suffix.lower() not in (*TEXT_SUFFIXES, *ARROW_SUFFIXES):
+        known = is_text_file(file) or file.suffix.lower() in ARROW_SUFFIXES
+        if (str(file) in SHIPPED and not file.exists()) or not known:
             raise ValueError(f"{file} has no columns to keep: only text files, Parquet and Feather have them")
     return {name: _values(files, name) for name in names}
 
 
 def _values(files, name):
     for file in files:
-        if file.suffix.lower() in TEXT_SUFFIXES:
+        if is_text_file(file):
             yield from DelimitedFile(file).column(name)
         else:
             from fastem.rows.sources.arrow_files import column_of

@@ -12,7 +12,14 @@ import numpy as np
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.side_columns import weighed_by
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, in_moderate_units, require_no_times
+from fastem.rows.validation import (
+    as_matrix,
+    as_sample_weight,
+    column_names,
+    in_moderate_units,
+    require_no_text,
+    require_no_times,
+)
 
 
 def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
@@ -24,7 +31,8 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         An array, a memory map or a data frame; a path (``.npy``, Parquet, Feather, Arrow, text), a folder of
         Parquet, Feather or CSV files or a list of such; an Arrow table or dataset; a polars LazyFrame; a zarr or
         HDF5 array; a list of chunks, or a function that returns an iterator over chunks, where a chunk is an array
-        (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; a Spark frame; blocks.
+        (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; a Spark frame; whatever else has
+        the Arrow C stream (DuckDB, Ibis) or is a frame that narwhals reads (cuDF, modin, its own); blocks.
     sample_weight : (n,) array, or the name of a column, which is then not among the values; optional
     columns : sequence of str or int, optional
         The columns to read; only for files, Arrow tables and Spark frames.
@@ -170,6 +178,13 @@ def _arrow(X, sample_weight, columns, owner):
     return open_arrow(X, sample_weight, columns)
 
 
+def _other_frame(X, sample_weight, columns, owner):
+    """A frame of another package, as one of those above."""
+    from fastem.rows.sources.frames import known_frame
+
+    return open_rows(known_frame(X), sample_weight, columns, owner)
+
+
 def _dask(X, sample_weight, columns, owner):
     from fastem.rows.sources.dask_blocks import DaskBlocks
 
@@ -178,6 +193,7 @@ def _dask(X, sample_weight, columns, owner):
             "columns is only for files and Arrow tables, but X is a Dask collection: choose its columns before."
         )
     require_no_times(X)
+    require_no_text(getattr(X, "_meta", X))  # its columns without rows
     return DaskBlocks.of(X, sample_weight)
 
 
@@ -207,9 +223,24 @@ def _is_path(X):
     return isinstance(X, (str, os.PathLike))
 
 
+def _packages(X):
+    """The names of the packages that its type comes from."""
+    return {kind.__module__.partition(".")[0] for kind in type(X).__mro__}
+
+
+def _is_other_frame(X):
+    """Whether X is a frame of narwhals, or one that has neither numpy's nor Arrow's way to its values."""
+    packages = _packages(X)
+    if packages & {"narwhals", "cudf"}:  # the arrays of cuDF refuse to be numpy's
+        return True
+    return hasattr(X, "columns") and not (
+        packages & {"pyspark"} or any(hasattr(X, name) for name in ("__array__", "__arrow_c_stream__", "shape"))
+    )
+
+
 def _is_table_of_arrow(X):
     """Whether X gives Arrow batches; frames that are arrays as well do not count."""
-    packages = {kind.__module__.partition(".")[0] for kind in type(X).__mro__}
+    packages = _packages(X)
     return "pyarrow" in packages or (hasattr(X, "__arrow_c_stream__") and not packages & {"pandas", "polars"})
 
 
@@ -239,9 +270,11 @@ OPENERS = (
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
     (is_dask, _dask),
     (lambda X: hasattr(X, "collect_batches"), _lazy_frame),
+    (_is_other_frame, _other_frame),
     (_is_table_of_arrow, _arrow),
     (_is_sliced, _sliced),
     (lambda X: callable(X) and not hasattr(X, "shape"), _function),
     (_is_list_of_chunks, _chunks),
 )
-READ_WEIGHTS = _files, _arrow, _spark  # they read the column of weights beside the columns that are chosen
+# These read the column of weights beside the columns that are chosen
+READ_WEIGHTS = _files, _arrow, _spark, _other_frame

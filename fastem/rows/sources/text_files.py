@@ -23,7 +23,7 @@ import numpy as np
 from fastem.errors import warn
 from fastem.rows.sources.columns import column_place, numbered_names, suggest_columns
 
-__all__ = ["MISSING", "TEXT_SUFFIXES", "DelimitedFile"]
+__all__ = ["COMPRESSED", "MISSING", "TEXT_SUFFIXES", "DelimitedFile", "is_text_file"]
 
 COMPRESSED = (".gz", ".zst")  # suffixes behind those of text
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data")
@@ -34,6 +34,12 @@ BLOCK = 1 << 16  # lines that are read at a time where numpy does not read the f
 FEW = 5  # rows, below which a column may count by chance
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 COMMENT_SIGN = re.compile(r"#+ *(?=[^\s,;])")  # numpy.savetxt writes its header as a comment: "# a b"
+
+
+def is_text_file(path: Path) -> bool:
+    """Whether a file is one of text by its name, compressed or not."""
+    suffix = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
+    return suffix.lower() in TEXT_SUFFIXES
 
 
 class DelimitedFile:
@@ -192,7 +198,9 @@ class DelimitedFile:
                         if "\0" in line:
                             raise ValueError(f"{self.path}, line {number} holds a zero byte; save it as UTF-8 text")
                         yield number, line
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        except (OSError, EOFError, zlib.error) as error:
+            if isinstance(error, OSError) and error.errno is not None:  # of the system; unpacking gives no number
+                raise
             raise ValueError(f"{self.path} is damaged, or not compressed as its name says: {error}") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None

@@ -1,0 +1,87 @@
+"""Frames of other packages, by narwhals or the Arrow C stream: names of columns, weights and side columns by name."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas
+import polars
+import pytest
+from containers import CONTAINERS
+
+import fastem
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 2)) + 5 * RNG.integers(0, 2, (400, 1))
+WEIGHT, ERRORS = RNG.integers(1, 4, 400).astype(float), RNG.uniform(0.1, 0.3, (400, 2))
+WIDE = np.column_stack([X, WEIGHT, ERRORS])
+NAMES = ["a", "b", "w", "e", "f"]
+KINDS = ["pandas", "polars", "polars lazy", "arrow table", "narwhals", "narwhals lazy", "duckdb", "narwhals of duckdb"]
+KINDS += ["ibis"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_and_side_columns_are_named(kind, tmp_path):
+    frame = CONTAINERS[kind][0](tmp_path, WIDE, NAMES)
+    expected = fastem.GaussianMixture(2, random_state=0).fit(X, sample_weight=WEIGHT, errors=ERRORS)
+    model = fastem.GaussianMixture(2, random_state=0).fit(frame, sample_weight="w", errors=["e", "f"])
+    assert list(model.feature_names_in_) == ["a", "b"] and model.n_iter_ == expected.n_iter_
+    np.testing.assert_allclose(model.means_, expected.means_, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fitted_model_takes_them(kind, tmp_path):
+    rows = pandas.DataFrame(X, columns=["a", "b"])
+    model = fastem.GaussianMixture(2, random_state=0).fit(rows)
+    frame = CONTAINERS[kind][0](tmp_path, X, ["a", "b"])
+    assert np.array_equal(model.predict(frame), model.predict(rows))
+    assert model.score(frame) == pytest.approx(model.score(rows), rel=1e-13)
+    assert np.allclose(np.asarray(model.set_output(transform="polars").transform(frame)), model.predict_proba(rows))
+    with pytest.raises(ValueError, match="feature names"):
+        model.predict(CONTAINERS[kind][0](tmp_path, X, ["a", "c"]))
+
+
+@pytest.mark.parametrize("column", ["when", "text"])
+@pytest.mark.parametrize("package, make", [("narwhals", "from_native"), ("duckdb", "from_df"), ("ibis", "memtable")])
+def test_text_and_times_are_refused_by_name(package, make, column):
+    times = pandas.to_datetime(["2020-01-01", "2021-01-01"])
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "when": times, "text": ["1", "2"]})[["a", column]]
+    with pytest.raises(ValueError, match=f"column '{column}' holds"):
+        fastem.open_rows(getattr(pytest.importorskip(package), make)(frame))
+
+
+def test_what_has_no_reader_is_turned_into_what_has():
+    pytest.importorskip("narwhals")
+    from fastem.rows.sources.frames import known_frame
+
+    rows = pandas.DataFrame({"a": [1.0, 2.0]})
+    found = known_frame(polars.from_pandas(rows))  # as one of cuDF, whose arrays refuse to be numpy's
+    assert isinstance(found, pandas.DataFrame) and found.equals(rows)
+    collected = known_frame(polars.from_pandas(rows).lazy())
+    assert isinstance(collected, polars.DataFrame) and collected.to_pandas().equals(rows)
+
+
+class Unknown:
+    """A table of a package that nobody knows."""
+
+    columns = ("a", "b")
+
+
+def test_a_frame_that_nobody_reads():
+    pytest.importorskip("narwhals")
+    with pytest.raises(
+        TypeError, match=r"Unknown, which neither fastem nor narwhals reads: pass an array, .*to_pandas"
+    ):
+        fastem.GaussianMixture().fit(Unknown())
+
+
+def test_narwhals_is_imported_for_other_frames_alone():
+    code = (
+        "import sys, pandas, fastem; fastem.open_rows(pandas.DataFrame({'a': [1.0, 2.0]})); "
+        "assert 'narwhals' not in sys.modules; sys.modules['narwhals.stable.v1'] = None\n"
+        "class Frame:\n    columns = ('a',)\n"
+        "try:\n    fastem.open_rows(Frame())\n"
+        "except ImportError as error:\n    print(error)\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert "pip install narwhals; or pass a frame of pandas" in said.stdout
