@@ -1,4 +1,5 @@
-"""An iteration of a latent class model whose weights depend on covariates, beside the plain one and StepMix."""
+"""An iteration of a latent class model whose weights depend on covariates, beside the plain one and StepMix; and of
+regressions, beside Gaussians with diagonal covariances over the same columns."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import numpy as np
 from bench.contest import FASTEM, STEPMIX, Session
 from bench.report import Section, table
 
-SHAPE = {"n": 100_000, "d": 10, "K": 4, "p": 3}
+SHAPE = {"n": 100_000, "d": 10, "K": 4, "p": 4}
+REGRESSIONS = {"n": 100_000, "d": 4, "K": 4}
 FEWER_ROWS = 10
 MOST = 1.5  # times the plain pass
 LEAST = 20.0  # times StepMix's speed
@@ -21,6 +23,15 @@ COLUMNS = {
     "without covariates": ("plain_ms", ".2f"),
     "ratio": ("ratio", ".2f"),
 }
+OF_REGRESSIONS = {
+    "regressions": ("family", "s"),
+    "ms/iteration": ("ms", ".2f"),
+    "diagonal Gaussians": ("diagonal_ms", ".2f"),
+    "ratio": ("ratio", ".2f"),
+}
+SECOND_LEGEND = f"""\
+An iteration of a mixture of {REGRESSIONS["K"]} regressions on {REGRESSIONS["n"]} rows of {REGRESSIONS["d"]} columns,
+and of Gaussians over these and the target."""
 LEGEND = f"""\
 An iteration of EM on {SHAPE["n"]} rows of {SHAPE["d"]} binary columns, {SHAPE["K"]} classes, {SHAPE["p"]} covariates:
 the difference of a long and a short fit over that of their iterations. StepMix: one-step, with one Newton step in each
@@ -45,7 +56,11 @@ def run(session: Session) -> Section:
             session.complaints.append(f"covariates: {rows[0]['ratio']:.2f} times the plain pass, aim {MOST:g}")
         if len(rows) > 1 and rows[1]["ms"] < LEAST * rows[0]["ms"]:
             session.complaints.append(f"covariates: {rows[1]['ms'] / rows[0]['ms']:.1f} times StepMix, aim {LEAST:g}")
-    return Section("Covariates", f"{table(rows, COLUMNS)}\n\n{LEGEND}", rows)
+    question = REGRESSIONS | {"n": REGRESSIONS["n"] // FEWER_ROWS if session.quick else REGRESSIONS["n"]}
+    found = FASTEM.ask("regressions", **question, n_threads=session.machine.n_threads)
+    regressions = [{"family": family, **own} for family, own in found.items()]
+    text = f"{table(rows, COLUMNS)}\n\n{LEGEND}\n\n{table(regressions, OF_REGRESSIONS)}\n\n{SECOND_LEGEND}"
+    return Section("Covariates", text, [*rows, *regressions])
 
 
 def answers_and_covariates(n: int, d: int, K: int, p: int):
@@ -55,3 +70,15 @@ def answers_and_covariates(n: int, d: int, K: int, p: int):
     logits = C @ rng.normal(size=(p, K))
     z = (logits + rng.gumbel(size=(n, K))).argmax(axis=1)
     return (rng.random((n, d)) < rng.uniform(0.1, 0.9, (K, d))[z]).astype(np.float64), C
+
+
+def predictors_and_targets(n: int, d: int, K: int):
+    """(n, d) predictors, and of each family (n,) targets of K lines."""
+    rng = np.random.default_rng([n, d, K])
+    X, z = rng.normal(size=(n, d)), rng.integers(0, K, n)
+    eta = (X * rng.normal(size=(K, d))[z]).sum(axis=1) / np.sqrt(d)
+    return X, {
+        "gaussian": eta + 0.3 * rng.normal(size=n),
+        "poisson": rng.poisson(np.exp(eta)).astype(np.float64),
+        "binomial": (rng.random(n) < 1 / (1 + np.exp(-eta))).astype(np.float64),
+    }

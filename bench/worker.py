@@ -25,7 +25,7 @@ from bench.bayesian import fits as bayesian_fits
 from bench.bayesian import samples as bayesian_samples
 from bench.columns import Columns
 from bench.covariances import samples as covariance_samples
-from bench.covariates import ITERATIONS, answers_and_covariates
+from bench.covariates import ITERATIONS, answers_and_covariates, predictors_and_targets
 from bench.errors import INTERVALS, bounded_rows, measured_rows
 from bench.families import samples as family_samples
 from bench.missing import gaps
@@ -246,6 +246,34 @@ def side_columns(rival, n: int, K: int, columns: list[int]) -> dict:
     return found
 
 
+def regressions(rival, n: int, d: int, K: int, n_threads: int) -> dict:
+    """Milliseconds of an iteration of each family of regressions, and of Gaussians with diagonal covariances over the
+    same columns."""
+    from fastem import GaussianMixture, MixtureOfRegressions
+
+    X, targets = predictors_and_targets(n, d, K)
+    own, found = {"max_iter": 2, "random_state": 0, "n_threads": n_threads}, {}
+    for family, y in targets.items():
+        model = MixtureOfRegressions(K, family=family, n_init=2, **own)
+        fit_quietly(model, X, y)
+        plain = GaussianMixture(K, covariance_type="diag", **own)
+        rows = np.column_stack([X, y])
+        fit_quietly(plain, rows)
+        mixtures = [(model.model_, model._wide(X, y, None)), (plain.model_, rows)]
+
+        def both():
+            return [
+                1e3 * seconds_of(lambda: mixture.m_step(mixture.e_step_of_block(wide, None, n_threads, {})))  # noqa: B023
+                for mixture, wide in mixtures  # noqa: B023
+            ]
+
+        both()  # the first starts the threads
+        times = np.array([both() for _ in range(FAMILY_REPEATS)])
+        ms, diagonal_ms = np.median(times, axis=0)
+        found[family] = {"ms": ms, "diagonal_ms": diagonal_ms, "ratio": np.median(times[:, 0] / times[:, 1])}
+    return found
+
+
 def families(rival, n: int, d: int, K: int, dtype: str, n_threads: int) -> dict:
     """Of each family and of a diagonal Gaussian mixture on its rows; see :func:`beside`."""
     return beside(family_samples(n, d, K, dtype), n_threads)
@@ -299,11 +327,11 @@ def select(rival, n: int, d: int, K: int, n_threads: int) -> dict:
     }
 
 
-def fit_quietly(model, X):
+def fit_quietly(model, X, y=None):
     """The fitted model; that it may not have converged is no news here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return model.fit(X)
+        return model.fit(X) if y is None else model.fit(X, y)
 
 
 def seconds_of(work) -> float:
@@ -359,6 +387,7 @@ TASKS = {
         covariates,
         errors,
         side_columns,
+        regressions,
         bayesian,
         bayesian_fit,
         stream,

@@ -2,14 +2,23 @@
 #
 #   log pi_k = L_k - log Z,  L_k = constant + slope . c,  Z = sum_k exp L_k
 #
-# sums: first: sum r c; expected: sum w pi c, and mass: sum w pi, of sample weights w; in common log_norm: sum w log Z.
+# params: curved: whether the curvature is summed too; origin: zeros.
+# sums: first: sum r c; expected: sum w pi c, and mass: sum w pi, of sample weights w; in common log_norm: sum w log Z, and
+# pairs: the packed triangles of sum w pi_k pi_j (c, 1)(c, 1)' of the pairs k > j, of which the curvature is made.
 #
-# Scratch: w pi of every component, then w log Z. An intercept alone needs no part: that is constant weights.
+# Scratch: w pi of every component, then w log Z, and space for Gram matrices. An intercept alone needs no part: that is
+# constant weights.
 
 cdef tuple gate_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
+    cdef dict common = {"log_norm": ()}
+    curved = params.get("curved", ())
     f.log_prob, f.accumulate, f.roots = gate_log_prob, gate_accumulate, False
     f.n_acc, f.n_scratch = K * (d + 1) + 1, K + 1
-    return {"constant": (K,), "slope": (K, d)}, {"first": (d,), "expected": (d,), "mass": ()}, {"log_norm": ()}
+    if len(curved) and curved[0]:
+        f.n_acc, f.n_scratch = max(f.n_acc, gram_size(d)), f.n_scratch + 1 + gram_space(d)
+        common["pairs"] = (K * (K - 1) // 2 * gram_size(d),)
+    declared = {"constant": (K,), "slope": (K, d), "curved": (1,), "origin": (d,)}
+    return declared, {"first": (d,), "expected": (d,), "mass": ()}, common
 
 
 cdef inline void gate_forms(const int n, const Tile* t, const real** params, Py_ssize_t k, Py_ssize_t g) noexcept nogil:
@@ -93,3 +102,25 @@ cdef void gate_accumulate(const Tile* t, const real** params, double* sums) noex
         add_lane_sums(t.acc + k * d, d, sums + k * size + d)
         add_lane_sums(mass + k, 1, sums + k * size + 2 * d)
     add_lane_sums(mass + K, 1, sums + K * size)
+    if params[2][0] != 0:
+        gate_pairs(t, params[3], sums + K * size + 1)
+
+
+cdef void gate_pairs(const Tile* t, const real* origin, double* sums) noexcept nogil:
+    """sums += the Gram matrices of all pairs of components."""
+    cdef Py_ssize_t k, j, r, S = t.stride
+    cdef vec* root = t.scratch + (t.K + 1) * S
+    cdef const vec* share
+    cdef const vec* other
+    cdef Tile own = t[0]
+    own.scratch = root + S
+    for k in range(1, t.K):
+        share = t.scratch + k * S
+        for j in range(k):
+            other = t.scratch + j * S
+            for r in range(t.vectors):           # w pi_k pi_j; where w is 0, 0
+                root[r] = vsqrt(share[r] * other[r])
+                if not t.equal_weights:
+                    root[r] = where_less(splat(0), t.weight[r], root[r] / t.root_weight[r], splat(0))
+            full_component(&own, root, t.vectors * LANES, origin, sums)
+            sums = sums + gram_size(t.d)

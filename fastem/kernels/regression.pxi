@@ -21,7 +21,8 @@ cdef double MOST = 700.0       # of eta, so that exp is a number; an eighth of i
 
 cdef tuple regression_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
     cdef Py_ssize_t m = len(params.get("scale", ())) // K, q = d - m
-    cdef Py_ssize_t grams = 1 if int(params.get("kind", (GAUSSIAN,))[0]) == GAUSSIAN else m
+    kind = params.get("kind", ())
+    cdef Py_ssize_t grams = m if len(kind) and kind[0] != GAUSSIAN else 1
     f.log_prob, f.accumulate, f.roots, f.n_features = regression_log_prob, regression_accumulate, True, m
     f.n_acc, f.n_scratch = max(gram_size(q), m * (q + 2) + 1), gram_space(q) + m + 1 + 2 * K * m
     declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,)}

@@ -31,10 +31,9 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.kernels.packing import factor_order, unpack_symmetric
+from fastem.kernels.packing import unpack_symmetric
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission, KernelCall, flattened
-from fastem.models.exponential_family import IDENTITY, Features
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE, Shares, WeightRule
 from fastem.rows.e_step import BlockModel
@@ -288,12 +287,12 @@ class GatePass:
         self.constant, self.slope = self.gamma[:, 0], self.gamma[:, 1:] / gate.scale
         if not self.slope.size:
             self.constant = self.constant - log_norm_of(np.ones((1, 1)), self.gamma)
+        self.curved = gate.sums_curvature(self.gamma)
 
     def part(self, dtype):
         K, p = self.slope.shape
-        return kernels.for_dtype(dtype).Part(
-            "gate", p, K, flattened({"constant": self.constant, "slope": self.slope}, dtype)
-        )
+        params = {"constant": self.constant, "slope": self.slope, "curved": [self.curved], "origin": np.zeros(p)}
+        return kernels.for_dtype(dtype).Part("gate", p, K, flattened(params, dtype))
 
     def named(self, sums) -> dict:
         """The sums of the part as statistics."""
@@ -301,11 +300,24 @@ class GatePass:
             "gate_first": sums["first"] / self.scale,
             "gate_expected": np.column_stack([sums["mass"], sums["expected"] / self.scale]),
             "gate_log_norm": sums["log_norm"],
+            "gate_curvature": self.curvature(sums["pairs"]) if self.curved else np.zeros((self.gamma.size,) * 2),
         }
+
+    def curvature(self, pairs) -> np.ndarray:
+        """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)', from the sums of pairs."""
+        K, P = self.gamma.shape
+        moments = unpack_symmetric(pairs.reshape(-1, P * (P + 1) // 2), P)
+        moments = np.roll(moments, 1, axis=(1, 2)) / np.outer(units := np.append(1.0, self.scale), units)
+        k, j = np.tril_indices(K, -1)
+        by_pair = np.zeros((K, K, P, P))
+        by_pair[k, j] = by_pair[j, k] = moments
+        curvature = -by_pair
+        curvature[np.arange(K), np.arange(K)] = by_pair.sum(axis=1)
+        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
 
     def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
         """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""
-        weights, size = statistics.weight * self.weights, self.gamma.size
+        weights = statistics.weight * self.weights
         if not self.slope.size:
             one = np.ones((1, 1))
             return statistics.replaced(
@@ -314,18 +326,14 @@ class GatePass:
                 gate_log_norm=statistics.weight * log_norm_of(one, self.gamma)[0],
                 gate_weights=weights,
                 gate_gram=np.full((1, 1), statistics.weight),
-                gate_curvature=np.zeros((size, size)),
+                gate_curvature=np.zeros((self.gamma.size,) * 2),
             )
         weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
         n_threads = resolve(n_threads)
         if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (self.centre, self.scale))):
             kept["gate_units"] = self.centre, self.scale
             kept["gate_gram"] = self.gram(covariates, weight, n_threads)
-        if self.gate.sums_curvature(self.gamma):
-            curvature = self.curvature(covariates, weight, n_threads)
-        else:
-            curvature = np.zeros((size, size))
-        return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"], gate_curvature=curvature)
+        return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"])
 
     def gram(self, covariates, weight, n_threads) -> np.ndarray:
         """(p + 1, p + 1) sums of (1, u)(1, u)'."""
@@ -338,41 +346,6 @@ class GatePass:
         gram[0, 1:] = gram[1:, 0] = named["first"] / self.scale
         gram[1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(self.scale, self.scale)
         return gram
-
-    def curvature(self, covariates, weight, n_threads) -> np.ndarray:
-        """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)'.
-
-        One compiled pass over a mixture of all pairs of components, and a Gaussian of no precision beside them sums the
-        second moments.
-        """
-        (K, P), scale, p = self.gamma.shape, self.scale, covariates.shape[1]
-        i, j = np.tril_indices(K)
-        flat = {"constant": np.zeros(len(i)), "offset": np.zeros((len(i), p)), "mean": np.zeros((len(i), p))}
-        flat["factor"] = np.zeros((len(i), len(factor_order(p)[0])))
-        parts = (self.of_pairs(), DOUBLE.Part("gaussian_full", p, len(i), flattened(flat, np.float64)))
-        rows, centre = as_double(np.tile(covariates, 2)), np.tile(self.centre, 2)
-        sums, _, _ = DOUBLE.expect(parts, rows, weight, centre, len(i), n_threads)
-        _, named = DOUBLE.named_sums(parts, sums)
-        moments = np.empty((len(i), P, P))
-        moments[:, 0, 0] = named["counts"]
-        moments[:, 0, 1:] = moments[:, 1:, 0] = named["first"] / scale
-        moments[:, 1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(scale, scale)
-        moments[i != j] /= 2
-        by_pair = np.empty((K, K, P, P))
-        by_pair[i, j] = by_pair[j, i] = moments
-        curvature = -by_pair
-        curvature[np.arange(K), np.arange(K)] += by_pair.sum(axis=1)
-        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
-
-    def of_pairs(self):
-        """The part for all pairs i >= j of components, with the coefficients gamma_i + gamma_j: their posteriors are
-        pi_i pi_j, of i > j twice."""
-        i, j = np.tril_indices(len(self.constant))
-        constant = self.constant[i] + self.constant[j] + np.where(i != j, np.log(2), 0.0)
-        (m, p), features = (len(i), self.slope.shape[1]), Features.of_columns(self.slope.shape[1], IDENTITY)
-        arrays = (constant, self.slope[i] + self.slope[j], *features)
-        params = dict(zip(("constant", "eta", *features._fields), arrays))
-        return DOUBLE.Part("exponential_family", p, m, flattened(params, np.float64))
 
 
 class GatedEmission(Emission):

@@ -196,6 +196,22 @@ def test_integer_weights_are_repeated_rows():
     )
     assert np.isclose(model.log_likelihood_, repeated.log_likelihood_, rtol=1e-9)
     assert np.allclose(model.gate_coefficients_, repeated.gate_coefficients_, atol=1e-4)
+    far, rows = gate.GatedRows(with_gate(model.model_, model.model_.shares.coefficients)), np.column_stack([X, C])
+    ours, theirs = far.e_step(rows, weight), far.e_step(rows.repeat(weight, axis=0))
+    for name in ("gate_expected", "gate_gram", "gate_curvature", "gate_log_norm", "gate_first"):
+        assert np.allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-10, atol=1e-9)
+    assert ours.gate_curvature.any()
+
+
+def test_the_curvature_is_that_of_the_formula():
+    X, C = of_family("GaussianMixture", 300)
+    model = fitted("GaussianMixture", X, C, max_iter=3).model_
+    weight = np.random.default_rng(0).uniform(0, 2, 300)
+    sums = gate.GatedRows(with_gate(model, model.shares.coefficients)).e_step(np.column_stack([X, C]), weight)
+    u = model.shares.design(C)
+    pi = gate.probabilities(u, model.shares.coefficients)
+    spread = np.einsum("n,nkj,np,nq->kpjq", weight, np.eye(3) * pi[:, None] - pi[:, :, None] * pi[:, None], u, u)
+    assert np.allclose(sums.gate_curvature, spread.reshape(9, 9), rtol=1e-11, atol=1e-11)
 
 
 def test_containers_threads_and_names_change_no_bit(monkeypatch):

@@ -125,9 +125,11 @@ def test_one_component_is_the_generalised_linear_model(family):
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
 @pytest.mark.parametrize("gated", [False, True])
-def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated):
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated, outputs):
     """From points far away, where Newton's whole step falls."""
     X, y, _ = crossing(300, family=family)
+    y = y if outputs == 1 else np.column_stack([y, y[::-1]])
     more = {"covariates": X} if gated else {}
     model = fitted(X, y, family=family, max_iter=3, **more)
     wide = model._wide(X, y, more.get("covariates"))

@@ -246,7 +246,7 @@ SUMS = {
     "gaussian_interval": {"counts": (K,), "first": (K, D), "second": (K, D)},
     "exponential_family": {"first": (K, 2 * D), "counts": (K,), "base": (K,)},
     "student_t": {"second": (K, TRIANGLE), "first": (K, D), "mass": (K,), "counts": (K,), "logs": (K,)},
-    "gate": {"first": (K, D), "expected": (K, D), "mass": (K,), "log_norm": ()},
+    "gate": {"first": (K, D), "expected": (K, D), "mass": (K,), "log_norm": (), "pairs": (K * (TRIANGLE + D + 1),)},
     "regression": {"counts": (K,), "slope": (K, D), "squares": (K, 1), "gram": (K, TRIANGLE)},
     "moments": {"second": (TRIANGLE,), "first": (D,), "weight": ()},
     "column_moments": {"first": (D,), "second": (D,), "weight": ()},
