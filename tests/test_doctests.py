@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import pkgutil
 
 import pytest
@@ -12,6 +13,7 @@ MODULES = ["fastem"] + sorted(
     found.name
     for found in pkgutil.walk_packages(fastem.__path__, "fastem.")
     if not found.name.startswith("fastem.kernels._")
+    and (importlib.util.find_spec("pyspark") or not found.name.startswith("fastem.rows.sources.spark_"))
 )
 
 

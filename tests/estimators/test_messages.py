@@ -110,5 +110,5 @@ def test_weights_are_a_column_of_the_frame():
 )
 def test_side_columns_that_a_method_does_not_take_are_refused_by_its_own_class(make, call, role):
     X = np.eye(3)
-    with pytest.raises(TypeError, match=rf"^{make.__name__}\.{call} takes no {role}=\. .* do"):
+    with pytest.raises(TypeError, match=rf"^{make.__name__}(\.{call})? takes no {role}"):
         getattr(make(), call)(X, **{role: X})

@@ -83,5 +83,5 @@ def test_narwhals_is_imported_for_other_frames_alone():
         "try:\n    fastem.open_rows(Frame())\n"
         "except ImportError as error:\n    print(error)\n"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    said = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "pip install narwhals; or pass a frame of pandas" in said.stdout
