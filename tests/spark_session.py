@@ -24,7 +24,11 @@ def spark_session(master="local[2, 2]", **settings):
     if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
         pytest.skip("Spark needs Java 17 or later, and there is no java here")
     before = dict(os.environ)
-    os.environ |= {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    os.environ |= {
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYTHONSAFEPATH": "1",
+    }  # not the checkout
     builder = sql.SparkSession.builder.master(master)
     for name, value in (SETTINGS | settings).items():
         builder = builder.config(name, value)
