@@ -27,8 +27,8 @@ def spark_session(master="local[2, 2]", **settings):
     os.environ |= {
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "PYTHONSAFEPATH": "1",
-    }  # not the checkout
+        "PYTHONSAFEPATH": "1",  # the installed package, not the checkout where pytest runs
+    }
     builder = sql.SparkSession.builder.master(master)
     for name, value in (SETTINGS | settings).items():
         builder = builder.config(name, value)

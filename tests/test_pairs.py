@@ -496,7 +496,14 @@ def test_pairs_with_spark():
         spark = Case("Spark", rows=spark_frame)
         for case in (case for case in CASES if case.name in BESIDE_SPARK):
             model = family.make(K, max_iter=4, random_state=0, **case.parameters(X))
-            if case.name in ("truncate", "labels", "a start by row"):
+            if case.name == "labels":  # of this case: an array
+                with pytest.raises(TypeError, match="labels must be the name of a column"):
+                    fitted(model, [case, spark], X)
+                named = spark_frame(np.column_stack([X, np.arange(N) % K]))
+                model.fit(named, labels=named.columns[-1])
+                beside = family.make(K, max_iter=4, random_state=0).fit(X, labels=np.arange(N) % K)
+                assert model.history_[-1] == pytest.approx(beside.history_[-1])
+            elif case.name in ("truncate", "a start by row"):
                 with pytest.raises(ValueError) as error:
                     fitted(model, [case, spark], X)
                 assert str(error.value) in sentences_of(model, {case.name, "Spark"})
