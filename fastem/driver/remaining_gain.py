@@ -3,8 +3,9 @@
 Newton's decrement, half s' I^-1 s with the score s and the observed information I, in what EM has at hand: its step is
 f = C^-1 s with the information C of the complete data, and its map's derivative is J = 1 - C^-1 I (Dempster, Laird,
 Rubin 1977). So the decrement is half <f, (1 - J)^-1 f> in the inner product of C, in which 1 - J is symmetric:
-conjugate gradients, one product for one pass. Products with C need no data: Q, the expected log-likelihood of the
-complete data, follows from the statistics. A direction p with <p, (1 - J) p> < 0 goes up on both sides.
+conjugate gradients, one product for one pass. C (1 - J) p = I p is how the score changes along p. Where the score has
+no formula, products with C are differences of Q, the expected log-likelihood of the complete data, which follows from
+the statistics. A direction p with <p, (1 - J) p> < 0 goes up on both sides.
 
 This holds where the M-step maximises Q, over all coordinates or those that constraints leave free, and EM's map is
 nearly linear as far as its step goes. What is not so is seen by two tests without a pass: Q must stop rising at EM's

@@ -1,10 +1,10 @@
 # Log-densities of full Gaussians where most components are nothing to most rows.
 #
 # A responsibility below 2^-60 of the row's largest is exactly 0 (see normalise), so such a component needs no density, only
-# the proof. The squares of the first whitened coordinates are a few per cent of the work, and constant - squares is a bound on
-# log p: rounded sums of squares never fall. The component with the largest bound gives a row some log p of its largest
-# at least; those whose bounds lie LEFT_OUT below it keep these, all others are finished, moved together with the rows that
-# need them. What is summed has the same bits as if all were finished, whichever rows are.
+# the proof. The squares of the first half of the whitened coordinates are a quarter of the work, and constant - squares is a
+# bound on log p: rounded sums of squares never fall. The component that these squares promise most, as if the other half were
+# alike, gives a row a log p that its largest one reaches at least. Those whose bounds lie LEFT_OUT below keep these; all others
+# are finished, with the rows that need them moved together. What is summed has the same bits as if all were finished.
 
 cdef enum:
     LEAST_COLUMNS = 48         # below, moving a row costs as much as finishing it
