@@ -29,7 +29,7 @@ class Model(Protocol):
     ``expected_log_joint(sums, at)``     Q(at | self), from its sums                  no lower bound is known
     ``rebase(sums, given)``              sums of another model as it would sum them   all models sum about one point
     ``to_vector()``, ``from_vector(v)``  unconstrained coordinates and back           it cannot be accelerated
-    ``gradient(sums)``                   slopes of Q at itself in these coordinates,  differences of Q, which take longer
+    ``gradient(sums)``                   slopes of Q at itself in these coordinates,  differences of Q, which cost more
                                          or None
     ``leap(before)``                     a model to try in its place, or None         EM goes on in its own steps
     ``n_parameters``, not a method       how many parameters are free                 resuming does not compare them
