@@ -26,10 +26,14 @@ IDENTITY, LOGARITHM, INDICATOR, SQUARE, RECIPROCAL, LOG_COMPLEMENT = range(6)
 class Features(NamedTuple):
     """t: feature f is a function (kind) of a column, for an indicator of one level of it.
 
-    kind : (m,) of IDENTITY x, LOGARITHM log x, INDICATOR [x = level], SQUARE x**2, RECIPROCAL 1 / x and
-        LOG_COMPLEMENT log(1 - x). `require_values` must refuse values at which a feature is no number.
+    Attributes
+    ----------
+    kind : (m,)
+        IDENTITY x, LOGARITHM log x, INDICATOR [x = level], SQUARE x**2, RECIPROCAL 1 / x, LOG_COMPLEMENT log(1 - x).
+        `require_values` must refuse values at which a feature is no number.
     column, level : (m,)
-    has_factorial : (d,) whether -log x! of the column belongs to the base
+    has_factorial : (d,)
+        Whether -log x! of the column belongs to the base.
     """
 
     kind: np.ndarray
