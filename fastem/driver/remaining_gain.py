@@ -282,7 +282,8 @@ class Curvature:
         """Whether the score's change along `way`, the step of Newton's method, is about `twice` the decrement. Where
         products are the score's own, the score along `way` tells as much, without a pass."""
         if self.score is not None:
-            return abs(1 - twice / self.slope(way.v, 1)) <= CURVED
+            slope = float(self.score @ way.v)
+            return slope > 0 and abs(1 - twice / slope) <= CURVED
         square = self.square(way)
         there = self.there(way.v, square) if square > 0 else None
         bend = np.nan if there is None else self.bend(way.v, square, there)
