@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.models.gaussian.linear_algebra import product
 from fastem.rows.missing_patterns import patterns
 
@@ -37,7 +38,7 @@ def _diagonal(emission, X, rows, posterior, component, rng, completed):
     K, d = emission.shape
     missing = np.isnan(X)
     if component is None:
-        completed[rows] = np.where(missing, posterior @ emission.means, X)
+        completed[rows] = np.where(missing, product(posterior, emission.means), X)
         return
     deviation = np.sqrt(emission.covariance.variances(K, d))
     for out, k in zip(completed, component):
@@ -63,15 +64,15 @@ def _dense(emission, X, rows, posterior, component, rng, completed):
             at = columns[which]
             for k in range(K):
                 values = precisions[k][columns[:, :, None], columns[:, None, :]]
-                covariances = np.linalg.inv(values)
+                covariances = arithmetic.inverse(values)
                 z = X[some] - emission.means[k]
-                pull = np.einsum("nd,de->ne", np.where(np.isnan(z), 0, z), precisions[k])
+                pull = product(np.where(np.isnan(z), 0, z), precisions[k])
                 pull = np.take_along_axis(pull, at, axis=1)
-                mean = emission.means[k][at] - np.einsum("nij,nj->ni", covariances[which], pull)
+                mean = emission.means[k][at] - arithmetic.einsum("nij,nj->ni", covariances[which], pull)
                 if component is None:
                     total = mean * posterior[some, k, None] + (total if k else 0)  # noqa: F821
                     continue
-                factors = np.linalg.cholesky((covariances + np.swapaxes(covariances, 1, 2)) / 2)[which]
+                factors = arithmetic.cholesky(covariances)[which]
                 for out, drawn_here in zip(completed, component[:, some] == k):
                     noise = np.einsum("nij,nj->ni", factors[drawn_here], rng.standard_normal((drawn_here.sum(), m)))
                     out[rows[some[drawn_here]][:, None], at[drawn_here]] = mean[drawn_here] + noise
