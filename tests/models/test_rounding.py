@@ -100,9 +100,11 @@ def test_ill_conditioned_covariances(ball, real):
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("family", MODELS, ids=str)
 def test_every_family(ball, family, real):
-    X = family.data(200).astype(real)
-    fit = family.make(2, random_state=0).fit(X)
-    assert ratio(ball, of_fit(fit), X) < 30 * MOST
+    ratios = []
+    for n in (200, 199, 198):  # one log-likelihood alone may be right by luck
+        X = family.data(n).astype(real)
+        ratios.append(ratio(ball, of_fit(family.make(2, random_state=0).fit(X)), X))
+    assert np.median(ratios) < 30 * MOST, ratios
 
 
 def test_terms_that_nearly_cancel(ball):
