@@ -32,11 +32,15 @@ BASELINE = ["-msse2", "-mfpmath=sse"] if X86_32 else []
 # What gives the same bits from every build of one source: see fastem/kernels/arithmetic.py
 REPRODUCIBLE = [("FASTEM_REPRODUCIBLE", "1")]
 # name: flags of gcc and clang, macros; the best first. MSVC has no vector extensions, so one build of width 1 is all
-# there is. No reproducible one for AVX2: gcc's code there is slower than the baseline's.
+# there is.
 BUILDS = {
     **({"avx512": (AVX512, []), "avx2": (AVX2, [])} if X86 and os.name != "nt" else {}),
     "baseline": (BASELINE, []),
-    **({"reproducible_avx512": (AVX512, REPRODUCIBLE)} if X86 and os.name != "nt" else {}),
+    **(
+        {"reproducible_avx512": (AVX512, REPRODUCIBLE), "reproducible_avx2": (AVX2, REPRODUCIBLE)}
+        if X86 and os.name != "nt"
+        else {}
+    ),
     **({"reproducible_baseline": (BASELINE, REPRODUCIBLE)} if os.name != "nt" else {}),
 }
 PASSES = {"float64": ("mixture_pass", []), "float32": ("mixture_pass", [("FASTEM_FLOAT", "1")])}

@@ -317,16 +317,16 @@ cdef void normalise(const Tile* t, double* totals) noexcept nogil:
                 total[v] = total[v] + h
                 spread[v] = spread[v] + h * gap
         log_total = product = splat(0)
-        if ROOTS_WITHOUT_LOGS and t.equal_weights:     # one logarithm for all of them
+        if t.equal_weights:                    # one logarithm for all of them
             product = splat(1)
             for v in range(ROW_VECTORS):
                 product = product * where_less(splat(0), weight[r + v], total[v], splat(1))
             product = vlog(product)
             sums[0], sums[1] = sums[0] + product, sums[1] + product
         for v in range(ROW_VECTORS):
-            if not (ROOTS_WITHOUT_LOGS and t.equal_weights):
+            if not t.equal_weights:
                 log_total = vlog(total[v])
-            h = reciprocal_root(total[v], log_total)
+            h = reciprocal_root(total[v])
             sums[0] = sums[0] + weight[r + v] * (top[v] + log_total)
             sums[1] = sums[1] + weight[r + v] * (log_total - spread[v] * (h * h))
             top[v] = h * root_weight[r + v]

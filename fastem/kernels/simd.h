@@ -6,8 +6,8 @@
 
    FASTEM_FLOAT          the real type is float; otherwise double
    FASTEM_NO_VECTORS     one lane, as on compilers without vector extensions
-   FASTEM_REPRODUCIBLE   the same bits from every build: vectors of 64 bytes, which a compiler makes of registers of any
-                         width, and no function of libm. Compiled without contraction: a + l * x rounds twice. */
+   FASTEM_REPRODUCIBLE   the same bits from every build: vectors of 32 bytes, also where there are wider registers or only
+                         narrower ones, and no function of libm. Compiled without contraction: a + l * x rounds twice. */
 #ifndef FASTEM_SIMD_H
 #define FASTEM_SIMD_H
 #include <math.h>
@@ -42,11 +42,12 @@ typedef uint64_t unsigned_bits_t;
 #endif
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(FASTEM_NO_VECTORS)
 #define HAVE_VECTORS 1
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-#define VECTOR_BYTES 64
-#define WIDE_REGISTERS 1
-#include <immintrin.h>
-#elif defined(FASTEM_REPRODUCIBLE)
+#if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
+#define MASKS 1
+#endif
+#if defined(FASTEM_REPRODUCIBLE)
+#define VECTOR_BYTES 32
+#elif defined(MASKS)
 #define VECTOR_BYTES 64
 #elif defined(__AVX2__)
 #define VECTOR_BYTES 32
@@ -62,21 +63,24 @@ typedef uint64_t unsigned_bits_t;
 #endif
 #endif
 
-/* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
-   of rows in the density; 16 registers (AVX2, SSE2) would spill there. */
 #if defined(__GNUC__) || defined(__clang__)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else
 #define PREFETCH(address) ((void)(address))
 #endif
 
+/* Register tiles. 32 vector registers (AVX-512, NEON) hold a Gram tile of 4 x 4 sums and 4 vectors
+   of rows in the density; 16 registers (AVX2, SSE2) would spill there. Rows in a group are part of the bits. */
 enum {
     LANES = VECTOR_BYTES / (int)sizeof(real),
-#if VECTOR_BYTES == 64 || defined(__aarch64__)
+#if defined(MASKS) || defined(__aarch64__)
     GRAM_BLOCK = 4,
-    ROW_VECTORS = 4,
 #else
     GRAM_BLOCK = 3,
+#endif
+#if (defined(MASKS) || defined(__aarch64__)) && !defined(FASTEM_REPRODUCIBLE)
+    ROW_VECTORS = 4,
+#else
     ROW_VECTORS = 2,
 #endif
     FACTOR_BLOCK = 4,
@@ -143,12 +147,38 @@ FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; 
 FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
 #endif
 
+/* What no operator says: instructions of x86, where a vector is one register. */
+#if HAVE_VECTORS && defined(__AVX2__) && (VECTOR_BYTES == 32 || defined(MASKS))
+#include <immintrin.h>
+#if VECTOR_BYTES == 64
+#define OF_WIDTH(name) _mm512_##name
+#else
+#define OF_WIDTH(name) _mm256_##name
+#endif
+#if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)
+typedef __m512 in_register;
+#elif VECTOR_BYTES == 64
+typedef __m512d in_register;
+#elif defined(FASTEM_FLOAT)
+typedef __m256 in_register;
+#else
+typedef __m256d in_register;
+#endif
+#ifdef FASTEM_FLOAT
+#define INSTRUCTION(name) OF_WIDTH(name##_ps)
+#define LESS_MASK OF_WIDTH(cmp_ps_mask)
+#else
+#define INSTRUCTION(name) OF_WIDTH(name##_pd)
+#define LESS_MASK OF_WIDTH(cmp_pd_mask)
+#endif
+#endif
+
 /* Whether a < b in some lane */
 FORCE_INLINE int any_less(vec a, vec b) {
-#if defined(WIDE_REGISTERS) && defined(FASTEM_FLOAT)
-    return _mm512_cmp_ps_mask((__m512)a, (__m512)b, _CMP_LT_OQ) != 0;
-#elif defined(WIDE_REGISTERS)
-    return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ) != 0;
+#if defined(INSTRUCTION) && defined(MASKS)
+    return LESS_MASK((in_register)a, (in_register)b, _CMP_LT_OQ) != 0;
+#elif defined(INSTRUCTION)
+    return INSTRUCTION(movemask)(INSTRUCTION(cmp)((in_register)a, (in_register)b, _CMP_LT_OQ)) != 0;
 #elif HAVE_VECTORS
     return any_bit((ivec)(a < b));
 #else
@@ -157,14 +187,10 @@ FORCE_INLINE int any_less(vec a, vec b) {
 }
 
 /* The larger, the smaller of two; where one is NaN: the second. */
-#if defined(WIDE_REGISTERS) && defined(FASTEM_FLOAT)
-FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_ps((__m512)a, (__m512)b); }
-FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_ps((__m512)a, (__m512)b); }
-FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_ps((__m512)a); }
-#elif defined(WIDE_REGISTERS)
-FORCE_INLINE vec vmax(vec a, vec b) { return (vec)_mm512_max_pd((__m512d)a, (__m512d)b); }
-FORCE_INLINE vec vmin(vec a, vec b) { return (vec)_mm512_min_pd((__m512d)a, (__m512d)b); }
-FORCE_INLINE vec vsqrt(vec a) { return (vec)_mm512_sqrt_pd((__m512d)a); }
+#if defined(INSTRUCTION)
+FORCE_INLINE vec vmax(vec a, vec b) { return (vec)INSTRUCTION(max)((in_register)a, (in_register)b); }
+FORCE_INLINE vec vmin(vec a, vec b) { return (vec)INSTRUCTION(min)((in_register)a, (in_register)b); }
+FORCE_INLINE vec vsqrt(vec a) { return (vec)INSTRUCTION(sqrt)((in_register)a); }
 #else
 FORCE_INLINE vec vmax(vec a, vec b) { return where_less(b, a, a, b); }
 FORCE_INLINE vec vmin(vec a, vec b) { return where_less(a, b, a, b); }
@@ -183,12 +209,9 @@ FORCE_INLINE ivec shift_to_exponent(ivec n) { return (ivec)((uvec)n << MANTISSA_
 
 /* p * 2**n for a whole number n in [-2000, 2000] (float: [-250, 250]); rounds into denormals, overflows to inf. */
 FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
-#if defined(WIDE_REGISTERS) && !defined(FASTEM_REPRODUCIBLE) && defined(FASTEM_FLOAT)
+#if VECTOR_BYTES == 64
     (void)n_bits;
-    return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
-#elif defined(WIDE_REGISTERS) && !defined(FASTEM_REPRODUCIBLE)
-    (void)n_bits;
-    return (vec)_mm512_scalef_pd((__m512d)p, (__m512d)n);
+    return (vec)INSTRUCTION(scalef)((in_register)p, (in_register)n);
 #else
     /* two factors, since one alone may be out of range where the product is not */
     ivec half = (ivec)((uvec)(n_bits + isplat(4096)) >> 1) - isplat(2048);
@@ -223,7 +246,7 @@ static const real LOG_TERMS[] = {
 #define LOWEST (sizeof(real) == 8 ? (real)-4e307 : (real)-8e37)   /* stands for log 0: sums and differences stay finite */
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-#if defined(WIDE_REGISTERS) && !defined(FASTEM_FLOAT) && !defined(FASTEM_REPRODUCIBLE)
+#if VECTOR_BYTES == 64 && !defined(FASTEM_FLOAT)
 /* x = (n / 16) ln 2 + r, |r| <= ln(2)/32: 2^(n/16) from a table in two registers, exp(r) = 1 + r + r^2 P(r) with a P of half
    the degree: 19 instructions in place of 27. *shifted = n + ROUNDING_MAGIC. */
 #define TABLE_BITS 4
@@ -312,26 +335,18 @@ FORCE_INLINE vec vlog(vec x) {
     return where_less(x, infinity, y, x);
 }
 
-/* 1 / sqrt(x) of numbers whose logarithm is at hand, where it is cheaper than dividing and taking the root. */
-#if defined(WIDE_REGISTERS) && !defined(FASTEM_REPRODUCIBLE)
-#define ROOTS_WITHOUT_LOGS 1
-FORCE_INLINE vec reciprocal_root(vec x, vec log_x) {   /* an estimate of 14 bits, then Newton's steps */
-    (void)log_x;
-#ifdef FASTEM_FLOAT
-    vec y = (vec)_mm512_rsqrt14_ps((__m512)x);
-#else
-    vec y = (vec)_mm512_rsqrt14_pd((__m512d)x);
+/* 1 / sqrt(x) of a positive number */
+FORCE_INLINE vec reciprocal_root(vec x) {
+#if VECTOR_BYTES == 64   /* an estimate of 14 bits, then Newton's steps */
+    vec y = (vec)INSTRUCTION(rsqrt14)((in_register)x);
+#ifndef FASTEM_FLOAT
     y = y + splat(REAL_C(0.5)) * y * (splat(1) - x * y * y);
 #endif
     return y + splat(REAL_C(0.5)) * y * (splat(1) - x * y * y);
-}
 #else
-#define ROOTS_WITHOUT_LOGS 0
-FORCE_INLINE vec reciprocal_root(vec x, vec log_x) {
-    (void)x;
-    return vexp(log_x * splat(REAL_C(-0.5)));
-}
+    return splat(1) / vsqrt(x);
 #endif
+}
 
 /* What libm would give; its last bits depend on its version and on the CPU. */
 #ifdef FASTEM_REPRODUCIBLE

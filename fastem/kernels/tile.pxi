@@ -42,8 +42,7 @@ cdef extern from "simd.h" nogil:
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
-    vec reciprocal_root(vec, vec)
-    int ROOTS_WITHOUT_LOGS
+    vec reciprocal_root(vec)
 
 
 cdef struct Tile:
