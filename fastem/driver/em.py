@@ -239,8 +239,10 @@ def em(
     judged = {}  # what Newton's estimate said last, and after which iteration
 
     def estimate(result):
-        judged[result.n_iter] = remaining_gain(result, blocks, threads, enough=tol)
-        return judged[result.n_iter].total
+        found = remaining_gain(result, blocks, threads, enough=tol, only_whether=True)
+        if found.total < tol or found.ascent is not None:
+            judged[result.n_iter] = found
+        return found.total
 
     arrived = stopping_rule(stop, model, tol, estimate)
     require(model, "e_step", "m_step", what="model must have")
@@ -262,22 +264,24 @@ def em(
             if keeper is not None:
                 keeper.write_last()
             raise
-        found = judged.get(result.n_iter) or remaining_gain(result, blocks, threads, only_if_cheap=True)
+        found = judged.get(result.n_iter) or remaining_gain(result, blocks, threads, only_if_cheap=stop != "certified")
         result.remaining_gain, result.remaining_gain_method = found.total, found.method
     if keeper is not None:
         keeper.remove()
     return result
 
 
-def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=STATIONARY) -> RemainingGain:
+def remaining_gain(
+    result, blocks, n_threads, only_if_cheap=False, enough=STATIONARY, only_whether=False
+) -> RemainingGain:
     """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
 
-    enough: where Newton's is less, it is made sure that the point is no saddle."""
+    enough, only_whether: see :func:`fastem.driver.remaining_gain.newton`."""
     least = 0.0
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
-            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough)
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, only_whether)
             if found.method == NEWTON:
                 return found
             least = found.total

@@ -16,6 +16,7 @@ Without such passes there is Aitken's estimate, from the last gains. See :func:`
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -28,7 +29,7 @@ from fastem.driver.model import has, leap, log_prior, rebased
 from fastem.rows.blocks import ArrayBlocks
 
 PRODUCTS, PROBES = 16, 4  # most of them for the decrement, and for a saddle
-SETTLED = 0.02  # share of the decrement that the last product may have added
+SETTLED = 0.02  # share of the decrement that the last product may have added, or the next one may add
 COST = 0.05  # of the passes so far
 FEWEST = 4096  # rows that show the information
 MORE = 4  # times as many rows, where these bend down
@@ -36,7 +37,7 @@ LONG = 1e10  # rows x passes x coordinates, from which on a fit takes so long th
 STATIONARY = 1e-3  # in total: with less to gain in EM's own directions, a point is stationary
 DROP, TRIALS = 1e-6, 6  # of Q per row in a second difference; steps that are tried for it
 SLOPE = 1e-8  # of Q per row: the square of a step for its slope
-DIFFERENCE = {4: 1e-6, 8: 1e-10}  # of Q per row, by the bytes of the rows' type: what a step for a difference changes
+DIFFERENCE = {4: 1e-6, 8: 1e-10}  # by the bytes of the rows' type: see difference
 LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in units of the complete data's information
 STILL = 1e-12  # of a vector's length: a step that is all rounding
 BENT = 1e-3  # a curvature below minus this, relative to that of the complete data, is not rounding
@@ -75,9 +76,10 @@ def is_long(result, n_rows) -> bool:
     return rows * (PRODUCTS + PROBES + 3) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
-def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGain:
+def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=False) -> RemainingGain:
     """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
-    in which EM does not move are tried for a saddle too.
+    in which EM does not move are tried for a saddle too. only_whether: whether it is less is all that is asked, so
+    where it is not, less than all of it may be said.
 
     Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
     next step gains at least, as far as that is known, and the method "rate".
@@ -95,13 +97,15 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
         at_end = replace(result, model=end, statistics=blocks.reduce(end, n_threads))
         gained = objective(end, at_end.statistics) - result.history[-1]
         if gained > -ROUNDED * (1 + abs(result.history[-1])) and leap(end.m_step(at_end.statistics), end) is None:
-            found = newton(at_end, blocks, n_threads, n_rows, enough)
+            found = newton(at_end, blocks, n_threads, n_rows, enough, only_whether)
             if found.method == NEWTON:
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
     still = np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x))
-    some = some_rows(blocks, n_rows)
-    curvature = Curvature(model, statistics, some, n_threads, some is blocks)
+    curvature = Curvature(model, statistics, image=x + step)
+    slope = 0.0 if curvature.score is None else curvature.score @ step
+    if only_whether and slope / 2 >= enough / scale:  # what the next step of EM gains is too much
+        return RemainingGain(slope / 2 * scale, RATE)
     square = 0.0 if still else square_to_a_maximum(curvature, step)
     if square is None:
         return RemainingGain(0.0, RATE)
@@ -110,12 +114,11 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY) -> RemainingGai
         step, square = np.zeros_like(step), 0.0
     step = Vector(step, curvature.score)
     square = curvature.square(step, square) if square else 0.0
-    total, ascent = decrement(step, square, curvature, enough / scale)
-    while ascent is not None and some is not blocks:  # a sample may bend down where all rows do not
-        n_rows *= MORE
+    some = ascent = None
+    while some is None or (ascent is not None and some is not blocks):  # a sample may bend down where all rows do not
         some = some_rows(blocks, n_rows)
-        curvature = Curvature(model, statistics, some, n_threads, some is blocks)
-        total, ascent = decrement(step, square, curvature, enough / scale)
+        total, ascent = decrement(step, square, curvature.shown_by(some, n_threads, some is blocks), enough / scale)
+        n_rows *= MORE
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
     return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)
@@ -142,7 +145,7 @@ def square_to_a_maximum(curvature, step) -> float | None:
     Q is nearly a parabola. If its maximum along the step is at the end, the slope at the begin is the square of the
     step's length. An M-step that only improves Q, or that is cut off, goes another way.
     """
-    square = curvature.square(Vector(step))
+    square = curvature.square(Vector(step), None if curvature.score is None else curvature.slope(step, None))
     if 0 <= square / 2 <= LEAST:
         return square
     if not square > 0 or not abs(curvature.slope(step, square) - square) <= AMISS * square:
@@ -162,23 +165,51 @@ def some_rows(blocks, n_rows):
     return ArrayBlocks(np.ascontiguousarray(blocks.X[rows]), None if weight is None else weight[rows])
 
 
+def difference(blocks) -> float:
+    """What a step for a difference changes, of Q per row."""
+    return DIFFERENCE[np.dtype(getattr(blocks, "dtype", np.float64)).itemsize]
+
+
 class Curvature:
     """Inner products of the complete data's information per row, and products with 1 - J, at a model.
 
     statistics: of all rows at the model. blocks: the rows that products pass over; where these are not all, what they
-    change is added to the statistics of all: their own score, which is not that of all, does not count.
+    change is added to the statistics of all: their own score, which is not that of all, does not count. image: where
+    EM's step ends, if that is known.
     """
 
-    def __init__(self, model, statistics, blocks=None, n_threads=1, of_all=True):
+    def __init__(self, model, statistics, blocks=None, n_threads=1, of_all=True, image=None):
         self.model, self.statistics, self.blocks, self.n_threads = model, statistics, blocks, n_threads
-        self.x = model.to_vector()
-        self.least = DIFFERENCE[np.dtype(getattr(blocks, "dtype", np.float64)).itemsize]
+        self.least = difference(blocks)
         self.of_all = of_all
+        if image is not None:
+            self.image = image
+
+    def shown_by(self, blocks, n_threads, of_all) -> Curvature:
+        """The same, by other rows."""
+        same = copy(self)
+        same.blocks, same.n_threads, same.of_all = blocks, n_threads, of_all
+        same.least = difference(blocks)
+        return same
+
+    @cached_property
+    def x(self):
+        return self.model.to_vector()
 
     @cached_property
     def of_blocks(self):
         """What the blocks' rows sum to at the model."""
         return self.blocks.reduce(self.model, self.n_threads)
+
+    @cached_property
+    def rows_shown(self):
+        """How many rows one of the blocks' stands for."""
+        return self.statistics.weight / self.of_blocks.weight
+
+    @cached_property
+    def of_others(self):
+        """What the blocks' rows, each for so many, lack of the statistics of all."""
+        return self.statistics - self.rows_shown * self.of_blocks
 
     @cached_property
     def image(self):
@@ -201,8 +232,15 @@ class Curvature:
 
     def _drop(self, v):
         """-v' Q'' v of a short step, or NaN where it leads to no model."""
-        ahead, back = self._bounds(v)
-        return 2 * self.Q - ahead - back
+        if self.score is None:
+            ahead, back = self._bounds(v)
+            return 2 * self.Q - ahead - back
+        end = reached(self.model, self.x + v)
+        if end is None:
+            return np.nan
+        with np.errstate(all="ignore"):
+            there = end.gradient(rebased(end, self.statistics, self.model)) / self.statistics.weight
+        return float((self.score - there) @ v)
 
     @cached_property
     def score(self):
@@ -219,7 +257,7 @@ class Curvature:
         v = vector.v
         if vector.dual is not None:
             return float(v @ vector.dual)
-        scale = np.sqrt(DROP / guess) if guess else 1e-4 / np.linalg.norm(v)
+        scale = np.sqrt(DROP / guess) if guess and guess > 0 else 1e-3 / np.linalg.norm(v)
         for _ in range(TRIALS):
             drop = self._drop(scale * v)
             if DROP / 100 < drop < 100 * DROP:
@@ -261,7 +299,7 @@ class Curvature:
 
     def there(self, v, square):
         """The curvature in a distance of :meth:`reach` along v, which takes a pass, or None where there is no model."""
-        moved = model_at(self.model, self.x + self.reach(square) * v)
+        moved = reached(self.model, self.x + self.reach(square) * v)
         return None if moved is None else Curvature(moved, self._statistics_of(moved))
 
     def _statistics_of(self, moved):
@@ -269,9 +307,7 @@ class Curvature:
         found = self.blocks.reduce(moved, self.n_threads)
         if self.of_all:
             return found
-        change = found - rebased(moved, self.of_blocks, self.model)
-        all_rows = rebased(moved, self.statistics, self.model)
-        return all_rows + self.statistics.weight / self.of_blocks.weight * change
+        return rebased(moved, self.of_others, self.model) + self.rows_shown * found
 
     def bend(self, v, square, there) -> float:
         """v' I v by a difference of the score along v. It is <v, (1 - J) v> only where EM's map is nearly linear as far
@@ -332,6 +368,7 @@ def conjugate_gradients(f, square, curvature, products, decided=True):
     (`decided` is False).
     """
     residual, p, p_square, total, way = f, f, square, 0.0, Vector(np.zeros_like(f.v), f.dual)
+    least = np.inf  # of the quotients <p, (1 - J) p> / <p, p>
     for left in range(min(products, len(f.v)), 0, -1):
         product, there = curvature.product(p, p_square)
         if not np.isfinite(product.v).all():
@@ -340,14 +377,14 @@ def conjugate_gradients(f, square, curvature, products, decided=True):
         if not by_map > 0:
             bent = by_map < 0 and max(by_map, curvature.bend(p.v, p_square, there)) < -BENT * p_square
             return None, p.v / np.sqrt(p_square) if bent else None
-        length = square / by_map
+        length, least = square / by_map, min(least, by_map / p_square)
         added = length * square / 2
         total, way = total + added, way.plus(length, p)
         residual = residual.plus(-length, product)
         if added < SETTLED * total or left == 1 or not residual.v.any():
             break
         last, square = square, curvature.square(residual, square)
-        if abs(square) <= NOISE * last:
+        if abs(square) <= NOISE * last or 0 < square < 2 * least * SETTLED * total:
             break
         if not square > 0:
             return None, None

@@ -224,3 +224,23 @@ def test_adaptation_and_online_steps_leave_the_judgement_of_the_fit():
     adapted = model.adapt(rows[:100])
     assert np.isfinite(adapted.means_).all() and adapted.stop == "certified"
     assert np.isfinite(model.partial_fit(rows[:100]).means_).all()
+
+
+def test_whether_is_answered_without_a_pass_where_the_next_step_gains_too_much(monkeypatch):
+    rows = clusters()
+    blocks, passes = ArrayBlocks(rows), []
+    result = em(GaussianMixture(3, random_state=0, max_iter=0).fit(rows).model_, blocks, max_iter=30, tol=0)
+    reduce = ArrayBlocks.reduce
+    monkeypatch.setattr(ArrayBlocks, "reduce", lambda self, *args: passes.append(self) or reduce(self, *args))
+    whole = newton(result, blocks, 1, len(rows))
+    assert 0 < whole.total < np.inf and whole.method == "newton" and passes
+    passes.clear()
+    asked = newton(result, blocks, 1, len(rows), enough=whole.total / 1e3, only_whether=True)
+    assert asked.total > whole.total / 1e3 and not passes
+    assert newton(result, blocks, 1, len(rows), enough=whole.total * 2, only_whether=True) == whole
+
+
+def test_a_certified_fit_that_max_iter_ends_says_newtons_estimate():
+    rows = clusters()
+    result = em(GaussianMixture(3, random_state=0, max_iter=0).fit(rows).model_, rows, max_iter=3, stop="certified")
+    assert not result.converged and result.remaining_gain_method == "newton" and result.remaining_gain > 1e-3
