@@ -26,7 +26,10 @@ def gaps(X):
     return np.where(np.random.default_rng(5).integers(0, 8, X.shape) == 0, np.nan, X).astype(X.dtype)
 
 
-NAMES = "weights_ means_ covariances_ precisions_cholesky_ precisions_ rates_ probabilities_ history_ log_likelihood_"
+NAMES = (
+    "weights_ means_ covariances_ precisions_cholesky_ precisions_ rates_ probabilities_ history_ log_likelihood_ "
+    "remaining_gain_"
+)
 
 
 def digest(model, X):
@@ -54,6 +57,7 @@ for structure in ("full", "tied", "diag", "spherical"):
         for n, d in ((300, 1), (500, 3), (700, 9), (400, 33)):
             CASES[f"{structure} {real} {d}"] = gaussian(rows(n, d, d, real), covariance_type=structure)
     CASES[f"{structure} gaps"] = gaussian(gaps(rows(400, 4, 1)), covariance_type=structure)
+    CASES[f"{structure} certified"] = gaussian(rows(400, 3, 11), covariance_type=structure, stop="certified")
     CASES[f"{structure} squarem"] = lambda s=structure: (
         fastem.GaussianMixture(3, covariance_type=s, random_state=0, accelerate="squarem"),
         rows(500, 3, 7),

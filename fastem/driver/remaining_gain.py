@@ -26,6 +26,7 @@ import numpy as np
 from fastem.driver.acceleration import model_at, reached
 from fastem.driver.history import objective
 from fastem.driver.model import has, leap, log_prior, rebased
+from fastem.kernels.arithmetic import matmul, norm
 from fastem.rows.blocks import ArrayBlocks
 
 PRODUCTS, PROBES = 16, 4  # most of them for the decrement, and for a saddle
@@ -101,9 +102,9 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
             if found.method == NEWTON:
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
-    still = np.linalg.norm(step) <= STILL * (1 + np.linalg.norm(x))
+    still = norm(step) <= STILL * (1 + norm(x))
     curvature = Curvature(model, statistics, image=x + step)
-    slope = 0.0 if curvature.score is None else curvature.score @ step
+    slope = 0.0 if curvature.score is None else matmul(curvature.score, step)
     if only_whether and slope / 2 >= enough / scale:  # what the next step of EM gains is too much
         return RemainingGain(slope / 2 * scale, RATE)
     square = 0.0 if still else square_to_a_maximum(curvature, step)
@@ -240,7 +241,7 @@ class Curvature:
             return np.nan
         with np.errstate(all="ignore"):
             there = end.gradient(rebased(end, self.statistics, self.model)) / self.statistics.weight
-        return float((self.score - there) @ v)
+        return float(matmul(self.score - there, v))
 
     @cached_property
     def score(self):
@@ -256,8 +257,8 @@ class Curvature:
         `guess`: about as much"""
         v = vector.v
         if vector.dual is not None:
-            return float(v @ vector.dual)
-        scale = np.sqrt(DROP / guess) if guess and guess > 0 else 1e-3 / np.linalg.norm(v)
+            return float(matmul(v, vector.dual))
+        scale = np.sqrt(DROP / guess) if guess and guess > 0 else 1e-3 / norm(v)
         for _ in range(TRIALS):
             drop = self._drop(scale * v)
             if DROP / 100 < drop < 100 * DROP:
@@ -269,7 +270,7 @@ class Curvature:
     def slope(self, v, square) -> float:
         """Of Q along v."""
         if self.score is not None:
-            return float(self.score @ v)
+            return float(matmul(self.score, v))
         scale = np.sqrt(SLOPE / square)
         ahead, back = self._bounds(scale * v)
         return (ahead - back) / (2 * scale)
@@ -277,7 +278,7 @@ class Curvature:
     def inner(self, u, u_square, w) -> float:
         """<u, w>; `u_square`: <u, u>."""
         if w.dual is not None:
-            return float(u.v @ w.dual)
+            return float(matmul(u.v, w.dual))
         w_square = self.square(w, u_square)
         if not w_square > 0:
             return np.nan
@@ -318,7 +319,7 @@ class Curvature:
         """Whether the score's change along `way`, the step of Newton's method, is about `twice` the decrement. Where
         products are the score's own, the score along `way` tells as much, without a pass."""
         if self.score is not None:
-            slope = float(self.score @ way.v)
+            slope = float(matmul(self.score, way.v))
             return slope > 0 and abs(1 - twice / slope) <= CURVED
         square = self.square(way)
         there = self.there(way.v, square) if square > 0 else None
@@ -338,7 +339,7 @@ class Curvature:
             return None
         reach = self.reach(square)
         image = (there.image - self.image) / reach
-        if not np.isfinite(image).all() or np.linalg.norm(image) <= STILL:
+        if not np.isfinite(image).all() or norm(image) <= STILL:
             return None
         of_rows = None  # C J v is how the slopes at this model change with its rows' posteriors
         if self.score is not None:

@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from fastem.driver.em import em
+from fastem.kernels.arithmetic import matmul
 from fastem.kernels.threads import for_pass
 from fastem.models.log_joint import exp_relative
 from fastem.rows.blocks import ArrayBlocks
@@ -111,9 +112,9 @@ def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
     membership, X = posterior_of(model, few.X, kept), filled(few.X, few.sample_weight)
     for _ in lost[1:]:
-        heaviest = int((few.sample_weight @ membership).argmax())
+        heaviest = int(matmul(few.sample_weight, membership).argmax())
         membership = split(X, few.sample_weight, membership, heaviest, rng, n_threads)
-    heaviest = np.argsort(-(few.sample_weight @ membership), kind="stable")[:MOST_CANDIDATES]
+    heaviest = np.argsort(-matmul(few.sample_weight, membership), kind="stable")[:MOST_CANDIDATES]
     halves = [split(X, few.sample_weight, membership, k, rng, n_threads) for k in heaviest]
     return best_start(halves, plan, few, scales, n_threads, by=sound_first)
 
@@ -130,7 +131,7 @@ def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):
     weighted = membership * few.sample_weight[:, None]
     length = np.sqrt((weighted * membership).sum(axis=0))
     length[length == 0] = 1
-    shared = (weighted / length).T @ (membership / length)
+    shared = matmul((weighted / length).T, membership / length)
     pairs = sorted(combinations(range(K), 2), key=lambda pair: -shared[pair])[:MOST_CANDIDATES]
     by_weight = np.argsort(-weighted.sum(axis=0), kind="stable").tolist()
     moves = [
