@@ -115,6 +115,8 @@ def agreement(problem, peer: Peer, tight: bool) -> tuple[float, float] | str | N
     """Digits of the log-likelihood and of the worst parameter; the name of an exception; None: no such model."""
     from fastem.check import component_order, digits, parameter_digits
 
+    if problem.sides and peer.answer is not with_fastem:  # errors, bounds, covariates: the others would leave them out
+        return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -82,6 +82,10 @@ class Jet:
         e = self.value.exp()
         return self.through(e, e, e)
 
+    def erf(self):
+        slope = 2 * (-(self.value**2)).exp() / arb.pi().sqrt()
+        return self.through(self.value.erf(), slope, -2 * self.value * slope)
+
     def sqrt(self):
         root = self.value.sqrt()
         return self.through(root, 1 / (2 * root), -1 / (4 * self.value * root))

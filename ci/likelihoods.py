@@ -21,12 +21,13 @@ LOG_TWO_PI = (2 * arb.pi()).log()
 
 
 def log_likelihood(family, X, K):
-    """A function of coordinates (jets): the jet of the total log-likelihood of rows (n, d)."""
+    """A function of coordinates (jets): the jet of the total log-likelihood of rows (n, d), values and what goes beside
+    them."""
     rows = Counter(tuple(row) for row in nan_as_none(X))
 
     def value(vector):
         parameters = family.parameters(vector, K)
-        logs = [w.log() if K > 1 else arb(0) for w in parameters["weights"]]
+        logs = [w.log() for w in parameters["weights"]] if K > 1 and "weights" in parameters else [arb(0)] * K
         log_density = family.log_densities(parameters)
         total = 0
         for row, count in rows.items():
@@ -35,6 +36,14 @@ def log_likelihood(family, X, K):
         return total
 
     return value
+
+
+def objective(family, X, K):
+    """What is maximised: the log-likelihood, and the logarithm of the prior of families that have one."""
+    value = log_likelihood(family, X, K)
+    if not hasattr(family, "log_prior"):
+        return value
+    return lambda vector: value(vector) + family.log_prior(family.parameters(vector, K))
 
 
 def nan_as_none(X):
@@ -198,6 +207,101 @@ class Gaussian:
         return log_density
 
 
+class NoisyGaussian(Gaussian):
+    """Full covariances; a row is values, then the standard deviations of their errors."""
+
+    def distances(self, parameters):
+        d, known = self.d, {}
+
+        def distances(row):
+            errors = row[d:]
+            if errors not in known:
+                covariances = [
+                    [
+                        [x + arb(errors[i]) ** 2 if i == j else x for j, x in enumerate(line)]
+                        for i, line in enumerate(one)
+                    ]
+                    for one in parameters["covariances"]
+                ]
+                known[errors] = gaussian_distances(parameters["means"], covariances)
+            return known[errors](row[:d])
+
+        return distances
+
+
+class BoundedGaussian(Gaussian):
+    """Full covariance of one column; a row is a value that does not count, and its bounds. Equal ones: the value."""
+
+    def log_densities(self, parameters):
+        components = [(m, v.sqrt()) for (m,), ((v,),) in zip(parameters["means"], parameters["covariances"])]
+
+        def half_erf(bound, mean, deviation):
+            if np.isinf(bound):
+                return arb(bound > 0) - arb(0.5)
+            return ((bound - mean) / (deviation * arb(2).sqrt())).erf() * 0.5
+
+        def log_density(row):
+            _, low, high = row
+            for mean, deviation in components:
+                if low == high:
+                    yield ((low - mean) / deviation) ** 2 * -0.5 - deviation.log() - LOG_TWO_PI * 0.5
+                else:
+                    yield (half_erf(high, mean, deviation) - half_erf(low, mean, deviation)).log()
+
+        return log_density
+
+
+class GatedGaussian(Gaussian):
+    """Full covariances, weights by logits of covariates; a row is values, then covariates. The last logit is 0.
+
+    The slopes of each covariate, about their mean over the components, have a normal prior of precision 1e-3 where
+    its largest deviation is the unit.
+    """
+
+    def __init__(self, d, rows):
+        super().__init__(d)
+        self.covariates = [row[d:] for row in rows.tolist()]
+        columns = [[arb(x) for x in column] for column in zip(*self.covariates)]
+        means = [sum(column) / len(column) for column in columns]
+        self.units = [max(float(abs(x - mean).mid()) for x in column) for column, mean in zip(columns, means)]
+
+    def parameters(self, vector, K):
+        p = 1 + len(self.covariates[0])
+        read = Reader(vector)
+        gate = [*read.table(K - 1, p), [arb(0)] * p]
+        own = super().parameters([*[arb(0)] * (K - 1), *read.rest], K)
+        del own["weights"]
+        return own | {"gate_coefficients": gate}
+
+    def coordinates(self, weights, gate_coefficients, **others):
+        return [*flat(gate_coefficients[:-1]), *super().coordinates(weights=[], **others)]
+
+    def log_shares(self, parameters, covariates):
+        logits = [
+            intercept + sum(a * x for a, x in zip(slopes, covariates))
+            for intercept, *slopes in parameters["gate_coefficients"]
+        ]
+        log_sum = sum(logit.exp() for logit in logits).log()
+        return [logit - log_sum for logit in logits]
+
+    def log_prior(self, parameters):
+        K, total = len(parameters["gate_coefficients"]), 0
+        for unit, slopes in zip([None, *self.units], zip(*parameters["gate_coefficients"])):
+            if unit is not None:
+                mean = sum(slopes) / K
+                total = total + sum(((slope - mean) * unit) ** 2 for slope in slopes) * (arb("1e-3") / -2)
+        return total
+
+    def mean_weights(self, parameters):
+        shares = [[s.exp() for s in self.log_shares(parameters, row)] for row in self.covariates]
+        return [sum(own) / len(shares) for own in zip(*shares)]
+
+    def log_densities(self, parameters):
+        of_values = super().log_densities(parameters)
+        d = self.d
+        return lambda row: [a + b for a, b in zip(of_values(row[:d]), self.log_shares(parameters, row[d:]))]
+
+
 def rotation(skew, d):
     """(1 + S)^-1 (1 - S) of a skew-symmetric S: Cayley's coordinates, in lists of rows."""
     entries = iter(skew)
@@ -311,6 +415,25 @@ class Poisson(Independent):
 class Exponential(Poisson):
     def of_value(self, x, rate):
         return rate[1] - rate[0] * x
+
+
+class BoundedExponential(Exponential):
+    """Of one column; a row is a value that does not count, and its bounds. Equal ones: the value."""
+
+    def log_densities(self, parameters):
+        rates = [rate for (rate,) in parameters["rates"]]
+
+        def log_density(row):
+            _, low, high = row
+            for rate in rates:
+                if low == high:
+                    yield rate.log() - rate * low
+                elif np.isinf(high):
+                    yield rate * -low
+                else:
+                    yield ((rate * -low).exp() - (rate * -high).exp()).log()
+
+        return log_density
 
 
 class Bernoulli(Independent):

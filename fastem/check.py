@@ -111,7 +111,7 @@ def fitted(problem: CertifiedProblem, **settings: Any) -> Any:
             if "components" in start:
                 del start["covariances"]  # they follow from the factors
             model = family.from_parameters(**start, warm_start=True, **settings)
-        return model.fit(problem.data)
+        return model.fit(problem.data, **problem.sides)
 
 
 def estimates(model: Any) -> dict[str, np.ndarray]:
@@ -132,11 +132,15 @@ def estimates(model: Any) -> dict[str, np.ndarray]:
         "rates",
         "shapes",
         "probabilities",
+        "gate_coefficients",
     )
     arrays = {name: getattr(model, f"{name}_") for name in names if hasattr(model, f"{name}_")}
     shared = {"covariances"} if getattr(model, "covariance_type", None) in SHARED else set()
     order = component_order(arrays)
-    return {name: array if name in shared else array[order] for name, array in arrays.items()}
+    ordered = {name: array if name in shared else array[order] for name, array in arrays.items()}
+    if "gate_coefficients" in ordered:
+        ordered["gate_coefficients"] = ordered["gate_coefficients"] - ordered["gate_coefficients"][-1]
+    return ordered
 
 
 def component_order(arrays: dict[str, np.ndarray]) -> np.ndarray:

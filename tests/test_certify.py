@@ -30,7 +30,9 @@ def certify():
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", ["faithful, waiting", "faithful, diagonal", "counts", "sizes", "heavy tails"])
+@pytest.mark.parametrize(
+    "name", ["faithful, waiting", "faithful, diagonal", "counts", "sizes", "heavy tails", "rounded and censored"]
+)
 def test_a_problem_is_proven_again(certify, name):
     problem = next(problem for problem in certify.PROBLEMS if problem.name == name)
     entry = certify.certified(problem)
@@ -50,7 +52,11 @@ def test_shipped_rows_are_those_of_the_recipes(certify):
     problems = {problem.name: problem for problem in certify.PROBLEMS}
     assert problems.keys() == ENTRIES.keys()
     for name, stored in ENTRIES.items():
-        np.testing.assert_array_equal(certify.rows_of(problems[name]), stored.data)
+        X, sides = certify.rows_of(problems[name])
+        np.testing.assert_array_equal(X, stored.data)
+        assert sides.keys() == stored.sides.keys()
+        for role, values in sides.items():
+            np.testing.assert_array_equal(values, stored.sides[role])
 
 
 def waiting(certify):
@@ -107,7 +113,7 @@ def test_a_point_that_is_not_alone_is_not_proven(certify):
         balls.maximum(pair, [3e-30], radii=("1",))
 
 
-@pytest.mark.parametrize("name", ["log", "exp", "sqrt", "lgamma"])
+@pytest.mark.parametrize("name", ["log", "exp", "sqrt", "erf", "lgamma"])
 def test_jets_have_the_derivatives_of_differences(certify, name):
     import balls
 
@@ -125,3 +131,19 @@ def test_jets_have_the_derivatives_of_differences(certify, name):
         for j in range(2):
             curvature = (ends[0].gradient[j, 0] - ends[1].gradient[j, 0]) / (2 * h)
             assert abs(float(jet.hessian[i, j] - curvature)) < 1e-7
+
+
+def test_what_goes_beside_rows_counts_as_fastem_counts_it(certify):
+    """The formulas at the start, in plain numbers, beside the score of fastem's model there."""
+    import likelihoods
+
+    import fastem
+
+    for name in ("measurement errors", "rounded and censored", "censored lifetimes"):
+        problem, stored = next(p for p in certify.PROBLEMS if p.name == name), ENTRIES[name]
+        family = certify.family_of(problem, stored.data, stored.sides)
+        rows = np.column_stack([stored.data, *stored.sides.values()])
+        point = [certify.arb(float(x)) for x in family.coordinates(**stored.start)]
+        exact = likelihoods.log_likelihood(family, rows, problem.K)(point)
+        model = getattr(fastem, problem.family).from_parameters(**stored.start, **problem.settings)
+        assert model.score_samples(stored.data, **stored.sides).sum() == pytest.approx(float(exact.mid()), rel=1e-13)

@@ -26,6 +26,9 @@ class CertifiedProblem:
     n_components : int
     data : ndarray of shape (n_samples, n_features), float64
         Exactly these doubles are what is certified. NaN: missing at random.
+    sides : dict of ndarray
+        What rows carry beside their values, by the names that ``fit`` has: ``errors``, ``covariates``, ``lower`` and
+        ``upper``.
     log_likelihood : float
         In total, at the estimate.
     parameters : dict of ndarray
@@ -51,6 +54,7 @@ class CertifiedProblem:
     settings: dict[str, Any]
     n_components: int
     data: np.ndarray
+    sides: dict[str, np.ndarray]
     log_likelihood: float
     parameters: dict[str, np.ndarray]
     digits: dict[str, Any]
@@ -96,12 +100,13 @@ def load_certified() -> list[CertifiedProblem]:
 def problem_of(entry: dict[str, Any], rows: dict[str, list]) -> CertifiedProblem:
     """An entry of the file, with its rows or those of a shipped data set, as numbers."""
     entry = dict(entry)
-    name, columns = entry.pop("data"), entry.pop("columns", None)
+    name, columns, sides = entry.pop("data"), entry.pop("columns", None), entry.pop("sides", {})
     data = np.array(rows[name], dtype=np.float64) if name in rows else SHIPPED[name]().data
     digits = {"log_likelihood": entry.pop("log_likelihood"), **entry.pop("parameters")}
     arrays = {name: np.array(value, dtype=np.float64) for name, value in digits.items()}
     return CertifiedProblem(
         data=data if columns is None else np.ascontiguousarray(data[:, columns]),
+        sides={role: np.ascontiguousarray(data[:, places]) for role, places in sides.items()},
         log_likelihood=float(arrays.pop("log_likelihood")),
         parameters=arrays,
         digits=digits,
