@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastem.estimators.intervals import open_intervals
 from fastem.models.gaussian.interval_rows import IntervalRows, are_independent
 from fastem.models.gaussian.structures import STRUCTURES
-from fastem.models.mixture import Mixture
 from fastem.rows.intervals import require_one_interval
 
 
@@ -23,9 +22,4 @@ def open_bounds(estimator, X, sides, sample_weight, check=None):
                 "form. Choose covariance_type 'diag' or 'spherical', or give at most one interval a row.",
             )
 
-    return open_intervals(estimator, X, sides, sample_weight, check, of_interval_rows, require)
-
-
-def of_interval_rows(model) -> IntervalRows | None:
-    """A mixture as a model of wide rows; None for what looks at the values alone."""
-    return IntervalRows(model) if isinstance(model, Mixture) else None
+    return open_intervals(estimator, X, sides, sample_weight, check, IntervalRows, require)
