@@ -521,8 +521,8 @@ def student_sums(lower, upper, weights, means, scales, degrees):
     Gaussian."""
     from scipy.stats import gamma
 
-    at, by = np.polynomial.legendre.leggauss(60)
-    log_u = 6 * at - 2
+    at, by = np.polynomial.legendre.leggauss(100)
+    log_u = 7 * at - 3
     n, (K, d) = len(lower), np.shape(means)
     joint, mass, logs = np.empty((3, n, K))
     first, second = np.empty((n, K, d)), np.empty((n, K, d, d))
@@ -530,7 +530,7 @@ def student_sums(lower, upper, weights, means, scales, degrees):
         given = [interval_row(lower[i], upper[i], means[k], scales[k] / u) for u in np.exp(log_u)]
         prior = gamma.logpdf(np.exp(log_u), degrees[k] / 2, scale=2 / degrees[k]) + log_u
         of_u = np.array([log_p for log_p, _, _ in given]) + prior
-        share = 6 * by * np.exp(of_u)
+        share = 7 * by * np.exp(of_u)
         joint[i, k] = np.log(weights[k]) + np.log(share.sum())
         share /= share.sum()
         mass[i, k], logs[i, k] = share @ np.exp(log_u), share @ log_u

@@ -19,9 +19,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem import kernels
+from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
+from fastem.families.gaussian.intervals import open_student_bounds
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.degrees_of_freedom import most_likely_degrees
 from fastem.models.emission import Emission, KernelCall, flattened
@@ -30,6 +32,7 @@ from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.gaussian.rounding import of_gaussians
+from fastem.models.gaussian.student_moments import log_density_at_mean
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import UNIT, Pass, Rounding
 from fastem.rows.statistics import Statistics
@@ -80,12 +83,8 @@ class StudentT(Gaussian):
 
     def log_constant(self):
         """(K,) the log-density at the mean."""
-        from scipy.special import betaln, gammaln  # here, because it takes long to import
-
         K, d = self.shape
-        nu = self.degrees_of_freedom
-        ratio = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma(a) / Gamma(nu / 2), exact for large nu as well
-        return ratio - 0.5 * d * np.log(np.pi * nu) + self.covariance.log_det_precision_root(K, d)
+        return log_density_at_mean(self.degrees_of_freedom, d) + self.covariance.log_det_precision_root(K, d)
 
     def kernel_call(self, log_weights, dtype):
         from scipy.special import digamma, gammaln  # here, because it takes long to import
@@ -305,7 +304,7 @@ def tailed(mixture, X, weight) -> Mixture:
     return replace(mixture, emission=replace(emission, covariance=covariance, degrees_of_freedom=np.array(degrees)))
 
 
-class StudentTMixture(CovarianceMixture):
+class StudentTMixture(TakesSideColumns, CovarianceMixture):
     """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
 
     Rows far from a component count little in its mean and scale matrix, so that outliers do not spoil them.
@@ -342,11 +341,7 @@ class StudentTMixture(CovarianceMixture):
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
 
-    _why_not: ClassVar = dict.fromkeys(
-        ("lower", "upper"),
-        "The M-step of its degrees of freedom needs the mean of log(1 + distance) between the bounds, which has no "
-        "closed form. GaussianMixture takes bounds.",
-    )
+    _openers: ClassVar = dict.fromkeys(("lower", "upper"), open_student_bounds)
 
     degrees_of_freedom_: np.ndarray = attribute()
 
