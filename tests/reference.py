@@ -527,7 +527,8 @@ def student_sums(lower, upper, weights, means, scales, degrees):
     joint, mass, logs = np.empty((3, n, K))
     first, second = np.empty((n, K, d)), np.empty((n, K, d, d))
     for i, k in np.ndindex(n, K):
-        given = [interval_row(lower[i], upper[i], means[k], scales[k] / u) for u in np.exp(log_u)]
+        with np.errstate(divide="ignore"):  # of a large u the interval may have no probability
+            given = [interval_row(lower[i], upper[i], means[k], scales[k] / u) for u in np.exp(log_u)]
         prior = gamma.logpdf(np.exp(log_u), degrees[k] / 2, scale=2 / degrees[k]) + log_u
         of_u = np.array([log_p for log_p, _, _ in given]) + prior
         share = 7 * by * np.exp(of_u)

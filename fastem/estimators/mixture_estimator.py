@@ -300,10 +300,11 @@ spherical), of all components with any covariance_type.""",
             array, an array.
         lower, upper : arrays (n, d) or names of columns, optional
             Of :class:`fastem.GaussianMixture`, :class:`fastem.StudentTMixture`, :class:`fastem.ExponentialMixture`,
-            :class:`fastem.GammaMixture` and :class:`fastem.GeometricMixture`. The bounds of each value in the units of X, both or none; of whole numbers
-            both ends belong to the interval. Equal: the value is exact. -inf or inf: there is no bound on this side, so
-            with both the value is missing. NaN in both: the value of X counts, as exact, or as missing where it is NaN.
-            Where there are bounds, the value of X does not count. Cannot be combined with errors.
+            :class:`fastem.GammaMixture` and :class:`fastem.GeometricMixture`. The bounds of each value in the units of
+            X, both or none; of whole numbers both ends belong to the interval. Equal: the value is exact. -inf or inf:
+            there is no bound on this side, so with both the value is missing. NaN in both: the value of X counts, as
+            exact, or as missing where it is NaN. Where there are bounds, the value of X does not count. Cannot be
+            combined with errors.
         covariates : (n, p) or (n,) or names of columns, optional
             Columns on which the weights depend, through a multinomial logit with an intercept:
             see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not

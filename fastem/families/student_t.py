@@ -32,7 +32,6 @@ from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.gaussian.rounding import of_gaussians
-from fastem.models.gaussian.student_moments import log_density_at_mean
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import UNIT, Pass, Rounding
 from fastem.rows.statistics import Statistics
@@ -83,8 +82,12 @@ class StudentT(Gaussian):
 
     def log_constant(self):
         """(K,) the log-density at the mean."""
+        from scipy.special import betaln, gammaln  # here, because it takes long to import
+
         K, d = self.shape
-        return log_density_at_mean(self.degrees_of_freedom, d) + self.covariance.log_det_precision_root(K, d)
+        nu = self.degrees_of_freedom
+        ratio = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma(a) / Gamma(nu / 2), exact for large nu as well
+        return ratio - 0.5 * d * np.log(np.pi * nu) + self.covariance.log_det_precision_root(K, d)
 
     def kernel_call(self, log_weights, dtype):
         from scipy.special import digamma, gammaln  # here, because it takes long to import

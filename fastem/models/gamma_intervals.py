@@ -20,7 +20,7 @@ from fastem.kernels import arithmetic
 from fastem.models.bounded_rows import FeatureRows
 from fastem.models.gamma_shape import log_peak
 from fastem.models.interval_quadrature import FALL, integrals
-from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
+from fastem.rows.intervals import EXACT, INTERVAL, Bounds, distinct, kinds_of
 
 RELATIVE_ERROR = 1e-13
 LARGEST = 1e300  # of rate x: beyond, a density is 0 in any case
@@ -109,10 +109,13 @@ def of_gamma(kinds, shapes, rates, lower, upper):
     log_p[:, exact] = log_density(shapes, np.minimum(rates * x, LARGEST)) - logs
     mean[:, exact], mean_log[:, exact] = x, logs
     if interval.any():
-        size = len(shapes), int(interval.sum())
-        given = (shapes, rates, np.maximum(lower[interval], 0.0), upper[interval])
-        found = gamma_between(*(np.broadcast_to(array, size).ravel() for array in given))
-        log_p[:, interval], mean[:, interval], mean_log[:, interval] = (values.reshape(size) for values in found)
+        low, high = np.maximum(lower[interval], 0.0), upper[interval]
+        first, of_value = distinct(low, high)
+        given = np.broadcast_arrays(shapes, rates, low[first], high[first])
+        found = gamma_between(*(array.ravel() for array in given))
+        log_p[:, interval], mean[:, interval], mean_log[:, interval] = (
+            values.reshape(given[0].shape)[:, of_value] for values in found
+        )
     return log_p, mean, mean_log
 
 

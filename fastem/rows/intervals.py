@@ -34,6 +34,17 @@ def kinds_of(bounds: Bounds) -> np.ndarray:
     return np.where(bounds.lower == bounds.upper, EXACT, np.where(missing, MISSING, INTERVAL))
 
 
+def distinct(lower, upper) -> tuple[np.ndarray, np.ndarray]:
+    """The number of one value for each pair of bounds that occurs, and the pair of each value (m,).
+
+    Rounded values, and values beyond one limit, have few pairs: their integrals are then made once.
+    """
+    pairs = np.empty(len(lower), complex)
+    pairs.real, pairs.imag = lower, upper
+    _, first, of_value = np.unique(pairs, return_index=True, return_inverse=True)
+    return first, of_value
+
+
 class Representatives:
     """What starts and the scales of columns see of wide rows, as a function: of an interval its middle, of a value with
     one bound something beyond it; NaN where there is none.

@@ -193,6 +193,18 @@ def test_one_gamma_component_is_the_maximum():
     assert np.isclose(model.log_likelihood_, -best.fun, rtol=1e-10)
 
 
+def test_the_gamma_likelihood_is_as_exact_as_it_says():
+    flint = pytest.importorskip("flint")
+    x = np.random.default_rng(1).gamma(3, 1, 60)
+    lower, upper = np.floor(x), np.floor(x) + 1
+    lower[:20], upper[:20], upper[20:30] = 0.0, 2.0, np.inf
+    model = quiet(GammaMixture(1), x[:, None], lower=lower[:, None], upper=upper[:, None])
+    shape, rate = model.shapes_[0, 0], flint.arb(model.rates_[0, 0])
+    ends = ((rate * low, rate * high if np.isfinite(high) else high) for low, high in zip(lower, upper))
+    exact = sum(reference.gamma_interval(flint, shape, low, high)[0] for low, high in ends)
+    assert abs(model.log_likelihood_ - exact) <= model.log_likelihood_error_ < 1e-11
+
+
 def test_seeds_recover_gamma_shapes_where_substitution_does_not():
     """Below a detection limit: 20 samples, z-scores of the logarithm of the censored component's shape and mean."""
     errors, naive = [], []

@@ -133,6 +133,18 @@ def test_one_component_is_the_maximum():
     assert np.isclose(model.degrees_of_freedom_[0], np.exp(best.x[2]), rtol=1e-3)
 
 
+def test_the_likelihood_is_as_exact_as_it_says():
+    flint = pytest.importorskip("flint")
+    x = np.random.default_rng(2).standard_t(3, 60)
+    lower, upper = np.floor(x), np.floor(x) + 1
+    lower[:20], upper[:20], upper[20:30] = -np.inf, 0.0, np.inf
+    model = fitted(x[:, None], lower[:, None], upper[:, None], 1, tol=1e-3)
+    nu, mean, scale = model.degrees_of_freedom_[0], model.means_[0, 0], np.sqrt(model.covariances_[0, 0, 0])
+    ends = zip((lower - mean) / scale, (upper - mean) / scale)
+    exact = sum(reference.student_interval(flint, nu, low, high)[0] for low, high in ends)
+    assert abs(model.log_likelihood_ - exact) <= model.log_likelihood_error_ < 1e-10
+
+
 def test_very_many_degrees_of_freedom_are_the_gaussian_fit():
     X = rows()
     lower, upper = one_interval(X)

@@ -21,6 +21,7 @@ Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from fastem.models.emission import flattened
 from fastem.models.gaussian.emission import middle
 from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, MODULE, standard_moments
 from fastem.models.log_joint import LOWEST, normalised
-from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
+from fastem.rows.intervals import EXACT, INTERVAL, Bounds, distinct, kinds_of
 from fastem.rows.statistics import Statistics
 
 
@@ -175,11 +176,16 @@ def of_patterns(bounds, means, dense, given) -> list[np.ndarray]:
     patterns, of_row = np.unique(kinds_of(bounds).T, axis=0, return_inverse=True)
     for number, pattern in enumerate(patterns):
         rows = np.flatnonzero(of_row.ravel() == number)
-        lower, upper = (side[:, rows] - means[:, :, None] for side in bounds)  # (K, d, m)
+        some: Any = slice(None)
+        of_some: Any = some
+        if not (pattern == EXACT).any():  # only one value is not missing
+            column = int((pattern == INTERVAL).argmax())
+            some, of_some = distinct(*(side[column, rows] for side in bounds))
+        lower, upper = (side[:, rows[some]] - means[:, :, None] for side in bounds)  # (K, d, m)
         part = of_pattern(pattern, dense, lower, upper, given)
         found = found or [np.empty((len(means), len(of_row), *values.shape[2:])) for values in part]
         for whole, values in zip(found, part):
-            whole[:, rows] = values
+            whole[:, rows] = values[:, of_some]
     return found
 
 

@@ -113,7 +113,8 @@ def of_side(side, degrees, start, beyond, length):
 
     def integrands(y, rows):
         apart, T, log_R = grown(y, slope[rows])
-        inverse, share = np.exp(-log_R), T / (1 + apart)
+        inverse = 1 / (1 + apart)
+        share = T * inverse
         return np.exp(-degrees[rows] * log_R), inverse**2, side * share * inverse, share**2, log_R
 
     return integrals(length, degrees * grown(length, slope)[2], integrands, 5)
