@@ -485,8 +485,147 @@ def interval_sums(lower, upper, weights, means, covariances):
     )
 
 
+def gamma_sums(lower, upper, weights, shapes, rates):
+    """Counts (K,), expected sums of x and log x (K, d) and the log-likelihood of rows between bounds, by adaptive
+    quadrature over s = log x. Equal bounds: exact."""
+    from math import exp, lgamma
+
+    from scipy.integrate import quad
+
+    n, (K, d) = len(lower), shapes.shape
+    joint, values = np.tile(np.log(weights), (n, 1)), np.empty((2, n, K, d))
+    for i, k, j in np.ndindex(n, K, d):
+        a, rate = shapes[k, j], rates[k, j]
+        constant = a * np.log(rate) - lgamma(a)
+        if lower[i, j] == upper[i, j]:
+            x = lower[i, j]
+            joint[i, k] += constant + (a - 1) * np.log(x) - rate * x
+            values[:, i, k, j] = x, np.log(x)
+            continue
+        low = np.log(lower[i, j]) if lower[i, j] > 0 else np.log(a / rate) - 40 / a - 5
+        high = np.log(min(upper[i, j], max(lower[i, j], 0) + 3 * (a + 40) / rate))
+
+        def integral(factor, a=a, rate=rate, constant=constant, ends=(low, high)):
+            return quad(lambda s: exp(a * s - rate * exp(s) + constant) * factor(s), *ends, epsabs=0, limit=200)[0]
+
+        P, *sums = (integral(factor) for factor in (lambda s: 1.0, exp, lambda s: s))
+        joint[i, k] += np.log(P)
+        values[:, i, k, j] = np.array(sums) / P
+    r = responsibilities(joint)
+    return r.sum(axis=0), *np.einsum("nk,ankd->akd", r, values), float(log_density(joint).sum())
+
+
+def student_sums(lower, upper, weights, means, scales, degrees):
+    """Counts (K,), sums of E[u] (K,), E[u (x - mean)] (K, d), E[u (x - mean)(x - mean)'] (K, d, d), E[log u] (K,), and
+    the log-likelihood of rows between bounds as in :func:`interval_row`: by quadrature over u, given which they are
+    Gaussian."""
+    from scipy.stats import gamma
+
+    at, by = np.polynomial.legendre.leggauss(100)
+    log_u = 7 * at - 3
+    n, (K, d) = len(lower), np.shape(means)
+    joint, mass, logs = np.empty((3, n, K))
+    first, second = np.empty((n, K, d)), np.empty((n, K, d, d))
+    for i, k in np.ndindex(n, K):
+        with np.errstate(divide="ignore"):  # of a large u the interval may have no probability
+            given = [interval_row(lower[i], upper[i], means[k], scales[k] / u) for u in np.exp(log_u)]
+        prior = gamma.logpdf(np.exp(log_u), degrees[k] / 2, scale=2 / degrees[k]) + log_u
+        of_u = np.array([log_p for log_p, _, _ in given]) + prior
+        share = 7 * by * np.exp(of_u)
+        joint[i, k] = np.log(weights[k]) + np.log(share.sum())
+        share /= share.sum()
+        mass[i, k], logs[i, k] = share @ np.exp(log_u), share @ log_u
+        first[i, k] = sum(s * u * moment for s, u, (_, moment, _) in zip(share, np.exp(log_u), given))
+        second[i, k] = sum(s * u * moment for s, u, (_, _, moment) in zip(share, np.exp(log_u), given))
+    r = responsibilities(joint)
+    sums = (np.einsum("nk,nk...->k...", r, of_rows) for of_rows in (mass, first, second, logs))
+    return r.sum(axis=0), *sums, float(log_density(joint).sum())
+
+
 def log_gate(C, coefficients):
     """(n, K) log pi_k(c) = gamma_k . (1, c) - log sum_j exp(gamma_j . (1, c)); coefficients (K, p + 1)."""
     linear = coefficients[:, 0] + C @ coefficients[:, 1:].T
     top = linear.max(axis=1, keepdims=True)
     return linear - top - np.log(np.exp(linear - top).sum(axis=1, keepdims=True))
+
+
+def integrals_of(flint, log_density, factors, near, low, high):
+    """log of the integral of exp(log_density), and the means of `factors` under it, to 50 digits.
+
+    Both are functions of a place, of the side of `near` that it is on, -1 or 1, and of whether they must be analytic
+    there. log_density is concave and largest between low and high at `near`; an infinite end is where it has fallen by
+    130.
+    """
+    acb, arb = flint.acb, flint.arb
+    flint.ctx.dps = 60
+    top = log_density(acb(near), 1, False)
+
+    def end(given, side):
+        step = arb(1)
+        while abs(given) == np.inf and (top - log_density(acb(near + side * step), side, False)).real < 130:
+            step *= 2
+        return near + side * step if abs(given) == np.inf else given
+
+    def integral(factor):
+        total = acb(0)
+        for side, given in ((-1, low), (1, high)):
+            if given != near:
+                share = acb.integral(
+                    lambda y, analytic, side=side: (
+                        (log_density(y, side, analytic) - top).exp() * factor(y, side, analytic)
+                    ),
+                    acb(near),
+                    acb(end(given, side)),
+                )
+                total += side * share
+        return total
+
+    total = integral(lambda *_: 1)
+    return [(top + total.log()).real, *((integral(factor) / total).real for factor in factors)]
+
+
+def gamma_interval(flint, shape, low, high):
+    """log P, E[x] and E[log x] of a gamma variable of rate 1 between bounds, as balls of some 50 digits, rounded."""
+    flint.ctx.dps = 60
+    arb = flint.arb
+    a, low, high = arb(shape), arb(low), arb(high)
+    mode = a if low < a < high else low if low >= a else high
+    near = mode.log()
+    found = integrals_of(
+        flint,
+        lambda s, *_: s * a - s.exp(),
+        [lambda s, *_: (s - near).exp(), lambda s, *_: s - near],
+        near,
+        near if mode == low else low.log() if low > 0 else arb("-inf"),
+        near if mode == high else high.log(),
+    )
+    return float(found[0] - a.lgamma()), float(found[1] * mode), float(found[2] + near)
+
+
+def student_interval(flint, degrees, low, high):
+    """log P, E[w], E[w t], E[w t^2] and E[log w] of a Student-t variable between bounds, normal with variance 1 / w."""
+    flint.ctx.dps = 60
+    arb = flint.arb
+    nu, low, high = arb(degrees), arb(low), arb(high)
+    root, half = nu.sqrt(), arb(1) / 2
+    near = arb(0) if low < 0 < high else low if low >= 0 else high
+    near, low, high = (end if abs(end) == np.inf else (end / root).asinh() for end in (near, low, high))
+
+    def log_cosh(y, side, analytic):
+        return side * y + (1 + (-2 * side * y).exp()).log(analytic=analytic) - arb(2).log()
+
+    def weight(*place):
+        return (nu + 1) / nu * (-2 * log_cosh(*place)).exp()
+
+    log_p, *means = integrals_of(
+        flint,
+        lambda *place: -nu * log_cosh(*place),
+        [weight, *(lambda *place, power=power: weight(*place) * (root * place[0].sinh()) ** power for power in (1, 2))]
+        + [lambda *place: -2 * log_cosh(*place)],
+        near,
+        low,
+        high,
+    )
+    log_p -= (nu / 2).lgamma() + half.lgamma() - (nu / 2 + half).lgamma()
+    means[-1] += ((nu + 1) / nu).log() + ((nu + 1) / 2).digamma() - ((nu + 1) / 2).log()
+    return float(log_p), *(float(mean) for mean in means)

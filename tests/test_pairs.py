@@ -288,7 +288,7 @@ def is_refused(family, names):
     return frozenset(names) in REFUSED_PAIRS
 
 
-WITH_BOUNDS = {"full", "exponential", "geometric"}  # families whose rows may have bounds
+WITH_BOUNDS = {"full", "exponential", "geometric", "gamma", "student"}  # families whose rows may have bounds
 
 NO_PAIR = [  # they ask for the same thing in two ways
     {"weight prior", "weight prior by component"},

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from fastem.rows.intervals import Representatives, require_bounds, spread_of
+from fastem.models.bounded_rows import BoundedRows
+from fastem.models.mixture import Mixture
+from fastem.rows.intervals import Representatives, require_bounds, scale_of
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
@@ -16,7 +19,7 @@ def open_intervals(
     sides,
     sample_weight,
     check,
-    reduced_as: Callable,
+    kind: type[BoundedRows],
     require: Callable | None = None,
     seen=Representatives,
 ):
@@ -24,12 +27,12 @@ def open_intervals(
 
     Parameters
     ----------
-    reduced_as : callable
-        See :class:`fastem.rows.side_columns.SideBlocks`.
+    kind : type
+        A mixture as a model of wide rows.
     require : callable, optional
         ``require(wide rows, number of values, names, place)`` raises where the family cannot describe rows.
     seen : callable
-        ``seen(d, spread)`` is the function that gives starts what they see of wide rows.
+        ``seen(d, centre, spread)`` of the columns is the function that gives starts what they see of wide rows.
     """
     if set(sides) != {"lower", "upper"}:
         missing = "upper" if "lower" in sides else "lower"
@@ -56,5 +59,10 @@ def open_intervals(
             require(rows, d, names, place)
 
     wide.check(check_rows)
-    of_rows = seen(d, spread_of(wide.spaced_rows(), d))
-    return SideBlocks(wide, d, reduced_as, of_rows, roles=("lower", "upper")), unit
+    of_rows = seen(d, *scale_of(wide.spaced_rows(), d))
+    return SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper")), unit
+
+
+def model_of_rows(kind: type[BoundedRows], model) -> BoundedRows | None:
+    """A mixture as a model of wide rows; None for what looks at the values alone."""
+    return kind(model) if isinstance(model, Mixture) else None

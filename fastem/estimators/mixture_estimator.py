@@ -280,8 +280,8 @@ spherical), of all components with any covariance_type.""",
         With bounds a value is known as far as lower <= value <= upper: censored at a detection limit, rounded, or
         counted in a bin (its edges, with the count as sample_weight). `log_likelihood_` is then the sum of the
         logarithms of the intervals' probabilities, and of densities where values are exact. Gaussian structures with
-        independent columns ("diag", "spherical", …) and one column take any number of intervals, others at most one in
-        each row.
+        independent columns ("diag", "spherical", …) and one column take any number of intervals, others and Student-t
+        mixtures at most one in each row.
 
         Parameters
         ----------
@@ -299,11 +299,12 @@ spherical), of all components with any covariance_type.""",
             the values. Beside chunks of a stream, an array of all rows or names of columns of the chunks; beside a Dask
             array, an array.
         lower, upper : arrays (n, d) or names of columns, optional
-            Of :class:`fastem.GaussianMixture`, :class:`fastem.ExponentialMixture` and
-            :class:`fastem.GeometricMixture`. The bounds of each value in the units of X, both or none; of whole numbers
-            both ends belong to the interval. Equal: the value is exact. -inf or inf: there is no bound on this side, so
-            with both the value is missing. NaN in both: the value of X counts, as exact, or as missing where it is NaN.
-            Where there are bounds, the value of X does not count. Cannot be combined with errors.
+            Of :class:`fastem.GaussianMixture`, :class:`fastem.StudentTMixture`, :class:`fastem.ExponentialMixture`,
+            :class:`fastem.GammaMixture` and :class:`fastem.GeometricMixture`. The bounds of each value in the units of
+            X, both or none; of whole numbers both ends belong to the interval. Equal: the value is exact. -inf or inf:
+            there is no bound on this side, so with both the value is missing. NaN in both: the value of X counts, as
+            exact, or as missing where it is NaN. Where there are bounds, the value of X does not count. Cannot be
+            combined with errors.
         covariates : (n, p) or (n,) or names of columns, optional
             Columns on which the weights depend, through a multinomial logit with an intercept:
             see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not

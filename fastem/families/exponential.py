@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
-from fastem.families.waiting import TakesBounds
+from fastem.families.positive_intervals import TakesBounds
 from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
 from fastem.rows.validation import numbered, require_values

@@ -9,7 +9,9 @@ import numpy as np
 
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
+from fastem.families.positive_intervals import TakesBounds
 from fastem.models.exponential_family import IDENTITY, LOGARITHM, ExponentialFamily, Features
+from fastem.models.gamma_intervals import GammaRows
 from fastem.models.gamma_shape import gamma_shape
 from fastem.rows.validation import numbered, require_values
 
@@ -99,7 +101,7 @@ class Gamma(ExponentialFamily):
         return Gamma(np.ones((1, len(mean))), 1 / mean[None], LEAST_SHARE * mean, MOST_SHAPE[blocks.dtype])
 
 
-class GammaMixture(ExponentialFamilyMixture):
+class GammaMixture(TakesBounds, ExponentialFamilyMixture):
     """Mixture of products of gamma distributions: positive numbers that are independent given the component.
 
     Parameters
@@ -131,16 +133,11 @@ class GammaMixture(ExponentialFamilyMixture):
     McLachlan, Peel: Finite Mixture Models. Wiley 2000.
     """
 
-    _why_not: ClassVar = dict.fromkeys(
-        ("lower", "upper"),
-        "The M-step of its shapes needs the mean of log x between the bounds, which has no closed form. "
-        "ExponentialMixture takes bounds, and so does GaussianMixture, of log x.",
-    )
-
     shapes_: np.ndarray = attribute()
     rates_: np.ndarray = attribute()
 
     _density = Gamma
+    _rows_between = GammaRows
     _parameter_arrays = ("shapes_", "rates_")
 
     def _emission(self):

@@ -19,9 +19,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem import kernels
+from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
+from fastem.families.gaussian.intervals import open_student_bounds
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.degrees_of_freedom import most_likely_degrees
 from fastem.models.emission import Emission, KernelCall, flattened
@@ -305,7 +307,7 @@ def tailed(mixture, X, weight) -> Mixture:
     return replace(mixture, emission=replace(emission, covariance=covariance, degrees_of_freedom=np.array(degrees)))
 
 
-class StudentTMixture(CovarianceMixture):
+class StudentTMixture(TakesSideColumns, CovarianceMixture):
     """Mixture of multivariate Student-t distributions, fitted by EM with expanded parameters (PX-EM).
 
     Rows far from a component count little in its mean and scale matrix, so that outliers do not spoil them.
@@ -342,11 +344,7 @@ class StudentTMixture(CovarianceMixture):
     Liu, Rubin, Wu: Parameter expansion to accelerate EM: the PX-EM algorithm. Biometrika 85 (1998) 755-770.
     """
 
-    _why_not: ClassVar = dict.fromkeys(
-        ("lower", "upper"),
-        "The M-step of its degrees of freedom needs the mean of log(1 + distance) between the bounds, which has no "
-        "closed form. GaussianMixture takes bounds.",
-    )
+    _openers: ClassVar = dict.fromkeys(("lower", "upper"), open_student_bounds)
 
     degrees_of_freedom_: np.ndarray = attribute()
 

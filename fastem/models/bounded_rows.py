@@ -12,6 +12,7 @@ from fastem.models.log_joint import LOWEST, normalised
 from fastem.models.mixture import Mixture
 from fastem.rows.e_step import BlockModel
 from fastem.rows.intervals import Bounds, bounds_of
+from fastem.rows.statistics import Statistics
 
 TILE = 1 << 14  # rows times components of a tile
 
@@ -77,3 +78,20 @@ class BoundedRows(BlockModel):
                 array[tile] = values[name]
 
         self.tiles(fill, X, n_threads)
+
+
+@dataclass(frozen=True)
+class FeatureRows(BoundedRows):
+    """The same of an exponential family, whose M-step takes expected features: :meth:`of_bounds` gives these (K, m, q)
+    behind log p."""
+
+    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
+        """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
+
+        ``base`` is the entropy of the values between their bounds, given the components.
+        """
+        totals, (first,) = self.sums(X, sample_weight, n_threads)
+        statistics = Statistics(first=first, base=np.zeros(1), **totals)
+        base = statistics.log_likelihood - statistics.entropy
+        base -= self.mixture.expected_log_joint(statistics, self.mixture)
+        return statistics.replaced(base=np.array([base]))

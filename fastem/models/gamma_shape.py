@@ -1,4 +1,5 @@
-"""The equation of gamma distributions' shapes and of Student-t distributions' degrees of freedom."""
+"""The equation of gamma distributions' shapes and of Student-t distributions' degrees of freedom; and a constant of
+both that cancels."""
 
 from __future__ import annotations
 
@@ -16,6 +17,18 @@ def log_minus_digamma(x):
     far = np.maximum(x, LARGE)
     series = 0.5 / far + np.polyval([*BERNOULLI[::-1], 0], far**-2.0)
     return np.where(x < LARGE, np.log(x) - digamma(x), series)
+
+
+def log_peak(shapes):
+    """The log-density of log x at its largest, where x has a gamma distribution: a log a - a - log Gamma(a), by
+    Stirling's series where these cancel."""
+    from scipy.special import gammaln  # here, since it takes long to import
+
+    far = np.maximum(shapes, LARGE)
+    terms = [b / (2 * k - 1) for k, b in enumerate(BERNOULLI, 1)]
+    stirling = 0.5 * np.log(far / (2 * np.pi)) - np.polyval(terms[::-1], far**-2.0) / far
+    near = np.minimum(shapes, LARGE)
+    return np.where(shapes < LARGE, near * np.log(near) - near - gammaln(near), stirling)
 
 
 def gamma_shape(gap, most):

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastem.kernels import arithmetic
-from fastem.models.bounded_rows import BoundedRows
+from fastem.models.bounded_rows import FeatureRows
 from fastem.rows.intervals import Bounds
-from fastem.rows.statistics import Statistics
 
 FEW = 0.1  # s below which g is a series of relative error 1e-16
 
@@ -49,21 +48,10 @@ def waited(rates, bounds: Bounds, whole: bool):
 
 
 @dataclass(frozen=True)
-class WaitingRows(BoundedRows):
+class WaitingRows(FeatureRows):
     """A mixture of waiting times as a model of wide rows; its emission's one feature is the value itself."""
 
     def of_bounds(self, bounds: Bounds):
         """log p (K, m) and E[x] (K, m, d)."""
         _, eta = self.mixture.emission.natural()
         return waited(-eta, bounds, self.mixture.emission.discrete)
-
-    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
-        """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
-
-        ``base`` is the entropy of the values between their bounds, given the components.
-        """
-        totals, (first,) = self.sums(X, sample_weight, n_threads)
-        statistics = Statistics(first=first, base=np.zeros(1), **totals)
-        base = statistics.log_likelihood - statistics.entropy
-        base -= self.mixture.expected_log_joint(statistics, self.mixture)
-        return statistics.replaced(base=np.array([base]))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 EXACT, INTERVAL, MISSING = range(3)
-HALF_NORMAL = (0.579, 1.318, 0.078, 1.009, 0.402, 1.863, 0.237, 0.776)  # quantiles; blocks have multiples of 8 rows
+EVEN = np.array((7, 13, 1, 11, 5, 15, 3, 9)) / 16  # blocks have multiples of 8 rows
+HALF_NORMAL = (0.579, 1.318, 0.078, 1.009, 0.402, 1.863, 0.237, 0.776)  # its quantiles at these
 
 
 class Bounds(NamedTuple):
@@ -33,47 +34,71 @@ def kinds_of(bounds: Bounds) -> np.ndarray:
     return np.where(bounds.lower == bounds.upper, EXACT, np.where(missing, MISSING, INTERVAL))
 
 
+def distinct(lower, upper) -> tuple[np.ndarray, np.ndarray]:
+    """The number of one value for each pair of bounds that occurs, and the pair of each value (m,).
+
+    Rounded values, and values beyond one limit, have few pairs: their integrals are then made once.
+    """
+    pairs = np.empty(len(lower), complex)
+    pairs.real, pairs.imag = lower, upper
+    _, first, of_value = np.unique(pairs, return_index=True, return_inverse=True)
+    return first, of_value
+
+
 class Representatives:
     """What starts and the scales of columns see of wide rows, as a function: of an interval its middle, of a value with
     one bound something beyond it; NaN where there is none.
 
     All values below a detection limit at the limit would look like a thin cluster, and all of them left out like none.
-    So they are spread as half a normal distribution would be, by their place in the rows.
+    So they are spread as half a normal distribution would be, by their place in the rows; evenly where no value is less
+    than a number that is known.
 
     Parameters
     ----------
     d : int
-    spread : (d,)
-        The deviation of the columns' values.
+    centre, spread : (d,)
+        Of the columns' values; see :func:`scale_of`.
     least : float
         No value is below.
     """
 
-    def __init__(self, d: int, spread: np.ndarray, least: float = -np.inf):
-        self.d, self.spread, self.least = d, spread, least
+    def __init__(self, d: int, centre: np.ndarray, spread: np.ndarray, least: float = -np.inf):
+        self.d, self.centre, self.spread, self.least = d, centre, spread, least
 
     def __call__(self, X):
         lower, upper = bounds_of(X, self.d)
+        share = np.where(lower <= self.least, np.resize(EVEN, len(X)), 0.5)
         lower = np.maximum(lower, self.least)
         beyond = self.spread[:, None] * np.resize(HALF_NORMAL, len(X))
         with np.errstate(invalid="ignore"):
-            middle = 0.5 * lower + 0.5 * upper
+            middle = (1 - share) * lower + share * upper
         below, above = np.isfinite(upper), np.isfinite(lower)
         seen = np.where(above, np.where(below, middle, lower + beyond), np.where(below, upper - beyond, np.nan))
         return seen.T.astype(X.dtype)
 
 
-def spread_of(X, d) -> np.ndarray:
-    """(d,) the deviation of the values with two bounds, from some wide rows; of all bounds where there are few."""
-    spread = np.zeros(d)
+class CompleteRepresentatives(Representatives):
+    """The same, missing values spread about the centre, for families whose starts and scales take none."""
+
+    def __call__(self, X):
+        seen = super().__call__(X)
+        away = np.resize((*HALF_NORMAL, *np.negative(HALF_NORMAL)), len(X))
+        about = self.centre + self.spread * away[:, None]
+        return np.where(np.isnan(seen), about, seen).astype(X.dtype)
+
+
+def scale_of(X, d) -> tuple[np.ndarray, np.ndarray]:
+    """(d,) mean and deviation of the values with two bounds, from some wide rows; of all bounds where there are few."""
+    centre, spread = np.zeros(d), np.zeros(d)
     for j, (lower, upper) in enumerate(zip(*bounds_of(X, d))):
         both = np.isfinite(lower) & np.isfinite(upper)
         ends = np.concatenate([lower, upper])
         values = 0.5 * lower[both] + 0.5 * upper[both] if both.sum() > 1 else ends[np.isfinite(ends)]
-        spread[j] = values.std() if len(values) else 0.0
+        if len(values):
+            centre[j], spread[j] = values.mean(), values.std()
         if spread[j] == 0 and len(values):  # one limit for all rows: its size, for want of anything else
             spread[j] = abs(values[0])
-    return np.where(spread > 0, spread, 1.0)
+    return centre, np.where(spread > 0, spread, 1.0)
 
 
 def require_bounds(X, d, names, place) -> None:

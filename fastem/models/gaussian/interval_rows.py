@@ -12,12 +12,16 @@ that are not exact, c and C their conditional mean (about mu) and covariance, an
     E[x_u - mu_u]         = c + g a,                                        a = E[x_i - mu_i - c_i],
     E[(x_u - mu_u)(...)'] = c c' + a (c g' + g c') + v g g' + C - g C_ii g',    v = E[(x_i - mu_i - c_i)^2].
 
+The same holds of Student-t components, with a latent weight u of the row in all expectations; see
+:mod:`fastem.models.gaussian.student_interval_rows`.
+
 Dempster, Laird, Rubin: Maximum likelihood from incomplete data via the EM algorithm. JRSS B 39 (1977), section 4.2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +34,7 @@ from fastem.models.emission import flattened
 from fastem.models.gaussian.emission import middle
 from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, MODULE, standard_moments
 from fastem.models.log_joint import LOWEST, normalised
-from fastem.rows.intervals import EXACT, INTERVAL, Bounds, kinds_of
+from fastem.rows.intervals import EXACT, INTERVAL, Bounds, distinct, kinds_of
 from fastem.rows.statistics import Statistics
 
 
@@ -67,19 +71,8 @@ class IntervalRows(BoundedRows):
         return joint, first, second
 
     def _of_patterns(self, bounds):
-        """Rows together whose values are known in the same way."""
         emission = self.mixture.emission
-        (K, d), m = emission.shape, bounds.lower.shape[1]
-        i, j = packed_lower(d)
-        dense = emission.dense_covariances()
-        joint, first, second = np.empty((K, m)), np.empty((K, m, d)), np.empty((K, m, len(i)))
-        patterns, of_row = np.unique(kinds_of(bounds).T, axis=0, return_inverse=True)
-        for number, pattern in enumerate(patterns):
-            rows = np.flatnonzero(of_row.ravel() == number)
-            lower, upper = (side[:, rows] - emission.means[:, :, None] for side in bounds)  # (K, d, m)
-            joint[:, rows], first[:, rows], whole = of_pattern(pattern, dense, lower, upper)
-            second[:, rows] = whole[:, :, i, j]
-        return joint, first, second
+        return of_patterns(bounds, emission.means, emission.dense_covariances(), normal_given)[:3]
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """The statistics of the mixture, see :meth:`fastem.models.mixture.Mixture.e_step_of_block`, of wide rows.
@@ -174,46 +167,84 @@ def of_normal(kinds, lower, upper, deviations):
     return log_p, first, second
 
 
-def of_pattern(pattern, dense, lower, upper):
-    """(K, m) log-densities, (K, m, d) E[x - mu] and (K, m, d, d) E[(x - mu)(x - mu)'] of rows alike.
+def of_patterns(bounds, means, dense, given) -> list[np.ndarray]:
+    """Of rows (K, m, ...), those together whose values are known in the same way: see :func:`of_pattern`.
+
+    dense : (K, d, d) the covariances, or scale matrices
+    """
+    found: list[np.ndarray] = []
+    patterns, of_row = np.unique(kinds_of(bounds).T, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        rows = np.flatnonzero(of_row.ravel() == number)
+        some: Any = slice(None)
+        of_some: Any = some
+        if not (pattern == EXACT).any():  # only one value is not missing
+            column = int((pattern == INTERVAL).argmax())
+            some, of_some = distinct(*(side[column, rows] for side in bounds))
+        lower, upper = (side[:, rows[some]] - means[:, :, None] for side in bounds)  # (K, d, m)
+        part = of_pattern(pattern, dense, lower, upper, given)
+        found = found or [np.empty((len(means), len(of_row), *values.shape[2:])) for values in part]
+        for whole, values in zip(found, part):
+            whole[:, rows] = values[:, of_some]
+    return found
+
+
+def normal_given(n_known, squares, interval):
+    """What :func:`of_pattern` asks of Gaussians: the weights u of rows are 1."""
+    log_p = -0.5 * squares - n_known * HALF_LOG_2_PI
+    if interval is None:
+        return log_p, np.ones_like(log_p), 0.0, 0.0
+    lower, upper, deviations = interval
+    p, first, second = of_normal(np.full(log_p.shape[1], INTERVAL), lower, upper, deviations)
+    return log_p + p, np.ones_like(log_p), first, second - deviations**2
+
+
+def of_pattern(pattern, dense, lower, upper, given):
+    """Of m rows alike, with weights u that may be latent: (K, m) log-densities, (K, m, d) E[u (x - mu)],
+    (K, m, d (d + 1) / 2) E[u (x - mu)(x - mu)'] as packed triangles, (K, m) E[u], and what else `given` has.
 
     pattern : (d,) EXACT, INTERVAL (at most one) or MISSING
     dense : (K, d, d)
     lower, upper : (K, d, m), less the means
+    given : callable
+        ``given(number of exact values, their squared distances (K, m), interval)``: (K, m) the log-density for scale
+        matrices of determinant 1, E[u], and of the value t in the interval, less what is expected given the exact ones,
+        E[u t] and E[u t^2] - its squared deviation; then anything else. interval : its bounds less what is expected,
+        and the deviation, (K, m) each; None where there is none, then the last two are 0.
     """
     (K, d, m), known = lower.shape, np.flatnonzero(pattern == EXACT)
     hidden = np.flatnonzero(pattern != EXACT)
-    first, second, log_p = np.zeros((K, m, d)), np.zeros((K, m, d, d)), np.zeros((K, m))
-    first[:, :, known] = np.swapaxes(lower[:, known], 1, 2)
+    values = np.zeros((K, m, d))
+    values[:, :, known] = np.swapaxes(lower[:, known], 1, 2)
     C = dense[:, hidden][:, :, hidden]
-    centre = np.zeros((K, m, len(hidden)))
+    centre, squares, log_det = np.zeros((K, m, len(hidden))), np.zeros((K, m)), np.zeros(K)
     if len(known):
         root = np.linalg.cholesky(dense[:, known][:, :, known])
         y = np.linalg.solve(root, lower[:, known])  # (K, e, m)
         turn = np.linalg.solve(root, dense[:, known][:, :, hidden])  # (K, e, u)
         log_det = arithmetic.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
-        log_p = -0.5 * (y * y).sum(axis=1) - log_det[:, None] - len(known) * HALF_LOG_2_PI
+        squares = (y * y).sum(axis=1)
         centre = np.einsum("keu,kem->kmu", turn, y)
         C = C - np.einsum("keu,kev->kuv", turn, turn)
-    if len(hidden):
-        inside = np.flatnonzero(pattern[hidden] == INTERVAL)
-        if len(inside):
-            (i,) = inside
-            variance = C[:, i, i, None]
-            shift = centre[:, :, i]
-            deviations = np.broadcast_to(np.sqrt(variance), (K, m))
-            kinds = np.full(m, INTERVAL)
-            p, a, v = of_normal(kinds, lower[:, hidden[i]] - shift, upper[:, hidden[i]] - shift, deviations)
-            log_p = log_p + p
-            g = C[:, :, i] / variance
-            gg = g[:, None, :, None] * g[:, None, None, :]
-            cross = centre[:, :, :, None] * g[:, None, None, :]
-            spread = a[:, :, None, None] * (cross + np.swapaxes(cross, 2, 3)) + (v - variance)[:, :, None, None] * gg
-        else:
-            a, g, spread = np.zeros((K, m)), np.zeros((K, len(hidden))), 0.0
-        first[:, :, hidden] = centre + a[:, :, None] * g[:, None, :]
-        of_hidden = centre[:, :, :, None] * centre[:, :, None, :] + spread + C[:, None]
-    second[:] = first[:, :, :, None] * first[:, :, None, :]
-    if len(hidden):
-        second[:, :, hidden[:, None], hidden] = of_hidden
-    return log_p, first, second
+    inside, interval, gain = np.flatnonzero(pattern[hidden] == INTERVAL), None, np.zeros((K, len(hidden)))
+    if len(inside):
+        (i,) = inside
+        deviations = np.broadcast_to(np.sqrt(C[:, i, i, None]), (K, m))
+        interval = (*(side[:, hidden[i]] - centre[:, :, i] for side in (lower, upper)), deviations)
+        gain = C[:, :, i] / C[:, i, i, None]
+    log_p, mass, along, excess, *others = given(len(known), squares, interval)
+    along, excess = (np.broadcast_to(a, (K, m))[:, :, None] for a in (along, excess))
+    first = mass[:, :, None] * values
+    first[:, :, hidden] = mass[:, :, None] * centre + along * gain[:, None]
+    second = values[:, :, :, None] * first[:, :, None]
+    second[:, :, :, known] = first[:, :, :, None] * values[:, :, None, known]
+    second[:, :, known[:, None], hidden] = values[:, :, known, None] * first[:, :, None, hidden]
+    cross = along[..., None] * centre[:, :, :, None] * gain[:, None, None]
+    second[:, :, hidden[:, None], hidden] = (
+        mass[:, :, None, None] * centre[:, :, :, None] * centre[:, :, None]
+        + (cross + np.swapaxes(cross, 2, 3))
+        + excess[..., None] * (gain[:, :, None] * gain[:, None])[:, None]
+        + C[:, None]
+    )
+    i, j = packed_lower(d)
+    return log_p - log_det[:, None], first, second[:, :, i, j], mass, *others

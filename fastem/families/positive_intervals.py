@@ -1,4 +1,4 @@
-"""Waiting times, exponential or geometric, that are known to lie between bounds: how a fit opens them."""
+"""Positive values, waiting times or gamma variables, that are known to lie between bounds: how a fit opens them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.intervals import open_intervals
-from fastem.models.mixture import Mixture
+from fastem.models.bounded_rows import FeatureRows
 from fastem.models.waiting_intervals import WaitingRows
 from fastem.rows.intervals import Representatives, bounds_of
 
 
-def open_waiting(estimator, X, sides, sample_weight, check=None):
+def open_positive(estimator, X, sides, sample_weight, check=None):
     """See :func:`fastem.estimators.beside.opened`."""
     whole = estimator._density.discrete
 
@@ -22,26 +22,21 @@ def open_waiting(estimator, X, sides, sample_weight, check=None):
         require_possible(rows, d, names, place, whole)
 
     seen = WholeRepresentatives if whole else partial(Representatives, least=0.0)
-    return open_intervals(estimator, X, sides, sample_weight, check, of_waiting_rows, require, seen)
-
-
-def of_waiting_rows(model) -> WaitingRows | None:
-    """A mixture as a model of wide rows; None for what looks at the values alone."""
-    return WaitingRows(model) if isinstance(model, Mixture) else None
+    return open_intervals(estimator, X, sides, sample_weight, check, estimator._rows_between, require, seen)
 
 
 class WholeRepresentatives(Representatives):
     """The same, rounded to whole numbers."""
 
-    def __init__(self, d: int, spread: np.ndarray):
-        super().__init__(d, spread, least=0.0)
+    def __init__(self, d: int, centre: np.ndarray, spread: np.ndarray):
+        super().__init__(d, centre, spread, least=0.0)
 
     def __call__(self, X):
         return np.floor(super().__call__(X))
 
 
 def require_possible(X, d, names, place, whole) -> None:
-    """ValueError at the first wide row, X (m, 3 d), between whose bounds no waiting time lies."""
+    """ValueError at the first wide row, X (m, 3 d), between whose bounds no such value lies."""
     lower, upper = bounds_of(X, d)
     if whole:
         bad, what = np.floor(upper) < np.ceil(np.maximum(lower, 0)), "contain a whole number >= 0"
@@ -57,6 +52,13 @@ def require_possible(X, d, names, place, whole) -> None:
 
 
 class TakesBounds(TakesSideColumns):
-    """A mixture of waiting times, the class behind this one, whose values may have bounds."""
+    """A mixture of positive values, the class behind this one, which may have bounds.
 
-    _openers: ClassVar = {"lower": open_waiting, "upper": open_waiting}
+    Attributes
+    ----------
+    _rows_between : type
+        The mixture as a model of wide rows. Default: of waiting times.
+    """
+
+    _rows_between: ClassVar[type[FeatureRows]] = WaitingRows
+    _openers: ClassVar = {"lower": open_positive, "upper": open_positive}
