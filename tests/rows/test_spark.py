@@ -91,6 +91,23 @@ def test_files_that_are_no_longer_used_go_with_the_next_frame(spark):
     assert not any(map(os.path.exists, folders))
 
 
+def test_a_task_carries_neither_the_plan_of_the_frame_nor_its_rows(spark):
+    """They cost more than EM's own work. What Spark loses with an executor is made again."""
+    frame = frame_of(spark, X)
+    blocks = open_rows(frame)
+    assert "SQL" in open_rows(frame)._rows_anew.toDebugString().decode()
+    assert "SQL" not in blocks._files.toDebugString().decode()
+    lost = []
+
+    def lose(result):
+        if not lost:
+            lost.append(blocks._files)
+            lost[0]._jrdd.rdd().unpersist(True)
+
+    assert bits(passes(blocks, callback=lose)) == bits(passes(open_rows(frame)))
+    assert lost[0] is not blocks._files
+
+
 def test_a_worker_that_is_killed_costs_time_only(spark):
     blocks, killed = open_rows(frame_of(spark, X)), []
 
