@@ -14,7 +14,7 @@ from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
-from fastem.estimators.beside import given, opened, require_sides
+from fastem.estimators.beside import given, opened
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.constraints import weight_rule
@@ -371,7 +371,6 @@ spherical), of all components with any covariance_type.""",
         array([[[1.]]])
         """
         sides = given({"errors": errors, "lower": lower, "upper": upper, "covariates": covariates})
-        require_sides(self, sides)
         if labels is not None and not sides:
             rows = partial(open_labelled, self, X, labels, sample_weight)
         else:
