@@ -41,12 +41,16 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
         return open_gated(X, sides.get("covariates"), sample_weight, type(self).__name__)
     if "covariates" in sides:
         others = [role for role in sides if role != "covariates"]
-        kind = "errors" if "errors" in others else "intervals"
-        raise ValueError(refusal(kind, "covariates").format(" and ".join(others), "covariates"))
+        raise ValueError(refusal(kind_of(others), "covariates").format(" and ".join(others), "covariates"))
     openers = list(dict.fromkeys(self._openers[role] for role in sides))
     if len(openers) > 1:
         raise ValueError(refusal("errors", "intervals").format("errors", "lower and upper"))
     return openers[0](self, X, sides, sample_weight, check)
+
+
+def kind_of(sides) -> str:
+    """What some side columns are, in the table of features that cannot be combined."""
+    return next((kind for kind in ("errors", "covariates") if kind in sides), "intervals")
 
 
 def given(sides) -> dict[str, Any]:
