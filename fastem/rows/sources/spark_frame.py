@@ -59,11 +59,12 @@ class SparkBlocks(Blocks):
 
     Notes
     -----
-    A task uses as many threads as Spark gave it (``spark.task.cpus``). Where an executor is lost, Spark reads the frame
-    again, and where a task runs beside no files, the partition. The order of the rows in a partition must then be the same, or
-    the last bits differ: it is where the frame is read from files or sorted in its partitions. The files of blocks that
-    are no longer used go when the next frame is opened, or with the session. With ``spark.io.encryption.enabled`` there
-    are no files: Spark keeps the blocks, and they pass to Python in each iteration.
+    A task uses as many threads as Spark gave it (``spark.task.cpus``). Where an executor is lost, Spark reads the
+    frame again, and where a task runs beside no files, the partition. The order of the rows in a partition must
+    then be the same, or the last bits differ: it is where the frame is read from files or sorted in its partitions.
+    The files of blocks that are no longer used go when the next frame is opened, or with the session. With
+    ``spark.io.encryption.enabled`` there are no files: Spark keeps the blocks, and they pass to Python in each
+    iteration.
     """
 
     holder = "a Spark frame"
