@@ -81,6 +81,12 @@ def ibis(folder, X, names):
     return pytest.importorskip("ibis").memtable(frame(X, names))
 
 
+def modin(folder, X, names):
+    """It needs pandas before 3, so that no extra installs it."""
+    pytest.importorskip("modin.config", exc_type=ImportError).Engine.put("Python")  # in this process
+    return pytest.importorskip("modin.pandas", exc_type=ImportError).DataFrame(frame(X, names))
+
+
 class Stream:
     """An object with nothing but the Arrow C stream."""
 
@@ -127,6 +133,7 @@ CONTAINERS = {
     "duckdb": (duckdb, True, True),
     "narwhals of duckdb": (lambda *given: pytest.importorskip("narwhals").from_native(duckdb(*given)), True, True),
     "ibis": (ibis, True, True),
+    "modin": (modin, True, True),
     "zarr": (zarr_array, False, True),
     "hdf5": (hdf5, False, True),
     "list of chunks": (lambda folder, X, names: pieces(X), False, True),

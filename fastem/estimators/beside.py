@@ -19,6 +19,7 @@ from fastem.estimators.compatibility import refusal
 from fastem.estimators.covariates import open_gated
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.method_docs import describe_methods
+from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.transform import framed
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
@@ -40,23 +41,16 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
         return open_gated(X, sides.get("covariates"), sample_weight, type(self).__name__)
     if "covariates" in sides:
         others = [role for role in sides if role != "covariates"]
-        kind = "errors" if "errors" in others else "intervals"
-        raise ValueError(refusal(kind, "covariates").format(" and ".join(others), "covariates"))
+        raise ValueError(refusal(kind_of(others), "covariates").format(" and ".join(others), "covariates"))
     openers = list(dict.fromkeys(self._openers[role] for role in sides))
     if len(openers) > 1:
         raise ValueError(refusal("errors", "intervals").format("errors", "lower and upper"))
     return openers[0](self, X, sides, sample_weight, check)
 
 
-def require_sides(estimator, sides) -> None:
-    """Raise TypeError where the family does not take one of these side columns; with the reason that its `_why_not`,
-    {role: sentence}, gives."""
-    known = getattr(estimator, "_openers", {})
-    for role in sides:
-        if role not in known and role != "covariates":
-            takes = f"only {', '.join(known)}" if known else "nor any other side column"
-            why = getattr(estimator, "_why_not", {}).get(role, "")
-            raise TypeError(f"{type(estimator).__name__} takes no {role}, {takes}.{why and f' {why}'}")
+def kind_of(sides) -> str:
+    """What some side columns are, in the table of features that cannot be combined."""
+    return next((kind for kind in ("errors", "covariates") if kind in sides), "intervals")
 
 
 def given(sides) -> dict[str, Any]:

@@ -77,8 +77,13 @@ class Merging:
         return np.where(labels > self.clusters(n_clusters).max(), -1, labels)
 
     def elbow(self) -> int:
-        """The number of clusters at which the curve of the entropy bends: where two straight lines that meet there fit
-        best. With fewer than three components there is no bend: the number of components."""
+        """The number of clusters at which the curve of the entropy bends: where two straight lines fit best, one up to
+        there and one from there on, as in mclust's ``clustCombiOptim``. With fewer than three components there is no
+        bend: the number of components.
+
+        The lines are a rule of thumb, which may say one cluster more than one sees where the curve bends all along.
+        Look at ``entropies`` as well: where it is about zero, no two clusters overlap.
+        """
         K = self.n_components
         numbers, entropies = np.arange(1, K + 1), self.entropies[::-1]
         costs = [

@@ -14,9 +14,9 @@ from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
-from fastem.estimators.beside import given, opened, require_sides
+from fastem.estimators.beside import given, kind_of, opened
 from fastem.estimators.checks import choice, flag, real, whole
-from fastem.estimators.compatibility import require_compatible
+from fastem.estimators.compatibility import refusal, require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.labels import open_labelled
@@ -24,6 +24,7 @@ from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
 from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
+from fastem.estimators.refused_sides import require_sides
 from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
@@ -373,7 +374,9 @@ spherical), of all components with any covariance_type.""",
         """
         sides = given({"errors": errors, "lower": lower, "upper": upper, "covariates": covariates})
         require_sides(self, sides)
-        if labels is not None and not sides:
+        if labels is not None and sides:  # before a column of labels is taken for one of values
+            raise ValueError(refusal("labels", kind_of(sides)).format("labels", " and ".join(sides)))
+        if labels is not None:
             rows = partial(open_labelled, self, X, labels, sample_weight)
         else:
             rows = partial(opened, self, X, sample_weight, sides)

@@ -14,8 +14,9 @@ import numpy as np
 
 from fastem.driver.atomic_write import written_whole
 from fastem.estimators import covariates
-from fastem.estimators.beside import of_blocks, only_covariates, require_sides
+from fastem.estimators.beside import of_blocks, only_covariates
 from fastem.estimators.outliers import draws_for
+from fastem.estimators.refused_sides import require_sides
 from fastem.rows.blocks import block_rows
 from fastem.rows.side_columns import named_columns
 from fastem.rows.sources.open_rows import is_dask, is_spark
@@ -182,7 +183,6 @@ def write_each(asked: Predictions, X: Any, write: Callable, **sides: Any) -> Non
     if not sides:
         model._of_new_rows(X, lambda rows: write_scored(model._score, rows, rows.dtype))
         return
-    require_sides(model, sides)
     if asked.threshold is not None:
         raise ValueError(
             f"outliers cannot be combined with {' and '.join(sides)}, because the threshold is that of rows without. "

@@ -1,10 +1,10 @@
-"""Side columns of rows that a method does not take are refused by the estimator's name: Python would name the class far
-above it that has the method."""
+"""Side columns that an estimator or one of its methods does not take are refused: by its own name, and with what takes
+them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -14,7 +14,9 @@ ROLES = {
     "covariates": "Mixtures by maximum likelihood do, in fit, in predictions and in scores.",
     "lower": WITH_BOUNDS,
     "upper": WITH_BOUNDS,
+    "labels": "Mixtures do, in fit.",
 }
+OF_EVERY_MIXTURE = {"covariates", "labels"}
 METHODS = (
     "fit",
     "fit_predict",
@@ -27,6 +29,19 @@ METHODS = (
     "aic",
     "icl",
 )
+
+
+def refused(estimator, role: str, method: str = "") -> TypeError:
+    """The error where it does not take a side column."""
+    others = f"Side columns are {', '.join(ROLES)}."
+    return TypeError(f"{type(estimator).__name__}{method} takes no {role}. {ROLES.get(role, others)}")
+
+
+def require_sides(estimator, sides: Iterable[str]) -> None:
+    """Raise TypeError at the first of these side columns that no method of this mixture takes."""
+    for role in sides:
+        if role not in getattr(estimator, "_openers", {}) and role not in OF_EVERY_MIXTURE:
+            raise refused(estimator, role)
 
 
 def refuse_sides(cls) -> None:
@@ -45,9 +60,8 @@ def refusing(method: Callable[..., Any], roles) -> Callable[..., Any]:
 
     @wraps(method)
     def checked(self, *args, **named):
-        if named and (refused := roles & named.keys()):
-            role = min(refused)
-            raise TypeError(f"{type(self).__name__}.{method.__name__} takes no {role}=. {ROLES[role]}")
+        if named and (given := roles & named.keys()):
+            raise refused(self, min(given), f".{method.__name__}")
         return method(self, *args, **named)
 
     return checked

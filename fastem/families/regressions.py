@@ -21,7 +21,7 @@ from fastem.models.gate import Gate, GateRule
 from fastem.models.regressions import TARGETS, Regressions
 from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.side_columns import named_columns, require_length
+from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
 from fastem.rows.validation import as_matrix, as_sample_weight, column_names, generator, require_finite, require_rows
 from fastem.starts.regressions import best_start
@@ -137,8 +137,9 @@ class MixtureOfRegressions(Estimator):
             poisson: counts; binomial: 0 or 1.
         sample_weight : (n,), optional
             A weight of 2 counts as two equal rows.
-        covariates : (n, p) or (n,), optional
-            The weights depend on these by a multinomial logit: see :mod:`fastem.models.gate`. They may be X itself.
+        covariates : (n, p) or (n,), or names of columns, optional
+            The weights depend on these by a multinomial logit: see :mod:`fastem.models.gate`. They may be X itself. A
+            column of X that is named here is no predictor; the other methods take names as well.
 
         Returns
         -------
@@ -155,7 +156,7 @@ class MixtureOfRegressions(Estimator):
         """
         self._check_parameters()
         owner = type(self).__name__
-        names, rows = column_names(X), as_matrix(X, owner).astype(np.float64)
+        rows, names, covariates = split_columns(X, covariates, owner)
         require_rows(rows, 2, owner)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), owner)
@@ -273,8 +274,8 @@ class MixtureOfRegressions(Estimator):
 
     def _wide(self, X, y, covariates):
         """Rows (n, P + m + p) of the model. y None: 0."""
-        model, rows = self.model_, as_matrix(X, type(self).__name__).astype(np.float64)
-        names = column_names(X)
+        model = self.model_
+        rows, names, covariates = split_columns(X, covariates, type(self).__name__)
         check_features(self, rows.shape[1], names)
         require_finite(rows, columns=names)
         m, gated = model.coefficients.shape[2], isinstance(model.shares, Gate)
@@ -381,7 +382,7 @@ class MixtureOfRegressions(Estimator):
         weight = as_sample_weight(sample_weight, len(wide))
         _, targets, side = self.model_.split(wide)
         side = side if isinstance(self.model_.shares, Gate) else None
-        rows = as_matrix(X, type(self).__name__).astype(np.float64)
+        rows, _, _ = split_columns(X, covariates, type(self).__name__)
         basis, pattern, wide = self._in_units(rows, targets, weight, side)
         model = self._of_attributes(basis, pattern)
         covariance = inverse_information(model, wide, weight)
@@ -416,10 +417,20 @@ def require_targets(y, family):
         raise ValueError(f"With family={family!r} y must hold {what}, but that of row {row} is {y[row, column]:g}.")
 
 
+def split_columns(X, covariates, owner):
+    """The predictors (n, d) in float64, their names and the covariates, which are columns of X where they are named."""
+    rows, names, named = as_matrix(X, owner).astype(np.float64), column_names(X), named_columns(covariates)
+    if named is None:
+        return rows, names, covariates
+    wide = at_the_end(ArrayBlocks(rows, names=names), {"covariates": named})
+    d = wide.n_features - len(named)
+    return wide.X[:, :d], wide.names[:d], wide.X[:, d:]
+
+
 def checked_covariates(covariates, n) -> np.ndarray:
     """(n, p) finite float64; ValueError where they are something else. n None: any number of rows."""
     if named_columns(covariates) is not None:
-        raise ValueError("covariates of a mixture of regressions must be an array, not names of columns.")
+        raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
     side = as_side(covariates, "covariates").astype(np.float64)
     if n is not None:
         require_length(side, n, "covariates")

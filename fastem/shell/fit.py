@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators.beside import require_sides
+from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.shell.models import FACTORS, estimator
 from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit, sides_of

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.shell.models import COVARIANCES, EXPLAINED, FACTORS, FAMILIES
-from fastem.shell.rows import SIDES
+from fastem.shell.rows import SIDES, SIDES_OF_FIT
 
 READABLE = (
     "files and folders of CSV (with or without a header; also .gz, .zst), .npy, Parquet or Feather, read block by "
@@ -69,7 +69,7 @@ def _fit(fit: argparse.ArgumentParser) -> None:
         metavar="FAMILY",
         help="see below (gaussian)",
     )
-    _sides(fit)
+    _sides(fit, SIDES_OF_FIT)
     fit.add_argument(
         "--covariance",
         dest="covariance_type",
@@ -147,15 +147,15 @@ def _select(select: argparse.ArgumentParser) -> None:
     _json(select)
 
 
-def _sides(command: argparse.ArgumentParser) -> None:
-    for role, text in SIDES.items():
-        each = "" if role == "covariates" else ", one for each column of values"
+def _sides(command: argparse.ArgumentParser, sides: dict[str, str]) -> None:
+    for role, text in sides.items():
+        each = ", one for each column of values" if role in ("errors", "lower", "upper") else ""
         command.add_argument(f"--{role}", type=comma_list, default=None, metavar="A,B", help=f"{text}{each}")
 
 
 def _predict(predict: argparse.ArgumentParser) -> None:
     _model_and_rows(predict)
-    _sides(predict)
+    _sides(predict, SIDES)
     predict.add_argument(
         "--keep", type=comma_list, default=None, metavar="A,B", help="columns to write first, numbers or not: a key"
     )

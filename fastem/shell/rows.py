@@ -31,11 +31,12 @@ SIDES = {  # columns beside the values, by the names of the parameters that take
     "upper": "columns with the upper bounds",
     "covariates": "columns on which the weights of the components depend",
 }
+SIDES_OF_FIT = SIDES | {"labels": "the column of the components that are known, from 0, or -1; or columns of priors"}
 
 
 def sides_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """The columns beside the values that are named, by what they are."""
-    named = {role: getattr(arguments, role) for role in SIDES}
+    named = {role: getattr(arguments, role, None) for role in SIDES_OF_FIT}
     return {role: names for role, names in named.items() if names is not None}
 
 

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
-from fastem.estimators.beside import require_sides
+from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
 from fastem.shell.rows import require_other_file, require_place, rows_for, sides_of

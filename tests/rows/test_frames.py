@@ -17,7 +17,7 @@ WEIGHT, ERRORS = RNG.integers(1, 4, 400).astype(float), RNG.uniform(0.1, 0.3, (4
 WIDE = np.column_stack([X, WEIGHT, ERRORS])
 NAMES = ["a", "b", "w", "e", "f"]
 KINDS = ["pandas", "polars", "polars lazy", "arrow table", "narwhals", "narwhals lazy", "duckdb", "narwhals of duckdb"]
-KINDS += ["ibis"]
+KINDS += ["ibis", "modin"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -91,6 +91,38 @@ def test_files_that_are_no_longer_used_go_with_the_next_frame(spark):
     assert not any(map(os.path.exists, folders))
 
 
+def test_a_task_carries_neither_the_plan_of_the_frame_nor_its_rows(spark):
+    """They cost more than EM's own work. What Spark loses with an executor is made again."""
+    frame = frame_of(spark, X)
+    blocks = open_rows(frame)
+    assert "SQL" in open_rows(frame)._rows_anew.toDebugString().decode()
+    assert "SQL" not in blocks._files.toDebugString().decode()
+    lost = []
+
+    def lose(result):
+        if not lost:
+            lost.append(blocks._files)
+            lost[0]._jrdd.rdd().unpersist(True)
+
+    assert bits(passes(blocks, callback=lose)) == bits(passes(open_rows(frame)))
+    assert lost[0] is not blocks._files
+
+
+def test_a_worker_looks_through_its_objects_once(monkeypatch):
+    """For 50 ms, or 5 where it counts them, of a pass that takes 20."""
+    pytest.importorskip("pyarrow")
+    from fastem.rows.sources import spark_partitions
+
+    called = []
+    for name in ("freeze", "get_freeze_count"):
+        monkeypatch.setattr(spark_partitions.gc, name, lambda name=name: called.append(name))
+    spark_partitions.keep_modules.cache_clear()
+    for _ in range(2):
+        assert list(spark_partitions.run(lambda index, blocks: index, 3, iter([]))) == [(3, [], 3, None)]
+    assert called == ["freeze"]
+    spark_partitions.keep_modules.cache_clear()
+
+
 def test_a_worker_that_is_killed_costs_time_only(spark):
     blocks, killed = open_rows(frame_of(spark, X)), []
 

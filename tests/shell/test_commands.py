@@ -109,6 +109,7 @@ def test_factors_are_fitted_saved_and_described(family, run, refused):
     for option in (
         ["--checkpoint", "c"],
         ["--covariates", "a"],
+        ["--labels", "a"],
         ["--covariance", "full"],
         ["--progress"],
         ["--noise", 1],
@@ -124,6 +125,19 @@ def test_an_option_of_another_family_is_refused(refused):
     assert "PoissonMixture takes no errors" in refused(
         "fit", "faithful", "--components", 2, "--model", "poisson", "--errors", "waiting"
     )
+
+
+def test_labels_are_a_column(run, refused):
+    known = np.full(len(X), -1)
+    known[:40] = X[:40, 0] > 3
+    np.savetxt("rows.csv", np.column_stack([X, known]), delimiter=",", header="long,wait,known", comments="")
+    asked = ["fit", "rows.csv", "--components", 2]
+    run(*asked, "--labels", "known", "--save", "model.npz")
+    found = fastem.load("model.npz", fastem.GaussianMixture)
+    expected = fastem.GaussianMixture(2, random_state=0).fit(X, labels=known)
+    assert list(found.feature_names_in_) == ["long", "wait"] and np.allclose(found.means_, expected.means_)
+    assert "must be whole numbers from 0 to n_components - 1 = 1" in refused(*asked, "--labels", "wait")
+    assert "labels cannot be combined with errors" in refused(*asked, "--labels", "known", "--errors", "long")
 
 
 def test_noise_and_missing_codes(run):

@@ -32,7 +32,8 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
         Parquet, Feather or CSV files or a list of such; an Arrow table or dataset; a polars LazyFrame; a zarr or
         HDF5 array; a list of chunks, or a function that returns an iterator over chunks, where a chunk is an array
         (m, d), a frame, or a pair of it and its weights; a Dask array or data frame; a Spark frame; whatever else has
-        the Arrow C stream (DuckDB, Ibis) or is a frame that narwhals reads (cuDF, modin, its own); blocks.
+        the Arrow C stream (DuckDB, Ibis) or is a frame of modin or one that narwhals reads (its own; cuDF is not
+        tested); blocks.
     sample_weight : (n,) array, or the name of a column, which is then not among the values; optional
     columns : sequence of str or int, optional
         The columns to read; only for files, Arrow tables and Spark frames.

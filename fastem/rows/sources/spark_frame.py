@@ -5,10 +5,14 @@ scratch folders: the system holds them in memory, and no row passes from Java to
 for each partition: it reduces the model over the blocks of the partition and returns the nodes of the tree of sums that
 they give. Parameters travel to the data, statistics back. The tree depends on the partitions and the order of the rows
 in each alone, so neither the number of executors nor their share of the partitions changes a bit.
+
+Spark sends with each task the partition that it is for and all that the partition was made of: the plan of the frame,
+and the very rows of a frame that the driver made. So the names of the files are cut off from it by a local checkpoint.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 import weakref
 from bisect import bisect_right
@@ -26,6 +30,8 @@ from fastem.rows.validation import HOW_TO_CONVERT, is_time_type
 
 try:
     import pyspark
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
     from pyspark.sql.functions import col
     from pyspark.sql.types import BooleanType, FloatType, NumericType
 
@@ -35,6 +41,7 @@ except ImportError as error:
     raise ImportError(f"Spark frames need pyspark and pyarrow ({error}): pip install 'fastem[spark]'") from error
 
 KEEP = pyspark.StorageLevel.MEMORY_AND_DISK
+LOST_NAMES = re.compile(r"Checkpoint block \S+ not found")
 RELEASED: set[str] = set()  # folders of files that are no longer used, in any session of this process
 
 
@@ -52,11 +59,12 @@ class SparkBlocks(Blocks):
 
     Notes
     -----
-    A task uses as many threads as Spark gave it (``spark.task.cpus``). Where an executor is lost, or a task runs where
-    the files are not, Spark reads the partition again. The order of the rows in a partition must then be the same, or
-    the last bits differ: it is where the frame is read from files or sorted in its partitions. The files of blocks that
-    are no longer used go when the next frame is opened, or with the session. With ``spark.io.encryption.enabled`` there
-    are no files: Spark keeps the blocks, and they pass to Python in each iteration.
+    A task uses as many threads as Spark gave it (``spark.task.cpus``). Where an executor is lost, Spark reads the
+    frame again, and where a task runs beside no files, the partition. The order of the rows in a partition must
+    then be the same, or the last bits differ: it is where the frame is read from files or sorted in its partitions.
+    The files of blocks that are no longer used go when the next frame is opened, or with the session. With
+    ``spark.io.encryption.enabled`` there are no files: Spark keeps the blocks, and they pass to Python in each
+    iteration.
     """
 
     holder = "a Spark frame"
@@ -128,7 +136,9 @@ class SparkBlocks(Blocks):
     def _kept(self):
         """The names of the files of each partition, which are written where Spark first asks for them."""
         key = f"fastem-{uuid.uuid4().hex}"
-        return self._as_objects(partial(kept, *self._form, key, list(RELEASED)), key).persist(KEEP)
+        names = self._as_objects(partial(kept, *self._form, key, list(RELEASED)), key).persist(KEEP)
+        names.localCheckpoint()
+        return names
 
     @cached_property
     def _rows_anew(self):
@@ -158,7 +168,7 @@ class SparkBlocks(Blocks):
         replies: dict = {}
         with failure(lost):
             if self._files is not None:
-                replies |= self._replies(self._files, partial(run_on_files, function), partitions)
+                replies |= self._replies_of_files(function, partitions)
             gone = [i for i in partitions if i not in replies]
             if gone:
                 replies |= self._replies(self._rows_anew, partial(run, function), gone)
@@ -172,6 +182,18 @@ class SparkBlocks(Blocks):
                     "read it again. EM reads the data many times: do not change them during a fit."
                 )
         return [replies[i][1] for i in partitions]
+
+    def _replies_of_files(self, function, partitions) -> dict:
+        """Of the partitions whose files are where the task runs. Names that are gone with an executor are made again,
+        and so are their files."""
+        of_files = partial(run_on_files, function)
+        try:
+            return self._replies(self._files, of_files, partitions)
+        except (Py4JError, PySparkException) as error:
+            if not LOST_NAMES.search(str(error)):
+                raise
+        self._files = self._kept()
+        return self._replies(self._files, of_files, partitions)
 
     def _replies(self, blocks, run, partitions) -> dict:
         """{partition: what `run` replies}, of those that reply."""

@@ -10,6 +10,7 @@ import shutil
 import uuid
 from collections import deque
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -100,6 +101,11 @@ def run(function, index, blocks) -> Iterator:
         result, error = None, raised
     deque(counting, maxlen=0)  # Spark ends a worker that leaves rows unread; the next would import everything anew
     deque(blocks, maxlen=0)
-    if not gc.get_freeze_count():  # Spark's worker collects garbage after each task, which modules are not: some 50 ms
-        gc.freeze()
+    keep_modules()
     yield index, lengths, result, error
+
+
+@cache
+def keep_modules() -> None:
+    """Once in a process: Spark's worker collects garbage after each task, which modules are not (some 50 ms)."""
+    gc.freeze()  # how many objects are frozen is not asked: Python counts them one by one, some 5 ms
