@@ -476,6 +476,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.d, t.K = job.d, job.K
     t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
     t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
+    t.log_likelihood = NULL if sums == NULL else sums + job.n_sums - 2
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -499,7 +500,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
                 job.overflowed[index] = 1
             write_scores(job, &t, start, rows)
         else:
-            normalise(&t, sums + job.n_sums - 2)
+            normalise(&t, t.log_likelihood)
             accumulate(job, &t, sums)
 
 

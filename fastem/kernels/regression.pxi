@@ -157,9 +157,9 @@ cdef void regression_accumulate(const Tile* t, const real** params, double* sums
         add_lane_sums(total + m, m, out)
         out = out + m
         if gaussian:
-            full_component(&own, root, t.live_rows[i], params[4], out)
+            full_component(False, &own, root, t.live_rows[i], params[4], out)
             continue
         for j in range(m):
             for r in range(t.vectors):
                 weighed[r] = root[r] * vsqrt(variance[j * S + r])
-            full_component(&own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))
+            full_component(False, &own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))

@@ -25,13 +25,14 @@ F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.kernels.packing import unpack_symmetric
+from fastem.kernels.packing import unpack_gram, unpack_symmetric
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.mixture import Mixture
@@ -115,7 +116,9 @@ class Gate(Shares):
 
     def penalty(self) -> np.ndarray:
         """(p + 1,) the precisions of the prior."""
-        return RIDGE * np.append(0.0, np.ones(len(self.centre)))
+        precisions = np.full(len(self.centre) + 1, RIDGE)
+        precisions[0] = 0.0
+        return precisions
 
     def log_prior(self, weights):
         if self.coefficients is None:
@@ -157,13 +160,15 @@ class Gate(Shares):
     def newton_step(self, gradient, curvature):
         """The damped Newton step, and what it gains at least; None where the curvature has no inverse."""
         K, P = gradient.shape
-        curvature = curvature + np.kron(np.eye(K) - 1 / K, np.diag(self.penalty()))
-        free = (K - 1) * P  # the last component is the reference
+        free, column = (K - 1) * P, np.arange(P)  # the last component is the reference
+        blocks = curvature[:free, :free].copy().reshape(K - 1, P, K - 1, P)
+        blocks[:, column, :, column] += self.penalty()[:, None, None] * (np.eye(K - 1) - 1 / K)
+        step = np.zeros((K, P))
         try:
-            inverse = arithmetic.inverse(np.ascontiguousarray(curvature[:free, :free]))
+            inverse = arithmetic.inverse(blocks.reshape(free, free))
         except np.linalg.LinAlgError:
             return None
-        step = np.append(arithmetic.matmul(inverse, gradient.ravel()[:free]), np.zeros(P)).reshape(K, P)
+        step[:-1] = arithmetic.matmul(inverse, gradient[:-1].ravel()).reshape(K - 1, P)
         square, width = float((step * gradient).sum()), range_of(step)
         if not np.isfinite(width) or not square > 0:
             return None
@@ -249,9 +254,15 @@ def sums_of(statistics):
     return np.column_stack([statistics.counts, statistics.gate_first])
 
 
+@cache
+def pairs_of(K):
+    """The components k > j of every pair, as kernels/gate.pxi goes through them."""
+    return np.tril_indices(K, -1)
+
+
 def range_of(step) -> float:
     """At least the range over components of step_k . u, where no covariate is beyond 1."""
-    return float(max(abs(step[:k] - step[k]).sum(axis=1).max() for k in range(1, len(step)))) if len(step) > 1 else 0.0
+    return float(abs(step[:, None] - step).sum(axis=2).max())
 
 
 def convexity(x) -> float:
@@ -291,29 +302,30 @@ class GatePass:
 
     def part(self, dtype):
         K, p = self.slope.shape
-        params = {"constant": self.constant, "slope": self.slope, "curved": [self.curved], "origin": np.zeros(p)}
+        constant, slope = (0.5 * (a[:-1] - a[-1]) for a in (self.constant, self.slope))
+        params = {"constant": constant, "slope": slope, "curved": [self.curved], "origin": np.zeros(p)}
         return kernels.for_dtype(dtype).Part("gate", p, K, flattened(params, dtype))
 
     def named(self, sums) -> dict:
-        """The sums of the part as statistics."""
+        """The sums of the part as statistics. Its Z is in units of the last component's exp(gamma . u)."""
+        expected = np.column_stack([sums["mass"], sums["expected"] / self.scale])
         return {
             "gate_first": sums["first"] / self.scale,
-            "gate_expected": np.column_stack([sums["mass"], sums["expected"] / self.scale]),
-            "gate_log_norm": sums["log_norm"],
+            "gate_expected": expected,
+            "gate_log_norm": sums["log_norm"] + (self.gamma[-1] * expected).sum(),
             "gate_curvature": self.curvature(sums["pairs"]) if self.curved else np.zeros((self.gamma.size,) * 2),
         }
 
     def curvature(self, pairs) -> np.ndarray:
         """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)', from the sums of pairs."""
         K, P = self.gamma.shape
-        moments = unpack_symmetric(pairs.reshape(-1, P * (P + 1) // 2), P)
-        moments = np.roll(moments, 1, axis=(1, 2)) / np.outer(units := np.append(1.0, self.scale), units)
-        k, j = np.tril_indices(K, -1)
-        by_pair = np.zeros((K, K, P, P))
-        by_pair[k, j] = by_pair[j, k] = moments
-        curvature = -by_pair
-        curvature[np.arange(K), np.arange(K)] = by_pair.sum(axis=1)
-        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
+        units = np.concatenate([np.ones(1), self.scale])
+        moments = unpack_gram(pairs.reshape(-1, P * (P + 1) // 2), P) / (units[:, None] * units)
+        curvature, diagonal = np.zeros((K, P, K, P)), np.arange(K)
+        k, j = pairs_of(K)
+        curvature[k, :, j] = curvature[j, :, k] = -moments
+        curvature[diagonal, :, diagonal] = -curvature.sum(axis=2)
+        return curvature.reshape(K * P, K * P)
 
     def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
         """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""
