@@ -772,6 +772,19 @@ def exp_negative_log1p(const real[::1] x):
     return exps, logs
 
 
+def log1p_reciprocal(const real[::1] x):
+    """log(1 + x) and 1 / (1 + x) for 0 <= x <= 1 as the kernels compute them together, for tests."""
+    cdef Py_ssize_t i
+    logs, reciprocals = np.empty_like(x), np.empty_like(x)
+    cdef real[::1] l = logs
+    cdef real[::1] y = reciprocals
+    cdef vec reciprocal
+    for i in range(x.shape[0]):
+        l[i] = lane(vlog1p_of_unit(splat(x[i]), &reciprocal), 0)
+        y[i] = lane(reciprocal, 0)
+    return logs, reciprocals
+
+
 def mills_ratio(const real[::1] x):
     """(1 - Phi(x)) / phi(x) for x >= 0 as the kernels compute it, for tests."""
     cdef Py_ssize_t i

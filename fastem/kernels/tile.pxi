@@ -31,6 +31,7 @@ cdef extern from "simd.h" nogil:
     vec vlog(vec)
     double scalar_log(double)
     vec vlog1p(vec)
+    vec vlog1p_of_unit(vec, vec*)
     vec vmills(vec)
     void fill_log_factorial_table()
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
