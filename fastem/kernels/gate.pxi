@@ -97,7 +97,8 @@ cdef void gate_log_prob(const Tile* t, const real** params) noexcept nogil:
                 if further:
                     log_prob = log_prob + joint[k * S + g + v]
                 joint[k * S + g + v] = vmax(log_prob, splat(LOWEST))
-                half = vexp_negative(half)
+            for v in range(ROW_VECTORS):
+                half = vexp_negative(root[k * S + g + v] - top[v])
                 root[k * S + g + v] = half
                 total[v] = total[v] + half * half
         if t.log_likelihood == NULL:

@@ -25,7 +25,7 @@ F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -116,9 +116,7 @@ class Gate(Shares):
 
     def penalty(self) -> np.ndarray:
         """(p + 1,) the precisions of the prior."""
-        precisions = np.full(len(self.centre) + 1, RIDGE)
-        precisions[0] = 0.0
-        return precisions
+        return precisions(len(self.centre) + 1)
 
     def log_prior(self, weights):
         if self.coefficients is None:
@@ -135,7 +133,7 @@ class Gate(Shares):
         step, gain = self.bounded_step(gradient, statistics)
         known = self.curvature(statistics, gamma)
         if known is not None:
-            newton = self.newton_step(gradient, np.exp(known.spread(gamma)) * known.matrix)
+            newton = self.newton_step(gradient, known.matrix, np.exp(known.spread(gamma)))
             if newton is not None and newton[1] > gain:
                 step = newton[0]
         return replace(self, coefficients=centred(gamma + step), known=known)
@@ -153,19 +151,17 @@ class Gate(Shares):
 
     def bounded_step(self, gradient, statistics):
         """Boehning's step, and what it gains at least."""
-        curvature = 0.5 * statistics.gate_gram + np.diag(self.penalty())
-        step = arithmetic.matmul(gradient, arithmetic.inverse(curvature))
+        gram = statistics.gate_gram
+        step = arithmetic.matmul(gradient, inverse_bound(gram.tobytes(), len(gram)))
         return step, 0.5 * float((step * gradient).sum())
 
-    def newton_step(self, gradient, curvature):
-        """The damped Newton step, and what it gains at least; None where the curvature has no inverse."""
+    def newton_step(self, gradient, curvature, factor):
+        """The damped Newton step for a curvature of at most `factor` times this, and what it gains at least; None where
+        the curvature has no inverse."""
         K, P = gradient.shape
-        free, column = (K - 1) * P, np.arange(P)  # the last component is the reference
-        blocks = curvature[:free, :free].copy().reshape(K - 1, P, K - 1, P)
-        blocks[:, column, :, column] += self.penalty()[:, None, None] * (np.eye(K - 1) - 1 / K)
-        step = np.zeros((K, P))
+        free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
         try:
-            inverse = arithmetic.inverse(blocks.reshape(free, free))
+            inverse = arithmetic.inverse(factor * curvature[:free, :free] + prior_curvature(K, P))
         except np.linalg.LinAlgError:
             return None
         step[:-1] = arithmetic.matmul(inverse, gradient[:-1].ravel()).reshape(K - 1, P)
@@ -251,7 +247,25 @@ def centred(coefficients):
 
 def sums_of(statistics):
     """(K, p + 1) the sums of the covariates by responsibility."""
-    return np.column_stack([statistics.counts, statistics.gate_first])
+    return np.concatenate([statistics.counts[:, None], statistics.gate_first], axis=1)
+
+
+@cache
+def precisions(P):
+    """(P,) of the prior of a component's coefficients; the intercept has none."""
+    return np.append(0.0, np.full(P - 1, RIDGE))
+
+
+@lru_cache(maxsize=16)
+def inverse_bound(gram: bytes, P):
+    """(P, P) inverse of Boehning's curvature of a component; all M-steps of a fit share the sum of u u'."""
+    return arithmetic.inverse(0.5 * np.frombuffer(gram).reshape(P, P) + np.diag(precisions(P)))
+
+
+@cache
+def prior_curvature(K, P):
+    """((K - 1) P, (K - 1) P): that of the prior, in the coefficients of all but the last component."""
+    return np.kron(np.eye(K - 1) - 1 / K, np.diag(precisions(P)))
 
 
 @cache
@@ -308,7 +322,7 @@ class GatePass:
 
     def named(self, sums) -> dict:
         """The sums of the part as statistics. Its Z is in units of the last component's exp(gamma . u)."""
-        expected = np.column_stack([sums["mass"], sums["expected"] / self.scale])
+        expected = np.concatenate([sums["mass"][:, None], sums["expected"] / self.scale], axis=1)
         return {
             "gate_first": sums["first"] / self.scale,
             "gate_expected": expected,
@@ -342,7 +356,8 @@ class GatePass:
             )
         weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
         n_threads = resolve(n_threads)
-        if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (self.centre, self.scale))):
+        known = kept.get("gate_units", (None, None))
+        if known[0] is not self.centre and not all(map(np.array_equal, known, (self.centre, self.scale))):
             kept["gate_units"] = self.centre, self.scale
             kept["gate_gram"] = self.gram(covariates, weight, n_threads)
         return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"])
