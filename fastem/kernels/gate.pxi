@@ -6,9 +6,10 @@
 # sums: first: sum r c; expected: sum w pi c, and mass: sum w pi, of sample weights w; in common log_norm: sum w log Z, and
 # pairs: the packed triangles of sum w pi_k pi_j (c, 1)(c, 1)' of the pairs k > j, of which the curvature is made.
 #
-# Scratch: exp h over a factor of the row, which accumulate turns into w pi; what its square times w / Z is of, and of pairs
-# the root; sum w log Z, first the products of Z of ROW_VECTORS rows; and the root of a pair's weight, with space for its
-# Gram matrix. An intercept alone needs no part: that is constant weights.
+# Scratch: exp h of every component, over the row's exp top, which accumulate turns into w pi; the factors of the row, w / Z
+# and for pairs sqrt w / Z: w pi is a square times that, the root of w pi_k pi_j a product; in one vector the sum of
+# w log Z, first the products of Z of ROW_VECTORS vectors; and the root of a pair's weight, with space for its Gram matrix.
+# An intercept alone needs no part: that is constant weights.
 
 cdef double MOST_ABOVE = 20.0      # of h above the last component, so that sums of exp 2 h, and four of them in a product,
                                    # are numbers; a fifth of it in float32
