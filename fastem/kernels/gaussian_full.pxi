@@ -32,8 +32,8 @@ cdef void full_log_prob(const Tile* t, const real** params) noexcept nogil:
                 keep_log_prob(t, k * S + g + v, splat(params[0][k]) - squares[v])
 
 
-cdef inline void full_moments(const int d, const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:
-    """The Gram matrix of one component for d <= 4: every row and all sums in registers."""
+cdef inline void full_moments(const int d, const bint centred, const Tile* t, const vec* root, const real* mean, vec* out) noexcept nogil:
+    """The Gram matrix of one component for d <= 4: every row and all sums in registers. Not centred: the mean is 0."""
     cdef vec s[15]
     cdef vec z[5]
     cdef vec mu[4]
@@ -41,7 +41,7 @@ cdef inline void full_moments(const int d, const Tile* t, const vec* root, const
     cdef Py_ssize_t r, S = t.stride
     cdef int i, j
     for i in range(d):
-        mu[i] = splat(mean[i])
+        mu[i] = splat(mean[i]) if centred else splat(0)
     for i in range((d + 1) * (d + 2) // 2):
         s[i] = splat(0)
     for r in range(t.vectors):
@@ -63,23 +63,23 @@ cdef void full_moments_about(const Tile* t, const real* means, double* sums) noe
     """sums += the Gram matrices of the live components about their means (K, d)."""
     cdef Py_ssize_t k, d = t.d
     for k in range(t.n_live):
-        full_component(t, t.joint + k * t.stride, t.live_rows[k], means + t.live[k] * d, sums + t.live[k] * gram_size(d))
+        full_component(True, t, t.joint + k * t.stride, t.live_rows[k], means + t.live[k] * d, sums + t.live[k] * gram_size(d))
 
 
-cdef inline void full_component(const Tile* t, const vec* root, Py_ssize_t live, const real* mean, double* own) noexcept nogil:
-    """own += the Gram matrix of one component."""
+cdef inline void full_component(const bint centred, const Tile* t, const vec* root, Py_ssize_t live, const real* mean, double* own) noexcept nogil:
+    """own += the Gram matrix of one component. Not centred: the mean is 0."""
     cdef Py_ssize_t d = t.d
     if d > 4:
         gram_of_live(d, t.vectors, t.stride, live, root, mean, t.x, t.scratch, t.acc, own)
         return
     if d == 1:
-        full_moments(1, t, root, mean, t.acc)
+        full_moments(1, centred, t, root, mean, t.acc)
     elif d == 2:
-        full_moments(2, t, root, mean, t.acc)
+        full_moments(2, centred, t, root, mean, t.acc)
     elif d == 3:
-        full_moments(3, t, root, mean, t.acc)
+        full_moments(3, centred, t, root, mean, t.acc)
     else:
-        full_moments(4, t, root, mean, t.acc)
+        full_moments(4, centred, t, root, mean, t.acc)
     add_lane_sums(t.acc, gram_size(d), own)
 
 

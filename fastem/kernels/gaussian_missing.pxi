@@ -214,4 +214,4 @@ cdef void missing_accumulate(const Tile* t, const real** params, double* sums) n
                             t.x[columns[i] * S + g * ROW_VECTORS + v] = kept[v]
                         kept += ROW_VECTORS
                 add_variances(t, <const double*>params[4] + k * d * d, group, end, t.joint + j * S, sums + k * n_sums)
-        full_component(t, t.joint + j * S, t.live_rows[j], params[3] + k * d, sums + k * n_sums)
+        full_component(True, t, t.joint + j * S, t.live_rows[j], params[3] + k * d, sums + k * n_sums)

@@ -476,6 +476,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.d, t.K = job.d, job.K
     t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
     t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
+    t.log_likelihood = NULL if sums == NULL else sums + job.n_sums - 2
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -499,7 +500,7 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
                 job.overflowed[index] = 1
             write_scores(job, &t, start, rows)
         else:
-            normalise(&t, sums + job.n_sums - 2)
+            normalise(&t, t.log_likelihood)
             accumulate(job, &t, sums)
 
 
@@ -769,6 +770,19 @@ def exp_negative_log1p(const real[::1] x):
         e[i] = lane(vexp_negative(splat(-x[i])), 0)
         l[i] = lane(vlog1p(splat(x[i])), 0)
     return exps, logs
+
+
+def log1p_reciprocal(const real[::1] x):
+    """log(1 + x) and 1 / (1 + x) for 0 <= x <= 1 as the kernels compute them together, for tests."""
+    cdef Py_ssize_t i
+    logs, reciprocals = np.empty_like(x), np.empty_like(x)
+    cdef real[::1] l = logs
+    cdef real[::1] y = reciprocals
+    cdef vec reciprocal
+    for i in range(x.shape[0]):
+        l[i] = lane(vlog1p_of_unit(splat(x[i]), &reciprocal), 0)
+        y[i] = lane(reciprocal, 0)
+    return logs, reciprocals
 
 
 def mills_ratio(const real[::1] x):

@@ -28,6 +28,16 @@ def unpack_symmetric(packed, d):
     return packed[..., packed_index(d)]
 
 
+def unpack_gram(packed, d):
+    """The same of Gram matrices whose last column is that of ones: it comes first."""
+    return packed[..., gram_index(d)]
+
+
+@cache
+def gram_index(d):
+    return np.roll(packed_index(d), 1, axis=(0, 1))
+
+
 @cache
 def factor_order(d):
     """Rows and columns of a triangular factor in the kernels' order: blocks of rows, column by column."""

@@ -9,7 +9,8 @@
 # sums: counts; slope: sum r (y - mean)(z, 1) of each output; squares: sum r (y - mean)^2; gram: the packed triangles of
 # sum r variance (z, 1)(z, 1)', of each output; of Gaussians, whose variance is 1 here, one for all.
 #
-# Scratch: the space of the Gram matrix; m + 1 rows; then y - mean of every component and output, and their variances.
+# Scratch: the space of the Gram matrix; m + 1 rows; then y - mean of every component and output, and the roots of their
+# variances.
 
 cdef enum TargetKind:
     GAUSSIAN = 0
@@ -24,7 +25,7 @@ cdef tuple regression_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params)
     kind = params.get("kind", ())
     cdef Py_ssize_t grams = m if len(kind) and kind[0] != GAUSSIAN else 1
     f.log_prob, f.accumulate, f.roots, f.n_features = regression_log_prob, regression_accumulate, True, m
-    f.n_acc, f.n_scratch = max(gram_size(q), m * (q + 2) + 1), gram_space(q) + m + 1 + 2 * K * m
+    f.n_acc, f.n_scratch = max(gram_size(q), m * (q + 3)), gram_space(q) + m + 1 + 2 * K * m
     declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,)}
     return declared, {"counts": (), "slope": (m * (q + 1),), "squares": (m,), "gram": (grams * gram_size(q),)}, {}
 
@@ -50,36 +51,48 @@ cdef inline void regression_forms(const int n, const Tile* t, Py_ssize_t q, cons
             eta[(line + c) * S + g + v] = s[4 * c + v]
 
 
-cdef inline vec target(const int kind, vec y, real scale, vec* eta, vec* variance) noexcept nogil:
-    """log p(y | eta); eta becomes y - mean."""
-    cdef vec mean, tail, below, log_prob, linear = eta[0]
+cdef inline void add_target(const int kind, const vec* y, real scale, vec* eta, vec* deviation, vec* log_prob) noexcept nogil:
+    """log_prob += log p(y | eta) of ROW_VECTORS vectors; eta becomes y - mean, deviation the root of the variance.
+
+    Step by step for all of them, since one vector's chain of exponential and logarithm is all latency.
+    """
+    cdef vec half[4]
+    cdef vec below[4]
+    cdef vec mean, tail
+    cdef int v
     if kind == GAUSSIAN:
-        eta[0] = y - linear
-        mean = eta[0] * splat(scale)
-        return splat(0) - mean * mean
-    if kind == POISSON:
-        mean = vexp(vmin(linear, splat(<real>(MOST if sizeof(real) == 8 else MOST / 8))))
-        log_prob = y * linear - mean
-        variance[0] = mean
+        for v in range(ROW_VECTORS):
+            eta[v] = y[v] - eta[v]
+            mean = eta[v] * splat(scale)
+            log_prob[v] = log_prob[v] - mean * mean
+    elif kind == POISSON:
+        for v in range(ROW_VECTORS):
+            half[v] = vexp(splat(<real>0.5) * vmin(eta[v], splat(<real>(MOST if sizeof(real) == 8 else MOST / 8))))
+        for v in range(ROW_VECTORS):
+            mean = half[v] * half[v]
+            log_prob[v] = log_prob[v] + (y[v] * eta[v] - mean)
+            deviation[v] = half[v]
+            eta[v] = y[v] - mean
     else:
-        tail = vmin(linear, splat(0) - linear)        # -|eta|
-        below = vexp_negative(tail * splat(<real>0.5))
-        tail = below * below
-        log_prob = y * linear - vmax(linear, splat(0)) - vlog1p(tail)
-        below = splat(1) / (splat(1) + tail)
-        mean = where_less(linear, splat(0), tail * below, below)
-        variance[0] = tail * below * below
-    eta[0] = y - mean
-    return log_prob
+        for v in range(ROW_VECTORS):
+            half[v] = vexp_negative(vmin(eta[v], splat(0) - eta[v]) * splat(<real>0.5))       # of -|eta| / 2
+        for v in range(ROW_VECTORS):
+            log_prob[v] = log_prob[v] + (y[v] * eta[v] - vmax(eta[v], splat(0)) - vlog1p_of_unit(half[v] * half[v], below + v))
+        for v in range(ROW_VECTORS):
+            tail = half[v] * half[v]
+            mean = where_less(eta[v], splat(0), tail * below[v], below[v])
+            deviation[v] = half[v] * below[v]
+            eta[v] = y[v] - mean
 
 
 cdef inline void regression_group(const int kind, const Tile* t, const real** params, Py_ssize_t g) noexcept nogil:
     """log p of all components for ROW_VECTORS vectors of rows from g."""
     cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, line = 0, k, j
-    cdef vec* base = t.scratch + (gram_space(q) + m) * S
-    cdef vec* eta = base + S
-    cdef vec* variance = eta + K * m * S
-    cdef vec s
+    cdef const vec* base = t.scratch + (gram_space(q) + m) * S + g
+    cdef vec* eta = t.scratch + (gram_space(q) + m + 1) * S
+    cdef vec* deviation = eta + K * m * S
+    cdef const vec* y = t.x + q * S + g
+    cdef vec s[4]
     cdef int v
     while line + DIAGONAL_BLOCK <= K * m:
         regression_forms(DIAGONAL_BLOCK, t, q, params[1], line, g, eta)
@@ -89,13 +102,14 @@ cdef inline void regression_group(const int kind, const Tile* t, const real** pa
         line += 1
     for k in range(K):
         for v in range(ROW_VECTORS):
-            s = splat(params[0][k])
+            s[v] = splat(params[0][k])
             if kind == POISSON:
-                s = s + base[g + v]
-            for j in range(m):
-                line = (k * m + j) * S + g + v
-                s = s + target(kind, t.x[(q + j) * S + g + v], params[2][k * m + j], eta + line, variance + line)
-            keep_log_prob(t, k * S + g + v, s)
+                s[v] = s[v] + base[v]
+        for j in range(m):
+            line = (k * m + j) * S + g
+            add_target(kind, y + j * S, params[2][k * m + j], eta + line, deviation + line, s)
+        for v in range(ROW_VECTORS):
+            keep_log_prob(t, k * S + g + v, s[v])
 
 
 cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil:
@@ -116,16 +130,40 @@ cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil
             regression_group(LOGISTIC, t, params, group * ROW_VECTORS)
 
 
+cdef inline void residual_sums(const int q, const Tile* t, const vec* root, const vec* error, vec* left, vec* slope,
+                               vec* total) noexcept nogil:
+    """total = sums of r e, r e^2, r of one output, and slope (q) = sums of r e z for q <= 4; q is 0: left = r e instead."""
+    cdef vec s[4]
+    cdef vec resp, weighted, first = splat(0), square = splat(0), count = splat(0)
+    cdef Py_ssize_t r, S = t.stride
+    cdef int i
+    for i in range(q):
+        s[i] = splat(0)
+    for r in range(t.vectors):
+        resp = root[r] * root[r]
+        weighted = resp * error[r]
+        first = first + weighted
+        square = square + weighted * error[r]
+        count = count + resp
+        for i in range(q):
+            s[i] = s[i] + weighted * t.x[i * S + r]
+        if q == 0:
+            left[r] = weighted
+    for i in range(q):
+        slope[i] = s[i]
+    total[0], total[1], total[2] = first, square, count
+
+
 cdef void regression_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
     cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, size, i, j, k, r
     cdef bint gaussian = <int>params[3][0] == GAUSSIAN
     cdef vec* left = t.scratch + gram_space(q) * S           # m rows: r (y - mean)
     cdef vec* weighed = left + m * S
     cdef const vec* error
-    cdef const vec* variance
+    cdef const vec* deviation
     cdef const vec* root
+    cdef vec* slope = t.acc
     cdef vec* total = t.acc + m * q
-    cdef vec w, first, square
     cdef Tile own = t[0]
     cdef double* out
     own.d = q
@@ -134,32 +172,31 @@ cdef void regression_accumulate(const Tile* t, const real** params, double* sums
         k, root = t.live[i], t.joint + i * S
         out = sums + k * size
         error = t.scratch + (gram_space(q) + m + 1 + k * m) * S
-        variance = error + K * m * S
+        deviation = error + K * m * S
         for j in range(m):
-            first = square = splat(0)
-            for r in range(t.vectors):
-                w = root[r] * root[r] * error[j * S + r]
-                left[j * S + r] = w
-                first = first + w
-                square = square + w * error[j * S + r]
-            total[j], total[m + j] = first, square
-        first = splat(0)
-        for r in range(t.vectors):
-            first = first + root[r] * root[r]
-        total[2 * m] = first
-        products(m, q, t.vectors, S, left, t.x, t.acc)
-        add_lane_sums(total + 2 * m, 1, out)
+            if q == 1:
+                residual_sums(1, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
+            elif q == 2:
+                residual_sums(2, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
+            elif q == 3:
+                residual_sums(3, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
+            elif q == 4:
+                residual_sums(4, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
+            else:
+                residual_sums(0, t, root, error + j * S, left + j * S, NULL, total + 3 * j)
+        if q > 4:
+            products(m, q, t.vectors, S, left, t.x, slope)
+        add_lane_sums(total + 2, 1, out)
         out = out + 1
         for j in range(m):
-            add_lane_sums(t.acc + j * q, q, out + j * (q + 1))
-            add_lane_sums(total + j, 1, out + j * (q + 1) + q)
-        out = out + m * (q + 1)
-        add_lane_sums(total + m, m, out)
-        out = out + m
+            add_lane_sums(slope + j * q, q, out + j * (q + 1))
+            add_lane_sums(total + 3 * j, 1, out + j * (q + 1) + q)
+            add_lane_sums(total + 3 * j + 1, 1, out + m * (q + 1) + j)
+        out = out + m * (q + 2)
         if gaussian:
-            full_component(&own, root, t.live_rows[i], params[4], out)
+            full_component(False, &own, root, t.live_rows[i], params[4], out)
             continue
         for j in range(m):
             for r in range(t.vectors):
-                weighed[r] = root[r] * vsqrt(variance[j * S + r])
-            full_component(&own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))
+                weighed[r] = root[r] * deviation[j * S + r]
+            full_component(False, &own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))

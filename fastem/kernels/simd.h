@@ -362,6 +362,21 @@ FORCE_INLINE vec vlog1p(vec y) {
     return vlog(u) + (y - (u - splat(1))) / u;
 }
 
+/* The same for y <= 1, with 1 / (1 + y) within 2.5 units of its last place: one division for both. 1 + y = 2^e m as in vlog,
+   where e is 0 or 1. */
+FORCE_INLINE vec vlog1p_of_unit(vec y, vec *reciprocal) {
+    const vec border = splat(REAL_C(1.4142135623730951));
+    vec u = y + splat(1);
+    vec e = where_less(border, u, splat(1), splat(0));
+    vec f = where_less(border, u, u * splat(REAL_C(0.5)), u) - splat(1);
+    vec b = f + splat(2), inverse = splat(1) / (u * b);
+    vec s = f * (u * inverse), w = s * s;
+    vec p = splat(LOG_TERMS[COUNT(LOG_TERMS) - 1]);
+    for (int i = COUNT(LOG_TERMS) - 2; i >= 0; i--) p = p * w + splat(LOG_TERMS[i]);
+    *reciprocal = b * inverse;
+    return e * splat(LN2_HIGH) + (f - (s * (f - w * p) - e * splat(LN2_LOW))) + (y - (u - splat(1))) * *reciprocal;
+}
+
 /* Mills' ratio (1 - Phi(x)) / phi(x) of the normal distribution, erfcx(x / sqrt 2) sqrt(pi / 2), within MILLS_ULPS for x >= 0
    whose reciprocal is a number: (x + 4.5) times it is smooth in (x - 4.5) / (x + 4.5), a polynomial to 2^-56. */
 FORCE_INLINE vec vmills(vec x) {

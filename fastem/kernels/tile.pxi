@@ -31,6 +31,7 @@ cdef extern from "simd.h" nogil:
     vec vlog(vec)
     double scalar_log(double)
     vec vlog1p(vec)
+    vec vlog1p_of_unit(vec, vec*)
     vec vmills(vec)
     void fill_log_factorial_table()
     void subtract_log_factorials(const vec*, ptrdiff_t, vec*)
@@ -61,6 +62,8 @@ cdef struct Tile:
     vec* weight            # (S) in: sample weights
     vec* root_weight       # (S) in: their square roots
     bint equal_weights     # in: whether all are 1, or 0 where there is no row
+    double* log_likelihood # in: where log_prob may add, by weight, what log p of all components of a row has in common,
+                           # which no responsibility depends on; NULL: joint is asked for, with everything
     vec* joint             # (K, S) out of log_prob: log p(x, z=k)
                            # (n_live, S) into accumulate: sqrt(weight * responsibility)
     Py_ssize_t n_live      # components with any responsibility on this tile; the others are left out of accumulate

@@ -25,13 +25,14 @@ F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.kernels.packing import unpack_symmetric
+from fastem.kernels.packing import unpack_gram, unpack_symmetric
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.mixture import Mixture
@@ -115,7 +116,7 @@ class Gate(Shares):
 
     def penalty(self) -> np.ndarray:
         """(p + 1,) the precisions of the prior."""
-        return RIDGE * np.append(0.0, np.ones(len(self.centre)))
+        return precisions(len(self.centre) + 1)
 
     def log_prior(self, weights):
         if self.coefficients is None:
@@ -132,7 +133,7 @@ class Gate(Shares):
         step, gain = self.bounded_step(gradient, statistics)
         known = self.curvature(statistics, gamma)
         if known is not None:
-            newton = self.newton_step(gradient, np.exp(known.spread(gamma)) * known.matrix)
+            newton = self.newton_step(gradient, known.matrix, np.exp(known.spread(gamma)))
             if newton is not None and newton[1] > gain:
                 step = newton[0]
         return replace(self, coefficients=centred(gamma + step), known=known)
@@ -150,20 +151,20 @@ class Gate(Shares):
 
     def bounded_step(self, gradient, statistics):
         """Boehning's step, and what it gains at least."""
-        curvature = 0.5 * statistics.gate_gram + np.diag(self.penalty())
-        step = arithmetic.matmul(gradient, arithmetic.inverse(curvature))
+        gram = statistics.gate_gram
+        step = arithmetic.matmul(gradient, inverse_bound(gram.tobytes(), len(gram)))
         return step, 0.5 * float((step * gradient).sum())
 
-    def newton_step(self, gradient, curvature):
-        """The damped Newton step, and what it gains at least; None where the curvature has no inverse."""
+    def newton_step(self, gradient, curvature, factor):
+        """The damped Newton step for a curvature of at most `factor` times this, and what it gains at least; None where
+        the curvature has no inverse."""
         K, P = gradient.shape
-        curvature = curvature + np.kron(np.eye(K) - 1 / K, np.diag(self.penalty()))
-        free = (K - 1) * P  # the last component is the reference
+        free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
         try:
-            inverse = arithmetic.inverse(np.ascontiguousarray(curvature[:free, :free]))
+            inverse = arithmetic.inverse(factor * curvature[:free, :free] + prior_curvature(K, P))
         except np.linalg.LinAlgError:
             return None
-        step = np.append(arithmetic.matmul(inverse, gradient.ravel()[:free]), np.zeros(P)).reshape(K, P)
+        step[:-1] = arithmetic.matmul(inverse, gradient[:-1].ravel()).reshape(K - 1, P)
         square, width = float((step * gradient).sum()), range_of(step)
         if not np.isfinite(width) or not square > 0:
             return None
@@ -246,12 +247,36 @@ def centred(coefficients):
 
 def sums_of(statistics):
     """(K, p + 1) the sums of the covariates by responsibility."""
-    return np.column_stack([statistics.counts, statistics.gate_first])
+    return np.concatenate([statistics.counts[:, None], statistics.gate_first], axis=1)
+
+
+@cache
+def precisions(P):
+    """(P,) of the prior of a component's coefficients; the intercept has none."""
+    return np.append(0.0, np.full(P - 1, RIDGE))
+
+
+@lru_cache(maxsize=16)
+def inverse_bound(gram: bytes, P):
+    """(P, P) inverse of Boehning's curvature of a component; all M-steps of a fit share the sum of u u'."""
+    return arithmetic.inverse(0.5 * np.frombuffer(gram).reshape(P, P) + np.diag(precisions(P)))
+
+
+@cache
+def prior_curvature(K, P):
+    """((K - 1) P, (K - 1) P): that of the prior, in the coefficients of all but the last component."""
+    return np.kron(np.eye(K - 1) - 1 / K, np.diag(precisions(P)))
+
+
+@cache
+def pairs_of(K):
+    """The components k > j of every pair, as kernels/gate.pxi goes through them."""
+    return np.tril_indices(K, -1)
 
 
 def range_of(step) -> float:
     """At least the range over components of step_k . u, where no covariate is beyond 1."""
-    return float(max(abs(step[:k] - step[k]).sum(axis=1).max() for k in range(1, len(step)))) if len(step) > 1 else 0.0
+    return float(abs(step[:, None] - step).sum(axis=2).max())
 
 
 def convexity(x) -> float:
@@ -291,29 +316,30 @@ class GatePass:
 
     def part(self, dtype):
         K, p = self.slope.shape
-        params = {"constant": self.constant, "slope": self.slope, "curved": [self.curved], "origin": np.zeros(p)}
+        constant, slope = (0.5 * (a[:-1] - a[-1]) for a in (self.constant, self.slope))
+        params = {"constant": constant, "slope": slope, "curved": [self.curved], "origin": np.zeros(p)}
         return kernels.for_dtype(dtype).Part("gate", p, K, flattened(params, dtype))
 
     def named(self, sums) -> dict:
-        """The sums of the part as statistics."""
+        """The sums of the part as statistics. Its Z is in units of the last component's exp(gamma . u)."""
+        expected = np.concatenate([sums["mass"][:, None], sums["expected"] / self.scale], axis=1)
         return {
             "gate_first": sums["first"] / self.scale,
-            "gate_expected": np.column_stack([sums["mass"], sums["expected"] / self.scale]),
-            "gate_log_norm": sums["log_norm"],
+            "gate_expected": expected,
+            "gate_log_norm": sums["log_norm"] + (self.gamma[-1] * expected).sum(),
             "gate_curvature": self.curvature(sums["pairs"]) if self.curved else np.zeros((self.gamma.size,) * 2),
         }
 
     def curvature(self, pairs) -> np.ndarray:
         """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)', from the sums of pairs."""
         K, P = self.gamma.shape
-        moments = unpack_symmetric(pairs.reshape(-1, P * (P + 1) // 2), P)
-        moments = np.roll(moments, 1, axis=(1, 2)) / np.outer(units := np.append(1.0, self.scale), units)
-        k, j = np.tril_indices(K, -1)
-        by_pair = np.zeros((K, K, P, P))
-        by_pair[k, j] = by_pair[j, k] = moments
-        curvature = -by_pair
-        curvature[np.arange(K), np.arange(K)] = by_pair.sum(axis=1)
-        return np.swapaxes(curvature, 1, 2).reshape(K * P, K * P)
+        units = np.concatenate([np.ones(1), self.scale])
+        moments = unpack_gram(pairs.reshape(-1, P * (P + 1) // 2), P) / (units[:, None] * units)
+        curvature, diagonal = np.zeros((K, P, K, P)), np.arange(K)
+        k, j = pairs_of(K)
+        curvature[k, :, j] = curvature[j, :, k] = -moments
+        curvature[diagonal, :, diagonal] = -curvature.sum(axis=2)
+        return curvature.reshape(K * P, K * P)
 
     def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
         """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""
@@ -330,7 +356,8 @@ class GatePass:
             )
         weight = None if weight is None else np.ascontiguousarray(weight, np.float64)
         n_threads = resolve(n_threads)
-        if not all(map(np.array_equal, kept.get("gate_units", (None, None)), (self.centre, self.scale))):
+        known = kept.get("gate_units", (None, None))
+        if known[0] is not self.centre and not all(map(np.array_equal, known, (self.centre, self.scale))):
             kept["gate_units"] = self.centre, self.scale
             kept["gate_gram"] = self.gram(covariates, weight, n_threads)
         return statistics.replaced(gate_weights=weights, gate_gram=kept["gate_gram"])

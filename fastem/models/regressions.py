@@ -24,7 +24,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels import arithmetic
-from fastem.kernels.packing import unpack_symmetric
+from fastem.kernels.packing import unpack_gram
 from fastem.kernels.threads import resolve
 from fastem.models.emission import KernelCall, flattened
 from fastem.models.gate import Gate, GatePass
@@ -156,12 +156,11 @@ class Regressions(BlockModel):
         """The kernel's sums as statistics, the intercept first."""
         K, P, m = self.coefficients.shape
         triangles = sums["gram"].reshape(K, -1, P * (P + 1) // 2)
-        curvature = np.array([unpack_symmetric(np.ascontiguousarray(of_one), P) for of_one in triangles])
         named = {
             "counts": sums["counts"],
             "slope": np.swapaxes(np.roll(sums["slope"].reshape(K, m, P), 1, axis=2), 1, 2),
             "squares": sums["squares"],
-            "curvature": np.roll(curvature, 1, axis=(2, 3)),
+            "curvature": unpack_gram(triangles, P),
         }
         return named | ({} if of_gate is None else self.gate.named(of_gate))
 

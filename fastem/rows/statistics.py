@@ -77,8 +77,13 @@ class Statistics:
         return self + -1.0 * other
 
     def replaced(self, **sums) -> Statistics:
-        """The same with some sums replaced."""
-        return Statistics(**{name: getattr(self, name) for name in self._layout} | sums)
+        """The same with some sums replaced, or with more."""
+        if not self._layout.keys().isdisjoint(sums):
+            return Statistics(**{name: getattr(self, name) for name in self._layout} | sums)
+        more, shift = Statistics(**sums), len(self.vector)
+        shifted = {name: (first + shift, last + shift, shape) for name, (first, last, shape) in more._layout.items()}
+        more.vector, more._layout = np.concatenate([self.vector, more.vector]), self._layout | shifted
+        return more
 
     def differences(self, other: Statistics) -> list[str]:
         """The names whose sums have another shape there, or that only one of the two has."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, random_mixture
 from passes import TOLERANCE, assert_scores, assert_sums, expected_sums, joint_of, problem, score
+from scipy.special import entr, logsumexp
 
 from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
@@ -403,3 +404,47 @@ def test_log_factorial_does_not_depend_on_its_neighbours(build, real):
         mixed = np.full(2 * len(counts), neighbour, real)
         mixed[::2] = counts
         assert np.array_equal(log_factorial(mixed)[::2], log_factorial(counts))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("size", [0.3, 4.0, 300.0])
+@pytest.mark.parametrize("n, p, K", [(70, 2, 1), (700, 1, 2), (1300, 4, 4), (131, 6, 5), (37, 3, 9)])
+def test_a_gates_sums_are_those_of_the_formula(build, real, size, n, p, K):
+    """size: of the coefficients; 300: shares of a row are beyond what exp can hold."""
+    module = importlib.import_module(f"fastem.kernels._{build}_{real}")
+    rng = np.random.default_rng([n, p, K])
+    C, x = (rng.integers(-8, 9, (n, columns)) / 8 for columns in (p, 1))  # exact in float32, as are the coefficients
+    h = rng.integers(-16, 17, (K - 1, p + 1)) / 32 * size
+    L = 2 * np.vstack([h[:, 1:] @ C.T + h[:, :1], np.zeros((1, n))]).T
+    mean = np.arange(K, dtype=real) / K
+    density = {"constant": np.zeros(K, real), "scale": np.ones(K, real), "offset": -mean, "mean": mean}
+    params = {"constant": h[:, 0], "slope": h[:, 1:].ravel(), "curved": [1], "origin": np.zeros(p)}
+    gate = {name: np.array(value, real) for name, value in params.items()}
+    parts = (module.Part("gaussian_diagonal", 1, K, density), module.Part("gate", p, K, gate))
+    rows, centre, design = np.column_stack([x, C]).astype(real), np.zeros(1 + p, real), np.column_stack([C, np.ones(n)])
+    log_norm = logsumexp(L, axis=1)
+    share = np.exp(L - log_norm[:, None])
+    joint = L - log_norm[:, None] - (x - mean) ** 2
+    log_density = logsumexp(joint, axis=1)
+    posterior = np.exp(joint - log_density[:, None])
+    k, j = np.tril_indices(K, -1)
+    for weight in (None, rng.integers(0, 3, n) / 2):
+        w = np.ones(n) if weight is None else weight
+        sums, log_likelihood, entropy = module.expect(parts, rows, weight, centre, K, 1)
+        named = module.named_sums(parts, sums)[1]
+        of_pairs = np.einsum("n,np,na,nb->pab", w, share[:, k] * share[:, j], design, design)
+        a, b = np.tril_indices(p + 1)
+        close = {"rtol": 20 * TOLERANCE[real], "atol": 20 * TOLERANCE[real] * w.sum()}
+        assert np.allclose(named["first"], (w[:, None] * posterior).T @ C, **close)
+        assert np.allclose(named["expected"], (w[:, None] * share).T @ C, **close)
+        assert np.allclose(named["mass"], w @ share, **close)
+        assert np.allclose(named["pairs"], of_pairs[:, a, b].ravel(), **close)
+        largest = 1 + abs(L).max()
+        assert abs(named["log_norm"] - w @ log_norm) <= largest * close["atol"]
+        assert abs(log_likelihood - w @ log_density) <= largest * close["atol"]
+        expected_entropy = w @ entr(posterior).sum(axis=1)
+        assert abs(entropy - expected_entropy) <= largest * close["atol"]
+    found = np.empty(n)
+    module.score(parts, rows, centre, K, 1, log_density=found)
+    assert np.allclose(found, log_density, rtol=20 * TOLERANCE[real], atol=20 * TOLERANCE[real])

@@ -102,6 +102,17 @@ def test_log1p(compiled):
     assert WORST * module.log1p_ulps < worst(found, x, mpmath.log1p, real) < module.log1p_ulps
 
 
+def test_log1p_with_its_reciprocal(compiled):
+    module, real = compiled
+    rng = np.random.default_rng(3)
+    edges, near_0 = around([0.0, np.sqrt(2) - 1, 1.0], real), 10.0 ** rng.uniform(-30, 0, 300)
+    x = np.concatenate([edges, near_0, rng.uniform(0, 1, 700)])
+    x = x[(x >= 0) & (x <= 1)].astype(real)
+    logs, reciprocals = module.log1p_reciprocal(x)
+    assert WORST * module.log1p_ulps < worst(logs, x, mpmath.log1p, real) < module.log1p_ulps
+    assert worst(reciprocals, x, lambda v: 1 / (1 + v), real) < 2.5
+
+
 def test_log_factorial(compiled):
     """In units of the last place of the value, and of 1 where that is less."""
     module, real = compiled

@@ -14,7 +14,7 @@ static void add(const void *bytes, size_t n) {
 }
 
 int main(void) {
-    vec x, y, many[2 * LANES + 3];
+    vec x, y, z, many[2 * LANES + 3];
     real *lanes = (real *)&x, rows[4 * LANES * LANES], centre[LANES];
     double sums[2 * LANES + 3] = {0};
     for (int round = 0; round < 20000; round++) {
@@ -24,6 +24,7 @@ int main(void) {
         y = vexp_negative(vmin(x, splat(0))); add(&y, sizeof y);
         y = vlog(vmax(x * x, splat(SMALLEST_NORMAL / 2))); add(&y, sizeof y);
         y = vlog1p(x * x); add(&y, sizeof y);
+        y = vlog1p_of_unit(vmin(x * x, splat(1)), &z); add(&y, sizeof y); add(&z, sizeof z);
         y = vlog_factorial(x * x); add(&y, sizeof y);
         y = vsqrt(x * x) + x * y; add(&y, sizeof y);
         for (int i = 0; i < LANES; i++) {
