@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
-from fastem.kernels import arithmetic
+from fastem.kernels import arithmetic, clusters
 from fastem.models.gaussian.linear_algebra import eigh_of_even, product
 from fastem.rows.scale import standardised
-from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, scores, sphered
+from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, sphered
 from fastem.starts.partitions import LOSS_TIE, on_grid, uncorrelated
 
 LEAVES_PER_CLUSTER, LEAST_LEAVES, MANY_LEAVES = 4, 20, 100  # k-means clusters: 4 K, but above 100 only 2 K more
@@ -125,11 +125,10 @@ def local_metric(Z, weight, rng, n_threads):
     for _ in range(METRIC_ROUNDS):
         rows = np.ascontiguousarray(Z[some])
         half = np.ascontiguousarray(rows[:: 1 if n < most else 2])
-        joint = np.empty((len(half), len(rows)))
-        scores(half, rows, n_threads, joint=joint)
-        joint[joint == 0] = -np.inf  # no row is its own neighbour, nor is an equal one
-        nearest = joint.argmax(axis=1)
-        apart = (half - rows[nearest])[joint[np.arange(len(half)), nearest] > -np.inf]
+        nearest = clusters.nearest(
+            half, rows, n_threads, apart=True
+        )  # no row is its own neighbour, nor is an equal one
+        apart = (half - rows[nearest])[nearest >= 0]
         if not len(apart):
             break
         values, axes = eigh_of_even(arithmetic.einsum("ni,nj->ij", apart, apart) / len(apart))
