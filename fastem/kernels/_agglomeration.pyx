@@ -21,21 +21,28 @@ cdef enum Criterion:
 
 cdef double log_det(double[:, ::1] matrix, Py_ssize_t d) noexcept nogil:
     """Of a positive definite matrix, whose lower triangle is overwritten; -inf where it is not."""
+    cdef double rest = 0, product = determinant(matrix, d, &rest)
+    return rest + log(product) if product > 0 else -INFINITY
+
+
+cdef double determinant(double[:, ::1] matrix, Py_ssize_t d, double* rest) noexcept nogil:
+    """The same times exp(-rest), so that it stays a number; 0 where the matrix is not positive definite."""
     cdef Py_ssize_t i, j, m
-    cdef double pivot, factor, product = 1, total = 0
+    cdef double pivot, factor, product = 1
+    rest[0] = 0
     for m in range(d):
         pivot = matrix[m, m]
         if not pivot > 0:
-            return -INFINITY
+            return 0
         product *= pivot
         if not 1e-100 < product < 1e100:
-            total += log(product)
+            rest[0] += log(product)
             product = 1
         for i in range(m + 1, d):
             factor = matrix[i, m] / pivot
             for j in range(m + 1, i + 1):
                 matrix[i, j] -= factor * matrix[j, m]
-    return total + log(product)
+    return product
 
 
 cdef class Tree:
@@ -65,13 +72,16 @@ cdef class Tree:
     cdef double cost(self, double count, double[:, ::1] scatter) noexcept nogil:
         """Minus twice the log-likelihood of a cluster, without what all partitions share."""
         cdef Py_ssize_t i, j
-        cdef double total = 0, rows = count + self.prior
+        cdef double total = 0, rows = count + self.prior, rest, product
         if self.criterion == TRACED:
             for i in range(self.d):
                 for j in range(i + 1):
                     self.work[i, j] = scatter[i, j] / count
                 total += scatter[i, i]
-            return count * log(exp(log_det(self.work, self.d)) + (total + self.prior) / count)
+            product = determinant(self.work, self.d, &rest)
+            if rest != 0:
+                product *= exp(rest)
+            return count * log(product + (total + self.prior) / count)
         if self.criterion == FULL:
             for i in range(self.d):
                 for j in range(i + 1):
