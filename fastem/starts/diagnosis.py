@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
+from fastem.models.gaussian.short_runs import ShortRun
 
 EQUAL = {4: 1e-5, 8: 1e-9}  # relative difference of log-densities that is rounding, by the bytes of the rows' type
 SAMPLED = 8  # rows at which densities are compared
@@ -82,6 +83,8 @@ def effective_counts(statistics, n_effective):
 
 def is_sound(result, n_effective) -> bool:
     """Whether every component describes something."""
+    if isinstance(result, ShortRun) and result.is_plainly_sound(n_effective):
+        return True
     return all(diagnosis.sound for diagnosis in diagnose(result, n_effective))
 
 
@@ -93,10 +96,10 @@ def merit(result, n_effective) -> tuple[bool, float]:
     a cluster loses against a sound fit, but a stray row in a component of its own costs little, since the rest of the
     mixture describes the other rows. Where a family cannot widen, its unsound results come after all others.
     """
-    model, statistics = result.model, result.statistics
-    value = objective(model, statistics)
+    value = objective_of(result)
     if is_sound(result, n_effective):
         return True, value
+    model, statistics = result.model, result.statistics
     counts = effective_counts(statistics, n_effective)
     wide = model.emission.widened(model.weights, counts)
     if wide is None:
@@ -107,7 +110,12 @@ def merit(result, n_effective) -> tuple[bool, float]:
 
 def sound_first(result, n_effective) -> tuple[bool, float]:
     """By what results are compared where no component may be lost: whether all are sound, and the mean objective."""
-    return is_sound(result, n_effective), objective(result.model, result.statistics)
+    return is_sound(result, n_effective), objective_of(result)
+
+
+def objective_of(result) -> float:
+    """The mean objective at the end."""
+    return result.history[-1] if isinstance(result, ShortRun) else objective(result.model, result.statistics)
 
 
 def expected_merit(result, n_effective) -> tuple[bool, float]:
