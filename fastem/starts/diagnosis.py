@@ -138,6 +138,8 @@ def best_first(results, n_effective, by=merit):
     Two starts often reach the same optimum with its components in another order. Which of them has the larger last bit
     depends on the columns' units and on the kernels that BLAS picks for the CPU.
     """
+    if len(results) == 1:
+        return list(results)
     merits = [by(result, n_effective) for result in results]
     left, ordered = sorted(((*pair, -i) for i, pair in enumerate(merits)), reverse=True), []
     while left:

@@ -66,12 +66,13 @@ def tournament(
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
         limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
-        begun, error = made(run if callable(run) else lambda run=run: run.model for run in runs)
+        begun, error = made(run if callable(run) else lambda run=run: goes_on(run) for run in runs)
         failure, ended = error or failure, []
         n_steps = min(n_iter, stop.max_iter)
-        for run in short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads):
+        for start, run in zip(begun, short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads)):
+            most = n_steps + (start.n_iter if isinstance(start, ShortRun) else 0)
             try:
-                ended.append(run if run.n_iter == n_steps > 0 else climbed(run, blocks.for_one_run(), n_steps, limits))
+                ended.append(run if run.n_iter == most > 0 else climbed(run, blocks.for_one_run(), most, limits))
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -90,6 +91,11 @@ def made(starts) -> tuple[list[Mixture], Exception | None]:
         except FAILURES as error:
             failure = error
     return models, failure
+
+
+def goes_on(run: EMResult | ShortRun) -> Mixture | ShortRun:
+    """Where the next round goes on from a run."""
+    return run if isinstance(run, ShortRun) else run.model
 
 
 def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:
@@ -112,12 +118,13 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     arrived, others = ahead(begun, blocks, stop, n_threads)
     # those that have arrived come last, the highest of them first: then the next ones need no more than a look
     arrived.sort(key=lambda run: -run.history[-1])
+    reached = (False, -np.inf)
     for i, started in enumerate([*others, *arrived]):
-        if i >= len(others) and behind(started, ended, n_effective):
+        if i >= len(others) and is_behind(started, reached, n_effective):
             continue
         try:
             run = climbed(started, blocks, min(max(LAP, started.n_iter), stop.max_iter), limits)
-            while not run.converged and run.n_iter < stop.max_iter and not behind(run, ended, n_effective):
+            while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
                 if run.n_iter == before:  # it fell
@@ -126,6 +133,7 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
             failure = error
         else:
             ended.append(run)
+            reached = max(reached, merit(run, n_effective))
     if not ended:
         raise failure
     return best_first(ended, n_effective)[0]
@@ -139,9 +147,8 @@ def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[ShortRun],
     holds = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
     for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if holds else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
-        for i, further in zip(running, short_runs([runs[i].model for i in running], blocks, n_iter, n_threads)):
-            further.history[:0] = runs[i].history[:-1]
-            runs[i] = further
+        for i, run in zip(running, short_runs([runs[i] for i in running], blocks, n_iter, n_threads)):
+            runs[i] = run
         running = [i for i in running if runs[i].n_iter == done + n_iter]
         arrived += [i for i in running if holds(EMResult(None, None, runs[i].history, n_rows=n_rows), None)]
         running = [i for i in running if i not in arrived]
@@ -158,12 +165,10 @@ def n_plain(runs, blocks) -> int:
     return LAP * int(np.clip(PLAIN_WORK / (LAP * blocks.n_rows * K * (d + 2)), LAPS, MOST_LAPS))
 
 
-def behind(run, ended, n_effective):
-    """Whether twice what a run is expected to gain leaves it behind the best that has ended."""
-    if not ended:
-        return False
-    best, (sound, value) = max(merit(other, n_effective) for other in ended), merit(run, n_effective)
-    return best > (sound, value + 2 * expected_gain(run))
+def is_behind(run, reached, n_effective) -> bool:
+    """Whether twice what a run is expected to gain leaves it behind the merit that another has reached."""
+    sound, value = merit(run, n_effective)
+    return reached > (sound, value + 2 * expected_gain(run))
 
 
 def distinct(runs, same):

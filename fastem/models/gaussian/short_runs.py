@@ -31,7 +31,8 @@ MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what 
 
 @dataclass
 class ShortRun:
-    """A run of some ordinary steps. Its model and statistics are made when they are asked for.
+    """A run of some ordinary steps. Its model and statistics are made when they are asked for; steps that go on from it
+    need neither.
 
     Attributes
     ----------
@@ -91,23 +92,31 @@ class ShortRun:
         )
 
 
-def short_runs(mixtures, blocks, n_iter, n_threads) -> list[ShortRun]:
-    """Of each mixture: the run of up to `n_iter` steps."""
-    if FIXED_ORDER or not (mixtures and n_iter and all(map(is_ordinary, mixtures)) and are_few_rows(blocks)):
-        return [ShortRun(mixture, blocks) for mixture in mixtures]
-    first = mixtures[0].emission
-    structure, floor, (K, d) = type(first.covariance), first.floor, first.shape
-    if any((type(m.emission.covariance), m.emission.shape) != (structure, (K, d)) for m in mixtures):
-        raise ValueError("mixtures of one structure and shape can be run side by side")
-    letters, module = LETTERS[structure], kernels.for_dtype(np.float64)
-    centre = middle(np.vstack([m.emission.means for m in mixtures]), np.concatenate([m.weights for m in mixtures]))
-    models = np.array([flat(mixture, letters[2] != "I", centre) for mixture in mixtures])
-    rows = blocks.X, blocks.sample_weight, centre
-    done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, floor, n_iter, n_threads)
+def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
+    """The run of up to `n_iter` steps from each mixture, or the further steps of each run."""
+    runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
+    if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
+        return runs
+    begun, centre = [run.begun for run in runs], runs[0].centre
+    if centre is None or any(run.centre is not centre for run in runs):
+        begun = [run.model for run in runs]
+        if not all(map(is_ordinary, begun)):
+            return runs
+        emissions = [mixture.emission for mixture in begun]
+        if len({(type(one.covariance), one.shape) for one in emissions}) > 1:
+            raise ValueError("mixtures of one structure and shape can be run side by side")
+        centre = middle(np.vstack([one.means for one in emissions]), np.concatenate([m.weights for m in begun]))
+        models = np.array([flat(mixture, centre) for mixture in begun])
+    else:
+        models = np.array([run.row for run in runs])
+    emission = begun[0].emission
+    module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
+    rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
+    done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, emission.floor, n_iter, n_threads)
     return [
-        ShortRun(mixture, blocks, history[: steps + 1].tolist(), row, centre, of_run, close)
-        for mixture, steps, history, row, of_run, close in zip(
-            mixtures, done.tolist(), histories, models, counts, closeness.tolist()
+        ShortRun(mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close)
+        for run, mixture, steps, history, row, of_run, close in zip(
+            runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
         )
     ]
 
@@ -134,11 +143,12 @@ def are_few_rows(blocks) -> bool:
     )
 
 
-def flat(mixture, full, centre):
+def flat(mixture, centre):
     """Weights, means about the centre and covariances of the components in one vector."""
     emission = mixture.emission
     K, d = emission.shape
     spread = emission.covariance
+    full = LETTERS[type(spread)][2] != "I"
     second = np.broadcast_to(spread.covariances, (K, d, d)) if full else spread.variances(K, d)
     return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel()])
 
