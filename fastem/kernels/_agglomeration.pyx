@@ -229,7 +229,18 @@ def mergers(counts, means, scatter, n_clusters, criterion, proportions=False, pr
 
 def agglomerate(counts, means, scatter, n_clusters, criterion, **settings):
     """(M,) the cluster of each of M leaves, numbered from 0 in the order of the leaves; see :func:`mergers`."""
-    labels = np.arange(len(counts))
-    for g, h in mergers(counts, means, scatter, n_clusters, criterion, **settings):
-        labels[labels == h] = g
-    return np.unique(labels, return_inverse=True)[1]
+    cdef Py_ssize_t M = len(counts), i, step, n = 0
+    cdef const Py_ssize_t[:, ::1] steps = mergers(counts, means, scatter, n_clusters, criterion, **settings)
+    labels = np.arange(M)
+    cdef Py_ssize_t[::1] into = labels
+    for step in range(steps.shape[0]):
+        for i in range(M):
+            if into[i] == steps[step, 1]:
+                into[i] = steps[step, 0]
+    for i in range(M):  # a cluster bears the number of its first leaf
+        if into[i] == i:
+            into[i] = n
+            n += 1
+        else:
+            into[i] = into[into[i]]
+    return labels

@@ -364,3 +364,44 @@ def lloyd(const real[:, ::1] Z, const double[:] weight, const real[:, ::1] centr
         free(tiles)
     PyErr_CheckSignals()
     return labels
+
+
+def moments(const double[:, ::1] Z, const double[:] weight, const Py_ssize_t[::1] labels, bint products):
+    """The clusters' weights (M,), means (M, d), and sums of squares and products about these (M, d, d); without products
+    the squares alone (M, 1, d).
+
+    labels    (n,) 0 ... M - 1, each of which has weight
+    """
+    cdef Py_ssize_t n = Z.shape[0], d = Z.shape[1], i, j, m, k
+    cdef double w
+    n_clusters = int(np.max(labels)) + 1
+    counts, means, scatter = np.zeros(n_clusters), np.zeros((n_clusters, d)), np.zeros((n_clusters, d if products else 1, d))
+    cdef double[::1] count = counts, rest = np.empty(d)
+    cdef double[:, ::1] mean = means
+    cdef double[:, :, ::1] of_one = scatter
+    check()
+    with nogil:
+        for i in range(n):
+            k = labels[i]
+            count[k] += weight[i]
+            for j in range(d):
+                mean[k, j] += weight[i] * Z[i, j]
+        for k in range(mean.shape[0]):
+            for j in range(d):
+                mean[k, j] /= count[k]
+        for i in range(n):
+            k = labels[i]
+            for j in range(d):
+                rest[j] = Z[i, j] - mean[k, j]
+            for j in range(d):
+                w = weight[i] * rest[j]
+                if not products:
+                    of_one[k, 0, j] += w * rest[j]
+                    continue
+                for m in range(j + 1):
+                    of_one[k, j, m] += w * rest[m]
+        for k in range(mean.shape[0] if products else 0):
+            for j in range(d):
+                for m in range(j):
+                    of_one[k, m, j] = of_one[k, j, m]
+    return counts, means, scatter

@@ -78,3 +78,17 @@ def test_a_cluster_without_rows_keeps_its_centre():
     assert not clusters.lloyd(Z, weight, centres, 5, 1e3, 1e-3, 1).any()
     with pytest.raises(ValueError, match="centres of 2 columns for rows of 3"):
         clusters.nearest(Z, np.zeros((1, 2)), 1)
+
+
+def test_moments_of_clusters():
+    Z, weight, _ = instance(np.float64)
+    labels = np.random.default_rng(1).integers(0, 5, len(Z))
+    counts, means, scatter = clusters.moments(Z, weight, labels, True)
+    _, _, squares = clusters.moments(Z, weight, labels, False)
+    for k in range(5):
+        z, w = Z[labels == k], weight[labels == k]
+        np.testing.assert_allclose(counts[k], w.sum())
+        np.testing.assert_allclose(means[k], np.average(z, axis=0, weights=w))
+        rest = z - means[k]
+        np.testing.assert_allclose(scatter[k], (w[:, None] * rest).T @ rest)
+        np.testing.assert_allclose(squares[k], [np.diagonal(scatter[k])])
