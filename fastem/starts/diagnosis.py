@@ -29,7 +29,7 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
 
     A collapsed component raises the likelihood without describing anything, so a fit that has one is not sound.
     """
-    counts = effective_counts(result.statistics, n_effective)
+    counts = effective_counts(result, n_effective)
     emission = result.model.emission
     conditions = emission.diagnose(result.model.weights, counts)
     least = 0.0 if emission.may_be_empty else 1e-8 * n_effective
@@ -76,9 +76,11 @@ def equal_components(model, tolerance) -> dict[int, int]:
     return twins
 
 
-def effective_counts(statistics, n_effective):
+def effective_counts(result, n_effective):
     """(K,) the effective rows of each component."""
-    return statistics.counts * (n_effective / statistics.weight)
+    if isinstance(result, ShortRun) and result.counts is not None:
+        return result.counts * (n_effective / result.counts.sum())
+    return result.statistics.counts * (n_effective / result.statistics.weight)
 
 
 def is_sound(result, n_effective) -> bool:
@@ -100,7 +102,7 @@ def merit(result, n_effective) -> tuple[bool, float]:
     if is_sound(result, n_effective):
         return True, value
     model, statistics = result.model, result.statistics
-    counts = effective_counts(statistics, n_effective)
+    counts = effective_counts(result, n_effective)
     wide = model.emission.widened(model.weights, counts)
     if wide is None:
         return False, value
