@@ -44,7 +44,9 @@ BUILDS = {
     **({"reproducible_baseline": (BASELINE, REPRODUCIBLE)} if os.name != "nt" else {}),
 }
 PASSES = {"float64": ("mixture_pass", []), "float32": ("mixture_pass", [("FASTEM_FLOAT", "1")])}
-PASSES["eigenpairs"] = ("eigenpairs", [])  # the end of a module's name: its source, and macros
+PASSES |= {
+    name: (name, []) for name in ("eigenpairs", "clusters")
+}  # the end of a module's name: its source, and macros
 GNU_FLAGS = ["-O3", "-g0", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"]
 MSVC_FLAGS = ["/O2", "/fp:contract"]
 OPENMP_TRIALS = {  # compiler: (compile, link) flags, the first that works is used

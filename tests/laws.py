@@ -392,17 +392,15 @@ def compiled_steps_are_the_drivers(case, estimator):
     except IllDefinedCovariance:
         return  # of rows that do not vary
     blocks = ArrayBlocks(X, weight)
-    ((model, history),) = short_runs([start], blocks, 5, 1)
-    driven = fastem.em(start, blocks, max_iter=len(history), tol=0)
+    (run,) = short_runs([start], blocks, 5, 1)
+    driven = fastem.em(start, blocks, max_iter=run.n_iter, tol=0)
     # M-steps that are as good up to some change may differ by its root in what they do not maximise, the log-likelihood
     iterated = {"VEE": NEAR, "EVE": NEAR, "VVE": NEAR, "VEI": TIGHT, "VEV": TIGHT}
     bound = np.sqrt(iterated.get(covariance_type, 0)) + ITERATED + rounding(case, estimator)
-    apart = abs(np.array(history) - driven.history[: len(history)]).max(initial=0)
+    apart = abs(np.array(run.history) - driven.history[: len(run.history)]).max(initial=0)
     assert apart <= bound, f"compiled steps are {apart} off the driver's"
-    last = fastem.em(model, blocks, max_iter=0).log_likelihood - driven.log_likelihood
-    assert abs(last) <= weight.sum() * bound, (
-        f"after {len(history)} compiled steps the model is {last} off the driver's"
-    )
+    last = fastem.em(run.model, blocks, max_iter=0).log_likelihood - driven.log_likelihood
+    assert abs(last) <= weight.sum() * bound, f"after {run.n_iter} compiled steps the model is {last} off the driver's"
 
 
 RARE = (

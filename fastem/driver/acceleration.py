@@ -72,8 +72,19 @@ class Guarded(Leaps):
 
     def _forget(self):
         self.last, self.calm, self.rest = None, 0, False
+        self.first = []  # steps, which many fits of few steps need not as vectors: they show no direction yet
 
     def _ahead_of(self, model, image):
+        if self.last is None and len(self.first) < STEADY:
+            self.first.append((model, image))
+            return None
+        seen, self.first = self.first, []
+        for step in seen:
+            self._looked_at(*step)
+        return self._looked_at(model, image)
+
+    def _looked_at(self, model, image):
+        """The model to try after one more step, or None."""
         x, f = em_step(model, image)
         if not np.isfinite(f).all():
             self._forget()
@@ -133,19 +144,15 @@ class Anderson(Guarded):
     EM-like algorithms. Journal of Computational and Graphical Statistics 28 (2019) 834-846 (DAAREM).
     """
 
-    def __init__(self, model):
-        super().__init__(model)
-        self.depth = max(1, min(DEPTH, (len(model.to_vector()) + 1) // 2))
-
     def _forget(self):
         super()._forget()
         self.points, self.images = [], []
 
     def _remember(self, dx, df):
-        length = arithmetic.norm(dx)
+        length, depth = arithmetic.norm(dx), max(1, min(DEPTH, (len(dx) + 1) // 2))
         if length > 0:
-            self.points = [*self.points, dx / length][-self.depth :]
-            self.images = [*self.images, (dx + df) / length][-self.depth :]
+            self.points = [*self.points, dx / length][-depth:]
+            self.images = [*self.images, (dx + df) / length][-depth:]
 
     def _extrapolate(self, x, f):
         U, s, Vt = np.linalg.svd(np.array(self.points).T, full_matrices=False)

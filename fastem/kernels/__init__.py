@@ -91,6 +91,7 @@ BUILD = pick()
 INSTRUCTION_SET = REPRODUCIBLE if BUILD.startswith(REPRODUCIBLE) else BUILD  # what determines the bits
 _modules = {np.dtype(real): importlib.import_module(f"{__name__}._{BUILD}_{real}") for real in ("float64", "float32")}
 _eigenpairs = importlib.import_module(f"{__name__}._{BUILD}_eigenpairs")
+clusters = importlib.import_module(f"{__name__}._{BUILD}_clusters")
 eigenpairs, orthogonal_factors = _eigenpairs.eigenpairs, _eigenpairs.orthogonal_factors
 product, cholesky, inverse_transposed = _eigenpairs.product, _eigenpairs.cholesky, _eigenpairs.inverse_transposed
 lower_along_common_axes, turn_to_axes = _common_axes.lower, _common_axes.turn_to_axes

@@ -19,23 +19,30 @@ cdef enum Criterion:
     TRACED = 3  # the same, with a trace beside the determinant, which is 0 for few rows
 
 
-cdef double log_det(double[:, ::1] matrix, Py_ssize_t d) noexcept nogil:
+cdef double log_det(double* matrix, Py_ssize_t d) noexcept nogil:
     """Of a positive definite matrix, whose lower triangle is overwritten; -inf where it is not."""
+    cdef double rest = 0, product = determinant(matrix, d, &rest)
+    return rest + log(product) if product > 0 else -INFINITY
+
+
+cdef double determinant(double* matrix, Py_ssize_t d, double* rest) noexcept nogil:
+    """The same times exp(-rest), so that it stays a number; 0 where the matrix is not positive definite."""
     cdef Py_ssize_t i, j, m
-    cdef double pivot, factor, product = 1, total = 0
+    cdef double pivot, factor, product = 1
+    rest[0] = 0
     for m in range(d):
-        pivot = matrix[m, m]
+        pivot = matrix[m * d + m]
         if not pivot > 0:
-            return -INFINITY
+            return 0
         product *= pivot
         if not 1e-100 < product < 1e100:
-            total += log(product)
+            rest[0] += log(product)
             product = 1
         for i in range(m + 1, d):
-            factor = matrix[i, m] / pivot
+            factor = matrix[i * d + m] / pivot
             for j in range(m + 1, i + 1):
-                matrix[i, j] -= factor * matrix[j, m]
-    return total + log(product)
+                matrix[i * d + j] -= factor * matrix[j * d + m]
+    return product
 
 
 cdef class Tree:
@@ -62,25 +69,29 @@ cdef class Tree:
         self.work, self.both = np.zeros((self.d, self.d)), np.zeros((scatter.shape[1], scatter.shape[2]))
         self.alive, self.exact = np.ones(self.M, np.int8), np.ones(self.M, np.int8)
 
-    cdef double cost(self, double count, double[:, ::1] scatter) noexcept nogil:
+    cdef double cost(self, double count, const double* scatter) noexcept nogil:
         """Minus twice the log-likelihood of a cluster, without what all partitions share."""
-        cdef Py_ssize_t i, j
-        cdef double total = 0, rows = count + self.prior
+        cdef Py_ssize_t i, j, d = self.d
+        cdef double* work = &self.work[0, 0]
+        cdef double total = 0, rows = count + self.prior, rest, product
         if self.criterion == TRACED:
-            for i in range(self.d):
+            for i in range(d):
                 for j in range(i + 1):
-                    self.work[i, j] = scatter[i, j] / count
-                total += scatter[i, i]
-            return count * log(exp(log_det(self.work, self.d)) + (total + self.prior) / count)
+                    work[i * d + j] = scatter[i * d + j] / count
+                total += scatter[i * d + i]
+            product = determinant(work, d, &rest)
+            if rest != 0:
+                product *= exp(rest)
+            return count * log(product + (total + self.prior) / count)
         if self.criterion == FULL:
-            for i in range(self.d):
+            for i in range(d):
                 for j in range(i + 1):
-                    self.work[i, j] = scatter[i, j] / rows
-                self.work[i, i] = (scatter[i, i] + self.prior) / rows
-            total = log_det(self.work, self.d)
+                    work[i * d + j] = scatter[i * d + j] / rows
+                work[i * d + i] = (scatter[i * d + i] + self.prior) / rows
+            total = log_det(work, d)
         else:
-            for i in range(self.d):
-                total += log((scatter[0, i] + self.prior) / rows)
+            for i in range(d):
+                total += log((scatter[i] + self.prior) / rows)
         total = count * total
         if self.proportions:
             total -= 2 * count * log(count)
@@ -88,19 +99,22 @@ cdef class Tree:
 
     cdef void join(self, Py_ssize_t g, Py_ssize_t h) noexcept nogil:
         """The scatter of two clusters together, in `both`."""
-        cdef Py_ssize_t i, j
+        cdef Py_ssize_t i, j, d = self.d
         cdef double share = self.counts[g] * self.counts[h] / (self.counts[g] + self.counts[h]), apart
+        cdef const double* mean = &self.means[g, 0]
+        cdef const double* other = &self.means[h, 0]
+        cdef const double* scatter = &self.scatter[g, 0, 0]
+        cdef const double* of_other = &self.scatter[h, 0, 0]
+        cdef double* both = &self.both[0, 0]
         if self.criterion >= FULL:
-            for i in range(self.d):
-                apart = share * (self.means[h, i] - self.means[g, i])
+            for i in range(d):
+                apart = share * (other[i] - mean[i])
                 for j in range(i + 1):
-                    self.both[i, j] = (
-                        self.scatter[g, i, j] + self.scatter[h, i, j] + apart * (self.means[h, j] - self.means[g, j])
-                    )
+                    both[i * d + j] = scatter[i * d + j] + of_other[i * d + j] + apart * (other[j] - mean[j])
         else:
-            for i in range(self.d):
-                apart = self.means[h, i] - self.means[g, i]
-                self.both[0, i] = self.scatter[g, 0, i] + self.scatter[h, 0, i] + share * apart * apart
+            for i in range(d):
+                apart = other[i] - mean[i]
+                both[i] = scatter[i] + of_other[i] + share * apart * apart
 
     cdef double merger(self, Py_ssize_t g, Py_ssize_t h) noexcept nogil:
         """What the merger of two clusters costs."""
@@ -112,7 +126,7 @@ cdef class Tree:
                 total += apart * apart
             return total * self.counts[g] * self.counts[h] / (self.counts[g] + self.counts[h])
         self.join(g, h)
-        return self.cost(self.counts[g] + self.counts[h], self.both) - self.costs[g] - self.costs[h]
+        return self.cost(self.counts[g] + self.counts[h], &self.both[0, 0]) - self.costs[g] - self.costs[h]
 
     cdef void search(self, Py_ssize_t g) noexcept nogil:
         """The least loss of g and a later cluster."""
@@ -153,7 +167,7 @@ cdef class Tree:
         self.counts[g] = total
         self.alive[h] = 0
         if self.criterion != SQUARES:
-            self.costs[g] = self.cost(total, self.scatter[g])
+            self.costs[g] = self.cost(total, &self.scatter[g, 0, 0])
 
     def run(self, Py_ssize_t n_clusters):
         """(M - n_clusters, 2) the clusters g < h that each step merges, as g; of equal losses the first is taken."""
@@ -163,7 +177,7 @@ cdef class Tree:
         with nogil:
             if self.criterion != SQUARES:
                 for g in range(self.M):
-                    self.costs[g] = self.cost(self.counts[g], self.scatter[g])
+                    self.costs[g] = self.cost(self.counts[g], &self.scatter[g, 0, 0])
             for g in range(self.M):
                 with gil:
                     check()
@@ -219,7 +233,18 @@ def mergers(counts, means, scatter, n_clusters, criterion, proportions=False, pr
 
 def agglomerate(counts, means, scatter, n_clusters, criterion, **settings):
     """(M,) the cluster of each of M leaves, numbered from 0 in the order of the leaves; see :func:`mergers`."""
-    labels = np.arange(len(counts))
-    for g, h in mergers(counts, means, scatter, n_clusters, criterion, **settings):
-        labels[labels == h] = g
-    return np.unique(labels, return_inverse=True)[1]
+    cdef Py_ssize_t M = len(counts), i, step, n = 0
+    cdef const Py_ssize_t[:, ::1] steps = mergers(counts, means, scatter, n_clusters, criterion, **settings)
+    labels = np.arange(M)
+    cdef Py_ssize_t[::1] into = labels
+    for step in range(steps.shape[0]):
+        for i in range(M):
+            if into[i] == steps[step, 1]:
+                into[i] = steps[step, 0]
+    for i in range(M):  # a cluster bears the number of its first leaf
+        if into[i] == i:
+            into[i] = n
+            n += 1
+        else:
+            into[i] = into[into[i]]
+    return labels

@@ -1,9 +1,9 @@
 # Steps of EM on few rows, of many Gaussian mixtures side by side, without a return to Python: there a step takes ten times
 # as long as its arithmetic.
 #
-# The pass is that of every fit. The M-step here is the ordinary one: every component has rows, its covariance is above the
-# floor, nothing cancels. A run that meets anything else ends before that M-step, and the driver goes on from its model.
-# So what is unusual is decided in one place, and not here.
+# The pass is that of every fit. The M-step here is the ordinary one: every component has rows, and a covariance with digits
+# at or above the floor. A run that meets anything else ends before that M-step, and the driver goes on from its model. So
+# what is unusual is decided in one place, and not here.
 
 include "jacobi.pxi"
 include "common_axes.pxi"
@@ -17,6 +17,9 @@ cdef double TIGHT = 1e-13
 cdef double NEAR = 1e-12
 cdef double LEAST_PIVOT = 8 * EPSILON      # times d, of a column's variance: linear_algebra.DIGITS
 cdef double CANCELLED = 1e-8               # covariance.FAR
+cdef double LOST = 64 * EPSILON            # covariance.ROUNDING
+cdef double SUMS_ROUNDING = 1e-15          # parsimonious.ROUNDING
+cdef double TINY = 1e-300                  # parsimonious.TINY
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
 
 cdef struct Run:
@@ -26,13 +29,18 @@ cdef struct Run:
     double* means            # K x d, about the centre
     double* covariances      # K x d x d, or K x d where the axes are the columns
     const double* floor      # d
-    double* history          # n_iter
+    double* history          # n_iter + 1
+    double* rows             # K: of the components at the model
+    double* closeness        # of the model to the floor, see closeness_to
     double* moments          # n_sums: of the last pass
     Py_ssize_t done          # M-steps
     double n                 # the sum of
     double* counts           # K
     double* volumes          # K
     const double* given      # the covariances before the M-step
+    double* own              # as covariances: of each component alone
+    double* best             # as covariances
+    double* lift             # K
     double* work             # 2 x d x d
     double* along            # K x d
     double* axes             # K x d x d
@@ -43,10 +51,11 @@ cdef inline bint is_full(const Run* run) noexcept nogil:
     return run.orientation != c'I'
 
 
-cdef bint factorised(const double* covariance, const double* floor, Py_ssize_t d, double* inverse) noexcept nogil:
-    """inverse = L^-1 of covariance = L L^T, row by row; False where it is near the floor (or NULL), or nearly singular."""
+cdef double closeness_to(const double* floor, const double* covariance, Py_ssize_t d, double* inverse) noexcept nogil:
+    """The trace of the floor (or NULL) in units of a covariance: up to 1, every eigenvalue is above it, see raise_to_floor.
+    inverse = L^-1 of covariance = L L^T, row by row; where it is nearly singular, the result is infinite."""
     cdef Py_ssize_t i, j, k
-    cdef double s, above = 0
+    cdef double s, closeness = 0
     for j in range(d):                       # L first
         for i in range(j, d):
             s = covariance[i * d + j]
@@ -54,7 +63,7 @@ cdef bint factorised(const double* covariance, const double* floor, Py_ssize_t d
                 s -= inverse[i * d + k] * inverse[j * d + k]
             if i == j:
                 if not s > LEAST_PIVOT * d * covariance[j * d + j]:
-                    return False
+                    return INFINITY
                 inverse[j * d + j] = sqrt(s)
             else:
                 inverse[i * d + j] = s / inverse[j * d + j]
@@ -69,11 +78,11 @@ cdef bint factorised(const double* covariance, const double* floor, Py_ssize_t d
         for j in range(i):
             inverse[i * d + j] = -s * inverse[j * d + i]
     if floor == NULL:
-        return True
+        return 0
     for i in range(d):
         for j in range(i + 1):
-            above += inverse[i * d + j] * inverse[i * d + j] * floor[j]
-    return above <= 1                        # then every eigenvalue is above the floor: see raise_to_floor
+            closeness += inverse[i * d + j] * inverse[i * d + j] * floor[j]
+    return closeness
 
 
 cdef bint full_parameters(Run* run) noexcept nogil:
@@ -83,11 +92,14 @@ cdef bint full_parameters(Run* run) noexcept nogil:
     cdef real* factor
     cdef real* offset
     cdef double* inverse = run.work
-    cdef double log_det = 0, s
+    cdef double log_det = 0, s, closeness
+    run.closeness[0] = 0
     for k in range(K):
         if k == 0 or run.volume != c'E' or run.form != c'E' or run.orientation != c'E':
-            if not factorised(run.covariances + k * d * d, run.floor, d, inverse):
+            closeness = closeness_to(run.floor, run.covariances + k * d * d, d, inverse)
+            if not closeness < INFINITY:
                 return False
+            run.closeness[0] = max(run.closeness[0], closeness)
             log_det = 0
             for i in range(d):
                 log_det += log(inverse[i * d + i])
@@ -115,9 +127,11 @@ cdef bint diagonal_parameters(Run* run) noexcept nogil:
     cdef Py_ssize_t k, i, d = run.job.d
     cdef const real** params = <const real**>run.job.parts[0].params
     cdef double log_det, scale
+    run.closeness[0] = 0
     for k in range(run.job.K):
         log_det = 0
         for i in range(k * d, (k + 1) * d):
+            run.closeness[0] = max(run.closeness[0], run.floor[i - k * d] / run.covariances[i])
             scale = 1 / sqrt(run.covariances[i])
             log_det += log(scale)
             (<real*>params[1])[i] = ROOT_HALF * scale
@@ -141,42 +155,66 @@ cdef bint far_apart(const Run* run) noexcept nogil:
     return False
 
 
-cdef bint scatter_about_means(Run* run, double* scatter) noexcept nogil:
-    """Means and weights of the new model; scatter (K, d, d) or (K, d) about the means, over all weight of the component.
+cdef bint cancels(const Run* run) noexcept nogil:
+    """Whether any component has moved so far that its scatter is a difference of large numbers."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef bint full = is_full(run)
+    cdef Py_ssize_t size = gram_size(d) if full else 2 * d + 1
+    cdef const double* own
+    cdef const double* first
+    cdef double square, along
+    for k in range(run.job.K):
+        own = run.moments + k * size
+        first = own + (d * (d + 1) // 2 if full else 0)
+        for i in range(d):
+            square = first[i] * first[i] / own[size - 1]
+            along = own[i * (i + 1) // 2 + i] if full else own[d + i]
+            if not along - square >= CANCELLED * square:
+                return True
+    return False
 
-    False where a component has no rows, or where digits are lost to cancellation.
-    """
+
+cdef bint scatter_about_means(Run* run, double* scatter) noexcept nogil:
+    """Means and weights of the new model; scatter (K, d, d) or (K, d) about the means, over all weight of the component: 0
+    where it is rounding. False where a component has no rows, or sums are no numbers."""
     cdef Py_ssize_t k, i, j, d = run.job.d, K = run.job.K
     cdef bint full = is_full(run)
     cdef Py_ssize_t size = gram_size(d) if full else 2 * d + 1
     cdef Py_ssize_t at_first = d * (d + 1) // 2 if full else 0
     cdef const double* own
     cdef const double* first
-    cdef double count, total = 0, along, shift, square
+    cdef double* of_one
+    cdef double count, total = 0, along, second, shift, square, lost
     for k in range(K):
         total += run.moments[(k + 1) * size - 1]
     run.n = total
     for k in range(K):
+        if not run.moments[(k + 1) * size - 1] > EPSILON * total:
+            return False
+    lost = d * LOST if cancels(run) else 0
+    for k in range(K):
         own = run.moments + k * size
         first = own + at_first
         count = own[size - 1]
-        if not count > EPSILON * total:
-            return False
         run.counts[k], run.weights[k] = count, count / total
+        of_one = scatter + k * (d * d if full else d)
         for i in range(d):
             shift = first[i] / count
             square = shift * first[i]
-            along = (own[i * (i + 1) // 2 + i] if full else own[d + i]) - square
-            if not along > CANCELLED * square:
-                return False
             run.means[k * d + i] += shift
-            if full:
-                for j in range(i):
-                    scatter[(k * d + i) * d + j] = scatter[(k * d + j) * d + i] = (
-                        own[i * (i + 1) // 2 + j] / count - shift * (first[j] / count))
-                scatter[(k * d + i) * d + i] = along / count
-            else:
-                scatter[k * d + i] = along / count
+            second = (own[i * (i + 1) // 2 + i] if full else own[d + i]) + lost * square
+            along = second - square
+            if (shift - shift) + (along - along) != 0:       # of missing values
+                return False
+            along = along / count if along > SUMS_ROUNDING * second else 0
+            if not full:
+                of_one[i] = along
+                continue
+            of_one[i * d + i] = along
+            for j in range(i):
+                of_one[i * d + j] = of_one[j * d + i] = (
+                    own[i * (i + 1) // 2 + j] / count - shift * (first[j] / count)
+                    if along > 0 and of_one[j * d + j] > 0 else 0)
     return True
 
 
@@ -219,6 +257,7 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
         volumes[k] = 0
         for i in range(d):
             volumes[k] += along[k * d + i] / d
+        volumes[k] = max(volumes[k], TINY)
     for sweep in range(MOST_SWEEPS if run.volume == c'V' else 1):     # volumes and the common shape in turn
         mean = value = 0
         for i in range(d):
@@ -234,6 +273,7 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
             volumes[k] = 0
             for i in range(d):
                 volumes[k] += along[k * d + i] / form[i] / d
+            volumes[k] = max(volumes[k], TINY)
             value += d * counts[k] * log(volumes[k])
         if before - value <= TIGHT * (1 + fabs(value)):
             break
@@ -251,14 +291,14 @@ cdef bint common_shape(Run* run) noexcept nogil:
     for i in range(d * d):
         common[i] = run.given[i]
     for sweep in range(MOST_SWEEPS):
-        if not factorised(common, NULL, d, inverse):
+        if not closeness_to(NULL, common, d, inverse) < INFINITY:
             return False
         size = 0
         for i in range(d):
             size -= 2 * log(inverse[i * d + i]) / d
         size, value = exp(size), 0
         for k in range(K):
-            run.volumes[k] = trace_of_quotient(run.covariances + k * d * d, inverse, d) * size / d
+            run.volumes[k] = max(trace_of_quotient(run.covariances + k * d * d, inverse, d) * size / d, TINY)
             value += d * run.counts[k] * log(run.volumes[k])
         if before - value <= NEAR * (1 + fabs(value)):
             break
@@ -287,15 +327,22 @@ cdef double trace_of_quotient(const double* covariance, const double* inverse, P
     return total
 
 
-cdef void equal_volumes(Run* run) noexcept nogil:
+cdef bint equal_volumes(Run* run) noexcept nogil:
     """EVV: each covariance with the same determinant."""
-    cdef Py_ssize_t k, i, size = run.job.d * run.job.d
-    cdef double total = 0
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double total = 0, s
     for k in range(run.job.K):
+        if not closeness_to(NULL, run.covariances + k * d * d, d, run.work) < INFINITY:
+            return False
+        s = 0
+        for i in range(d):
+            s -= 2 * log(run.work[i * d + i]) / d
+        run.volumes[k] = exp(s)
         total += run.weights[k] * run.volumes[k]
     for k in range(run.job.K):
-        for i in range(size):
-            run.covariances[k * size + i] *= total / run.volumes[k]
+        for i in range(d * d):
+            run.covariances[k * d * d + i] *= total / run.volumes[k]
+    return True
 
 
 cdef void sorted_axes(double* matrix, double* axes, Py_ssize_t d) noexcept nogil:
@@ -334,7 +381,7 @@ cdef void own_axes(Run* run) noexcept nogil:
         own = run.covariances + k * d * d
         sorted_axes(own, run.axes + k * d * d, d)
         for i in range(d):
-            run.along[k * d + i] = max(own[i * d + i], 1e-300)
+            run.along[k * d + i] = max(own[i * d + i], 0)
     variances_along(run, run.along)
     for k in range(K):
         compose(run.axes + k * d * d, run.along + k * d, d, run.covariances + k * d * d)
@@ -381,57 +428,170 @@ cdef void shared_axes(Run* run) noexcept nogil:
         compose(axes, run.along + k * d, d, run.covariances + k * d * d)
 
 
-cdef bint above_floor(Run* run) noexcept nogil:
-    """Whether each component's own covariance is above the floor; their sizes are left in volumes."""
-    cdef Py_ssize_t k, i, d = run.job.d
-    cdef double s
-    for k in range(run.job.K):
-        if not factorised(run.covariances + k * d * d, run.floor, d, run.work):
-            return False
-        s = 0
-        for i in range(d):
-            s -= 2 * log(run.work[i * d + i]) / d
-        run.volumes[k] = exp(s)
-    return True
-
-
-cdef bint estimate(Run* run) noexcept nogil:
-    """The covariances of the family, from those of each component alone; False where the floor has a part in it."""
-    cdef Py_ssize_t k, i, d = run.job.d
-    cdef double variance, least
+cdef bint of_family(Run* run) noexcept nogil:
+    """The covariances of the family, from those of each component alone; False where there are none with digits."""
+    cdef Py_ssize_t d = run.job.d
+    cdef bint one_form = run.form == c'E', one_volume = run.volume == c'E'
     if run.orientation == c'I':
-        for k in range(run.job.K):
-            variance = least = 0
-            for i in range(d):
-                variance += run.covariances[k * d + i]
-                least += run.floor[i]
-                if run.form != c'I' and not run.covariances[k * d + i] > run.floor[i]:
-                    return False
-            if not variance > least:
-                return False
-        if run.volume == c'E' and run.form == c'E':
+        if one_volume and one_form:
             pool(run, d)
         else:
             variances_along(run, run.covariances)
-        return True
-    if run.volume == c'V' and run.form == c'V' and run.orientation == c'V':
-        return True                           # full_parameters looks at the floor
-    if run.volume == c'E' and run.form == c'E':
-        if run.orientation == c'E':
+    elif run.orientation == c'E':
+        if not one_form:
+            shared_axes(run)
+        elif one_volume:
             pool(run, d * d)
         else:
-            own_axes(run)
-        return True
-    if not above_floor(run):
-        return False
-    if run.orientation == c'E':
-        if run.form == c'E':
             return common_shape(run)
-        shared_axes(run)
-    elif run.form == c'E':
+    elif one_form:
         own_axes(run)
-    else:
-        equal_volumes(run)
+    elif one_volume:
+        return equal_volumes(run)
+    return True
+
+
+# The floor, as in parsimonious.most_likely: families that are not closed under it may be less likely there than before.
+
+cdef bint are_above_floor(const Run* run) noexcept nogil:
+    """Whether covariances of the components alone are, by a test that proves it."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    for k in range(run.job.K):
+        if is_full(run):
+            if not closeness_to(run.floor, run.covariances + k * d * d, d, run.work) <= 1:
+                return False
+        else:
+            for i in range(d):
+                if not run.covariances[k * d + i] > run.floor[i]:
+                    return False
+    return True
+
+
+cdef bint in_floors(Run* run, double* covariance) noexcept nogil:
+    """The covariance's axes and variances in units of the floor: in run.work, and on the diagonal behind it. Whether any
+    of these is below 1."""
+    cdef Py_ssize_t i, j, d = run.job.d
+    cdef double* turned = run.work + d * d
+    cdef bint below = False
+    for i in range(d):
+        for j in range(d):
+            turned[i * d + j] = covariance[i * d + j] / sqrt(run.floor[i] * run.floor[j])
+    for i in range(d * d):
+        run.work[i] = i % (d + 1) == 0
+    turn_to_axes_of(turned, run.work, d, MOST_TURNS)
+    for i in range(d):
+        below |= turned[i * (d + 1)] < 1
+    return below
+
+
+cdef Py_ssize_t count_flat(Run* run) noexcept nogil:
+    """How many components are below the floor in some direction; their lift is 1, that of others 0."""
+    cdef Py_ssize_t k, i, n = 0, d = run.job.d
+    cdef bint flat
+    for k in range(run.job.K):
+        if is_full(run):
+            flat = in_floors(run, run.covariances + k * d * d)
+        else:
+            flat = False
+            for i in range(d):
+                flat |= run.covariances[k * d + i] < run.floor[i]
+        run.lift[k] = flat
+        n += flat
+    return n
+
+
+cdef bint raised(Run* run) noexcept nogil:
+    """Raises the covariances to the floor; whether any was below."""
+    cdef Py_ssize_t k, i, j, m, d = run.job.d
+    cdef double* own
+    cdef double* turned = run.work + d * d
+    cdef double least = 0, s
+    cdef bint any_below = False
+    if not is_full(run):
+        for i in range(d):
+            least += run.floor[i] / d
+        for i in range(run.job.K * d):
+            s = least if run.form == c'I' else run.floor[i % d]
+            any_below |= run.covariances[i] < s
+            run.covariances[i] = max(run.covariances[i], s)
+        return any_below
+    for k in range(run.job.K):
+        own = run.covariances + k * d * d
+        if not in_floors(run, own):
+            continue
+        any_below = True
+        for i in range(d):
+            for j in range(i + 1):
+                s = 0
+                for m in range(d):
+                    s += run.work[i * d + m] * max(turned[m * (d + 1)], 1) * run.work[j * d + m]
+                own[i * d + j] = own[j * d + i] = s * sqrt(run.floor[i] * run.floor[j])
+    return any_below
+
+
+cdef double minus_twice(Run* run, const double* covariances) noexcept nogil:
+    """-2 times the expected log-density, up to a constant; infinite where a covariance has no digits."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double total = 0, of_one
+    for k in range(run.job.K):
+        of_one = 0
+        if is_full(run):
+            if not closeness_to(NULL, covariances + k * d * d, d, run.work) < INFINITY:
+                return INFINITY
+            for i in range(d):
+                of_one -= 2 * log(run.work[i * d + i])
+            of_one += trace_of_quotient(run.own + k * d * d, run.work, d)
+        else:
+            for i in range(k * d, (k + 1) * d):
+                of_one += log(covariances[i]) + run.own[i] / covariances[i]
+        total += run.counts[k] * of_one
+    return total
+
+
+cdef bint estimate(Run* run) noexcept nogil:
+    """The covariances at or above the floor, from those of each component alone; False where the driver must decide."""
+    cdef Py_ssize_t i, k, d = run.job.d, K = run.job.K, first = 0, last = 0, n_flat = 0, lifted
+    cdef Py_ssize_t size = d * d if is_full(run) else d
+    cdef bint free = run.volume == c'V' and run.form == c'V' and run.orientation != c'E', touched
+    cdef bint common = run.volume == c'E' and run.form == c'E' and run.orientation == c'E'
+    cdef double least, value
+    if are_above_floor(run):              # then so is all that a family makes of them, but for what volumes share
+        memcpy(run.own, run.covariances, K * size * sizeof(double))
+        if not of_family(run):
+            return False
+        if free or are_above_floor(run):
+            return True
+        memcpy(run.covariances, run.own, K * size * sizeof(double))
+    if free or common or run.form == c'I':
+        if not of_family(run):
+            return False
+        raised(run)
+        return True
+    if not (run.volume == c'E' and run.form == c'E'):
+        n_flat = count_flat(run)
+    if n_flat > 0:
+        first, last = run.form != c'E' or n_flat == K, 1
+    memcpy(run.own, run.covariances, K * size * sizeof(double))
+    memcpy(run.best, run.given, K * size * sizeof(double))
+    least = minus_twice(run, run.given)
+    least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
+    for lifted in range(first, last + 1):
+        memcpy(run.covariances, run.own, K * size * sizeof(double))
+        for k in range(K if lifted else 0):
+            for i in range(d):
+                run.covariances[k * size + (i * (d + 1) if is_full(run) else i)] += run.lift[k] * run.floor[i]
+        if not of_family(run):
+            return False
+        touched = raised(run)
+        value = minus_twice(run, run.covariances)
+        if not value < INFINITY:
+            return False
+        if value <= least:
+            least = value
+            memcpy(run.best, run.covariances, K * size * sizeof(double))
+        if not touched:
+            break
+    memcpy(run.covariances, run.best, K * size * sizeof(double))
     return True
 
 
@@ -447,12 +607,13 @@ cdef bint parameters(Run* run) noexcept nogil:
 
 
 cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* lanes, double* kept, bint watch) noexcept nogil:
-    """Up to n_iter steps of one run; kept: memory for the model before a step."""
-    cdef Py_ssize_t lane, i, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
-    cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d))
+    """Up to n_iter steps of one run, and a pass at the end; kept: memory for the model before a step."""
+    cdef Py_ssize_t lane, i, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
+    cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d)), own = gram_size(d) if is_full(run) else 2 * d + 1
+    cdef double closeness
     if not parameters(run):
         return
-    for i in range(n_iter):
+    for i in range(n_iter + 1):
         memset(lanes, 0, run.job.n_lanes * n_sums * sizeof(double))
         for lane in range(run.job.n_lanes):
             run_lane(&run.job, lane, work, lanes + lane * n_sums, watch)
@@ -462,10 +623,16 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* 
             add(lanes + lane * n_sums, n_sums, lanes)
         run.history[i] = lanes[n_sums - 2] / weight
         run.moments = lanes
+        for k in range(K):
+            run.rows[k] = lanes[(k + 1) * own - 1]
+        if i == n_iter:
+            return
+        closeness = run.closeness[0]
         memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
         run.given = kept + K + K * d
         if run.history[i] - run.history[i] != 0 or not m_step(run):
             memcpy(run.weights, kept, size * sizeof(double))
+            run.closeness[0] = closeness
             return
         run.done = i + 1
 
@@ -478,7 +645,8 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
                const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads):
-    """Steps of EM of many mixtures: (how many M-steps each has made, mean log-likelihoods before each).
+    """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
+    those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1.
 
     letters        of the family: volume, shape and orientation
     X, sample_weight, centre    as in `expect`
@@ -500,7 +668,10 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     require_length("a row of models", models.shape[1], K * (1 + d + (d * d if full else d)))
     if len(three) != 3:
         raise ValueError(f"a family has three letters, not {letters!r}")
-    done, histories = np.zeros(R, np.intp), np.full((R, n_iter), np.nan)
+    done, histories = np.zeros(R, np.intp), np.full((R, n_iter + 1), np.nan)
+    counts, closeness = np.zeros((R, K)), np.full(R, np.inf)
+    cdef double[:, ::1] rows = counts
+    cdef double[::1] close = closeness
     cdef double[:, ::1] history = histories
     cdef Py_ssize_t[::1] steps = done
     check()
@@ -517,10 +688,10 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.weights = &models[r, 0]
             run.means = run.weights + K
             run.covariances = run.means + K * d
-            run.floor, run.history = &floor[0], &history[r, 0]
+            run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
-        n_own = n_sums + models.shape[1] + K * (2 + 6 + d + d * d) + 2 * d * d
+        n_own = n_sums + models.shape[1] + K * (3 + 6 + d + 3 * d * d) + 2 * d * d
         thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
         n_threads = max(1, min(n_threads, R))
         if n_threads > 1:
@@ -545,7 +716,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
                 propagate()
     finally:
         free(runs)
-    return done, histories
+    return done, histories, counts, closeness
 
 
 cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssize_t work_bytes, Py_ssize_t n_sums,
@@ -557,7 +728,10 @@ cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssi
     run.volumes = run.counts + K
     run.along = run.volumes + K
     run.axes = run.along + K * d
-    run.work = run.axes + K * d * d
+    run.own = run.axes + K * d * d
+    run.best = run.own + K * d * d
+    run.lift = run.best + K * d * d
+    run.work = run.lift + K
     run.pairs = <Pair*>(run.work + 2 * d * d)
     climb(run, n_iter, weight, own, lanes, <double*>(run.pairs + K) + K, watch)
 

@@ -27,7 +27,8 @@ def quartiles(X):
     columns = sorted_columns(X)
     there = len(columns[0]) - np.isnan(columns).sum(axis=1)  # missing values are sorted to the end
     rank = np.maximum(there - 1, 0)[:, None] * np.array([0.25, 0.75])
-    low, high = (np.take_along_axis(columns, r.astype(int), axis=1) for r in (rank, np.ceil(rank)))
+    number = np.arange(len(columns))[:, None]
+    low, high = (columns[number, r.astype(int)] for r in (rank, np.ceil(rank)))
     return low + (rank - rank.astype(int)) * (high - low)
 
 

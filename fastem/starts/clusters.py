@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem import kernels
-from fastem.kernels import arithmetic
+from fastem.kernels import arithmetic, clusters
 from fastem.models.gaussian.linear_algebra import eigh_of_even
 from fastem.rows.scale import standardised
 from fastem.starts.partitions import long_tree
@@ -23,64 +22,23 @@ SEED_TIE = 1e-12  # relative difference of merits of seeds that rounding makes, 
 NARROWEST = 1e-6  # of the largest within-cluster variance: narrower directions are stretched as if they had this one
 
 
-def round_clusters(Z, centres, sharpness):
-    """A compiled mixture of equal spheres in which a row's log-density falls with sharpness^2 times the square of its
-    distance from a centre: its one part and the centre of the rows."""
-    K, d = centres.shape
-    scale = np.full(centres.size, sharpness, Z.dtype)
-    flat = np.ascontiguousarray(centres, Z.dtype).ravel()
-    params = {"constant": np.zeros(K, Z.dtype), "scale": scale, "offset": -scale * flat, "mean": flat}
-    return (kernels.for_dtype(Z.dtype).Part("gaussian_diagonal", d, K, params),), np.zeros(d, Z.dtype)
-
-
-def scores(Z, centres, n_threads, **outputs):
-    """Fill `joint` with minus the squared distances (n, K) or `labels` with the nearest centre (n,)."""
-    parts, origin = round_clusters(Z, centres, 1)
-    kernels.for_dtype(Z.dtype).score(parts, Z, origin, len(centres), n_threads, **outputs)
-
-
 def kmeans_plusplus(Z, weight, n_components, rng, n_threads=1):
     """Indices of K rows, each the best of a few drawn in proportion to their squared distance from those before.
 
     Arthur, Vassilvitskii: k-means++: the advantages of careful seeding. SODA 2007; greedy as in their implementation.
     """
     n_candidates = 2 + int(arithmetic.log(n_components))
-    chosen = [int(rng.choice(len(Z), p=weight / weight.sum()))]
-    nearest = np.empty((len(Z), 1), Z.dtype)  # minus the squared distance to the nearest seed
-    scores(Z, Z[chosen], n_threads, joint=nearest)
-    while len(chosen) < n_components:
-        cumulative = np.cumsum(weight * -nearest[:, 0])
-        if not cumulative[-1] > 0:  # every row of the subsample is a seed already: take any row
-            chosen.append(int(rng.integers(len(Z))))
-            continue
-        candidates = np.searchsorted(cumulative, rng.random(n_candidates) * cumulative[-1], side="right")
-        candidates = np.minimum(candidates, len(Z) - 1)
-        joint = np.empty((len(Z), n_candidates), Z.dtype)
-        scores(Z, Z[candidates], n_threads, joint=joint)
-        joint = np.maximum(joint, nearest)
-        potential = arithmetic.matmul(weight, joint)
-        tied = potential >= potential.max() + SEED_TIE * potential.min()  # they are not positive
-        chosen.append(int(candidates[tied.argmax()]))
-        nearest = np.ascontiguousarray(joint[:, [tied.argmax()]])
-    return np.array(chosen)
+    first = int(rng.choice(len(Z), p=weight / weight.sum()))
+    drawn = rng.random((n_components - 1, n_candidates))
+    chosen = clusters.seeds(np.ascontiguousarray(Z), weight, first, drawn, SEED_TIE, n_threads)
+    missing = n_components - len(chosen)  # every row of the subsample is a seed already: take any row
+    return np.concatenate([chosen, rng.integers(len(Z), size=missing)]) if missing else chosen
 
 
 def lloyd(Z, weight, centres, n_threads=1):
-    """Labels after a few steps of k-means; a cluster without rows keeps its centre.
-
-    k-means is EM with equal spheres so narrow that a row belongs to one of them.
-    """
-    module, K = kernels.for_dtype(Z.dtype), len(centres)
-    for _ in range(LLOYD_STEPS):
-        parts, origin = round_clusters(Z, centres, SHARP)
-        sums, _, _ = module.expect(parts, Z, weight, origin, K, n_threads)
-        (named,) = module.named_sums(parts, sums)
-        first, counts = named["first"], named["counts"][:, None]
-        shift = np.where(counts > 0, first / np.where(counts > 0, counts, 1), 0)
-        centres = (centres + shift).astype(Z.dtype)
-        if np.abs(shift).max() < SETTLED:
-            break
-    return nearest(Z, centres, n_threads)
+    """Labels after a few steps of k-means; a cluster without rows keeps its centre."""
+    Z, centres = np.ascontiguousarray(Z), np.ascontiguousarray(centres, Z.dtype)
+    return clusters.lloyd(Z, weight, centres, LLOYD_STEPS, SHARP, SETTLED, n_threads)
 
 
 def kmeans_labels(X, weight, n_components, rng, n_threads):
@@ -161,9 +119,7 @@ def random_memberships(X, weight, n_components, rng, n_threads):
 
 def nearest(Z, centres, n_threads):
     """The nearest centre of each row."""
-    labels = np.empty(len(Z), np.intp)
-    scores(Z, centres, n_threads, labels=labels)
-    return labels
+    return clusters.nearest(np.ascontiguousarray(Z), np.ascontiguousarray(centres, Z.dtype), n_threads)
 
 
 def random_rows(X, n_components, rng):

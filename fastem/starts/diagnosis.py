@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
+from fastem.models.gaussian.short_runs import ShortRun
 
 EQUAL = {4: 1e-5, 8: 1e-9}  # relative difference of log-densities that is rounding, by the bytes of the rows' type
 SAMPLED = 8  # rows at which densities are compared
@@ -28,7 +29,7 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
 
     A collapsed component raises the likelihood without describing anything, so a fit that has one is not sound.
     """
-    counts = effective_counts(result.statistics, n_effective)
+    counts = effective_counts(result, n_effective)
     emission = result.model.emission
     conditions = emission.diagnose(result.model.weights, counts)
     least = 0.0 if emission.may_be_empty else 1e-8 * n_effective
@@ -75,13 +76,17 @@ def equal_components(model, tolerance) -> dict[int, int]:
     return twins
 
 
-def effective_counts(statistics, n_effective):
+def effective_counts(result, n_effective):
     """(K,) the effective rows of each component."""
-    return statistics.counts * (n_effective / statistics.weight)
+    if isinstance(result, ShortRun) and result.counts is not None:
+        return result.counts * (n_effective / result.counts.sum())
+    return result.statistics.counts * (n_effective / result.statistics.weight)
 
 
 def is_sound(result, n_effective) -> bool:
     """Whether every component describes something."""
+    if isinstance(result, ShortRun) and result.is_plainly_sound(n_effective):
+        return True
     return all(diagnosis.sound for diagnosis in diagnose(result, n_effective))
 
 
@@ -93,11 +98,11 @@ def merit(result, n_effective) -> tuple[bool, float]:
     a cluster loses against a sound fit, but a stray row in a component of its own costs little, since the rest of the
     mixture describes the other rows. Where a family cannot widen, its unsound results come after all others.
     """
-    model, statistics = result.model, result.statistics
-    value = objective(model, statistics)
+    value = objective_of(result)
     if is_sound(result, n_effective):
         return True, value
-    counts = effective_counts(statistics, n_effective)
+    model, statistics = result.model, result.statistics
+    counts = effective_counts(result, n_effective)
     wide = model.emission.widened(model.weights, counts)
     if wide is None:
         return False, value
@@ -107,7 +112,12 @@ def merit(result, n_effective) -> tuple[bool, float]:
 
 def sound_first(result, n_effective) -> tuple[bool, float]:
     """By what results are compared where no component may be lost: whether all are sound, and the mean objective."""
-    return is_sound(result, n_effective), objective(result.model, result.statistics)
+    return is_sound(result, n_effective), objective_of(result)
+
+
+def objective_of(result) -> float:
+    """The mean objective at the end."""
+    return result.history[-1] if isinstance(result, ShortRun) else objective(result.model, result.statistics)
 
 
 def expected_merit(result, n_effective) -> tuple[bool, float]:
@@ -130,6 +140,8 @@ def best_first(results, n_effective, by=merit):
     Two starts often reach the same optimum with its components in another order. Which of them has the larger last bit
     depends on the columns' units and on the kernels that BLAS picks for the CPU.
     """
+    if len(results) == 1:
+        return list(results)
     merits = [by(result, n_effective) for result in results]
     left, ordered = sorted(((*pair, -i) for i, pair in enumerate(merits)), reverse=True), []
     while left:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastem import kernels
-from fastem.kernels import arithmetic
+from fastem.kernels import arithmetic, clusters
 from fastem.models.gaussian.linear_algebra import eigh_of_even, product
 from fastem.rows.scale import standardised
-from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, scores, sphered
+from fastem.starts.clusters import kmeans_labels, kmeans_plusplus, lloyd, sphered
 from fastem.starts.partitions import LOSS_TIE, on_grid, uncorrelated
 
 LEAVES_PER_CLUSTER, LEAST_LEAVES, MANY_LEAVES = 4, 20, 100  # k-means clusters: 4 K, but above 100 only 2 K more
@@ -90,11 +90,10 @@ def merged_labels(X, weight, n_components, rng, n_threads):
 
 def merged(Z, weight, leaves, n_components, n_threads):
     """Labels (n,) by each criterion, from leaves (n,)."""
-    counts, means, variances = leaf_moments(Z, weight, leaves)
-    n, d = Z.shape
-    M = len(counts)
+    (n, d), M = Z.shape, leaves.max() + 1
     whole = d > 1 and n >= FULL_ROWS * d * M and M * M * d**3 <= FULL_WORK
-    criterion, second = ("full", leaf_scatter(Z, weight, leaves, means)) if whole else ("diagonal", variances[:, None])
+    counts, means, second = clusters.moments(Z, weight, leaves, whole)
+    criterion = "full" if whole else "diagonal"
     for proportions in (True, False):
         settings = {"proportions": proportions, "prior": PRIOR, "tie": LOSS_TIE}
         yield kernels.agglomerate(counts, means, second, n_components, criterion, **settings)[leaves]
@@ -105,10 +104,10 @@ def merged(Z, weight, leaves, n_components, n_threads):
 def refined(Z, weight, labels, n_components, n_threads):
     """Labels after k-means in the metric of the clusters themselves, where their pooled covariance is a sphere."""
     for _ in range(METRIC_ROUNDS):
-        counts, means, _ = leaf_moments(Z, weight, labels)
+        _, means, _ = clusters.moments(Z, weight, labels, False)
         rest = (Z - means[labels]) * np.sqrt(weight)[:, None]
         Z = sphered(Z, product(rest.T, rest))
-        means = np.array([np.bincount(labels, weight * column) for column in Z.T]).T / counts[:, None]
+        _, means, _ = clusters.moments(Z, weight, labels, False)
         labels = lloyd(Z, weight, means, n_threads)
         if not np.bincount(labels, minlength=n_components).all():
             break
@@ -125,32 +124,13 @@ def local_metric(Z, weight, rng, n_threads):
     for _ in range(METRIC_ROUNDS):
         rows = np.ascontiguousarray(Z[some])
         half = np.ascontiguousarray(rows[:: 1 if n < most else 2])
-        joint = np.empty((len(half), len(rows)))
-        scores(half, rows, n_threads, joint=joint)
-        joint[joint == 0] = -np.inf  # no row is its own neighbour, nor is an equal one
-        nearest = joint.argmax(axis=1)
-        apart = (half - rows[nearest])[joint[np.arange(len(half)), nearest] > -np.inf]
+        nearest = clusters.nearest(half, rows, n_threads, apart=True)  # no row is its own, nor is an equal one
+        apart = (half - rows[nearest])[nearest >= 0]
         if not len(apart):
             break
-        values, axes = eigh_of_even(arithmetic.einsum("ni,nj->ij", apart, apart) / len(apart))
+        values, axes = eigh_of_even(product(apart.T, apart) / len(apart))
         Z = np.ascontiguousarray(arithmetic.matmul(Z, axes / np.sqrt(np.maximum(values, NARROWEST * values[-1]))))
     return Z
-
-
-def leaf_moments(Z, weight, leaves):
-    """The weight (M,) of each leaf, its mean (M, d) and its sums of squares about it (M, d)."""
-    counts = np.bincount(leaves, weight)
-    means = np.array([np.bincount(leaves, weight * column) for column in Z.T]).T / counts[:, None]
-    squares = (Z - means[leaves]) ** 2
-    return counts, means, np.array([np.bincount(leaves, weight * column) for column in squares.T]).T
-
-
-def leaf_scatter(Z, weight, leaves, means):
-    """(M, d, d) sums of squares and products of each leaf about its mean."""
-    order = np.argsort(leaves, kind="stable")
-    ends = np.cumsum(np.bincount(leaves))[:-1]
-    rest = Z - means[leaves]
-    return np.array([arithmetic.einsum("n,ni,nj->ij", weight[of], rest[of], rest[of]) for of in np.split(order, ends)])
 
 
 def without_gaps(labels):

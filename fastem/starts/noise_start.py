@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.kernels import clusters
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
-from fastem.starts.clusters import scores
 from fastem.starts.diagnosis import effective_rows
 from fastem.starts.gaussian_start import gaussian_start, initialised, robust_start, tamed
 from fastem.starts.labels import LabelledStart
@@ -94,10 +94,9 @@ def neighbour_squares(Z, among, n_threads):
     squares = np.empty(n)
     for start in range(0, n, BLOCK_ROWS):
         rows = Z[start : start + BLOCK_ROWS]
-        joint = np.empty((len(rows), len(among)), Z.dtype)
-        scores(rows, Z[among], n_threads, joint=joint)
+        apart = clusters.squares(np.ascontiguousarray(rows), Z[among], n_threads)
         (here,) = np.nonzero((among >= start) & (among < start + len(rows)))
-        joint[among[here] - start, here] = -np.inf  # no row is its own neighbour
-        joint.partition(-k, axis=1)
-        squares[start : start + len(rows)] = -joint[:, -k]
+        apart[among[here] - start, here] = np.inf  # no row is its own neighbour
+        apart.partition(k - 1, axis=1)
+        squares[start : start + len(rows)] = apart[:, k - 1]
     return squares, k

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.kernels import arithmetic, mergers
+from fastem.kernels import arithmetic, clusters, mergers
 from fastem.kernels.workers import check
 from fastem.models.gaussian.linear_algebra import eigh, product
 
@@ -108,12 +108,7 @@ def model_based(X, weight, numbers, power, unit) -> dict[int, np.ndarray]:
 def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     """Labels (n,) for each number of clusters, from leaves (n,) that are merged pair by pair."""
     n, d = leaves.max() + 1, Z.shape[1]
-    counts = np.bincount(leaves, weight, minlength=n)
-    means = np.array([np.bincount(leaves, weight * column, minlength=n) for column in Z.T]).T / counts[:, None]
-    rest = Z - means[leaves]
-    products = (weight[:, None] * rest)[:, :, None] * rest[:, None]
-    scatters = np.array([np.bincount(leaves, column, minlength=n) for column in products.reshape(len(Z), -1).T])
-    scatters = np.ascontiguousarray(scatters.T).reshape(n, d, d)
+    counts, means, scatters = clusters.moments(Z, weight, leaves, True)
     spread = arithmetic.matmul(weight, (Z - arithmetic.matmul(weight, Z) / weight.sum()) ** 2)
     check()
     extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has

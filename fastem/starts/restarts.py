@@ -89,12 +89,14 @@ class Restarts:
             self.number += 1
             self.running = self.present = None
             self._forget_steps()
-            if self.number >= self.n_init and not self._can_merge():
+            if self.n_init <= self.number < self.n_all and not self._can_merge():
                 break
 
     def _forget_steps(self):
         """Only the best result so far keeps the record of its iterations, which may be large."""
-        best = self.best(self.n_effective) if self.results else None
+        if len(self.results) < 2:
+            return
+        best = self.best(self.n_effective)
         for result in self.results:
             if result is not best:
                 result.steps = Steps()

@@ -12,14 +12,15 @@ import numpy as np
 
 from fastem.driver.em import EMResult, em
 from fastem.driver.stopping import BY_HISTORY, stopping_rule
-from fastem.models.gaussian.short_runs import short_runs
+from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
 from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
-LAPS = 10  # of short runs, which go on in plain steps: then they are accelerated
+LAPS, MOST_LAPS = 10, 50  # of short runs, which go on in plain steps: then they are accelerated
+PLAIN_WORK = 4e6  # rows times components times columns, up to which more laps cost less than what a driver's step takes
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
@@ -34,7 +35,7 @@ def tournament(
     same: float | None = None,
     n_effective: float | None = None,
     by: Callable = merit,
-) -> list[EMResult]:
+) -> list[EMResult | ShortRun]:
     """The runs that are left after all rounds, best first.
 
     Parameters
@@ -65,12 +66,13 @@ def tournament(
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
         limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
-        begun, error = made(run if callable(run) else lambda run=run: run.model for run in runs)
+        begun, error = made(run if callable(run) else lambda run=run: goes_on(run) for run in runs)
         failure, ended = error or failure, []
         n_steps = min(n_iter, stop.max_iter)
-        for model, before in short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads):
+        for start, run in zip(begun, short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads)):
+            most = n_steps + (start.n_iter if isinstance(start, ShortRun) else 0)
             try:
-                ended.append(after(before, em(model, blocks.for_one_run(), max_iter=n_steps - len(before), **limits)))
+                ended.append(run if run.n_iter == most > 0 else climbed(run, blocks.for_one_run(), most, limits))
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -91,10 +93,17 @@ def made(starts) -> tuple[list[Mixture], Exception | None]:
     return models, failure
 
 
-def after(before, run: EMResult) -> EMResult:
-    """The run with the mean log-likelihoods of the steps that led to its start."""
-    run.history, run.n_iter = before + run.history, len(before) + run.n_iter
-    return run
+def goes_on(run: EMResult | ShortRun) -> Mixture | ShortRun:
+    """Where the next round goes on from a run."""
+    return run if isinstance(run, ShortRun) else run.model
+
+
+def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:
+    """The result of going on with a run, up to so many iterations in all, as if the driver had made all its steps."""
+    before = run.history[:-1]
+    result = em(run.model, blocks, max_iter=max_iter - len(before), **limits)
+    result.history, result.n_iter = before + result.history, len(before) + result.n_iter
+    return result
 
 
 def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None = None) -> EMResult:
@@ -106,11 +115,16 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     n_effective = effective_rows(blocks)
     limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
     (begun, failure), ended = made(starts), []
-    for model, before in ahead(begun, blocks, stop, n_threads):
+    arrived, others = ahead(begun, blocks, stop, n_threads)
+    # those that have arrived come last, the highest of them first: then the next ones need no more than a look
+    arrived.sort(key=lambda run: -run.history[-1])
+    reached = (False, -np.inf)
+    for i, started in enumerate([*others, *arrived]):
+        if i >= len(others) and is_behind(started, reached, n_effective):
+            continue
         try:
-            most = min(max(LAP, len(before)), stop.max_iter)
-            run = after(before, em(model, blocks, max_iter=most - len(before), **limits))
-            while not run.converged and run.n_iter < stop.max_iter and not behind(run, ended, n_effective):
+            run = climbed(started, blocks, min(max(LAP, started.n_iter), stop.max_iter), limits)
+            while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
                 if run.n_iter == before:  # it fell
@@ -119,38 +133,42 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
             failure = error
         else:
             ended.append(run)
+            reached = max(reached, merit(run, n_effective))
     if not ended:
         raise failure
     return best_first(ended, n_effective)[0]
 
 
-def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> list[tuple[Mixture, list[float]]]:
-    """Of each mixture: the one that short runs lead to, by laps until the stopping rule holds, and the mean
-    log-likelihoods on the way."""
+def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[ShortRun], list[ShortRun]]:
+    """Of each mixture: the short run that goes on, by laps, until the stopping rule holds; apart from these, the runs
+    that end before, in the order of the mixtures."""
     n_rows = blocks.total_weight
-    reached, running = [(mixture, []) for mixture in mixtures], list(range(len(mixtures)))
-    arrived = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
-    for done in range(0, min(LAPS * LAP, stop.max_iter) if arrived else 0, LAP):
+    runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), []
+    holds = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
+    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if holds else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
-        for i, (model, further) in zip(
-            running, short_runs([reached[i][0] for i in running], blocks, n_iter, n_threads)
-        ):
-            reached[i] = model, reached[i][1] + further
-        histories = {i: reached[i][1] for i in running if len(reached[i][1]) == done + n_iter}
-        running = [
-            i for i, history in histories.items() if not arrived(EMResult(None, None, history, n_rows=n_rows), None)
-        ]
+        for i, run in zip(running, short_runs([runs[i] for i in running], blocks, n_iter, n_threads)):
+            runs[i] = run
+        running = [i for i in running if runs[i].n_iter == done + n_iter]
+        arrived += [i for i in running if holds(EMResult(None, None, runs[i].history, n_rows=n_rows), None)]
+        running = [i for i in running if i not in arrived]
         if not running:
             break
-    return reached
+    return [runs[i] for i in arrived], [run for i, run in enumerate(runs) if i not in arrived]
 
 
-def behind(run, ended, n_effective):
-    """Whether twice what a run is expected to gain leaves it behind the best that has ended."""
-    if not ended:
-        return False
-    best, (sound, value) = max(merit(other, n_effective) for other in ended), merit(run, n_effective)
-    return best > (sound, value + 2 * expected_gain(run))
+def n_plain(runs, blocks) -> int:
+    """Steps that short runs may take."""
+    if not runs or not are_few_rows(blocks):
+        return 0
+    K, d = runs[0].begun.emission.shape
+    return LAP * int(np.clip(PLAIN_WORK / (LAP * blocks.n_rows * K * (d + 2)), LAPS, MOST_LAPS))
+
+
+def is_behind(run, reached, n_effective) -> bool:
+    """Whether twice what a run is expected to gain leaves it behind the merit that another has reached."""
+    sound, value = merit(run, n_effective)
+    return reached > (sound, value + 2 * expected_gain(run))
 
 
 def distinct(runs, same):

@@ -149,6 +149,6 @@ def test_a_source_is_translated_once(setup):
     modules = list(setup.kernel_modules())
     passes = [module for module in modules if setup.build_of(module)]
     assert len({module.name for module in modules}) == len(modules)
-    assert len(passes) == 3 * len(setup.BUILDS)
+    assert len(passes) == 4 * len(setup.BUILDS)
     texts = [Path(module.sources[0]).read_text() for module in passes]
-    assert {text.split('"')[1] for text in texts} == {"_mixture_pass.c", "_eigenpairs.c"}
+    assert {text.split('"')[1] for text in texts} == {"_mixture_pass.c", "_eigenpairs.c", "_clusters.c"}

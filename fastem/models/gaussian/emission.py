@@ -57,7 +57,8 @@ def middle(means, weights):
         return means[0]
     order = np.argsort(means, axis=0, kind="stable")
     below = np.cumsum(weights[order], axis=0)
-    return np.take_along_axis(means, order, axis=0)[(below < below[-1] / 2).sum(axis=0), np.arange(means.shape[1])]
+    columns = np.arange(means.shape[1])
+    return means[order[(below < below[-1] / 2).sum(axis=0), columns], columns]
 
 
 def floor_with_digits(means, weights, floor):

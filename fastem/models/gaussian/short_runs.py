@@ -1,14 +1,17 @@
 """Steps of EM of many Gaussian mixtures on few rows, side by side in the compiled module.
 
-A step in Python takes ten times as long as its arithmetic where rows are few. Only ordinary steps are made here: a
-mixture whose M-step is not one (a component without rows or at the floor) is returned as it is before that step, and so
-is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the reproducible mode
-all steps are the driver's, since the logarithms here are the C library's.
+A step in Python takes ten times as long as its arithmetic where rows are few, and what the driver and a diagnosis ask
+of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
+or a covariance without digits) is returned as it is before that step, and so is one of another kind. The driver goes on
+from there, so the steps' results are the driver's. In the reproducible mode all steps are the driver's, since the
+logarithms here are the C library's.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, middle
 from fastem.models.gaussian.parsimonious import FAMILIES
+from fastem.models.gaussian.soundness import NEAR_FLOOR
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -25,22 +29,95 @@ MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
 MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what is saved
 
 
-def short_runs(mixtures, blocks, n_iter, n_threads) -> list[tuple[Mixture, list[float]]]:
-    """Of each mixture: the mixture after up to `n_iter` steps, and the mean log-likelihood before each of them."""
-    if FIXED_ORDER or not (mixtures and n_iter and all(map(is_ordinary, mixtures)) and are_few_rows(blocks)):
-        return [(mixture, []) for mixture in mixtures]
-    first = mixtures[0].emission
-    structure, floor, (K, d) = type(first.covariance), first.floor, first.shape
-    if any((type(m.emission.covariance), m.emission.shape) != (structure, (K, d)) for m in mixtures):
-        raise ValueError("mixtures of one structure and shape can be run side by side")
-    letters, module = LETTERS[structure], kernels.for_dtype(np.float64)
-    centre = middle(np.vstack([m.emission.means for m in mixtures]), np.concatenate([m.weights for m in mixtures]))
-    models = np.array([flat(mixture, letters[2] != "I", centre) for mixture in mixtures])
-    rows = blocks.X, blocks.sample_weight, centre
-    done, histories = module.short_runs(letters, K, *rows, models, floor, n_iter, n_threads)
+@dataclass
+class ShortRun:
+    """A run of some ordinary steps. Its model and statistics are made when they are asked for; steps that go on from it
+    need neither.
+
+    Attributes
+    ----------
+    begun : Mixture
+        Where it began.
+    blocks : ArrayBlocks
+    history : list of float
+        Mean log-likelihood of the start and after each step; empty where no pass was made here.
+    row, centre : arrays
+        The model at the end; see :func:`flat`.
+    counts : (K,)
+        The components' rows at the end.
+    closeness : float
+        To the floor: every variance at the end, in any direction, is at least the floor's over this.
+    """
+
+    begun: Mixture
+    blocks: ArrayBlocks
+    history: list[float] = field(default_factory=list)
+    row: np.ndarray | None = None
+    centre: np.ndarray | None = None
+    counts: np.ndarray | None = None
+    closeness: float = np.inf
+    accelerator: ClassVar[None] = None
+
+    @property
+    def n_iter(self) -> int:
+        """Steps."""
+        return max(len(self.history) - 1, 0)
+
+    @cached_property
+    def model(self) -> Mixture:
+        """At the end."""
+        return from_flat(self.row, self.begun, self.centre) if self.n_iter else self.begun
+
+    @property
+    def variances(self):
+        """(K, d) of the columns, at the end."""
+        K, d = self.begun.emission.shape
+        second = self.row[K * (1 + d) :].reshape(K, -1)
+        return second[:, :: d + 1] if second.shape[1] > d else second
+
+    @cached_property
+    def statistics(self):
+        """Those of the model."""
+        return self.blocks.reduce(self.model, 1)
+
+    def is_plainly_sound(self, n_effective) -> bool:
+        """Whether every component has many of the effective rows and is far above the floor, so that none can be
+        unsound; False: only a diagnosis tells."""
+        emission = self.begun.emission
+        rounding = emission.rounding_variance
+        return (
+            self.closeness * NEAR_FLOOR < 1
+            and (rounding is None or bool((self.variances >= rounding).all()))
+            and self.counts.min() * (n_effective / self.counts.sum()) >= max(emission.few_rows, emission.least_rows, 1)
+        )
+
+
+def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
+    """The run of up to `n_iter` steps from each mixture, or the further steps of each run."""
+    runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
+    if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
+        return runs
+    begun, centre = [run.begun for run in runs], runs[0].centre
+    if centre is None or any(run.centre is not centre for run in runs):
+        begun = [run.model for run in runs]
+        if not all(map(is_ordinary, begun)):
+            return runs
+        emissions = [mixture.emission for mixture in begun]
+        if len({(type(one.covariance), one.shape) for one in emissions}) > 1:
+            raise ValueError("mixtures of one structure and shape can be run side by side")
+        centre = middle(np.vstack([one.means for one in emissions]), np.concatenate([m.weights for m in begun]))
+        models = np.array([flat(mixture, centre) for mixture in begun])
+    else:
+        models = np.array([run.row for run in runs])
+    emission = begun[0].emission
+    module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
+    rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
+    done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, emission.floor, n_iter, n_threads)
     return [
-        (from_flat(row, mixture, centre) if steps else mixture, history[:steps].tolist())
-        for row, mixture, steps, history in zip(models, mixtures, done, histories)
+        ShortRun(mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close)
+        for run, mixture, steps, history, row, of_run, close in zip(
+            runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
+        )
     ]
 
 
@@ -66,11 +143,12 @@ def are_few_rows(blocks) -> bool:
     )
 
 
-def flat(mixture, full, centre):
+def flat(mixture, centre):
     """Weights, means about the centre and covariances of the components in one vector."""
     emission = mixture.emission
     K, d = emission.shape
     spread = emission.covariance
+    full = LETTERS[type(spread)][2] != "I"
     second = np.broadcast_to(spread.covariances, (K, d, d)) if full else spread.variances(K, d)
     return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel()])
 

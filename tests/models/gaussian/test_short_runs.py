@@ -39,11 +39,13 @@ def test_steps_are_those_of_the_driver(structure, d):
     blocks, begun = ArrayBlocks(X, weight), list(starts(structure, X, weight, 3))
     iterated = {"VEI": 1e-5, "VEV": 1e-5, "VEE": 1e-3, "EVE": 1e-3, "VVE": 1e-3}  # until a sweep changes little
     digits = iterated.get(LETTERS[structure], 1e-8)
-    for start, (model, before) in zip(begun, short_runs(begun, blocks, STEPS, 1)):
+    for start, run in zip(begun, short_runs(begun, blocks, STEPS, 1)):
         result = em(start, blocks, max_iter=STEPS, tol=0)
-        assert len(before) == STEPS
-        np.testing.assert_allclose(before, result.history[:STEPS], rtol=1e-3 * digits)
-        for ours, theirs in zip(parameters(model), parameters(result.model)):
+        assert run.n_iter == STEPS
+        np.testing.assert_allclose(run.history, result.history, rtol=1e-3 * digits)
+        np.testing.assert_allclose(run.counts, result.statistics.counts, rtol=digits)
+        np.testing.assert_allclose(run.variances, run.model.emission.covariance.variances(3, d), rtol=1e-12)
+        for ours, theirs in zip(parameters(run.model), parameters(result.model)):
             np.testing.assert_allclose(ours, theirs, rtol=digits, atol=digits)
 
 
@@ -54,12 +56,12 @@ def test_same_bits_for_any_number_of_threads_and_any_neighbours():
     alone = [short_runs([start], blocks, STEPS, 1)[0] for start in begun]
     together = short_runs(begun, blocks, STEPS, 4)
     shifted = short_runs(begun[:1] * 2, blocks, STEPS, 2)
-    for (model, before), (other, also) in [*zip(together, short_runs(begun, blocks, STEPS, 1)), (shifted[0], alone[0])]:
-        assert before == also
-        assert model.emission.covariance.covariances.tobytes() == other.emission.covariance.covariances.tobytes()
+    for run, other in [*zip(together, short_runs(begun, blocks, STEPS, 1)), (shifted[0], alone[0])]:
+        assert run.history == other.history
+        assert run.row.tobytes() == other.row.tobytes()
 
 
-def test_a_run_ends_before_a_step_that_meets_the_floor():
+def test_a_component_of_equal_rows_is_held_at_the_floor():
     X, weight = rows(2)
     X[:5] = X[0]  # a component of equal rows
     labels = np.r_[np.zeros(5, int), np.ones(len(X) - 5, int)]
@@ -74,12 +76,20 @@ def test_a_run_ends_before_a_step_that_meets_the_floor():
         ),
     )
     blocks = ArrayBlocks(X, weight)
-    ((model, before),) = short_runs([wide], blocks, 50, 1)
-    assert len(before) < 50
-    finished = em(model, blocks, max_iter=50 - len(before), tol=0)
+    (run,) = short_runs([wide], blocks, 50, 1)
     driven = em(wide, blocks, max_iter=50, tol=0)
-    assert finished.model.emission.covariance.at_floor[0] == driven.model.emission.covariance.at_floor[0] > 0
-    np.testing.assert_allclose(finished.history[-1], driven.history[-1], rtol=1e-10)
+    assert run.n_iter == 50 and not run.is_plainly_sound(1e6)
+    assert run.model.emission.floor_hits[0] == driven.model.emission.floor_hits[0] == 2
+    np.testing.assert_allclose(run.history, driven.history, rtol=1e-10)
+
+
+def test_a_run_ends_before_a_component_is_without_rows():
+    X, weight = rows(2)
+    start = from_membership(X, weight, np.arange(len(X)) % 2, 2, Full, 1e-6 * X.var(axis=0))
+    means = start.emission.means + np.array([[0], [1e4]]) * X.std(axis=0)
+    lost = Mixture(start.weights, Gaussian(means, start.emission.covariance, start.emission.floor))
+    (run,) = short_runs([lost], ArrayBlocks(X, weight), 50, 1)
+    assert run.model is lost and np.isfinite(run.history).all() and not run.is_plainly_sound(1e6)
 
 
 def test_rows_with_missing_values_and_far_means_are_left_to_the_driver():
@@ -88,7 +98,43 @@ def test_rows_with_missing_values_and_far_means_are_left_to_the_driver():
     (start,) = starts(Full, X, weight, 1)
     holes = X.copy()
     holes[3, 1] = np.nan
-    assert short_runs([start], ArrayBlocks(holes, weight), STEPS, 1) == [(start, [])]
+    (run,) = short_runs([start], ArrayBlocks(holes, weight), STEPS, 1)
+    assert run.model is start and run.n_iter == 0
     emission = start.emission
     far = Mixture(start.weights, Gaussian(emission.means - 1e9, emission.covariance, emission.floor))
-    assert short_runs([far], blocks, STEPS, 1) == [(far, [])]
+    (run,) = short_runs([far], blocks, STEPS, 1)
+    assert run.model is far and run.n_iter == 0
+
+
+@pytest.mark.parametrize("structure", LETTERS)
+@pytest.mark.parametrize("d", [1, 3])
+def test_steps_at_the_floor_are_those_of_the_driver(structure, d):
+    """A component of a few rows that vary in some directions less than the floor."""
+    X, _ = rows(d, 300)
+    X[:30] = X[0] + np.random.default_rng(2).normal(size=(30, d)) * X.std(axis=0) * np.logspace(-4, -1, d)
+    weight, labels = np.ones(len(X)), np.r_[np.zeros(30, int), 1 + np.arange(len(X) - 30) % 2]
+    start = from_membership(X, weight, labels, 3, structure, 1e-4 * X.var(axis=0))
+    blocks = ArrayBlocks(X)
+    (run,) = short_runs([start], blocks, STEPS, 1)
+    result = em(start, blocks, max_iter=run.n_iter, tol=0)
+    assert run.n_iter == STEPS
+    np.testing.assert_allclose(run.history, result.history, rtol=1e-7)
+    np.testing.assert_allclose(run.model.emission.floor_hits, result.model.emission.floor_hits)
+    for ours, theirs in zip(parameters(run.model), parameters(result.model)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4 * X.var(axis=0).min())
+
+
+def test_runs_that_are_plainly_sound_are_sound():
+    X, weight = rows(3)
+    blocks = ArrayBlocks(X, weight)
+    n_plain = 0
+    for structure in LETTERS:
+        for K in (2, 5):
+            for run in short_runs(list(starts(structure, X, weight, 3, K)), blocks, STEPS, 1):
+                for n_effective in (5.0, 30.0, 700.0):
+                    counts = run.counts * (n_effective / run.counts.sum())
+                    plain = run.is_plainly_sound(n_effective)
+                    n_plain += plain
+                    conditions = run.model.emission.diagnose(run.model.weights, counts)
+                    assert not plain or all(sound for _, sound in conditions)
+    assert n_plain > 50

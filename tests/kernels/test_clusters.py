@@ -1,0 +1,94 @@
+"""The compiled distances of starts, beside plain numpy."""
+
+import numpy as np
+import pytest
+
+from fastem.kernels import clusters
+
+
+def instance(dtype, n=1000, d=3, K=7):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, d)).astype(dtype), rng.random(n), rng.normal(size=(K, d)).astype(dtype)
+
+
+def distances(Z, centres):
+    return np.square(Z[:, None].astype(np.float64) - centres).sum(axis=2)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 63, 64, 1000])
+def test_nearest_centres_and_squared_distances(dtype, n):
+    Z, _, centres = instance(dtype, n)
+    expected = distances(Z, centres)
+    np.testing.assert_allclose(clusters.squares(Z, centres, 2), expected, rtol=1e-5 if dtype == np.float32 else 1e-12)
+    assert (clusters.nearest(Z, centres, 2) == expected.argmin(axis=1)).all()
+
+
+def test_of_equal_centres_the_first_is_nearest_and_none_where_all_are_the_row():
+    Z = np.array([[0.0, 0.0], [1.0, 0.0]])
+    assert clusters.nearest(Z, np.array([[1.0, 1.0], [0.0, 1.0], [0.0, -1.0], [1.0, 1.0]]), 1).tolist() == [1, 0]
+    assert clusters.nearest(Z, Z, 1, apart=True).tolist() == [1, 0]
+    assert clusters.nearest(Z[:1], Z[[0, 0]], 1, apart=True).tolist() == [-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_seeds_are_the_best_of_those_drawn_by_their_squared_distance(dtype):
+    Z, weight, _ = instance(dtype)
+    uniform = np.random.default_rng(1).random((9, 4))
+    chosen = [3]
+    for drawn in uniform:
+        near = distances(Z, Z[chosen]).min(axis=1)
+        cumulative = np.cumsum(weight * near)
+        tried = np.searchsorted(cumulative, drawn * cumulative[-1], side="right")
+        chosen.append(tried[np.argmin([weight @ np.minimum(near, distances(Z, Z[[i]])[:, 0]) for i in tried])])
+    assert clusters.seeds(Z, weight, 3, uniform, 1e-12, 2).tolist() == chosen
+
+
+def test_there_are_no_more_seeds_than_rows_that_differ():
+    Z = np.repeat(np.arange(3.0), 50)[:, None]
+    chosen = clusters.seeds(Z, np.ones(150), 0, np.random.default_rng(0).random((9, 3)), 1e-12, 1)
+    assert sorted(Z[chosen, 0]) == [0, 1, 2]
+
+
+def test_a_row_between_two_centres_belongs_to_both():
+    Z = np.array([[-1.0], [0.0], [1.0]])
+    weight, centres = np.array([1.0, 2.0, 1.0]), np.array([[-1.0], [1.0]])
+    assert clusters.lloyd(Z, weight, centres, 1, 1e3, 0.0, 1).tolist() == [0, 0, 1]
+    moved = np.array([[-1 / 2], [1 / 2]])  # the means of one row at the centre and half of the two between
+    assert clusters.lloyd(np.vstack([Z, [[0.01]]]), np.r_[weight, 0.0], centres, 1, 1e3, 0.0, 1)[-1] == 1
+    assert (clusters.nearest(Z, moved, 1) == [0, 0, 1]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_same_bits_for_any_number_of_threads(dtype):
+    Z, weight, centres = instance(dtype, 5000, 5, 40)
+    uniform = np.random.default_rng(1).random((39, 5))
+    for n_threads in (2, 3):
+        assert (
+            clusters.seeds(Z, weight, 0, uniform, 0.0, n_threads) == clusters.seeds(Z, weight, 0, uniform, 0.0, 1)
+        ).all()
+        for steps in (1, 5):
+            labels = [clusters.lloyd(Z, weight, centres, steps, 1e3, 0.0, n) for n in (1, n_threads)]
+            assert (labels[0] == labels[1]).all()
+
+
+def test_a_cluster_without_rows_keeps_its_centre():
+    Z, weight, _ = instance(np.float64)
+    centres = np.array([[0.0, 0, 0], [1e3, 0, 0]])
+    assert not clusters.lloyd(Z, weight, centres, 5, 1e3, 1e-3, 1).any()
+    with pytest.raises(ValueError, match="centres of 2 columns for rows of 3"):
+        clusters.nearest(Z, np.zeros((1, 2)), 1)
+
+
+def test_moments_of_clusters():
+    Z, weight, _ = instance(np.float64)
+    labels = np.random.default_rng(1).integers(0, 5, len(Z))
+    counts, means, scatter = clusters.moments(Z, weight, labels, True)
+    _, _, squares = clusters.moments(Z, weight, labels, False)
+    for k in range(5):
+        z, w = Z[labels == k], weight[labels == k]
+        np.testing.assert_allclose(counts[k], w.sum())
+        np.testing.assert_allclose(means[k], np.average(z, axis=0, weights=w))
+        rest = z - means[k]
+        np.testing.assert_allclose(scatter[k], (w[:, None] * rest).T @ rest)
+        np.testing.assert_allclose(squares[k], [np.diagonal(scatter[k])])
