@@ -56,9 +56,9 @@ class MixtureOfRegressions(Estimator):
     given x and the component.
 
     Columns are brought into an orthonormal basis first. One Gaussian regression of up to a million values is refined
-    with residuals in long doubles: NIST's certified coefficients come out to 13 digits (Longley), 11 (Wampler 1 to 4),
-    9 (Wampler 5) and 7 (Filip, whose powers of x are rounded before they get here); where long doubles are doubles, to
-    10, 5, 5 and 6.
+    with residuals in long doubles: NIST's certified coefficients come out to 13 digits (Longley), 11 (Wampler 1 to 3),
+    10 (4), 9 (5) and 7 (Filip, whose powers of x are rounded before they get here); where long doubles are doubles, to
+    10, 5, 5, 5 and 6.
 
     Parameters
     ----------

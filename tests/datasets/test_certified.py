@@ -22,15 +22,65 @@ def longs(value):
 
 def log_likelihood(problem, parameters):
     """Of parameters by name, as sums over rows and components, in the precision of the parameters."""
-    joint = log_densities(problem, parameters) + np.log(parameters["weights"])
+    joint = log_densities(problem, parameters) + log_weights(problem, parameters)
     most = joint.max(axis=1)
     return (most + np.log(np.exp(joint - most[:, None]).sum(axis=1))).sum()
 
 
+def log_weights(problem, parameters):
+    """(K,), or (n, K) where they depend on covariates."""
+    if "gate_coefficients" not in parameters:
+        return np.log(parameters["weights"])
+    C = problem.sides["covariates"].astype(LONG)
+    logits = np.column_stack([np.ones(len(C), LONG), C]) @ parameters["gate_coefficients"].T
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def log_prior(problem, parameters):
+    """Of a gate's slopes; see pages/covariates.md."""
+    if "gate_coefficients" not in parameters:
+        return 0
+    C, slopes = problem.sides["covariates"].astype(LONG), parameters["gate_coefficients"][:, 1:]
+    units = abs(C - C.mean(axis=0)).max(axis=0)
+    return -LONG("1e-3") / 2 * (((slopes - slopes.mean(axis=0)) * units) ** 2).sum()
+
+
+def bounded(problem, parameters):
+    """Log-probabilities of intervals of one column, and log-densities where both ends are equal."""
+    low, high = problem.sides["lower"], problem.sides["upper"]
+    if "rates" in parameters:
+        rates = parameters["rates"][:, 0]
+        exact = np.log(rates) - rates * low
+        with np.errstate(divide="ignore"):
+            within = np.log(np.exp(-rates * low.astype(LONG)) - np.exp(-rates * high.astype(LONG)))
+    else:
+        mean, deviation = parameters["means"][:, 0], np.sqrt(parameters["covariances"][:, 0, 0])
+        exact = -(((low - mean) / deviation) ** 2) / 2 - np.log(deviation) - np.log(TWO_PI) / 2
+        within = log_probability((low - mean) / deviation, (high - mean) / deviation)
+    return np.where(low == high, exact, within)
+
+
+def log_probability(a, b):
+    """Of the normal distribution between a and b, in long doubles."""
+
+    def of_ends(a, b):
+        with mpmath.workdps(30):
+            a, b = (
+                mpmath.mpf(float(x)) + mpmath.mpf(float(x - LONG(float(x)))) if np.isfinite(x) else x for x in (a, b)
+            )
+            return LONG(mpmath.nstr(mpmath.log(mpmath.ncdf(b) - mpmath.ncdf(a)), 25))
+
+    return np.vectorize(of_ends, otypes=[LONG])(*np.broadcast_arrays(a, b))
+
+
 def log_densities(problem, parameters):
+    if "lower" in problem.sides:
+        return bounded(problem, parameters)
     X, d = problem.data.astype(LONG), problem.data.shape[1]
     if "means" in parameters:
-        square, log_det, size = distances(X, parameters["means"], dense(problem, parameters["covariances"]))
+        square, log_det, size = distances(
+            X, parameters["means"], dense(problem, parameters["covariances"]), problem.sides.get("errors")
+        )
         if "degrees_of_freedom" not in parameters:
             return -(square + log_det + size * np.log(TWO_PI)) / 2
         nu = parameters["degrees_of_freedom"]
@@ -70,10 +120,16 @@ def dense(problem, covariances):
     return np.eye(d) * np.broadcast_to(covariances.reshape(K, -1), (K, d))[:, None]
 
 
-def distances(X, means, covariances):
-    """(n, K) squared distances, (n, K) log-determinants and (n, 1) numbers of values; NaN is not there."""
+def distances(X, means, covariances, errors=None):
+    """(n, K) squared distances, (n, K) log-determinants and (n, 1) numbers of values; NaN is not there. `errors`: the
+    standard deviations of what the values have on top."""
     square, log_det = (np.empty((len(X), len(means)), LONG) for _ in range(2))
     there = ~np.isnan(X)
+    if errors is not None:
+        for own in np.unique(errors, axis=0):
+            rows = (errors == own).all(axis=1)
+            square[rows], log_det[rows], _ = distances(X[rows], means, covariances + np.diag(own.astype(LONG) ** 2))
+        return square, log_det, there.sum(axis=1, keepdims=True)
     for pattern in np.unique(there, axis=0):
         rows, at = (there == pattern).all(axis=1), np.flatnonzero(pattern)
         for k, (mean, covariance) in enumerate(zip(means, covariances)):
@@ -158,15 +214,19 @@ def precision(problem):
 def test_no_neighbour_is_better_and_the_slope_is_zero(problem):
     """Along each parameter that is free of the others: ℓ falls to both sides, alike to third order."""
     parameters = {name: longs(value) for name, value in problem.digits.items() if name != "log_likelihood"}
-    best = log_likelihood(problem, parameters)
+    best = objective(problem, parameters)
     for name, place in free(problem, parameters):
         step = length(problem, parameters, name, place)
         after, before = (
-            log_likelihood(problem, parameters | {name: moved(parameters[name], name, place, h)}) for h in (step, -step)
+            objective(problem, parameters | {name: moved(parameters[name], name, place, h)}) for h in (step, -step)
         )
         curvature = 2 * best - after - before
         assert curvature > 0 and after < best and before < best, (name, place)
         assert abs(after - before) < 0.02 * curvature, (name, place)
+
+
+def objective(problem, parameters):
+    return log_likelihood(problem, parameters) + log_prior(problem, parameters)
 
 
 def free(problem, parameters):
@@ -176,11 +236,14 @@ def free(problem, parameters):
     for name, value in parameters.items():
         if name in ("components", "noise_variances") or (name == "covariances" and (structured or factors)):
             continue
+        if name == "weights" and "gate_coefficients" in parameters:
+            continue
         for place in np.ndindex(value.shape):
             last = name == "weights" and place[0] == problem.n_components - 1
             of_sum = problem.family == "CategoricalMixture" and name == "probabilities"
             upper = name == "covariances" and value.ndim > 1 and place[-1] > place[-2] and is_matrix(problem, value)
-            if not (last or upper or (of_sum and (place[2] == 0 or value[place] == 0))):
+            reference = name == "gate_coefficients" and place[0] == problem.n_components - 1
+            if not (last or upper or reference or (of_sum and (place[2] == 0 or value[place] == 0))):
                 yield name, place
 
 
@@ -217,7 +280,7 @@ def length(problem, parameters, name, place):
 @each_problem
 def test_components_are_in_order_and_starts_are_near_but_not_there(problem):
     assert (component_order(problem.parameters) == np.arange(problem.n_components)).all()
-    assert problem.start.keys() == problem.parameters.keys()
+    assert problem.start.keys() == problem.parameters.keys() - {"gate_coefficients"}  # begun with constant weights
     if problem.n_components > 1:
         assert parameter_digits(problem.start, problem) < 2
 

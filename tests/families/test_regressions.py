@@ -15,7 +15,7 @@ import fastem
 from fastem import MixtureOfRegressions
 
 LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
-DIGITS = {"Longley": 13, "Filip": 7, "Wampler5": 9} if LONG else {"Longley": 10, "Filip": 6}
+DIGITS = {"Longley": 13, "Filip": 7, "Wampler4": 10, "Wampler5": 9} if LONG else {"Longley": 10, "Filip": 6}
 
 
 def fitted(X, y, K=2, **parameters):
