@@ -33,7 +33,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.gaussian.rounding import of_gaussians
 from fastem.models.mixture import Mixture
-from fastem.models.rounding import UNIT, Pass, Rounding
+from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
@@ -129,15 +129,13 @@ class StudentT(Gaussian):
         stretched = moved.scaled(statistics, second, factor)
         if not self.floor.any():
             return stretched
-        before = self.expected_log_prob(statistics, self)
-        before -= self.bound_error(statistics, before)
-        if self.expected_log_prob(statistics, stretched) >= before:
+        if self.expected_log_prob(statistics, stretched) >= self.expected_log_prob(statistics, self):
             return stretched
+        # the floor holds what is stretched too; or all that is left to gain is rounding
         at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))
         others = moved.scaled(statistics, second, np.where(at_floor, 1.0, factor))
-        if self.expected_log_prob(statistics, others) >= before:
-            return others
-        return moved.scaled(statistics, second, unstretched)
+        plain = moved.scaled(statistics, second, unstretched)
+        return max((stretched, others, plain), key=lambda emission: self.expected_log_prob(statistics, emission))
 
     def scaled(self, statistics, second, factor):
         """The densities with scale matrices from second moments about these means and degrees of freedom, both of the u
@@ -167,11 +165,6 @@ class StudentT(Gaussian):
         step = self.means - given.means
         first, second = Full.moved(statistics.mass, statistics.first, statistics.second, step)
         return {"first": first, "second": second}
-
-    def bound_error(self, statistics, value) -> float:
-        """What rounding may do to :meth:`expected_log_prob`, of this value, at this emission or one near it."""
-        passed = Pass(np.dtype(np.float64), self.means.mean(axis=0))
-        return self.log_density_error(statistics, passed).error + 64 * UNIT * (statistics.counts.sum() + abs(value))
 
     def step_error(self, statistics, passed, unit) -> float:
         """Also what degrees of freedom lose: their estimate 2 a goes with one over the mean of u - 1 - log u, of which

@@ -217,3 +217,22 @@ def test_scales_that_float32_cannot_hold_are_refused_in_words():
         warnings.simplefilter("ignore", UserWarning)
         with pytest.raises(ValueError, match="log-likelihood of Mixture is -inf"):
             StudentTMixture(1, covariance_type="VEV", reg_covar=0.0).fit(np.full((150, 6), 2.5, np.float32))
+
+
+def test_a_stretched_step_that_the_floor_holds_is_not_taken():
+    """Where a scale is at its floor, a step with expanded parameters may go down: by 1e-9, among others."""
+    X = [
+        [-0.598, -0.202, -0.365, 0.232, -0.509, 0.82],
+        [8.14, 6.81, 7.254, 7.198, 6.405, 7.507],
+        [3.145, 3.588, 3.035, 4.51, 4.868, 5.5],
+        [3.486, 4.855, 3.327, 3.169, 2.337, 5.21],
+        [-1.298, 0.298, -0.26, 0.576, -1.899, -1.498],
+        [4.681, 2.023, 4.197, 3.001, 2.399, 3.919],
+        [4.978, 5.334, 5.724, 3.18, 5.34, 3.484],
+        [10.383, 8.412, 7.414, 7.647, 8.299, 8.813],
+    ]
+    model = StudentTMixture(5, covariance_type="spherical", reg_covar=1e-12, random_state=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateComponentWarning)
+        model.fit(X)
+    assert model.converged_ and (np.diff(model.history_) > 0).all()
