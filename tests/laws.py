@@ -307,7 +307,7 @@ def has_rows_for_axes(estimator, statistics):
     emission = getattr(estimator.model_, "emission", None)
     if getattr(getattr(emission, "covariance", None), "orientation", "I") == "I":
         return True
-    counts, d = statistics.counts, emission.shape[1]
+    counts, d = statistics.counts[: len(statistics.first)], emission.shape[1]  # without that of the noise
     if not (counts > d + 1).all():
         return False
     shift = statistics.first / counts[:, None]

@@ -96,7 +96,9 @@ def standardised(X, weight):
     """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
     centre = arithmetic.matmul(weight, X) / weight.sum()
     Z = np.ascontiguousarray(X - centre.astype(X.dtype))
-    scale = np.sqrt(robust_variances(Z, arithmetic.matmul(weight, Z**2) / weight.sum())).astype(X.dtype)
+    scale = np.sqrt(
+        robust_variances(Z, arithmetic.matmul(weight, np.square(Z, dtype=np.float64)) / weight.sum())
+    ).astype(X.dtype)
     return Z / np.where(scale > 0, scale, scale.dtype.type(1))
 
 

@@ -46,6 +46,7 @@ def filled(X, weight):
     """
     if not np.isnan(X).any():
         return X
+    X = np.ascontiguousarray(X)  # numpy's sums depend on the layout
     observed = np.where(np.isnan(X), 0, weight[:, None]).sum(axis=0)
     observed = np.where(observed > 0, observed, 1)  # a column may be missing in all of a subsample
     mean = np.nansum(weight[:, None] * X, axis=0) / observed

@@ -5,7 +5,7 @@ import pytest
 
 import fastem
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.scale import robust_variances, rounding_variances
+from fastem.rows.scale import robust_variances, rounding_variances, standardised
 from fastem.rows.sources.open_rows import open_rows
 
 N = 2000
@@ -91,3 +91,10 @@ def test_rows_of_weight_zero_move_no_floor():
     weighted = fastem.GaussianMixture().fit(X, sample_weight=weight)
     repeated = fastem.GaussianMixture().fit(np.repeat(X, weight, axis=0))
     np.testing.assert_allclose(weighted.score_samples(X), repeated.score_samples(X), rtol=1e-6)
+
+
+def test_squares_of_float32_rows_do_not_overflow():
+    X = np.array([[1e20, 3.8], [7.1, 8.9]], np.float32)
+    with np.errstate(over="raise"):
+        Z = standardised(X, np.array([0.03, 0.17]))
+    assert Z.dtype == np.float32 and np.isfinite(Z).all()

@@ -15,6 +15,7 @@ from fastem import GaussianMixture, PoissonMixture
 from fastem.datasets import load_iris
 from fastem.rows import blocks
 from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.gaussian_start import filled
 from fastem.starts.labels import LabelledBlocks, LabelledStart, checked_priors, labelled
 
 every_family = pytest.mark.parametrize("family", MODELS, ids=str)
@@ -424,3 +425,13 @@ def test_semi_supervised_iris_is_as_likely_as_that_of_mclust():
     fit = {"covariance_type": "EEV", "tol": 1e-6, "max_iter": 1000, "random_state": 0}
     model = GaussianMixture(3, n_init=10, **fit).fit(load_iris().data, labels=labels)
     assert model.log_likelihood_ == pytest.approx(-214.5673, abs=1e-3)
+
+
+def test_the_layout_of_rows_with_missing_values_does_not_matter():
+    """Rows that get a label keep the layout that the user gave them."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(1000, 5, (8, 4))
+        X[:, 1:][rng.random((8, 3)) < 0.2] = np.nan
+        given, turned = (filled(rows, np.ones(8)) for rows in (X, np.asfortranarray(X)))
+        assert np.array_equal(given, turned)
