@@ -73,6 +73,8 @@ class EMResult:
         Of the rows.
     rows_read : int or None
         How many they are, of any weight; None: not known.
+    row_error : float
+        What rounding may do to `log_likelihood` beyond what the model says, in units of `unit`: of narrow intervals.
     remaining_gain : float
         About how much the log-likelihood of all rows (with a prior, the log-posterior) can still rise towards the local
         maximum that EM climbs. Infinite where too few iterations were done to tell, or `model` is no maximum.
@@ -94,6 +96,7 @@ class EMResult:
     unit: float = 1.0
     dtype: Any = DOUBLE
     rows_read: int | None = None
+    row_error: float = 0.0
     remaining_gain: float = np.inf
     remaining_gain_method: str = ""
 
@@ -107,7 +110,8 @@ class EMResult:
         """A bound on how far rounding has taken `log_likelihood` from its exact value at `model`; see
         :mod:`fastem.models.rounding`. inf where a covariance is so ill-conditioned that its factor has no digits. Of a
         model that states none, a guess."""
-        return log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype) * self.unit
+        of_model = log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype)
+        return (of_model + self.row_error) * self.unit
 
     @property
     def is_saddle(self) -> bool:
@@ -255,6 +259,7 @@ def em(
         first = objective(model, statistics)
         result = EMResult(model, statistics, [first], accelerator=proposals, n_rows=n_rows, unit=unit)
         result.dtype, result.rows_read = dtype_of(blocks), getattr(blocks, "n_rows", None)
+        result.row_error = getattr(blocks, "row_error", 0.0)
     else:
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
@@ -473,6 +478,7 @@ def _rounding(result, model, statistics):
     of both; and what it took from the step between them."""
     rows = result.rows_read, result.dtype
     errors = result.log_likelihood_error / result.unit + log_likelihood_error(model, statistics, *rows)
+    errors += result.row_error
     priors = 16 * np.finfo(np.float64).eps * (abs(log_prior(result.model)) + abs(log_prior(model)))
     of_step = step_error(model, result.statistics, result.model, *rows)
     return (errors + priors) / statistics.weight, of_step / statistics.weight

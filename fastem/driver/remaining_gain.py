@@ -99,7 +99,7 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
         gained = objective(end, at_end.statistics) - result.history[-1]
         if gained > -ROUNDED * (1 + abs(result.history[-1])) and leap(end.m_step(at_end.statistics), end) is None:
             found = newton(at_end, blocks, n_threads, n_rows, enough, only_whether)
-            if found.method == NEWTON:
+            if found.method == NEWTON or found.total > 0:
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
     still = norm(step) <= STILL * (1 + norm(x))

@@ -19,7 +19,7 @@ from fastem.estimators.compatibility import refusal
 from fastem.estimators.covariates import open_gated
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.method_docs import describe_methods
-from fastem.estimators.refused_sides import require_sides
+from fastem.estimators.refused_sides import refused, require_sides
 from fastem.estimators.transform import framed
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
@@ -36,6 +36,8 @@ def opened(self, X, sample_weight, sides, check=None) -> tuple[SideBlocks, float
     check : callable, optional
         Called with the number and the names of the columns of values, before these are read.
     """
+    if "labels" in sides:
+        raise refused(self, "labels", " in predictions and scores")
     require_sides(self, sides)
     if only_covariates(sides):
         return open_gated(X, sides.get("covariates"), sample_weight, type(self).__name__)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
+
 from fastem.models.bounded_rows import BoundedRows
 from fastem.models.mixture import Mixture
 from fastem.rows.intervals import Representatives, require_bounds, scale_of
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
+
+WIDTH_ROUNDING = 8.0  # times the unit of rounding and a column's range: what the width of an interval may be off by
 
 
 def open_intervals(
@@ -60,7 +64,40 @@ def open_intervals(
 
     wide.check(check_rows)
     of_rows = seen(d, *scale_of(wide.spaced_rows(), d))
-    return SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper")), unit
+    blocks = SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper"))
+    blocks.row_error = rounding_of_widths(wide, d, names)
+    return blocks, unit
+
+
+def rounding_of_widths(wide, d, names) -> float:
+    """What rounding may do to the log-probabilities of all rows beyond what their model says: the ends of an interval
+    are rounded about the means and in units of the deviations, so that its width has as few digits as it is narrow.
+    ValueError where none are left."""
+
+    def of_block(X, weight, start):
+        low, high = (X[:, i * d : (i + 1) * d].astype(np.float64) for i in (1, 2))
+        widths = np.where(np.isfinite(low) & np.isfinite(high) & (low < high), high - low, np.inf)
+        counts = (1 / widths if weight is None else weight[:, None] / widths).sum(axis=0)
+        least, most = (np.where(np.isfinite(end), end, beyond) for end, beyond in ((low, np.inf), (high, -np.inf)))
+        return (
+            counts,
+            widths.min(axis=0, initial=np.inf),
+            least.min(axis=0, initial=np.inf),
+            most.max(axis=0, initial=-np.inf),
+        )
+
+    counts, narrowest, least, most = map(np.array, zip(*wide.each(of_block)))
+    unit = np.finfo(np.float64 if wide.dtype is None else wide.dtype).eps
+    ranges = np.maximum(most.max(axis=0) - least.min(axis=0), 0)
+    narrowest = narrowest.min(axis=0)
+    lost = narrowest < WIDTH_ROUNDING * unit * ranges
+    if lost.any():
+        j = int(lost.argmax())
+        raise ValueError(
+            f"lower and upper of column {j if names is None else names[j]} are in some row {narrowest[j]:.2g} apart, "
+            f"which is rounding beside values {ranges[j]:.3g} apart. Make them equal: that is an exact value."
+        )
+    return float(WIDTH_ROUNDING * unit * (ranges * counts.sum(axis=0)).sum())
 
 
 def model_of_rows(kind: type[BoundedRows], model) -> BoundedRows | None:

@@ -235,7 +235,7 @@ def agglomerate(counts, means, scatter, n_clusters, criterion, **settings):
     """(M,) the cluster of each of M leaves, numbered from 0 in the order of the leaves; see :func:`mergers`."""
     cdef Py_ssize_t M = len(counts), i, step, n = 0
     cdef const Py_ssize_t[:, ::1] steps = mergers(counts, means, scatter, n_clusters, criterion, **settings)
-    labels = np.arange(M)
+    labels = np.arange(M, dtype=np.intp)
     cdef Py_ssize_t[::1] into = labels
     for step in range(steps.shape[0]):
         for i in range(M):

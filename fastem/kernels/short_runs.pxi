@@ -554,6 +554,8 @@ cdef bint estimate(Run* run) noexcept nogil:
     cdef Py_ssize_t size = d * d if is_full(run) else d
     cdef bint free = run.volume == c'V' and run.form == c'V' and run.orientation != c'E', touched
     cdef bint common = run.volume == c'E' and run.form == c'E' and run.orientation == c'E'
+    # by iteration, whose last digits decide at the floor which of several estimates is taken
+    cdef bint iterated = (run.volume == c'V' and run.form == c'E') or (run.form == c'V' and run.orientation == c'E')
     cdef double least, value
     if are_above_floor(run):              # then so is all that a family makes of them, but for what volumes share
         memcpy(run.own, run.covariances, K * size * sizeof(double))
@@ -562,6 +564,8 @@ cdef bint estimate(Run* run) noexcept nogil:
         if free or are_above_floor(run):
             return True
         memcpy(run.covariances, run.own, K * size * sizeof(double))
+    if iterated:
+        return False
     if free or common or run.form == c'I':
         if not of_family(run):
             return False

@@ -135,7 +135,7 @@ def local_metric(Z, weight, rng, n_threads):
 
 def without_gaps(labels):
     """The same clusters, numbered without gaps."""
-    return (np.cumsum(np.bincount(labels) > 0) - 1)[labels]
+    return (np.cumsum(np.bincount(labels) > 0, dtype=np.intp) - 1)[labels]
 
 
 def in_order(labels):

@@ -120,9 +120,9 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     arrived.sort(key=lambda run: -run.history[-1])
     reached = (False, -np.inf)
     for i, started in enumerate([*others, *arrived]):
-        if i >= len(others) and is_behind(started, reached, n_effective):
-            continue
         try:
+            if i >= len(others) and is_behind(started, reached, n_effective):
+                continue
             run = climbed(started, blocks, min(max(LAP, started.n_iter), stop.max_iter), limits)
             while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
