@@ -30,6 +30,7 @@ def spark():
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
     """Several blocks in a partition; the function travels with what it is called by."""
+    pytest.importorskip("pyspark")
     monkeypatch.setattr("fastem.rows.sources.spark_frame.block_rows", lambda n_features: 400)
 
 
