@@ -2,9 +2,9 @@
 
 A step in Python takes ten times as long as its arithmetic where rows are few, and what the driver and a diagnosis ask
 of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
-or a covariance without digits) is returned as it is before that step, and so is one of another kind. The driver goes on
-from there, so the steps' results are the driver's. In the reproducible mode all steps are the driver's, since the
-logarithms here are the C library's.
+or a covariance without digits; at the floor, one of a structure that is found by iteration) is returned as it is before
+that step, and so is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the
+reproducible mode all steps are the driver's, since the logarithms here are the C library's.
 """
 
 from __future__ import annotations
