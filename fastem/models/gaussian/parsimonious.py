@@ -36,6 +36,7 @@ FEW_SWEEPS = 60  # of such an M-step
 TINY = 1e-300
 LEAST_FORM = 1e-100  # of a common shape, in multiples of the largest
 ROUNDING = 1e-15  # of sums, in multiples of the terms
+CHOSEN = 10 * ROUNDING  # of what an estimate minimises: it is taken where that is as much more
 
 
 class Pieces:
@@ -55,6 +56,11 @@ class Pieces:
 
     def gradient(self, counts, first, second):
         return None
+
+    def choice_error(self, counts, d):
+        """See :func:`most_likely`; the quadratic terms are about one a row and column."""
+        logs = float(counts @ self.log_det_precision_root(len(counts), d))
+        return CHOSEN * (float(counts.sum()) * d + abs(logs))
 
     @classmethod
     def has_own_volumes(cls):
@@ -148,7 +154,7 @@ class AlongAxes(Pieces, Diagonal):
         scatter_along, low = scatter / square, floor / square
         lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
-        return most_likely(cls, (variances * square for variances in estimates), floor, given, counts, scatter)
+        return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     def from_vector(self, vector, floor):
         """The nearest member of the family to the diagonal covariances of these coordinates."""
@@ -171,7 +177,7 @@ class Oriented(Pieces, Full):
         estimates = (
             cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
         )
-        return most_likely(cls, (covariances * square for covariances in estimates), floor, given, counts, scatter)
+        return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     @classmethod
     def of_scatter(cls, scatter, counts, given):
@@ -260,8 +266,9 @@ def size(variances):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
 
 
-def most_likely(family, estimates, floor, given, counts, scatter):
-    """The most likely of the given and of some covariances raised to the floor, up to the first that it does not touch.
+def most_likely(family, estimates, square, floor, given, counts, scatter):
+    """The most likely of the given and of some covariances, these times `square` and raised to the floor, up to the
+    first that it does not touch.
 
     What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
     where it is less likely than what was given, that stays (a generalised M-step). Less by more than rounding: near the
@@ -270,11 +277,13 @@ def most_likely(family, estimates, floor, given, counts, scatter):
     best, least = given, np.inf
     if given is not None:
         least = minus_twice(given, counts, scatter)
-        least += 10 * ROUNDING * (counts.sum() * scatter.shape[1] + abs(least))
+        least += CHOSEN * (counts.sum() * scatter.shape[1] + abs(least))
     for covariances in estimates:
         failure = None
         try:
-            raised = family.from_covariances(finite(covariances), floor_of_all(floor) if family.shared else floor)
+            with np.errstate(over="ignore", invalid="ignore"):  # such are not finite, and not taken
+                covariances = finite(covariances * square)
+            raised = family.from_covariances(covariances, floor_of_all(floor) if family.shared else floor)
         except IllDefinedCovariance as error:  # a shape that is flat without bound: the next one is lifted
             failure = error
             continue
