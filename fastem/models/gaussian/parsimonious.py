@@ -35,6 +35,7 @@ MANY_SWEEPS = 100  # of the best axes to start from
 FEW_SWEEPS = 60  # of such an M-step
 TINY = 1e-300
 LEAST_FORM = 1e-100  # of a common shape, in multiples of the largest
+SHAPELESS = 1e-3  # floors: what varies less along every axis may be rounding of the sums
 ROUNDING = 1e-15  # of sums, in multiples of the terms
 CHOSEN = 10 * ROUNDING  # of what an estimate minimises: it is taken where that is as much more
 
@@ -109,6 +110,16 @@ class Pieces:
         return [flat]
 
     @classmethod
+    def shaped(cls, variances, floor):
+        """(K,) 0 for components that say nothing of a common shape, from variances (K, d) in units of the floor; else 1.
+
+        Where volumes are free, each counts the same for the shape, however little its rows vary.
+        """
+        if cls.volume + cls.form != "VE" or not floor.any():
+            return np.ones(len(variances))
+        return (variances.max(axis=1) >= SHAPELESS).astype(float)
+
+    @classmethod
     def variances_along(cls, scatter_along, counts):
         """(K, d) the most likely variances for the scatter (K, d) of the rows along their axes."""
         counts, d = counts[:, None], scatter_along.shape[1]
@@ -152,7 +163,9 @@ class AlongAxes(Pieces, Diagonal):
         scatter = scatter_of_columns(counts, shift, second)
         square = cls.units(scatter, counts, floor) ** 2
         scatter_along, low = scatter / square, floor / square
-        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
+        variances = scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None]
+        lifts = cls.lifts(variances, floor)
+        scatter_along *= cls.shaped(variances, floor)[:, None]
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
         return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
@@ -170,12 +183,14 @@ class Oriented(Pieces, Full):
         scatter = scatter_matrices(counts, shift, second)
         root = np.sqrt(np.where(floor > 0, floor, 1))
         in_floors = scatter / root[..., None, :] / root[..., None]
-        lifts = cls.lifts(eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None], floor)
+        variances = eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None]
+        lifts = cls.lifts(variances, floor)
         unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts, floor)
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
+        shaped = scatter / square * cls.shaped(variances, floor)[:, None, None]
         estimates = (
-            cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
+            cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
         )
         return most_likely(cls, estimates, square, floor, given, counts, scatter)
 

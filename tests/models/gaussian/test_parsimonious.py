@@ -271,3 +271,19 @@ def test_what_is_taken_for_as_likely_as_the_given_says_how_much_less_it_may_be(u
     further = 1 + 4 * (off - 1)
     kept = most_likely(FAMILIES["VEE"], [further * best.covariances], square, floor, best, counts, scatter)
     assert kept is best
+
+
+@pytest.mark.parametrize("name", ["VEI", "VEE", "VEV"])
+def test_rounding_of_rows_that_do_not_vary_is_no_shape(name):
+    """Volumes are free, so that each component counts the same for the common shape."""
+    counts, floor = np.array([3.0, 3.0]), np.full(2, 1e-5)
+    wide = np.diag([6.0, 0.016])
+    found = []
+    for lost in (np.zeros((2, 2)), np.diag([2e-15, 5e-17]), np.diag([1e-17, 3e-15])):
+        second = np.array([wide, lost])[(slice(None), *packed_lower(2))]
+        if name == "VEI":
+            second = second[:, [0, 2]]
+        found.append(FAMILIES[name].estimate(counts, np.zeros((2, 2)), second, floor))
+    for other in found[1:]:
+        np.testing.assert_allclose(other.covariances, found[0].covariances, rtol=1e-9)
+        np.testing.assert_array_equal(other.at_floor, [0, 2])
