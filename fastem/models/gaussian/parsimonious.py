@@ -111,7 +111,7 @@ class Pieces:
 
     @classmethod
     def shaped(cls, variances, floor):
-        """(K,) 0 for components that say nothing of a common shape, from variances (K, d) in units of the floor; else 1.
+        """(K,) 0 for components that say nothing of a common shape, else 1; variances (K, d) are in units of the floor.
 
         Where volumes are free, each counts the same for the shape, however little its rows vary.
         """
@@ -189,9 +189,7 @@ class Oriented(Pieces, Full):
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
         shaped = scatter / square * cls.shaped(variances, floor)[:, None, None]
-        estimates = (
-            cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
-        )
+        estimates = (cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts)
         return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     @classmethod
