@@ -14,6 +14,8 @@ import numpy as np
 from fastem.models.mixture import Mixture
 
 FIRST = 1e-4  # of a coordinate: the first difference, which finds the unit of the coordinate
+LONGER = 100.0  # times as long is the next, where this is rounding beside coordinates that are larger
+SHORTER = 1e-50
 ROUNDS = 3  # of finding it
 INNER, OUTER = 0.01, 0.1  # units: the differences of the expected log-likelihood, and of its gradient
 LOST = 1e-13  # of the expected log-likelihood: a second difference that is rounding; nothing determines the coordinate
@@ -30,6 +32,7 @@ class Information:
     units : (m,)
         Their standard errors if the components were known; 0: at a bound, taken as known.
     covariance : (m, m)
+        In these units.
     """
 
     vector: np.ndarray
@@ -73,7 +76,7 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
             "fit with a smaller tol, or choose fewer components or covariates."
         ) from None
     covariance = np.zeros((len(x), len(x)))
-    covariance[np.ix_(used, used)] = np.linalg.inv(observed) * np.outer(units[used], units[used])
+    covariance[np.ix_(used, used)] = np.linalg.inv(observed)
     return Information(x, units, covariance)
 
 
@@ -100,16 +103,28 @@ def emission_units(mixture, statistics):
     """(m,) those of the emission's coordinates: where the expected log-likelihood falls by a half."""
     vector = mixture.emission.to_vector()
     here, units = along(mixture, statistics, 0)(0.0), np.zeros(len(vector))
+    largest = abs(vector[np.isfinite(vector)]).max(initial=0.0)
     for i, value in enumerate(vector):
-        function, step = along(mixture, statistics, i), FIRST * (1 + abs(value)) if np.isfinite(value) else 0.0
+        if not np.isfinite(value):
+            continue
+        function = along(mixture, statistics, i)
+
+        def bend(step, function=function):
+            with np.errstate(over="ignore", invalid="ignore"):
+                return 2 * here - function(step) - function(-step)
+
+        step, least = FIRST * (1 + abs(value)), LOST * abs(here)
+        while 0 <= abs(bend(step)) <= least and step < FIRST * largest:  # a mean next to 0 of rows far from it
+            step *= LONGER
+        while np.isinf(bend(step)):  # of rows that are as much smaller
+            step *= SHORTER
         for _ in range(ROUNDS):
-            bent = 2 * here - function(step) - function(-step)
-            if not bent > LOST * abs(here):
-                step = 0.0
+            bent = bend(step)
+            if not bent > least:
+                units[i] = 0.0
                 break
             units[i] = step / np.sqrt(bent)
             step = OUTER * units[i]
-        units[i] *= step > 0
     return units
 
 
@@ -125,10 +140,13 @@ def emission_gradient(mixture, statistics, units):
 def errors_of(information: Information, mixture: Mixture, function) -> np.ndarray:
     """The standard errors of a function of the mixture, an array, by its derivatives."""
     shape = np.shape(function(mixture))
-    slopes = np.zeros((np.prod(shape, dtype=int), len(information.vector)))
+    slopes = np.zeros((np.prod(shape, dtype=int), len(information.vector)))  # in units
     for i in np.flatnonzero(information.units):
         step = np.zeros(len(information.vector))
         step[i] = INNER * information.units[i]
         above, below = (function(mixture.from_vector(information.vector + sign * step)) for sign in (1, -1))
-        slopes[:, i] = (above - below).ravel() / (2 * step[i])
-    return np.sqrt(np.einsum("ap,pq,aq->a", slopes, information.covariance, slopes, optimize=True)).reshape(shape)
+        slopes[:, i] = (above - below).ravel() / (2 * INNER)
+    most = abs(slopes).max(axis=1, initial=0.0)  # whose square may be no number
+    slopes /= np.where(most > 0, most, 1.0)[:, None]
+    squares = np.einsum("ap,pq,aq->a", slopes, information.covariance, slopes, optimize=True)
+    return (most * np.sqrt(squares)).reshape(shape)

@@ -113,3 +113,17 @@ def test_errors_beyond_the_range_of_numbers_are_refused():
     model = GaussianMixture(1, max_iter=0).fit(X, weight)
     with pytest.raises(ValueError, match="errors of covariances_ are beyond the range of numbers"):
         standard_errors(model, X, sample_weight=weight)
+
+
+@pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
+@pytest.mark.parametrize("unit", [2.0**330, 2.0**20, 2.0**-20, 2.0**-400])
+def test_errors_of_a_gated_mixture_are_in_the_units_of_the_rows(unit):
+    rng = np.random.default_rng(0)
+    C = rng.normal(size=(300, 1))
+    X = rng.normal(size=(300, 2)) + 5 * (rng.random(300) < 1 / (1 + np.exp(-2 * C[:, 0])))[:, None]
+    plain, other = (
+        standard_errors(GaussianMixture(2, tol=1e-8, random_state=0).fit(u * X, covariates=C), u * X, covariates=C)
+        for u in (1.0, unit)
+    )
+    np.testing.assert_allclose(other.means / unit, plain.means, rtol=1e-5)
+    np.testing.assert_allclose(other.covariances / unit / unit, plain.covariances, rtol=1e-5)

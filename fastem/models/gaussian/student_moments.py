@@ -25,6 +25,7 @@ from fastem.models.interval_quadrature import FALL, integrals
 
 RELATIVE_ERROR = 3e-13
 FURTHEST = 1e150  # the nearer end: its square is a number
+NARROWEST = 1e-290  # interval about 0
 LARGEST_STEP = 300.0  # beyond, log R grows as y does: exponentials would overflow
 
 
@@ -61,7 +62,8 @@ def distance(root, near, far):
 def student_between(degrees, low, high) -> StudentMoments:
     """Of intervals low < t < high of Student-t variables with these degrees of freedom: arrays (n,).
 
-    Ends may be infinite. Beyond 1e150, whose square is a number, the end nearer to 0 is taken as that.
+    Ends may be infinite. Beyond 1e150, whose square is a number, the end nearer to 0 is taken as that. An interval is
+    as wide as two neighbouring numbers at least.
 
     Examples
     --------
@@ -73,6 +75,8 @@ def student_between(degrees, low, high) -> StudentMoments:
     """
     from scipy.special import digamma  # here, because it takes long to import
 
+    # so narrow and far away that both ends are one number
+    high = np.where(high > low, high, low + np.maximum(np.spacing(np.abs(low)), NARROWEST))
     near = np.clip(np.clip(0.0, low, high), -FURTHEST, FURTHEST)
     root, start = np.sqrt(degrees), np.abs(near)
     beyond = np.log1p((start / root) ** 2)  # twice log cosh e

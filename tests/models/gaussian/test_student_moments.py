@@ -82,3 +82,13 @@ def test_far_ends_give_finite_moments():
         np.array([1.0, 1e6, 0.1]), np.array([1e200, -np.inf, 1e307]), np.array([np.inf, -1e160, 1e308])
     )
     assert np.isfinite(found).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("place", [4.8e66, -3.0, 0.0, 1e149, -1e149])
+def test_an_interval_of_one_number_is_a_narrow_one(place):
+    at = np.array([place])
+    moments = student_between(np.array([4.5]), at, at)
+    assert np.isfinite(moments).all()
+    np.testing.assert_allclose(moments.mass, 5.5 / (4.5 + at**2), rtol=1e-12)
+    np.testing.assert_allclose(moments.second, 5.5 / (4.5 / at**2 + 1) if place else 0.0, rtol=1e-12, atol=1e-300)
