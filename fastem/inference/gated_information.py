@@ -16,7 +16,7 @@ from fastem.models.mixture import Mixture
 FIRST = 1e-4  # of a coordinate: the first difference, which finds the unit of the coordinate
 LONGER = 100.0  # times as long is the next, where this is rounding beside coordinates that are larger
 SHORTER = 1e-50
-ROUNDS = 3  # of finding it
+ROUNDS, MOST_ROUNDS = 3, 100  # of finding it; more where the first step was far too long
 INNER, OUTER = 0.01, 0.1  # units: the differences of the expected log-likelihood, and of its gradient
 LOST = 1e-13  # of the expected log-likelihood: a second difference that is rounding; nothing determines the coordinate
 
@@ -118,12 +118,14 @@ def emission_units(mixture, statistics):
             step *= LONGER
         while np.isinf(bend(step)):  # of rows that are as much smaller
             step *= SHORTER
-        for _ in range(ROUNDS):
+        for round in range(MOST_ROUNDS):
             bent = bend(step)
             if not bent > least:
                 units[i] = 0.0
                 break
             units[i] = step / np.sqrt(bent)
+            if round >= ROUNDS - 1 and 0.5 < bent / OUTER**2 < 2:
+                break
             step = OUTER * units[i]
     return units
 
