@@ -20,6 +20,7 @@ cdef double CANCELLED = 1e-8               # covariance.FAR
 cdef double LOST = 64 * EPSILON            # covariance.ROUNDING
 cdef double SUMS_ROUNDING = 1e-15          # parsimonious.ROUNDING
 cdef double TINY = 1e-300                  # parsimonious.TINY
+cdef double UNCLEAR = 1e-9                 # relative difference of what iterated estimates minimise, once raised
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
 
 cdef struct Run:
@@ -236,7 +237,7 @@ cdef void pool(Run* run, Py_ssize_t size) noexcept nogil:
 cdef void variances_along(Run* run, double* along) noexcept nogil:
     """The variances (K, d) along axes that are most likely for those of each component alone."""
     cdef Py_ssize_t k, i, sweep, d = run.job.d, K = run.job.K
-    cdef double total = 0, mean, value, before = INFINITY
+    cdef double total = 0, mean, before, change
     cdef const double* counts = run.counts
     cdef double* volumes = run.volumes
     cdef double* form = run.work
@@ -259,7 +260,7 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
             volumes[k] += along[k * d + i] / d
         volumes[k] = max(volumes[k], TINY)
     for sweep in range(MOST_SWEEPS if run.volume == c'V' else 1):     # volumes and the common shape in turn
-        mean = value = 0
+        mean = 0
         for i in range(d):
             form[i] = 0
             for k in range(K):
@@ -269,15 +270,15 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
             break
         for i in range(d):
             form[i] /= exp(mean)
+        change = 0
         for k in range(K):
-            volumes[k] = 0
+            before, volumes[k] = volumes[k], 0
             for i in range(d):
                 volumes[k] += along[k * d + i] / form[i] / d
             volumes[k] = max(volumes[k], TINY)
-            value += d * counts[k] * log(volumes[k])
-        if before - value <= TIGHT * (1 + fabs(value)):
+            change = max(change, fabs(volumes[k] / before - 1))
+        if change <= TIGHT:
             break
-        before = value
     for i in range(K * d):
         along[i] = form[i % d] * (volumes[i // d] if run.volume == c'V' else 1)
 
@@ -453,12 +454,16 @@ cdef bint of_family(Run* run) noexcept nogil:
 
 # The floor, as in parsimonious.most_likely: families that are not closed under it may be less likely there than before.
 
+cdef inline bint is_near_floor(const Run* run, const double* covariance) noexcept nogil:
+    return not closeness_to(run.floor, covariance, run.job.d, run.work) <= 1
+
+
 cdef bint are_above_floor(const Run* run) noexcept nogil:
     """Whether covariances of the components alone are, by a test that proves it."""
     cdef Py_ssize_t k, i, d = run.job.d
     for k in range(run.job.K):
         if is_full(run):
-            if not closeness_to(run.floor, run.covariances + k * d * d, d, run.work) <= 1:
+            if is_near_floor(run, run.covariances + k * d * d):
                 return False
         else:
             for i in range(d):
@@ -490,7 +495,7 @@ cdef Py_ssize_t count_flat(Run* run) noexcept nogil:
     cdef bint flat
     for k in range(run.job.K):
         if is_full(run):
-            flat = in_floors(run, run.covariances + k * d * d)
+            flat = is_near_floor(run, run.covariances + k * d * d) and in_floors(run, run.covariances + k * d * d)
         else:
             flat = False
             for i in range(d):
@@ -517,7 +522,7 @@ cdef bint raised(Run* run) noexcept nogil:
         return any_below
     for k in range(run.job.K):
         own = run.covariances + k * d * d
-        if not in_floors(run, own):
+        if not is_near_floor(run, own) or not in_floors(run, own):
             continue
         any_below = True
         for i in range(d):
@@ -554,9 +559,9 @@ cdef bint estimate(Run* run) noexcept nogil:
     cdef Py_ssize_t size = d * d if is_full(run) else d
     cdef bint free = run.volume == c'V' and run.form == c'V' and run.orientation != c'E', touched
     cdef bint common = run.volume == c'E' and run.form == c'E' and run.orientation == c'E'
-    # by iteration, whose last digits decide at the floor which of several estimates is taken
-    cdef bint iterated = (run.volume == c'V' and run.form == c'E') or (run.form == c'V' and run.orientation == c'E')
-    cdef double least, value
+    # by iteration until little changes, of which the last digits may decide at the floor which of several estimates is taken
+    cdef bint iterated = run.orientation == c'E' and not common
+    cdef double least, value, unclear
     if are_above_floor(run):              # then so is all that a family makes of them, but for what volumes share
         memcpy(run.own, run.covariances, K * size * sizeof(double))
         if not of_family(run):
@@ -564,8 +569,6 @@ cdef bint estimate(Run* run) noexcept nogil:
         if free or are_above_floor(run):
             return True
         memcpy(run.covariances, run.own, K * size * sizeof(double))
-    if iterated:
-        return False
     if free or common or run.form == c'I':
         if not of_family(run):
             return False
@@ -578,6 +581,7 @@ cdef bint estimate(Run* run) noexcept nogil:
     memcpy(run.own, run.covariances, K * size * sizeof(double))
     memcpy(run.best, run.given, K * size * sizeof(double))
     least = minus_twice(run, run.given)
+    unclear = UNCLEAR * (run.n * d + fabs(least)) if iterated else 0
     least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
     for lifted in range(first, last + 1):
         memcpy(run.covariances, run.own, K * size * sizeof(double))
@@ -588,7 +592,7 @@ cdef bint estimate(Run* run) noexcept nogil:
             return False
         touched = raised(run)
         value = minus_twice(run, run.covariances)
-        if not value < INFINITY:
+        if not value < INFINITY or (touched and fabs(value - least) <= unclear):
             return False
         if value <= least:
             least = value

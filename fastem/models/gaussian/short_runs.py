@@ -2,9 +2,9 @@
 
 A step in Python takes ten times as long as its arithmetic where rows are few, and what the driver and a diagnosis ask
 of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
-or a covariance without digits; at the floor, one of a structure that is found by iteration) is returned as it is before
-that step, and so is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the
-reproducible mode all steps are the driver's, since the logarithms here are the C library's.
+or a covariance without digits; at the floor, estimates by iteration between which only their last digits decide) is
+returned as it is before that step, and so is one of another kind. The driver goes on from there, so the steps' results
+are the driver's. In the reproducible mode all steps are the driver's, since the logarithms here are the C library's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from fastem.rows.blocks import ArrayBlocks
 
 LETTERS = {structure: name for name, structure in FAMILIES.items()}
 MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
+LEAST = 1e-100  # floor, and over 1 the most: products of two variances are numbers
 MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what is saved
 
 
@@ -130,7 +131,8 @@ def is_ordinary(mixture) -> bool:
         and type(emission) is Gaussian
         and type(emission.covariance) in LETTERS
         and emission.shape[1] <= MOST_COLUMNS
-        and bool((emission.floor > 0).all() and (mixture.weights > 0).all())
+        and bool((mixture.weights > 0).all())
+        and LEAST < emission.floor.min() <= emission.floor.max() < 1 / LEAST
     )
 
 
