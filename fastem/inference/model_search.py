@@ -8,6 +8,8 @@ The first tree, which is mclust's, always is among them, so that no model is les
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from fastem.estimators.mixture_estimator import keep_fit
@@ -24,7 +26,7 @@ from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
 from fastem.starts.diagnosis import best_sound, diagnose, effective_rows, expected_merit
 from fastem.starts.fit_report import report_of_one
-from fastem.starts.from_memberships import component_moments, from_moments
+from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
@@ -144,10 +146,10 @@ class ModelSearch:
     def best(self, plan, moments):
         """The result of the best sound run from some moments of components."""
         scales = self.scales(plan)
-        first, *others = (
-            lambda given=given: from_moments(given, plan.family.structure, scales.floor) for given in moments
-        )
+        structure = plan.family.structure
+        first, *others = (partial(from_moments, given, structure, scales.floor) for given in moments)
         if len(others) > 1:
+            others = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
             settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)

@@ -11,6 +11,7 @@ include "common_axes.pxi"
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/parsimonious.py, and the next ones
     FEW_SWEEPS = 60
+    MANY_SWEEPS = 100
     MOST_TURNS = 60
 
 cdef double TIGHT = 1e-13
@@ -38,13 +39,14 @@ cdef struct Run:
     double n                 # the sum of
     double* counts           # K
     double* volumes          # K
-    const double* given      # the covariances before the M-step
+    const double* given      # the covariances before the M-step, or NULL: of a start
     double* own              # as covariances: of each component alone
     double* best             # as covariances
     double* lift             # K
     double* work             # 2 x d x d
     double* along            # K x d
     double* axes             # K x d x d
+    double* candidates       # (K + 1) x (d x d + 1)
     Pair* pairs              # K, with as many doubles behind them
 
 
@@ -290,7 +292,9 @@ cdef bint common_shape(Run* run) noexcept nogil:
     cdef double* inverse = run.work
     cdef double* common = run.work + d * d
     for i in range(d * d):
-        common[i] = run.given[i]
+        common[i] = 0 if run.given == NULL else run.given[i]
+        for k in range(K if run.given == NULL else 0):
+            common[i] += run.counts[k] * run.covariances[k * d * d + i]
     for sweep in range(MOST_SWEEPS):
         if not closeness_to(NULL, common, d, inverse) < INFINITY:
             return False
@@ -388,44 +392,88 @@ cdef void own_axes(Run* run) noexcept nogil:
         compose(run.axes + k * d * d, run.along + k * d, d, run.covariances + k * d * d)
 
 
-cdef void shared_axes(Run* run) noexcept nogil:
-    """EVE, VVE: shapes of their own along axes that all share, turned on from those of the last model."""
+cdef double turned_on(Run* run, double* axes, Py_ssize_t most) noexcept nogil:
+    """Axes that all share, turned by so many sweeps at most; run.along: the variances along them. What is minimised."""
     cdef Py_ssize_t k, i, j, m, d = run.job.d, K = run.job.K
-    cdef double* axes = run.work
-    cdef double* sum = run.work + d * d
+    cdef double* half = run.work + d * d
     cdef double* turned = run.axes
     cdef const double* own
-    cdef double trace, s
+    cdef double s, value = 0
     cdef Sweeps sweeps
-    memset(sum, 0, d * d * sizeof(double))
-    for k in range(K):
-        own, trace = run.given + k * d * d, 0
-        for i in range(d):
-            trace += own[i * (d + 1)]
-        for i in range(d * d):
-            sum[i] += sqrt(<double>(k + 1)) / trace * own[i]      # uneven: one alone may have equal variances
-    sorted_axes(sum, axes, d)
     for k in range(K):
         own = run.covariances + k * d * d
         for i in range(d):
             for j in range(d):
-                sum[i * d + j] = 0
+                half[i * d + j] = 0
                 for m in range(d):
-                    sum[i * d + j] += own[i * d + m] * axes[m * d + j]
+                    half[i * d + j] += own[i * d + m] * axes[m * d + j]
         for i in range(d):
             for j in range(d):
                 s = 0
                 for m in range(d):
-                    s += axes[m * d + i] * sum[m * d + j]
+                    s += axes[m * d + i] * half[m * d + j]
                 turned[(i * d + j) * K + k] = run.counts[k] * s
     sweeps.done, sweeps.before, sweeps.beyond, sweeps.ended = 0, 0, 1, False
-    lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, FEW_SWEEPS, &sweeps, run.pairs,
-               <double*>(run.pairs + K))
+    lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, most, &sweeps, run.pairs, <double*>(run.pairs + K))
     for k in range(K):
         for i in range(d):
             run.along[k * d + i] = max(turned[i * (d + 1) * K + k], 0) / run.counts[k]
     variances_along(run, run.along)
-    for k in range(K):
+    for i in range(K * d):
+        value += run.counts[i // d] * log(max(run.along[i], TINY))
+    return value
+
+
+cdef double* axes_of_given(Run* run) noexcept nogil:
+    """The axes of the last model's covariances: of an uneven sum of them, for one alone may have equal variances."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double* sum = run.work + d * d
+    cdef const double* own
+    cdef double trace
+    memset(sum, 0, d * d * sizeof(double))
+    for k in range(run.job.K):
+        own, trace = run.given + k * d * d, 0
+        for i in range(d):
+            trace += own[i * (d + 1)]
+        for i in range(d * d):
+            sum[i] += sqrt(<double>(k + 1)) / trace * own[i]
+    sorted_axes(sum, run.work, d)
+    return run.work
+
+
+cdef double* best_axes(Run* run) noexcept nogil:
+    """The best of the axes that start at each component's own and at those of all together."""
+    cdef Py_ssize_t k, i, c, best, d = run.job.d, K = run.job.K
+    cdef double* matrix = run.work + d * d
+    cdef double* values = run.candidates + (K + 1) * d * d
+    cdef double value, least = INFINITY
+    cdef double* found = run.candidates
+    for c in range(K + 1):
+        memset(matrix, 0, d * d * sizeof(double))
+        for k in range(K):
+            for i in range(d * d):
+                if c == k or c == K:
+                    matrix[i] += run.counts[k] * run.covariances[k * d * d + i]
+        sorted_axes(matrix, run.candidates + c * d * d, d)
+        values[c] = turned_on(run, run.candidates + c * d * d, 6)
+    for i in range(min(3, K + 1)):           # the best of them go on
+        best = 0
+        for c in range(1, K + 1):
+            if values[c] < values[best]:
+                best = c
+        values[best] = INFINITY
+        value = turned_on(run, run.candidates + best * d * d, MANY_SWEEPS)
+        if value < least:
+            least, found = value, run.candidates + best * d * d
+    return found
+
+
+cdef void shared_axes(Run* run) noexcept nogil:
+    """EVE, VVE: shapes of their own along axes that all share, turned on from those of the last model."""
+    cdef Py_ssize_t k, d = run.job.d
+    cdef double* axes = best_axes(run) if run.given == NULL else axes_of_given(run)
+    turned_on(run, axes, 0 if run.given == NULL else FEW_SWEEPS)
+    for k in range(run.job.K):
         compose(axes, run.along + k * d, d, run.covariances + k * d * d)
 
 
@@ -579,10 +627,12 @@ cdef bint estimate(Run* run) noexcept nogil:
     if n_flat > 0:
         first, last = run.form != c'E' or n_flat == K, 1
     memcpy(run.own, run.covariances, K * size * sizeof(double))
-    memcpy(run.best, run.given, K * size * sizeof(double))
-    least = minus_twice(run, run.given)
-    unclear = UNCLEAR * (run.n * d + fabs(least)) if iterated else 0
-    least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
+    least, unclear = INFINITY, 0
+    if run.given != NULL:
+        memcpy(run.best, run.given, K * size * sizeof(double))
+        least = minus_twice(run, run.given)
+        unclear = UNCLEAR * (run.n * d + fabs(least)) if iterated else 0
+        least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
     for lifted in range(first, last + 1):
         memcpy(run.covariances, run.own, K * size * sizeof(double))
         for k in range(K if lifted else 0):
@@ -699,7 +749,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
-        n_own = n_sums + models.shape[1] + K * (3 + 6 + d + 3 * d * d) + 2 * d * d
+        n_own = n_sums + models.shape[1] + of_m_step(K, d)
         thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
         n_threads = max(1, min(n_threads, R))
         if n_threads > 1:
@@ -730,9 +780,20 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
 cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssize_t work_bytes, Py_ssize_t n_sums,
                    bint watch) noexcept nogil:
     """One run in a thread's memory: the tiles' work space, the lanes' sums, what an M-step needs, the model before it."""
-    cdef Py_ssize_t d = run.job.d, K = run.job.K
     cdef double* lanes = <double*>(own + work_bytes)
-    run.counts = lanes + n_sums
+    take(run, lanes + n_sums)
+    climb(run, n_iter, weight, own, lanes, lanes + n_sums + of_m_step(run.job.K, run.job.d), watch)
+
+
+cdef inline Py_ssize_t of_m_step(Py_ssize_t K, Py_ssize_t d) noexcept nogil:
+    """Numbers in memory that an M-step needs."""
+    return K * (4 + 5 + d + 3 * d * d) + 2 * d * d + (K + 1) * (d * d + 1)
+
+
+cdef void take(Run* run, double* memory) noexcept nogil:
+    """Give a run this memory for its M-steps."""
+    cdef Py_ssize_t d = run.job.d, K = run.job.K
+    run.counts = memory
     run.volumes = run.counts + K
     run.along = run.volumes + K
     run.axes = run.along + K * d
@@ -740,8 +801,44 @@ cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssi
     run.best = run.own + K * d * d
     run.lift = run.best + K * d * d
     run.work = run.lift + K
-    run.pairs = <Pair*>(run.work + 2 * d * d)
-    climb(run, n_iter, weight, own, lanes, <double*>(run.pairs + K) + K, watch)
+    run.candidates = run.work + 2 * d * d
+    run.pairs = <Pair*>(run.candidates + (K + 1) * (d * d + 1))
+
+
+def first_estimates(str letters, const double[:, ::1] counts, double[:, :, ::1] covariances, const double[::1] floor):
+    """The covariances of a family at or above the floor, from those of each component alone, of many mixtures: (runs)
+    whether there are any.
+
+    letters        of the family: volume, shape and orientation
+    counts         (runs, K) rows of the components
+    covariances    (runs, K, size) in, out; the size is d where the orientation is I, else d^2
+    floor          (d) least variances of the columns, positive
+    """
+    cdef Py_ssize_t R = counts.shape[0], K = counts.shape[1], d = floor.shape[0], r, k
+    cdef bytes three = letters.encode()
+    found, shares, memory = np.zeros(R, np.bool_), np.empty(K), np.empty(of_m_step(K, d))
+    cdef char[::1] are = found.view(np.int8)
+    cdef double[::1] weights = shares, own = memory
+    cdef Run run
+    if len(three) != 3:
+        raise ValueError(f"a family has three letters, not {letters!r}")
+    require_length("covariances", covariances.shape[0], R)
+    require_length("covariances of a mixture", covariances.shape[1], K)
+    require_length("a covariance", covariances.shape[2], d if letters[2] == "I" else d * d)
+    memset(&run, 0, sizeof(Run))
+    run.job.K, run.job.d, run.floor, run.given, run.weights = K, d, &floor[0], NULL, &weights[0]
+    run.volume, run.form, run.orientation = three[0], three[1], three[2]
+    take(&run, &own[0])
+    with nogil:
+        for r in range(R):
+            run.n = 0
+            for k in range(K):
+                run.n += counts[r, k]
+            for k in range(K):
+                run.counts[k], weights[k] = counts[r, k], counts[r, k] / run.n
+            run.covariances = &covariances[r, 0, 0]
+            are[r] = estimate(&run)
+    return found
 
 
 cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):

@@ -26,7 +26,7 @@ Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
 def tournament(
-    starts: Iterable[Callable[[], Mixture]],
+    starts: Iterable[Callable[[], Mixture] | ShortRun],
     blocks,
     rounds: Sequence[Round],
     stop: Stop,
@@ -41,8 +41,8 @@ def tournament(
 
     Parameters
     ----------
-    starts : iterable of callables
-        Each makes a mixture, in its turn.
+    starts : iterable of callables or runs
+        Each makes a mixture, in its turn; or is a short run that begins.
     blocks : Blocks
         The rows on which the starts are compared.
     rounds : sequence of (iterations, runs that are left)

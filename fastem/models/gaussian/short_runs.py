@@ -18,7 +18,7 @@ import numpy as np
 from fastem import kernels
 from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
-from fastem.models.gaussian.emission import Gaussian, middle
+from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.gaussian.soundness import NEAR_FLOOR
 from fastem.models.mixture import Mixture
@@ -38,7 +38,7 @@ class ShortRun:
     Attributes
     ----------
     begun : Mixture
-        Where it began.
+        Where it began; or another mixture of the same structure, floor and shape, if it `has_moved`.
     blocks : ArrayBlocks
     history : list of float
         Mean log-likelihood of the start and after each step; empty where no pass was made here.
@@ -57,6 +57,7 @@ class ShortRun:
     centre: np.ndarray | None = None
     counts: np.ndarray | None = None
     closeness: float = np.inf
+    has_moved: bool = False
     accelerator: ClassVar[None] = None
 
     @property
@@ -67,7 +68,7 @@ class ShortRun:
     @cached_property
     def model(self) -> Mixture:
         """At the end."""
-        return from_flat(self.row, self.begun, self.centre) if self.n_iter else self.begun
+        return from_flat(self.row, self.begun, self.centre) if self.has_moved or self.n_iter else self.begun
 
     @property
     def variances(self):
@@ -115,11 +116,45 @@ def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
     rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
     done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, emission.floor, n_iter, n_threads)
     return [
-        ShortRun(mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close)
+        ShortRun(
+            mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close, run.has_moved
+        )
         for run, mixture, steps, history, row, of_run, close in zip(
             runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
         )
     ]
+
+
+def runs_from(counts, means, covariances, structure, floor, blocks) -> list[ShortRun | None]:
+    """The runs that begin at the M-steps from the components' rows (R, K), means (R, K, d) and own covariances
+    (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None where the compiled module
+    makes no such step."""
+    R, K, d = means.shape
+    pattern = Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], broad(structure, K, floor), floor))
+    if FIXED_ORDER or not (is_ordinary(pattern) and are_few_rows(blocks)):
+        return [None] * R
+    covariances = np.ascontiguousarray(covariances)
+    found = kernels.for_dtype(np.float64).first_estimates(LETTERS[structure], counts, covariances, floor)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    centre = middle(np.vstack(means), shares.ravel())
+    rows = np.concatenate([shares, (means - centre).reshape(R, -1), covariances.reshape(R, -1)], axis=1)
+    ordinary = found & [floor_with_digits(*one, floor) is floor for one in zip(means, counts)]
+    if LETTERS[structure] in ("EEV", "VEV"):  # the common shape is spread over axes that few rows do not determine
+        ordinary &= counts.min(axis=1) > d
+    return [
+        ShortRun(pattern, blocks, [], row, centre, has_moved=True) if ready else None
+        for row, ready in zip(rows, ordinary)
+    ]
+
+
+def broad(structure, K, floor):
+    """Covariances of a structure above the floor."""
+    shape, covariance = structure.shape(K, len(floor)), np.diag(4 * floor)
+    if len(shape) == 1:
+        covariance = 4 * floor.max()
+    elif structure.kernel == "gaussian_diagonal":
+        covariance = 4 * floor
+    return structure.from_covariances(np.broadcast_to(covariance, shape), floor)
 
 
 def is_ordinary(mixture) -> bool:

@@ -9,7 +9,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import LETTERS, short_runs
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.from_memberships import from_membership
+from fastem.starts.from_memberships import component_moments, from_membership, from_moments, runs_from_moments
 
 STEPS = 7
 
@@ -81,6 +81,25 @@ def test_a_component_of_equal_rows_is_held_at_the_floor():
     assert run.n_iter == 50 and not run.is_plainly_sound(1e6)
     assert run.model.emission.floor_hits[0] == driven.model.emission.floor_hits[0] == 2
     np.testing.assert_allclose(run.history, driven.history, rtol=1e-10)
+
+
+@pytest.mark.parametrize("structure", LETTERS)
+@pytest.mark.parametrize("few", [0, 12])
+def test_runs_begin_at_the_m_step_from_moments(structure, few):
+    """Also of a component of some equal rows, which is below the floor."""
+    X, weight = rows(3)
+    X[:few] = X[0]
+    rng, floor, blocks = np.random.default_rng(3), 1e-3 * X.var(axis=0), ArrayBlocks(X, weight)
+    partitions = [rng.integers(1, 4, len(X)) * (np.arange(len(X)) >= 12) for _ in range(3)]
+    moments = [component_moments(X, weight, labels, 4, structure) for labels in partitions]
+    iterated = {"VEE": 1e-4, "EVE": 1e-4, "VVE": 1e-4}.get(LETTERS[structure], 1e-9)
+    for run, given in zip(runs_from_moments(moments, structure, floor, blocks), moments):
+        start = from_moments(given, structure, floor)
+        for ours, theirs in zip(parameters(run.model), parameters(start)):
+            np.testing.assert_allclose(ours, theirs, rtol=iterated, atol=iterated)
+        (later,) = short_runs([run], blocks, STEPS, 1)
+        assert later.n_iter > 0 and run.n_iter == 0
+        np.testing.assert_allclose(later.history[0], em(start, blocks, max_iter=0).history[0], rtol=iterated)
 
 
 @pytest.mark.parametrize("unit", [1e-120, 1e120])
