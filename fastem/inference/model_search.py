@@ -109,6 +109,14 @@ class ModelSearch:
 
     def chain(self, covariance_type, numbers):
         """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
+        for K, estimator, result in self.results(covariance_type, numbers):
+            if estimator is not None:
+                report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
+                keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
+            yield K, estimator, result
+
+    def results(self, covariance_type, numbers):
+        """The same with estimators that are not fitted."""
         smaller = None
         for K in numbers:
             try:
@@ -120,8 +128,7 @@ class ModelSearch:
                 yield K, None, error
                 continue
             smaller = result.model
-            report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
-            yield K, keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks), result
+            yield K, estimator, result
 
     def shared(self, K, structure):
         """The moments of the partitions that every family starts from: once for all structures of a kernel."""
