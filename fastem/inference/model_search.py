@@ -141,10 +141,15 @@ class ModelSearch:
         """Moments for K components from a fitted model of fewer: each of its components in turn is split."""
         if smaller is None:
             return []
-        memberships = [smaller.posterior(self.X)]
-        for _ in range(K - smaller.n_components):
-            memberships = splits(self.Z, self.weight, memberships[0]) if memberships else []
-        return [self.moments(membership, K, structure) for membership in memberships]
+        whole = smaller.posterior(self.X)
+        candidates = splits(self.Z, self.weight, whole)
+        while candidates and whole.shape[1] < K - 1:
+            whole = candidates[0][1]
+            candidates = splits(self.Z, self.weight, whole)
+        if not candidates:
+            return []
+        of_whole = self.moments(whole, K - 1, structure)
+        return [of_whole.split(k, self.moments(membership[:, [k, -1]], 2, structure)) for k, membership in candidates]
 
     def moments(self, membership, K, structure):
         """The moments of the sampled rows for labels (n,) or responsibilities (n, K)."""

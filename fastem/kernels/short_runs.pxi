@@ -846,3 +846,77 @@ cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):
     cdef Family f
     shapes = set_family(&f, family, K, d, {})[0]
     return Part(family, d, K, {name: np.zeros(int(np.prod(shape)), np.float64 if sizeof(real) == 8 else np.float32) for name, shape in shapes.items()})
+
+
+def least_spreads(const double[::1] row, Py_ssize_t n_components, Py_ssize_t n_columns):
+    """(2, K) lower bounds of each component's variance in any direction: in units of that of the whole mixture, and in
+    units of that of the others, relative to the geometric mean of all directions; 0 where there is none.
+
+    row    as one of the models of `short_runs`
+    """
+    cdef Py_ssize_t K = n_components, d = n_columns, k, j, i, m
+    cdef bint full = row.shape[0] > K * (1 + 2 * d)
+    cdef Py_ssize_t size = d * d if full else d
+    require_length("a row of models", row.shape[0], K * (1 + d + size))
+    bounds, memory = np.zeros((2, K)), np.zeros(3 * size + d)
+    cdef double[:, ::1] least = bounds
+    cdef double[::1] space = memory
+    cdef const double* weights = &row[0]
+    cdef const double* means = weights + K
+    cdef const double* covariances = means + K * d
+    cdef const double* own
+    cdef double* total = &space[0]
+    cdef double* others = total + size
+    cdef double* inverse = others + size
+    cdef double* mean = inverse + size
+    cdef double apart, rest, logs, trace
+    with nogil:
+        for k in range(K):
+            for i in range(d):
+                mean[i] += weights[k] * means[k * d + i]
+        for k in range(K):
+            for i in range(size):
+                total[i] += weights[k] * covariances[k * size + i]
+            for i in range(d):
+                apart = weights[k] * (means[k * d + i] - mean[i])
+                for j in range(d if full else 1):
+                    m = i * d + j if full else i
+                    total[m] += apart * (means[k * d + (j if full else i)] - mean[j if full else i])
+        for k in range(K):
+            own, rest = covariances + k * size, 1 - weights[k]
+            memset(others, 0, size * sizeof(double))
+            for j in range(K):
+                for i in range(size if j != k else 0):
+                    others[i] += weights[j] / rest * covariances[j * size + i]
+            logs = log_det_of(others, inverse, d, full)
+            if not logs < INFINITY:
+                continue
+            logs = log_det_of(own, inverse, d, full) - logs
+            if not logs < INFINITY:
+                continue
+            trace = trace_of_quotient(total, inverse, d) if full else sum_of_quotients(total, own, d)
+            least[0, k] = 1 / trace
+            trace = trace_of_quotient(others, inverse, d) if full else sum_of_quotients(others, own, d)
+            least[1, k] = 1 / trace / exp(logs / d)
+    return bounds
+
+
+cdef double log_det_of(const double* covariance, double* inverse, Py_ssize_t d, bint full) noexcept nogil:
+    """The log-determinant, and L^-1 of a full covariance L L^T; infinite where it is nearly singular."""
+    cdef Py_ssize_t i
+    cdef double logs = 0
+    if full and not closeness_to(NULL, covariance, d, inverse) < INFINITY:
+        return INFINITY
+    for i in range(d):
+        if not full and not covariance[i] > 0:
+            return INFINITY
+        logs += -2 * log(inverse[i * (d + 1)]) if full else log(covariance[i])
+    return logs
+
+
+cdef double sum_of_quotients(const double* variances, const double* by, Py_ssize_t d) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(d):
+        total += variances[i] / by[i]
+    return total

@@ -29,6 +29,13 @@ class Moments(NamedTuple):
     shift: np.ndarray
     second: np.ndarray
 
+    def split(self, component, halves) -> Moments:
+        """Those of one more component: the halves of one, the second of them last."""
+        arrays = [np.concatenate([own, new[1:]]) for own, new in zip(self, halves)]
+        for own, new in zip(arrays, halves):
+            own[component] = new[0]
+        return Moments(*arrays)
+
 
 def from_membership(X, weight, membership, n_components, structure, floor):
     """The M-step from given responsibilities (n, K) or labels (n,)."""

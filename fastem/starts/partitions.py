@@ -127,9 +127,9 @@ def merged(pairs, n):
     return into
 
 
-def splits(Z, weight, responsibilities) -> list[np.ndarray]:
-    """Responsibilities (n, K + 1) in which one component is split across the longest axis of its rows; one array for
-    each component that has rows to split."""
+def splits(Z, weight, responsibilities) -> list[tuple[int, np.ndarray]]:
+    """Each component that has rows to split, across the longest axis of its rows, and the responsibilities (n, K + 1)
+    then: those of the component and of the new one, which is the last, are changed."""
     candidates = []
     for k in range(responsibilities.shape[1]):
         share = weight * responsibilities[:, k]
@@ -141,5 +141,5 @@ def splits(Z, weight, responsibilities) -> list[np.ndarray]:
         halves = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
         halves[above, k] = 0
         if share[above].sum() > 0 and share[~above].sum() > 0:
-            candidates.append(halves)
+            candidates.append((k, halves))
     return candidates

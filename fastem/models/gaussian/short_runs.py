@@ -20,7 +20,7 @@ from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.parsimonious import FAMILIES
-from fastem.models.gaussian.soundness import NEAR_FLOOR
+from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -83,15 +83,22 @@ class ShortRun:
         return self.blocks.reduce(self.model, 1)
 
     def is_plainly_sound(self, n_effective) -> bool:
-        """Whether every component has many of the effective rows and is far above the floor, so that none can be
-        unsound; False: only a diagnosis tells."""
+        """Whether every component is far above the floor, and has many of the effective rows or is far from thin, so
+        that none can be unsound; False: only a diagnosis tells."""
         emission = self.begun.emission
-        rounding = emission.rounding_variance
+        rounding, counts = emission.rounding_variance, self.counts * (n_effective / self.counts.sum())
+        few = counts < emission.few_rows
         return (
             self.closeness * NEAR_FLOOR < 1
+            and counts.min() >= max(emission.least_rows, 1)
             and (rounding is None or bool((self.variances >= rounding).all()))
-            and self.counts.min() * (n_effective / self.counts.sum()) >= max(emission.few_rows, emission.least_rows, 1)
+            and not (few.any() and (self.least_spreads[:, few] < [[SPIKE], [THIN]]).any())
         )
+
+    @property
+    def least_spreads(self):
+        """(2, K) see the compiled function."""
+        return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
 
 
 def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:

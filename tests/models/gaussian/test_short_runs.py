@@ -7,6 +7,7 @@ from fastem.driver.em import em
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import LETTERS, short_runs
+from fastem.models.gaussian.soundness import beside_others
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.from_memberships import component_moments, from_membership, from_moments, runs_from_moments
@@ -159,6 +160,12 @@ def test_runs_that_are_plainly_sound_are_sound():
     for structure in LETTERS:
         for K in (2, 5):
             for run in short_runs(list(starts(structure, X, weight, 3, K)), blocks, STEPS, 1):
+                emission, suspects = run.model.emission, np.arange(K)
+                of_total = emission.covariance.relative_eigenvalues(suspects, emission.total(run.model.weights))
+                beside = beside_others(emission, run.model.weights, suspects)
+                thinnest = [values[0] / np.exp(np.log(values).mean()) for values in beside]
+                assert (run.least_spreads * (1 - 1e-9) <= [of_total.min(axis=1), thinnest]).all()
+                assert (run.least_spreads >= np.array([of_total.min(axis=1), thinnest]) / 4).all()
                 for n_effective in (5.0, 30.0, 700.0):
                     counts = run.counts * (n_effective / run.counts.sum())
                     plain = run.is_plainly_sound(n_effective)
