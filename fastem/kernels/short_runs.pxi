@@ -664,8 +664,10 @@ cdef bint parameters(Run* run) noexcept nogil:
     return full_parameters(run) if is_full(run) else diagonal_parameters(run)
 
 
-cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* lanes, double* kept, bint watch) noexcept nogil:
-    """Up to n_iter steps of one run, and a pass at the end; kept: memory for the model before a step."""
+cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char* work, double* lanes, double* kept,
+                bint watch) noexcept nogil:
+    """Up to n_iter steps of one run, until one changes little enough, and a pass at the end; kept: memory for the model
+    before a step."""
     cdef Py_ssize_t lane, i, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
     cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d)), own = gram_size(d) if is_full(run) else 2 * d + 1
     cdef double closeness
@@ -683,7 +685,7 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* 
         run.moments = lanes
         for k in range(K):
             run.rows[k] = lanes[(k + 1) * own - 1]
-        if i == n_iter:
+        if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
             return
         closeness = run.closeness[0]
         memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
@@ -702,7 +704,8 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
-               const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads):
+               const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
+               double enough=-1):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
     those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1.
 
@@ -712,6 +715,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
                    the size is d where the orientation is I, else d^2
     floor          (d) least variances of the columns, positive
     n_iter         most steps of a run
+    enough         change of the mean log-likelihood in a step after which a run is given up
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -761,10 +765,10 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
         with nogil:
             if n_threads == 1:
                 for r in range(R):
-                    climb_in(runs + r, n_iter, weight, own, work_bytes, n_sums, True)
+                    climb_in(runs + r, n_iter, enough, weight, own, work_bytes, n_sums, True)
             else:
                 for r in prange(R, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                    climb_in(runs + r, n_iter, weight, own + threadid() * thread_bytes, work_bytes, n_sums,
+                    climb_in(runs + r, n_iter, enough, weight, own + threadid() * thread_bytes, work_bytes, n_sums,
                              threadid() == 0)
         free(block)
         for r in range(R):
@@ -777,12 +781,12 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     return done, histories, counts, closeness
 
 
-cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssize_t work_bytes, Py_ssize_t n_sums,
-                   bint watch) noexcept nogil:
+cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, char* own, Py_ssize_t work_bytes,
+                   Py_ssize_t n_sums, bint watch) noexcept nogil:
     """One run in a thread's memory: the tiles' work space, the lanes' sums, what an M-step needs, the model before it."""
     cdef double* lanes = <double*>(own + work_bytes)
     take(run, lanes + n_sums)
-    climb(run, n_iter, weight, own, lanes, lanes + n_sums + of_m_step(run.job.K, run.job.d), watch)
+    climb(run, n_iter, enough, weight, own, lanes, lanes + n_sums + of_m_step(run.job.K, run.job.d), watch)
 
 
 cdef inline Py_ssize_t of_m_step(Py_ssize_t K, Py_ssize_t d) noexcept nogil:

@@ -20,6 +20,7 @@ from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
+STILL = 1e-4  # of the tolerance: a short run that a step changes by less may as well end
 LAPS, MOST_LAPS = 10, 50  # of short runs, which go on in plain steps: then they are accelerated
 PLAIN_WORK = 4e6  # rows times components times columns, up to which more laps cost less than what a driver's step takes
 Round = tuple[int, int]  # iterations, and how many runs are left after them
@@ -62,7 +63,7 @@ def tournament(
     The error of the last start, where all starts fail.
     """
     n_effective = effective_rows(blocks) if n_effective is None else n_effective
-    failure, runs = None, list(starts)
+    failure, runs, holds = None, list(starts), rule_of_history(stop, blocks)
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
@@ -70,10 +71,12 @@ def tournament(
         begun, error = made(run if callable(run) else lambda run=run: goes_on(run) for run in runs)
         failure, ended = error or failure, []
         n_steps = min(n_iter, stop.max_iter)
-        for start, run in zip(begun, short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads)):
+        ran = short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads, STILL * stop.tol)
+        for start, run in zip(begun, ran):
             most = n_steps + (start.n_iter if isinstance(start, ShortRun) else 0)
+            done = is_number(run) and (run.n_iter == most or holds(run))
             try:
-                ended.append(run if is_done(run, most) else climbed(run, blocks.for_one_run(), most, limits))
+                ended.append(run if done else climbed(run, blocks.for_one_run(), most, limits))
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -94,9 +97,17 @@ def made(starts) -> tuple[list[Mixture], Exception | None]:
     return models, failure
 
 
-def is_done(run: ShortRun, n_iter) -> bool:
-    """Whether a run has made so many iterations, if any, and has a likelihood."""
-    return run.n_iter == n_iter > 0 and np.isfinite(run.history[-1])
+def is_number(run: ShortRun) -> bool:
+    """Whether a run has made a step, and the likelihood is a number."""
+    return run.n_iter > 0 and np.isfinite(run.history[-1])
+
+
+def rule_of_history(stop: Stop, blocks) -> Callable:
+    """A function of a run: why to stop, or an empty string; also where the rule looks at more than the history."""
+    if stop.rule not in BY_HISTORY:
+        return lambda run: ""
+    holds, n_rows = stopping_rule(stop.rule, None, stop.tol), blocks.total_weight
+    return lambda run: holds(EMResult(None, None, run.history, n_rows=n_rows), None) if run.n_iter else ""
 
 
 def goes_on(run: EMResult | ShortRun) -> Mixture | ShortRun:
@@ -158,17 +169,15 @@ def arrive(result: EMResult, reason: str, blocks, n_threads: int) -> None:
 def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[tuple[ShortRun, str]], list[ShortRun]]:
     """Of each mixture: the short run that goes on, by laps, until the stopping rule holds, and why it does; apart from
     these, the runs that end before, in the order of the mixtures."""
-    n_rows = blocks.total_weight
     runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), {}
-    holds = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
-    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if holds else 0, LAP):
+    holds, by_history = rule_of_history(stop, blocks), stop.rule in BY_HISTORY
+    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if by_history else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
         for i, run in zip(running, short_runs([runs[i] for i in running], blocks, n_iter, n_threads)):
             runs[i] = run
-        running = [i for i in running if runs[i].n_iter == done + n_iter]
-        reasons = {i: holds(EMResult(None, None, runs[i].history, n_rows=n_rows), None) for i in running}
+        reasons = {i: holds(runs[i]) for i in running if is_number(runs[i])}
         arrived |= {i: reason for i, reason in reasons.items() if reason}
-        running = [i for i in running if i not in arrived]
+        running = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
         if not running:
             break
     return [(runs[i], reason) for i, reason in arrived.items()], [run for i, run in enumerate(runs) if i not in arrived]

@@ -101,8 +101,9 @@ class ShortRun:
         return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
 
 
-def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
-    """The run of up to `n_iter` steps from each mixture, or the further steps of each run."""
+def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0) -> list[ShortRun]:
+    """The run of up to `n_iter` steps from each mixture, or the further steps of each run; until one changes the mean
+    log-likelihood by no more than `enough`."""
     runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
     if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
         return runs
@@ -121,7 +122,9 @@ def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
     emission = begun[0].emission
     module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
     rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
-    done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, emission.floor, n_iter, n_threads)
+    done, histories, counts, closeness = module.short_runs(
+        letters, K, *rows, models, emission.floor, n_iter, n_threads, enough
+    )
     return [
         ShortRun(
             mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close, run.has_moved
