@@ -88,6 +88,25 @@ cdef double closeness_to(const double* floor, const double* covariance, Py_ssize
     return closeness
 
 
+def factors_above(const double[:, :, ::1] covariances, const double[:, ::1] floor):
+    """(K, d, d) upper triangular U with U U^T the inverse of each covariance, all of which are proven to be above the floor
+    (K, d), and not nearly singular; else None."""
+    cdef Py_ssize_t K = covariances.shape[0], d = covariances.shape[1], k, i, j
+    require_length("a row of covariances", covariances.shape[2], d)
+    require_length("floor", floor.shape[0], K)
+    require_length("a row of the floor", floor.shape[1], d)
+    factors, memory = np.zeros((K, d, d)), np.empty((d, d))
+    cdef double[:, :, ::1] upper = factors
+    cdef double[:, ::1] inverse = memory
+    for k in range(K if d else 0):
+        if not closeness_to(&floor[k, 0], &covariances[k, 0, 0], d, &inverse[0, 0]) <= 1:
+            return None
+        for i in range(d):
+            for j in range(i + 1):
+                upper[k, j, i] = inverse[i, j]
+    return factors
+
+
 cdef bint full_parameters(Run* run) noexcept nogil:
     """The kernel's parameters of full covariances."""
     cdef Py_ssize_t k, i, j, block, start, stop, place, d = run.job.d, K = run.job.K
