@@ -22,7 +22,7 @@ FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start:
 LAP = 20  # iterations of a run after which it may be given up
 STILL = 1e-4  # of the tolerance: a short run that a step changes by less may as well end
 LAPS, MOST_LAPS = 10, 50  # of short runs, which go on in plain steps: then they are accelerated
-PLAIN_WORK = 1.6e7  # rows times components times columns, up to which more laps cost less than what a driver's step takes
+PLAIN_WORK = 1.6e7  # rows times components times columns, up to which more laps cost less than a step of the driver
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 

@@ -142,13 +142,13 @@ def raise_to_floor(covariances, floor):
     them.
     """
     hits = np.zeros(len(covariances), dtype=int)
-    if not floor.any():
-        return covariances, precisions_cholesky(covariances), hits
     if covariances.shape[-1] <= FEW_COLUMNS and not arithmetic.FIXED_ORDER:
         low = np.ascontiguousarray(np.broadcast_to(floor, covariances.shape[:2]))
         upper = for_dtype(np.float64).factors_above(np.ascontiguousarray(covariances), low)
         if upper is not None:
             return covariances, upper, hits
+    if not floor.any():
+        return covariances, precisions_cholesky(covariances), hits
     try:
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
