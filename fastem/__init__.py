@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fastem import datasets
-from fastem.driver.em import EMResult, em
+from fastem.driver.em import em
+from fastem.driver.result import EMResult
 from fastem.errors import (
     CheckpointError,
     ConvergenceWarning,

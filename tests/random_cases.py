@@ -4,10 +4,11 @@ A seed is a case. ci/fuzz tries as many as one likes, and reduces those that bre
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import random_sides
 
 import fastem
 from fastem.models.gaussian.structures import STRUCTURES
@@ -276,7 +277,8 @@ class Case:
 
     name : of the estimator.    parameters : of its constructor.    X : (n, d).    weight : (n,) or None.
     labels : (n,), -1 where unknown, or None.    use : function of the fitted estimator and the case, of this file.
-    kind : what made the rows.    seed : of the case.    law : which of laws.RARE is tried, as a number below 1.
+    kind : what made the rows.    seed : of the case.    law : which of the rare laws is tried, as a number below 1.
+    sides : side columns by their role.
     """
 
     name: str
@@ -288,6 +290,7 @@ class Case:
     kind: str
     seed: int
     law: float
+    sides: dict = field(default_factory=dict)
 
     def estimator(self, **others):
         return getattr(fastem, self.name)(**self.parameters | others)
@@ -298,7 +301,7 @@ class Case:
         return (estimator or self.estimator()).fit(self.X if X is None else X, **given)
 
     def given(self):
-        return {"sample_weight": self.weight, "labels": self.labels}
+        return {"sample_weight": self.weight, "labels": self.labels} | self.sides
 
     def __str__(self):
         asked = ", ".join(f"{key}={value!r}" for key, value in self.parameters.items())
@@ -361,4 +364,9 @@ def random_case(seed):
     labels = None
     if rng.random() < 0.05 and mixture:
         labels = np.where(rng.random(len(X)) < 0.1, rng.integers(0, asked["n_components"], len(X)), -1)
-    return Case(name, asked, X, weight, labels, use, kind, seed, float(rng.random()))
+    law, sides = float(rng.random()), {}
+    if rng.random() < 0.15 and labels is None:
+        sides = random_sides.random_sides(rng, name, X)
+    if sides:
+        use = random_sides.USES[rng.integers(len(random_sides.USES))]
+    return Case(name, asked, X, weight, labels, use, kind, seed, law, sides)

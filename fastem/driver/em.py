@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
-from fastem.driver.history import Steps, objective
+from fastem.driver.history import objective
 from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
+from fastem.driver.passes import (
+    collect,
+    dtype_of,
+    n_components,
+    require_same_data,
+    require_weighed,
+    weighed_blocks,
+)
 from fastem.driver.remaining_gain import (
     NEWTON,
     RATE,
@@ -31,92 +37,11 @@ from fastem.driver.remaining_gain import (
     is_long,
     newton,
 )
+from fastem.driver.result import EMResult
 from fastem.driver.stopping import left_to_gain, stopping_rule
-from fastem.errors import CheckpointError, LogLikelihoodFell, LogLikelihoodNotFinite, StatisticsNotFinite, warn
+from fastem.errors import LogLikelihoodFell, LogLikelihoodNotFinite, warn
 from fastem.kernels.threads import for_pass
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.e_step import BlockModel
-from fastem.rows.sources.open_rows import in_memory, in_moderate_weights, open_rows
-from fastem.rows.statistics import Statistics
-from fastem.rows.validation import as_sample_weight
-
-WEIGHT_ROUNDING = 1e-4  # relative, of a sum of weights that a model may have taken in float32
-DOUBLE = np.dtype(np.float64)
-
-
-@dataclass
-class EMResult:
-    """The result of :func:`em`.
-
-    Attributes
-    ----------
-    model : the last model
-    statistics : its expected sufficient statistics, with weights in units of `unit`
-    history : list of float
-        Mean log-likelihood of the start and after each iteration; the last entry belongs to `model`. Of a model with
-        a prior: the mean log-posterior, (log-likelihood + ``model.log_prior()``) / weight.
-    steps : sequence of Step
-        What each iteration gained, in its two steps; see :class:`fastem.driver.history.Step`.
-    accelerator
-        With what it remembers of the last steps.
-    n_rows : float
-        The rows that a gain in total counts: their weight, or their effective number where that is more.
-    n_iter : int
-        Number of M-steps.
-    n_passes : int
-        E-steps over all rows: one more than `n_iter`, and one more for each accelerated step that was dropped.
-    converged : bool
-    stop_reason : str
-    unit : float
-        1; a power of two where all weights are so small or large that their sums would leave the range of float32.
-    dtype
-        Of the rows.
-    rows_read : int or None
-        How many they are, of any weight; None: not known.
-    row_error : float
-        What rounding may do to `log_likelihood` beyond what the model says, in units of `unit`: of narrow intervals.
-    remaining_gain : float
-        About how much the log-likelihood of all rows (with a prior, the log-posterior) can still rise towards the local
-        maximum that EM climbs. Infinite where too few iterations were done to tell, or `model` is no maximum.
-    remaining_gain_method : str
-        "newton": by Newton's decrement, from the score and the observed information; "rate": from the last gains of
-        EM, which converges linearly, without a further pass; see :mod:`fastem.driver.remaining_gain`.
-    """
-
-    model: Any
-    statistics: Statistics
-    history: list[float] = field(repr=False)
-    steps: Steps = field(default_factory=Steps, repr=False)
-    accelerator: Any = field(default=None, repr=False)
-    n_rows: float = 1.0
-    n_iter: int = 0
-    n_passes: int = 1
-    converged: bool = False
-    stop_reason: str = ""
-    unit: float = 1.0
-    dtype: Any = DOUBLE
-    rows_read: int | None = None
-    row_error: float = 0.0
-    remaining_gain: float = np.inf
-    remaining_gain_method: str = ""
-
-    @property
-    def log_likelihood(self) -> float:
-        """Of all rows, at `model`."""
-        return self.statistics.log_likelihood * self.unit
-
-    @property
-    def log_likelihood_error(self) -> float:
-        """A bound on how far rounding has taken `log_likelihood` from its exact value at `model`; see
-        :mod:`fastem.models.rounding`. inf where a covariance is so ill-conditioned that its factor has no digits. Of a
-        model that states none, a guess."""
-        of_model = log_likelihood_error(self.model, self.statistics, self.rows_read, self.dtype)
-        return (of_model + self.row_error) * self.unit
-
-    @property
-    def is_saddle(self) -> bool:
-        """Whether the observed information has shown that `model` is no maximum."""
-        return self.remaining_gain_method == NEWTON and np.isinf(self.remaining_gain)
 
 
 def em(
@@ -368,98 +293,6 @@ def both(callback, other):
         return answer
 
     return called
-
-
-def require_same_data(statistics, before):
-    """CheckpointError where the data give other statistics of a model than `before`."""
-    if statistics.vector.tobytes() != before.vector.tobytes():
-        raise CheckpointError(
-            "the data are not those of the fit to resume: the statistics of its model have changed. To start from its "
-            "parameters on other data, pass its model."
-        )
-
-
-def as_blocks(data, sample_weight):
-    """Data as blocks; an array is taken as it is, because a user's model may have rows of any shape and type."""
-    if in_memory(data) and not isinstance(sample_weight, str):
-        X = np.asanyarray(data)
-        X = X if X.flags.aligned else X.copy()  # compiled code may take it for granted
-        return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)))
-    return open_rows(data, sample_weight)
-
-
-def n_components(model) -> int:
-    """How much work a row is, roughly: as many densities as the model has components."""
-    return getattr(model, "n_components", 1)
-
-
-def weighed_blocks(model, data, sample_weight):
-    """Data as blocks for a model of fastem's in a moderate unit of weight, and this unit; see EMResult.
-
-    Other models get the weights as they are.
-    """
-    blocks = as_blocks(data, sample_weight)
-    if not isinstance(model, BlockModel):
-        return blocks, 1.0
-    moderate, unit = in_moderate_weights(blocks)
-    if unit == 1 or log_prior(model) == 0:
-        return moderate, unit
-    if dtype_of(blocks) == np.float32:
-        raise ValueError(
-            "sample_weight is below 1e-9 or above 1e9 in every row. A prior counts as a number of rows, so the weights "
-            "cannot have another unit, and float32 does not hold their sums. Divide sample_weight by its mean."
-        )
-    return blocks, 1.0
-
-
-def dtype_of(blocks):
-    """The real type in which rows are summed: float64, but for rows of float32."""
-    return np.dtype(np.float32 if getattr(blocks, "dtype", None) == np.float32 else np.float64)
-
-
-def require_weighed(statistics, model, blocks) -> None:
-    """ValueError where a user's E-step has not counted the rows with their weights."""
-    if isinstance(model, BlockModel) or not getattr(blocks, "weighted", False):
-        return
-    total = blocks.total_weight
-    if abs(statistics.weight - total) > WEIGHT_ROUNDING * total:
-        raise ValueError(
-            f"the e_step of {type(model).__name__} returned weight={statistics.weight:.10g}, but the sum of "
-            f"sample_weight is {total:.10g}. Multiply what it sums over the rows by sample_weight, row by row."
-        )
-
-
-def collect(blocks, model, n_threads, like=None) -> Statistics:
-    """The sums of one pass, checked: complete, finite, and shaped like those of the pass before."""
-    statistics = blocks.reduce(model, n_threads)
-    e_step = f"the e_step of {type(model).__name__}"
-    if not isinstance(statistics, Statistics):
-        raise TypeError(f"{e_step} must return fastem.Statistics, not {type(statistics).__name__}")
-    for name in ("log_likelihood", "weight"):
-        if name not in statistics:
-            raise ValueError(f"{e_step} must return {name!r} among its statistics: {statistics}")
-        if np.ndim(getattr(statistics, name)):
-            raise ValueError(f"{e_step} must return {name!r} as one number, the sum over the rows: {statistics}")
-    if not statistics.weight > 0:
-        raise ValueError(
-            f"{e_step} must return a positive 'weight', the sum of its rows' weights, not {statistics.weight}"
-        )
-    if not np.isfinite(statistics.log_likelihood / statistics.weight):
-        raise LogLikelihoodNotFinite(
-            f"the log-likelihood of {type(model).__name__} is {statistics.log_likelihood}; the data may overflow "
-            "(rescale X), or no component can produce one of the rows"
-        )
-    bad = statistics.not_finite()
-    if bad:
-        narrow = "; float32 does not hold how far some rows are from the components: pass float64"
-        raise StatisticsNotFinite(
-            f"{e_step} returned statistics that are not finite: {', '.join(bad)}"
-            + (narrow if dtype_of(blocks) == np.float32 else "")
-        )
-    changed = statistics.differences(like) if like is not None else []
-    if changed:
-        raise ValueError(f"{e_step} changed the shape of its statistics since the last pass: {', '.join(changed)}")
-    return statistics
 
 
 def _unless_worse(blocks, proposal, n_threads, result):

@@ -11,9 +11,10 @@ import numbers
 
 import numpy as np
 
-from fastem.driver.em import EMResult, as_blocks, collect, dtype_of, n_components, weighed_blocks
 from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import log_prior, rebased
+from fastem.driver.passes import as_blocks, collect, dtype_of, n_components, weighed_blocks
+from fastem.driver.result import EMResult
 from fastem.driver.stopping import stopping_rule
 from fastem.kernels.threads import for_pass, resolve
 from fastem.rows.blocks import ArrayBlocks

@@ -20,6 +20,7 @@ from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import require_finite
 
+GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -103,11 +104,31 @@ def coefficients_of(mixture) -> np.ndarray:
     return mixture.shares.in_units(mixture.weights)
 
 
-def with_gate(mixture, coefficients) -> Mixture:
-    """The mixture with a gate of coefficients (K, p + 1), if there are any; ValueError where they make none."""
-    if coefficients is None:
+def with_gate(estimator, mixture) -> Mixture:
+    """The mixture with the gate of an estimator's attributes, if it has one; ValueError where they make none."""
+    if getattr(estimator, "gate_coefficients_", None) is None:
         return mixture
-    return replace(mixture, shares=gate_of_coefficients(coefficients, mixture.n_components))
+    return replace(mixture, shares=gate_of_attributes(estimator, mixture.n_components))
+
+
+def keep_gate(estimator, model) -> None:
+    """Set the attributes of a model's gate, if it has one."""
+    for name in GATE_ARRAYS:
+        vars(estimator).pop(name, None)
+    if isinstance(getattr(model, "shares", None), Gate):
+        estimator.gate_coefficients_ = coefficients_of(model)
+        estimator.gate_in_units_ = model.shares.to_array(model.weights)
+
+
+def gate_of_attributes(estimator, K) -> Gate:
+    """The gate of the fit, where its coefficients are those that the user sees, who may have set them since; else one
+    of these; ValueError where they make none."""
+    coefficients = estimator.gate_coefficients_
+    if getattr(estimator, "gate_in_units_", None) is not None:
+        gate = Gate.from_array(estimator.gate_in_units_)
+        if len(gate.coefficients) == K and np.array_equal(gate.in_units(None), coefficients):
+            return gate
+    return gate_of_coefficients(coefficients, K)
 
 
 def gate_of_coefficients(coefficients, K) -> Gate:

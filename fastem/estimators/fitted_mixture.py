@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from fastem.estimators.containers import set_output
-from fastem.estimators.covariates import class_probabilities, coefficients_of, scored, totals, with_gate
+from fastem.estimators.covariates import GATE_ARRAYS, class_probabilities, keep_gate, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
@@ -19,7 +19,6 @@ from fastem.estimators.quantile import quantile
 from fastem.estimators.summary import as_html, summary
 from fastem.estimators.transform import fit_transform, get_feature_names_out, predict_proba, transform
 from fastem.models import criteria
-from fastem.models.gate import Gate
 from fastem.models.mixture import Mixture
 from fastem.starts.given import checked_weights
 
@@ -74,7 +73,7 @@ class FittedMixture(Estimator):
             "weights_",
             *cls._parameter_arrays,
             *cls._optional_arrays,
-            "gate_coefficients_",
+            *GATE_ARRAYS,
             "feature_names_in_",
         )
 
@@ -167,7 +166,7 @@ class FittedMixture(Estimator):
         """The model that the attributes make; ValueError where they make none."""
         emission = self._emission()
         mixture = Mixture(checked_weights(self.weights_, emission.shape[0], "weights_"), emission)
-        return with_gate(self._constrained(mixture), getattr(self, "gate_coefficients_", None))
+        return with_gate(self, self._constrained(mixture))
 
     def _constrained(self, mixture) -> Mixture:
         """The mixture with the constraints of the parameters, scaled as in the last fit."""
@@ -176,9 +175,7 @@ class FittedMixture(Estimator):
     def _keep_model(self, model):
         self.weights_ = model.weights
         arrays = self._arrays(model.emission)
-        vars(self).pop("gate_coefficients_", None)
-        if isinstance(getattr(model, "shares", None), Gate):
-            self.gate_coefficients_ = coefficients_of(model)
+        keep_gate(self, model)
         for name in self._parameter_arrays:
             if name not in arrays and hasattr(self, name):
                 delattr(self, name)

@@ -72,6 +72,9 @@ total_weight_ : float
     The sum of their weights; without weights their number.
 gate_coefficients_ : (K, p + 1), after a fit with covariates
     Of log weight, the intercept first, in the units of the covariates; those of the last component are 0.
+gate_in_units_ : (K + 2, p + 1), after a fit with covariates
+    The gate as it was fitted: coefficients for covariates about a centre and in a unit, which are the last two rows.
+    A saved model is read from these to the last bit. Not used where `gate_coefficients_` has been set.
 n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 

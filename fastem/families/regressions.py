@@ -10,7 +10,7 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import gate_of_coefficients, require_finite_covariates, units
+from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, require_finite_covariates, units
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
@@ -118,7 +118,7 @@ class MixtureOfRegressions(Estimator):
         "intercept_",
         "weights_",
         "variances_",
-        "gate_coefficients_",
+        *GATE_ARRAYS,
         "feature_names_in_",
     )
     _saved_scalars: ClassVar[tuple[str, ...]] = tuple(SAVED_KINDS)
@@ -229,8 +229,7 @@ class MixtureOfRegressions(Estimator):
             variances = np.asarray(self.variances_, np.float64).reshape(K, m)
             if not (variances > 0).all():
                 raise ValueError("variances_ must be positive")
-        gate = getattr(self, "gate_coefficients_", None)
-        shares = FREE if gate is None else gate_of_coefficients(gate, K)
+        shares = FREE if getattr(self, "gate_coefficients_", None) is None else gate_of_attributes(self, K)
         if isinstance(pattern.shares, Gate):
             rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale)
             shares = rule.shares_after(shares, K)
@@ -253,12 +252,10 @@ class MixtureOfRegressions(Estimator):
         intercept, slopes = lines[..., 0].copy(), lines[..., 1:].copy()
         self.weights_ = model.weights
         self.coef_, self.intercept_ = (a[:, 0] if self._flat else a for a in (slopes, intercept))
-        for name in ("variances_", "gate_coefficients_"):
-            vars(self).pop(name, None)
+        vars(self).pop("variances_", None)
         if model.is_gaussian:
             self.variances_ = model.variances[:, 0] if self._flat else model.variances
-        if isinstance(model.shares, Gate):
-            self.gate_coefficients_ = model.shares.in_units(model.weights)
+        keep_gate(self, model)
 
     def _refine(self, X, Y, weight):
         """The last digits of the one regression."""

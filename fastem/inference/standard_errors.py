@@ -32,6 +32,7 @@ from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import EEI, EII
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.sources.open_rows import in_moderate_weights
 from fastem.rows.validation import generator
 from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
@@ -142,8 +143,8 @@ def standard_errors(
     Raises
     ------
     ValueError
-        The fit is not at a maximum, a component is at the floor, or "louis" does not know the family; the message says
-        what to do.
+        The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, or "louis"
+        does not know the family; the message says what to do.
 
     Examples
     --------
@@ -169,7 +170,7 @@ def standard_errors(
     model = estimator.model_
     if method == "louis":
         require_plain(model, blocks)
-        return with_estimates(_by_information(model, blocks), estimator)
+        return with_estimates(_by_information(model, *in_moderate_weights(blocks)), estimator)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
@@ -181,7 +182,13 @@ def standard_errors(
 
 
 def with_estimates(errors, estimator):
-    """The errors beside the parameters that they are of."""
+    """The errors beside the parameters that they are of; ValueError where they are beyond the range of numbers."""
+    for name, array in errors._arrays().items():
+        if np.isinf(array).any():
+            raise ValueError(
+                f"standard errors of {name} are beyond the range of numbers: divide the columns of X by their standard "
+                "deviations, and sample_weight by its mean, and fit again."
+            )
     return replace(errors, estimates={name: np.asarray(getattr(estimator, name)) for name in errors._arrays()})
 
 
@@ -271,7 +278,7 @@ def plain_information(model, blocks, units):
     return observed
 
 
-def _by_information(model, blocks):
+def _by_information(model, blocks, unit):
     K, d = model.emission.shape
     covariance = model.emission.covariance
     place = coordinates(covariance, K, d)
@@ -303,7 +310,8 @@ def _by_information(model, blocks):
         ) from None
     errors = np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
     i, j = packed_lower(d)
-    errors = errors.reshape(K, T) * np.concatenate([[1], units, units[i] * units[j]])
+    with np.errstate(over="ignore"):  # such errors are refused
+        errors = errors.reshape(K, T) / np.sqrt(unit) * np.concatenate([[1], units, units[i] * units[j]])
     dense = np.zeros((K, d, d))
     dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
     return StandardErrors(errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance), "louis")

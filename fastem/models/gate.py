@@ -114,6 +114,23 @@ class Gate(Shares):
         raw = np.column_stack([gamma[:, 0] - arithmetic.matmul(slopes, self.centre), slopes])
         return raw - raw[-1]
 
+    def to_array(self, weights) -> np.ndarray:
+        """(K + 2, p + 1) the coefficients, and then (0, centre) and (1, scale): of which :meth:`from_array` makes the
+        same gate to the last bit."""
+        units = np.column_stack([[0.0, 1.0], [self.centre, self.scale]])
+        return np.concatenate([self.at(weights), units])
+
+    @classmethod
+    def from_array(cls, array) -> Gate:
+        """The gate of :meth:`to_array`; ValueError where the array makes none."""
+        array = np.asarray(array, np.float64)
+        if array.ndim != 2 or len(array) < 3 or not array.shape[1] or not np.isfinite(array).all():
+            raise ValueError(f"a gate is a finite array (K + 2, p + 1). Got shape {array.shape} instead.")
+        centre, scale = array[-2:, 1:]
+        if not (scale > 0).all():
+            raise ValueError("the scale of a gate must be positive.")
+        return cls(centre=centre, scale=scale, coefficients=array[:-2])
+
     def penalty(self) -> np.ndarray:
         """(p + 1,) the precisions of the prior."""
         return precisions(len(self.centre) + 1)

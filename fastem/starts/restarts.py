@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastem.driver.em import both, collect, em, require_same_data
+from fastem.driver.em import both, em
 from fastem.driver.history import Steps
+from fastem.driver.passes import collect, require_same_data
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
 from fastem.models.gaussian.candidates import truncated

@@ -10,8 +10,8 @@ import reference
 from instances import INSTANCES, STRUCTURES, start
 
 from fastem import EMResult, LogLikelihoodFell, Statistics, em, kernels
-from fastem.driver.em import collect
 from fastem.driver.partial_steps import Stepwise
+from fastem.driver.passes import collect
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks

@@ -93,3 +93,23 @@ def test_what_errors_of_a_gate_need():
         standard_errors(model, X, "bootstrap", covariates=C)
     with pytest.raises(ValueError, match="fitted without covariates"):
         standard_errors(BernoulliMixture(2, random_state=0).fit(X), X, covariates=C)
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_in_any_unit_give_the_same_errors_in_that_unit():
+    X = load_faithful().data
+    weight = np.random.default_rng(0).uniform(0.5, 1.5, len(X))
+    plain, light = (
+        standard_errors(GaussianMixture(2, tol=1e-9, max_iter=2000, random_state=0).fit(X, w), X, sample_weight=w)
+        for w in (weight, 1e-300 * weight)
+    )
+    np.testing.assert_allclose(1e-150 * light.covariances, plain.covariances, rtol=1e-6)
+    np.testing.assert_allclose(1e-150 * light.weights, plain.weights, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
+def test_errors_beyond_the_range_of_numbers_are_refused():
+    X, weight = 1e143 * np.array([[-1.6], [-0.3], [0.4]]), np.full(3, 2e-301)
+    model = GaussianMixture(1, max_iter=0).fit(X, weight)
+    with pytest.raises(ValueError, match="errors of covariances_ are beyond the range of numbers"):
+        standard_errors(model, X, sample_weight=weight)

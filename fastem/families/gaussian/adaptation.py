@@ -13,8 +13,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from fastem.driver.em import EMResult, collect
 from fastem.driver.history import objective
+from fastem.driver.passes import collect
+from fastem.driver.result import EMResult
 from fastem.estimators.constraints import names_something
 from fastem.estimators.mixture_estimator import keep_fit
 from fastem.kernels.packing import packed_lower

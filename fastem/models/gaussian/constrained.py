@@ -53,10 +53,9 @@ class ConstrainedGaussian(Gaussian):
     def m_step(self, statistics) -> ConstrainedGaussian:
         """The means, then the covariances about them: each the best there is within the constraints."""
         counts, first, second = statistics.counts, statistics.first, statistics.second
-        divisors = counts
+        divisors = self.divisors(statistics)
         if self.prior is not None:
             counts, first, second = self.prior.added(self.covariance, self.means, statistics)
-            divisors = statistics.counts + self.prior.extra(self.covariance, len(counts))
         tiny = np.finfo(np.float64).tiny
         shift = first / np.where(counts > tiny, counts, 1)[:, None]
         shift[self.fixed_means] = 0
@@ -69,6 +68,11 @@ class ConstrainedGaussian(Gaussian):
         if not self.floor.any():
             emission.require_resolved(divisors / divisors.sum())
         return emission
+
+    def divisors(self, statistics):
+        if self.prior is None:
+            return statistics.counts
+        return statistics.counts + self.prior.extra(self.covariance, len(self.means))
 
     def _estimated(self, free, counts, second):
         if self.ratio is not None:

@@ -199,6 +199,11 @@ class Covariance(Protocol):
         None, there is no formula."""
         return None
 
+    def choice_error(self, counts, d) -> float:
+        """By how much less log-likelihood an estimate is taken in place of what was given; counts: (K,) rows that each
+        determinant counts for. Default: 0."""
+        return 0.0
+
     # for the kernel
 
     def factors(self, n_components) -> np.ndarray:

@@ -254,7 +254,12 @@ class Gaussian(Emission):
         """See :func:`fastem.models.gaussian.rounding.of_estimate`; no bound where digits make a floor of their own."""
         if floor_with_digits(self.means, statistics.counts, self.floor) is not self.floor:
             return np.inf
-        return of_estimate(self.covariance, self.means, statistics.counts, statistics.second, passed, unit)
+        lost = of_estimate(self.covariance, self.means, statistics.counts, statistics.second, passed, unit)
+        return lost + self.covariance.choice_error(self.divisors(statistics), self.shape[1])
+
+    def divisors(self, statistics) -> np.ndarray:
+        """(K,) how many rows the determinant of each covariance counts for."""
+        return statistics.counts
 
     def nearest(self, X):
         """The component with the least Mahalanobis distance for rows so far that its square overflows.

@@ -35,7 +35,9 @@ MANY_SWEEPS = 100  # of the best axes to start from
 FEW_SWEEPS = 60  # of such an M-step
 TINY = 1e-300
 LEAST_FORM = 1e-100  # of a common shape, in multiples of the largest
+SHAPELESS = 1e-3  # floors: what varies less along every axis may be rounding of the sums
 ROUNDING = 1e-15  # of sums, in multiples of the terms
+CHOSEN = 10 * ROUNDING  # of what an estimate minimises: it is taken where that is as much more
 
 
 class Pieces:
@@ -55,6 +57,11 @@ class Pieces:
 
     def gradient(self, counts, first, second):
         return None
+
+    def choice_error(self, counts, d):
+        """See :func:`most_likely`; the quadratic terms are about one a row and column."""
+        logs = float(counts @ self.log_det_precision_root(len(counts), d))
+        return CHOSEN * (float(counts.sum()) * d + abs(logs))
 
     @classmethod
     def has_own_volumes(cls):
@@ -103,6 +110,16 @@ class Pieces:
         return [flat]
 
     @classmethod
+    def shaped(cls, variances, floor):
+        """(K,) 0 for components that say nothing of a common shape, else 1; variances (K, d) are in units of the floor.
+
+        Where volumes are free, each counts the same for the shape, however little its rows vary.
+        """
+        if cls.volume + cls.form != "VE" or not floor.any():
+            return np.ones(len(variances))
+        return (variances.max(axis=1) >= SHAPELESS).astype(float)
+
+    @classmethod
     def variances_along(cls, scatter_along, counts):
         """(K, d) the most likely variances for the scatter (K, d) of the rows along their axes."""
         counts, d = counts[:, None], scatter_along.shape[1]
@@ -146,9 +163,11 @@ class AlongAxes(Pieces, Diagonal):
         scatter = scatter_of_columns(counts, shift, second)
         square = cls.units(scatter, counts, floor) ** 2
         scatter_along, low = scatter / square, floor / square
-        lifts = cls.lifts(scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None], floor)
+        variances = scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None]
+        lifts = cls.lifts(variances, floor)
+        scatter_along *= cls.shaped(variances, floor)[:, None]
         estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
-        return most_likely(cls, (variances * square for variances in estimates), floor, given, counts, scatter)
+        return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     def from_vector(self, vector, floor):
         """The nearest member of the family to the diagonal covariances of these coordinates."""
@@ -164,14 +183,14 @@ class Oriented(Pieces, Full):
         scatter = scatter_matrices(counts, shift, second)
         root = np.sqrt(np.where(floor > 0, floor, 1))
         in_floors = scatter / root[..., None, :] / root[..., None]
-        lifts = cls.lifts(eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None], floor)
+        variances = eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None]
+        lifts = cls.lifts(variances, floor)
         unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts, floor)
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
-        estimates = (
-            cls.of_scatter(scatter / square + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts
-        )
-        return most_likely(cls, (covariances * square for covariances in estimates), floor, given, counts, scatter)
+        shaped = scatter / square * cls.shaped(variances, floor)[:, None, None]
+        estimates = (cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts)
+        return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     @classmethod
     def of_scatter(cls, scatter, counts, given):
@@ -260,8 +279,9 @@ def size(variances):
         return np.exp(np.log(variances).mean(axis=-1, keepdims=True))
 
 
-def most_likely(family, estimates, floor, given, counts, scatter):
-    """The most likely of the given and of some covariances raised to the floor, up to the first that it does not touch.
+def most_likely(family, estimates, square, floor, given, counts, scatter):
+    """The most likely of the given and of some covariances, these times `square` and raised to the floor, up to the
+    first that it does not touch.
 
     What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
     where it is less likely than what was given, that stays (a generalised M-step). Less by more than rounding: near the
@@ -270,11 +290,13 @@ def most_likely(family, estimates, floor, given, counts, scatter):
     best, least = given, np.inf
     if given is not None:
         least = minus_twice(given, counts, scatter)
-        least += 10 * ROUNDING * (counts.sum() * scatter.shape[1] + abs(least))
+        least += CHOSEN * (counts.sum() * scatter.shape[1] + abs(least))
     for covariances in estimates:
         failure = None
         try:
-            raised = family.from_covariances(finite(covariances), floor_of_all(floor) if family.shared else floor)
+            with np.errstate(over="ignore", invalid="ignore"):  # such are not finite, and not taken
+                covariances = finite(covariances * square)
+            raised = family.from_covariances(covariances, floor_of_all(floor) if family.shared else floor)
         except IllDefinedCovariance as error:  # a shape that is flat without bound: the next one is lifted
             failure = error
             continue
