@@ -22,6 +22,7 @@ cdef double LOST = 64 * EPSILON            # covariance.ROUNDING
 cdef double SUMS_ROUNDING = 1e-15          # parsimonious.ROUNDING
 cdef double TINY = 1e-300                  # parsimonious.TINY
 cdef double UNCLEAR = 1e-9                 # relative difference of what iterated estimates minimise, once raised
+cdef double SHAPELESS = 1e-3               # parsimonious.SHAPELESS
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
 
 cdef struct Run:
@@ -42,7 +43,7 @@ cdef struct Run:
     const double* given      # the covariances before the M-step, or NULL: of a start
     double* own              # as covariances: of each component alone
     double* best             # as covariances
-    double* lift             # K
+    double* lift             # K: see count_flat
     double* work             # 2 x d x d
     double* along            # K x d
     double* axes             # K x d x d
@@ -557,17 +558,23 @@ cdef bint in_floors(Run* run, double* covariance) noexcept nogil:
 
 
 cdef Py_ssize_t count_flat(Run* run) noexcept nogil:
-    """How many components are below the floor in some direction; their lift is 1, that of others 0."""
+    """How many components are below the floor in some direction; their lift is 1, or 2 if they say nothing of a common
+    shape, that of others 0."""
     cdef Py_ssize_t k, i, n = 0, d = run.job.d
     cdef bint flat
+    cdef double most
     for k in range(run.job.K):
+        most = 0
         if is_full(run):
             flat = is_near_floor(run, run.covariances + k * d * d) and in_floors(run, run.covariances + k * d * d)
+            for i in range(d if flat else 0):
+                most = max(most, run.work[d * d + i * (d + 1)])
         else:
             flat = False
             for i in range(d):
                 flat |= run.covariances[k * d + i] < run.floor[i]
-        run.lift[k] = flat
+                most = max(most, run.covariances[k * d + i] / run.floor[i])
+        run.lift[k] = flat + (flat and most < SHAPELESS)
         n += flat
     return n
 
@@ -654,9 +661,11 @@ cdef bint estimate(Run* run) noexcept nogil:
         least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
     for lifted in range(first, last + 1):
         memcpy(run.covariances, run.own, K * size * sizeof(double))
-        for k in range(K if lifted else 0):
-            for i in range(d):
-                run.covariances[k * size + (i * (d + 1) if is_full(run) else i)] += run.lift[k] * run.floor[i]
+        for k in range(K):
+            if run.volume == c'V' and run.form == c'E' and run.lift[k] == 2:
+                memset(run.covariances + k * size, 0, size * sizeof(double))
+            for i in range(d if lifted and run.lift[k] > 0 else 0):
+                run.covariances[k * size + (i * (d + 1) if is_full(run) else i)] += run.floor[i]
         if not of_family(run):
             return False
         touched = raised(run)
