@@ -60,7 +60,7 @@ def held_out_deviances(searches: Sequence[FoldSearch], covariance_type: str, num
     """
     deviances: dict[int, Any] = dict.fromkeys(numbers, 0.0 if searches else math.nan)
     for search, fold, unit in searches:
-        for K, estimator, result in search.chain(covariance_type, numbers):
+        for K, estimator, result in search.results(covariance_type, numbers):
             if estimator is None:
                 deviances[K] = math.inf
             else:

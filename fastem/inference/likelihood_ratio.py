@@ -11,6 +11,7 @@ from __future__ import annotations
 import numbers
 import warnings
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import ModelSearch, searched_parameters, strict
 from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
+from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.regroup import split
@@ -28,6 +30,13 @@ from fastem.starts.tournament import FAILURES
 
 LEAST_STARTS = 3  # of each fit of a mixture that select does not search
 MOST_SPLITS = 3  # of the smaller fit's components, from which the larger one starts
+
+
+class Fit(NamedTuple):
+    """What the test needs of one: its mixture, and the log-likelihood of all rows."""
+
+    model: Mixture
+    log_likelihood: float
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def likelihood_ratio_test(
 
     def draw(seed):
         rng = np.random.default_rng(seed)
-        rows = null.model_.sample(n, rng)[0].astype(dtype)
+        rows = null.model.sample(n, rng)[0].astype(dtype)
         if missing.any():  # as in X; which values are missing does not depend on a row's component
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
@@ -159,12 +168,12 @@ def searched(estimator, pair):
 
     def fitted(rows, seed, n_threads):
         search = ModelSearch(rows, None, pair, [family], parameters, seed, n_threads)
-        estimators = []
-        for K, one, result in search.chain(family, pair):
+        fits = []
+        for K, one, result in search.results(family, pair):
             wrong, sound = (result, False) if one is None else search.statuses(result)
             require_sound(K, sound, wrong)
-            estimators.append(one)
-        return estimators
+            fits.append(Fit(result.model, result.log_likelihood * search.unit))
+        return fits
 
     return fitted
 
@@ -187,7 +196,8 @@ def refitted(estimator, pair):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             null = best(pair[0], X, seed, n_threads)
-            return null, best(pair[1], X, seed, n_threads, list(grown(null, pair[1], X, seed, n_threads)))
+            alternative = best(pair[1], X, seed, n_threads, list(grown(null, pair[1], X, seed, n_threads)))
+            return [Fit(fit.model_, fit.log_likelihood_) for fit in (null, alternative)]
 
     return fitted
 
@@ -211,4 +221,4 @@ def require_sound(n_components, sound, wrong) -> None:
 
 def ratio(null, alternative) -> float:
     """Twice the difference of two fits' log-likelihoods."""
-    return max(0.0, 2 * (alternative.log_likelihood_ - null.log_likelihood_))
+    return max(0.0, 2 * (alternative.log_likelihood - null.log_likelihood))

@@ -8,6 +8,8 @@ The first tree, which is mclust's, always is among them, so that no model is les
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from fastem.estimators.mixture_estimator import keep_fit
@@ -24,7 +26,7 @@ from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
 from fastem.starts.diagnosis import best_sound, diagnose, effective_rows, expected_merit
 from fastem.starts.fit_report import report_of_one
-from fastem.starts.from_memberships import component_moments, from_moments
+from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
 from fastem.starts.gaussian_start import filled
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
@@ -107,6 +109,14 @@ class ModelSearch:
 
     def chain(self, covariance_type, numbers):
         """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
+        for K, estimator, result in self.results(covariance_type, numbers):
+            if estimator is not None:
+                report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
+                keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
+            yield K, estimator, result
+
+    def results(self, covariance_type, numbers):
+        """The same with estimators that are not fitted."""
         smaller = None
         for K in numbers:
             try:
@@ -118,8 +128,7 @@ class ModelSearch:
                 yield K, None, error
                 continue
             smaller = result.model
-            report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
-            yield K, keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks), result
+            yield K, estimator, result
 
     def shared(self, K, structure):
         """The moments of the partitions that every family starts from: once for all structures of a kernel."""
@@ -132,10 +141,15 @@ class ModelSearch:
         """Moments for K components from a fitted model of fewer: each of its components in turn is split."""
         if smaller is None:
             return []
-        memberships = [smaller.posterior(self.X)]
-        for _ in range(K - smaller.n_components):
-            memberships = splits(self.Z, self.weight, memberships[0]) if memberships else []
-        return [self.moments(membership, K, structure) for membership in memberships]
+        whole = smaller.posterior(self.X)
+        candidates = splits(self.Z, self.weight, whole)
+        while candidates and whole.shape[1] < K - 1:
+            whole = candidates[0][1]
+            candidates = splits(self.Z, self.weight, whole)
+        if not candidates:
+            return []
+        of_whole = self.moments(whole, K - 1, structure)
+        return [of_whole.split(k, self.moments(membership[:, [k, -1]], 2, structure)) for k, membership in candidates]
 
     def moments(self, membership, K, structure):
         """The moments of the sampled rows for labels (n,) or responsibilities (n, K)."""
@@ -144,10 +158,10 @@ class ModelSearch:
     def best(self, plan, moments):
         """The result of the best sound run from some moments of components."""
         scales = self.scales(plan)
-        first, *others = (
-            lambda given=given: from_moments(given, plan.family.structure, scales.floor) for given in moments
-        )
+        structure = plan.family.structure
+        first, *others = (partial(from_moments, given, structure, scales.floor) for given in moments)
         if len(others) > 1:
+            others = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
             threads = for_pass(self.n_threads, self.sample, plan.n_components)
             settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)

@@ -11,6 +11,7 @@ include "common_axes.pxi"
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/parsimonious.py, and the next ones
     FEW_SWEEPS = 60
+    MANY_SWEEPS = 100
     MOST_TURNS = 60
 
 cdef double TIGHT = 1e-13
@@ -20,6 +21,8 @@ cdef double CANCELLED = 1e-8               # covariance.FAR
 cdef double LOST = 64 * EPSILON            # covariance.ROUNDING
 cdef double SUMS_ROUNDING = 1e-15          # parsimonious.ROUNDING
 cdef double TINY = 1e-300                  # parsimonious.TINY
+cdef double UNCLEAR = 1e-9                 # relative difference of what iterated estimates minimise, once raised
+cdef double SHAPELESS = 1e-3               # parsimonious.SHAPELESS
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
 
 cdef struct Run:
@@ -37,13 +40,14 @@ cdef struct Run:
     double n                 # the sum of
     double* counts           # K
     double* volumes          # K
-    const double* given      # the covariances before the M-step
+    const double* given      # the covariances before the M-step, or NULL: of a start
     double* own              # as covariances: of each component alone
     double* best             # as covariances
-    double* lift             # K
+    double* lift             # K: see count_flat
     double* work             # 2 x d x d
     double* along            # K x d
     double* axes             # K x d x d
+    double* candidates       # (K + 1) x (d x d + 1)
     Pair* pairs              # K, with as many doubles behind them
 
 
@@ -83,6 +87,25 @@ cdef double closeness_to(const double* floor, const double* covariance, Py_ssize
         for j in range(i + 1):
             closeness += inverse[i * d + j] * inverse[i * d + j] * floor[j]
     return closeness
+
+
+def factors_above(const double[:, :, ::1] covariances, const double[:, ::1] floor):
+    """(K, d, d) upper triangular U with U U^T the inverse of each covariance, all of which are proven to be above the floor
+    (K, d), and not nearly singular; else None."""
+    cdef Py_ssize_t K = covariances.shape[0], d = covariances.shape[1], k, i, j
+    require_length("a row of covariances", covariances.shape[2], d)
+    require_length("floor", floor.shape[0], K)
+    require_length("a row of the floor", floor.shape[1], d)
+    factors, memory = np.zeros((K, d, d)), np.empty((d, d))
+    cdef double[:, :, ::1] upper = factors
+    cdef double[:, ::1] inverse = memory
+    for k in range(K if d else 0):
+        if not closeness_to(&floor[k, 0], &covariances[k, 0, 0], d, &inverse[0, 0]) <= 1:
+            return None
+        for i in range(d):
+            for j in range(i + 1):
+                upper[k, j, i] = inverse[i, j]
+    return factors
 
 
 cdef bint full_parameters(Run* run) noexcept nogil:
@@ -236,7 +259,7 @@ cdef void pool(Run* run, Py_ssize_t size) noexcept nogil:
 cdef void variances_along(Run* run, double* along) noexcept nogil:
     """The variances (K, d) along axes that are most likely for those of each component alone."""
     cdef Py_ssize_t k, i, sweep, d = run.job.d, K = run.job.K
-    cdef double total = 0, mean, value, before = INFINITY
+    cdef double total = 0, mean, before, change
     cdef const double* counts = run.counts
     cdef double* volumes = run.volumes
     cdef double* form = run.work
@@ -259,7 +282,7 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
             volumes[k] += along[k * d + i] / d
         volumes[k] = max(volumes[k], TINY)
     for sweep in range(MOST_SWEEPS if run.volume == c'V' else 1):     # volumes and the common shape in turn
-        mean = value = 0
+        mean = 0
         for i in range(d):
             form[i] = 0
             for k in range(K):
@@ -269,15 +292,15 @@ cdef void variances_along(Run* run, double* along) noexcept nogil:
             break
         for i in range(d):
             form[i] /= exp(mean)
+        change = 0
         for k in range(K):
-            volumes[k] = 0
+            before, volumes[k] = volumes[k], 0
             for i in range(d):
                 volumes[k] += along[k * d + i] / form[i] / d
             volumes[k] = max(volumes[k], TINY)
-            value += d * counts[k] * log(volumes[k])
-        if before - value <= TIGHT * (1 + fabs(value)):
+            change = max(change, fabs(volumes[k] / before - 1))
+        if change <= TIGHT:
             break
-        before = value
     for i in range(K * d):
         along[i] = form[i % d] * (volumes[i // d] if run.volume == c'V' else 1)
 
@@ -289,7 +312,9 @@ cdef bint common_shape(Run* run) noexcept nogil:
     cdef double* inverse = run.work
     cdef double* common = run.work + d * d
     for i in range(d * d):
-        common[i] = run.given[i]
+        common[i] = 0 if run.given == NULL else run.given[i]
+        for k in range(K if run.given == NULL else 0):
+            common[i] += run.counts[k] * run.covariances[k * d * d + i]
     for sweep in range(MOST_SWEEPS):
         if not closeness_to(NULL, common, d, inverse) < INFINITY:
             return False
@@ -387,44 +412,88 @@ cdef void own_axes(Run* run) noexcept nogil:
         compose(run.axes + k * d * d, run.along + k * d, d, run.covariances + k * d * d)
 
 
-cdef void shared_axes(Run* run) noexcept nogil:
-    """EVE, VVE: shapes of their own along axes that all share, turned on from those of the last model."""
+cdef double turned_on(Run* run, double* axes, Py_ssize_t most) noexcept nogil:
+    """Axes that all share, turned by so many sweeps at most; run.along: the variances along them. What is minimised."""
     cdef Py_ssize_t k, i, j, m, d = run.job.d, K = run.job.K
-    cdef double* axes = run.work
-    cdef double* sum = run.work + d * d
+    cdef double* half = run.work + d * d
     cdef double* turned = run.axes
     cdef const double* own
-    cdef double trace, s
+    cdef double s, value = 0
     cdef Sweeps sweeps
-    memset(sum, 0, d * d * sizeof(double))
-    for k in range(K):
-        own, trace = run.given + k * d * d, 0
-        for i in range(d):
-            trace += own[i * (d + 1)]
-        for i in range(d * d):
-            sum[i] += sqrt(<double>(k + 1)) / trace * own[i]      # uneven: one alone may have equal variances
-    sorted_axes(sum, axes, d)
     for k in range(K):
         own = run.covariances + k * d * d
         for i in range(d):
             for j in range(d):
-                sum[i * d + j] = 0
+                half[i * d + j] = 0
                 for m in range(d):
-                    sum[i * d + j] += own[i * d + m] * axes[m * d + j]
+                    half[i * d + j] += own[i * d + m] * axes[m * d + j]
         for i in range(d):
             for j in range(d):
                 s = 0
                 for m in range(d):
-                    s += axes[m * d + i] * sum[m * d + j]
+                    s += axes[m * d + i] * half[m * d + j]
                 turned[(i * d + j) * K + k] = run.counts[k] * s
     sweeps.done, sweeps.before, sweeps.beyond, sweeps.ended = 0, 0, 1, False
-    lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, FEW_SWEEPS, &sweeps, run.pairs,
-               <double*>(run.pairs + K))
+    lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, most, &sweeps, run.pairs, <double*>(run.pairs + K))
     for k in range(K):
         for i in range(d):
             run.along[k * d + i] = max(turned[i * (d + 1) * K + k], 0) / run.counts[k]
     variances_along(run, run.along)
-    for k in range(K):
+    for i in range(K * d):
+        value += run.counts[i // d] * log(max(run.along[i], TINY))
+    return value
+
+
+cdef double* axes_of_given(Run* run) noexcept nogil:
+    """The axes of the last model's covariances: of an uneven sum of them, for one alone may have equal variances."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef double* sum = run.work + d * d
+    cdef const double* own
+    cdef double trace
+    memset(sum, 0, d * d * sizeof(double))
+    for k in range(run.job.K):
+        own, trace = run.given + k * d * d, 0
+        for i in range(d):
+            trace += own[i * (d + 1)]
+        for i in range(d * d):
+            sum[i] += sqrt(<double>(k + 1)) / trace * own[i]
+    sorted_axes(sum, run.work, d)
+    return run.work
+
+
+cdef double* best_axes(Run* run) noexcept nogil:
+    """The best of the axes that start at each component's own and at those of all together."""
+    cdef Py_ssize_t k, i, c, best, d = run.job.d, K = run.job.K
+    cdef double* matrix = run.work + d * d
+    cdef double* values = run.candidates + (K + 1) * d * d
+    cdef double value, least = INFINITY
+    cdef double* found = run.candidates
+    for c in range(K + 1):
+        memset(matrix, 0, d * d * sizeof(double))
+        for k in range(K):
+            for i in range(d * d):
+                if c == k or c == K:
+                    matrix[i] += run.counts[k] * run.covariances[k * d * d + i]
+        sorted_axes(matrix, run.candidates + c * d * d, d)
+        values[c] = turned_on(run, run.candidates + c * d * d, 6)
+    for i in range(min(3, K + 1)):           # the best of them go on
+        best = 0
+        for c in range(1, K + 1):
+            if values[c] < values[best]:
+                best = c
+        values[best] = INFINITY
+        value = turned_on(run, run.candidates + best * d * d, MANY_SWEEPS)
+        if value < least:
+            least, found = value, run.candidates + best * d * d
+    return found
+
+
+cdef void shared_axes(Run* run) noexcept nogil:
+    """EVE, VVE: shapes of their own along axes that all share, turned on from those of the last model."""
+    cdef Py_ssize_t k, d = run.job.d
+    cdef double* axes = best_axes(run) if run.given == NULL else axes_of_given(run)
+    turned_on(run, axes, 0 if run.given == NULL else FEW_SWEEPS)
+    for k in range(run.job.K):
         compose(axes, run.along + k * d, d, run.covariances + k * d * d)
 
 
@@ -453,12 +522,16 @@ cdef bint of_family(Run* run) noexcept nogil:
 
 # The floor, as in parsimonious.most_likely: families that are not closed under it may be less likely there than before.
 
+cdef inline bint is_near_floor(const Run* run, const double* covariance) noexcept nogil:
+    return not closeness_to(run.floor, covariance, run.job.d, run.work) <= 1
+
+
 cdef bint are_above_floor(const Run* run) noexcept nogil:
     """Whether covariances of the components alone are, by a test that proves it."""
     cdef Py_ssize_t k, i, d = run.job.d
     for k in range(run.job.K):
         if is_full(run):
-            if not closeness_to(run.floor, run.covariances + k * d * d, d, run.work) <= 1:
+            if is_near_floor(run, run.covariances + k * d * d):
                 return False
         else:
             for i in range(d):
@@ -485,17 +558,23 @@ cdef bint in_floors(Run* run, double* covariance) noexcept nogil:
 
 
 cdef Py_ssize_t count_flat(Run* run) noexcept nogil:
-    """How many components are below the floor in some direction; their lift is 1, that of others 0."""
+    """How many components are below the floor in some direction; their lift is 1, or 2 if they say nothing of a common
+    shape, that of others 0."""
     cdef Py_ssize_t k, i, n = 0, d = run.job.d
     cdef bint flat
+    cdef double most
     for k in range(run.job.K):
+        most = 0
         if is_full(run):
-            flat = in_floors(run, run.covariances + k * d * d)
+            flat = is_near_floor(run, run.covariances + k * d * d) and in_floors(run, run.covariances + k * d * d)
+            for i in range(d if flat else 0):
+                most = max(most, run.work[d * d + i * (d + 1)])
         else:
             flat = False
             for i in range(d):
                 flat |= run.covariances[k * d + i] < run.floor[i]
-        run.lift[k] = flat
+                most = max(most, run.covariances[k * d + i] / run.floor[i])
+        run.lift[k] = flat + (flat and most < SHAPELESS)
         n += flat
     return n
 
@@ -517,7 +596,7 @@ cdef bint raised(Run* run) noexcept nogil:
         return any_below
     for k in range(run.job.K):
         own = run.covariances + k * d * d
-        if not in_floors(run, own):
+        if not is_near_floor(run, own) or not in_floors(run, own):
             continue
         any_below = True
         for i in range(d):
@@ -554,9 +633,9 @@ cdef bint estimate(Run* run) noexcept nogil:
     cdef Py_ssize_t size = d * d if is_full(run) else d
     cdef bint free = run.volume == c'V' and run.form == c'V' and run.orientation != c'E', touched
     cdef bint common = run.volume == c'E' and run.form == c'E' and run.orientation == c'E'
-    # by iteration, whose last digits decide at the floor which of several estimates is taken
-    cdef bint iterated = (run.volume == c'V' and run.form == c'E') or (run.form == c'V' and run.orientation == c'E')
-    cdef double least, value
+    # by iteration until little changes, of which the last digits may decide at the floor which of several estimates is taken
+    cdef bint iterated = run.orientation == c'E' and not common
+    cdef double least, value, unclear
     if are_above_floor(run):              # then so is all that a family makes of them, but for what volumes share
         memcpy(run.own, run.covariances, K * size * sizeof(double))
         if not of_family(run):
@@ -564,8 +643,6 @@ cdef bint estimate(Run* run) noexcept nogil:
         if free or are_above_floor(run):
             return True
         memcpy(run.covariances, run.own, K * size * sizeof(double))
-    if iterated:
-        return False
     if free or common or run.form == c'I':
         if not of_family(run):
             return False
@@ -576,19 +653,24 @@ cdef bint estimate(Run* run) noexcept nogil:
     if n_flat > 0:
         first, last = run.form != c'E' or n_flat == K, 1
     memcpy(run.own, run.covariances, K * size * sizeof(double))
-    memcpy(run.best, run.given, K * size * sizeof(double))
-    least = minus_twice(run, run.given)
-    least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
+    least, unclear = INFINITY, 0
+    if run.given != NULL:
+        memcpy(run.best, run.given, K * size * sizeof(double))
+        least = minus_twice(run, run.given)
+        unclear = UNCLEAR * (run.n * d + fabs(least)) if iterated else 0
+        least += 10 * SUMS_ROUNDING * (run.n * d + fabs(least))
     for lifted in range(first, last + 1):
         memcpy(run.covariances, run.own, K * size * sizeof(double))
-        for k in range(K if lifted else 0):
-            for i in range(d):
-                run.covariances[k * size + (i * (d + 1) if is_full(run) else i)] += run.lift[k] * run.floor[i]
+        for k in range(K):
+            if run.volume == c'V' and run.form == c'E' and run.lift[k] == 2:
+                memset(run.covariances + k * size, 0, size * sizeof(double))
+            for i in range(d if lifted and run.lift[k] > 0 else 0):
+                run.covariances[k * size + (i * (d + 1) if is_full(run) else i)] += run.floor[i]
         if not of_family(run):
             return False
         touched = raised(run)
         value = minus_twice(run, run.covariances)
-        if not value < INFINITY:
+        if not value < INFINITY or (touched and fabs(value - least) <= unclear):
             return False
         if value <= least:
             least = value
@@ -610,8 +692,10 @@ cdef bint parameters(Run* run) noexcept nogil:
     return full_parameters(run) if is_full(run) else diagonal_parameters(run)
 
 
-cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* lanes, double* kept, bint watch) noexcept nogil:
-    """Up to n_iter steps of one run, and a pass at the end; kept: memory for the model before a step."""
+cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char* work, double* lanes, double* kept,
+                bint watch) noexcept nogil:
+    """Up to n_iter steps of one run, until one changes little enough, and a pass at the end; kept: memory for the model
+    before a step."""
     cdef Py_ssize_t lane, i, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
     cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d)), own = gram_size(d) if is_full(run) else 2 * d + 1
     cdef double closeness
@@ -629,7 +713,7 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double weight, char* work, double* 
         run.moments = lanes
         for k in range(K):
             run.rows[k] = lanes[(k + 1) * own - 1]
-        if i == n_iter:
+        if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
             return
         closeness = run.closeness[0]
         memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
@@ -648,7 +732,8 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
-               const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads):
+               const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
+               double enough=-1):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
     those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1.
 
@@ -658,6 +743,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
                    the size is d where the orientation is I, else d^2
     floor          (d) least variances of the columns, positive
     n_iter         most steps of a run
+    enough         change of the mean log-likelihood in a step after which a run is given up
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -695,7 +781,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
-        n_own = n_sums + models.shape[1] + K * (3 + 6 + d + 3 * d * d) + 2 * d * d
+        n_own = n_sums + models.shape[1] + of_m_step(K, d)
         thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
         n_threads = max(1, min(n_threads, R))
         if n_threads > 1:
@@ -707,10 +793,10 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
         with nogil:
             if n_threads == 1:
                 for r in range(R):
-                    climb_in(runs + r, n_iter, weight, own, work_bytes, n_sums, True)
+                    climb_in(runs + r, n_iter, enough, weight, own, work_bytes, n_sums, True)
             else:
                 for r in prange(R, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                    climb_in(runs + r, n_iter, weight, own + threadid() * thread_bytes, work_bytes, n_sums,
+                    climb_in(runs + r, n_iter, enough, weight, own + threadid() * thread_bytes, work_bytes, n_sums,
                              threadid() == 0)
         free(block)
         for r in range(R):
@@ -723,12 +809,23 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     return done, histories, counts, closeness
 
 
-cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssize_t work_bytes, Py_ssize_t n_sums,
-                   bint watch) noexcept nogil:
+cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, char* own, Py_ssize_t work_bytes,
+                   Py_ssize_t n_sums, bint watch) noexcept nogil:
     """One run in a thread's memory: the tiles' work space, the lanes' sums, what an M-step needs, the model before it."""
-    cdef Py_ssize_t d = run.job.d, K = run.job.K
     cdef double* lanes = <double*>(own + work_bytes)
-    run.counts = lanes + n_sums
+    take(run, lanes + n_sums)
+    climb(run, n_iter, enough, weight, own, lanes, lanes + n_sums + of_m_step(run.job.K, run.job.d), watch)
+
+
+cdef inline Py_ssize_t of_m_step(Py_ssize_t K, Py_ssize_t d) noexcept nogil:
+    """Numbers in memory that an M-step needs."""
+    return K * (4 + 5 + d + 3 * d * d) + 2 * d * d + (K + 1) * (d * d + 1)
+
+
+cdef void take(Run* run, double* memory) noexcept nogil:
+    """Give a run this memory for its M-steps."""
+    cdef Py_ssize_t d = run.job.d, K = run.job.K
+    run.counts = memory
     run.volumes = run.counts + K
     run.along = run.volumes + K
     run.axes = run.along + K * d
@@ -736,8 +833,44 @@ cdef void climb_in(Run* run, Py_ssize_t n_iter, double weight, char* own, Py_ssi
     run.best = run.own + K * d * d
     run.lift = run.best + K * d * d
     run.work = run.lift + K
-    run.pairs = <Pair*>(run.work + 2 * d * d)
-    climb(run, n_iter, weight, own, lanes, <double*>(run.pairs + K) + K, watch)
+    run.candidates = run.work + 2 * d * d
+    run.pairs = <Pair*>(run.candidates + (K + 1) * (d * d + 1))
+
+
+def first_estimates(str letters, const double[:, ::1] counts, double[:, :, ::1] covariances, const double[::1] floor):
+    """The covariances of a family at or above the floor, from those of each component alone, of many mixtures: (runs)
+    whether there are any.
+
+    letters        of the family: volume, shape and orientation
+    counts         (runs, K) rows of the components
+    covariances    (runs, K, size) in, out; the size is d where the orientation is I, else d^2
+    floor          (d) least variances of the columns, positive
+    """
+    cdef Py_ssize_t R = counts.shape[0], K = counts.shape[1], d = floor.shape[0], r, k
+    cdef bytes three = letters.encode()
+    found, shares, memory = np.zeros(R, np.bool_), np.empty(K), np.empty(of_m_step(K, d))
+    cdef char[::1] are = found.view(np.int8)
+    cdef double[::1] weights = shares, own = memory
+    cdef Run run
+    if len(three) != 3:
+        raise ValueError(f"a family has three letters, not {letters!r}")
+    require_length("covariances", covariances.shape[0], R)
+    require_length("covariances of a mixture", covariances.shape[1], K)
+    require_length("a covariance", covariances.shape[2], d if letters[2] == "I" else d * d)
+    memset(&run, 0, sizeof(Run))
+    run.job.K, run.job.d, run.floor, run.given, run.weights = K, d, &floor[0], NULL, &weights[0]
+    run.volume, run.form, run.orientation = three[0], three[1], three[2]
+    take(&run, &own[0])
+    with nogil:
+        for r in range(R):
+            run.n = 0
+            for k in range(K):
+                run.n += counts[r, k]
+            for k in range(K):
+                run.counts[k], weights[k] = counts[r, k], counts[r, k] / run.n
+            run.covariances = &covariances[r, 0, 0]
+            are[r] = estimate(&run)
+    return found
 
 
 cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):
@@ -745,3 +878,77 @@ cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):
     cdef Family f
     shapes = set_family(&f, family, K, d, {})[0]
     return Part(family, d, K, {name: np.zeros(int(np.prod(shape)), np.float64 if sizeof(real) == 8 else np.float32) for name, shape in shapes.items()})
+
+
+def least_spreads(const double[::1] row, Py_ssize_t n_components, Py_ssize_t n_columns):
+    """(2, K) lower bounds of each component's variance in any direction: in units of that of the whole mixture, and in
+    units of that of the others, relative to the geometric mean of all directions; 0 where there is none.
+
+    row    as one of the models of `short_runs`
+    """
+    cdef Py_ssize_t K = n_components, d = n_columns, k, j, i, m
+    cdef bint full = row.shape[0] > K * (1 + 2 * d)
+    cdef Py_ssize_t size = d * d if full else d
+    require_length("a row of models", row.shape[0], K * (1 + d + size))
+    bounds, memory = np.zeros((2, K)), np.zeros(3 * size + d)
+    cdef double[:, ::1] least = bounds
+    cdef double[::1] space = memory
+    cdef const double* weights = &row[0]
+    cdef const double* means = weights + K
+    cdef const double* covariances = means + K * d
+    cdef const double* own
+    cdef double* total = &space[0]
+    cdef double* others = total + size
+    cdef double* inverse = others + size
+    cdef double* mean = inverse + size
+    cdef double apart, rest, logs, trace
+    with nogil:
+        for k in range(K):
+            for i in range(d):
+                mean[i] += weights[k] * means[k * d + i]
+        for k in range(K):
+            for i in range(size):
+                total[i] += weights[k] * covariances[k * size + i]
+            for i in range(d):
+                apart = weights[k] * (means[k * d + i] - mean[i])
+                for j in range(d if full else 1):
+                    m = i * d + j if full else i
+                    total[m] += apart * (means[k * d + (j if full else i)] - mean[j if full else i])
+        for k in range(K):
+            own, rest = covariances + k * size, 1 - weights[k]
+            memset(others, 0, size * sizeof(double))
+            for j in range(K):
+                for i in range(size if j != k else 0):
+                    others[i] += weights[j] / rest * covariances[j * size + i]
+            logs = log_det_of(others, inverse, d, full)
+            if not logs < INFINITY:
+                continue
+            logs = log_det_of(own, inverse, d, full) - logs
+            if not logs < INFINITY:
+                continue
+            trace = trace_of_quotient(total, inverse, d) if full else sum_of_quotients(total, own, d)
+            least[0, k] = 1 / trace
+            trace = trace_of_quotient(others, inverse, d) if full else sum_of_quotients(others, own, d)
+            least[1, k] = 1 / trace / exp(logs / d)
+    return bounds
+
+
+cdef double log_det_of(const double* covariance, double* inverse, Py_ssize_t d, bint full) noexcept nogil:
+    """The log-determinant, and L^-1 of a full covariance L L^T; infinite where it is nearly singular."""
+    cdef Py_ssize_t i
+    cdef double logs = 0
+    if full and not closeness_to(NULL, covariance, d, inverse) < INFINITY:
+        return INFINITY
+    for i in range(d):
+        if not full and not covariance[i] > 0:
+            return INFINITY
+        logs += -2 * log(inverse[i * (d + 1)]) if full else log(covariance[i])
+    return logs
+
+
+cdef double sum_of_quotients(const double* variances, const double* by, Py_ssize_t d) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double total = 0
+    for i in range(d):
+        total += variances[i] / by[i]
+    return total

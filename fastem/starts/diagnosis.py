@@ -135,21 +135,32 @@ def expected_gain(result) -> float:
 
 
 def best_first(results, n_effective, by=merit):
-    """By merit, or :func:`sound_first`, the largest first; where only rounding separates two, the earlier first.
+    """By merit, or :func:`sound_first`, the largest first; where only rounding separates two, the earlier first. A
+    generator: what comes late need not be diagnosed.
 
     Two starts often reach the same optimum with its components in another order. Which of them has the larger last bit
     depends on the columns' units and on the kernels that BLAS picks for the CPU.
     """
     if len(results) == 1:
-        return list(results)
-    merits = [by(result, n_effective) for result in results]
-    left, ordered = sorted(((*pair, -i) for i, pair in enumerate(merits)), reverse=True), []
-    while left:
-        first, most, _ = left[0]
-        tied = [one for one in left if one[0] == first and one[1] >= most - tie(most)] or left[:1]
-        ordered += sorted(tied, key=lambda one: -one[2])
-        left = left[len(tied) :]
-    return [results[-i] for _, _, i in ordered]
+        yield from results
+        return
+    hopes = sorted(((at_most(result), -i) for i, result in enumerate(results)), reverse=True)
+    left = []  # (*merit, -i) of those that are judged
+    while hopes or left:
+        first, most, _ = max(left, default=(False, -np.inf, 0))
+        while hopes and (not first or not hopes[0][0] < most - tie(most)):
+            _, i = hopes.pop(0)
+            left.append((*by(results[-i], n_effective), i))
+            first, most, _ = max(left)
+        tied = [one for one in left if one[0] == first and one[1] >= most - tie(most)] or [max(left)]
+        for one in sorted(tied, key=lambda one: -one[2]):
+            left.remove(one)
+            yield results[-one[2]]
+
+
+def at_most(result) -> float:
+    """What no merit of a result is above, nor what is expected of it."""
+    return objective_of(result) + expected_gain(result)
 
 
 def tie(objective) -> float:
@@ -160,7 +171,7 @@ def tie(objective) -> float:
 
 def best_sound(results, n_effective):
     """The result of the largest merit."""
-    return best_first(results, n_effective)[0]
+    return next(best_first(results, n_effective))
 
 
 def effective_rows(blocks) -> float:

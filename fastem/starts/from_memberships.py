@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
 
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits
+from fastem.models.gaussian.parsimonious import scatter_matrices, scatter_of_columns
+from fastem.models.gaussian.short_runs import runs_from
 from fastem.models.mixture import Mixture
 from fastem.rows.column_moments import ColumnMoments
 from fastem.rows.cross_moments import CrossMoments
@@ -27,6 +29,13 @@ class Moments(NamedTuple):
     shift: np.ndarray
     second: np.ndarray
 
+    def split(self, component, halves) -> Moments:
+        """Those of one more component: the halves of one, the second of them last."""
+        arrays = [np.concatenate([own, new[1:]]) for own, new in zip(self, halves)]
+        for own, new in zip(arrays, halves):
+            own[component] = new[0]
+        return Moments(*arrays)
+
 
 def from_membership(X, weight, membership, n_components, structure, floor):
     """The M-step from given responsibilities (n, K) or labels (n,)."""
@@ -38,6 +47,19 @@ def from_moments(moments, structure, floor):
     counts, means = moments.counts, moments.points + moments.shift
     covariance = structure.estimate(counts, moments.shift, moments.second, floor_with_digits(means, counts, floor))
     return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
+
+
+def runs_from_moments(moments, structure, floor, blocks):
+    """Of each moments the run that begins at the M-step from them, or a function that makes its mixture."""
+    counts, points, shift, second = (np.array(arrays) for arrays in zip(*moments))
+    R, K, d = shift.shape
+    if structure.kernel == "gaussian_diagonal":
+        own = scatter_of_columns(counts.ravel(), shift.reshape(-1, d), second.reshape(-1, d))
+    else:
+        own = scatter_matrices(counts.ravel(), shift.reshape(-1, d), second.reshape(R * K, -1))
+    own = own.reshape(R, K, -1) / counts[..., None]
+    runs = runs_from(counts, points + shift, own, structure, floor, blocks)
+    return [run or partial(from_moments, given, structure, floor) for run, given in zip(runs, moments)]
 
 
 def component_moments(X, weight, membership, n_components, structure) -> Moments:

@@ -115,17 +115,21 @@ def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     if not extra > 0:
         return {K: leaves for K in numbers}
     pairs = mergers(counts, means, scatters, min(numbers), "traced", prior=extra, tie=LOSS_TIE)
-    partitions, into = {}, np.arange(n)
-    for left, (g, h) in zip(range(n, 0, -1), [*pairs, (0, 0)]):
-        if left in numbers:
-            partitions[left] = np.unique(into[leaves], return_inverse=True)[1]
-        into[into == h] = g
-    return {K: partitions.get(K, leaves) for K in numbers}
+    return {K: np.unique(merged(pairs[: max(n - K, 0)], n)[leaves], return_inverse=True)[1] for K in numbers}
 
 
-def splits(Z, weight, responsibilities) -> list[np.ndarray]:
-    """Responsibilities (n, K + 1) in which one component is split across the longest axis of its rows; one array for
-    each component that has rows to split."""
+def merged(pairs, n):
+    """(n,) the cluster of each of n leaves, named by its first, after mergers of pairs."""
+    into = np.arange(n)
+    into[pairs[:, 1]] = pairs[:, 0]  # each is merged into another one once
+    while (into[into] != into).any():
+        into = into[into]
+    return into
+
+
+def splits(Z, weight, responsibilities) -> list[tuple[int, np.ndarray]]:
+    """Each component that has rows to split, across the longest axis of its rows, and the responsibilities (n, K + 1)
+    then: those of the component and of the new one, which is the last, are changed."""
     candidates = []
     for k in range(responsibilities.shape[1]):
         share = weight * responsibilities[:, k]
@@ -137,5 +141,5 @@ def splits(Z, weight, responsibilities) -> list[np.ndarray]:
         halves = np.column_stack([responsibilities, np.where(above, responsibilities[:, k], 0)])
         halves[above, k] = 0
         if share[above].sum() > 0 and share[~above].sum() > 0:
-            candidates.append(halves)
+            candidates.append((k, halves))
     return candidates

@@ -7,25 +7,27 @@ Biernacki, Celeux, Govaert: Choosing starting values for the EM algorithm. Compu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 
-from fastem.driver.em import EMResult, em
+from fastem.driver.em import EMResult, em, remaining_gain
 from fastem.driver.stopping import BY_HISTORY, stopping_rule
 from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
-from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit
+from fastem.starts.diagnosis import best_first, best_sound, effective_rows, expected_gain, merit, objective_of
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
+STILL = 1e-4  # of the tolerance: a short run that a step changes by less may as well end
 LAPS, MOST_LAPS = 10, 50  # of short runs, which go on in plain steps: then they are accelerated
-PLAIN_WORK = 4e6  # rows times components times columns, up to which more laps cost less than what a driver's step takes
+PLAIN_WORK = 1.6e7  # rows times components times columns, up to which more laps cost less than a step of the driver
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
 def tournament(
-    starts: Iterable[Callable[[], Mixture]],
+    starts: Iterable[Callable[[], Mixture] | ShortRun],
     blocks,
     rounds: Sequence[Round],
     stop: Stop,
@@ -40,8 +42,8 @@ def tournament(
 
     Parameters
     ----------
-    starts : iterable of callables
-        Each makes a mixture, in its turn.
+    starts : iterable of callables or runs
+        Each makes a mixture, in its turn; or is a short run that begins.
     blocks : Blocks
         The rows on which the starts are compared.
     rounds : sequence of (iterations, runs that are left)
@@ -61,7 +63,7 @@ def tournament(
     The error of the last start, where all starts fail.
     """
     n_effective = effective_rows(blocks) if n_effective is None else n_effective
-    failure, runs = None, list(starts)
+    failure, runs, holds = None, list(starts), rule_of_history(stop, blocks)
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
@@ -69,16 +71,18 @@ def tournament(
         begun, error = made(run if callable(run) else lambda run=run: goes_on(run) for run in runs)
         failure, ended = error or failure, []
         n_steps = min(n_iter, stop.max_iter)
-        for start, run in zip(begun, short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads)):
+        ran = short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads, STILL * stop.tol)
+        for start, run in zip(begun, ran):
             most = n_steps + (start.n_iter if isinstance(start, ShortRun) else 0)
+            done = is_number(run) and (run.n_iter == most or holds(run))
             try:
-                ended.append(run if run.n_iter == most > 0 else climbed(run, blocks.for_one_run(), most, limits))
+                ended.append(run if done else climbed(run, blocks.for_one_run(), most, limits))
             except FAILURES as error:
                 failure = error
         if not ended:
             raise failure
-        runs = best_first(ended, n_effective, by)
-        runs = (runs if same is None else distinct(runs, same))[:n_left]
+        ranked = best_first(ended, n_effective, by)
+        runs = list(islice(ranked if same is None else distinct(ranked, same), n_left))
     return runs
 
 
@@ -91,6 +95,19 @@ def made(starts) -> tuple[list[Mixture], Exception | None]:
         except FAILURES as error:
             failure = error
     return models, failure
+
+
+def is_number(run: ShortRun) -> bool:
+    """Whether a run has made a step, and the likelihood is a number."""
+    return run.n_iter > 0 and np.isfinite(run.history[-1])
+
+
+def rule_of_history(stop: Stop, blocks) -> Callable:
+    """A function of a run: why to stop, or an empty string; also where the rule looks at more than the history."""
+    if stop.rule not in BY_HISTORY:
+        return lambda run: ""
+    holds, n_rows = stopping_rule(stop.rule, None, stop.tol), blocks.total_weight
+    return lambda run: holds(EMResult(None, None, run.history, n_rows=n_rows), None) if run.n_iter else ""
 
 
 def goes_on(run: EMResult | ShortRun) -> Mixture | ShortRun:
@@ -117,13 +134,16 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     (begun, failure), ended = made(starts), []
     arrived, others = ahead(begun, blocks, stop, n_threads)
     # those that have arrived come last, the highest of them first: then the next ones need no more than a look
-    arrived.sort(key=lambda run: -run.history[-1])
+    arrived.sort(key=lambda one: -one[0].history[-1])
     reached = (False, -np.inf)
-    for i, started in enumerate([*others, *arrived]):
+    for started, reason in [*((run, "") for run in others), *arrived]:
         try:
-            if i >= len(others) and is_behind(started, reached, n_effective):
+            if reason and is_behind(started, reached, n_effective):
                 continue
-            run = climbed(started, blocks, min(max(LAP, started.n_iter), stop.max_iter), limits)
+            n_iter = started.n_iter if reason else min(max(LAP, started.n_iter), stop.max_iter)
+            run = climbed(started, blocks, n_iter, limits)
+            if reason:
+                arrive(run, reason, blocks, n_threads)
             while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
@@ -136,25 +156,31 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
             reached = max(reached, merit(run, n_effective))
     if not ended:
         raise failure
-    return best_first(ended, n_effective)[0]
+    return best_sound(ended, n_effective)
 
 
-def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[ShortRun], list[ShortRun]]:
-    """Of each mixture: the short run that goes on, by laps, until the stopping rule holds; apart from these, the runs
-    that end before, in the order of the mixtures."""
-    n_rows = blocks.total_weight
-    runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), []
-    holds = stopping_rule(stop.rule, None, stop.tol) if stop.rule in BY_HISTORY else None
-    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if holds else 0, LAP):
+def arrive(result: EMResult, reason: str, blocks, n_threads: int) -> None:
+    """Note in a result that the stopping rule holds, as the driver does after a step."""
+    result.converged, result.stop_reason, result.n_passes = True, reason, result.n_iter + 1
+    found = remaining_gain(result, blocks, n_threads, only_if_cheap=True)
+    result.remaining_gain, result.remaining_gain_method = found.total, found.method
+
+
+def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[tuple[ShortRun, str]], list[ShortRun]]:
+    """Of each mixture: the short run that goes on, by laps, until the stopping rule holds, and why it does; apart from
+    these, the runs that end before, in the order of the mixtures."""
+    runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), {}
+    holds, by_history = rule_of_history(stop, blocks), stop.rule in BY_HISTORY
+    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if by_history else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
         for i, run in zip(running, short_runs([runs[i] for i in running], blocks, n_iter, n_threads)):
             runs[i] = run
-        running = [i for i in running if runs[i].n_iter == done + n_iter]
-        arrived += [i for i in running if holds(EMResult(None, None, runs[i].history, n_rows=n_rows), None)]
-        running = [i for i in running if i not in arrived]
+        reasons = {i: holds(runs[i]) for i in running if is_number(runs[i])}
+        arrived |= {i: reason for i, reason in reasons.items() if reason}
+        running = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
         if not running:
             break
-    return [runs[i] for i in arrived], [run for i, run in enumerate(runs) if i not in arrived]
+    return [(runs[i], reason) for i, reason in arrived.items()], [run for i, run in enumerate(runs) if i not in arrived]
 
 
 def n_plain(runs, blocks) -> int:
@@ -167,11 +193,17 @@ def n_plain(runs, blocks) -> int:
 
 def is_behind(run, reached, n_effective) -> bool:
     """Whether twice what a run is expected to gain leaves it behind the merit that another has reached."""
+    hope = 2 * expected_gain(run)
+    if reached > (True, objective_of(run) + hope):  # whether it is sound or not
+        return True
     sound, value = merit(run, n_effective)
-    return reached > (sound, value + 2 * expected_gain(run))
+    return reached > (sound, value + hope)
 
 
 def distinct(runs, same):
     """Runs, best first, without those that are as likely as the run before."""
-    mean = [run.history[-1] for run in runs]
-    return [run for i, run in enumerate(runs) if i == 0 or abs(mean[i] - mean[i - 1]) > same]
+    before = np.inf
+    for run in runs:
+        if abs(run.history[-1] - before) > same:
+            yield run
+        before = run.history[-1]

@@ -236,7 +236,7 @@ def test_trees_are_partitions():
 
 def test_splits_cut_one_component():
     r = np.random.default_rng(0).dirichlet(np.ones(3), 150)
-    for k, cut in enumerate(splits(IRIS, np.ones(150), r)):
+    for k, cut in splits(IRIS, np.ones(150), r):
         np.testing.assert_allclose(cut[:, k] + cut[:, 3], r[:, k])
         assert (cut[:, k] * cut[:, 3] == 0).all() and cut[:, k].any() and cut[:, 3].any()
         np.testing.assert_array_equal(np.delete(cut[:, :3], k, 1), np.delete(r, k, 1))

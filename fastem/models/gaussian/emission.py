@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -194,6 +195,19 @@ class Gaussian(Emission):
 
     def diagnose(self, weights, counts, columns=None) -> list[tuple[str, bool]]:
         """The status of each component, and whether it is sound; `counts` are effective rows."""
+        asked = weights.tobytes(), counts.tobytes()  # by merits, reports and statuses alike
+        if asked not in self._diagnosed:
+            self._diagnosed[asked] = self._diagnosis(weights, counts)
+        return list(self._diagnosed[asked])
+
+    @cached_property
+    def _diagnosed(self) -> dict:
+        return {}
+
+    def __getstate__(self):
+        return {name: value for name, value in vars(self).items() if name != "_diagnosed"}
+
+    def _diagnosis(self, weights, counts):
         found = conditions(self, weights, counts)
         floor = floor_with_digits(self.means, weights, self.floor)
         if floor is self.floor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
-from fastem.kernels import arithmetic, eigenpairs, turn_to_axes
+from fastem.kernels import arithmetic, eigenpairs, for_dtype, turn_to_axes
 from fastem.kernels.packing import packed_lower
 
+FEW_COLUMNS = 16  # up to which one call for all that is asked of covariances above the floor is faster than its parts
 LAPACK_MOST = 25  # columns up to which LAPACK's eigenpairs come from QL, without BLAS
 GRADED = 1e6  # the largest variance of a column over the least, beyond which other methods than Jacobi's lose digits
 DIGITS = 8 * np.finfo(np.float64).eps  # times d: least share of a column's variance that the others do not explain
@@ -141,6 +142,11 @@ def raise_to_floor(covariances, floor):
     them.
     """
     hits = np.zeros(len(covariances), dtype=int)
+    if covariances.shape[-1] <= FEW_COLUMNS and not arithmetic.FIXED_ORDER:
+        low = np.ascontiguousarray(np.broadcast_to(floor, covariances.shape[:2]))
+        upper = for_dtype(np.float64).factors_above(np.ascontiguousarray(covariances), low)
+        if upper is not None:
+            return covariances, upper, hits
     if not floor.any():
         return covariances, precisions_cholesky(covariances), hits
     try:

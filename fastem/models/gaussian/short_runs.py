@@ -2,9 +2,9 @@
 
 A step in Python takes ten times as long as its arithmetic where rows are few, and what the driver and a diagnosis ask
 of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
-or a covariance without digits; at the floor, one of a structure that is found by iteration) is returned as it is before
-that step, and so is one of another kind. The driver goes on from there, so the steps' results are the driver's. In the
-reproducible mode all steps are the driver's, since the logarithms here are the C library's.
+or a covariance without digits; at the floor, estimates by iteration between which only their last digits decide) is
+returned as it is before that step, and so is one of another kind. The driver goes on from there, so the steps' results
+are the driver's. In the reproducible mode all steps are the driver's, since the logarithms here are the C library's.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import numpy as np
 from fastem import kernels
 from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
-from fastem.models.gaussian.emission import Gaussian, middle
+from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.parsimonious import FAMILIES
-from fastem.models.gaussian.soundness import NEAR_FLOOR
+from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
 LETTERS = {structure: name for name, structure in FAMILIES.items()}
 MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
+LEAST = 1e-100  # floor, and over 1 the most: products of two variances are numbers
 MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what is saved
 
 
@@ -37,7 +38,7 @@ class ShortRun:
     Attributes
     ----------
     begun : Mixture
-        Where it began.
+        Where it began; or another mixture of the same structure, floor and shape, if it `has_moved`.
     blocks : ArrayBlocks
     history : list of float
         Mean log-likelihood of the start and after each step; empty where no pass was made here.
@@ -56,6 +57,7 @@ class ShortRun:
     centre: np.ndarray | None = None
     counts: np.ndarray | None = None
     closeness: float = np.inf
+    has_moved: bool = False
     accelerator: ClassVar[None] = None
 
     @property
@@ -66,7 +68,7 @@ class ShortRun:
     @cached_property
     def model(self) -> Mixture:
         """At the end."""
-        return from_flat(self.row, self.begun, self.centre) if self.n_iter else self.begun
+        return from_flat(self.row, self.begun, self.centre) if self.has_moved or self.n_iter else self.begun
 
     @property
     def variances(self):
@@ -81,19 +83,27 @@ class ShortRun:
         return self.blocks.reduce(self.model, 1)
 
     def is_plainly_sound(self, n_effective) -> bool:
-        """Whether every component has many of the effective rows and is far above the floor, so that none can be
-        unsound; False: only a diagnosis tells."""
+        """Whether every component is far above the floor, and has many of the effective rows or is far from thin, so
+        that none can be unsound; False: only a diagnosis tells."""
         emission = self.begun.emission
-        rounding = emission.rounding_variance
+        rounding, counts = emission.rounding_variance, self.counts * (n_effective / self.counts.sum())
+        few = counts < emission.few_rows
         return (
             self.closeness * NEAR_FLOOR < 1
+            and counts.min() >= max(emission.least_rows, 1)
             and (rounding is None or bool((self.variances >= rounding).all()))
-            and self.counts.min() * (n_effective / self.counts.sum()) >= max(emission.few_rows, emission.least_rows, 1)
+            and not (few.any() and (self.least_spreads[:, few] < [[SPIKE], [THIN]]).any())
         )
 
+    @property
+    def least_spreads(self):
+        """(2, K) see the compiled function."""
+        return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
 
-def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
-    """The run of up to `n_iter` steps from each mixture, or the further steps of each run."""
+
+def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0) -> list[ShortRun]:
+    """The run of up to `n_iter` steps from each mixture, or the further steps of each run; until one changes the mean
+    log-likelihood by no more than `enough`."""
     runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
     if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
         return runs
@@ -112,13 +122,49 @@ def short_runs(begun, blocks, n_iter, n_threads) -> list[ShortRun]:
     emission = begun[0].emission
     module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
     rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
-    done, histories, counts, closeness = module.short_runs(letters, K, *rows, models, emission.floor, n_iter, n_threads)
+    done, histories, counts, closeness = module.short_runs(
+        letters, K, *rows, models, emission.floor, n_iter, n_threads, enough
+    )
     return [
-        ShortRun(mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close)
+        ShortRun(
+            mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close, run.has_moved
+        )
         for run, mixture, steps, history, row, of_run, close in zip(
             runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
         )
     ]
+
+
+def runs_from(counts, means, covariances, structure, floor, blocks) -> list[ShortRun | None]:
+    """The runs that begin at the M-steps from the components' rows (R, K), means (R, K, d) and own covariances
+    (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None where the compiled module
+    makes no such step."""
+    R, K, d = means.shape
+    pattern = Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], broad(structure, K, floor), floor))
+    if FIXED_ORDER or not (is_ordinary(pattern) and are_few_rows(blocks)):
+        return [None] * R
+    covariances = np.ascontiguousarray(covariances)
+    found = kernels.for_dtype(np.float64).first_estimates(LETTERS[structure], counts, covariances, floor)
+    shares = counts / counts.sum(axis=1, keepdims=True)
+    centre = middle(np.vstack(means), shares.ravel())
+    rows = np.concatenate([shares, (means - centre).reshape(R, -1), covariances.reshape(R, -1)], axis=1)
+    ordinary = found & [floor_with_digits(*one, floor) is floor for one in zip(means, counts)]
+    if LETTERS[structure] in ("EEV", "VEV"):  # the common shape is spread over axes that few rows do not determine
+        ordinary &= counts.min(axis=1) > d
+    return [
+        ShortRun(pattern, blocks, [], row, centre, has_moved=True) if ready else None
+        for row, ready in zip(rows, ordinary)
+    ]
+
+
+def broad(structure, K, floor):
+    """Covariances of a structure above the floor."""
+    shape, covariance = structure.shape(K, len(floor)), np.diag(4 * floor)
+    if len(shape) == 1:
+        covariance = 4 * floor.max()
+    elif structure.kernel == "gaussian_diagonal":
+        covariance = 4 * floor
+    return structure.from_covariances(np.broadcast_to(covariance, shape), floor)
 
 
 def is_ordinary(mixture) -> bool:
@@ -130,7 +176,8 @@ def is_ordinary(mixture) -> bool:
         and type(emission) is Gaussian
         and type(emission.covariance) in LETTERS
         and emission.shape[1] <= MOST_COLUMNS
-        and bool((emission.floor > 0).all() and (mixture.weights > 0).all())
+        and bool((mixture.weights > 0).all())
+        and LEAST < emission.floor.min() <= emission.floor.max() < 1 / LEAST
     )
 
 

@@ -7,9 +7,10 @@ from fastem.driver.em import em
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import LETTERS, short_runs
+from fastem.models.gaussian.soundness import beside_others
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.from_memberships import from_membership
+from fastem.starts.from_memberships import component_moments, from_membership, from_moments, runs_from_moments
 
 STEPS = 7
 
@@ -83,6 +84,33 @@ def test_a_component_of_equal_rows_is_held_at_the_floor():
     np.testing.assert_allclose(run.history, driven.history, rtol=1e-10)
 
 
+@pytest.mark.parametrize("structure", LETTERS)
+@pytest.mark.parametrize("few", [0, 12])
+def test_runs_begin_at_the_m_step_from_moments(structure, few):
+    """Also of a component of some equal rows, which is below the floor."""
+    X, weight = rows(3)
+    X[:few] = X[0]
+    rng, floor, blocks = np.random.default_rng(3), 1e-3 * X.var(axis=0), ArrayBlocks(X, weight)
+    partitions = [rng.integers(1, 4, len(X)) * (np.arange(len(X)) >= 12) for _ in range(3)]
+    moments = [component_moments(X, weight, labels, 4, structure) for labels in partitions]
+    iterated = {"VEE": 1e-4, "EVE": 1e-4, "VVE": 1e-4}.get(LETTERS[structure], 1e-9)
+    for run, given in zip(runs_from_moments(moments, structure, floor, blocks), moments):
+        start = from_moments(given, structure, floor)
+        for ours, theirs in zip(parameters(run.model), parameters(start)):
+            np.testing.assert_allclose(ours, theirs, rtol=iterated, atol=iterated)
+        (later,) = short_runs([run], blocks, STEPS, 1)
+        assert later.n_iter > 0 and run.n_iter == 0
+        np.testing.assert_allclose(later.history[0], em(start, blocks, max_iter=0).history[0], rtol=iterated)
+
+
+@pytest.mark.parametrize("unit", [1e-120, 1e120])
+def test_rows_of_which_squares_have_no_digits_are_left_to_the_driver(unit):
+    X, weight = rows(2)
+    (start,) = starts(Full, X * unit, weight, 1)
+    (run,) = short_runs([start], ArrayBlocks(X * unit, weight), STEPS, 1)
+    assert run.model is start and run.n_iter == 0
+
+
 def test_a_run_ends_before_a_component_is_without_rows():
     X, weight = rows(2)
     start = from_membership(X, weight, np.arange(len(X)) % 2, 2, Full, 1e-6 * X.var(axis=0))
@@ -108,16 +136,19 @@ def test_rows_with_missing_values_and_far_means_are_left_to_the_driver():
 
 @pytest.mark.parametrize("structure", LETTERS)
 @pytest.mark.parametrize("d", [1, 3])
-def test_steps_at_the_floor_are_those_of_the_driver(structure, d):
-    """A component of a few rows that vary in some directions less than the floor."""
+@pytest.mark.parametrize("most", [0.1, 1e-6])
+def test_steps_at_the_floor_are_those_of_the_driver(structure, d, most):
+    """A component of a few rows that vary in some directions less than the floor, or so little in all that their shape
+    is rounding."""
     X, _ = rows(d, 300)
-    X[:30] = X[0] + np.random.default_rng(2).normal(size=(30, d)) * X.std(axis=0) * np.logspace(-4, -1, d)
+    X[:30] = X[0] + np.random.default_rng(2).normal(size=(30, d)) * X.std(axis=0) * most * np.logspace(-3, 0, d)
     weight, labels = np.ones(len(X)), np.r_[np.zeros(30, int), 1 + np.arange(len(X) - 30) % 2]
     start = from_membership(X, weight, labels, 3, structure, 1e-4 * X.var(axis=0))
     blocks = ArrayBlocks(X)
     (run,) = short_runs([start], blocks, STEPS, 1)
     result = em(start, blocks, max_iter=run.n_iter, tol=0)
-    assert run.n_iter == STEPS or LETTERS[structure] in ("VEE", "VEI", "VEV", "EVE", "VVE")  # the driver's there
+    still = em(run.model, blocks, max_iter=1, tol=0).history
+    assert run.n_iter == STEPS or still[1] - still[0] < 1e-6  # there the last digits of what is iterated decide
     np.testing.assert_allclose(run.history, result.history[: len(run.history)], rtol=1e-7)
     np.testing.assert_allclose(run.model.emission.floor_hits, result.model.emission.floor_hits)
     for ours, theirs in zip(parameters(run.model), parameters(result.model)):
@@ -131,6 +162,12 @@ def test_runs_that_are_plainly_sound_are_sound():
     for structure in LETTERS:
         for K in (2, 5):
             for run in short_runs(list(starts(structure, X, weight, 3, K)), blocks, STEPS, 1):
+                emission, suspects = run.model.emission, np.arange(K)
+                of_total = emission.covariance.relative_eigenvalues(suspects, emission.total(run.model.weights))
+                beside = beside_others(emission, run.model.weights, suspects)
+                thinnest = [values[0] / np.exp(np.log(values).mean()) for values in beside]
+                assert (run.least_spreads * (1 - 1e-9) <= [of_total.min(axis=1), thinnest]).all()
+                assert (run.least_spreads >= np.array([of_total.min(axis=1), thinnest]) / 4).all()
                 for n_effective in (5.0, 30.0, 700.0):
                     counts = run.counts * (n_effective / run.counts.sum())
                     plain = run.is_plainly_sound(n_effective)

@@ -1,7 +1,8 @@
 """A component is called sound only if its rows determine it, whatever its structure shares with others."""
 
+import pickle
 import warnings
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -245,3 +246,15 @@ def test_a_diagnosis_is_linear_in_the_components():
     emission = Gaussian(np.arange(K * d, dtype=float).reshape(K, d), counted, np.full(d, 1e-9))
     assert all(sound for _, sound in emission.diagnose(np.full(K, 1 / K), np.full(K, emission.least_rows)))
     assert 0 < len(made) < 5
+
+
+def test_a_diagnosis_is_made_once_and_is_not_pickled(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    emission = GaussianMixture(2, random_state=0).fit(X).model_.emission
+    weights, counts = np.array([0.4, 0.6]), np.array([24.0, 36.0])
+    first = emission.diagnose(weights, counts)
+    first_other = emission.diagnose(weights, np.array([1.0, 59.0]))
+    monkeypatch.setattr("fastem.models.gaussian.emission.conditions", None)
+    assert emission.diagnose(weights, counts) == first != first_other
+    assert emission.diagnose(weights, counts) is not first
+    assert vars(pickle.loads(pickle.dumps(emission))).keys() == {field.name for field in fields(emission)}

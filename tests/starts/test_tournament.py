@@ -1,0 +1,54 @@
+"""Which runs of EM are kept, and what is not looked at for it."""
+
+import numpy as np
+import pytest
+
+from fastem.driver.em import em
+from fastem.driver.stopping import stopping_rule
+from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.short_runs import ShortRun
+from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.diagnosis import best_first, merit
+from fastem.starts.from_memberships import from_membership
+from fastem.starts.plan import Stop
+from fastem.starts.tournament import is_number, race
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(0, 1, (200, 2)) + 5 * RNG.integers(0, 3, (200, 2))
+
+
+def starts(n):
+    for _ in range(n):
+        labels = np.argmin(np.square(X[:, None] - X[RNG.choice(len(X), 4)]).sum(axis=2), axis=1)
+        yield from_membership(X, np.ones(len(X)), labels, 4, Full, 1e-6 * X.var(axis=0))
+
+
+def test_the_best_come_first_and_only_they_are_diagnosed():
+    results = [em(start, ArrayBlocks(X), max_iter=30, tol=0) for start in starts(12)]
+    looked_at = []
+
+    def by(result, n_effective):
+        looked_at.append(result)
+        return merit(result, n_effective)
+
+    best = next(best_first(results, 200.0, by))
+    assert best.history[-1] == pytest.approx(max(result.history[-1] for result in results), rel=1e-9)
+    assert len(looked_at) < len(results)
+    values = [result.history[-1] for result in best_first(results, 200.0)]
+    assert len(values) == 12 and (np.diff(values) <= 1e-8).all()
+
+
+def test_a_race_ends_where_the_stopping_rule_holds():
+    blocks, stop = ArrayBlocks(X), Stop(1e-6, 1000, "gain")
+    best = race([lambda start=start: start for start in starts(5)], blocks, stop, 1)
+    assert best.converged and len(best.history) == best.n_iter + 1 and best.n_passes == best.n_iter + 1
+    assert stopping_rule("gain", None, 1e-6)(best, None) == best.stop_reason
+    assert np.isfinite(best.remaining_gain) and best.remaining_gain_method == "rate"
+    assert best.history[-1] == em(best.model, blocks, max_iter=0).history[0]
+
+
+def test_a_run_without_a_likelihood_is_not_done():
+    run = ShortRun(next(starts(1)), ArrayBlocks(X), [-3.0, -2.0])
+    assert is_number(run)
+    run.history[-1] = np.nan
+    assert not is_number(run)
