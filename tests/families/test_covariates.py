@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 import fastem
 from fastem.models import gate
 from fastem.rows import blocks
+from fastem.starts import subsample
 
 COEFFICIENTS = np.array([[1.0, 2.0, -0.1], [0.0, -1.0, 0.2], [0.0, 0.0, 0.0]])
 
@@ -323,3 +324,10 @@ def test_methods_that_know_no_covariates_say_so():
     for call in calls:
         with pytest.raises(ValueError, match="knows no covariates"):
             call()
+
+
+def test_short_runs_on_a_subsample_have_no_covariates_and_begin_no_gate(monkeypatch):
+    monkeypatch.setattr(subsample, "SUBSAMPLE", 400)  # they pay from five times as many rows
+    X, C = of_family("BernoulliMixture", 3000)
+    few = fitted("BernoulliMixture", X, C, accelerate="anderson", tol=1e-9)
+    assert few.gate_coefficients_.shape == (3, 3)
