@@ -60,7 +60,11 @@ class Curvature(NamedTuple):
 
     def spread(self, coefficients) -> float:
         """The curvature at other coefficients is at most exp(spread) times the matrix."""
-        return range_of(coefficients - self.coefficients)
+        return 0.0 if coefficients is self.coefficients else range_of(coefficients - self.coefficients)
+
+    def factor(self, coefficients) -> float:
+        """exp(spread)."""
+        return float(arithmetic.exp(self.spread(coefficients)))
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,10 @@ class Gate(Shares):
         logs = arithmetic.log(np.maximum(weights, np.finfo(np.float64).tiny))
         return centred(np.column_stack([logs, np.zeros((len(weights), len(self.centre)))]))
 
+    def coefficients_of(self, statistics) -> np.ndarray:
+        """(K, p + 1) those at which these statistics of this gate were summed."""
+        return self.at(None if self.constrains else statistics.gate_weights / statistics.weight)
+
     def in_units(self, weights) -> np.ndarray:
         """(K, p + 1) the coefficients for covariates as they are given; those of the last component are 0."""
         gamma = self.at(weights)
@@ -126,14 +134,14 @@ class Gate(Shares):
     def after(self, statistics) -> Gate:
         if "gate_first" not in statistics:
             return self
-        counts, gamma = statistics.counts, self.at(statistics.gate_weights / statistics.weight)
+        counts, gamma = statistics.counts, self.coefficients_of(statistics)
         if not len(self.centre):  # one intercept each has a formula
             return replace(self, coefficients=replace(self, coefficients=None).at(counts / counts.sum()))
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * gamma
         step, gain = self.bounded_step(gradient, statistics)
         known = self.curvature(statistics, gamma)
         if known is not None:
-            newton = self.newton_step(gradient, known.matrix, np.exp(known.spread(gamma)))
+            newton = self.newton_step(gradient, known.matrix, known.factor(gamma))
             if newton is not None and newton[1] > gain:
                 step = newton[0]
         return replace(self, coefficients=centred(gamma + step), known=known)
@@ -175,7 +183,7 @@ class Gate(Shares):
         """At least E[sum of log pi(u)] at the gate `after`, from statistics of this one; exact at this one."""
         if "gate_first" not in statistics:
             return super().expected_log_weights(statistics, weights, after)
-        here, there = self.at(statistics.gate_weights / statistics.weight), after.at(weights)
+        here, there = self.coefficients_of(statistics), after.at(weights)
         sums, step = sums_of(statistics), there - here
         value = float((here * sums).sum()) - statistics.gate_log_norm
         slope = float((step * (sums - statistics.gate_expected)).sum())
@@ -183,7 +191,7 @@ class Gate(Shares):
         known, width = self.curvature(statistics, here), range_of(step)
         if known is not None and width < 100:
             square = float(arithmetic.matmul(arithmetic.matmul(known.matrix, step.ravel()), step.ravel()))
-            loss = min(loss, float(np.exp(known.spread(here))) * square * convexity(width))
+            loss = min(loss, known.factor(here) * square * convexity(width))
         return value + slope - loss
 
     def log_weights_size(self, statistics, weights):
@@ -242,7 +250,7 @@ class GateRule(WeightRule):
 
 def centred(coefficients):
     """The same gate with coefficients of mean 0."""
-    return coefficients - coefficients.mean(axis=0)
+    return coefficients - coefficients.sum(axis=0) / len(coefficients)
 
 
 def sums_of(statistics):
