@@ -165,8 +165,7 @@ class MixtureOfRegressions(Estimator):
         weight = as_sample_weight(sample_weight, len(rows))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
-        side = None if covariates is None else checked_covariates(covariates, len(rows))
-        self._basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        self._basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
         result = self._fitted(pattern, wide, weight)
         self._regressions = result.model
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
@@ -182,15 +181,16 @@ class MixtureOfRegressions(Estimator):
             )
         return self
 
-    def _in_units(self, rows, targets, weight, side):
+    def _in_units(self, rows, targets, weight, covariates):
         """The basis of these rows, a model without predictors, and the rows of the model."""
         counted = np.ones(len(rows)) if weight is None else weight
         basis = Basis.of(rows, weight)
-        z, shares = basis.rows(rows), FREE
-        if side is None:
-            side = np.empty((len(rows), 0))
-        else:
-            shares = Gate(None, None, *units(ArrayBlocks(side, weight), 0))
+        z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
+        if covariates is not None:
+            side, shares = (
+                covariates.X,
+                Gate(None, None, *units(ArrayBlocks(covariates.X, weight, covariates.names), 0)),
+            )
         K, m, gaussian = self.n_components, targets.shape[1], self.family == "gaussian"
         mean = counted @ targets / counted.sum()
         spread = counted @ (targets - mean) ** 2 / counted.sum()
@@ -285,7 +285,7 @@ class MixtureOfRegressions(Estimator):
                 if gated
                 else f"this {type(self).__name__} was fitted without covariates, so it cannot take them."
             )
-        side = checked_covariates(covariates, len(rows)) if gated else np.empty((len(rows), 0))
+        side = covariates.X if gated else np.empty((len(rows), 0))
         if gated:
             require_gate_width(model, side)
         targets = np.zeros((len(rows), m))
@@ -319,7 +319,7 @@ class MixtureOfRegressions(Estimator):
         model = self.model_
         if not isinstance(model.shares, Gate):
             raise ValueError(f"this {type(self).__name__} was fitted without covariates, so it cannot take them.")
-        side = checked_covariates(covariates, None)
+        side = checked_covariates(covariates, None).X
         require_gate_width(model, side)
         return model.shares_of(side)
 
@@ -380,10 +380,9 @@ class MixtureOfRegressions(Estimator):
         """
         wide = self._wide(X, y, covariates)
         weight = as_sample_weight(sample_weight, len(wide))
-        _, targets, side = self.model_.split(wide)
-        side = side if isinstance(self.model_.shares, Gate) else None
-        rows, _, _ = split_columns(X, covariates, type(self).__name__)
-        basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        _, targets, _ = self.model_.split(wide)
+        rows, _, covariates = split_columns(X, covariates, type(self).__name__)
+        basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
         model = self._of_attributes(basis, pattern)
         covariance = inverse_information(model, wide, weight)
         K, P, m = model.coefficients.shape
@@ -418,24 +417,31 @@ def require_targets(y, family):
 
 
 def split_columns(X, covariates, owner):
-    """The predictors (n, d) in float64, their names and the covariates, which are columns of X where they are named."""
+    """The predictors (n, d) in float64, their names and the covariates as blocks, which are columns of X where they are
+    named; None: there are none."""
     rows, names, named = as_matrix(X, owner).astype(np.float64), column_names(X), named_columns(covariates)
     if named is None:
-        return rows, names, covariates
+        return rows, names, None if covariates is None else checked_covariates(covariates, len(rows))
     wide = at_the_end(ArrayBlocks(rows, names=names), {"covariates": named})
     d = wide.n_features - len(named)
-    return wide.X[:, :d], wide.names[:d], wide.X[:, d:]
+    return wide.X[:, :d], wide.names[:d], finite_covariates(wide.X[:, d:], wide.names[d:])
 
 
-def checked_covariates(covariates, n) -> np.ndarray:
+def checked_covariates(covariates, n) -> ArrayBlocks:
     """(n, p) finite float64; ValueError where they are something else. n None: any number of rows."""
     if named_columns(covariates) is not None:
         raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
     side = as_side(covariates, "covariates").astype(np.float64)
     if n is not None:
         require_length(side, n, "covariates")
-    require_finite_covariates(ArrayBlocks(side), 0)
-    return side
+    return finite_covariates(side, column_names(covariates))
+
+
+def finite_covariates(side, names) -> ArrayBlocks:
+    """The blocks of these columns; ValueError at the first that is missing or infinite."""
+    blocks = ArrayBlocks(side, names=names)
+    require_finite_covariates(blocks, 0)
+    return blocks
 
 
 def inverse_information(model, wide, weight) -> np.ndarray:

@@ -256,6 +256,27 @@ def test_covariates_are_columns_of_a_frame_by_name():
         model.class_probabilities("age")
 
 
+def test_covariates_of_a_frame_keep_their_names_where_they_are_refused():
+    X, y, _ = crossing(60)
+    frame = pd.DataFrame({"a": X[:, 0], "age": np.arange(60.0)})
+    model = fitted(frame, y, covariates="age")
+    gap = frame.assign(age=frame["age"].where(frame["age"] != 4))
+    sentence = "Input covariates contains NaN: the first is at row 4, column 'age'"
+    for use in (
+        lambda: fitted(gap, y, covariates="age"),
+        lambda: fitted(gap[["a"]], y, covariates=gap[["age"]]),
+        lambda: model.predict(gap, covariates="age"),
+        lambda: model.standard_errors(gap, y, covariates="age"),
+        lambda: model.class_probabilities(gap[["age"]]),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            use()
+    with pytest.raises(ValueError, match="covariates contains NaN: the first is at row 4, column 'covariate 0'"):
+        fitted(X, y, covariates=gap["age"].to_numpy())
+    with pytest.raises(ValueError, match="covariates: age is 3 in all rows"):
+        fitted(frame.assign(age=3.0), y, covariates="age")
+
+
 @pytest.mark.parametrize(
     "change, sentence",
     [
