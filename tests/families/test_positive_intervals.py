@@ -126,6 +126,20 @@ def test_what_is_refused(kind, lower, upper, words):
         kind(1).fit(np.ones((4, 1)), errors=np.ones((4, 1)))
 
 
+@pytest.mark.parametrize(
+    "kind, value, words",
+    [
+        (GammaMixture, 0.0, "X must hold positive numbers, but row 2, column 0 is 0"),
+        (ExponentialMixture, -1.0, "X must hold positive numbers, but row 2, column 0 is -1"),
+        (GeometricMixture, 0.5, "X must hold counts: whole numbers >= 0, but row 2, column 0 is 0.5"),
+    ],
+)
+def test_a_value_that_counts_itself_is_refused_as_one_of_x(kind, value, words):
+    X, none = np.array([[1.0], [2.0], [value], [np.nan]]), np.full((4, 1), np.nan)
+    with pytest.raises(ValueError, match=re.escape(words)):
+        kind(1).fit(X, lower=none, upper=none)
+
+
 # ---- gamma -----------------------------------------------------------------------------------------------------------
 
 
