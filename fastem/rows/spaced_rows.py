@@ -21,7 +21,7 @@ class SpacedRows:
     def add(self, X: np.ndarray, start: int) -> None:
         """One more block, whose first row has the number `start`."""
         first = 0
-        while first < len(X):  # part by part, else a first, large block would be kept whole; the step grows between them
+        while first < len(X):  # part by part, or a first, large block would be kept whole; the step may grow
             part = X[first : first + SPACED * self.step]
             self._keep(part[-(start + first) % self.step :: self.step].copy())
             first += len(part)
