@@ -171,23 +171,40 @@ cdef inline void target_sums(const int q, const bint gram, const bint weighed, c
 
 
 cdef inline void few_predictors(const int q, const Tile* t, Py_ssize_t live, const vec* error, const vec* deviation,
-                                double* out) noexcept nogil:
+                                const real* origin, double* out) noexcept nogil:
     """The sums of a live component for q <= 4; deviation is NULL where one Gram matrix serves all outputs."""
     cdef Py_ssize_t j, m = t.n_features, S = t.stride
     cdef const vec* root = t.joint + live * S
+    cdef bint together = GRAM_BLOCK == 4 or q <= 2      # 16 registers hold no more
     for j in range(m):
-        if deviation != NULL:
-            target_sums(q, True, True, t, root, error + j * S, deviation + j * S, t.acc)
-        elif j == 0:
+        if not together or (deviation == NULL and j > 0):
+            target_sums(q, False, False, t, root, error + j * S, NULL, t.acc)
+        elif deviation == NULL:
             target_sums(q, True, False, t, root, error, NULL, t.acc)
         else:
-            target_sums(q, False, False, t, root, error + j * S, NULL, t.acc)
+            target_sums(q, True, True, t, root, error + j * S, deviation + j * S, t.acc)
         if j == 0:
             add_lane_sums(t.acc + q + 2, 1, out)
         add_lane_sums(t.acc, q + 1, out + 1 + j * (q + 1))
         add_lane_sums(t.acc + q + 1, 1, out + 1 + m * (q + 1) + j)
-        if deviation != NULL or j == 0:
+        if together and (deviation != NULL or j == 0):
             add_lane_sums(t.acc + q + 3, gram_size(q), out + 1 + m * (q + 2) + j * gram_size(q))
+    if not together:
+        target_grams(t, live, deviation, origin, out + 1 + m * (q + 2))
+
+
+cdef inline void target_grams(const Tile* t, Py_ssize_t live, const vec* deviation, const real* origin, double* out) noexcept nogil:
+    """out += the Gram matrices of the outputs of a live component, or the one of all."""
+    cdef Py_ssize_t j, r, m = t.n_features, S = t.stride
+    cdef const vec* root = t.joint + live * S
+    cdef vec* weighed = t.scratch + (gram_space(t.d) + m) * S
+    if deviation == NULL:
+        full_component(False, t, root, t.live_rows[live], origin, out)
+        return
+    for j in range(m):
+        for r in range(t.vectors):
+            weighed[r] = root[r] * deviation[j * S + r]
+        full_component(False, t, weighed, t.live_rows[live], origin, out + j * gram_size(t.d))
 
 
 cdef inline void many_predictors(const Tile* t, Py_ssize_t live, const vec* error, const vec* deviation, const real* origin,
@@ -196,7 +213,6 @@ cdef inline void many_predictors(const Tile* t, Py_ssize_t live, const vec* erro
     cdef Py_ssize_t j, r, m = t.n_features, q = t.d, S = t.stride
     cdef const vec* root = t.joint + live * S
     cdef vec* left = t.scratch + gram_space(q) * S           # m rows: r e
-    cdef vec* weighed = left + m * S
     cdef vec* total = t.acc + m * q
     cdef vec resp, first, square, count
     for j in range(m):
@@ -214,14 +230,7 @@ cdef inline void many_predictors(const Tile* t, Py_ssize_t live, const vec* erro
         add_lane_sums(t.acc + j * q, q, out + 1 + j * (q + 1))
         add_lane_sums(total + 3 * j, 1, out + 1 + j * (q + 1) + q)
         add_lane_sums(total + 3 * j + 1, 1, out + 1 + m * (q + 1) + j)
-    out = out + 1 + m * (q + 2)
-    if deviation == NULL:
-        full_component(False, t, root, t.live_rows[live], origin, out)
-        return
-    for j in range(m):
-        for r in range(t.vectors):
-            weighed[r] = root[r] * deviation[j * S + r]
-        full_component(False, t, weighed, t.live_rows[live], origin, out + j * gram_size(q))
+    target_grams(t, live, deviation, origin, out + 1 + m * (q + 2))
 
 
 cdef void regression_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
@@ -241,12 +250,12 @@ cdef void regression_accumulate(const Tile* t, const real** params, double* sums
         if not gaussian:
             deviation = error + t.K * m * S
         if q == 1:
-            few_predictors(1, &own, i, error, deviation, out)
+            few_predictors(1, &own, i, error, deviation, params[4], out)
         elif q == 2:
-            few_predictors(2, &own, i, error, deviation, out)
+            few_predictors(2, &own, i, error, deviation, params[4], out)
         elif q == 3:
-            few_predictors(3, &own, i, error, deviation, out)
+            few_predictors(3, &own, i, error, deviation, params[4], out)
         elif q == 4:
-            few_predictors(4, &own, i, error, deviation, out)
+            few_predictors(4, &own, i, error, deviation, params[4], out)
         else:
             many_predictors(&own, i, error, deviation, params[4], out)
