@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import fastem
-from fastem.models import gate
+from fastem.models import gate, gate_steps
 from fastem.rows import blocks
 from fastem.starts import subsample
 
@@ -117,7 +117,7 @@ def test_the_gate_is_the_maximum(newton, monkeypatch):
         coefficients = np.vstack([vector.reshape(2, 3), np.zeros(3)])
         slopes = (coefficients - coefficients.mean(axis=0))[:, 1:] * scale
         value = logsumexp(densities + reference.log_gate(C, coefficients), axis=1).sum()
-        return -value + gate.RIDGE / 2 * (slopes**2).sum()
+        return -value + gate_steps.RIDGE / 2 * (slopes**2).sum()
 
     best = minimize(loss, np.zeros(6), method="BFGS", options={"gtol": 1e-5})
     assert np.allclose(best.x, model.gate_coefficients_[:2].ravel(), atol=2e-3)
@@ -168,7 +168,7 @@ def test_a_curvature_of_another_gate_serves_near_it(size):
         gamma = gate.centred(model.shares.coefficients + 0.3 * rng.normal(size=(3, 3)))
         there = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
         assert there.gate_curvature.any()
-        known = gate.Curvature(there.gate_curvature, gamma, there.gate_gram)
+        known = gate_steps.Curvature(there.gate_curvature, gamma, there.gate_gram)
         moved = gate.centred(gamma + size / 6 * rng.choice([-1, 1], size=(3, 3)))
         before = with_gate(model, moved, known)
         assert 0 < known.spread(moved) < gate.FAR
@@ -193,10 +193,10 @@ def test_a_curvature_of_another_gate_counts_as_much_more_as_it_is_far():
     rows, model = np.column_stack([X, C]), fitted("PoissonMixture", X, C, max_iter=3).model_
     gamma = model.shares.coefficients
     here = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
-    far = gate.Curvature(None, gate.centred(gamma + np.array([[0.01], [0.0], [-0.02]])), here.gate_gram)
+    far = gate_steps.Curvature(None, gate.centred(gamma + np.array([[0.01], [0.0], [-0.02]])), here.gate_gram)
     assert 0.01 < far.spread(gamma) < gate.FAR
     far = far._replace(matrix=here.gate_curvature / np.exp(far.spread(gamma)))
-    near = gate.Curvature(here.gate_curvature, gamma, here.gate_gram)
+    near = gate_steps.Curvature(here.gate_curvature, gamma, here.gate_gram)
     models = [with_gate(model, gamma, known) for known in (near, far)]
     sums = [gate.GatedRows(one).e_step(rows) for one in models]
     images = [one.m_step(one_sums) for one, one_sums in zip(models, sums)]
@@ -216,13 +216,13 @@ def test_newtons_step_is_as_long_as_is_certain_to_pay(size):
     shares = replace(model.shares, coefficients=gate.centred(size * rng.normal(size=(3, 3))), known=None)
     sums = gate.GatedRows(replace(model, shares=shares)).e_step(np.column_stack([X, C]))
     gradient = gate.sums_of(sums) - sums.gate_expected - shares.penalty() * shares.coefficients
-    step, gain = shares.newton_step(gradient, sums.gate_curvature, 1.0)
+    step, gain = gate_steps.newton_step(gradient, sums.gate_curvature, 1.0)
     flat = gate.centred(step).ravel()
     square = flat @ sums.gate_curvature @ flat + (shares.penalty() * gate.centred(step) ** 2).sum()
-    slope, width = (step * gradient).sum(), gate.range_of(step)
+    slope, width = (step * gradient).sum(), gate_steps.range_of(step)
 
     def certain(t):
-        return slope * t - square * gate.convexity(width * t) * t**2
+        return slope * t - square * gate_steps.convexity(width * t) * t**2
 
     assert np.isclose(gain, certain(1.0), rtol=1e-6) and gain > 0
     assert all(certain(t) < gain for t in (0.5, 0.9, 1.1, 2.0))
