@@ -63,7 +63,7 @@ def of_gated_rows(model) -> GatedRows | None:
 def side_names(blocks, d):
     """The names of the covariates for messages."""
     p = blocks.n_features - d
-    return np.array([f"covariate {j}" for j in range(p)]) if blocks.names is None else blocks.names[d:]
+    return [f"covariate {j}" for j in range(p)] if blocks.names is None else blocks.names[d:].tolist()
 
 
 def require_finite_covariates(blocks, d):

@@ -57,37 +57,43 @@ def open_intervals(
         check(d, names)
     wide, unit = in_moderate_weights(wide)
 
-    def check_rows(rows, place):
-        require_bounds(rows, d, names, place)
-        if require is not None:
-            require(rows, d, names, place)
+    place = wide.place
 
-    wide.check(check_rows)
-    of_rows = seen(d, *scale_of(wide.spaced_rows(), d))
+    def of_block(rows, weight, start):
+        def place_of(row):
+            return place(start + row)
+
+        require_bounds(rows, d, names, place_of)
+        if require is not None:
+            require(rows, d, names, place_of)
+        return widths_of(rows, weight, d)
+
+    row_error = rounding_of_widths(wide.each(of_block), wide.dtype, names)  # one pass, which keeps spaced rows
+    of_rows = seen(d, *scale_of(wide.spaced_rows(), d)) if check is None else None  # new rows are not looked at
     blocks = SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper"))
-    blocks.row_error = rounding_of_widths(wide, d, names)
+    blocks.row_error = row_error
     return blocks, unit
 
 
-def rounding_of_widths(wide, d, names) -> float:
+def widths_of(rows, weight, d):
+    """Of a block of wide rows, by column: the sum of 1 / width of its intervals, by weight, the narrowest width, the
+    least and the largest finite bound."""
+    low, high = (rows[:, i * d : (i + 1) * d].astype(np.float64) for i in (1, 2))
+    widths = np.where(np.isfinite(low) & np.isfinite(high) & (low < high), high - low, np.inf)
+    counts = (1 / widths if weight is None else weight[:, None] / widths).sum(axis=0)
+    least, most = (np.where(np.isfinite(end), end, beyond) for end, beyond in ((low, np.inf), (high, -np.inf)))
+    return counts, *(
+        extreme(axis=0, initial=start)
+        for extreme, start in ((widths.min, np.inf), (least.min, np.inf), (most.max, -np.inf))
+    )
+
+
+def rounding_of_widths(of_blocks, dtype, names) -> float:
     """What rounding may do to the log-probabilities of all rows beyond what their model says: the ends of an interval
     are rounded about the means and in units of the deviations, so that its width has as few digits as it is narrow.
-    ValueError where none are left."""
-
-    def of_block(X, weight, start):
-        low, high = (X[:, i * d : (i + 1) * d].astype(np.float64) for i in (1, 2))
-        widths = np.where(np.isfinite(low) & np.isfinite(high) & (low < high), high - low, np.inf)
-        counts = (1 / widths if weight is None else weight[:, None] / widths).sum(axis=0)
-        least, most = (np.where(np.isfinite(end), end, beyond) for end, beyond in ((low, np.inf), (high, -np.inf)))
-        return (
-            counts,
-            widths.min(axis=0, initial=np.inf),
-            least.min(axis=0, initial=np.inf),
-            most.max(axis=0, initial=-np.inf),
-        )
-
-    counts, narrowest, least, most = map(np.array, zip(*wide.each(of_block)))
-    unit = np.finfo(np.float64 if wide.dtype is None else wide.dtype).eps
+    ValueError where none are left. of_blocks: [:func:`widths_of` a block]."""
+    counts, narrowest, least, most = map(np.array, zip(*of_blocks))
+    unit = np.finfo(np.float64 if dtype is None else dtype).eps
     ranges = np.maximum(most.max(axis=0) - least.min(axis=0), 0)
     narrowest = narrowest.min(axis=0)
     lost = narrowest < WIDTH_ROUNDING * unit * ranges

@@ -450,7 +450,7 @@ spherical), of all components with any covariance_type.""",
                 convergence_warning(),
             )
         self.fit_report_.warn_of_events()
-        self.fit_report_.warn_of_saddle()
+        self.fit_report_.warn_of_saddle(self.stop)
         warn_of_statuses("component", self.component_status_)
 
 

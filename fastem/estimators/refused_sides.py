@@ -1,5 +1,5 @@
-"""Side columns that an estimator or one of its methods does not take are refused: by its own name, and with what takes
-them."""
+"""Side columns and other arguments that an estimator or one of its methods does not take are refused: by its own name,
+and with what takes them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
+
+from fastem.errors import did_you_mean
 
 WITH_BOUNDS = "Mixtures whose components have a distribution function at hand do, such as GaussianMixture."
 ROLES = {
@@ -33,35 +35,49 @@ METHODS = (
 
 def refused(estimator, role: str, method: str = "") -> TypeError:
     """The error where it does not take a side column."""
-    others = f"Side columns are {', '.join(ROLES)}."
-    return TypeError(f"{type(estimator).__name__}{method} takes no {role}. {ROLES.get(role, others)}")
+    advice = ROLES.get(role, f"Side columns are {', '.join(ROLES)}.{did_you_mean(role, ROLES)}")
+    if role in takes(estimator):
+        advice = "Its fit does, and so do its predictions and scores."
+    return TypeError(f"{type(estimator).__name__}{method} takes no {role}. {advice}")
+
+
+def takes(estimator):
+    """The side columns of a family that this mixture takes."""
+    return getattr(estimator, "_openers", {})
 
 
 def require_sides(estimator, sides: Iterable[str]) -> None:
     """Raise TypeError at the first of these side columns that no method of this mixture takes."""
     for role in sides:
-        if role not in getattr(estimator, "_openers", {}) and role not in OF_EVERY_MIXTURE:
+        if role not in takes(estimator) and role not in OF_EVERY_MIXTURE:
             raise refused(estimator, role)
 
 
 def refuse_sides(cls) -> None:
-    """Wrap the methods in the body of a class that do not take all side columns."""
+    """Wrap the methods in the body of a class that do not take any argument."""
     for name in METHODS:
         method = vars(cls).get(name)
         if not inspect.isfunction(method):
             continue
         taken = inspect.signature(method).parameters.values()
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-            setattr(cls, name, refusing(method, ROLES.keys() - {parameter.name for parameter in taken}))
+            setattr(cls, name, refusing(method, [parameter.name for parameter in taken][1:]))
 
 
-def refusing(method: Callable[..., Any], roles) -> Callable[..., Any]:
-    """The method, with a TypeError where one of these roles is given."""
+def refusing(method: Callable[..., Any], taken: list[str]) -> Callable[..., Any]:
+    """The method, with a TypeError where an argument is given that is not among these."""
+    known = set(taken)
 
     @wraps(method)
     def checked(self, *args, **named):
-        if named and (given := roles & named.keys()):
-            raise refused(self, min(given), f".{method.__name__}")
+        if named and (given := named.keys() - known):
+            if roles := given & ROLES.keys():
+                raise refused(self, min(roles), f".{method.__name__}")
+            name = min(given)
+            raise TypeError(
+                f"{type(self).__name__}.{method.__name__} got an unexpected keyword argument {name!r}."
+                f"{did_you_mean(name, taken)} Its arguments: {', '.join(taken)}."
+            )
         return method(self, *args, **named)
 
     return checked

@@ -11,7 +11,7 @@ from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.intervals import open_intervals
 from fastem.models.bounded_rows import FeatureRows
 from fastem.models.waiting_intervals import WaitingRows
-from fastem.rows.intervals import Representatives, bounds_of
+from fastem.rows.intervals import Representatives, bounds_of, exact_values
 
 
 def open_positive(estimator, X, sides, sample_weight, check=None):
@@ -19,6 +19,7 @@ def open_positive(estimator, X, sides, sample_weight, check=None):
     whole = estimator._density.discrete
 
     def require(rows, d, names, place):
+        estimator._density.require_values(exact_values(rows, d, other=1.0), names, place)
         require_possible(rows, d, names, place, whole)
 
     seen = WholeRepresentatives if whole else partial(Representatives, least=0.0)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, require_finite_covariates, units
+from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, units
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
+from fastem.families.regression_errors import Errors, gate_errors, inverse_information
+from fastem.families.regression_rows import checked_covariates, require_gate_width, require_targets, split_columns
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
 from fastem.models.design import Basis
@@ -21,13 +23,10 @@ from fastem.models.gate import Gate, GateRule
 from fastem.models.regressions import TARGETS, Regressions
 from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.side_columns import at_the_end, named_columns, require_length
-from fastem.rows.sources.open_beside import as_side
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, generator, require_finite, require_rows
+from fastem.rows.validation import as_sample_weight, generator, require_finite, require_rows
 from fastem.starts.regressions import best_start
 
 MOST_REFINED = 1 << 20  # values of X
-WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates
 
 
 SAVED_KINDS = {
@@ -38,14 +37,6 @@ SAVED_KINDS = {
     "n_parameters_": int,
     "n_features_in_": int,
 }
-
-
-class Errors(NamedTuple):
-    """Standard errors, in the shapes of what they are of. gate: None without covariates."""
-
-    coef: np.ndarray
-    intercept: np.ndarray
-    gate: np.ndarray | None
 
 
 class MixtureOfRegressions(Estimator):
@@ -165,8 +156,7 @@ class MixtureOfRegressions(Estimator):
         weight = as_sample_weight(sample_weight, len(rows))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
-        side = None if covariates is None else checked_covariates(covariates, len(rows))
-        self._basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        self._basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
         result = self._fitted(pattern, wide, weight)
         self._regressions = result.model
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
@@ -182,15 +172,16 @@ class MixtureOfRegressions(Estimator):
             )
         return self
 
-    def _in_units(self, rows, targets, weight, side):
+    def _in_units(self, rows, targets, weight, covariates):
         """The basis of these rows, a model without predictors, and the rows of the model."""
         counted = np.ones(len(rows)) if weight is None else weight
         basis = Basis.of(rows, weight)
-        z, shares = basis.rows(rows), FREE
-        if side is None:
-            side = np.empty((len(rows), 0))
-        else:
-            shares = Gate(None, None, *units(ArrayBlocks(side, weight), 0))
+        z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
+        if covariates is not None:
+            side, shares = (
+                covariates.X,
+                Gate(None, None, *units(ArrayBlocks(covariates.X, weight, covariates.names), 0)),
+            )
         K, m, gaussian = self.n_components, targets.shape[1], self.family == "gaussian"
         mean = counted @ targets / counted.sum()
         spread = counted @ (targets - mean) ** 2 / counted.sum()
@@ -282,7 +273,7 @@ class MixtureOfRegressions(Estimator):
                 if gated
                 else f"this {type(self).__name__} was fitted without covariates, so it cannot take them."
             )
-        side = checked_covariates(covariates, len(rows)) if gated else np.empty((len(rows), 0))
+        side = covariates.X if gated else np.empty((len(rows), 0))
         if gated:
             require_gate_width(model, side)
         targets = np.zeros((len(rows), m))
@@ -316,7 +307,7 @@ class MixtureOfRegressions(Estimator):
         model = self.model_
         if not isinstance(model.shares, Gate):
             raise ValueError(f"this {type(self).__name__} was fitted without covariates, so it cannot take them.")
-        side = checked_covariates(covariates, None)
+        side = checked_covariates(covariates, None).X
         require_gate_width(model, side)
         return model.shares_of(side)
 
@@ -377,10 +368,9 @@ class MixtureOfRegressions(Estimator):
         """
         wide = self._wide(X, y, covariates)
         weight = as_sample_weight(sample_weight, len(wide))
-        _, targets, side = self.model_.split(wide)
-        side = side if isinstance(self.model_.shares, Gate) else None
-        rows, _, _ = split_columns(X, covariates, type(self).__name__)
-        basis, pattern, wide = self._in_units(rows, targets, weight, side)
+        _, targets, _ = self.model_.split(wide)
+        rows, _, covariates = split_columns(X, covariates, type(self).__name__)
+        basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
         model = self._of_attributes(basis, pattern)
         covariance = inverse_information(model, wide, weight)
         K, P, m = model.coefficients.shape
@@ -392,84 +382,3 @@ class MixtureOfRegressions(Estimator):
     def sample(self, *arguments, **named):
         """Not defined, because the mixture does not describe X."""
         raise TypeError("a mixture of regressions does not describe X, so it cannot draw rows. Use predict.")
-
-
-def require_gate_width(model, covariates):
-    """ValueError where there are not as many covariates as in the fit."""
-    p, fitted = covariates.shape[1], len(model.shares.centre)
-    if p != fitted:
-        raise ValueError(f"covariates has {p} columns, but the fit had {fitted}.")
-
-
-def require_targets(y, family):
-    """ValueError where a target is none of the family's."""
-    wrong = {
-        "gaussian": lambda: np.zeros(y.shape, bool),
-        "poisson": lambda: (y < 0) | (y != np.floor(y)),
-        "binomial": lambda: (y != 0) & (y != 1),
-    }[family]()
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        what = "counts: whole numbers >= 0" if family == "poisson" else "0 or 1"
-        raise ValueError(f"With family={family!r} y must hold {what}, but that of row {row} is {y[row, column]:g}.")
-
-
-def split_columns(X, covariates, owner):
-    """The predictors (n, d) in float64, their names and the covariates, which are columns of X where they are named."""
-    rows, names, named = as_matrix(X, owner).astype(np.float64), column_names(X), named_columns(covariates)
-    if named is None:
-        return rows, names, covariates
-    wide = at_the_end(ArrayBlocks(rows, names=names), {"covariates": named})
-    d = wide.n_features - len(named)
-    return wide.X[:, :d], wide.names[:d], wide.X[:, d:]
-
-
-def checked_covariates(covariates, n) -> np.ndarray:
-    """(n, p) finite float64; ValueError where they are something else. n None: any number of rows."""
-    if named_columns(covariates) is not None:
-        raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
-    side = as_side(covariates, "covariates").astype(np.float64)
-    if n is not None:
-        require_length(side, n, "covariates")
-    require_finite_covariates(ArrayBlocks(side), 0)
-    return side
-
-
-def inverse_information(model, wide, weight) -> np.ndarray:
-    """The inverse of minus the Hessian of the log-posterior in the model's coordinates; ValueError if there is none."""
-    x, widths, used = model.to_vector(), WIDTH * model.units(), np.flatnonzero(model.units())
-
-    def gradient(vector):
-        at = model.from_vector(vector)
-        return at.gradient(at.e_step(wide, weight))
-
-    columns = []
-    for i in used:
-        step = np.zeros(len(x))
-        step[i] = widths[i]
-        columns.append((gradient(x + step) - gradient(x - step))[used] / (2 * widths[i]))
-    information = -(np.array(columns) + np.array(columns).T) / 2
-    floored = model.is_gaussian and (model.variances <= model.floor).any()
-    try:
-        np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "the information is not positive definite, so there are no standard errors: "
-            + ("a variance is at its floor." if floored else "fit with a smaller tol, or with fewer components.")
-        ) from None
-    covariance = np.zeros((len(x), len(x)))
-    covariance[np.ix_(used, used)] = np.linalg.inv(information)
-    return covariance
-
-
-def gate_errors(model, covariance):
-    """(K, p + 1) standard errors of the gate's coefficients in the units of the covariates; None without a gate."""
-    if not isinstance(model.shares, Gate):
-        return None
-    gate, K = model.shares, len(model.weights)
-    P = len(gate.centre) + 1
-    own = covariance[-(K - 1) * P :, -(K - 1) * P :].reshape(K - 1, P, K - 1, P) if K > 1 else np.zeros((0, P, 0, P))
-    units = np.diag(1 / np.append(1.0, gate.scale))
-    units[0, 1:] = -gate.centre / gate.scale
-    errors = [np.sqrt(np.diagonal(units @ own[k, :, k] @ units.T)) for k in range(K - 1)]
-    return np.vstack([*errors, np.zeros(P)])

@@ -60,9 +60,11 @@ def matmul_by(of_stacks, a, b):
     outer = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matrices of shapes {a.shape} and {b.shape} have no product")
+    shape = (*outer, a.shape[-2], b.shape[-1])
+    if 0 in shape or not a.shape[-1]:
+        return np.zeros(shape, kind)
     a, b = (x if x.ndim == 2 else np.broadcast_to(x, (*outer, *x.shape[-2:])) for x in (a, b))
-    out = of_stacks(a, b) if 0 not in outer else np.zeros(0)
-    return out.reshape(*outer, a.shape[-2], b.shape[-1]).astype(kind, copy=False)
+    return of_stacks(a, b).reshape(shape).astype(kind, copy=False)
 
 
 def fixed_matmul(a, b):

@@ -39,7 +39,7 @@ cdef inline void full_moments(const int d, const bint centred, const Tile* t, co
     cdef vec mu[4]
     cdef const vec* x = t.x
     cdef Py_ssize_t r, S = t.stride
-    cdef int i, j
+    cdef int i
     for i in range(d):
         mu[i] = splat(mean[i]) if centred else splat(0)
     for i in range((d + 1) * (d + 2) // 2):
@@ -48,9 +48,7 @@ cdef inline void full_moments(const int d, const bint centred, const Tile* t, co
         z[d] = root[r]
         for i in range(d):
             z[i] = root[r] * (x[i * S + r] - mu[i])
-        for i in range(d + 1):
-            for j in range(i + 1):
-                s[i * (i + 1) // 2 + j] = s[i * (i + 1) // 2 + j] + z[i] * z[j]
+        add_squares(d + 1, z, s)
     for i in range((d + 1) * (d + 2) // 2):
         out[i] = s[i]
 

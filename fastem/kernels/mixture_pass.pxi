@@ -653,7 +653,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     """
     cdef Job job
     cdef double[:, ::1] lanes
-    cdef Py_ssize_t i, n_sums
+    cdef Py_ssize_t i, j, n_sums
     prepare(&job, parts, X, centre, n_components, order, groups)
     n_sums = job.n_sums
     if sample_weight is not None:
@@ -662,10 +662,10 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     partial = np.zeros((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
-    total = partial[0]
     for i in range(1, job.n_lanes):
-        total += partial[i]
-    return total[:n_sums], total[n_sums], total[n_sums + 1]
+        for j in range(job.n_sums):
+            lanes[0, j] += lanes[i, j]
+    return partial[0, :n_sums], partial[0, n_sums], partial[0, n_sums + 1]
 
 
 def additions(tuple parts, Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
@@ -732,7 +732,7 @@ def named_sums(tuple parts, sums):
 
 
 def log_factorial(const real[::1] x):
-    """log x! as the kernels compute it, for tests: in groups of as many values as they take at a time, the last one with 0s."""
+    """log x! as the kernels compute it: in groups of as many values as they take at a time, the last one with 0s."""
     cdef Py_ssize_t i, start, size = ROW_VECTORS * LANES
     cdef vec group[4]
     cdef vec negative[4]

@@ -5,7 +5,8 @@
 #   Poisson:  y eta - mean - log y!,  mean = variance = exp eta
 #   logistic: y eta - log(1 + exp eta), y is 0 or 1,  mean = 1 / (1 + exp -eta), variance = mean (1 - mean)
 #
-# params: kind of target; origin: zeros, the point about which z is.
+# params: kind of target; origin: zeros, the point about which z is; factorials: whether log y! is taken off, which the sums
+# of all rows have in common.
 # sums: counts; slope: sum r (y - mean)(z, 1) of each output; squares: sum r (y - mean)^2; gram: the packed triangles of
 # sum r variance (z, 1)(z, 1)', of each output; of Gaussians, whose variance is 1 here, one for all.
 #
@@ -25,8 +26,9 @@ cdef tuple regression_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params)
     kind = params.get("kind", ())
     cdef Py_ssize_t grams = m if len(kind) and kind[0] != GAUSSIAN else 1
     f.log_prob, f.accumulate, f.roots, f.n_features = regression_log_prob, regression_accumulate, True, m
-    f.n_acc, f.n_scratch = max(gram_size(q), m * (q + 3)), gram_space(q) + m + 1 + 2 * K * m
-    declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,)}
+    f.n_acc, f.n_scratch = max(m * (q + 3), q + 3 + gram_size(q)), gram_space(q) + m + 1 + 2 * K * m
+    declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,),
+                "factorials": (1,)}
     return declared, {"counts": (), "slope": (m * (q + 1),), "squares": (m,), "gram": (grams * gram_size(q),)}, {}
 
 
@@ -119,7 +121,7 @@ cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil
     if kind == POISSON:
         for r in range(t.vectors):
             base[r] = splat(0)
-        for j in range(t.n_features):
+        for j in range(t.n_features if params[5][0] != 0 else 0):
             subtract_log_factorials(t.x + (q + j) * S, t.vectors, base)
     for group in range(t.vectors // ROW_VECTORS):
         if kind == GAUSSIAN:
@@ -130,73 +132,130 @@ cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil
             regression_group(LOGISTIC, t, params, group * ROW_VECTORS)
 
 
-cdef inline void residual_sums(const int q, const Tile* t, const vec* root, const vec* error, vec* left, vec* slope,
-                               vec* total) noexcept nogil:
-    """total = sums of r e, r e^2, r of one output, and slope (q) = sums of r e z for q <= 4; q is 0: left = r e instead."""
-    cdef vec s[4]
-    cdef vec resp, weighted, first = splat(0), square = splat(0), count = splat(0)
+cdef inline void target_sums(const int q, const bint gram, const bint weighed, const Tile* t, const vec* root, const vec* error,
+                             const vec* deviation, vec* out) noexcept nogil:
+    """out = sums of r e z (q), r e, r e^2, r of one output; and where it is asked for the Gram matrix of the rows root (z, 1),
+    weighed: times the deviation. q <= 4: every row and all sums in registers."""
+    cdef vec s[15]
+    cdef vec slope[4]
+    cdef vec z[5]
+    cdef vec resp, left, first = splat(0), square = splat(0), count = splat(0)
+    cdef const vec* x = t.x
     cdef Py_ssize_t r, S = t.stride
     cdef int i
     for i in range(q):
+        slope[i] = splat(0)
+    for i in range((q + 1) * (q + 2) // 2):
         s[i] = splat(0)
     for r in range(t.vectors):
         resp = root[r] * root[r]
-        weighted = resp * error[r]
-        first = first + weighted
-        square = square + weighted * error[r]
+        left = resp * error[r]
+        first = first + left
+        square = square + left * error[r]
         count = count + resp
         for i in range(q):
-            s[i] = s[i] + weighted * t.x[i * S + r]
-        if q == 0:
-            left[r] = weighted
+            slope[i] = slope[i] + left * x[i * S + r]
+        if gram:
+            z[q] = root[r]
+            if weighed:
+                z[q] = z[q] * deviation[r]
+            for i in range(q):
+                z[i] = z[q] * x[i * S + r]
+            add_squares(q + 1, z, s)
     for i in range(q):
-        slope[i] = s[i]
-    total[0], total[1], total[2] = first, square, count
+        out[i] = slope[i]
+    out[q], out[q + 1], out[q + 2] = first, square, count
+    if gram:
+        for i in range((q + 1) * (q + 2) // 2):
+            out[q + 3 + i] = s[i]
+
+
+cdef inline void few_predictors(const int q, const Tile* t, Py_ssize_t live, const vec* error, const vec* deviation,
+                                const real* origin, double* out) noexcept nogil:
+    """The sums of a live component for q <= 4; deviation is NULL where one Gram matrix serves all outputs."""
+    cdef Py_ssize_t j, m = t.n_features, S = t.stride
+    cdef const vec* root = t.joint + live * S
+    cdef bint together = GRAM_BLOCK == 4 or q <= 2      # 16 registers hold no more
+    for j in range(m):
+        if not together or (deviation == NULL and j > 0):
+            target_sums(q, False, False, t, root, error + j * S, NULL, t.acc)
+        elif deviation == NULL:
+            target_sums(q, True, False, t, root, error, NULL, t.acc)
+        else:
+            target_sums(q, True, True, t, root, error + j * S, deviation + j * S, t.acc)
+        if j == 0:
+            add_lane_sums(t.acc + q + 2, 1, out)
+        add_lane_sums(t.acc, q + 1, out + 1 + j * (q + 1))
+        add_lane_sums(t.acc + q + 1, 1, out + 1 + m * (q + 1) + j)
+        if together and (deviation != NULL or j == 0):
+            add_lane_sums(t.acc + q + 3, gram_size(q), out + 1 + m * (q + 2) + j * gram_size(q))
+    if not together:
+        target_grams(t, live, deviation, origin, out + 1 + m * (q + 2))
+
+
+cdef inline void target_grams(const Tile* t, Py_ssize_t live, const vec* deviation, const real* origin, double* out) noexcept nogil:
+    """out += the Gram matrices of the outputs of a live component, or the one of all."""
+    cdef Py_ssize_t j, r, m = t.n_features, S = t.stride
+    cdef const vec* root = t.joint + live * S
+    cdef vec* weighed = t.scratch + (gram_space(t.d) + m) * S
+    if deviation == NULL:
+        full_component(False, t, root, t.live_rows[live], origin, out)
+        return
+    for j in range(m):
+        for r in range(t.vectors):
+            weighed[r] = root[r] * deviation[j * S + r]
+        full_component(False, t, weighed, t.live_rows[live], origin, out + j * gram_size(t.d))
+
+
+cdef inline void many_predictors(const Tile* t, Py_ssize_t live, const vec* error, const vec* deviation, const real* origin,
+                                 double* out) noexcept nogil:
+    """The same for any number: products of r e and z, then the Gram matrices."""
+    cdef Py_ssize_t j, r, m = t.n_features, q = t.d, S = t.stride
+    cdef const vec* root = t.joint + live * S
+    cdef vec* left = t.scratch + gram_space(q) * S           # m rows: r e
+    cdef vec* total = t.acc + m * q
+    cdef vec resp, first, square, count
+    for j in range(m):
+        first = square = count = splat(0)
+        for r in range(t.vectors):
+            resp = root[r] * root[r]
+            left[j * S + r] = resp * error[j * S + r]
+            first = first + left[j * S + r]
+            square = square + left[j * S + r] * error[j * S + r]
+            count = count + resp
+        total[3 * j], total[3 * j + 1], total[3 * j + 2] = first, square, count
+    products(m, q, t.vectors, S, left, t.x, t.acc)
+    add_lane_sums(total + 2, 1, out)
+    for j in range(m):
+        add_lane_sums(t.acc + j * q, q, out + 1 + j * (q + 1))
+        add_lane_sums(total + 3 * j, 1, out + 1 + j * (q + 1) + q)
+        add_lane_sums(total + 3 * j + 1, 1, out + 1 + m * (q + 1) + j)
+    target_grams(t, live, deviation, origin, out + 1 + m * (q + 2))
 
 
 cdef void regression_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, size, i, j, k, r
+    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, S = t.stride, i, k
     cdef bint gaussian = <int>params[3][0] == GAUSSIAN
-    cdef vec* left = t.scratch + gram_space(q) * S           # m rows: r (y - mean)
-    cdef vec* weighed = left + m * S
+    cdef Py_ssize_t size = 1 + m * (q + 2) + (1 if gaussian else m) * gram_size(q)
     cdef const vec* error
     cdef const vec* deviation
-    cdef const vec* root
-    cdef vec* slope = t.acc
-    cdef vec* total = t.acc + m * q
     cdef Tile own = t[0]
     cdef double* out
     own.d = q
-    size = 1 + m * (q + 2) + (1 if gaussian else m) * gram_size(q)
     for i in range(t.n_live):
-        k, root = t.live[i], t.joint + i * S
+        k = t.live[i]
         out = sums + k * size
         error = t.scratch + (gram_space(q) + m + 1 + k * m) * S
-        deviation = error + K * m * S
-        for j in range(m):
-            if q == 1:
-                residual_sums(1, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
-            elif q == 2:
-                residual_sums(2, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
-            elif q == 3:
-                residual_sums(3, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
-            elif q == 4:
-                residual_sums(4, t, root, error + j * S, NULL, slope + j * q, total + 3 * j)
-            else:
-                residual_sums(0, t, root, error + j * S, left + j * S, NULL, total + 3 * j)
-        if q > 4:
-            products(m, q, t.vectors, S, left, t.x, slope)
-        add_lane_sums(total + 2, 1, out)
-        out = out + 1
-        for j in range(m):
-            add_lane_sums(slope + j * q, q, out + j * (q + 1))
-            add_lane_sums(total + 3 * j, 1, out + j * (q + 1) + q)
-            add_lane_sums(total + 3 * j + 1, 1, out + m * (q + 1) + j)
-        out = out + m * (q + 2)
-        if gaussian:
-            full_component(False, &own, root, t.live_rows[i], params[4], out)
-            continue
-        for j in range(m):
-            for r in range(t.vectors):
-                weighed[r] = root[r] * deviation[j * S + r]
-            full_component(False, &own, weighed, t.live_rows[i], params[4], out + j * gram_size(q))
+        deviation = NULL
+        if not gaussian:
+            deviation = error + t.K * m * S
+        if q == 1:
+            few_predictors(1, &own, i, error, deviation, params[4], out)
+        elif q == 2:
+            few_predictors(2, &own, i, error, deviation, params[4], out)
+        elif q == 3:
+            few_predictors(3, &own, i, error, deviation, params[4], out)
+        elif q == 4:
+            few_predictors(4, &own, i, error, deviation, params[4], out)
+        else:
+            many_predictors(&own, i, error, deviation, params[4], out)

@@ -264,6 +264,14 @@ cdef inline void add_products(const int n, vec left, const vec* right, vec* s) n
         s[j] = s[j] + left * right[j]
 
 
+cdef inline void add_squares(const int n, const vec* z, vec* s) noexcept nogil:
+    """s += the packed lower triangle of z z' of n entries."""
+    cdef int i, j
+    for i in range(n):
+        for j in range(i + 1):
+            s[i * (i + 1) // 2 + j] = s[i * (i + 1) // 2 + j] + z[i] * z[j]
+
+
 cdef inline void add_row(const int n, const vec* s, vec* out) noexcept nogil:
     """out_j += s_j for j < n."""
     cdef int j

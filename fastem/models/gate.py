@@ -5,28 +5,15 @@ With u the covariates about their means, in units of their largest deviation, an
     pi_k(u) = exp(gamma_k . u) / Z,    Z = sum_j exp(gamma_j . u).
 
 The logit is one more part of the compiled pass, beside the emission's (kernels/gate.pxi). With the gradient
-g_k = sum (r_k - pi_k) u the M-step takes one of two steps, neither of which can lower the likelihood:
-
-1. Boehning's: the curvature is nowhere above (I - 11'/K)/2 x G, with G = sum u u', so gamma_k + 2 G^-1 g_k gains at
-   least sum_k g_k G^-1 g_k.
-2. Newton's, where the curvature H is small enough to be summed: along a direction D the third derivative is at most
-   the range w of D_k . u over components times the second. So the step t D, D = H^-1 g, t = log(1 + w)/w, gains at
-   least l2 (t - (exp(w t) - w t - 1)/w^2), with l2 = g . D. For the same reason a curvature that was summed at another
-   gate, whose gamma_k . u differ by a range of v, is exp(v) times its matrix at most: H is summed anew only where v is
-   more than `FAR`.
-
-The step of the larger gain is taken. A weak normal prior (`RIDGE`) of the slopes about their mean over the components
-keeps them finite where a covariate separates the components.
-
-D. Boehning: Multinomial logistic regression algorithm. Ann. Inst. Statist. Math. 44 (1992) 197-200.
-F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist. 4 (2010) 384-414.
+g_k = sum (r_k - pi_k) u the M-step takes Boehning's step or Newton's, whichever is sure to gain more: see
+:mod:`fastem.models.gate_steps`. Newton's curvature is summed where it is small enough, and only where the gate has
+moved by more than `FAR` from that of the last one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from typing import NamedTuple
+from functools import cache
 
 import numpy as np
 
@@ -35,6 +22,7 @@ from fastem.kernels import arithmetic
 from fastem.kernels.packing import unpack_gram, unpack_symmetric
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission, KernelCall, flattened
+from fastem.models.gate_steps import Curvature, bounded_step, convexity, newton_step, precisions, range_of
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE, Shares, WeightRule
 from fastem.rows.e_step import BlockModel
@@ -44,23 +32,9 @@ MISSING = (
     "covariates cannot be combined with missing values where the covariances of columns are not 0. Choose "
     "covariance_type 'diag' or 'spherical', or impute the values."
 )
-RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 DOUBLE = kernels.for_dtype(np.float64)  # of sums over covariates alone
 NEWTON_COLUMNS = 48  # coefficients of the gate, K (p + 1), up to which the curvature is summed
 FAR = 0.1  # the largest range of what two gates differ by, up to which the curvature of one serves the other
-
-
-class Curvature(NamedTuple):
-    """sum w (diag pi - pi pi') x u u', (K (p + 1), K (p + 1)), at some coefficients (K, p + 1), of the rows with this
-    sum of u u', `gram`."""
-
-    matrix: np.ndarray
-    coefficients: np.ndarray
-    gram: np.ndarray
-
-    def spread(self, coefficients) -> float:
-        """The curvature at other coefficients is at most exp(spread) times the matrix."""
-        return range_of(coefficients - self.coefficients)
 
 
 @dataclass(frozen=True)
@@ -107,6 +81,10 @@ class Gate(Shares):
         logs = arithmetic.log(np.maximum(weights, np.finfo(np.float64).tiny))
         return centred(np.column_stack([logs, np.zeros((len(weights), len(self.centre)))]))
 
+    def coefficients_of(self, statistics) -> np.ndarray:
+        """(K, p + 1) those at which these statistics of this gate were summed."""
+        return self.at(None if self.constrains else statistics.gate_weights / statistics.weight)
+
     def in_units(self, weights) -> np.ndarray:
         """(K, p + 1) the coefficients for covariates as they are given; those of the last component are 0."""
         gamma = self.at(weights)
@@ -143,14 +121,14 @@ class Gate(Shares):
     def after(self, statistics) -> Gate:
         if "gate_first" not in statistics:
             return self
-        counts, gamma = statistics.counts, self.at(statistics.gate_weights / statistics.weight)
+        counts, gamma = statistics.counts, self.coefficients_of(statistics)
         if not len(self.centre):  # one intercept each has a formula
             return replace(self, coefficients=replace(self, coefficients=None).at(counts / counts.sum()))
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * gamma
-        step, gain = self.bounded_step(gradient, statistics)
+        step, gain = bounded_step(gradient, statistics.gate_gram)
         known = self.curvature(statistics, gamma)
         if known is not None:
-            newton = self.newton_step(gradient, known.matrix, np.exp(known.spread(gamma)))
+            newton = newton_step(gradient, known.matrix, known.factor(gamma))
             if newton is not None and newton[1] > gain:
                 step = newton[0]
         return replace(self, coefficients=centred(gamma + step), known=known)
@@ -166,33 +144,11 @@ class Gate(Shares):
         """Whether a pass at gamma (K, p + 1) sums it."""
         return gamma.size <= NEWTON_COLUMNS and (self.known is None or self.known.spread(gamma) > FAR)
 
-    def bounded_step(self, gradient, statistics):
-        """Boehning's step, and what it gains at least."""
-        gram = statistics.gate_gram
-        step = arithmetic.matmul(gradient, inverse_bound(gram.tobytes(), len(gram)))
-        return step, 0.5 * float((step * gradient).sum())
-
-    def newton_step(self, gradient, curvature, factor):
-        """The damped Newton step for a curvature of at most `factor` times this, and what it gains at least; None where
-        the curvature has no inverse."""
-        K, P = gradient.shape
-        free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
-        try:
-            inverse = arithmetic.inverse(factor * curvature[:free, :free] + prior_curvature(K, P))
-        except np.linalg.LinAlgError:
-            return None
-        step[:-1] = arithmetic.matmul(inverse, gradient[:-1].ravel()).reshape(K - 1, P)
-        square, width = float((step * gradient).sum()), range_of(step)
-        if not np.isfinite(width) or not square > 0:
-            return None
-        t = 1.0 if width < 1e-8 else float(arithmetic.log1p(width)) / width
-        return t * step, square * (t - convexity(width * t) * t**2)
-
     def expected_log_weights(self, statistics, weights, after) -> float:
         """At least E[sum of log pi(u)] at the gate `after`, from statistics of this one; exact at this one."""
         if "gate_first" not in statistics:
             return super().expected_log_weights(statistics, weights, after)
-        here, there = self.at(statistics.gate_weights / statistics.weight), after.at(weights)
+        here, there = self.coefficients_of(statistics), after.at(weights)
         sums, step = sums_of(statistics), there - here
         value = float((here * sums).sum()) - statistics.gate_log_norm
         slope = float((step * (sums - statistics.gate_expected)).sum())
@@ -200,7 +156,7 @@ class Gate(Shares):
         known, width = self.curvature(statistics, here), range_of(step)
         if known is not None and width < 100:
             square = float(arithmetic.matmul(arithmetic.matmul(known.matrix, step.ravel()), step.ravel()))
-            loss = min(loss, float(np.exp(known.spread(here))) * square * convexity(width))
+            loss = min(loss, known.factor(here) * square * convexity(width))
         return value + slope - loss
 
     def log_weights_size(self, statistics, weights):
@@ -259,7 +215,7 @@ class GateRule(WeightRule):
 
 def centred(coefficients):
     """The same gate with coefficients of mean 0."""
-    return coefficients - coefficients.mean(axis=0)
+    return coefficients - coefficients.sum(axis=0) / len(coefficients)
 
 
 def sums_of(statistics):
@@ -268,37 +224,9 @@ def sums_of(statistics):
 
 
 @cache
-def precisions(P):
-    """(P,) of the prior of a component's coefficients; the intercept has none."""
-    return np.append(0.0, np.full(P - 1, RIDGE))
-
-
-@lru_cache(maxsize=16)
-def inverse_bound(gram: bytes, P):
-    """(P, P) inverse of Boehning's curvature of a component; all M-steps of a fit share the sum of u u'."""
-    return arithmetic.inverse(0.5 * np.frombuffer(gram).reshape(P, P) + np.diag(precisions(P)))
-
-
-@cache
-def prior_curvature(K, P):
-    """((K - 1) P, (K - 1) P): that of the prior, in the coefficients of all but the last component."""
-    return np.kron(np.eye(K - 1) - 1 / K, np.diag(precisions(P)))
-
-
-@cache
 def pairs_of(K):
     """The components k > j of every pair, as kernels/gate.pxi goes through them."""
     return np.tril_indices(K, -1)
-
-
-def range_of(step) -> float:
-    """At least the range over components of step_k . u, where no covariate is beyond 1."""
-    return float(abs(step[:, None] - step).sum(axis=2).max())
-
-
-def convexity(x) -> float:
-    """(exp x - x - 1) / x^2, for x >= 0."""
-    return 0.5 + x / 6 + x * x / 24 if x < 1e-3 else float(np.expm1(x) - x) / x**2
 
 
 def logits(u, gamma):

@@ -122,8 +122,9 @@ class Regressions(BlockModel):
     def gate(self) -> GatePass | None:
         return GatePass(self.shares, self.weights) if isinstance(self.shares, Gate) else None
 
-    def part(self, dtype):
-        """The densities and weights as the compiled part takes them; where a gate is another part, without weights."""
+    def part(self, dtype, factorials):
+        """The densities and weights as the compiled part takes them; where a gate is another part, without weights.
+        factorials: with -log y! of counts."""
         (K, P, m), gaussian = self.coefficients.shape, self.is_gaussian
         constant = np.zeros(K)
         if self.gate is None:
@@ -140,15 +141,20 @@ class Regressions(BlockModel):
             "scale": scale,
             "kind": [TARGETS.index(self.family)],
             "origin": np.zeros(P - 1),
+            "factorials": [factorials],
         }
         return module.Part("regression", P - 1 + m, K, flattened(params, dtype))
 
     @cached_property
     def call(self) -> KernelCall:
-        """The compiled pass over float64 rows."""
+        """The compiled E-step of float64 rows, whose log-likelihood lacks :meth:`log_factorials`."""
+        return self.kernel_call(factorials=False)
+
+    def kernel_call(self, factorials) -> KernelCall:
+        """A compiled pass over float64 rows."""
         _, P, m = self.coefficients.shape
         gated = self.gate is not None and self.gate.slope.size
-        parts = (self.part(np.float64), *([self.gate.part(np.float64)] if gated else []))
+        parts = (self.part(np.float64, factorials), *([self.gate.part(np.float64)] if gated else []))
         centre = np.concatenate([np.zeros(P - 1 + m), *([self.gate.centre] if gated else [])])
         return KernelCall(parts, centre, self.unpack)
 
@@ -175,17 +181,27 @@ class Regressions(BlockModel):
         statistics = Statistics(
             **call.unpack(*DOUBLE.named_sums(call.parts, sums)),
             weight=len(X) if weight is None else weight.sum(),
-            log_likelihood=log_likelihood,
+            log_likelihood=log_likelihood - self.log_factorials(X, weight, kept),
             entropy=entropy,
         )
         if self.gate is None:
             return statistics
         return self.gate.further(statistics, self.split(X)[2], weight, n_threads, kept)
 
+    def log_factorials(self, X, weight, kept) -> float:
+        """The sum of log y! of counts, once for the rows; others: 0."""
+        if self.family != "poisson":
+            return 0.0
+        if "log_factorials" not in kept:
+            y = self.split(X)[1]
+            logs = DOUBLE.log_factorial(y.ravel()).reshape(y.shape).sum(axis=1)
+            kept["log_factorials"] = float(logs.sum() if weight is None else (weight * logs).sum())
+        return kept["log_factorials"]
+
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: `log_density` (n,) of y given the rest, `responsibilities` (n, K)."""
-        X = np.ascontiguousarray(X, np.float64)
-        DOUBLE.score(self.call.parts, X, self.call.centre, len(self.weights), resolve(n_threads), **outputs)
+        X, call = np.ascontiguousarray(X, np.float64), self.kernel_call(factorials=True)
+        DOUBLE.score(call.parts, X, call.centre, len(self.weights), resolve(n_threads), **outputs)
 
     def m_step(self, statistics) -> Regressions:
         shares = self.shares.after(statistics)

@@ -312,6 +312,11 @@ class BlocksOf(Blocks):
     blocks: Blocks
 
     @property
+    def n_rows_known(self) -> bool:
+        """Whether the number of rows is known without reading them."""
+        return getattr(self.blocks, "n_rows_known", True)
+
+    @property
     def n_rows(self):
         return self.blocks.n_rows
 
@@ -343,6 +348,10 @@ class ColumnBlocks(BlocksOf):
 
     def reduce(self, model, n_threads):
         return self.blocks.reduce(OfColumns(model, self.chosen), n_threads)
+
+    def spaced_rows(self):
+        """Those that a stream has kept."""
+        return np.ascontiguousarray(self.blocks.spaced_rows()[:, self.chosen])
 
 
 class OfColumns(BlockModel):

@@ -28,6 +28,12 @@ def bounds_of(X, d) -> Bounds:
     return Bounds(lower, upper)
 
 
+def exact_values(X, d, other) -> np.ndarray:
+    """(m, d) the values of wide rows that count themselves, because both bounds are NaN; elsewhere `other`."""
+    values = X[:, :d]
+    return np.where(np.isnan(X[:, d : 2 * d]) & np.isnan(X[:, 2 * d :]) & ~np.isnan(values), values, other)
+
+
 def kinds_of(bounds: Bounds) -> np.ndarray:
     """(d, m) EXACT, INTERVAL or MISSING."""
     missing = (bounds.lower == -np.inf) & (bounds.upper == np.inf)

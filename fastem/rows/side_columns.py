@@ -12,6 +12,7 @@ import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks, BlocksOf
 from fastem.rows.e_step import BlockModel, e_step
+from fastem.rows.spaced_rows import spacing
 from fastem.rows.validation import as_sample_weight
 
 
@@ -44,6 +45,11 @@ class BesideBlocks(BlocksOf):
             yield np.concatenate([X, self.array[start:stop]], axis=1, dtype=self.dtype), sample_weight
             start = stop
         require_length(self.array, start, self.role)
+
+    def spaced_rows(self):
+        """Those that a stream has kept, with theirs."""
+        rows = self.blocks.spaced_rows()
+        return np.concatenate([rows, self.array[:: spacing(len(self.array))]], axis=1, dtype=self.dtype)
 
 
 class SideBlocks(BlocksOf):

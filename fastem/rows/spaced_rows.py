@@ -20,9 +20,11 @@ class SpacedRows:
 
     def add(self, X: np.ndarray, start: int) -> None:
         """One more block, whose first row has the number `start`."""
-        for first in range(0, len(X), SPACED * self.step):  # else a first, large block would be kept whole
+        first = 0
+        while first < len(X):  # part by part, or a first, large block would be kept whole; the step may grow
             part = X[first : first + SPACED * self.step]
             self._keep(part[-(start + first) % self.step :: self.step].copy())
+            first += len(part)
 
     def _keep(self, rows):
         self.parts.append(rows)

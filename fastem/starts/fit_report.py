@@ -133,12 +133,11 @@ class FitReport:
             lines.append(f"and {rest} more component(s); of all {len(self.components)}, {wrong} are not ok")
         return lines
 
-    def warn_of_saddle(self):
-        """Warn where the chosen restart is no maximum."""
+    def warn_of_saddle(self, stop):
+        """Warn where the chosen restart, which ended by the rule `stop`, is no maximum."""
         if any(one.chosen and SADDLE in one.status for one in self.restarts):
-            warn(
-                f'{SADDLE}. Other starts (random_state, n_init), or stop="certified", may lead on.', SaddlePointWarning
-            )
+            rule = "" if stop == "certified" else ', or stop="certified",'
+            warn(f"{SADDLE}. Other starts (random_state, n_init){rule} may lead on.", SaddlePointWarning)
 
     def warn_of_events(self):
         """Warn of what `on_collapse` did to the chosen restart."""

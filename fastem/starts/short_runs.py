@@ -6,6 +6,8 @@ stopping rule holds, so its result is a fixed point of the whole likelihood.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from fastem.driver.em import em
@@ -54,7 +56,10 @@ def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
     threads = for_pass(n_threads, sample, plan.n_components)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
     rows = truncated(sample, plan.truncate)
-    return em(best, rows, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
+    shares = best.shares.constant()  # the subsample has no covariates on which they could depend
+    known = best if shares is best.shares else replace(best, shares=shares)
+    found = em(known, rows, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
+    return found if known is best else replace(found, shares=best.shares)
 
 
 def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -> Mixture:

@@ -119,3 +119,32 @@ def test_side_columns_that_a_method_does_not_take_are_refused_in_one_sentence(ma
     sentence = rf"^{make.__name__}(\.{call})? takes no {role}\. {re.escape(ROLES[role])}$"
     with pytest.raises(TypeError, match=sentence):
         getattr(make(), call)(X, **{role: X})
+
+
+@pytest.mark.parametrize(
+    "make, call, name, meant",
+    [
+        (fastem.GaussianMixture, "fit", "erors", "errors"),
+        (fastem.BernoulliMixture, "fit", "covariate", "covariates"),
+        (fastem.GaussianMixture, "fit", "sample_wieght", "sample_weight"),
+        (fastem.GaussianMixture, "partial_fit", "memroy", "memory"),
+        (fastem.GaussianMixture, "fit_predict", "erors", "errors"),
+        (fastem.BernoulliMixture, "predict", "covariate", "covariates"),
+        (fastem.MixtureOfRegressions, "fit", "covariate", "covariates"),
+        (fastem.MixtureOfRegressions, "score_samples", "covariate", "covariates"),
+        (fastem.PPCA, "fit", "sample_wieght", "sample_weight"),
+    ],
+)
+def test_an_argument_that_a_method_does_not_have_is_refused_by_the_users_class(make, call, name, meant):
+    class Own(make):
+        pass
+
+    with pytest.raises(TypeError, match=rf"^Own(\.{call}|\.fit)? .*{name}.*Did you mean '{meant}'\?"):
+        getattr(Own(), call)(np.eye(3), **{name: 1})
+
+
+@pytest.mark.parametrize("role", ["errors", "lower"])
+def test_a_method_without_a_side_column_says_that_fit_has_it(role):
+    """Not that other mixtures do, such as this one."""
+    with pytest.raises(TypeError, match=rf"^GaussianMixture.partial_fit takes no {role}\. Its fit does"):
+        fastem.GaussianMixture().partial_fit(np.eye(3), **{role: np.eye(3)})

@@ -11,8 +11,9 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import fastem
-from fastem.models import gate
+from fastem.models import gate, gate_steps
 from fastem.rows import blocks
+from fastem.starts import subsample
 
 COEFFICIENTS = np.array([[1.0, 2.0, -0.1], [0.0, -1.0, 0.2], [0.0, 0.0, 0.0]])
 
@@ -116,7 +117,7 @@ def test_the_gate_is_the_maximum(newton, monkeypatch):
         coefficients = np.vstack([vector.reshape(2, 3), np.zeros(3)])
         slopes = (coefficients - coefficients.mean(axis=0))[:, 1:] * scale
         value = logsumexp(densities + reference.log_gate(C, coefficients), axis=1).sum()
-        return -value + gate.RIDGE / 2 * (slopes**2).sum()
+        return -value + gate_steps.RIDGE / 2 * (slopes**2).sum()
 
     best = minimize(loss, np.zeros(6), method="BFGS", options={"gtol": 1e-5})
     assert np.allclose(best.x, model.gate_coefficients_[:2].ravel(), atol=2e-3)
@@ -167,7 +168,7 @@ def test_a_curvature_of_another_gate_serves_near_it(size):
         gamma = gate.centred(model.shares.coefficients + 0.3 * rng.normal(size=(3, 3)))
         there = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
         assert there.gate_curvature.any()
-        known = gate.Curvature(there.gate_curvature, gamma, there.gate_gram)
+        known = gate_steps.Curvature(there.gate_curvature, gamma, there.gate_gram)
         moved = gate.centred(gamma + size / 6 * rng.choice([-1, 1], size=(3, 3)))
         before = with_gate(model, moved, known)
         assert 0 < known.spread(moved) < gate.FAR
@@ -184,6 +185,47 @@ def test_a_curvature_of_another_gate_serves_near_it(size):
         assert after.shares.known is known
         few = gate.GatedRows(before).e_step(rows[:50])
         assert before.m_step(few).shares.known is None
+
+
+def test_a_curvature_of_another_gate_counts_as_much_more_as_it_is_far():
+    """It is at most exp(spread) times the matrix: a step, and what is promised of it, are those of that multiple."""
+    X, C = of_family("PoissonMixture", 200)
+    rows, model = np.column_stack([X, C]), fitted("PoissonMixture", X, C, max_iter=3).model_
+    gamma = model.shares.coefficients
+    here = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
+    far = gate_steps.Curvature(None, gate.centred(gamma + np.array([[0.01], [0.0], [-0.02]])), here.gate_gram)
+    assert 0.01 < far.spread(gamma) < gate.FAR
+    far = far._replace(matrix=here.gate_curvature / np.exp(far.spread(gamma)))
+    near = gate_steps.Curvature(here.gate_curvature, gamma, here.gate_gram)
+    models = [with_gate(model, gamma, known) for known in (near, far)]
+    sums = [gate.GatedRows(one).e_step(rows) for one in models]
+    images = [one.m_step(one_sums) for one, one_sums in zip(models, sums)]
+    assert np.allclose(images[0].shares.coefficients, images[1].shares.coefficients, rtol=1e-9)
+    # along the image the curvature itself is the smaller bound, so that it decides
+    bounds = [one.expected_log_joint(one_sums, image) for one, one_sums, image in zip(models, sums, images)]
+    assert np.isclose(*bounds, rtol=1e-13)
+    without = with_gate(model, gamma).expected_log_joint(sums[0], images[0])
+    assert without < bounds[0]
+
+
+@pytest.mark.parametrize("size", [0.1, 2.0, 10.0])
+def test_newtons_step_is_as_long_as_is_certain_to_pay(size):
+    """The gain along it that the range of the step leaves certain is the largest at its length, not at others."""
+    X, C = of_family("PoissonMixture", 200)
+    model, rng = fitted("PoissonMixture", X, C, max_iter=3).model_, np.random.default_rng(0)
+    shares = replace(model.shares, coefficients=gate.centred(size * rng.normal(size=(3, 3))), known=None)
+    sums = gate.GatedRows(replace(model, shares=shares)).e_step(np.column_stack([X, C]))
+    gradient = gate.sums_of(sums) - sums.gate_expected - shares.penalty() * shares.coefficients
+    step, gain = gate_steps.newton_step(gradient, sums.gate_curvature, 1.0)
+    flat = gate.centred(step).ravel()
+    square = flat @ sums.gate_curvature @ flat + (shares.penalty() * gate.centred(step) ** 2).sum()
+    slope, width = (step * gradient).sum(), gate_steps.range_of(step)
+
+    def certain(t):
+        return slope * t - square * gate_steps.convexity(width * t) * t**2
+
+    assert np.isclose(gain, certain(1.0), rtol=1e-6) and gain > 0
+    assert all(certain(t) < gain for t in (0.5, 0.9, 1.1, 2.0))
 
 
 def test_integer_weights_are_repeated_rows():
@@ -327,3 +369,10 @@ def test_methods_that_know_no_covariates_say_so():
     for call in calls:
         with pytest.raises(ValueError, match="knows no covariates"):
             call()
+
+
+def test_short_runs_on_a_subsample_have_no_covariates_and_begin_no_gate(monkeypatch):
+    monkeypatch.setattr(subsample, "SUBSAMPLE", 400)  # they pay from five times as many rows
+    X, C = of_family("BernoulliMixture", 3000)
+    few = fitted("BernoulliMixture", X, C, accelerate="anderson", tol=1e-9)
+    assert few.gate_coefficients_.shape == (3, 3)

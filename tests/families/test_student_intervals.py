@@ -95,22 +95,6 @@ def test_exact_bounds_are_the_plain_fit():
             assert np.isclose(model.log_likelihood_, plain.log_likelihood_, rtol=1e-9)
 
 
-def test_fine_bins_tend_to_the_exact_fit():
-    X = rows(3000, 1)
-    exact = StudentTMixture(2, random_state=0, tol=1e-9).fit(X)
-    apart = []
-    for width in (1.0, 0.1, 1e-4):
-        edges, times = np.unique(np.floor(X / width), return_counts=True)  # bins with their counts
-        lower = edges[:, None] * width
-        model = StudentTMixture(2, random_state=0, tol=1e-9)
-        model.fit(lower, sample_weight=times, lower=lower, upper=lower + width)
-        order, expected = model.means_[:, 0].argsort(), exact.means_[:, 0].argsort()
-        apart.append(abs(np.log(model.degrees_of_freedom_[order] / exact.degrees_of_freedom_[expected])).max())
-        loss = len(X) * np.log(width)  # a density times a width is the probability of a narrow bin
-        assert np.isclose(model.log_likelihood_ - loss, exact.log_likelihood_, rtol=0.1 * width + 1e-7)
-    assert apart[2] < 1e-3 < apart[0]
-
-
 def test_one_component_is_the_maximum():
     """Against a direct maximisation of a censored and rounded column."""
     x = 2 + 1.5 * np.random.default_rng(0).standard_t(4, 600)
@@ -157,27 +141,6 @@ def test_very_many_degrees_of_freedom_are_the_gaussian_fit():
     assert np.isclose(model.log_likelihood_, gaussian.log_likelihood_, rtol=1e-6)
     assert np.allclose(model.means_, gaussian.means_, rtol=1e-4, atol=1e-4)
     assert np.allclose(model.covariances_, gaussian.covariances_, rtol=1e-4, atol=1e-4)
-
-
-def test_seeds_recover_what_substitution_does_not():
-    """Below a detection limit: 20 samples, z-scores of the censored component's mean and scale."""
-    errors, naive = [], []
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        n, limit = 1500, -0.5
-        X = np.where(rng.random((n, 1)) < 0.5, rng.standard_t(4, (n, 1)), 9 + rng.standard_t(4, (n, 1)))
-        asked = {"degrees_of_freedom": 4.0, "init_params": (X[:, 0] > 4.5).astype(int), "tol": 1e-5}
-        bounds = {"lower": np.where(X < limit, -np.inf, X), "upper": np.maximum(X, limit)}
-        for found, seen, given in ((errors, X, bounds), (naive, np.maximum(X, limit), {})):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = StudentTMixture(2, **asked).fit(seen, **given)
-            k = model.means_[:, 0].argmin()
-            # of 750 rows, a third of them censored: deviations of the mean and of the logarithm of the scale
-            found.append([model.means_[k, 0] / 0.05, np.log(model.covariances_[k, 0, 0]) / 2 / 0.045])
-    errors, naive = np.array(errors), np.array(naive)
-    assert (abs(errors) < 4).all() and (abs(errors.mean(axis=0)) < 1).all()
-    assert (abs(naive).max(axis=1) > 4).all()
 
 
 def test_rows_that_say_nothing_or_very_much():

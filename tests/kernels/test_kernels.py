@@ -264,7 +264,8 @@ def packed_part(family, real):
         return GatePass(Gate(centre=np.zeros(D), scale=np.ones(D)), np.full(K, 1 / K)).part(dtype)
     if family == "regression":
         coefficients, ones = np.zeros((K, D, 1)), np.ones((K, 1))
-        return Regressions(np.full(K, 1 / K), coefficients, ones, "gaussian", np.zeros(1), np.ones(D)).part(dtype)
+        model = Regressions(np.full(K, 1 / K), coefficients, ones, "gaussian", np.zeros(1), np.ones(D))
+        return model.part(dtype, factorials=False)
     if family == "exponential_family":
         emission = Gamma(np.full((K, D), 2.0), np.ones((K, D)), np.zeros(D), 1e6)
     else:

@@ -78,6 +78,16 @@ def test_functions_beside_numpys():
     assert arithmetic.fixed_log(np.float32(2)).dtype == np.float32 and np.isnan(arithmetic.fixed_log(-1.0))
 
 
+@pytest.mark.parametrize(
+    "shapes", [((3, 0), (0,)), ((3, 0), (0, 2)), ((0, 3), (3, 2)), ((2, 0, 3), (3, 4)), ((0,), (0,))]
+)
+def test_products_of_nothing_are_numpys(shapes):
+    a, b = map(np.ones, shapes)
+    for product in (arithmetic.fixed_matmul, arithmetic.unthreaded_matmul):
+        found = product(a, b)
+        assert found.shape == (a @ b).shape and np.array_equal(found, a @ b)
+
+
 @pytest.mark.parametrize("d", [1, 2, 7, 40])
 def test_matrices_beside_numpys(d):
     rng = np.random.default_rng(d)

@@ -1,10 +1,14 @@
 """Bounds of values: what is equal among them, and what starts see of them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastem
+from fastem.estimators.beside import opened
+from fastem.rows import spaced_rows
 from fastem.rows.intervals import EVEN, CompleteRepresentatives, Representatives, distinct, scale_of
+from fastem.rows.sources.open_beside import open_beside
 
 
 def test_distinct_bounds():
@@ -62,3 +66,40 @@ def test_labels_are_refused_where_rows_are_predicted():
     for method in (model.predict, model.predict_proba, model.score_samples, model.bic):
         with pytest.raises(TypeError, match="takes no labels"):
             method(X, labels=np.zeros(50, int))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_rows_with_bounds_are_read_once_before_the_first_iteration(named):
+    """But for the first chunk, of which a stream learns its columns. And once before they are scored."""
+    X = np.random.default_rng(0).normal(size=(50, 2))
+    table = pd.DataFrame(np.hstack([X, X - 0.5, X + 0.5]), columns=["a", "b", "la", "lb", "ua", "ub"])
+    bounds = {"lower": X - 0.5, "upper": X + 0.5}
+    if named:
+        bounds = {"lower": ["la", "lb"], "upper": ["ua", "ub"]}
+    rows, reads = table if named else table[["a", "b"]], []
+
+    def chunks():
+        reads.append(1)
+        return iter([rows[:30], rows[30:]])
+
+    model = fastem.GaussianMixture(2, random_state=0, covariance_type="diag").fit(rows, **bounds)
+    opened(model, chunks, None, bounds)
+    assert len(reads) == 1 + 1
+    del reads[:]
+    assert np.array_equal(model.score_samples(chunks, **bounds), model.score_samples(rows, **bounds))
+    assert len(reads) == 1 + 2
+
+
+def test_spaced_rows_of_wide_rows_are_those_of_an_array(monkeypatch):
+    monkeypatch.setattr(spaced_rows, "SPACED", 8)
+    X, lower, upper = np.random.default_rng(0).normal(size=(3, 100, 2))
+    table = pd.DataFrame(np.hstack([lower, X, upper]), columns=["la", "lb", "a", "b", "ua", "ub"])
+    named = {"lower": ["la", "lb"], "upper": ["ua", "ub"]}
+    expected = open_beside(X, {"lower": lower, "upper": upper})[0].spaced_rows()
+    assert len(expected) == 13
+    for source, sides in [
+        (lambda: iter([X[:33], X[33:]]), {"lower": lower, "upper": upper}),
+        (lambda: iter([table[:33], table[33:]]), named),
+        (table, named),
+    ]:
+        assert np.array_equal(open_beside(source, sides)[0].spaced_rows(), expected)

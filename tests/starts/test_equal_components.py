@@ -67,10 +67,14 @@ def test_a_saddle_without_a_rise_ends_the_fit_in_words(monkeypatch):
     monkeypatch.setattr("fastem.driver.em.ascended", lambda *arguments: None)
     with pytest.warns(ConvergenceWarning, match="no step in its direction raises the log-likelihood"):
         with (
-            pytest.warns(SaddlePointWarning, match="the point is no maximum"),
+            pytest.warns(
+                SaddlePointWarning, match=r"the point is no maximum.* Other starts \(random_state, n_init\) may lead on"
+            ),
             pytest.warns(DegenerateComponentWarning),
         ):
             model = at_the_mean(stop="certified", max_iter=500).fit(X)
+    with pytest.warns(SaddlePointWarning, match=r'n_init\), or stop="certified", may lead on'):
+        model.fit_report_.warn_of_saddle("gain")
     assert not model.converged_ and model.n_iter_ < 50 and np.isinf(model.remaining_gain_)
     assert "the point is no maximum" in model.summary()
     assert "no maximum" in model.stop_reason_ and "no maximum" in model.fit_report_.restarts[0].status

@@ -82,23 +82,6 @@ def test_one_step_is_that_of_the_reference(covariance_type):
     assert np.allclose(model.covariances_, covariances, rtol=1e-8, atol=1e-10)
 
 
-def test_fine_bins_tend_to_the_exact_fit():
-    X = rows(4000, 1)
-    exact = GaussianMixture(2, random_state=0, tol=1e-9).fit(X)
-    apart = []
-    for width in (0.5, 0.05, 1e-4):
-        edges = np.floor(X / width)
-        lower, times = np.unique(edges, return_counts=True)  # bins with their counts
-        lower = lower[:, None] * width
-        model = GaussianMixture(2, random_state=0, tol=1e-9)
-        model.fit(lower, sample_weight=times, lower=lower, upper=lower + width)
-        order, expected = model.means_[:, 0].argsort(), exact.means_[:, 0].argsort()
-        apart.append(abs(model.covariances_[order] - exact.covariances_[expected]).max())
-        loss = len(X) * np.log(width)  # a density times a width is the probability of a narrow bin
-        assert np.isclose(model.log_likelihood_ - loss, exact.log_likelihood_, rtol=0.1 * width**2 + 1e-7)
-    assert apart[2] < 1e-4 < apart[0] < 0.05
-
-
 def test_exact_bounds_are_the_plain_fit():
     X = rows()
     X[3, 1] = np.nan
@@ -143,25 +126,6 @@ def test_half_of_a_normal_column():
     model = fitted(np.where(signs, x, -np.inf), np.where(signs, x, 0.0), 1, tol=1e-12)
     assert abs(model.means_[0, 0]) < 0.1
     assert np.isclose(model.covariances_[0, 0, 0], (x[1::2] ** 2).mean(), rtol=0.03)
-
-
-def test_seeds_recover_what_substitution_does_not():
-    """Below a detection limit: 20 samples, z-scores of the mean and the deviation of the censored component."""
-    errors, naive = [], []
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        n = 1500
-        X = np.where(rng.random((n, 1)) < 0.5, rng.normal(0, 1, (n, 1)), rng.normal(6, 1, (n, 1)))
-        limit = 0.0
-        start = {"weights_init": [0.5, 0.5], "means_init": [[0.0], [6.0]], "tol": 1e-7}
-        model = fitted(np.where(X < limit, -np.inf, X), np.maximum(X, limit), **start)
-        plain = GaussianMixture(2, **start).fit(np.where(X < limit, limit, X))
-        # of 750 rows, half of them censored: variance of the mean 1.5 / 750 at most, of the deviation 1 / 750
-        errors.append([model.means_[0, 0] / 0.045, (np.sqrt(model.covariances_[0, 0, 0]) - 1) / 0.045])
-        naive.append([plain.means_[0, 0] / 0.045, (np.sqrt(plain.covariances_[0, 0, 0]) - 1) / 0.045])
-    errors, naive = np.array(errors), np.array(naive)
-    assert (abs(errors) < 4).all() and (abs(errors.mean(axis=0)) < 1).all()
-    assert (abs(naive).max(axis=1) > 4).all()
 
 
 @pytest.mark.parametrize("covariance_type", ["diag", "full"])
