@@ -66,6 +66,10 @@ class MixtureOfRegressions(Estimator):
     variances_ : (K,) or (K, m), for family="gaussian"
     gate_coefficients_ : (K, p + 1), after a fit with covariates
         Of log weight, the intercept first; those of the last component are 0.
+    basis_ : (2 + d, d)
+        The orthonormal basis of the fit: means and scales of the columns, and a triangular factor.
+    lines_ : (K, m, 1 + r)
+        The coefficients in this basis, of which a saved model is read to the last bit.
     log_likelihood_ : float
     n_parameters_, n_iter_, n_features_in_ : int
     converged_ : bool
@@ -109,6 +113,8 @@ class MixtureOfRegressions(Estimator):
         "intercept_",
         "weights_",
         "variances_",
+        "basis_",
+        "lines_",
         *GATE_ARRAYS,
         "feature_names_in_",
     )
@@ -233,13 +239,21 @@ class MixtureOfRegressions(Estimator):
         self._check_parameters()
         self._require_saved(SAVED_KINDS)
         self._flat = self.coef_.ndim == 2
-        m, basis = 1 if self._flat else self.coef_.shape[1], Basis.plain(self.n_features_in_)
+        m, basis = 1 if self._flat else self.coef_.shape[1], Basis.from_array(self.basis_)
+        if len(basis.means) != self.n_features_in_ or np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
+            raise ValueError(
+                f"basis_ {np.shape(self.basis_)} and lines_ {np.shape(self.lines_)} are not of {self.n_components} "
+                f"components, {m} outputs and {self.n_features_in_} columns"
+            )
         ones = np.ones((self.n_components, m))
         pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
-        self._basis, self._regressions = basis, self._of_attributes(basis, pattern)
+        model = self._of_attributes(basis, pattern)
+        coefficients = np.swapaxes(np.asarray(self.lines_, np.float64), 1, 2).copy()
+        self._basis, self._regressions = basis, replace(model, coefficients=coefficients)
 
     def _set_attributes(self, model):
-        lines = self._basis.of_columns(np.swapaxes(model.coefficients, 1, 2))  # (K, m, 1 + d)
+        self.basis_, self.lines_ = self._basis.to_array(), np.swapaxes(model.coefficients, 1, 2).copy()
+        lines = self._basis.of_columns(self.lines_)  # (K, m, 1 + d)
         intercept, slopes = lines[..., 0].copy(), lines[..., 1:].copy()
         self.weights_ = model.weights
         self.coef_, self.intercept_ = (a[:, 0] if self._flat else a for a in (slopes, intercept))

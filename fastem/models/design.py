@@ -60,6 +60,25 @@ class Basis:
         """The columns as they are."""
         return cls(np.zeros(d), np.ones(d), np.arange(d), np.eye(d))
 
+    def to_array(self) -> np.ndarray:
+        """(2 + d, d) the means, the scales, and the factor, of 0 where a column is not kept."""
+        d = len(self.means)
+        factor = np.zeros((d, d))
+        factor[np.ix_(self.kept, self.kept)] = self.factor
+        return np.vstack([self.means, self.scales, factor])
+
+    @classmethod
+    def from_array(cls, array) -> Basis:
+        """The basis of :meth:`to_array`; ValueError where the array makes none."""
+        array = np.asarray(array, np.float64)
+        if array.ndim != 2 or len(array) != 2 + array.shape[1] or not np.isfinite(array).all():
+            raise ValueError(f"a basis is a finite array (2 + d, d). Got shape {array.shape} instead.")
+        means, scales, factor = array[0], array[1], array[2:]
+        kept = np.flatnonzero(np.diagonal(factor))
+        if not (scales[kept] > 0).all():
+            raise ValueError("the scales of a basis must be positive.")
+        return cls(means, scales, kept, np.ascontiguousarray(factor[np.ix_(kept, kept)]))
+
     @property
     def size(self) -> int:
         """Columns of :meth:`rows`."""
