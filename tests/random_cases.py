@@ -267,8 +267,56 @@ def then_fit_again(estimator, case):
     return case.fitted(again)
 
 
+def then_regress(estimator, case):
+    """The last column on the others, by a mixture of regressions."""
+    X, y = case.X[:, :-1], case.X[:, -1].astype(np.float64)
+    family = {"BernoulliMixture": "binomial", "PoissonMixture": "poisson"}.get(case.name, "gaussian")
+    if not X.shape[1] or np.isnan(case.X).any() or not mixture_of(case):
+        return
+    K, n_iter = case.parameters["n_components"], case.parameters["max_iter"]
+    covariates = X if case.seed % 3 == 0 else None
+    one, two = (
+        fastem.MixtureOfRegressions(K, family=family, max_iter=n_iter, random_state=0, n_threads=n).fit(
+            X, y, case.weight, covariates=covariates
+        )
+        for n in (1, 2)
+    )
+    assert np.array_equal(one.coef_, two.coef_), "other bits of coef_ by two threads"
+    fall = -np.diff(one.history_).min(initial=0)
+    assert fall <= 1e-10 * (1 + np.abs(one.history_).max()), f"history_ of regressions falls by {fall}"
+    scores = one.score_samples(X, y, covariates=covariates)
+    assert np.isfinite(scores).all(), "score_samples of regressions is not finite"
+    assert np.isfinite(one.predict(X, covariates=covariates)).all(), "predict of regressions is not finite"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        one.save(path)
+        again = fastem.load(path)
+    assert np.array_equal(again.score_samples(X, y, covariates=covariates), scores), (
+        "loaded regressions score otherwise"
+    )
+
+
+def mixture_of(case):
+    return case.name not in ("PPCA", "FactorAnalysis")
+
+
+def then_predict_the_last_column(estimator, case):
+    if case.name == "GaussianMixture" and case.X.shape[1] > 1 and case.labels is None and not np.isnan(case.X).any():
+        parameters = {key: value for key, value in case.parameters.items() if key not in ("noise", "truncate")}
+        model = fastem.GaussianMixtureRegressor(**parameters).fit(case.X[:, :-1], case.X[:, -1], case.weight)
+        mean, deviation = model.predict(case.X[:, :-1], return_std=True)
+        assert np.isfinite(mean).all() and (deviation >= 0).all(), "predict of the regressor is not finite"
+
+
+def then_detect(estimator, case):
+    if mixture_of(case) and case.labels is None:
+        detector = fastem.OutlierDetector(case.estimator(), contamination=0.1).fit(case.X, sample_weight=case.weight)
+        assert set(detector.predict(case.X)) <= {-1, 1}, "an outlier is -1, another row 1"
+
+
 USES = [then_score, then_score, then_score, then_go_on, then_em, then_sample, then_judge, then_save, then_errors]
 MORE_USES = [then_score, then_begin_online, then_select, then_look_closer, then_transform, then_merge, then_fit_again]
+MORE_USES += [then_regress, then_predict_the_last_column, then_detect]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Side columns of random rows: measurement errors, bounds, covariates; and what is done with fits that had some."""
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ WITHOUT_COVARIATES = "BayesianGaussianMixture", "PPCA", "FactorAnalysis"
 
 def spread(X):
     """(d,) about how wide the columns are."""
-    middle = np.nanmedian(X.astype(np.float64), axis=0)
-    width = np.nanmedian(abs(X - middle), axis=0)
+    with warnings.catch_warnings():  # of columns without values
+        warnings.simplefilter("ignore")
+        middle = np.nanmedian(X.astype(np.float64), axis=0)
+        width = np.nanmedian(abs(X - middle), axis=0)
     return np.where(np.isfinite(width) & (width > 0), width, 1.0)
 
 

@@ -102,6 +102,8 @@ def along(mixture, statistics, i):
 def emission_units(mixture, statistics):
     """(m,) those of the emission's coordinates: where the expected log-likelihood falls by a half."""
     vector = mixture.emission.to_vector()
+    if not len(vector):  # of a column with one level
+        return np.zeros(0)
     here, units = along(mixture, statistics, 0)(0.0), np.zeros(len(vector))
     largest = abs(vector[np.isfinite(vector)]).max(initial=0.0)
     for i, value in enumerate(vector):
@@ -110,7 +112,7 @@ def emission_units(mixture, statistics):
         function = along(mixture, statistics, i)
 
         def bend(step, function=function):
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):  # of steps that are far too long
                 return 2 * here - function(step) - function(-step)
 
         step, least = FIRST * (1 + abs(value)), LOST * abs(here)

@@ -25,6 +25,7 @@ import numpy as np
 
 from fastem.kernels import arithmetic
 
+MOST_SPREAD = 300.0  # of which exp is taken
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 
 
@@ -41,8 +42,8 @@ class Curvature(NamedTuple):
         return 0.0 if coefficients is self.coefficients else range_of(coefficients - self.coefficients)
 
     def factor(self, coefficients) -> float:
-        """exp(spread)."""
-        return float(arithmetic.exp(self.spread(coefficients)))
+        """exp(spread), or a number so large that a step by this curvature is none."""
+        return float(arithmetic.exp(min(self.spread(coefficients), MOST_SPREAD)))
 
 
 def bounded_step(gradient, gram):

@@ -32,6 +32,8 @@ from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
+ILL_CONDITIONED = 1e10  # an entry of the curvature's diagonal times that of its inverse, at most where this has digits
+NO_CURVATURE = 1e-13  # of the largest in units of the diagonal: a direction of which the rows tell nothing
 RIDGE = 1e-6  # precision of a normal prior of Poisson's and binomial coefficients: separation has a finite maximum
 LARGEST = 700.0  # of a linear predictor, so that exp is a number
 TARGETS = ("gaussian", "poisson", "binomial")  # as in kernels/regression.pxi
@@ -272,8 +274,18 @@ class Regressions(BlockModel):
 
 
 def solved(curvature, slope):
-    """curvature^-1 slope, where the curvature is singular the smallest solution."""
+    """curvature^-1 slope; where the curvature is singular up to rounding, as of fewer rows than coefficients, without
+    the directions of which it tells nothing."""
+    diagonal = np.diagonal(curvature)
     try:
-        return arithmetic.matmul(arithmetic.inverse(curvature), slope)
+        inverse = arithmetic.inverse(curvature)
     except np.linalg.LinAlgError:
-        return np.linalg.lstsq(curvature, slope, rcond=1e-10)[0]
+        inverse = None
+    if inverse is not None and (diagonal * np.diagonal(inverse)).max() < ILL_CONDITIONED:
+        return arithmetic.matmul(inverse, slope)
+    units = 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    values, axes = arithmetic.fixed_eigh(curvature * units * units[:, None])
+    known = values > NO_CURVATURE * values[-1]
+    axes = np.ascontiguousarray(axes[:, known])
+    along = arithmetic.matmul(np.ascontiguousarray(axes.T), units * slope) / values[known]
+    return units * arithmetic.matmul(axes, along)

@@ -376,3 +376,9 @@ def test_short_runs_on_a_subsample_have_no_covariates_and_begin_no_gate(monkeypa
     X, C = of_family("BernoulliMixture", 3000)
     few = fitted("BernoulliMixture", X, C, accelerate="anderson", tol=1e-9)
     assert few.gate_coefficients_.shape == (3, 3)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_curvature_that_was_summed_far_away_is_no_overflow():
+    known = gate_steps.Curvature(np.eye(4), np.zeros((2, 2)), np.eye(2))
+    assert np.isfinite(known.factor(np.full((2, 2), 1e4) * [[1], [-1]]))

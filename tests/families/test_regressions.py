@@ -292,3 +292,14 @@ def test_what_cannot_be_used_is_refused(change, sentence):
     X, y, _ = crossing()
     with pytest.raises(ValueError, match=sentence):
         fitted(X, y, **change)
+
+
+@pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
+@pytest.mark.parametrize("seed", range(5))
+def test_components_of_fewer_rows_than_coefficients_do_not_fall(seed):
+    """Their curvature is singular up to rounding, and its inverse has no digits."""
+    rng = np.random.default_rng(seed)
+    X = rng.poisson(10.0 ** rng.integers(4, 9), (12, 3)).astype(float)
+    for K, few in ((5, 12), (2, 3)):
+        model = MixtureOfRegressions(K, max_iter=30, random_state=0).fit(X[:few, :2], X[:few, 2])
+        assert (np.diff(model.history_) >= -1e-9).all()

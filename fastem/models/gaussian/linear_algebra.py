@@ -125,13 +125,17 @@ FLAT = 1e-12  # share of the largest eigenvalue below which a covariance does no
 
 def relative_eigenvalues(dense, total):
     """(m, r) ascending eigenvalues of covariances (m, d, d) relative to another one, in the r directions in which that
-    varies. No unit and no rotation of the columns changes them."""
+    varies; inf where they are beyond the range of numbers. No unit and no rotation of the columns changes them."""
     scale = np.sqrt(np.diagonal(total))
     scale = np.where(scale > 0, scale, 1)
     values, vectors = eigh(total / scale[:, None] / scale)
     varies = values > FLAT * values[-1]
     root = vectors[:, varies] / np.sqrt(values[varies]) / scale[:, None]
-    values = eigvalsh(product(product(root.T, dense), root))
+    with np.errstate(over="ignore", invalid="ignore"):
+        relative = product(product(root.T, dense), root)
+    finite = np.isfinite(relative).all(axis=(1, 2))
+    values = np.full(relative.shape[:2], np.inf)
+    values[finite] = eigvalsh(relative[finite])
     return np.maximum(values, np.finfo(np.float64).eps * values[:, -1:])  # below lies rounding
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fastem import GaussianMixture
-from fastem.models.gaussian.linear_algebra import eigh, raise_to_floor
+from fastem.models.gaussian.linear_algebra import eigh, raise_to_floor, relative_eigenvalues
 from fastem.models.gaussian.structures import FAMILIES
 
 CLOSED = ["EEI", "VEI", "EVI", "VVI", "EEE", "VEE", "EVV", "VVV"]  # under scaling of columns
@@ -92,3 +92,10 @@ def test_beside_a_constant_column_units_matter_by_its_floor_alone(name, value):
         floor = GaussianMixture(**settings | {"init_params": "kmeans", "covariance_type": "diag"}).fit(rows)
         found.append(total + len(X) * (np.log(s).sum() + np.log(floor.covariances_[0, -1]) / 2))
     assert np.allclose(found, found[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("error")
+def test_eigenvalues_relative_to_a_covariance_that_is_nearly_nothing():
+    dense = np.array([1e13 * np.eye(3), 1e-300 * np.eye(3)])
+    found = relative_eigenvalues(dense, 1e-300 * np.eye(3))
+    np.testing.assert_allclose(found, [[np.inf] * 3, [1, 1, 1]], rtol=1e-12)
