@@ -88,8 +88,9 @@ cdef inline void moments_of_wide(vec low, vec high, vec* ends) noexcept nogil:
     ends[3] = one + factor * (low - high * fall)
 
 
-cdef inline void moments_between(vec a, vec b, vec kind, vec* ends) noexcept nogil:
-    """(D, h, E[z], E[z^2]) of the rows of kind 1 (others get anything) for a < b, with log P(a < z < b) = log D - h - log(2 pi) / 2."""
+cdef inline void moments_between(vec a, vec b, vec width, vec kind, vec* ends) noexcept nogil:
+    """(D, h, E[z], E[z^2]) of the rows of kind 1 (others get anything) for a < b, with log P(a < z < b) = log D - h - log(2 pi) / 2.
+    width: b - a, of which the difference has no digits where both are far from the mean or near to each other."""
     cdef vec zero = splat(0), one = splat(1), low, high, half, middle, reach
     cdef vec narrow[4]
     cdef vec total
@@ -98,7 +99,7 @@ cdef inline void moments_between(vec a, vec b, vec kind, vec* ends) noexcept nog
     a, b = vmin(a, splat(<real>FURTHEST)), vmax(b, splat(<real>-FURTHEST))
     total = a + b
     low, high = where_less(total, zero, zero - b, a), where_less(total, zero, zero - a, b)
-    half, middle = splat(<real>0.5) * (high - low), splat(<real>0.5) * low + splat(<real>0.5) * high
+    half, middle = splat(<real>0.5) * width, splat(<real>0.5) * low + splat(<real>0.5) * high
     reach = half * vmax(splat(<real>(2 / NARROW)), middle * splat(<real>(2 / SLOPE)))
     reach = where_less(zero, kind, where_less(one, reach, splat(2), zero), one)     # 0: narrow, 2: wide, 1: neither
     if any_less(one, reach):
@@ -115,13 +116,14 @@ cdef inline void moments_of_value(const Tile* t, Py_ssize_t j, Py_ssize_t r, rea
     cdef Py_ssize_t S = t.stride, d = t.d // 3
     cdef vec zero = splat(0), one = splat(1), kind = t.scratch[(2 * d + j) * S + r]
     cdef vec a = (t.scratch[j * S + r] - splat(mean)) * splat(scale)
-    cdef vec between[4]
+    cdef vec lower, upper, between[4]
     ends[0] = where_less(kind, zero, one, splat(scale))
     ends[2] = where_less(kind, zero, zero, a)
     ends[3] = where_less(kind, zero, one, a * a)
     ends[1] = where_less(kind, zero, splat(<real>-HALF_LOG_2PI), splat(<real>0.5) * ends[3])
     if any_less(zero, kind):
-        moments_between(a, (t.scratch[(d + j) * S + r] - splat(mean)) * splat(scale), kind, between)
+        lower, upper = t.scratch[j * S + r], t.scratch[(d + j) * S + r]
+        moments_between(a, (upper - splat(mean)) * splat(scale), (upper - lower) * splat(scale), kind, between)
         ends[0], ends[1] = where_less(zero, kind, between[0], ends[0]), where_less(zero, kind, between[1], ends[1])
         ends[2], ends[3] = where_less(zero, kind, between[2], ends[2]), where_less(zero, kind, between[3], ends[3])
 
@@ -190,7 +192,7 @@ def moments_between_ends(const real[::1] a, const real[::1] b):
         for i in range(LANES):                   # the last vector is filled up with its last interval
             (<real*>&low)[i] = a[min(start + i, n - 1)]
             (<real*>&high)[i] = b[min(start + i, n - 1)]
-        moments_between(low, high, splat(1), ends)
+        moments_between(low, high, high - low, splat(1), ends)
         log_p = vlog(ends[0]) - ends[1] - splat(<real>HALF_LOG_2PI)
         for i in range(min(LANES, n - start)):
             out[0, start + i], out[1, start + i], out[2, start + i] = lane(log_p, <int>i), lane(ends[2], <int>i), lane(ends[3], <int>i)

@@ -31,7 +31,6 @@ from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import resolve
 from fastem.models.bounded_rows import BoundedRows
 from fastem.models.emission import flattened
-from fastem.models.gaussian.emission import middle
 from fastem.models.gaussian.interval_moments import HALF_LOG_2_PI, MODULE, standard_moments
 from fastem.models.log_joint import LOWEST, normalised
 from fastem.rows.intervals import EXACT, INTERVAL, Bounds, distinct, kinds_of
@@ -89,17 +88,18 @@ class IntervalRows(BoundedRows):
         return statistics.replaced(unseen=float(unseen))
 
     def part(self, dtype=np.float64):
-        """The compiled family, where columns are independent, and the centre that its means are about."""
+        """The compiled family, where columns are independent, and the centre that its means are about: 0, since the
+        rows are float64, and the width of an interval has more digits than its ends have about a mean that is far."""
         (K, d), log_weights = self.mixture.emission.shape, np.maximum(self.mixture.log_weights, LOWEST)
-        centre, deviations = middle(self.mixture.emission.means, arithmetic.exp(log_weights)), np.sqrt(self.variances)
+        deviations = np.sqrt(self.variances)
         arrays = {
             "constant": log_weights,
-            "mean": self.mixture.emission.means - centre,
+            "mean": self.mixture.emission.means,
             "scale": 1 / deviations,
             "deviation": deviations,
         }
         part = kernels.for_dtype(dtype).Part("gaussian_interval", 3 * d, K, flattened(arrays, dtype))
-        return part, np.tile(centre, 3).astype(dtype)
+        return part, np.zeros(3 * d, dtype)
 
     def _compiled_sums(self, X, sample_weight, n_threads) -> tuple[dict, list]:
         """See :meth:`fastem.models.bounded_rows.BoundedRows.sums`."""

@@ -283,3 +283,14 @@ def test_the_command_line(tmp_path, capsys):
     fastem.PoissonMixture(1).fit(np.arange(6.0)[:, None]).save(model)
     assert main(["predict", model, data, *bounds]) == 2
     assert "PoissonMixture takes no lower" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("real", [np.float64, np.float32])
+def test_the_width_of_an_interval_has_all_digits_beside_a_mean_that_is_far_away(real):
+    """Both ends are the same number about the mean."""
+    model = GaussianMixture.from_parameters([1.0], [[2e4, 0.0]], [[1e10, 1.0]], covariance_type="diag")
+    low, high = np.array([7.8176e-5, 0.5], real), np.array([7.8202e-5, 0.5], real)
+    found = model.score_samples(low[None], lower=low[None], upper=high[None])
+    width = float(high[0]) - float(low[0])
+    expected = norm.logpdf(float(low[0]), 2e4, 1e5) + np.log(width) + norm.logpdf(0.5)
+    np.testing.assert_allclose(found, expected, rtol=1e-12 if real is np.float64 else 1e-5)
