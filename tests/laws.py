@@ -374,7 +374,8 @@ def moved_rows_with_moved_means(case, estimator):
     if case.name not in kinds or {"noise", "prior", "max_eigenvalue_ratio"} & set(case.parameters):
         return
     move = np.random.default_rng(case.seed).integers(-64, 65, case.X.shape[1]).astype(case.X.dtype)
-    X, means = ((x * 2.0**12).round() / 2.0**12 for x in (case.X, estimator.means_))  # with digits to spare
+    with np.errstate(over="ignore"):
+        X, means = ((x * 2.0**12).round() / 2.0**12 for x in (case.X, estimator.means_))  # with digits to spare
     X = X.astype(case.X.dtype)
     moved, moved_means = X + move, means + move
     if not (np.array_equal(moved - move, X, equal_nan=True) and np.array_equal(moved_means - move, means)):
@@ -426,11 +427,12 @@ def of_rows(case, rows):
     return replace(case, X=case.X[rows], weight=None if case.weight is None else case.weight[rows], sides=sides)
 
 
-def both_ends(first, second, what, weight):
+def both_ends(first, second, what, weight, far):
     """Of fits of one step to problems that are one: within what both say of their error, before and after the step."""
     errors = ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
     apart = abs(np.subtract(first.history_, second.history_)) * weight
-    assert (apart <= errors + 1e-12 * weight * abs(np.array(first.history_))).all(), (
+    apart = apart[:1] if far else apart  # a step from rounded moments is another step
+    assert (apart <= errors + 1e-12 * weight * abs(np.array(first.history_[: len(apart)]))).all(), (
         f"{what}: {apart} apart, more than {errors}"
     )
 
@@ -446,7 +448,7 @@ def with_sides_in_any_order(case, estimator):
         return
     order = np.random.default_rng(case.seed).permutation(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (np.arange(len(case.X)), order))
-    both_ends(here, there, "in another order of rows", weight_of(case).sum())
+    both_ends(here, there, "in another order of rows", weight_of(case).sum(), is_far(case))
 
 
 def with_sides_twice(case, estimator):
@@ -456,7 +458,7 @@ def with_sides_twice(case, estimator):
         return
     rows = np.arange(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (rows, np.append(rows, rows)))
-    both_ends(here, there, "all rows twice", weight_of(case).sum())
+    both_ends(here, there, "all rows twice", weight_of(case).sum(), is_far(case))
 
 
 WITH_SIDES = (

@@ -5,25 +5,32 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import random_cases
-from laws import ALWAYS, RARE, what_is_wrong
+import random_sides
+from laws import ALWAYS, RARE, WITH_SIDES, what_is_wrong
 
 from fastem import GaussianMixture, Statistics
 from fastem.driver import stopping
 from fastem.models.gaussian import short_runs
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
+
+OF_SIDES = [law for law in WITH_SIDES if law not in RARE]
 
 
 def case(law):
-    """A plain fit; of the laws that are tried now and then, this one."""
-    X = random_cases.blobs(np.random.default_rng(3), 120, 2)
-    number = (RARE.index(law) + 0.5) / len(RARE) if law in RARE else 0.0
+    """A plain fit, or one with errors; of the laws that are tried now and then, this one."""
+    rng = np.random.default_rng(3)
+    X, rare = random_cases.blobs(rng, 120, 2), WITH_SIDES if law in OF_SIDES else RARE
+    sides = {"errors": rng.uniform(0, 0.5, X.shape)} if law in OF_SIDES else {}
+    number = (rare.index(law) + 0.5) / len(rare) if law in rare else 0.0
     asked = {"n_components": 2, "covariance_type": "full", "random_state": 0, "max_iter": 4}
     asked |= {"stop": "certified"}
     if law.__name__ == "certified_fits_have_nothing_to_gain":
         asked |= {"init_params": "random_from_data"}  # the default start has nothing to gain
-    return random_cases.Case("GaussianMixture", asked, X, None, None, random_cases.then_sample, "blobs", 0, number)
+    use = random_sides.then_score_sides if sides else random_cases.then_sample
+    return random_cases.Case("GaussianMixture", asked, X, None, None, use, "blobs", 0, number, sides)
 
 
 def result(owner, name, change):
@@ -102,11 +109,13 @@ SABOTAGE = [
     ("whole_weights_are_repeated_rows", arguments(*E_STEP, heavier_rows)),
     ("same_with_components_in_another_order", result(*E_STEP, moved_by_0)),
     ("moved_rows_with_moved_means", result(*E_STEP, moved_by_0)),
+    ("with_sides_in_any_order", arguments(NoisyRows, "e_step_of_block", without_the_first)),
+    ("with_sides_twice", arguments(NoisyRows, "e_step_of_block", without_the_first)),
     ("compiled_steps_are_the_drivers", (short_runs, "LETTERS", dict.fromkeys(short_runs.LETTERS, "EEE"))),
 ]
 
 
-@pytest.mark.parametrize("law", [*ALWAYS, *RARE], ids=lambda law: law.__name__)
+@pytest.mark.parametrize("law", [*ALWAYS, *RARE, *OF_SIDES], ids=lambda law: law.__name__)
 def test_the_model_as_it_is(law):
     assert what_is_wrong(case(law)) == ({}, True)
 
@@ -121,7 +130,7 @@ def test_a_law_sees_what_breaks_it(monkeypatch, name, broken):
 
 def what_breaks(name):
     """The law of this name tried alone, on whose failure no other law hangs; without one, all that are always tried."""
-    laws = [law for law in (*ALWAYS, *RARE) if law.__name__ == name]
+    laws = [law for law in (*ALWAYS, *RARE, *OF_SIDES) if law.__name__ == name]
     if not laws:
         return what_is_wrong(case(ALWAYS[0]))[0]
     tried = case(laws[0])
@@ -132,4 +141,4 @@ def what_breaks(name):
 
 
 def test_every_law_was_broken():
-    assert {law.__name__ for law in (*ALWAYS, *RARE)} <= {name for name, _ in SABOTAGE}
+    assert {law.__name__ for law in (*ALWAYS, *RARE, *OF_SIDES)} <= {name for name, _ in SABOTAGE}
