@@ -351,3 +351,14 @@ def test_degrees_of_freedom_of_float32_sums_may_lose_what_their_rounding_leaves_
     statistics = model.e_step(X)
     assert near_gaussian.step_error(statistics, model, len(X), np.float32) > 1
     assert model.step_error(statistics, model, len(X), np.float64) < 1e-6
+
+
+def test_a_tied_estimate_loses_what_its_difference_from_the_sum_about_the_centre_does():
+    """In float32, of means 1e5 deviations apart; the same of components that have a covariance each is nothing."""
+    rng = np.random.default_rng(0)
+    X = (np.repeat([[-50.0], [50.0]], 20, axis=0) + 1e-3 * rng.normal(size=(40, 1))).astype(np.float32)
+    lost = {}
+    for structure in ("tied", "full"):
+        model = fastem.GaussianMixture(2, covariance_type=structure, reg_covar=1e-9, max_iter=2).fit(X).model_
+        lost[structure] = model.step_error(model.e_step(X), model, len(X), np.float32)
+    assert lost["tied"] > 1e-3 > 10 * lost["full"]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem.kernels import arithmetic
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import pooled_second
 from fastem.models.gaussian.linear_algebra import product
@@ -191,7 +192,9 @@ def of_estimate(covariance, means, counts, second, passed: Pass, unit) -> float:
     rows = counts
     if along.ndim == 1:
         along, rows = along[None], counts.sum()[None]
-    along = np.abs(along)  # below zero lies rounding: a tied sum is a difference
+    along = np.abs(along)  # below zero lies rounding: a tied sum is a difference,
+    if second.ndim == 1:  # of the sum about the centre
+        along = along + arithmetic.matmul(counts, np.square(means - passed.centre))
     deviations = np.sqrt(along / np.maximum(rows, np.finfo(np.float64).tiny)[:, None])
     blur = passed.unit * np.abs(means - passed.centre) + UNIT * np.abs(means)
     if covariance.kernel == "gaussian_diagonal":
