@@ -406,7 +406,7 @@ def compiled_steps_are_the_drivers(case, estimator):
     iterated = {"VEE": NEAR, "EVE": NEAR, "VVE": NEAR, "VEI": TIGHT, "VEV": TIGHT}
     dense = driven.model.emission.covariance.dense(K, X.shape[1]).covariances
     worse = max(1.0, np.linalg.cond(correlations(dense)).max() / condition(estimator))  # one may be held at a ratio
-    bound = np.sqrt(iterated.get(covariance_type, 0)) + ITERATED + worse * rounding(case, estimator)
+    bound = run.n_iter * np.sqrt(iterated.get(covariance_type, 0)) + ITERATED + worse * rounding(case, estimator)
     apart = abs(np.array(run.history) - driven.history[: len(run.history)]).max(initial=0)
     assert apart <= bound, f"compiled steps are {apart} off the driver's"
     last = fastem.em(run.model, blocks, max_iter=0).log_likelihood - driven.log_likelihood
@@ -429,7 +429,7 @@ def of_rows(case, rows):
 
 def both_ends(first, second, what, weight, far):
     """Of fits of one step to problems that are one: within what both say of their error, before and after the step."""
-    errors = ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
+    errors = 10 * ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
     apart = abs(np.subtract(first.history_, second.history_)) * weight
     apart = apart[:1] if far else apart  # a step from rounded moments is another step
     assert (apart <= errors + 1e-12 * weight * abs(np.array(first.history_[: len(apart)]))).all(), (

@@ -185,7 +185,10 @@ class Squarem(Guarded):
 
     def _extrapolate(self, x, f):
         v, r = self.v, f - self.v
-        rate = arithmetic.norm(v) / arithmetic.norm(r)
+        size = arithmetic.norm(r)
+        if size == 0:  # or its square is no number
+            return None
+        rate = arithmetic.norm(v) / size
         length = min(1 / max(rate, np.finfo(float).tiny), self.ahead)
         if length <= 1:  # the step that EM makes itself
             return None

@@ -25,6 +25,7 @@ import numpy as np
 
 from fastem.kernels import arithmetic
 
+ROUNDING = 1e-15  # of a sum
 MOST_SPREAD = 300.0  # of which exp is taken
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 
@@ -78,7 +79,10 @@ def precisions(P):
 @lru_cache(maxsize=16)
 def inverse_bound(gram: bytes, P):
     """(P, P) inverse of Boehning's curvature of a component; all M-steps of a fit share the sum of u u'."""
-    return arithmetic.inverse(0.5 * np.frombuffer(gram).reshape(P, P) + np.diag(precisions(P)))
+    bound = 0.5 * np.frombuffer(gram).reshape(P, P)
+    # of dependent covariates in rows of large weights, beside which the prior is nothing; a larger bound is one, too
+    rounding = ROUNDING * P * np.diagonal(bound)
+    return arithmetic.inverse(bound + np.diag(precisions(P) + rounding))
 
 
 @cache

@@ -28,12 +28,14 @@ from fastem.kernels.packing import unpack_gram
 from fastem.kernels.threads import resolve
 from fastem.models.emission import KernelCall, flattened
 from fastem.models.gate import Gate, GatePass
+from fastem.models.rounding import UNIT
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
 ILL_CONDITIONED = 1e10  # an entry of the curvature's diagonal times that of its inverse, at most where this has digits
 NO_CURVATURE = 1e-13  # of the largest in units of the diagonal: a direction of which the rows tell nothing
+UNKNOWN = 1e-10  # of a log-likelihood and of the weight of its rows: what sums of terms lose
 RIDGE = 1e-6  # precision of a normal prior of Poisson's and binomial coefficients: separation has a finite maximum
 LARGEST = 700.0  # of a linear predictor, so that exp is a number
 TARGETS = ("gaussian", "poisson", "binomial")  # as in kernels/regression.pxi
@@ -228,6 +230,20 @@ class Regressions(BlockModel):
         width = float(abs(step) @ self.widest)
         t = 1.0 if width < 1e-8 else float(arithmetic.log1p(width)) / width
         return now + t * step, 1.0
+
+    def log_likelihood_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
+        """About how far rounding has taken the log-likelihood: that of a linear predictor and of its difference from y,
+        by Cauchy and Schwarz over the rows, and of the sums."""
+        size = arithmetic.matmul(np.ascontiguousarray(np.swapaxes(abs(self.coefficients), 1, 2)), self.widest)  # (K, m)
+        counts = statistics.counts[:, None]
+        off = UNIT * (len(self.widest) + 3) * size
+        if self.is_gaussian:
+            squares = np.maximum(statistics.squares, 0)
+            off = off + UNIT * np.sqrt(squares)
+            lost = (2 * np.sqrt(counts * squares) * off + counts * off**2) / self.variances
+        else:
+            lost = counts * off * (1 + size)
+        return float(lost.sum()) + UNKNOWN * (abs(statistics.log_likelihood) + statistics.weight)
 
     def log_prior(self):
         own = 0.0 if self.is_gaussian else -0.5 * RIDGE * float((self.coefficients**2).sum())

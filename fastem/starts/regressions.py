@@ -53,12 +53,15 @@ def merit(run) -> tuple[bool, float]:
 
 
 def of_memberships(model, wide, weight, memberships, mild=MILD) -> Regressions:
-    """Least squares of what y says of the linear predictor, weighted by memberships (n, K)."""
+    """Least squares of what y says of the linear predictor, weighted by memberships (n, K) and mildly drawn to its
+    mean."""
     z, y, _ = model.split(wide)
     z = np.column_stack([np.ones(len(z)), z])
     eta = {"poisson": lambda: np.log(y + 0.5), "binomial": lambda: np.log((y + 0.5) / (1.5 - y))}
     eta = eta[model.family]() if model.family in eta else y
     coefficients, variances, P = model.coefficients.copy(), model.variances.copy(), z.shape[1]
+    mean = np.average(eta, axis=0, weights=weight)
+    eta = eta - mean
     for k, r in enumerate(memberships.T if weight is None else memberships.T * weight):
         some = r > 0
         own, by = z[some], z[some].T * r[some]
@@ -66,6 +69,7 @@ def of_memberships(model, wide, weight, memberships, mild=MILD) -> Regressions:
         if model.is_gaussian and r.sum() > 0:
             about = r[some] @ (eta[some] - own @ coefficients[k]) ** 2 / r.sum()
             variances[k] = np.maximum(about, model.floor)
+        coefficients[k, 0] += mean
     return replace(model, coefficients=coefficients, variances=variances)
 
 

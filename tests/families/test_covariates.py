@@ -382,3 +382,14 @@ def test_short_runs_on_a_subsample_have_no_covariates_and_begin_no_gate(monkeypa
 def test_a_curvature_that_was_summed_far_away_is_no_overflow():
     known = gate_steps.Curvature(np.eye(4), np.zeros((2, 2)), np.eye(2))
     assert np.isfinite(known.factor(np.full((2, 2), 1e4) * [[1], [-1]]))
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e40])
+def test_the_bound_of_dependent_covariates_in_rows_of_large_weights_has_an_inverse(weight):
+    """The prior is nothing beside their sums; in these dimensions a factorisation fails for some of the signs."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        u = np.column_stack([np.ones(50), rng.normal(size=(50, 2)) @ rng.normal(size=(2, 5))])
+        gram = np.ascontiguousarray(weight * u.T @ u)
+        inverse = gate_steps.inverse_bound(gram.tobytes(), 6)
+        assert (np.linalg.eigvalsh((inverse + inverse.T) / 2) > 0).all()

@@ -303,3 +303,13 @@ def test_components_of_fewer_rows_than_coefficients_do_not_fall(seed):
     for K, few in ((5, 12), (2, 3)):
         model = MixtureOfRegressions(K, max_iter=30, random_state=0).fit(X[:few, :2], X[:few, 2])
         assert (np.diff(model.history_) >= -1e-9).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("offset", [2000.0, -1e6, 1e9])
+def test_a_target_that_is_far_from_0_is_fitted_alike(offset):
+    """Starts are drawn to its mean, not to 0."""
+    X, y, _ = crossing(300)
+    plain, far = (fitted(X, y + move, tol=1e-6) for move in (0.0, offset))
+    assert abs(far.log_likelihood_ - plain.log_likelihood_) < 1e-3
+    assert np.allclose(np.sort(far.coef_, axis=0), np.sort(plain.coef_, axis=0), atol=1e-3)

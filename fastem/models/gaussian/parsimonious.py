@@ -142,7 +142,12 @@ class Pieces:
             # not what they minimise: it is flat there, and would hide half of the digits
             if (abs(volumes - before) <= TIGHT * before).all():
                 break
-        return volumes * form
+        return cls.of_volumes(volumes, form)
+
+    @staticmethod
+    def of_volumes(volumes, form):
+        """Variances (K, d); those of rows that do not vary are 0, and not the least number that a volume may be."""
+        return np.where(volumes > TINY, volumes, 0) * form
 
     @staticmethod
     def volumes_of(form, scatter_along, counts):
@@ -383,7 +388,7 @@ class VEE(Oriented):
                 break
             before = value
             common = (scatter / volumes[:, :, None]).sum(axis=0)
-        return np.broadcast_to(axes, scatter.shape), volumes * form
+        return np.broadcast_to(axes, scatter.shape), cls.of_volumes(volumes, form)
 
 
 class EVE(Oriented):

@@ -287,3 +287,9 @@ def test_rounding_of_rows_that_do_not_vary_is_no_shape(name):
     for other in found[1:]:
         np.testing.assert_allclose(other.covariances, found[0].covariances, rtol=1e-9)
         np.testing.assert_array_equal(other.at_floor, [0, 2])
+
+
+@pytest.mark.parametrize("name", ["VEI", "VEE", "VEV", "VII", "VVI"])
+def test_without_a_floor_components_of_one_row_have_no_covariance(name):
+    with pytest.raises(ValueError, match="component"):
+        GaussianMixture(2, covariance_type=name, reg_covar=0.0).fit([[-2.0, 0.5], [1.0, 3.0]])
