@@ -25,7 +25,7 @@ import numpy as np
 
 from fastem.kernels import arithmetic
 
-ROUNDING = 1e-15  # of a sum
+ROUNDING = 1e-13  # of sums over rows
 MOST_SPREAD = 300.0  # of which exp is taken
 RIDGE = 1e-3  # of the slopes' prior: -RIDGE/2 times their squares, in units of the covariates' largest deviations
 
