@@ -125,6 +125,7 @@ def covariances_are_positive_definite(case, estimator):
 def history_never_falls(case, estimator):
     """By more than rounding explains, which may take more from a model on the way than from the last one."""
     history, weight = np.asarray(getattr(estimator, "history_", ())), weight_of(case).sum()
+    assert np.isfinite(history).all(), "history_ is not finite"
     for i in np.flatnonzero(-np.diff(history) > ITERATED + 4 * estimator.log_likelihood_error_ / weight):
         ends = [case.fitted(case.estimator(max_iter=int(j))) for j in (i, i + 1)]
         explained = 2 * sum(end.log_likelihood_error_ for end in ends) / weight
@@ -417,6 +418,8 @@ def from_here(case, estimator, rows):
     """The estimator after one step on some of the rows, by their numbers, from where it is."""
     own = {"warm_start": True, "max_iter": 1, "tol": 0.0, "stop": "log_likelihood", "accelerate": None}
     own |= {"n_init": 1, "split_merge": 0, "on_collapse": "floor"}
+    if hasattr(estimator, "weights_"):  # after a component was dropped
+        own["n_components"] = len(estimator.weights_)
     again = deepcopy(estimator).set_params(**own)
     return of_rows(case, rows).fitted(again)
 

@@ -415,4 +415,6 @@ def random_case(seed):
         sides = random_sides.random_sides(rng, name, X)
     if sides:
         use = random_sides.USES[rng.integers(len(random_sides.USES))]
+    if "covariates" in sides:
+        asked = {key: value for key, value in asked.items() if key not in random_sides.NOT_BESIDE_A_GATE}
     return Case(name, asked, X, weight, labels, use, kind, seed, law, sides)

@@ -39,7 +39,8 @@ def split_columns(X, covariates, owner):
         return rows, names, None if covariates is None else checked_covariates(covariates, len(rows))
     wide = at_the_end(ArrayBlocks(rows, names=names), {"covariates": named})
     d = wide.n_features - len(named)
-    return wide.X[:, :d], wide.names[:d], finite_covariates(wide.X[:, d:], wide.names[d:])
+    values, side = (np.ascontiguousarray(part) for part in np.split(wide.X, [d], axis=1))
+    return values, wide.names[:d], finite_covariates(side, wide.names[d:])
 
 
 def checked_covariates(covariates, n) -> ArrayBlocks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -26,6 +27,8 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import as_sample_weight, generator, require_finite, require_rows
 from fastem.starts.regressions import best_start
 
+MODEL_ARRAYS = "weights_", "coef_", "intercept_", "variances_", "gate_coefficients_"
+REFINED = 1e-6  # relative: how far the last digits of a regression may be from those in its basis
 MOST_REFINED = 1 << 20  # values of X
 
 
@@ -69,7 +72,8 @@ class MixtureOfRegressions(Estimator):
     basis_ : (2 + d, d)
         The orthonormal basis of the fit: means and scales of the columns, and a triangular factor.
     lines_ : (K, m, 1 + r)
-        The coefficients in this basis, of which a saved model is read to the last bit.
+        The coefficients in this basis, of which a saved model is read to the last bit. So is its gate of
+        `gate_in_units_` (K + 2, p + 1). Not used where `coef_`, `intercept_` or `gate_coefficients_` were set.
     log_likelihood_ : float
     n_parameters_, n_iter_, n_features_in_ : int
     converged_ : bool
@@ -164,13 +168,13 @@ class MixtureOfRegressions(Estimator):
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
         self._basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
         result = self._fitted(pattern, wide, weight)
-        self._regressions = result.model
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
         self.log_likelihood_, self.n_parameters_ = float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
         self._set_attributes(result.model)
         if self.family == "gaussian" and self.n_components == 1 and rows.size <= MOST_REFINED:
             self._refine(rows, targets, weight)
+        self._keep(self._basis, result.model)
         if not self.converged_ and self.max_iter > 0:
             warn(
                 f"{owner} did not converge in {self.n_iter_} iterations. Increase max_iter or tol.",
@@ -228,6 +232,11 @@ class MixtureOfRegressions(Estimator):
                 raise ValueError("variances_ must be positive")
         shares = FREE if getattr(self, "gate_coefficients_", None) is None else gate_of_attributes(self, K)
         if isinstance(pattern.shares, Gate):
+            if isinstance(shares, Gate) and len(shares.centre) != len(pattern.shares.centre):
+                raise ValueError(
+                    f"gate_coefficients_ are of {len(shares.centre)} covariates, but there are "
+                    f"{len(pattern.shares.centre)}"
+                )
             rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale)
             shares = rule.shares_after(shares, K)
         coefficients = np.swapaxes(lines, 1, 2).copy()
@@ -239,17 +248,36 @@ class MixtureOfRegressions(Estimator):
         self._check_parameters()
         self._require_saved(SAVED_KINDS)
         self._flat = self.coef_.ndim == 2
-        m, basis = 1 if self._flat else self.coef_.shape[1], Basis.from_array(self.basis_)
-        if len(basis.means) != self.n_features_in_ or np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
-            raise ValueError(
-                f"basis_ {np.shape(self.basis_)} and lines_ {np.shape(self.lines_)} are not of {self.n_components} "
-                f"components, {m} outputs and {self.n_features_in_} columns"
-            )
+        m = 1 if self._flat else self.coef_.shape[1]
+        saved = getattr(self, "basis_", None) is not None
+        basis = Basis.from_array(self.basis_) if saved else Basis.plain(self.n_features_in_)
         ones = np.ones((self.n_components, m))
         pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
         model = self._of_attributes(basis, pattern)
-        coefficients = np.swapaxes(np.asarray(self.lines_, np.float64), 1, 2).copy()
-        self._basis, self._regressions = basis, replace(model, coefficients=coefficients)
+        if saved and self._is_of_lines(basis, m):
+            model = replace(model, coefficients=np.swapaxes(np.asarray(self.lines_, np.float64), 1, 2).copy())
+        self._keep(basis, model)
+
+    def _is_of_lines(self, basis, m) -> bool:
+        """Whether the coefficients that the user sees, who may have set them, are those of `lines_`; ValueError where
+        these are not of the basis."""
+        if np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
+            raise ValueError(
+                f"lines_ {np.shape(self.lines_)} are not of {self.n_components} components, {m} outputs and "
+                f"{basis.size} columns of a basis"
+            )
+        lines = basis.of_columns(np.asarray(self.lines_, np.float64))
+        seen = np.concatenate([np.reshape(self.intercept_, (-1, m, 1)), np.reshape(self.coef_, (len(lines), m, -1))], 2)
+        if self.n_components == 1 and self.family == "gaussian":  # its coefficients are refined
+            return np.allclose(lines, seen, rtol=REFINED, atol=REFINED * abs(seen).max())
+        return np.array_equal(lines, seen)
+
+    def _keep(self, basis, model):
+        """Keep a model with the attributes that it is of."""
+        self._basis, self._regressions, self._model_arrays = basis, model, self._fitted_arrays()
+
+    def _fitted_arrays(self):
+        return [getattr(self, name, None) for name in MODEL_ARRAYS]
 
     def _set_attributes(self, model):
         self.basis_, self.lines_ = self._basis.to_array(), np.swapaxes(model.coefficients, 1, 2).copy()
@@ -272,6 +300,8 @@ class MixtureOfRegressions(Estimator):
     def model_(self):
         """The fitted model of rows in the basis of the fit, :class:`fastem.models.regressions.Regressions`."""
         self._require_fitted()
+        if not all(map(is_, self._fitted_arrays(), self._model_arrays)):  # the user has set some
+            self._keep(self._basis, self._of_attributes(self._basis, self._regressions))
         return self._regressions
 
     def _wide(self, X, y, covariates):
@@ -305,7 +335,9 @@ class MixtureOfRegressions(Estimator):
         mean, variance = model.moments(z)
         shares = np.broadcast_to(model.shares_of(side), (len(z), len(model.weights)))
         total = np.einsum("nk,nkm->nm", shares, mean)
-        second = np.einsum("nk,nkm->nm", shares, variance + (mean - total[:, None]) ** 2)
+        with np.errstate(over="ignore"):  # of counts beyond the range of numbers: inf
+            squares = variance + (mean - total[:, None]) ** 2
+        second = np.einsum("nk,nkm->nm", shares, np.where(shares[:, :, None] > 0, squares, 0))
         total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
         return (total, deviation) if return_std else total
 

@@ -207,9 +207,9 @@ class GateRule(WeightRule):
         gate = self.shares(n_components)
         if not isinstance(before, Gate) or before.coefficients is None or len(before.centre) != len(self.centre):
             return gate
-        raw = before.in_units(None)
-        slopes = raw[:, 1:] * self.scale
-        intercepts = raw[:, 0] + arithmetic.matmul(raw[:, 1:], self.centre)
+        slopes = before.coefficients[:, 1:] / before.scale  # moved as far as the centre: far from 0 it has its digits
+        intercepts = before.coefficients[:, 0] + arithmetic.matmul(slopes, self.centre - before.centre)
+        slopes = slopes * self.scale
         return replace(gate, coefficients=centred(np.column_stack([intercepts, slopes])))
 
 

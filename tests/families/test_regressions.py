@@ -313,3 +313,27 @@ def test_a_target_that_is_far_from_0_is_fitted_alike(offset):
     plain, far = (fitted(X, y + move, tol=1e-6) for move in (0.0, offset))
     assert abs(far.log_likelihood_ - plain.log_likelihood_) < 1e-3
     assert np.allclose(np.sort(far.coef_, axis=0), np.sort(plain.coef_, axis=0), atol=1e-3)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_coefficients_that_were_set_are_those_of_predictions_and_of_files(K, tmp_path):
+    X, y, _ = crossing(300)
+    model = fitted(X, y, covariates=X) if K == 2 else MixtureOfRegressions().fit(X, y)
+    given = {} if K == 1 else {"covariates": X}
+    model.coef_, model.intercept_ = 0 * model.coef_, 0 * model.intercept_ + 7
+    if K == 2:
+        model.gate_coefficients_ = np.eye(1, X.shape[1] + 1) * [[5.0], [0.0]]
+    model.save(tmp_path / "model.npz")
+    for one in (model, fastem.load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(model))):
+        assert np.allclose(one.predict(X, **given), 7)
+        if K == 2:
+            assert np.allclose(one.class_probabilities(X)[:, 0], 1 / (1 + np.exp(-5)))
+
+
+def test_a_file_without_the_basis_is_read_from_the_coefficients(tmp_path):
+    X, y, _ = crossing(300)
+    model = fitted(X, y)
+    expected = model.predict(X)
+    del model.basis_, model.lines_
+    model.save(tmp_path / "model.npz")
+    assert np.allclose(fastem.load(tmp_path / "model.npz").predict(X), expected)
