@@ -35,7 +35,12 @@ METHODS = (
 
 def refused(estimator, role: str, method: str = "") -> TypeError:
     """The error where it does not take a side column."""
-    advice = ROLES.get(role, f"Side columns are {', '.join(ROLES)}.{did_you_mean(role, ROLES)}")
+    if role not in ROLES:
+        return TypeError(
+            f"{type(estimator).__name__}: predictions and scores of single rows got an unexpected keyword argument "
+            f"{role!r}.{did_you_mean(role, ROLES)} Beside X they take side columns: {', '.join(ROLES)}."
+        )
+    advice = ROLES[role]
     if role in takes(estimator):
         advice = "Its fit does, and so do its predictions and scores."
     return TypeError(f"{type(estimator).__name__}{method} takes no {role}. {advice}")

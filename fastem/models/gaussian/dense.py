@@ -153,7 +153,8 @@ class Tied(Full):
         pooled = unpack_symmetric(pooled_second(second), shift.shape[1])
         if given is not None and floor.any():  # the kernel sums whitened rows
             floor = np.maximum(floor, WHITENED * np.diagonal(given.covariances))
-        return cls.from_covariances((pooled - product((counts[:, None] * shift).T, shift)) / counts.sum(), floor)
+        between = product((counts[:, None] * shift).T, shift)
+        return cls.from_covariances((pooled - (between + between.T) / 2) / counts.sum(), floor)
 
     def widened(self, wide, by):
         return self.from_covariances(self.covariances + wide.any() * by, np.zeros(len(by)))

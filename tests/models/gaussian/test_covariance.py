@@ -6,7 +6,7 @@ import pytest
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import Covariance
-from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.emission import KERNELS
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
 from fastem.models.gaussian.structures import ONE_DIMENSION, STRUCTURES
@@ -289,3 +289,13 @@ def test_a_structure_that_lacks_what_it_owes_cannot_be_made():
 def test_a_covariance_that_has_overflowed_is_refused_in_words():
     with np.errstate(all="raise"), pytest.raises(IllDefinedCovariance):
         precisions_cholesky(np.full((1, 1, 1), np.inf))
+
+
+def test_a_tied_estimate_is_symmetric_to_the_last_bit():
+    """Also in entries that are nothing beside the sums of which they are the difference."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        counts, shift = rng.uniform(1, 9, 5), rng.normal(size=(5, 3)) * [1, 1e-5, 1]
+        second = (counts[:, None, None] * shift[:, :, None] * shift[:, None]).sum(axis=0) + 1e-6 * np.eye(3)
+        found = Tied.estimate(counts, shift, second[packed_lower(3)], np.zeros(3)).covariances
+        assert np.array_equal(found, found.T)
