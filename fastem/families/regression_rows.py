@@ -58,3 +58,8 @@ def finite_covariates(side, names) -> ArrayBlocks:
     blocks = ArrayBlocks(side, names=names)
     require_finite_covariates(blocks, 0)
     return blocks
+
+
+def of_largest(weight):
+    """Weights in units of the largest, with whose products numbers do not leave their range; None: of all 1."""
+    return None if weight is None else weight / weight.max()

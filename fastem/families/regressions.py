@@ -16,7 +16,13 @@ from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
 from fastem.families.regression_errors import Errors, gate_errors, inverse_information
-from fastem.families.regression_rows import checked_covariates, require_gate_width, require_targets, split_columns
+from fastem.families.regression_rows import (
+    checked_covariates,
+    of_largest,
+    require_gate_width,
+    require_targets,
+    split_columns,
+)
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
 from fastem.models.design import Basis
@@ -184,7 +190,7 @@ class MixtureOfRegressions(Estimator):
 
     def _in_units(self, rows, targets, weight, covariates):
         """The basis of these rows, a model without predictors, and the rows of the model."""
-        counted = np.ones(len(rows)) if weight is None else weight
+        counted = np.ones(len(rows)) if weight is None else of_largest(weight)
         basis = Basis.of(rows, weight)
         z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
         if covariates is not None:
@@ -209,7 +215,7 @@ class MixtureOfRegressions(Estimator):
 
     def _fitted(self, model, wide, weight):
         """The EMResult of the best start."""
-        start = best_start(model, wide, weight, self.n_init, generator(self.random_state))
+        start = best_start(model, wide, of_largest(weight), self.n_init, generator(self.random_state))
         n_threads = for_pass(self.n_threads, ArrayBlocks(wide, weight), self.n_components)
         return em(start, wide, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, sample_weight=weight)
 

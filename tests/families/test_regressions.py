@@ -337,3 +337,13 @@ def test_a_file_without_the_basis_is_read_from_the_coefficients(tmp_path):
     del model.basis_, model.lines_
     model.save(tmp_path / "model.npz")
     assert np.allclose(fastem.load(tmp_path / "model.npz").predict(X), expected)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("unit", [1e-300, 1e60])
+def test_weights_in_any_unit_are_the_same_regressions(unit):
+    X, y, _ = crossing(300)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    plain = MixtureOfRegressions(2, random_state=0).fit(X, 1e-30 * y, weight)
+    other = MixtureOfRegressions(2, random_state=0).fit(X, 1e-30 * y, unit * weight)
+    assert np.allclose(plain.coef_, other.coef_, rtol=1e-6, atol=0)
