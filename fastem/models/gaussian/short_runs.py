@@ -19,6 +19,7 @@ from fastem import kernels
 from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
+from fastem.models.gaussian.linear_algebra import FLAT, eigvalsh
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
 from fastem.models.mixture import Mixture
@@ -149,8 +150,9 @@ def runs_from(counts, means, covariances, structure, floor, blocks) -> list[Shor
     centre = middle(np.vstack(means), shares.ravel())
     rows = np.concatenate([shares, (means - centre).reshape(R, -1), covariances.reshape(R, -1)], axis=1)
     ordinary = found & [floor_with_digits(*one, floor) is floor for one in zip(means, counts)]
-    if LETTERS[structure] in ("EEV", "VEV"):  # the common shape is spread over axes that few rows do not determine
-        ordinary &= counts.min(axis=1) > d
+    if LETTERS[structure] in ("EEV", "VEV"):  # the common shape is spread over axes that flat rows do not determine
+        values = eigvalsh(covariances.reshape(-1, d, d))
+        ordinary &= (values[:, 0] > FLAT * values[:, -1]).reshape(R, K).all(axis=1)
     return [
         ShortRun(pattern, blocks, [], row, centre, has_moved=True) if ready else None
         for row, ready in zip(rows, ordinary)
