@@ -272,11 +272,11 @@ class MixtureOfRegressions(Estimator):
                 f"lines_ {np.shape(self.lines_)} are not of {self.n_components} components, {m} outputs and "
                 f"{basis.size} columns of a basis"
             )
-        lines = basis.of_columns(np.asarray(self.lines_, np.float64))
+        lines = np.asarray(self.lines_, np.float64)
         seen = np.concatenate([np.reshape(self.intercept_, (-1, m, 1)), np.reshape(self.coef_, (len(lines), m, -1))], 2)
         if self.n_components == 1 and self.family == "gaussian":  # its coefficients are refined
-            return np.allclose(lines, seen, rtol=REFINED, atol=REFINED * abs(seen).max())
-        return np.array_equal(lines, seen)
+            return np.allclose(basis.of_basis(seen), lines, rtol=REFINED, atol=REFINED * abs(lines).max())
+        return np.array_equal(basis.of_columns(lines), seen)
 
     def _keep(self, basis, model):
         """Keep a model with the attributes that it is of."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-DEPENDENT = 1e-14  # of a column's length: what is left of it beside those before it, where it depends on them
+DEPENDENT = 1e-12  # of a column's length: what is left of it beside those before it, where it depends on them
 CONSTANT = 4 * np.finfo(np.float64).eps  # of a column's mean: its largest deviation, where it is the same in all rows
 REFINEMENTS = 5
 CHUNK = 1 << 14  # rows

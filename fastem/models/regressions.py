@@ -242,7 +242,7 @@ class Regressions(BlockModel):
             off = off + UNIT * np.sqrt(squares)
             lost = (2 * np.sqrt(counts * squares) * off + counts * off**2) / self.variances
         else:
-            lost = counts * off * (1 + size)
+            lost = (counts + statistics.curvature[..., 0, 0]) * off * (1 + size)  # also of counts: of their means
         return float(lost.sum()) + UNKNOWN * (abs(statistics.log_likelihood) + statistics.weight)
 
     def log_prior(self):

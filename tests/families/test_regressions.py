@@ -347,3 +347,13 @@ def test_weights_in_any_unit_are_the_same_regressions(unit):
     plain = MixtureOfRegressions(2, random_state=0).fit(X, 1e-30 * y, weight)
     other = MixtureOfRegressions(2, random_state=0).fit(X, 1e-30 * y, unit * weight)
     assert np.allclose(plain.coef_, other.coef_, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_columns_that_depend_on_others_up_to_rounding_get_no_coefficient(seed):
+    """Four points determine three slopes."""
+    rng = np.random.default_rng(seed)
+    X = np.abs(rng.normal(size=(4, 4)))[rng.integers(0, 4, 60)]
+    y = X[:, 0] + 1e-3 * rng.normal(size=60)
+    model = MixtureOfRegressions().fit(X, y)
+    assert abs(model.coef_).max() < 1e3 and (model.coef_ == 0).sum() == 1
