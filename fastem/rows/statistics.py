@@ -145,5 +145,6 @@ def total_of(nodes: Iterable[tuple[int, int, Statistics]]) -> Statistics:
 
 
 def _sum(left, right):
-    left += right
+    with np.errstate(over="ignore"):  # of rows that no component can produce: who collects the sums says so
+        left += right
     return left

@@ -381,3 +381,11 @@ def test_statistics_of_no_rows_are_an_error():
     with pytest.raises(ValueError, match="there are no rows"):
         ArrayBlocks(np.empty((0, 2))).reduce(None, 1)
     assert merged([Statistics(a=1.0)]).a == 1.0
+
+
+@pytest.mark.filterwarnings("error")
+def test_blocks_of_rows_that_no_component_can_produce_are_refused_in_words():
+    """Their log-likelihoods are the least number there is; two of them are none."""
+    lowest = np.finfo(float).min
+    total = merged([Statistics(log_likelihood=lowest, weight=1.0), Statistics(log_likelihood=lowest, weight=1.0)])
+    assert total.log_likelihood == -np.inf and total.weight == 2
