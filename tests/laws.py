@@ -446,12 +446,18 @@ def is_of_rows_alone(case, estimator):
     return not scaled and all(status == "ok" for status in estimator.component_status_)
 
 
+def has_far_sides(case):
+    """Whether covariates lie so far from 0 that their means, about which a gate steps, are rounded."""
+    side = case.sides.get("covariates")
+    return side is not None and bool((abs(side).max(axis=0) > 1e6 * np.ptp(side, axis=0)).any())
+
+
 def with_sides_in_any_order(case, estimator):
     if not is_of_rows_alone(case, estimator):
         return
     order = np.random.default_rng(case.seed).permutation(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (np.arange(len(case.X)), order))
-    both_ends(here, there, "in another order of rows", weight_of(case).sum(), is_far(case))
+    both_ends(here, there, "in another order of rows", weight_of(case).sum(), is_far(case) or has_far_sides(case))
 
 
 def with_sides_twice(case, estimator):
@@ -461,7 +467,7 @@ def with_sides_twice(case, estimator):
         return
     rows = np.arange(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (rows, np.append(rows, rows)))
-    both_ends(here, there, "all rows twice", weight_of(case).sum(), is_far(case))
+    both_ends(here, there, "all rows twice", weight_of(case).sum(), is_far(case) or has_far_sides(case))
 
 
 WITH_SIDES = (

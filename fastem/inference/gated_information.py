@@ -70,13 +70,14 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
     observed = (observed + observed.T) / 2
     try:
         np.linalg.cholesky(observed)
+        inverse = np.linalg.inv(observed)
     except np.linalg.LinAlgError:
         raise ValueError(
             "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
             "fit with a smaller tol, or choose fewer components or covariates."
         ) from None
     covariance = np.zeros((len(x), len(x)))
-    covariance[np.ix_(used, used)] = np.linalg.inv(observed)
+    covariance[np.ix_(used, used)] = inverse
     return Information(x, units, covariance)
 
 

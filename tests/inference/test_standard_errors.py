@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastem import BernoulliMixture, GaussianMixture, standard_errors
+from fastem import BernoulliMixture, GaussianMixture, StudentTMixture, standard_errors
 from fastem.datasets import load_faithful
 
 X = load_faithful().data
@@ -127,3 +127,12 @@ def test_errors_of_a_gated_mixture_are_in_the_units_of_the_rows(unit):
     )
     np.testing.assert_allclose(other.means / unit, plain.means, rtol=1e-5)
     np.testing.assert_allclose(other.covariances / unit / unit, plain.covariances, rtol=1e-5)
+
+
+def test_a_singular_information_with_covariates_is_refused_in_words():
+    """Three rows, of which float32 rounds the differences, and covariates that are nothing beside each other."""
+    X = np.array([[10000005.0], [10000004.0], [10000001.0]], np.float32)
+    C = np.array([[1.95e-92, 1.57e-54, 5.52e-39], [-1.19e-92, -8.99e-55, -1.1e-38], [5.2e-94, 9.77e-55, -1.25e-39]])
+    model = StudentTMixture(2, max_iter=1, covariance_type="E", random_state=3).fit(X, covariates=C)
+    with pytest.raises(ValueError, match="not positive definite"):
+        standard_errors(model, X, covariates=C)
