@@ -216,16 +216,17 @@ def of_pattern(pattern, dense, lower, upper, given):
     hidden = np.flatnonzero(pattern != EXACT)
     values = np.zeros((K, m, d))
     values[:, :, known] = np.swapaxes(lower[:, known], 1, 2)
-    C = dense[:, hidden][:, :, hidden]
+    order, e = np.append(known, hidden), len(known)
+    factor = np.linalg.cholesky(dense[:, order][:, :, order])  # of which what is left of the hidden is no difference
+    own = factor[:, e:, e:]
+    C = np.einsum("kuw,kvw->kuv", own, own)
     centre, squares, log_det = np.zeros((K, m, len(hidden))), np.zeros((K, m)), np.zeros(K)
-    if len(known):
-        root = np.linalg.cholesky(dense[:, known][:, :, known])
+    if e:
+        root = factor[:, :e, :e]
         y = np.linalg.solve(root, lower[:, known])  # (K, e, m)
-        turn = np.linalg.solve(root, dense[:, known][:, :, hidden])  # (K, e, u)
         log_det = arithmetic.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
         squares = (y * y).sum(axis=1)
-        centre = np.einsum("keu,kem->kmu", turn, y)
-        C = C - np.einsum("keu,kev->kuv", turn, turn)
+        centre = np.einsum("kue,kem->kmu", factor[:, e:, :e], y)
     inside, interval, gain = np.flatnonzero(pattern[hidden] == INTERVAL), None, np.zeros((K, len(hidden)))
     if len(inside):
         (i,) = inside
