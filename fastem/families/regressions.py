@@ -194,10 +194,8 @@ class MixtureOfRegressions(Estimator):
         basis = Basis.of(rows, weight)
         z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
         if covariates is not None:
-            side, shares = (
-                covariates.X,
-                Gate(None, None, *units(ArrayBlocks(covariates.X, weight, covariates.names), 0)),
-            )
+            side = covariates.X
+            shares = Gate(None, None, *units(ArrayBlocks(side, weight, covariates.names), 0))
         K, m, gaussian = self.n_components, targets.shape[1], self.family == "gaussian"
         mean = counted @ targets / counted.sum()
         spread = counted @ (targets - mean) ** 2 / counted.sum()

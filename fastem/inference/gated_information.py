@@ -15,7 +15,7 @@ from fastem.models.mixture import Mixture
 
 FIRST = 1e-4  # of a coordinate: the first difference, which finds the unit of the coordinate
 LONGER = 100.0  # times as long is the next, where this is rounding beside coordinates that are larger
-SHORTER = 1e-50
+SHORTER = 1e-50  # times as long is the first, where the squares of rows in its unit are beyond the range of numbers
 ROUNDS, MOST_ROUNDS = 3, 100  # of finding it; more where the first step was far too long
 INNER, OUTER = 0.01, 0.1  # units: the differences of the expected log-likelihood, and of its gradient
 LOST = 1e-13  # of the expected log-likelihood: a second difference that is rounding; nothing determines the coordinate
