@@ -69,11 +69,12 @@ cdef inline void moments_of_narrow(vec middle, vec half, vec* ends) noexcept nog
     ends[3] = middle * middle + splat(2) * middle * shift + square * half * inverse
 
 
-cdef inline void moments_of_wide(vec low, vec high, vec* ends) noexcept nogil:
+cdef inline void moments_of_wide(vec low, vec high, vec width, vec* ends) noexcept nogil:
     """Kinds 2 and 3; `ends` as moments_between gives them."""
     cdef vec zero = splat(0), one = splat(1)
     cdef vec near = vmax(low, zero - low), fall, at_near, at_high, D, factor
-    fall = (near - high) * (splat(<real>0.5) * near + splat(<real>0.5) * high)
+    fall = where_less(low, zero, near - high, zero - width)
+    fall = fall * (splat(<real>0.5) * near + splat(<real>0.5) * high)
     fall = vexp(vmax(fall, splat(<real>LEAST_EXPONENT)))
     at_near, at_high = vmills(near), fall * vmills(high)
     D, factor = at_near - at_high, one
@@ -103,7 +104,7 @@ cdef inline void moments_between(vec a, vec b, vec width, vec kind, vec* ends) n
     reach = half * vmax(splat(<real>(2 / NARROW)), middle * splat(<real>(2 / SLOPE)))
     reach = where_less(zero, kind, where_less(one, reach, splat(2), zero), one)     # 0: narrow, 2: wide, 1: neither
     if any_less(one, reach):
-        moments_of_wide(low, high, ends)
+        moments_of_wide(low, high, width, ends)
     if any_less(reach, one):
         moments_of_narrow(middle, half, narrow)
         ends[0], ends[1] = where_less(reach, one, narrow[0], ends[0]), where_less(reach, one, narrow[1], ends[1])
@@ -180,19 +181,22 @@ cdef void interval_accumulate(const Tile* t, const real** params, double* sums) 
         add_lane_sums(t.acc, n_sums, sums + k * n_sums)
 
 
-def moments_between_ends(const real[::1] a, const real[::1] b):
-    """(log P(a < z < b), E[z], E[z^2]) of a standard normal variable, a < b: arrays as long as these."""
+def moments_between_ends(const real[::1] a, const real[::1] b, const real[::1] width):
+    """(log P(a < z < b), E[z], E[z^2]) of a standard normal variable, a < b: arrays as long as these.
+    width: b - a, which may have more digits than its ends."""
     cdef Py_ssize_t i, start, n = a.shape[0]
-    cdef vec low = splat(0), high = splat(0), log_p
+    cdef vec low = splat(0), high = splat(0), apart = splat(0), log_p
     cdef vec ends[4]
     require_length("b", b.shape[0], n)
+    require_length("width", width.shape[0], n)
     found = np.empty((3, n), np.asarray(a).dtype)
     cdef real[:, ::1] out = found
     for start in range(0, n, LANES):
         for i in range(LANES):                   # the last vector is filled up with its last interval
             (<real*>&low)[i] = a[min(start + i, n - 1)]
             (<real*>&high)[i] = b[min(start + i, n - 1)]
-        moments_between(low, high, high - low, splat(1), ends)
+            (<real*>&apart)[i] = width[min(start + i, n - 1)]
+        moments_between(low, high, apart, splat(1), ends)
         log_p = vlog(ends[0]) - ends[1] - splat(<real>HALF_LOG_2PI)
         for i in range(min(LANES, n - start)):
             out[0, start + i], out[1, start + i], out[2, start + i] = lane(log_p, <int>i), lane(ends[2], <int>i), lane(ends[3], <int>i)

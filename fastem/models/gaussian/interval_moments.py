@@ -25,13 +25,15 @@ class Moments(NamedTuple):
     second: np.ndarray
 
 
-def standard_moments(a, b) -> Moments:
+def standard_moments(a, b, width=None) -> Moments:
     """Of intervals (a, b), a < b, of a standard normal variable.
 
     Parameters
     ----------
     a, b : arrays of one shape
         Ends; -inf and inf are allowed. Beyond 1e150, whose square is a number, an end is taken as that.
+    width : array of their shape, optional
+        b - a, where it is known better than from these: both may be one number, far away.
 
     Examples
     --------
@@ -41,5 +43,6 @@ def standard_moments(a, b) -> Moments:
     >>> np.exp(log_p).round(3), first.round(3), second.round(1)
     (array([0.5, 0. ]), array([ 0.798, 40.025]), array([1.000e+00, 1.602e+03]))
     """
-    ends = (np.ascontiguousarray(end, np.float64).ravel() for end in (a, b))
-    return Moments(*(found.reshape(a.shape) for found in MODULE.moments_between_ends(*ends)))
+    given = (a, b, b - a if width is None else width)
+    given = (np.ascontiguousarray(values, np.float64).ravel() for values in given)
+    return Moments(*(found.reshape(a.shape) for found in MODULE.moments_between_ends(*given)))

@@ -58,12 +58,13 @@ class IntervalRows(BoundedRows):
         means, deviations = self.mixture.emission.means, np.sqrt(self.variances)
         (K, d), m = means.shape, bounds.lower.shape[1]
         joint, first, second = np.zeros((K, m)), np.empty((K, m, d)), np.empty((K, m, d))
-        kinds = kinds_of(bounds)
+        kinds, width = kinds_of(bounds), bounds.upper - bounds.lower
         for j in range(d):
             log_p, first[:, :, j], second[:, :, j] = of_normal(
                 kinds[j],
                 bounds.lower[j] - means[:, j, None],
                 bounds.upper[j] - means[:, j, None],
+                np.broadcast_to(width[j], (K, m)),
                 np.broadcast_to(deviations[:, j, None], (K, m)),
             )
             joint += log_p
@@ -148,10 +149,11 @@ def are_independent(covariance, d) -> bool:
     return covariance.kernel == "gaussian_diagonal" or d == 1
 
 
-def of_normal(kinds, lower, upper, deviations):
+def of_normal(kinds, lower, upper, width, deviations):
     """log p or log P, E[y] and E[y^2] of y ~ N(0, deviation^2) that lies between bounds: arrays (K, m).
 
     kinds : (m,) EXACT, INTERVAL or MISSING
+    width : between the bounds, which about a mean that is far away may be one number
     """
     z = lower / deviations
     exact, interval = kinds == EXACT, kinds == INTERVAL
@@ -160,7 +162,7 @@ def of_normal(kinds, lower, upper, deviations):
     second = np.where(exact, lower * lower, deviations**2)
     if interval.any():
         scale = deviations[:, interval]
-        moments = standard_moments(z[:, interval], upper[:, interval] / scale)
+        moments = standard_moments(z[:, interval], upper[:, interval] / scale, width[:, interval] / scale)
         log_p[:, interval] = moments.log_p
         first[:, interval] = scale * moments.first
         second[:, interval] = scale**2 * moments.second
@@ -181,8 +183,8 @@ def of_patterns(bounds, means, dense, given) -> list[np.ndarray]:
         if not (pattern == EXACT).any():  # only one value is not missing
             column = int((pattern == INTERVAL).argmax())
             some, of_some = distinct(*(side[column, rows] for side in bounds))
-        lower, upper = (side[:, rows[some]] - means[:, :, None] for side in bounds)  # (K, d, m)
-        part = of_pattern(pattern, dense, lower, upper, given)
+        known = Bounds(*(side[:, rows[some]] for side in bounds))
+        part = of_pattern(pattern, dense, means, known, given)
         found = found or [np.empty((len(means), len(of_row), *values.shape[2:])) for values in part]
         for whole, values in zip(found, part):
             whole[:, rows] = values[:, of_some]
@@ -194,24 +196,24 @@ def normal_given(n_known, squares, interval):
     log_p = -0.5 * squares - n_known * HALF_LOG_2_PI
     if interval is None:
         return log_p, np.ones_like(log_p), 0.0, 0.0
-    lower, upper, deviations = interval
-    p, first, second = of_normal(np.full(log_p.shape[1], INTERVAL), lower, upper, deviations)
-    return log_p + p, np.ones_like(log_p), first, second - deviations**2
+    p, first, second = of_normal(np.full(log_p.shape[1], INTERVAL), *interval)
+    return log_p + p, np.ones_like(log_p), first, second - interval[-1] ** 2
 
 
-def of_pattern(pattern, dense, lower, upper, given):
+def of_pattern(pattern, dense, means, bounds, given):
     """Of m rows alike, with weights u that may be latent: (K, m) log-densities, (K, m, d) E[u (x - mu)],
     (K, m, d (d + 1) / 2) E[u (x - mu)(x - mu)'] as packed triangles, (K, m) E[u], and what else `given` has.
 
     pattern : (d,) EXACT, INTERVAL (at most one) or MISSING
     dense : (K, d, d)
-    lower, upper : (K, d, m), less the means
+    means : (K, d)
     given : callable
         ``given(number of exact values, their squared distances (K, m), interval)``: (K, m) the log-density for scale
         matrices of determinant 1, E[u], and of the value t in the interval, less what is expected given the exact ones,
         E[u t] and E[u t^2] - its squared deviation; then anything else. interval : its bounds less what is expected,
-        and the deviation, (K, m) each; None where there is none, then the last two are 0.
+        its width and the deviation, (K, m) each; None where there is none, then the last two are 0.
     """
+    lower, upper = (side - means[:, :, None] for side in bounds)
     (K, d, m), known = lower.shape, np.flatnonzero(pattern == EXACT)
     hidden = np.flatnonzero(pattern != EXACT)
     values = np.zeros((K, m, d))
@@ -231,7 +233,8 @@ def of_pattern(pattern, dense, lower, upper, given):
     if len(inside):
         (i,) = inside
         deviations = np.broadcast_to(np.sqrt(C[:, i, i, None]), (K, m))
-        interval = (*(side[:, hidden[i]] - centre[:, :, i] for side in (lower, upper)), deviations)
+        width = np.broadcast_to((bounds.upper - bounds.lower)[hidden[i]], (K, m))
+        interval = (*(side[:, hidden[i]] - centre[:, :, i] for side in (lower, upper)), width, deviations)
         gain = C[:, :, i] / C[:, i, i, None]
     log_p, mass, along, excess, *others = given(len(known), squares, interval)
     along, excess = (np.broadcast_to(a, (K, m))[:, :, None] for a in (along, excess))

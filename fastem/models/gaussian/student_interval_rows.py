@@ -61,9 +61,9 @@ def student_given(degrees, n_known, squares, interval):
     log_p = log_density_at_mean(degrees, n_known) - grown / 2 * np.log1p(squares / degrees)
     if interval is None:
         return log_p, mass, 0.0, 0.0, digamma(grown / 2) - np.log(grown / 2) + np.log(mass)
-    lower, upper, deviations = interval
+    *between, deviations = interval
     scale = deviations / np.sqrt(mass)
-    given = np.broadcast_to(grown, mass.shape), lower / scale, upper / scale
+    given = np.broadcast_to(grown, mass.shape), *(ends / scale for ends in between)
     found = student_between(*(array.ravel() for array in given))
     inside = StudentMoments(*(values.reshape(mass.shape) for values in found))
     return (

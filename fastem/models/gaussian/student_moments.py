@@ -51,19 +51,20 @@ def log_density_at_mean(degrees, d):
     return size + log_peak(a) - log_peak(a + half)
 
 
-def distance(root, near, far):
-    """asinh(far / root) - asinh(near / root) of 0 <= near <= far, without losing a small one."""
+def distance(root, near, far, width):
+    """asinh(far / root) - asinh(near / root) of 0 <= near <= far, `width` apart, without losing a small one."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(far > 0, near / far, 1.0)
+        share = np.where(far > 0, near / far, 0.0)
         end = np.where(far > 0, np.hypot(root / far, 1.0), 0.0)  # hypot(root, far) / far
-        return np.arcsinh(np.where(far > near, (far - near) * (1 + share) / (np.hypot(root, near) + near * end), 0.0))
+        return np.arcsinh(np.where(width > 0, width * (1 + share) / (np.hypot(root, near) + near * end), 0.0))
 
 
-def student_between(degrees, low, high) -> StudentMoments:
+def student_between(degrees, low, high, width=None) -> StudentMoments:
     """Of intervals low < t < high of Student-t variables with these degrees of freedom: arrays (n,).
 
-    Ends may be infinite. Beyond 1e150, whose square is a number, the end nearer to 0 is taken as that. An interval is
-    as wide as two neighbouring numbers at least.
+    Ends may be infinite. Beyond 1e150, whose square is a number, the end nearer to 0 is taken as that. width: of the
+    intervals (n,), where it is known better than from their ends; from these it is that of two neighbouring numbers at
+    least.
 
     Examples
     --------
@@ -75,14 +76,17 @@ def student_between(degrees, low, high) -> StudentMoments:
     """
     from scipy.special import digamma  # here, because it takes long to import
 
-    # so narrow and far away that both ends are one number
-    high = np.where(high > low, high, low + np.maximum(np.spacing(np.abs(low)), NARROWEST))
+    if width is None:
+        width = np.where(high > low, high - low, np.spacing(np.abs(low)))
+    width = np.maximum(width, NARROWEST)
     near = np.clip(np.clip(0.0, low, high), -FURTHEST, FURTHEST)
     root, start = np.sqrt(degrees), np.abs(near)
     beyond = np.log1p((start / root) ** 2)  # twice log cosh e
     totals = np.zeros((5, len(near)))
-    for side, end in ((1, high), (-1, -low)):
-        length = distance(root, start, np.where(side * near >= 0, np.maximum(end, start), start))
+    above = np.where(low >= 0, width, np.maximum(high, 0.0))
+    below = np.where(low >= 0, 0.0, np.where(high <= 0, width, -low))
+    for side, end, apart in ((1, high, above), (-1, -low, below)):
+        length = distance(root, start, np.maximum(end, start), apart)
         some = np.flatnonzero(length > 0)
         totals[:, some] += of_side(side, degrees[some], start[some], beyond[some], length[some])
     total, *others = totals

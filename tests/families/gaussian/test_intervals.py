@@ -294,3 +294,12 @@ def test_the_width_of_an_interval_has_all_digits_beside_a_mean_that_is_far_away(
     width = float(high[0]) - float(low[0])
     expected = norm.logpdf(float(low[0]), 2e4, 1e5) + np.log(width) + norm.logpdf(0.5)
     np.testing.assert_allclose(found, expected, rtol=1e-12 if real is np.float64 else 1e-5)
+
+
+@pytest.mark.parametrize("covariance_type", ["diag", "full"])
+def test_an_interval_far_from_its_mean_is_possible(covariance_type):
+    """It is less wide than the numbers there are apart."""
+    covariance = [[4.0, 1.0]] if covariance_type == "diag" else [[[4.0, 0.0], [0.0, 1.0]]]
+    model = GaussianMixture.from_parameters([1.0], [[-1e19, 0.0]], covariance, covariance_type=covariance_type)
+    found = model.score_samples(np.zeros((1, 2)), lower=np.array([[0.0, 1.0]]), upper=np.array([[0.5, 1.0]]))
+    np.testing.assert_allclose(found, -((1e19 / 2) ** 2) / 2, rtol=1e-12)

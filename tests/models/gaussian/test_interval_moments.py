@@ -40,7 +40,7 @@ def test_against_50_digits(build):
     mpmath = pytest.importorskip("mpmath")
     a, b = intervals()
     module = importlib.import_module(f"fastem.kernels._{build}_float64")
-    log_p, first, second = module.moments_between_ends(a, b)
+    log_p, first, second = module.moments_between_ends(a, b, b - a)
     worst = 0.0
     for i, (low, high) in enumerate(zip(a.tolist(), b.tolist())):
         L, m, s = exact(low, high, mpmath)
@@ -72,6 +72,23 @@ def test_an_interval_does_not_know_its_neighbours():
     alone = [standard_moments(a[i : i + 1], b[i : i + 1]) for i in range(len(a))]
     for j in range(3):
         assert np.array_equal(together[j], np.concatenate([one[j] for one in alone]))
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_far_intervals_are_as_wide_as_they_are_said_to_be(build):
+    """Their ends have no digits of the width, or are one number."""
+    mpmath = pytest.importorskip("mpmath")
+    mpmath.mp.dps = 80
+    module = importlib.import_module(f"fastem.kernels._{build}_float64")
+    place, slope = (grid.ravel() for grid in np.meshgrid([1e5, -1e8, 1e12, -1e17], [1e-3, 0.3, 0.6, 5.0, 30.0]))
+    width = slope / abs(place)
+    log_p, first, second = module.moments_between_ends(place, place + width, width)
+    for i, (low, wide) in enumerate(zip(place.tolist(), width.tolist())):
+        low = mpmath.mpf(low)
+        L, m, s = exact(low, low + wide, mpmath)
+        m = -m if low < 0 else m
+        assert abs(float((L - log_p[i]) / L)) < RELATIVE_ERROR, (low, wide)
+        assert max(abs(float((m - first[i]) / m)), abs(float((s - second[i]) / s))) < RELATIVE_ERROR, (low, wide)
 
 
 def test_all_there_is():

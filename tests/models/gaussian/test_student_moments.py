@@ -84,6 +84,15 @@ def test_far_ends_give_finite_moments():
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("place", [1e5, -1e12, 1e19])
+def test_far_intervals_are_as_wide_as_they_are_said_to_be(place):
+    """Their ends have no digits of the width, or are one number; the density is flat there."""
+    at, width, nu = np.array([place]), np.array([1e-9, 1.0, 7.0]) * abs(place) * 1e-9, 4.5
+    moments = student_between(np.full(3, nu), np.repeat(at, 3), at + width, width)
+    np.testing.assert_allclose(moments.log_p, student.logpdf(place, nu) + np.log(width), rtol=1e-9)
+    np.testing.assert_allclose(moments.mass, (nu + 1) / (nu + place**2), rtol=1e-7)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("place", [4.8e66, -3.0, 0.0, 1e149, -1e149])
 def test_an_interval_of_one_number_is_a_narrow_one(place):
