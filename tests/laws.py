@@ -431,8 +431,11 @@ def of_rows(case, rows):
     return replace(case, X=case.X[rows], weight=None if case.weight is None else case.weight[rows], sides=sides)
 
 
-def both_ends(first, second, what, weight, far):
-    """Of fits of one step to problems that are one: within what both say of their error, before and after the step."""
+def both_ends(case, first, second, what, far):
+    """Of fits of one step to problems that are one: within what both say of their error, before and after the step;
+    after it where no floor holds it, which is that of the rows."""
+    weight = weight_of(case).sum()
+    far = far or not (is_of_rows_alone(case, first) and is_of_rows_alone(case, second))
     errors = 10 * ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
     apart = abs(np.subtract(first.history_, second.history_)) * weight
     apart = apart[:1] if far else apart  # a step from rounded moments is another step
@@ -458,7 +461,7 @@ def with_sides_in_any_order(case, estimator):
         return
     order = np.random.default_rng(case.seed).permutation(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (np.arange(len(case.X)), order))
-    both_ends(here, there, "in another order of rows", weight_of(case).sum(), is_far(case) or has_far_sides(case))
+    both_ends(case, here, there, "in another order of rows", is_far(case) or has_far_sides(case))
 
 
 def with_sides_twice(case, estimator):
@@ -468,7 +471,7 @@ def with_sides_twice(case, estimator):
         return
     rows = np.arange(len(case.X))
     here, there = (from_here(case, estimator, rows) for rows in (rows, np.append(rows, rows)))
-    both_ends(here, there, "all rows twice", weight_of(case).sum(), is_far(case) or has_far_sides(case))
+    both_ends(case, here, there, "all rows twice", is_far(case) or has_far_sides(case))
 
 
 WITH_SIDES = (
