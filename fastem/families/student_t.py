@@ -129,10 +129,11 @@ class StudentT(Gaussian):
         stretched = moved.scaled(statistics, second, factor)
         if not self.floor.any():
             return stretched
-        if self.expected_log_prob(statistics, stretched) >= self.expected_log_prob(statistics, self):
-            return stretched
-        # the floor holds what is stretched too; or all that is left to gain is rounding
         at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))
+        gained = self.expected_log_prob(statistics, stretched) >= self.expected_log_prob(statistics, self)
+        if gained and not at_floor.any():
+            return stretched
+        # the floor holds what is stretched too, which may then stay where the others rise; or what is left is rounding
         others = moved.scaled(statistics, second, np.where(at_floor, 1.0, factor))
         plain = moved.scaled(statistics, second, unstretched)
         return max((stretched, others, plain), key=lambda emission: self.expected_log_prob(statistics, emission))

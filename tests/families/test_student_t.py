@@ -236,3 +236,18 @@ def test_a_stretched_step_that_the_floor_holds_is_not_taken():
         warnings.simplefilter("ignore", DegenerateComponentWarning)
         model.fit(X)
     assert model.converged_ and (np.diff(model.history_) > 0).all()
+
+
+@pytest.mark.filterwarnings("ignore::fastem.errors.DegenerateComponentWarning")
+@pytest.mark.parametrize("covariance_type", ["diag", "spherical"])
+def test_degrees_of_freedom_of_a_scale_at_the_floor_are_the_most_likely_ones(covariance_type):
+    """The step with expanded parameters stays where the floor holds it, by what the floor has taken of the scale."""
+    X = np.array([[0.93, 1.37], [0.78, -0.62], [-0.2, -0.51], [0.054, -0.86], [0.054, -0.86]])
+    given = {"covariance_type": covariance_type}
+    model = StudentTMixture(1, random_state=2, **given).fit(X)
+    assert model.component_status_[0].startswith("at the floor")
+    found = [
+        StudentTMixture.from_parameters(model.weights_, model.means_, model.covariances_, [nu], **given).score(X)
+        for nu in np.geomspace(0.05, 5, 200)
+    ]
+    assert len(X) * (max(found) - model.score(X)) < 1e-2
