@@ -317,6 +317,7 @@ class Estimator:
 
 
 describe_methods(Estimator)
+refuse_sides(Estimator)
 
 
 def weighted_sum(values, weight) -> float:
