@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -304,7 +303,7 @@ class MixtureOfRegressions(Estimator):
     def model_(self):
         """The fitted model of rows in the basis of the fit, :class:`fastem.models.regressions.Regressions`."""
         self._require_fitted()
-        if not all(map(is_, self._fitted_arrays(), self._model_arrays)):  # the user has set some
+        if not self._is_of_attributes():  # the user has set some
             self._keep(self._basis, self._of_attributes(self._basis, self._regressions))
         return self._regressions
 

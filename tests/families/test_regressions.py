@@ -357,3 +357,15 @@ def test_columns_that_depend_on_others_up_to_rounding_get_no_coefficient(seed):
     y = X[:, 0] + 1e-3 * rng.normal(size=150)
     model = MixtureOfRegressions().fit(X, y)
     assert abs(model.coef_).max() < 1e3 and (model.coef_ == 0).sum() == 1
+
+
+def test_a_pickle_that_does_not_say_of_which_attributes_its_model_is():
+    """As of version 0.1: the model is made of them anew."""
+    X, y, _ = crossing(300)
+    model = MixtureOfRegressions(2, random_state=0).fit(X, y)
+    expected = model.score_samples(X, y)
+    del vars(model)["_model_arrays"]
+    old = pickle.loads(pickle.dumps(model))
+    assert np.allclose(old.score_samples(X, y), expected, rtol=1e-12)
+    old.coef_ = old.coef_ + 1
+    assert not np.allclose(old.score_samples(X, y), expected)
