@@ -19,12 +19,12 @@ DIGITS = {"Longley": 13, "Filip": 7, "Wampler4": 10, "Wampler5": 9} if LONG else
 
 
 def fitted(X, y, K=2, **parameters):
-    covariates = parameters.pop("covariates", None)
-    sample_weight = parameters.pop("sample_weight", None)
+    sides = ("sample_weight", "covariates", "trials", "exposure")
+    sides = {name: parameters.pop(name) for name in sides if name in parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = MixtureOfRegressions(K, **({"random_state": 0, "tol": 1e-8} | parameters))
-        return model.fit(X, y, sample_weight, covariates=covariates)
+        return model.fit(X, y, **sides)
 
 
 def crossing(n=600, seed=0, family="gaussian"):
@@ -127,17 +127,20 @@ def test_one_component_is_the_generalised_linear_model(family):
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated, outputs):
+@pytest.mark.parametrize("sized", [False, True])
+def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated, outputs, sized):
     """From points far away, where Newton's whole step falls."""
     X, y, _ = crossing(300, family=family)
     y = y if outputs == 1 else np.column_stack([y, y[::-1]])
     more = {"covariates": X} if gated else {}
+    if sized and family != "gaussian":
+        more["trials" if family == "binomial" else "exposure"] = np.arange(300) % 9 + 1
     model = fitted(X, y, family=family, max_iter=3, **more)
-    wide = model._wide(X, y, more.get("covariates"))
+    of_rows, wide = model._wide(X, y, more)
     rng = np.random.default_rng(0)
-    vector = model.model_.to_vector()
+    vector = of_rows.to_vector()
     for size in (0.1, 1, 3):
-        start = model.model_.from_vector(vector + size * rng.normal(size=len(vector)))
+        start = of_rows.from_vector(vector + size * rng.normal(size=len(vector)))
         sums = start.e_step(wide)
         after = start.m_step(sums)
         before, later = sums.log_likelihood + start.log_prior(), after.e_step(wide).log_likelihood + after.log_prior()
