@@ -92,6 +92,15 @@ class Gate(Shares):
         raw = np.column_stack([gamma[:, 0] - arithmetic.matmul(slopes, self.centre), slopes])
         return raw - raw[-1]
 
+    def errors_in_units(self, covariance, K) -> np.ndarray:
+        """(K, p + 1) standard errors of :meth:`in_units`, from the covariance of :meth:`to_vector`."""
+        P = len(self.centre) + 1
+        own = covariance.reshape(K - 1, P, K - 1, P)
+        units = np.diag(1 / np.append(1.0, self.scale))
+        units[0, 1:] = -self.centre / self.scale
+        errors = [np.sqrt(np.diagonal(units @ own[k, :, k] @ units.T)) for k in range(K - 1)]
+        return np.vstack([*errors, np.zeros(P)])
+
     def to_array(self, weights) -> np.ndarray:
         """(K + 2, p + 1) the coefficients, and then (0, centre) and (1, scale): of which :meth:`from_array` makes the
         same gate to the last bit."""
