@@ -97,7 +97,7 @@ def three_step(
     ...     print(correction, abs(found.coefficients[0, 1]).round(1))
     None 1.5
     BCH 2.0
-    ML 2.0
+    ML 1.9
     """
     for name, value, known in (("correction", correction, CORRECTIONS), ("assignment", assignment, ASSIGNMENTS)):
         if value not in known:
