@@ -25,6 +25,7 @@ from fastem.families.regressions import MixtureOfRegressions
 from fastem.inference.likelihood_ratio import LikelihoodRatioTest, likelihood_ratio_test
 from fastem.inference.selection import Selection, select
 from fastem.inference.standard_errors import StandardErrors, standard_errors
+from fastem.inference.three_step import ThreeStep, three_step
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.statistics import Statistics
 from fastem.versions import show_versions
@@ -49,6 +50,7 @@ __all__ = [
     "Selection",
     "StandardErrors",
     "Statistics",
+    "ThreeStep",
     "datasets",
     "em",
     "likelihood_ratio_test",
@@ -59,6 +61,7 @@ __all__ = [
     "show_versions",
     "standard_errors",
     "theory",
+    "three_step",
     "write_predictions",
 ]
 

@@ -577,6 +577,8 @@ def test_components_that_collapse_beside_restarts(name, policy, moves):
 
 OF_REGRESSIONS = {
     "covariates": lambda rows: rows | {"covariates": rows["X"][:, :1] ** 3},
+    "trials": lambda rows: rows | {"trials": np.arange(len(rows["X"])) % 7 + 1.0},
+    "exposure": lambda rows: rows | {"exposure": np.arange(len(rows["X"])) % 7 + 0.5},
     "weights": lambda rows: rows | {"sample_weight": np.arange(len(rows["X"])) % 3},
     "two outputs": lambda rows: rows | {"y": np.column_stack([rows["y"], rows["y"][::-1]])},
     "float32": lambda rows: rows | {"X": rows["X"].astype(np.float32)},
@@ -596,22 +598,27 @@ def test_pairs_of_features_of_regressions(pair, family, tmp_path):
     X = rng.uniform(-1, 1, (200, 2))
     eta = np.where(rng.random(200) < 0.5, 2 * X[:, 0], 1 - X[:, 1])
     y = {"gaussian": eta + 0.1 * rng.normal(size=200), "poisson": rng.poisson(np.exp(eta)), "binomial": eta > 0.3}
-    rows = {"X": X, "y": y[family].astype(float), "sample_weight": None, "covariates": None, "K": 2}
+    rows = {"X": X, "y": y[family].astype(float), "sample_weight": None, "K": 2}
     for name in pair:
         rows = OF_REGRESSIONS[name](rows)
-    K, X, y, weight, covariates = (rows[name] for name in ("K", "X", "y", "sample_weight", "covariates"))
+    K, X, y, weight = (rows.pop(name) for name in ("K", "X", "y", "sample_weight"))
     model = fastem.MixtureOfRegressions(K, family=family, random_state=0, max_iter=60, n_init=4)
-    model.fit(X, y, weight, covariates=covariates)
+    for role, own in {"trials": "binomial", "exposure": "poisson"}.items():
+        if role in rows and family != own:
+            with pytest.raises(ValueError, match=f"{role} is only for family='{own}', but this is family='{family}'"):
+                model.fit(X, y, weight, **rows)
+            return
+    model.fit(X, y, weight, **rows)
     history = np.array(model.history_)
     assert (np.diff(history) >= -1e-11 * abs(history[1:])).all()
-    density = model.score_samples(X, y, covariates=covariates)
+    density = model.score_samples(X, y, **rows)
     assert np.isclose(density @ (np.ones(200) if weight is None else weight), model.log_likelihood_, rtol=1e-7)
-    shares = model.predict_components(X, y, covariates=covariates)
+    shares = model.predict_components(X, y, **rows)
     assert shares.shape == (200, K) and np.allclose(shares.sum(axis=1), 1)
-    mean, deviation = model.predict(X, return_std=True, covariates=covariates)
+    mean, deviation = model.predict(X, return_std=True, **rows)
     assert mean.shape == deviation.shape == y.shape and (deviation > 0).all()
-    assert np.isfinite(model.bic(X, y, weight, covariates=covariates))
+    assert np.isfinite(model.bic(X, y, weight, **rows))
     assert model.coef_.shape == (K, *y.shape[1:], X.shape[1])
     model.save(tmp_path / "model.npz")
     loaded = fastem.load(tmp_path / "model.npz")
-    assert np.allclose(loaded.score_samples(X, y, covariates=covariates), density, rtol=1e-6, atol=1e-8)
+    assert np.allclose(loaded.score_samples(X, y, **rows), density, rtol=1e-6, atol=1e-8)

@@ -19,7 +19,7 @@ from fastem.estimators.compatibility import refusal
 from fastem.estimators.covariates import open_gated
 from fastem.estimators.estimator import require_fitted
 from fastem.estimators.method_docs import describe_methods
-from fastem.estimators.refused_sides import refused, require_sides
+from fastem.estimators.refused_sides import refuse_sides, refused, require_sides
 from fastem.estimators.transform import framed
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
@@ -167,3 +167,4 @@ class TakesSideColumns:
 
 
 describe_methods(TakesSideColumns)
+refuse_sides(TakesSideColumns)

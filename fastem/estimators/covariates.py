@@ -18,7 +18,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
-from fastem.rows.validation import require_finite
+from fastem.rows.validation import column_names, require_finite
 
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
@@ -33,7 +33,7 @@ def open_gated(X, covariates, sample_weight, owner):
     wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, owner)
     wide, unit = in_moderate_weights(wide)
     d = wide.n_features - width["covariates"]
-    centre, scale = units(wide, d)
+    centre, scale = units(wide, d, column_names(covariates))
 
     def planned(plan):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
@@ -60,22 +60,24 @@ def of_gated_rows(model) -> GatedRows | None:
     return GatedRows(model) if isinstance(model, Mixture) and isinstance(model.shares, Gate) else None
 
 
-def side_names(blocks, d):
-    """The names of the covariates for messages."""
+def side_names(blocks, d, names):
+    """The names of the covariates for messages; names: those that they had as a frame of their own, or None."""
     p = blocks.n_features - d
+    if names is not None and len(names) == p:
+        return names.tolist()
     return [f"covariate {j}" for j in range(p)] if blocks.names is None else blocks.names[d:].tolist()
 
 
-def require_finite_covariates(blocks, d):
-    """ValueError at the first covariate that is missing or infinite."""
-    names = side_names(blocks, d)
+def require_finite_covariates(blocks, d, names=None):
+    """ValueError at the first covariate that is missing or infinite. names: see :func:`side_names`."""
+    names = side_names(blocks, d, names)
     blocks.check(lambda X, place: require_finite(X[:, d:], columns=names, place=place, name="covariates"))
 
 
-def units(blocks, d):
+def units(blocks, d, names=None):
     """The means (p,) of the covariates and their largest deviations, of rows that count; ValueError where a covariate
-    is missing, or is the same in all rows."""
-    require_finite_covariates(blocks, d)
+    is missing, or is the same in all rows. names: see :func:`side_names`."""
+    require_finite_covariates(blocks, d, names)
 
     def of_block(X, weight, start):
         counted = X[:, d:].astype(np.float64)
@@ -91,7 +93,7 @@ def units(blocks, d):
     centre = np.clip(sum(total) / sum(weight), least, most)
     constant = least == most
     if constant.any():
-        name = side_names(blocks, d)[constant.argmax()]
+        name = side_names(blocks, d, names)[constant.argmax()]
         raise ValueError(
             f"covariates: {name!s} is {least[constant][0]:g} in all rows, as the intercept is, which is added. "
             "Leave it out."
@@ -169,7 +171,7 @@ def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     names = None if wide.names is None else wide.names[:d]
     check_features(estimator, d, names)
     wide.check(lambda rows, place: checked_new(estimator, rows[:, :d], names, place))
-    require_finite_covariates(wide, d)
+    require_finite_covariates(wide, d, column_names(covariates))
     n_threads = for_pass(estimator.n_threads, wide, model.mixture.n_components)
     return wide.each(lambda rows, weight, start: function(model, rows, weight, n_threads))
 
@@ -228,7 +230,7 @@ def class_probabilities(self, covariates) -> np.ndarray:
     model = gate_of(self)
     if named_columns(covariates) is not None:
         raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
-    covariates = as_side(covariates, "covariates")
+    names, covariates = column_names(covariates), as_side(covariates, "covariates")
     require_width(model, covariates.shape[1])
-    require_finite(covariates, "covariates")
+    require_finite(covariates, "covariates", names)
     return model.probabilities(covariates)

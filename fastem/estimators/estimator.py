@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
@@ -35,6 +36,7 @@ class Estimator:
     _saved_scalars: ClassVar[tuple[str, ...]] = ()
     _parameters: ClassVar[dict[str, Parameter]] = {}
     _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
+    _model_arrays: ClassVar[list] = []  # of :meth:`_fitted_arrays` when the model was made; none in old pickles
 
     if TYPE_CHECKING:  # rows of subclasses are taken out of their bodies, but this is no subclass
         n_features_in_: int = attribute()
@@ -130,6 +132,15 @@ class Estimator:
     def _require_fitted(self):
         if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
+
+    def _fitted_arrays(self) -> list:
+        """The attributes that make the model, which a user may set; None for those that are not there."""
+        return []
+
+    def _is_of_attributes(self) -> bool:
+        """Whether the model that was kept is that of the attributes; False where none was."""
+        arrays = self._fitted_arrays()
+        return len(arrays) == len(self._model_arrays) and all(map(is_, arrays, self._model_arrays))
 
     def _require_new_values(self, X, names, place=numbered):
         """Raise ValueError at the first row that this fitted model cannot describe; place(row of X) names it."""
@@ -317,6 +328,7 @@ class Estimator:
 
 
 describe_methods(Estimator)
+refuse_sides(Estimator)
 
 
 def weighted_sum(values, weight) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
@@ -138,10 +137,6 @@ class FittedMixture(Estimator):
 
     def _fitted_arrays(self):
         return [getattr(self, name, None) for name in ("weights_", "gate_coefficients_", *self._parameter_arrays)]
-
-    def _is_of_attributes(self) -> bool:
-        """Whether the model that was kept is that of the attributes."""
-        return hasattr(self, "_model") and all(map(is_, self._fitted_arrays(), self._model_arrays))
 
     def _mixture(self) -> Mixture:
         """The model of the attributes, which a user may have set, or replaced since the fit."""

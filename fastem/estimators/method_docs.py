@@ -10,6 +10,9 @@ An array (n, d), a data frame, files, chunks, a Dask or Spark frame, …; see :f
 ARGUMENTS = {  # name: its type, then what it is
     "X": ROWS,
     "y": "ignored\nIt is there for scikit-learn's pipelines.",
+    "targets": "(n,) or (n, m)\nThe targets, as in `fit`.",
+    "trials": "(n,) or (n, m) or names of columns, optional\nOf binomial targets, see `fit`; default: one.",
+    "exposure": "(n,) or (n, m) or names of columns, optional\nOf Poisson targets, see `fit`; default: 1.",
     "sample_weight": "(n,) or the name of a column, optional\nNot negative; a weight of 2 counts as two equal rows.",
     "errors": "array or names of columns, optional\nThe measurement errors of each row; see `fit`.",
     "covariates": "(n, p) or (n,) or names of columns, optional\nOf rows, where the fit had some; see `fit`.",
@@ -41,10 +44,15 @@ def described(function) -> str:
     doc = inspect.cleandoc(function.__doc__)
     arguments = [p for p in inspect.signature(function).parameters.values() if p.name not in ("self", "cls")]
     if arguments and "Parameters\n---" not in doc and all(p.name in ARGUMENTS for p in arguments):
-        written = section("Parameters", [(starred(p), *ARGUMENTS[p.name].partition("\n")[::2]) for p in arguments])
+        written = section("Parameters", [(starred(p), *said_of(p).partition("\n")[::2]) for p in arguments])
         at = first_section(doc)
         return "\n\n".join(part for part in (doc[:at].strip(), written, doc[at:].strip()) if part)
     return function.__doc__
+
+
+def said_of(argument) -> str:
+    """What is said of an argument; y is ignored unless it must be given."""
+    return ARGUMENTS["targets" if argument.name == "y" and argument.default is argument.empty else argument.name]
 
 
 def starred(argument) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.errors import warn
 
 FORMAT = "fastem model"
 FORMAT_VERSION = 1
@@ -101,11 +101,10 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
         try:
             json.dumps(value, default=_as_python)
         except TypeError:
-            warnings.warn(
+            warn(
                 f"the parameter {name} is a {type(value).__name__}, which a file cannot contain. It is saved as None. "
                 "Set it again after loading if you want to fit.",
                 UserWarning,
-                stacklevel=4,
             )
             value = None
         plain[name] = value

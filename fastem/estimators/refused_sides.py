@@ -19,18 +19,8 @@ ROLES = {
     "labels": "Mixtures do, in fit.",
 }
 OF_EVERY_MIXTURE = {"covariates", "labels"}
-METHODS = (
-    "fit",
-    "fit_predict",
-    "partial_fit",
-    "predict",
-    "predict_proba",
-    "score",
-    "score_samples",
-    "bic",
-    "aic",
-    "icl",
-)
+ANY = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+SIDES = "sides"  # of a method, `**sides`: all side columns of the estimator
 
 
 def refused(estimator, role: str, method: str = "") -> TypeError:
@@ -38,7 +28,7 @@ def refused(estimator, role: str, method: str = "") -> TypeError:
     if role not in ROLES:
         return TypeError(
             f"{type(estimator).__name__}: predictions and scores of single rows got an unexpected keyword argument "
-            f"{role!r}.{did_you_mean(role, ROLES)} Beside X they take side columns: {', '.join(ROLES)}."
+            f"{role!r}.{did_you_mean(role, ROLES)} Beside X they take side columns: {', '.join(sides_of(estimator))}."
         )
     advice = ROLES[role]
     if role in takes(estimator):
@@ -58,31 +48,55 @@ def require_sides(estimator, sides: Iterable[str]) -> None:
             raise refused(estimator, role)
 
 
+def sides_of(estimator) -> list[str]:
+    """The side columns that predictions and scores of this mixture take."""
+    return [role for role in ROLES if role in takes(estimator) or role == "covariates"]
+
+
 def refuse_sides(cls) -> None:
-    """Wrap the methods in the body of a class that do not take any argument."""
-    for name in METHODS:
-        method = vars(cls).get(name)
-        if not inspect.isfunction(method):
+    """Wrap the public methods in the body of a class, but those that take any argument."""
+    for name, method in list(vars(cls).items()):
+        if name.startswith("_") or not inspect.isfunction(method):
             continue
-        taken = inspect.signature(method).parameters.values()
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-            setattr(cls, name, refusing(method, [parameter.name for parameter in taken][1:]))
+        taken = list(inspect.signature(method).parameters.values())[1:]
+        if all(parameter.kind not in ANY or parameter.name == SIDES for parameter in taken):
+            setattr(cls, name, refusing(method, taken))
 
 
-def refusing(method: Callable[..., Any], taken: list[str]) -> Callable[..., Any]:
-    """The method, with a TypeError where an argument is given that is not among these."""
-    known = set(taken)
+def refusing(method: Callable[..., Any], taken: list[inspect.Parameter]) -> Callable[..., Any]:
+    """The method, with a TypeError by the user's own class where it is given what it does not take."""
+    listed = [parameter.name for parameter in taken]
+    by_place = [parameter for parameter in taken if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    needed = [parameter.name for parameter in by_place if parameter.default is parameter.empty]
+    known = set(listed) | (ROLES.keys() if SIDES in listed else set())
 
     @wraps(method)
     def checked(self, *args, **named):
         if named and (given := named.keys() - known):
             if roles := given & ROLES.keys():
                 raise refused(self, min(roles), f".{method.__name__}")
-            name = min(given)
-            raise TypeError(
-                f"{type(self).__name__}.{method.__name__} got an unexpected keyword argument {name!r}."
-                f"{did_you_mean(name, taken)} Its arguments: {', '.join(taken)}."
-            )
+            raise unknown(self, method, min(given), listed)
+        if len(args) > len(by_place):
+            names = ", ".join(parameter.name for parameter in by_place) or "nothing"
+            raise TypeError(f"{name_of(self, method)} takes {names} by position, but got {len(args)} arguments.")
+        if len(args) < len(needed) and (missing := [name for name in needed[len(args) :] if name not in named]):
+            raise TypeError(f"{name_of(self, method)} needs {' and '.join(missing)}.")
         return method(self, *args, **named)
 
     return checked
+
+
+def name_of(estimator, method: Callable[..., Any]) -> str:
+    """As the user called it."""
+    return f"{type(estimator).__name__}.{method.__name__}"
+
+
+def unknown(estimator, method: Callable[..., Any], name: str, listed: list[str]) -> TypeError:
+    """The error where a method has no argument of this name; listed: those of its signature."""
+    listed = [one for one in listed if one != SIDES] + (sides_of(estimator) if SIDES in listed else [])
+    others = ROLES.keys() - takes(estimator).keys() - OF_EVERY_MIXTURE
+    taken = [one for one in listed if one not in others]
+    return TypeError(
+        f"{name_of(estimator, method)} got an unexpected keyword argument {name!r}.{did_you_mean(name, taken)} "
+        f"Its arguments: {', '.join(taken) or 'none'}."
+    )

@@ -398,7 +398,7 @@ row is described by the others. In other columns NaN is refused; for "categorica
             member.weights_, member.n_features_in_ = self.weights_, len(columns)
             given = {name: getattr(self, f"{kind}_{name}", None) for name in member._parameter_arrays}
             given = {name: array for name, array in given.items() if array is not None}
-            member._set_arrays(without_old_forms(given, getattr(self, "_model_arrays", ())))
+            member._set_arrays(without_old_forms(given, self._model_arrays))
         return members
 
     def _emission(self):

@@ -50,10 +50,5 @@ def gate_errors(model, covariance):
     """(K, p + 1) standard errors of the gate's coefficients in the units of the covariates; None without a gate."""
     if not isinstance(model.shares, Gate):
         return None
-    gate, K = model.shares, len(model.weights)
-    P = len(gate.centre) + 1
-    own = covariance[-(K - 1) * P :, -(K - 1) * P :].reshape(K - 1, P, K - 1, P) if K > 1 else np.zeros((0, P, 0, P))
-    units = np.diag(1 / np.append(1.0, gate.scale))
-    units[0, 1:] = -gate.centre / gate.scale
-    errors = [np.sqrt(np.diagonal(units @ own[k, :, k] @ units.T)) for k in range(K - 1)]
-    return np.vstack([*errors, np.zeros(P)])
+    K, size = len(model.weights), model.shares.n_parameters(len(model.weights))
+    return model.shares.errors_in_units(covariance[len(covariance) - size :, len(covariance) - size :], K)

@@ -1,14 +1,22 @@
-"""What a mixture of regressions takes: predictors, targets, and the covariates of its weights, or why it does not."""
+"""What a mixture of regressions takes, or why it does not: predictors, targets, their numbers of trials or exposures,
+and the covariates of its weights."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastem.estimators.covariates import require_finite_covariates
+from fastem.estimators.covariates import require_finite_covariates, units
+from fastem.kernels import arithmetic
+from fastem.models.design import Basis
+from fastem.models.gate import Gate
+from fastem.models.regressions import Regressions
+from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
 from fastem.rows.validation import as_matrix, column_names
+
+FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 
 
 def require_gate_width(model, covariates):
@@ -18,39 +26,115 @@ def require_gate_width(model, covariates):
         raise ValueError(f"covariates has {p} columns, but the fit had {fitted}.")
 
 
-def require_targets(y, family):
-    """ValueError where a target is none of the family's."""
-    wrong = {
-        "gaussian": lambda: np.zeros(y.shape, bool),
-        "poisson": lambda: (y < 0) | (y != np.floor(y)),
-        "binomial": lambda: (y != 0) & (y != 1),
-    }[family]()
-    if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        what = "counts: whole numbers >= 0" if family == "poisson" else "0 or 1"
-        raise ValueError(f"With family={family!r} y must hold {what}, but that of row {row} is {y[row, column]:g}.")
+def require_targets(y, family, trials=None):
+    """ValueError where a target is none of the family's; trials: (n, m) of binomial ones, or None: one."""
+    whole, most = y == np.floor(y), np.inf if family == "poisson" else 1 if trials is None else trials
+    wrong = ~np.isfinite(y) if family == "gaussian" else (y < 0) | (y > most) | ~whole
+    if not wrong.any():
+        return
+    row, column = np.argwhere(wrong)[0]
+    value = f"{y[row, column]:g}"
+    if family == "poisson":
+        what = "counts: whole numbers >= 0"
+    elif trials is None:
+        what = "0 or 1; numbers of successes need trials=" if (whole & (y >= 0)).all() else "0 or 1"
+    else:
+        what, value = "numbers of successes, from 0 to trials", f"{value} of {trials[row, column]:g}"
+    raise ValueError(f"With family={family!r} y must hold {what}, but that of row {row} is {value}.")
 
 
-def split_columns(X, covariates, owner):
-    """The predictors (n, d) in float64, their names and the covariates as blocks, which are columns of X where they are
-    named; None: there are none."""
-    rows, names, named = as_matrix(X, owner).astype(np.float64), column_names(X), named_columns(covariates)
-    if named is None:
-        return rows, names, None if covariates is None else checked_covariates(covariates, len(rows))
-    wide = at_the_end(ArrayBlocks(rows, names=names), {"covariates": named})
-    d = wide.n_features - len(named)
-    values, side = (np.ascontiguousarray(part) for part in np.split(wide.X, [d], axis=1))
-    return values, wide.names[:d], finite_covariates(side, wide.names[d:])
+def given_sides(covariates, trials, exposure) -> dict:
+    """{role: side columns} of those that are given."""
+    sides = {"covariates": covariates, "trials": trials, "exposure": exposure}
+    return {role: side for role, side in sides.items() if side is not None}
 
 
-def checked_covariates(covariates, n) -> ArrayBlocks:
-    """(n, p) finite float64; ValueError where they are something else. n None: any number of rows."""
+def require_sizes(family, sides):
+    """ValueError where numbers of trials or exposures are given to another family than theirs."""
+    for role, own in FAMILIES.items():
+        if role in sides and family != own:
+            raise ValueError(f"{role} is only for family={own!r}, but this is family={family!r}.")
+
+
+def sizes_of(sides, m):
+    """(n, m) numbers of trials, or the logarithms of exposures, of side columns as :func:`split_columns` gives them;
+    None where there are none; ValueError where they are something else."""
+    role = next((role for role in FAMILIES if role in sides), None)
+    if role is None:
+        return None
+    sizes, _ = sides[role]
+    if sizes.shape[1] not in (1, m):
+        raise ValueError(f"{role} has {sizes.shape[1]} columns, but y has {m}. Give one column, or one for each of y.")
+    with np.errstate(invalid="ignore"):
+        right = np.isfinite(sizes) & (sizes > 0)
+        right &= (sizes == np.floor(sizes)) if role == "trials" else True
+    if not right.all():
+        row, column = np.argwhere(~right)[0]
+        what = "whole numbers >= 1" if role == "trials" else "positive numbers"
+        raise ValueError(f"{role} must hold {what}, but that of row {row} is {sizes[row, column]:g}.")
+    return np.tile(sizes if role == "trials" else arithmetic.log(sizes), (1, m // sizes.shape[1]))
+
+
+def split_columns(X, sides, owner):
+    """The predictors (n, d) in float64, their names, and {role: (array (n, p), its names)} of the side columns that are
+    given, which are columns of X where they are named."""
+    rows, names = as_matrix(X, owner).astype(np.float64), column_names(X)
+    named = {role: own for role, given in sides.items() if (own := named_columns(given)) is not None}
+    arrays = {role: given for role, given in sides.items() if role not in named}
+    found = {role: (checked_side(given, role, len(rows)), column_names(given)) for role, given in arrays.items()}
+    if not named:
+        return rows, names, found
+    wide = at_the_end(ArrayBlocks(rows, names=names), named)
+    first = d = wide.n_features - sum(map(len, named.values()))
+    for role, own in named.items():
+        found[role] = np.ascontiguousarray(wide.X[:, first : first + len(own)]), wide.names[first : first + len(own)]
+        first += len(own)
+    return np.ascontiguousarray(wide.X[:, :d]), wide.names[:d], found
+
+
+def checked_side(given, role, n):
+    """(n, p) float64; ValueError where it is something else. n None: any number of rows."""
+    side = as_side(given, role).astype(np.float64)
+    if n is not None:
+        require_length(side, n, role)
+    return side
+
+
+def in_units(estimator, rows, targets, sizes, covariates, weight):
+    """The basis of these rows, a model without predictors, and the rows of the model."""
+    counted = np.ones(len(rows)) if weight is None else of_largest(weight)
+    basis = Basis.of(rows, weight)
+    z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
+    if covariates is not None:
+        side = covariates.X
+        shares = Gate(None, None, *units(ArrayBlocks(side, weight, covariates.names), 0))
+    K, m, gaussian = estimator.n_components, targets.shape[1], estimator.family == "gaussian"
+    mean = counted @ targets / counted.sum()
+    spread = counted @ (targets - mean) ** 2 / counted.sum()
+    spread = np.where(spread > 0, spread, 1.0)
+    model = Regressions(
+        weights=np.full(K, 1 / K),
+        coefficients=np.zeros((K, 1 + basis.size, m)),
+        variances=np.tile(spread if gaussian else np.ones(m), (K, 1)),
+        family=estimator.family,
+        floor=max(estimator.reg_covar, 1e-300) * spread,
+        widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
+        shares=shares,
+        sized=sizes is not None,
+    )
+    return basis, model, np.column_stack([z, targets, *([] if sizes is None else [sizes]), side])
+
+
+def covariates_of(sides) -> ArrayBlocks | None:
+    """The covariates of :func:`split_columns` as blocks, or None; ValueError at the first that is not finite."""
+    return finite_covariates(*sides["covariates"]) if "covariates" in sides else None
+
+
+def checked_covariates(covariates) -> ArrayBlocks:
+    """(n, p) finite float64 of an array; ValueError where they are something else."""
     if named_columns(covariates) is not None:
         raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
-    side = as_side(covariates, "covariates").astype(np.float64)
-    if n is not None:
-        require_length(side, n, "covariates")
-    return finite_covariates(side, column_names(covariates))
+    return finite_covariates(checked_side(covariates, "covariates", None), column_names(covariates))
 
 
 def finite_covariates(side, names) -> ArrayBlocks:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from operator import is_
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,16 +10,21 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, units
+from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
 from fastem.families.regression_errors import Errors, gate_errors, inverse_information
 from fastem.families.regression_rows import (
     checked_covariates,
+    covariates_of,
+    given_sides,
+    in_units,
     of_largest,
     require_gate_width,
+    require_sizes,
     require_targets,
+    sizes_of,
     split_columns,
 )
 from fastem.kernels.threads import for_pass
@@ -53,7 +57,8 @@ class MixtureOfRegressions(Estimator):
 
     p(y | x) = sum_k pi_k p(y | mean g(b_k + x . B_k)), g the identity (gaussian, each output with a variance of its
     own), the exponential (poisson) or the logistic function (binomial, y is 0 or 1). Several outputs are independent
-    given x and the component.
+    given x and the component. With `trials`, y are numbers of successes, and all trials of a row have one component;
+    with `exposure`, the mean of counts is exposure times g.
 
     Columns are brought into an orthonormal basis first. One Gaussian regression of up to a million values is refined
     with residuals in long doubles: NIST's certified coefficients come out to 13 digits (Longley), 11 (Wampler 1 to 3),
@@ -97,6 +102,13 @@ class MixtureOfRegressions(Estimator):
     >>> model = MixtureOfRegressions(2, random_state=0).fit(x, y)
     >>> sorted(model.coef_[:, 0].round(1).tolist())
     [-3.0, 2.0]
+
+    Successes in 20 trials each, as R's ``cbind(successes, failures) ~ x``:
+
+    >>> successes = rng.binomial(20, 1 / (1 + np.exp(-np.where(y > 1, 2 * x[:, 0], -3 * x[:, 0]))))
+    >>> rates = MixtureOfRegressions(2, family="binomial", random_state=0).fit(x, successes, trials=np.full(500, 20))
+    >>> sorted(rates.coef_[:, 0].round().tolist())
+    [-3.0, 2.0]
     """
 
     n_components: int = parameter(default=1, check=whole(1), doc="int", kw_only=False)
@@ -133,7 +145,7 @@ class MixtureOfRegressions(Estimator):
     def __sklearn_tags__(self):
         return as_regressor(super().__sklearn_tags__())
 
-    def fit(self, X, y, sample_weight=None, *, covariates=None) -> Self:
+    def fit(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> Self:
         """Fit to rows and their targets.
 
         Parameters
@@ -141,12 +153,18 @@ class MixtureOfRegressions(Estimator):
         X : (n, d) array or frame
             An intercept is added. Each must be complete, and in memory.
         y : (n,) or (n, m)
-            poisson: counts; binomial: 0 or 1.
+            poisson: counts; binomial: 0 or 1, or with trials numbers of successes.
         sample_weight : (n,), optional
             A weight of 2 counts as two equal rows.
         covariates : (n, p) or (n,), or names of columns, optional
             The weights depend on these by a multinomial logit: see :mod:`fastem.models.gate`. They may be X itself. A
             column of X that is named here is no predictor; the other methods take names as well.
+        trials : (n,), or (n, m) as y, or names of columns, optional
+            binomial: of how many trials y are the successes. The log-likelihood has the binomial coefficients. Default:
+            one.
+        exposure : (n,), or (n, m) as y, or names of columns, optional
+            poisson: for how long, or among how many, y was counted; its logarithm is the offset of the linear
+            predictor. Default: 1.
 
         Returns
         -------
@@ -162,17 +180,19 @@ class MixtureOfRegressions(Estimator):
         ConvergenceWarning
         """
         self._check_parameters()
-        owner = type(self).__name__
-        rows, names, covariates = split_columns(X, covariates, owner)
+        owner, sides = type(self).__name__, given_sides(covariates, trials, exposure)
+        require_sizes(self.family, sides)
+        rows, names, sides = split_columns(X, sides, owner)
         require_rows(rows, 2, owner)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), owner)
         targets = targets.astype(np.float64)
-        require_targets(targets, self.family)
+        sizes = sizes_of(sides, targets.shape[1])
+        require_targets(targets, self.family, sizes)
         weight = as_sample_weight(sample_weight, len(rows))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
-        self._basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
+        self._basis, pattern, wide = in_units(self, rows, targets, sizes, covariates_of(sides), weight)
         result = self._fitted(pattern, wide, weight)
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
         self.log_likelihood_, self.n_parameters_ = float(result.log_likelihood), int(result.model.n_parameters)
@@ -187,29 +207,6 @@ class MixtureOfRegressions(Estimator):
                 convergence_warning(),
             )
         return self
-
-    def _in_units(self, rows, targets, weight, covariates):
-        """The basis of these rows, a model without predictors, and the rows of the model."""
-        counted = np.ones(len(rows)) if weight is None else of_largest(weight)
-        basis = Basis.of(rows, weight)
-        z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
-        if covariates is not None:
-            side = covariates.X
-            shares = Gate(None, None, *units(ArrayBlocks(side, weight, covariates.names), 0))
-        K, m, gaussian = self.n_components, targets.shape[1], self.family == "gaussian"
-        mean = counted @ targets / counted.sum()
-        spread = counted @ (targets - mean) ** 2 / counted.sum()
-        spread = np.where(spread > 0, spread, 1.0)
-        model = Regressions(
-            weights=np.full(K, 1 / K),
-            coefficients=np.zeros((K, 1 + basis.size, m)),
-            variances=np.tile(spread if gaussian else np.ones(m), (K, 1)),
-            family=self.family,
-            floor=max(self.reg_covar, 1e-300) * spread,
-            widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
-            shares=shares,
-        )
-        return basis, model, np.column_stack([z, targets, side])
 
     def _fitted(self, model, wide, weight):
         """The EMResult of the best start."""
@@ -304,39 +301,42 @@ class MixtureOfRegressions(Estimator):
     def model_(self):
         """The fitted model of rows in the basis of the fit, :class:`fastem.models.regressions.Regressions`."""
         self._require_fitted()
-        if not all(map(is_, self._fitted_arrays(), self._model_arrays)):  # the user has set some
+        if not self._is_of_attributes():  # the user has set some
             self._keep(self._basis, self._of_attributes(self._basis, self._regressions))
         return self._regressions
 
-    def _wide(self, X, y, covariates):
-        """Rows (n, P + m + p) of the model. y None: 0."""
-        model = self.model_
-        rows, names, covariates = split_columns(X, covariates, type(self).__name__)
+    def _wide(self, X, y, sides):
+        """The model, and its rows (n, P + m + …) with their side columns. y None: 0."""
+        model, owner = self.model_, type(self).__name__
+        require_sizes(self.family, sides)
+        rows, names, sides = split_columns(X, sides, owner)
         check_features(self, rows.shape[1], names)
         require_finite(rows, columns=names)
         m, gated = model.coefficients.shape[2], isinstance(model.shares, Gate)
-        if gated != (covariates is not None):
+        if gated != ("covariates" in sides):
             raise ValueError(
                 "the weights of this mixture depend on covariates. Pass covariates=."
                 if gated
-                else f"this {type(self).__name__} was fitted without covariates, so it cannot take them."
+                else f"this {owner} was fitted without covariates, so it cannot take them."
             )
-        side = covariates.X if gated else np.empty((len(rows), 0))
+        side, sizes, targets = np.empty((len(rows), 0)), sizes_of(sides, m), np.zeros((len(rows), m))
         if gated:
+            side = covariates_of(sides).X
             require_gate_width(model, side)
-        targets = np.zeros((len(rows), m))
         if y is not None:
-            targets, _ = checked_targets(y, len(rows), type(self).__name__)
+            targets, _ = checked_targets(y, len(rows), owner)
             if targets.shape[1] != m:
                 raise ValueError(f"y has {targets.shape[1]} outputs, but the fit had {m}.")
-            require_targets(targets, self.family)
-        return np.column_stack([self._basis.rows(rows), targets, side])
+            require_targets(targets, self.family, sizes)
+        columns = [self._basis.rows(rows), targets, *([] if sizes is None else [sizes]), side]
+        return replace(model, sized=sizes is not None), np.column_stack(columns)
 
-    def predict(self, X, return_std: bool = False, *, covariates=None):
-        """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation."""
-        model, wide = self.model_, self._wide(X, None, covariates)
-        z, _, side = model.split(wide)
-        mean, variance = model.moments(z)
+    def predict(self, X, return_std: bool = False, *, covariates=None, trials=None, exposure=None):
+        """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation. Without
+        trials or exposure: of one trial, of the exposure 1."""
+        model, wide = self._wide(X, None, given_sides(covariates, trials, exposure))
+        z, _, sizes, side = model.split(wide)
+        mean, variance = model.moments(z, sizes)
         shares = np.broadcast_to(model.shares_of(side), (len(z), len(model.weights)))
         total = np.einsum("nk,nkm->nm", shares, mean)
         with np.errstate(over="ignore"):  # of counts beyond the range of numbers: inf
@@ -345,11 +345,11 @@ class MixtureOfRegressions(Estimator):
         total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
         return (total, deviation) if return_std else total
 
-    def predict_components(self, X, y, *, covariates=None) -> np.ndarray:
+    def predict_components(self, X, y, *, covariates=None, trials=None, exposure=None) -> np.ndarray:
         """The probability of each component for each row and its target, (n, K)."""
-        wide = self._wide(X, y, covariates)
+        model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
         shares = np.empty((len(wide), len(self.weights_)))
-        self.model_.score(wide, self.n_threads, responsibilities=shares)
+        model.score(wide, self.n_threads, responsibilities=shares)
         return shares
 
     def class_probabilities(self, covariates) -> np.ndarray:
@@ -357,21 +357,21 @@ class MixtureOfRegressions(Estimator):
         model = self.model_
         if not isinstance(model.shares, Gate):
             raise ValueError(f"this {type(self).__name__} was fitted without covariates, so it cannot take them.")
-        side = checked_covariates(covariates, None).X
+        side = checked_covariates(covariates).X
         require_gate_width(model, side)
         return model.shares_of(side)
 
-    def score_samples(self, X, y, *, covariates=None) -> np.ndarray:
+    def score_samples(self, X, y, *, covariates=None, trials=None, exposure=None) -> np.ndarray:
         """log p(y | x) of each row, (n,)."""
-        wide = self._wide(X, y, covariates)
+        model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
         density = np.empty(len(wide))
-        self.model_.score(wide, self.n_threads, log_density=density)
+        model.score(wide, self.n_threads, log_density=density)
         return density
 
-    def score(self, X, y, sample_weight=None, *, covariates=None) -> float:
+    def score(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """The coefficient of determination of :meth:`predict`, 1 - (squares about it) / (squares about the mean), the
         mean over outputs."""
-        predicted = self.predict(X, covariates=covariates)
+        predicted = self.predict(X, covariates=covariates, trials=trials, exposure=exposure)
         predicted = predicted.reshape(len(predicted), -1)
         targets, _ = checked_targets(y, len(predicted), type(self).__name__)
         weight = as_sample_weight(sample_weight, len(targets))
@@ -379,21 +379,23 @@ class MixtureOfRegressions(Estimator):
         left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))
         return float(np.where(all_ > 0, 1 - left / np.where(all_ > 0, all_, 1), np.where(left > 0, 0.0, 1.0)).mean())
 
-    def bic(self, X, y, sample_weight=None, *, covariates=None) -> float:
+    def _total(self, X, y, sample_weight, sides):
+        """The weight and the log-likelihood of all rows."""
+        density = self.score_samples(X, y, **sides)
+        weight = as_sample_weight(sample_weight, len(density))
+        return (len(density), float(density.sum())) if weight is None else (weight.sum(), float(weight @ density))
+
+    def bic(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """Bayesian information criterion, the smaller the better: p log n - 2 log-likelihood of y given X."""
-        density = self.score_samples(X, y, covariates=covariates)
-        weight = as_sample_weight(sample_weight, len(density))
-        weight = np.ones(len(density)) if weight is None else weight
-        return criteria.bic(float(weight @ density), self.n_parameters_, float(weight.sum()))
+        n, total = self._total(X, y, sample_weight, given_sides(covariates, trials, exposure))
+        return criteria.bic(total, self.n_parameters_, n)
 
-    def aic(self, X, y, sample_weight=None, *, covariates=None) -> float:
+    def aic(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """Akaike information criterion, the smaller the better: 2 p - 2 log-likelihood of y given X."""
-        density = self.score_samples(X, y, covariates=covariates)
-        weight = as_sample_weight(sample_weight, len(density))
-        total = density.sum() if weight is None else weight @ density
-        return criteria.aic(float(total), self.n_parameters_)
+        _, total = self._total(X, y, sample_weight, given_sides(covariates, trials, exposure))
+        return criteria.aic(total, self.n_parameters_)
 
-    def standard_errors(self, X, y, sample_weight=None, *, covariates=None) -> Errors:
+    def standard_errors(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> Errors:
         """Standard errors from the observed information at the fit: the inverse of minus the Hessian of the
         log-likelihood of these rows.
 
@@ -402,7 +404,7 @@ class MixtureOfRegressions(Estimator):
 
         Parameters
         ----------
-        X, y, sample_weight, covariates
+        X, y, sample_weight, covariates, trials, exposure
             The rows of the fit.
 
         Returns
@@ -416,11 +418,12 @@ class MixtureOfRegressions(Estimator):
         ValueError
             The information has no inverse: the fit has not converged, or something is not determined by the rows.
         """
-        wide = self._wide(X, y, covariates)
+        sides = given_sides(covariates, trials, exposure)
+        model, wide = self._wide(X, y, sides)
         weight = as_sample_weight(sample_weight, len(wide))
-        _, targets, _ = self.model_.split(wide)
-        rows, _, covariates = split_columns(X, covariates, type(self).__name__)
-        basis, pattern, wide = self._in_units(rows, targets, weight, covariates)
+        _, targets, sizes, _ = model.split(wide)
+        rows, _, sides = split_columns(X, sides, type(self).__name__)
+        basis, pattern, wide = in_units(self, rows, targets, sizes, covariates_of(sides), weight)
         model = self._of_attributes(basis, pattern)
         covariance = inverse_information(model, wide, weight)
         K, P, m = model.coefficients.shape

@@ -158,6 +158,14 @@ def fixed_inverse(matrices):
     return fixed_matmul(upper, np.swapaxes(upper, -2, -1))
 
 
+def solve(matrix, vector):
+    """x (d,) of matrix x = vector, for a small positive definite matrix (d, d); raises LinAlgError."""
+    x = _arithmetic.solve(np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(vector, np.float64))
+    if x is None:
+        raise np.linalg.LinAlgError("Matrix is not positive definite")
+    return x
+
+
 def fixed_eigh(matrices):
     """Eigenvalues, ascending, and eigenvectors."""
     values, vectors = _arithmetic.eigh(stack(matrices), MOST_SWEEPS)

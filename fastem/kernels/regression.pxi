@@ -5,8 +5,12 @@
 #   Poisson:  y eta - mean - log y!,  mean = variance = exp eta
 #   logistic: y eta - log(1 + exp eta), y is 0 or 1,  mean = 1 / (1 + exp -eta), variance = mean (1 - mean)
 #
+# Sized: behind the targets stand m columns s. Poisson: logarithms of exposures, eta = s + coefficients . (z, 1). Logistic:
+# numbers of trials, of which y is that of successes, without the binomial coefficient: y eta - s log(1 + exp eta), mean
+# and variance are s times those above.
+#
 # params: kind of target; origin: zeros, the point about which z is; factorials: whether log y! is taken off, which the sums
-# of all rows have in common.
+# of all rows have in common; sized.
 # sums: counts; slope: sum r (y - mean)(z, 1) of each output; squares: sum r (y - mean)^2; gram: the packed triangles of
 # sum r variance (z, 1)(z, 1)', of each output; of Gaussians, whose variance is 1 here, one for all.
 #
@@ -22,14 +26,18 @@ cdef double MOST = 700.0       # of eta, so that exp is a number; an eighth of i
 
 
 cdef tuple regression_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
-    cdef Py_ssize_t m = len(params.get("scale", ())) // K, q = d - m
-    kind = params.get("kind", ())
+    kind, sized = params.get("kind", ()), params.get("sized", ())
+    cdef Py_ssize_t m = len(params.get("scale", ())) // K, q = d - m * (2 if len(sized) and sized[0] else 1)
     cdef Py_ssize_t grams = m if len(kind) and kind[0] != GAUSSIAN else 1
     f.log_prob, f.accumulate, f.roots, f.n_features = regression_log_prob, regression_accumulate, True, m
     f.n_acc, f.n_scratch = max(m * (q + 3), q + 3 + gram_size(q)), gram_space(q) + m + 1 + 2 * K * m
     declared = {"constant": (K,), "coefficients": (K, m * (q + 1)), "scale": (K, m), "kind": (1,), "origin": (q,),
-                "factorials": (1,)}
+                "factorials": (1,), "sized": (1,)}
     return declared, {"counts": (), "slope": (m * (q + 1),), "squares": (m,), "gram": (grams * gram_size(q),)}, {}
+
+
+cdef inline Py_ssize_t n_predictors(const Tile* t, const real** params) noexcept nogil:
+    return t.d - t.n_features * (2 if params[6][0] != 0 else 1)
 
 
 cdef inline void regression_forms(const int n, const Tile* t, Py_ssize_t q, const real* coefficients, Py_ssize_t line,
@@ -53,7 +61,8 @@ cdef inline void regression_forms(const int n, const Tile* t, Py_ssize_t q, cons
             eta[(line + c) * S + g + v] = s[4 * c + v]
 
 
-cdef inline void add_target(const int kind, const vec* y, real scale, vec* eta, vec* deviation, vec* log_prob) noexcept nogil:
+cdef inline void add_target(const int kind, const bint sized, const vec* y, const vec* size, real scale, vec* eta,
+                            vec* deviation, vec* log_prob) noexcept nogil:
     """log_prob += log p(y | eta) of ROW_VECTORS vectors; eta becomes y - mean, deviation the root of the variance.
 
     Step by step for all of them, since one vector's chain of exponential and logarithm is all latency.
@@ -68,6 +77,8 @@ cdef inline void add_target(const int kind, const vec* y, real scale, vec* eta, 
             mean = eta[v] * splat(scale)
             log_prob[v] = log_prob[v] - mean * mean
     elif kind == POISSON:
+        for v in range(ROW_VECTORS if sized else 0):
+            eta[v] = eta[v] + size[v]
         for v in range(ROW_VECTORS):
             half[v] = vexp(splat(<real>0.5) * vmin(eta[v], splat(<real>(MOST if sizeof(real) == 8 else MOST / 8))))
         for v in range(ROW_VECTORS):
@@ -79,21 +90,30 @@ cdef inline void add_target(const int kind, const vec* y, real scale, vec* eta, 
         for v in range(ROW_VECTORS):
             half[v] = vexp_negative(vmin(eta[v], splat(0) - eta[v]) * splat(<real>0.5))       # of -|eta| / 2
         for v in range(ROW_VECTORS):
-            log_prob[v] = log_prob[v] + (y[v] * eta[v] - vmax(eta[v], splat(0)) - vlog1p_of_unit(half[v] * half[v], below + v))
+            if sized:                        # of -log(1 + exp eta) the part -eta, eta > 0, with y: no large numbers cancel
+                mean = where_less(eta[v], splat(0), y[v], y[v] - size[v]) * eta[v]
+                log_prob[v] = log_prob[v] + (mean - size[v] * vlog1p_of_unit(half[v] * half[v], below + v))
+            else:
+                log_prob[v] = log_prob[v] + (y[v] * eta[v] - vmax(eta[v], splat(0)) - vlog1p_of_unit(half[v] * half[v], below + v))
         for v in range(ROW_VECTORS):
             tail = half[v] * half[v]
             mean = where_less(eta[v], splat(0), tail * below[v], below[v])
             deviation[v] = half[v] * below[v]
+            if sized:
+                mean = mean * size[v]
+                deviation[v] = deviation[v] * vsqrt(size[v])
             eta[v] = y[v] - mean
 
 
-cdef inline void regression_group(const int kind, const Tile* t, const real** params, Py_ssize_t g) noexcept nogil:
+cdef inline void regression_group(const int kind, const bint sized, const Tile* t, const real** params,
+                                  Py_ssize_t g) noexcept nogil:
     """log p of all components for ROW_VECTORS vectors of rows from g."""
-    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, K = t.K, S = t.stride, line = 0, k, j
+    cdef Py_ssize_t m = t.n_features, q = n_predictors(t, params), K = t.K, S = t.stride, line = 0, k, j
     cdef const vec* base = t.scratch + (gram_space(q) + m) * S + g
     cdef vec* eta = t.scratch + (gram_space(q) + m + 1) * S
     cdef vec* deviation = eta + K * m * S
     cdef const vec* y = t.x + q * S + g
+    cdef const vec* size = y + m * S if sized else y
     cdef vec s[4]
     cdef int v
     while line + DIAGONAL_BLOCK <= K * m:
@@ -109,15 +129,16 @@ cdef inline void regression_group(const int kind, const Tile* t, const real** pa
                 s[v] = s[v] + base[v]
         for j in range(m):
             line = (k * m + j) * S + g
-            add_target(kind, y + j * S, params[2][k * m + j], eta + line, deviation + line, s)
+            add_target(kind, sized, y + j * S, size + j * S, params[2][k * m + j], eta + line, deviation + line, s)
         for v in range(ROW_VECTORS):
             keep_log_prob(t, k * S + g + v, s[v])
 
 
 cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil:
-    cdef Py_ssize_t group, j, r, q = t.d - t.n_features, S = t.stride
+    cdef Py_ssize_t group, j, r, q = n_predictors(t, params), S = t.stride
     cdef vec* base = t.scratch + (gram_space(q) + t.n_features) * S
     cdef int kind = <int>params[3][0]
+    cdef bint sized = params[6][0] != 0
     if kind == POISSON:
         for r in range(t.vectors):
             base[r] = splat(0)
@@ -125,11 +146,15 @@ cdef void regression_log_prob(const Tile* t, const real** params) noexcept nogil
             subtract_log_factorials(t.x + (q + j) * S, t.vectors, base)
     for group in range(t.vectors // ROW_VECTORS):
         if kind == GAUSSIAN:
-            regression_group(GAUSSIAN, t, params, group * ROW_VECTORS)
+            regression_group(GAUSSIAN, False, t, params, group * ROW_VECTORS)
+        elif kind == POISSON and sized:
+            regression_group(POISSON, True, t, params, group * ROW_VECTORS)
         elif kind == POISSON:
-            regression_group(POISSON, t, params, group * ROW_VECTORS)
+            regression_group(POISSON, False, t, params, group * ROW_VECTORS)
+        elif sized:
+            regression_group(LOGISTIC, True, t, params, group * ROW_VECTORS)
         else:
-            regression_group(LOGISTIC, t, params, group * ROW_VECTORS)
+            regression_group(LOGISTIC, False, t, params, group * ROW_VECTORS)
 
 
 cdef inline void target_sums(const int q, const bint gram, const bint weighed, const Tile* t, const vec* root, const vec* error,
@@ -234,7 +259,7 @@ cdef inline void many_predictors(const Tile* t, Py_ssize_t live, const vec* erro
 
 
 cdef void regression_accumulate(const Tile* t, const real** params, double* sums) noexcept nogil:
-    cdef Py_ssize_t m = t.n_features, q = t.d - t.n_features, S = t.stride, i, k
+    cdef Py_ssize_t m = t.n_features, q = n_predictors(t, params), S = t.stride, i, k
     cdef bint gaussian = <int>params[3][0] == GAUSSIAN
     cdef Py_ssize_t size = 1 + m * (q + 2) + (1 if gaussian else m) * gram_size(q)
     cdef const vec* error

@@ -92,6 +92,15 @@ class Gate(Shares):
         raw = np.column_stack([gamma[:, 0] - arithmetic.matmul(slopes, self.centre), slopes])
         return raw - raw[-1]
 
+    def errors_in_units(self, covariance, K) -> np.ndarray:
+        """(K, p + 1) standard errors of :meth:`in_units`, from the covariance of :meth:`to_vector`."""
+        P = len(self.centre) + 1
+        own = covariance.reshape(K - 1, P, K - 1, P)
+        units = np.diag(1 / np.append(1.0, self.scale))
+        units[0, 1:] = -self.centre / self.scale
+        errors = [np.sqrt(np.diagonal(units @ own[k, :, k] @ units.T)) for k in range(K - 1)]
+        return np.vstack([*errors, np.zeros(P)])
+
     def to_array(self, weights) -> np.ndarray:
         """(K + 2, p + 1) the coefficients, and then (0, centre) and (1, scale): of which :meth:`from_array` makes the
         same gate to the last bit."""
@@ -278,13 +287,13 @@ class GatePass:
     def curvature(self, pairs) -> np.ndarray:
         """(K (p + 1), K (p + 1)) the sum of w (diag pi - pi pi') x (1, u)(1, u)', from the sums of pairs."""
         K, P = self.gamma.shape
-        units = np.concatenate([np.ones(1), self.scale])
+        units = np.append(1.0, self.scale)
         moments = unpack_gram(pairs.reshape(-1, P * (P + 1) // 2), P) / (units[:, None] * units)
-        curvature, diagonal = np.zeros((K, P, K, P)), np.arange(K)
+        curvature = np.zeros((K, K, P, P))
         k, j = pairs_of(K)
-        curvature[k, :, j] = curvature[j, :, k] = -moments
-        curvature[diagonal, :, diagonal] = -curvature.sum(axis=2)
-        return curvature.reshape(K * P, K * P)
+        curvature[k, j] = curvature[j, k] = -moments
+        curvature.reshape(K * K, P, P)[:: K + 1] = -curvature.sum(axis=1)
+        return curvature.swapaxes(1, 2).reshape(K * P, K * P)
 
     def further(self, statistics, covariates, weight, n_threads, kept) -> Statistics:
         """The statistics of a pass with the others that the gate needs: see :class:`GatedRows`."""

@@ -59,10 +59,10 @@ def newton_step(gradient, curvature, factor):
     K, P = gradient.shape
     free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
     try:
-        inverse = arithmetic.inverse(factor * curvature[:free, :free] + prior_curvature(K, P))
+        solution = arithmetic.solve(factor * curvature[:free, :free] + prior_curvature(K, P), gradient[:-1].ravel())
     except np.linalg.LinAlgError:
         return None
-    step[:-1] = arithmetic.matmul(inverse, gradient[:-1].ravel()).reshape(K - 1, P)
+    step[:-1] = solution.reshape(K - 1, P)
     square, width = float((step * gradient).sum()), range_of(step)
     if not np.isfinite(width) or not square > 0:
         return None

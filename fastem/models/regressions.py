@@ -61,8 +61,8 @@ MEANS = {"gaussian": gaussian_terms, "poisson": poisson_terms, "binomial": binom
 
 @dataclass(frozen=True)
 class Regressions(BlockModel):
-    """A mixture of regressions as a model of rows (z, y) without the 1, behind them covariates where the shares are a
-    gate.
+    """A mixture of regressions as a model of rows (z, y) without the 1, behind them sizes where the model is sized, and
+    covariates where the shares are a gate.
 
     Attributes
     ----------
@@ -76,6 +76,9 @@ class Regressions(BlockModel):
     widest : (P,)
         The largest |z|.
     shares : Shares
+    sized : bool
+        Whether rows have sizes (m,), of each target: the number of trials of binomial ones, the logarithm of the
+        exposure of Poisson ones.
     """
 
     weights: np.ndarray
@@ -85,6 +88,7 @@ class Regressions(BlockModel):
     floor: np.ndarray
     widest: np.ndarray
     shares: Shares = FREE
+    sized: bool = False
 
     @property
     def n_parameters(self):
@@ -97,9 +101,10 @@ class Regressions(BlockModel):
         return self.family == "gaussian"
 
     def split(self, X):
-        """z (n, P - 1), y (n, m) and the covariates."""
+        """z (n, P - 1), y (n, m), their sizes (n, m) or None, and the covariates."""
         _, P, m = self.coefficients.shape
-        return X[:, : P - 1], X[:, P - 1 : P - 1 + m], X[:, P - 1 + m :]
+        z, y, sizes, covariates = np.split(X, np.cumsum([P - 1, m, m * self.sized]), axis=1)
+        return z, y, sizes if self.sized else None, covariates
 
     def linear(self, z):
         """(n, K, m)"""
@@ -107,10 +112,29 @@ class Regressions(BlockModel):
         flat = np.ascontiguousarray(np.swapaxes(self.coefficients, 0, 1)).reshape(P, K * m)
         return (flat[0] + arithmetic.matmul(np.ascontiguousarray(z), flat[1:])).reshape(len(z), K, m)
 
-    def moments(self, z):
-        """The means (n, K, m) of y in each component, and its variances."""
-        mean, spread = MEANS[self.family](self.linear(z))
+    def moments(self, z, sizes=None):
+        """The means (n, K, m) of y in each component, and its variances; sizes (n, m) None: one trial, exposure 1."""
+        eta = self.linear(z)
+        if sizes is not None and self.family == "poisson":
+            eta = eta + sizes[:, None]
+        mean, spread = MEANS[self.family](eta)
+        if sizes is not None and self.family == "binomial":
+            mean, spread = mean * sizes[:, None], spread * sizes[:, None]
         return mean, self.variances if self.is_gaussian else spread
+
+    def rates(self, y, sizes):
+        """(n, m) targets for one trial or the exposure 1."""
+        if sizes is None:
+            return y
+        return y / (sizes if self.family == "binomial" else arithmetic.exp(sizes))
+
+    def working(self, y, sizes):
+        """(n, m) what each target alone says of its linear predictor."""
+        if self.family == "poisson":
+            return arithmetic.log(y + 0.5) - (0.0 if sizes is None else sizes)
+        if self.family == "binomial":
+            return arithmetic.log((y + 0.5) / ((1.0 if sizes is None else sizes) - y + 0.5))
+        return y
 
     def shares_of(self, covariates):
         """The components' probabilities from the covariates alone, (n, K), or (1, K) where these do not matter."""
@@ -146,8 +170,9 @@ class Regressions(BlockModel):
             "kind": [TARGETS.index(self.family)],
             "origin": np.zeros(P - 1),
             "factorials": [factorials],
+            "sized": [self.sized],
         }
-        return module.Part("regression", P - 1 + m, K, flattened(params, dtype))
+        return module.Part("regression", P - 1 + m * (1 + self.sized), K, flattened(params, dtype))
 
     @cached_property
     def call(self) -> KernelCall:
@@ -156,10 +181,9 @@ class Regressions(BlockModel):
 
     def kernel_call(self, factorials) -> KernelCall:
         """A compiled pass over float64 rows."""
-        _, P, m = self.coefficients.shape
         gated = self.gate is not None and self.gate.slope.size
         parts = (self.part(np.float64, factorials), *([self.gate.part(np.float64)] if gated else []))
-        centre = np.concatenate([np.zeros(P - 1 + m), *([self.gate.centre] if gated else [])])
+        centre = np.concatenate([np.zeros(parts[0].n_columns), *([self.gate.centre] if gated else [])])
         return KernelCall(parts, centre, self.unpack)
 
     def unpack(self, sums, of_gate=None) -> dict:
@@ -190,22 +214,31 @@ class Regressions(BlockModel):
         )
         if self.gate is None:
             return statistics
-        return self.gate.further(statistics, self.split(X)[2], weight, n_threads, kept)
+        return self.gate.further(statistics, self.split(X)[-1], weight, n_threads, kept)
 
     def log_factorials(self, X, weight, kept) -> float:
-        """The sum of log y! of counts, once for the rows; others: 0."""
-        if self.family != "poisson":
+        """The sum over the rows of :meth:`log_factorials_of_rows`, once for the rows."""
+        if self.family == "gaussian" or (self.family == "binomial" and not self.sized):
             return 0.0
         if "log_factorials" not in kept:
-            y = self.split(X)[1]
-            logs = DOUBLE.log_factorial(y.ravel()).reshape(y.shape).sum(axis=1)
+            logs = self.log_factorials_of_rows(X)
             kept["log_factorials"] = float(logs.sum() if weight is None else (weight * logs).sum())
         return kept["log_factorials"]
+
+    def log_factorials_of_rows(self, X):
+        """(n,) minus what does not depend on the component: of counts log y!, of s trials log y! (s - y)! / s!."""
+        _, y, trials, _ = self.split(X)
+        logs = log_factorial(y)
+        if self.family == "binomial":
+            logs = logs + log_factorial(trials - y) - log_factorial(trials)
+        return logs.sum(axis=1)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: `log_density` (n,) of y given the rest, `responsibilities` (n, K)."""
         X, call = np.ascontiguousarray(X, np.float64), self.kernel_call(factorials=True)
         DOUBLE.score(call.parts, X, call.centre, len(self.weights), resolve(n_threads), **outputs)
+        if self.family == "binomial" and self.sized and "log_density" in outputs:
+            outputs["log_density"] -= self.log_factorials_of_rows(X)
 
     def m_step(self, statistics) -> Regressions:
         shares = self.shares.after(statistics)
@@ -287,6 +320,11 @@ class Regressions(BlockModel):
         else:
             slope, logs = statistics.slope - RIDGE * self.coefficients, np.empty(0)
         return np.concatenate([slope.ravel(), logs, self.shares.gradient(statistics, self.weights)])
+
+
+def log_factorial(counts):
+    """Of an array of any shape."""
+    return DOUBLE.log_factorial(np.ascontiguousarray(counts).ravel()).reshape(counts.shape)
 
 
 def solved(curvature, slope):

@@ -55,10 +55,8 @@ def merit(run) -> tuple[bool, float]:
 def of_memberships(model, wide, weight, memberships, mild=MILD) -> Regressions:
     """Least squares of what y says of the linear predictor, weighted by memberships (n, K) and mildly drawn to its
     mean."""
-    z, y, _ = model.split(wide)
-    z = np.column_stack([np.ones(len(z)), z])
-    eta = {"poisson": lambda: np.log(y + 0.5), "binomial": lambda: np.log((y + 0.5) / (1.5 - y))}
-    eta = eta[model.family]() if model.family in eta else y
+    z, y, sizes, _ = model.split(wide)
+    z, eta = np.column_stack([np.ones(len(z)), z]), model.working(y, sizes)
     coefficients, variances, P = model.coefficients.copy(), model.variances.copy(), z.shape[1]
     mean = np.average(eta, axis=0, weights=weight)
     eta = eta - mean
@@ -75,7 +73,8 @@ def of_memberships(model, wide, weight, memberships, mild=MILD) -> Regressions:
 
 def standard(model, wide):
     """(n, P - 1 + m) predictors and targets, each of unit variance."""
-    columns = np.column_stack(model.split(wide)[:2])
+    z, y, sizes, _ = model.split(wide)
+    columns = np.column_stack([z, model.rates(y, sizes)])
     spread = columns.std(axis=0)
     return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
 
@@ -121,7 +120,7 @@ def lines(model, wide, weight, rng):
     found = of_memberships(model, wide, None, memberships)
     if not found.is_gaussian:
         return found
-    z, y, _ = found.split(wide)
+    z, y, _, _ = found.split(wide)
     squares = (y[:, None] - found.linear(z)) ** 2
     about = squares[np.arange(n), squares.sum(axis=2).argmin(axis=1)].mean(axis=0)
     return replace(found, variances=np.tile(np.maximum(about, found.floor), (K, 1)))

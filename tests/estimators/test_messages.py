@@ -139,8 +139,42 @@ def test_an_argument_that_a_method_does_not_have_is_refused_by_the_users_class(m
     class Own(make):
         pass
 
-    with pytest.raises(TypeError, match=rf"^Own(\.{call}|\.fit)? .*{name}.*Did you mean '{meant}'\?"):
+    with pytest.raises(TypeError, match=rf"^Own\.{call} .*{name}.*Did you mean '{meant}'\?"):
         getattr(Own(), call)(np.eye(3), **{name: 1})
+
+
+@pytest.mark.parametrize("call", ["transform", "sample", "quantile", "predict", "score", "is_outlier", "fit_predict"])
+def test_what_no_method_takes_is_refused_by_the_method_that_was_called(call):
+    with pytest.raises(TypeError, match=rf"^GaussianMixture\.{call} got an unexpected .* 'foo'\. Its arguments: "):
+        getattr(fastem.GaussianMixture(), call)(np.eye(3), foo=1)
+
+
+def test_the_arguments_that_are_listed_are_those_that_it_takes():
+    with pytest.raises(TypeError) as error:
+        fastem.BayesianGaussianMixture().fit(X, foo=1)
+    assert "sample_weight" in str(error.value) and not {"lower", "errors"} & set(re.split(r"\W+", str(error.value)))
+    with pytest.raises(TypeError, match=r"arguments: X, errors, covariates, lower, upper\.$"):
+        fastem.GaussianMixture().predict(X, foo=1)
+
+
+class Own(fastem.GaussianMixture):
+    """A user's class."""
+
+
+@pytest.mark.parametrize(
+    "mistake, sentence",
+    [
+        (lambda: Own().fit(X, None, None, None), "Own.fit takes X, y, sample_weight by position, but got 4 arguments."),
+        (lambda: Own().predict(X, 1), "Own.predict takes X by position, but got 2 arguments."),
+        (lambda: Own().summary(1), "Own.summary takes nothing by position, but got 1 arguments."),
+        (lambda: Own().fit(), "Own.fit needs X."),
+        (lambda: fastem.MixtureOfRegressions().fit(sample_weight=1), "MixtureOfRegressions.fit needs X and y."),
+    ],
+)
+def test_too_many_or_too_few_arguments_are_refused_by_the_users_class(mistake, sentence):
+    with pytest.raises(TypeError) as error:
+        mistake()
+    assert str(error.value) == sentence
 
 
 @pytest.mark.parametrize("role", ["errors", "lower"])

@@ -393,3 +393,20 @@ def test_the_bound_of_dependent_covariates_in_rows_of_large_weights_has_an_inver
         gram = np.ascontiguousarray(weight * u.T @ u)
         inverse = gate_steps.inverse_bound(gram.tobytes(), 6)
         assert (np.linalg.eigvalsh((inverse + inverse.T) / 2) > 0).all()
+
+
+def test_a_covariate_of_a_frame_of_its_own_is_named():
+    """Also beside an array, whose columns have no names."""
+    X, C = of_family("GaussianMixture")
+    frame = pd.DataFrame(C, columns=["age", "income"])
+    model = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=frame)
+    wrong, constant = frame.copy(), frame.assign(age=1.0)
+    wrong.loc[7, "income"] = np.nan
+    for rows in (X, pd.DataFrame(X, columns=[*"abc"])):
+        for call in (fastem.GaussianMixture(2).fit, fastem.GaussianMixture(2).fit(rows, covariates=frame).predict):
+            with pytest.raises(ValueError, match=r"covariates contains NaN: the first is at row 7, column 'income'"):
+                call(rows, covariates=wrong)
+        with pytest.raises(ValueError, match=r"covariates: age is 1 in all rows"):
+            fastem.GaussianMixture(2).fit(rows, covariates=constant)
+    with pytest.raises(ValueError, match=r"row 7, column 'income'"):
+        model.class_probabilities(wrong)

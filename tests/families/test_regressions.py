@@ -19,12 +19,12 @@ DIGITS = {"Longley": 13, "Filip": 7, "Wampler4": 10, "Wampler5": 9} if LONG else
 
 
 def fitted(X, y, K=2, **parameters):
-    covariates = parameters.pop("covariates", None)
-    sample_weight = parameters.pop("sample_weight", None)
+    sides = ("sample_weight", "covariates", "trials", "exposure")
+    sides = {name: parameters.pop(name) for name in sides if name in parameters}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = MixtureOfRegressions(K, **({"random_state": 0, "tol": 1e-8} | parameters))
-        return model.fit(X, y, sample_weight, covariates=covariates)
+        return model.fit(X, y, **sides)
 
 
 def crossing(n=600, seed=0, family="gaussian"):
@@ -127,17 +127,20 @@ def test_one_component_is_the_generalised_linear_model(family):
 @pytest.mark.parametrize("family", ["gaussian", "poisson", "binomial"])
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("outputs", [1, 2])
-def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated, outputs):
+@pytest.mark.parametrize("sized", [False, True])
+def test_the_gradient_is_that_of_the_likelihood_and_steps_never_fall(family, gated, outputs, sized):
     """From points far away, where Newton's whole step falls."""
     X, y, _ = crossing(300, family=family)
     y = y if outputs == 1 else np.column_stack([y, y[::-1]])
     more = {"covariates": X} if gated else {}
+    if sized and family != "gaussian":
+        more["trials" if family == "binomial" else "exposure"] = np.arange(300) % 9 + 1
     model = fitted(X, y, family=family, max_iter=3, **more)
-    wide = model._wide(X, y, more.get("covariates"))
+    of_rows, wide = model._wide(X, y, more)
     rng = np.random.default_rng(0)
-    vector = model.model_.to_vector()
+    vector = of_rows.to_vector()
     for size in (0.1, 1, 3):
-        start = model.model_.from_vector(vector + size * rng.normal(size=len(vector)))
+        start = of_rows.from_vector(vector + size * rng.normal(size=len(vector)))
         sums = start.e_step(wide)
         after = start.m_step(sums)
         before, later = sums.log_likelihood + start.log_prior(), after.e_step(wide).log_likelihood + after.log_prior()
@@ -357,3 +360,15 @@ def test_columns_that_depend_on_others_up_to_rounding_get_no_coefficient(seed):
     y = X[:, 0] + 1e-3 * rng.normal(size=150)
     model = MixtureOfRegressions().fit(X, y)
     assert abs(model.coef_).max() < 1e3 and (model.coef_ == 0).sum() == 1
+
+
+def test_a_pickle_that_does_not_say_of_which_attributes_its_model_is():
+    """As of version 0.1: the model is made of them anew."""
+    X, y, _ = crossing(300)
+    model = MixtureOfRegressions(2, random_state=0).fit(X, y)
+    expected = model.score_samples(X, y)
+    del vars(model)["_model_arrays"]
+    old = pickle.loads(pickle.dumps(model))
+    assert np.allclose(old.score_samples(X, y), expected, rtol=1e-12)
+    old.coef_ = old.coef_ + 1
+    assert not np.allclose(old.score_samples(X, y), expected)

@@ -99,6 +99,7 @@ def test_matrices_beside_numpys(d):
     np.testing.assert_allclose(arithmetic.fixed_matmul(a[0, 0], b[:, 0]), a[0, 0] @ b[:, 0], atol=1e-13 * d)
     np.testing.assert_allclose(arithmetic.fixed_cholesky(spd), np.linalg.cholesky(spd), atol=1e-11)
     np.testing.assert_allclose(arithmetic.fixed_inverse(spd) @ spd, np.broadcast_to(np.eye(d), spd.shape), atol=1e-8)
+    np.testing.assert_allclose(spd[0] @ arithmetic.solve(spd[0], a[0, :, 0]), a[0, :, 0], atol=1e-8)
     values, vectors = arithmetic.fixed_eigh(spd)
     np.testing.assert_allclose(values, np.linalg.eigvalsh(spd), rtol=1e-11)
     np.testing.assert_allclose((vectors * values[:, None]) @ np.swapaxes(vectors, 1, 2), spd, atol=1e-11 * d)
@@ -106,6 +107,10 @@ def test_matrices_beside_numpys(d):
     np.testing.assert_allclose(arithmetic.fixed_einsum(einsum, spd, a[:, :, 0]), np.einsum(einsum, spd, a[:, :, 0]))
     with pytest.raises(np.linalg.LinAlgError):
         arithmetic.fixed_cholesky(-spd)
+    for wrong in (-1.0, 0.0, np.nan):
+        spd[0, -1, -1] = wrong
+        with pytest.raises(np.linalg.LinAlgError):
+            arithmetic.solve(spd[0], a[0, :, 0])
 
 
 HASHES = {"double": "441fd23a1d20d659", "float": "32b11d45e084b35f"}  # of what vocabulary.c prints

@@ -159,6 +159,9 @@ def raise_to_floor(covariances, floor):
         with np.errstate(over="ignore"):  # far below the floor, then
             suspect = np.flatnonzero((arithmetic.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
     except IllDefinedCovariance:
+        broken = np.flatnonzero(np.isnan(covariances).any(axis=(1, 2)))
+        if len(broken):
+            raise IllDefinedCovariance(broken) from None
         upper, suspect = np.empty_like(covariances), np.arange(len(covariances))
     if len(suspect):
         root = np.sqrt(np.broadcast_to(floor, covariances.shape[:2])[suspect])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fastem import GaussianMixture
+from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import eigh, raise_to_floor, relative_eigenvalues
 from fastem.models.gaussian.structures import FAMILIES
 
@@ -99,3 +100,11 @@ def test_eigenvalues_relative_to_a_covariance_that_is_nearly_nothing():
     dense = np.array([1e13 * np.eye(3), 1e-300 * np.eye(3)])
     found = relative_eigenvalues(dense, 1e-300 * np.eye(3))
     np.testing.assert_allclose(found, [[np.inf] * 3, [1, 1, 1]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("d", [1, 2, 5, 30])
+def test_a_covariance_that_is_no_number_is_refused_by_its_component(d):
+    covariances = np.stack([np.eye(d)] * 3)
+    covariances[1, 0, 0] = np.nan
+    with pytest.raises(IllDefinedCovariance, match=r"component 1\."):
+        raise_to_floor(covariances, np.full(d, 1e-6))

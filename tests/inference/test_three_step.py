@@ -1,0 +1,152 @@
+"""Classes of a fitted mixture regressed on covariates, with and without the corrections of their errors."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+from scipy.optimize import minimize
+from scipy.special import logsumexp
+
+import fastem
+from fastem.models.gate_steps import RIDGE
+
+TRUE = np.array([[0.5, 1.5, -0.7], [0.0, -0.8, 0.4], [0.0, 0.0, 0.0]])
+ANSWERS = np.array([[0.8, 0.8, 0.7, 0.2, 0.2, 0.3], [0.2, 0.2, 0.7, 0.8, 0.3, 0.7], [0.2, 0.7, 0.2, 0.3, 0.8, 0.8]])
+ALL = pytest.mark.parametrize(
+    "correction, assignment", [(c, a) for c in (None, "BCH", "ML") for a in ("modal", "soft")]
+)
+
+
+def classes(n=1500, seed=0, answers=ANSWERS):
+    """A mixture with the true probabilities, its answers (n, 6), and covariates (n, 2) of their classes."""
+    rng = np.random.default_rng(seed)
+    C = rng.normal(size=(n, 2)) * [1, 2] + [0, 5]
+    logs = reference.log_gate((C - [0, 5]) / [1, 2], TRUE)
+    z = (logs + rng.gumbel(size=logs.shape)).argmax(axis=1)
+    X = (rng.random((n, 6)) < answers[z]).astype(float)
+    return fastem.BernoulliMixture.from_parameters(np.bincount(z) / n, answers), X, C
+
+
+def classified(model, X, assignment, weight=1.0):
+    """The posteriors, the assignments, and the probabilities of these given the class."""
+    r = model.predict_proba(X)
+    a = np.eye(3)[r.argmax(axis=1)] if assignment == "modal" else r
+    weighed = r.T * weight
+    return a, weighed @ a / weighed.sum(axis=1)[:, None]
+
+
+@ALL
+def test_it_is_the_maximum_of_the_formula(correction, assignment):
+    model, X, C = classes()
+    found = fastem.three_step(model, X, C, correction=correction, assignment=assignment)
+    a, D = classified(model, X, assignment)
+    assert np.allclose(found.classification, D)
+    scale = abs(C - C.mean(axis=0)).max(axis=0)
+
+    def loss(vector):
+        coefficients = np.vstack([vector.reshape(2, 3), np.zeros(3)])
+        logs = reference.log_gate(C, coefficients)
+        slopes = (coefficients - coefficients.mean(axis=0))[:, 1:] * scale
+        if correction == "ML":
+            rows = logsumexp(logs + a @ np.log(D).T, axis=1)
+        else:
+            rows = ((a if correction is None else a @ np.linalg.inv(D)) * logs).sum(axis=1)
+        return -rows.sum() + RIDGE / 2 * (slopes**2).sum()
+
+    at = found.coefficients[:2].ravel()
+    best = minimize(loss, at, method="BFGS", options={"gtol": 1e-5})
+    assert loss(at) <= best.fun + 1e-6 and np.allclose(at, best.x, atol=2e-3)
+
+
+def test_corrections_mend_the_bias_and_errors_are_of_the_right_size():
+    plain, mended = [], {"BCH": [], "ML": []}
+    slopes = TRUE[:, 1:] / [1, 2]
+    for seed in range(20):
+        model, X, C = classes(1000, seed)
+        plain.append(fastem.three_step(model, X, C, correction=None).coefficients[0, 1])
+        for correction, list_ in mended.items():
+            found = fastem.three_step(model, X, C, correction=correction)
+            list_.append((found.coefficients - TRUE)[0, 1] / found.standard_errors[0, 1])
+    assert np.mean(plain) < 0.85 * slopes[0, 0]
+    for ratios in mended.values():
+        assert abs(np.mean(ratios)) < 3 / np.sqrt(20) and 0.6 < np.std(ratios) < 1.6
+
+
+@ALL
+def test_classes_that_are_certain_need_no_correction(correction, assignment):
+    model, X, C = classes(answers=np.where(ANSWERS > 0.5, 1 - 1e-12, 1e-12))
+    found = fastem.three_step(model, X, C, correction=correction, assignment=assignment)
+    expected = fastem.three_step(model, X, C, correction=None)
+    assert np.allclose(found.coefficients, expected.coefficients, atol=1e-5)
+    assert np.allclose(found.standard_errors, expected.standard_errors, rtol=1e-4)
+
+
+@ALL
+def test_whole_weights_are_repeated_rows(correction, assignment):
+    model, X, C = classes(600)
+    weight = np.arange(600) % 3
+    rows = np.repeat(np.arange(600), weight)
+    asked = {"correction": correction, "assignment": assignment}
+    weighted, repeated = (
+        fastem.three_step(model, X, C, weight, **asked),
+        fastem.three_step(model, X[rows], C[rows], **asked),
+    )
+    for one, other in zip(weighted, repeated):
+        assert np.allclose(one, other, rtol=1e-6, atol=1e-8)
+
+
+@ALL
+def test_beside_stepmix(correction, assignment):
+    """Whose coefficients have no prior."""
+    stepmix = pytest.importorskip("stepmix.stepmix")
+    _, X, C = classes()
+    settings = {"structural_params": {"method": "newton-raphson", "max_iter": 100, "tol": 1e-8}}
+    settings |= {"abs_tol": 1e-10, "rel_tol": 0, "max_iter": 2000, "random_state": 0, "verbose": 0, "progress_bar": 0}
+    other = stepmix.StepMix(
+        3,
+        n_steps=3,
+        correction=correction,
+        assignment=assignment,
+        measurement="binary",
+        structural="covariate",
+        **settings,
+    ).fit(X, C)
+    del settings["structural_params"]
+    first = stepmix.StepMix(3, measurement="binary", **settings).fit(X).get_parameters()
+    model = fastem.BernoulliMixture.from_parameters(first["weights"], first["measurement"]["pis"])
+    found = fastem.three_step(model, X, C, correction=correction, assignment=assignment).coefficients
+    expected = other.get_parameters()["structural"]["beta"]
+    assert np.allclose(found, expected - expected[-1], rtol=2e-2, atol=5e-3)
+
+
+def test_one_class_and_covariates_in_other_units():
+    model, X, C = classes(300)
+    alone = fastem.three_step(fastem.BernoulliMixture(1).fit(X), X, C)
+    assert (alone.coefficients == 0).all() and alone.coefficients.shape == alone.standard_errors.shape == (1, 3)
+    found, moved = fastem.three_step(model, X, C), fastem.three_step(model, X, 1e3 * C + 1e6)
+    assert np.allclose(moved.coefficients[:, 1:], found.coefficients[:, 1:] / 1e3, rtol=1e-6)
+    assert np.allclose(moved.standard_errors[:, 1:], found.standard_errors[:, 1:] / 1e3, rtol=1e-4)
+
+
+def test_what_is_refused():
+    model, X, C = classes(300)
+    frame = pd.DataFrame(C, columns=["age", "income"])
+    with pytest.raises(ValueError, match=r"correction must be one of 'ML', 'BCH', None. Got 'bch' instead"):
+        fastem.three_step(model, X, C, correction="bch")
+    with pytest.raises(ValueError, match=r"assignment must be one of 'modal', 'soft'. Got 'hard'"):
+        fastem.three_step(model, X, C, assignment="hard")
+    with pytest.raises(ValueError, match=r"covariates has 299 rows, but X has 300"):
+        fastem.three_step(model, X, C[1:])
+    with pytest.raises(ValueError, match=r"covariates: income is 1 in all rows"):
+        fastem.three_step(model, X, frame.assign(income=1.0))
+    with pytest.raises(ValueError, match=r"row 3, column 'age'"):
+        fastem.three_step(model, X, frame.assign(age=np.where(np.arange(300) == 3, np.nan, C[:, 0])))
+    with pytest.raises(ValueError, match=r"array of covariates, not names"):
+        fastem.three_step(model, X, "age")
+    with pytest.raises(ValueError, match=r"Pass covariates="):
+        fastem.three_step(fastem.BernoulliMixture(2, random_state=0).fit(X, covariates=C), X, C)
+    with pytest.raises(ValueError, match=r"cannot be combined with noise"):
+        fastem.three_step(fastem.GaussianMixture(2, noise=0.1, random_state=0).fit(C), C, C)
+    with pytest.raises(ValueError, match=r"correction='BCH' needs rows of every class"):
+        twin = fastem.BernoulliMixture.from_parameters([0.5, 0.5], [[0.3] * 6, [0.3] * 6])
+        fastem.three_step(twin, X, C, correction="BCH")
