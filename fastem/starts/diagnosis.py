@@ -61,7 +61,7 @@ def equal_components(model, tolerance) -> dict[int, int]:
     Two densities with different parameters differ almost surely at a row that is drawn at random.
     """
     K = model.emission.shape[0]
-    if K < 2:
+    if K < 2 or model.emission.are_apart:
         return {}
     weights = model.weights[:K]
     rows = model.emission.sample(int(np.argmax(weights)), SAMPLED, np.random.default_rng(0))
