@@ -21,24 +21,9 @@ from fastem.kernels import arithmetic
 DEPTH = 8  # most steps that Anderson's method uses
 FAST = 0.3  # a step's length over the last one's; below, EM needs a few more passes only
 TURN, STEADY = 3e-4, 3  # most of one minus the cosine between steps of a linear map; for how many steps
-NEARLY = 3.0  # times that bound, for coordinates that are nearly a model's
 SURPRISE = 0.25  # most distance between EM's step from a proposal and the predicted one, in the last step's lengths
 AHEAD, FARTHEST = 2.0, 1e5  # EM steps that a proposal looks ahead: at first, and at most
 PAUSE, LONGEST_PAUSE = 4, 32  # plain steps after a dropped proposal: at first, and at most
-
-
-def may_begin(vectors) -> int | None:
-    """The number of the first of some models of plain EM, by nearly their coordinates (n, m), at which an accelerator
-    may propose another one; None where none is known."""
-    if len(vectors) < STEADY + 3:
-        return None
-    f = np.diff(vectors, axis=0)
-    lengths = np.sqrt(np.square(f).sum(axis=1))
-    straight = (f[1:] * f[:-1]).sum(axis=1) > (1 - NEARLY * TURN) * lengths[1:] * lengths[:-1]
-    calm = np.flatnonzero(np.convolve(straight, np.ones(STEADY), "valid") == STEADY) + STEADY + 1
-    calm = calm[calm < len(f)]
-    calm = calm[NEARLY * lengths[calm] > FAST * lengths[calm - 1]]
-    return int(calm[0]) if len(calm) else None
 
 
 class Leaps:

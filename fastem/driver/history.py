@@ -69,10 +69,6 @@ class Steps(Sequence):
         if len(self) > LATE:
             self[len(self) - LATE - 1]  # worked out, and what it held is let go
 
-    def add_later(self, step):
-        """A function that gives a :class:`Step`, when it is read."""
-        self._entries.append(step)
-
     def __len__(self):
         return len(self._entries)
 

@@ -36,7 +36,7 @@ class Progress:
         self.started = self.last = time.perf_counter()
         self.bar = open_bar(max_iter, f"start {restart}") if verbose == "bar" else None
         self.handler = None
-        if verbose and self.bar is None and not is_heard():
+        if verbose and self.bar is None and not (logger.hasHandlers() and logger.isEnabledFor(logging.INFO)):
             self.handler = logging.StreamHandler(sys.stdout)
             self.level, self.propagate = logger.level, logger.propagate
             logger.addHandler(self.handler)
@@ -78,11 +78,6 @@ class Progress:
             self.bar.total = result.n_iter
             self.bar.set_description(outcome)
         logger.info("Initialization %s. Lower bound %.5f", outcome, result.history[-1])
-
-
-def is_heard() -> bool:
-    """Whether lines to the logger arrive anywhere."""
-    return logger.hasHandlers() and logger.isEnabledFor(logging.INFO)
 
 
 def remaining_iterations(history, tol) -> int:

@@ -33,7 +33,6 @@ cdef struct Run:
     double* covariances      # K x d x d, or K x d where the axes are the columns
     const double* floor      # d
     double* history          # n_iter + 1
-    double* passes           # n_iter + 1 times the model, as it lies here, and the sums of its pass; or NULL: not asked for
     double* rows             # K: of the components at the model
     double* closeness        # of the model to the floor, see closeness_to
     double* moments          # n_sums: of the last pass
@@ -712,9 +711,6 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
             add(lanes + lane * n_sums, n_sums, lanes)
         run.history[i] = lanes[n_sums - 2] / weight
         run.moments = lanes
-        if run.passes != NULL:
-            memcpy(run.passes + i * (size + n_sums), run.weights, size * sizeof(double))
-            memcpy(run.passes + i * (size + n_sums) + size, lanes, n_sums * sizeof(double))
         for k in range(K):
             run.rows[k] = lanes[(k + 1) * own - 1]
         if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
@@ -737,10 +733,9 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
                const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
-               double enough=-1, bint keep=False):
+               double enough=-1):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
-    those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1. Beside
-    these, all passes (runs, n_iter + 1, model and sums), or None.
+    those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1.
 
     letters        of the family: volume, shape and orientation
     X, sample_weight, centre    as in `expect`
@@ -749,7 +744,6 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     floor          (d) least variances of the columns, positive
     n_iter         most steps of a run
     enough         change of the mean log-likelihood in a step after which a run is given up
-    keep           whether the passes are asked for: the sums are those of `expect`, log-likelihood and entropy after them
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -770,7 +764,6 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef double[::1] close = closeness
     cdef double[:, ::1] history = histories
     cdef Py_ssize_t[::1] steps = done
-    cdef double[:, :, ::1] passes
     check()
     cdef list parts = [empty_part("gaussian_full" if full else "gaussian_diagonal", d, K) for r in range(R)]
     runs = <Run*>malloc(R * sizeof(Run))
@@ -786,12 +779,6 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.means = run.weights + K
             run.covariances = run.means + K * d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
-            run.passes = NULL
-        kept = np.empty((R, n_iter + 1, models.shape[1] + runs[0].job.n_sums)) if keep else None
-        if keep:
-            passes = kept
-            for r in range(R):
-                runs[r].passes = &passes[r, 0, 0]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
         n_own = n_sums + models.shape[1] + of_m_step(K, d)
@@ -819,7 +806,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
                 propagate()
     finally:
         free(runs)
-    return done, histories, counts, closeness, kept
+    return done, histories, counts, closeness
 
 
 cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, char* own, Py_ssize_t work_bytes,

@@ -88,12 +88,8 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
     """
     if getattr(rows, "n_rows_known", True) is False or not hasattr(rows, "shape"):  # rows that are read are many
         return resolve(n_threads)
-    return 1 if is_short(*rows.shape, n_components) else resolve(n_threads)
-
-
-def is_short(n_rows: int, n_features: int, n_components: int) -> bool:
-    """Whether a pass takes so little time that one thread is best."""
-    return n_rows * n_features**2 * n_components < 2_000_000
+    n, d = rows.shape
+    return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)
 
 
 # ---- threads that cannot be started ----------------------------------------------------------------------------------

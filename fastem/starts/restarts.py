@@ -6,13 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastem.driver.em import EMResult, both, em
+from fastem.driver.em import both, em
 from fastem.driver.history import Steps
 from fastem.driver.passes import collect, require_same_data
-from fastem.driver.progress import Progress, is_heard
+from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
 from fastem.models.gaussian.candidates import truncated
-from fastem.models.mixture import Mixture
 from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
@@ -21,7 +20,6 @@ from fastem.starts.labels import LabelledStart
 from fastem.starts.named import EMEM, MERGED, START_NAMES
 from fastem.starts.plan import Plan, Scales
 from fastem.starts.regroup import split_merge_start
-from fastem.starts.run_ahead import run_ahead
 from fastem.starts.short_runs import coarse_start, emem_start, few_of, pays
 
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
@@ -94,18 +92,6 @@ class Restarts:
             self._forget_steps()
             if self.n_init <= self.number < self.n_all and not self._can_merge():
                 break
-
-    @property
-    def _is_unwatched(self):
-        """Whether nothing looks at a run while it goes on."""
-        plan = self.plan
-        return (
-            self.callback is None
-            and self.keeper is None
-            and not (plan.verbose or is_heard())
-            and plan.truncate is None
-            and plan.restarts.on_collapse == "floor"
-        )
 
     def _forget_steps(self):
         """Only the best result so far keeps the record of its iterations, which may be large."""
@@ -202,12 +188,6 @@ class Restarts:
         """The result of one run of em."""
         plan, rows = self.plan, truncated(self.blocks, self.plan.truncate)
         limits = {"tol": plan.stop.tol, "max_iter": max_iter}
-        if self._is_unwatched and isinstance(start, Mixture):
-            start = run_ahead(start, rows, plan.stop, max_iter, plan.accelerate)
-            if isinstance(start, EMResult):
-                self.running = start
-                if start.converged:
-                    return start
         progress = Progress(plan.verbose, plan.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits)
         with progress:
             result = em(

@@ -49,8 +49,6 @@ class ShortRun:
         The components' rows at the end.
     closeness : float
         To the floor: every variance at the end, in any direction, is at least the floor's over this.
-    passes : (n_iter + 1, model and sums) or None
-        Of all its passes, where they are asked for; see :mod:`fastem.models.gaussian.kept_passes`.
     """
 
     begun: Mixture
@@ -61,7 +59,6 @@ class ShortRun:
     counts: np.ndarray | None = None
     closeness: float = np.inf
     has_moved: bool = False
-    passes: np.ndarray | None = None
     accelerator: ClassVar[None] = None
 
     @property
@@ -105,9 +102,9 @@ class ShortRun:
         return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
 
 
-def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, keep=False) -> list[ShortRun]:
+def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0) -> list[ShortRun]:
     """The run of up to `n_iter` steps from each mixture, or the further steps of each run; until one changes the mean
-    log-likelihood by no more than `enough`. keep: with these steps' passes."""
+    log-likelihood by no more than `enough`."""
     runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
     if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
         return runs
@@ -126,23 +123,15 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, keep=False) -> lis
     emission = begun[0].emission
     module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
     rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
-    done, histories, counts, closeness, passes = module.short_runs(
-        letters, K, *rows, models, emission.floor, n_iter, n_threads, enough, keep
+    done, histories, counts, closeness = module.short_runs(
+        letters, K, *rows, models, emission.floor, n_iter, n_threads, enough
     )
     return [
         ShortRun(
-            mixture,
-            blocks,
-            run.history[:-1] + history[: steps + 1].tolist(),
-            row,
-            centre,
-            of_run,
-            close,
-            run.has_moved,
-            of_passes[: steps + 1] if keep else None,
+            mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close, run.has_moved
         )
-        for run, mixture, steps, history, row, of_run, close, of_passes in zip(
-            runs, begun, done.tolist(), histories, models, counts, closeness.tolist(), passes if keep else models
+        for run, mixture, steps, history, row, of_run, close in zip(
+            runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
         )
     ]
 
@@ -180,11 +169,6 @@ def broad(structure, K, floor):
     return structure.from_covariances(np.broadcast_to(covariance, shape), floor)
 
 
-def is_full(mixture) -> bool:
-    """Whether components have covariances (d, d) in the compiled module, not variances (d,) alone."""
-    return LETTERS[type(mixture.emission.covariance)][2] != "I"
-
-
 def is_ordinary(mixture) -> bool:
     """Whether a mixture has an M-step in the compiled module."""
     emission = mixture.emission
@@ -213,7 +197,8 @@ def flat(mixture, centre):
     emission = mixture.emission
     K, d = emission.shape
     spread = emission.covariance
-    second = np.broadcast_to(spread.covariances, (K, d, d)) if is_full(mixture) else spread.variances(K, d)
+    full = LETTERS[type(spread)][2] != "I"
+    second = np.broadcast_to(spread.covariances, (K, d, d)) if full else spread.variances(K, d)
     return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel()])
 
 
