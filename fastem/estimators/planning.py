@@ -89,7 +89,8 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
 def plan_in_memory(estimator, blocks, unit) -> Plan:
     """The plan of an estimator's parameters, checked, for rows without labels; ValueError where they are too few."""
     plan = estimator._checked_plan()
-    require_compatible(request_of(estimator, extreme_weights=unit != 1))
+    if unit != 1:
+        require_compatible(request_of(estimator, extreme_weights=True))
     require_enough_rows(blocks, estimator.n_components, type(estimator).__name__)
     return plan
 

@@ -24,7 +24,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
-from fastem.starts.diagnosis import best_sound, diagnose, effective_rows, expected_merit
+from fastem.starts.diagnosis import best_first, diagnose, effective_rows, expected_merit, sound_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
 from fastem.starts.gaussian_start import filled
@@ -174,7 +174,7 @@ class ModelSearch:
                 attempt = self.climbed([lambda start=start: start], plan, scales)
             except FAILURES:
                 continue  # an attempt to improve failed: what was to be improved stays
-            best = best_sound([best, attempt], self.n_effective)
+            best = next(best_first([best, attempt], self.n_effective, sound_merit))
         return best
 
     def climbed(self, starts, plan, scales):

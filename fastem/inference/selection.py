@@ -165,11 +165,12 @@ def select(
     """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
 
     All families start from the same partitions of some rows (hierarchical clusterings), and from their
-    own fit with fewer components, where one component is split in two; the best run is kept. The table says why a model
-    failed, and which models have a component that is not sound: these rank after all sound ones, because their
-    likelihood has no maximum, only the floor under the covariances, and their criteria mean nothing. That holds for
-    stray rows in a component of their own too: though the rest of that model may be right, how far its likelihood rises
-    hangs on the floor. Leave such rows out, or describe them as noise (`noise` of :class:`GaussianMixture`).
+    own fit with fewer components, where one component is split in two; the best run is kept whose components are sound,
+    or describe stray rows, if there is any. The table says why a model failed, and which models have a component that
+    is not sound: these rank after all sound ones, because their likelihood has no maximum, only the floor under the
+    covariances, and their criteria mean nothing. That holds for stray rows in a component of their own too: though the
+    rest of that model may be right, how far its likelihood rises hangs on the floor. Leave such rows out, or describe
+    them as noise (`noise` of :class:`GaussianMixture`).
 
     Parameters
     ----------

@@ -4,10 +4,18 @@
 import numpy as np
 
 from libc.math cimport INFINITY
+from libc.string cimport memmove
 
 cdef extern from "scalar_math.h" nogil:  # the same bits everywhere, see there
     double exp "scalar_exp"(double)
     double log "scalar_log"(double)
+
+cdef extern from "agglomeration.h" nogil:
+    enum:
+        SIDE_BY_SIDE
+    bint traced_costs(double count, const double* mean, const double* scatter, const double* counts, const double* means,
+                      const double* scatters, Py_ssize_t stride, Py_ssize_t m, Py_ssize_t d, double prior, double* work,
+                      double* costs)
 
 from fastem.kernels.workers import check
 
@@ -55,6 +63,10 @@ cdef class Tree:
     cdef double[:, ::1] loss
     cdef double[:, ::1] work, both
     cdef char[::1] alive, exact
+    cdef Py_ssize_t[::1] left      # the clusters that there are, ascending
+    cdef double[:, ::1] columns    # of these, one each: count, mean (d), lower triangle of the scatter; of "traced"
+    cdef double[::1] one, several, found
+    cdef Py_ssize_t n_left
     cdef Criterion criterion
     cdef bint proportions
     cdef double prior, tie
@@ -68,6 +80,12 @@ cdef class Tree:
         self.loss = np.full((self.M, self.M), np.inf)
         self.work, self.both = np.zeros((self.d, self.d)), np.zeros((scatter.shape[1], scatter.shape[2]))
         self.alive, self.exact = np.ones(self.M, np.int8), np.ones(self.M, np.int8)
+        self.left, self.n_left = np.arange(self.M), self.M
+        traced = [counts[:, None], means, scatter[:, *np.tril_indices(self.d)]] if criterion == TRACED else [counts[:, None]]
+        self.columns = np.ascontiguousarray(np.hstack(traced).T, np.float64)
+        n = self.columns.shape[0]
+        self.one, self.several = np.empty(n), np.empty((n + self.d + 2) * SIDE_BY_SIDE)
+        self.found = np.empty(SIDE_BY_SIDE)
 
     cdef double cost(self, double count, const double* scatter) noexcept nogil:
         """Minus twice the log-likelihood of a cluster, without what all partitions share."""
@@ -128,6 +146,56 @@ cdef class Tree:
         self.join(g, h)
         return self.cost(self.counts[g] + self.counts[h], &self.both[0, 0]) - self.costs[g] - self.costs[h]
 
+    cdef void losses(self, Py_ssize_t place, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+        """What mergers of one of the clusters that are left with some others of them cost; all by their places."""
+        cdef Py_ssize_t p = start, b, i, m, h, g = self.left[place]
+        cdef bint together
+        while p < stop:
+            m = min(<Py_ssize_t>SIDE_BY_SIDE, stop - p)
+            together = self.criterion == TRACED and m > 1
+            if together:
+                for i in range(self.one.shape[0]):
+                    self.one[i] = self.columns[i, place]
+                together = traced_costs(
+                    self.one[0], &self.one[1], &self.one[1 + self.d], &self.columns[0, p], &self.columns[1, p],
+                    &self.columns[1 + self.d, p], self.M, m, self.d, self.prior, &self.several[0], &self.found[0])
+            for b in range(m):
+                h = self.left[p + b]
+                if h == g:
+                    continue
+                if together:
+                    self.loss[min(g, h), max(g, h)] = self.found[b] - self.costs[min(g, h)] - self.costs[max(g, h)]
+                else:
+                    self.loss[min(g, h), max(g, h)] = self.merger(min(g, h), max(g, h))
+            p += m
+
+    cdef Py_ssize_t place_of(self, Py_ssize_t g) noexcept nogil:
+        """Where a cluster is among those that are left."""
+        cdef Py_ssize_t low = 0, high = self.n_left, middle
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self.left[middle] <= g:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    cdef void leave(self, Py_ssize_t g, Py_ssize_t h) noexcept nogil:
+        """g has changed, h is not there any more."""
+        cdef Py_ssize_t i, j, p = self.place_of(h), place = self.place_of(g), n = 1 + self.d
+        self.n_left -= 1
+        memmove(&self.left[p], &self.left[p] + 1, (self.n_left - p) * sizeof(Py_ssize_t))
+        if self.criterion != TRACED:
+            return
+        for i in range(self.columns.shape[0]):
+            memmove(&self.columns[i, p], &self.columns[i, p] + 1, (self.n_left - p) * sizeof(double))
+        self.columns[0, place] = self.counts[g]
+        for i in range(self.d):
+            self.columns[1 + i, place] = self.means[g, i]
+            for j in range(i + 1):
+                self.columns[n, place] = self.scatter[g, i, j]
+                n += 1
+
     cdef void search(self, Py_ssize_t g) noexcept nogil:
         """The least loss of g and a later cluster."""
         cdef Py_ssize_t h
@@ -168,10 +236,11 @@ cdef class Tree:
         self.alive[h] = 0
         if self.criterion != SQUARES:
             self.costs[g] = self.cost(total, &self.scatter[g, 0, 0])
+        self.leave(g, h)
 
     def run(self, Py_ssize_t n_clusters):
         """(M - n_clusters, 2) the clusters g < h that each step merges, as g; of equal losses the first is taken."""
-        cdef Py_ssize_t g, h, k, step, n_steps = max(self.M - n_clusters, 0)
+        cdef Py_ssize_t g, h, k, p, place, step, n_steps = max(self.M - n_clusters, 0)
         cdef Py_ssize_t[:, ::1] steps = np.empty((n_steps, 2), np.intp)
         cdef double value, most
         with nogil:
@@ -181,8 +250,7 @@ cdef class Tree:
             for g in range(self.M):
                 with gil:
                     check()
-                for h in range(g + 1, self.M):
-                    self.loss[g, h] = self.merger(g, h)
+                self.losses(g, g + 1, self.M)
                 self.search(g)
             for step in range(n_steps):
                 most = self.cheapest() + self.tie
@@ -197,11 +265,13 @@ cdef class Tree:
                 for k in range(h):  # what is no longer there may have been the least
                     if self.loss[k, h] <= self.least[k] or (k < g and self.loss[k, g] <= self.least[k]):
                         self.exact[k] = False
-                for k in range(self.M):
-                    if self.alive[k] and k != g:
-                        value = self.loss[min(g, k), max(g, k)] = self.merger(min(g, k), max(g, k))
-                        if k < g and value <= self.least[k]:
-                            self.least[k], self.exact[k] = value, True
+                place = self.place_of(g)
+                self.losses(place, 0, self.n_left)
+                for p in range(place):
+                    k = self.left[p]
+                    value = self.loss[k, g]
+                    if value <= self.least[k]:
+                        self.least[k], self.exact[k] = value, True
                 self.search(g)
         return np.asarray(steps)
 

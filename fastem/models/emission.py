@@ -170,6 +170,11 @@ class Emission(Protocol):
         """(K,) in how many directions a covariance is held at its floor. Default: 0."""
         return np.zeros(self.shape[0], int)
 
+    @property
+    def are_apart(self) -> bool:
+        """Whether a look at the parameters shows that no two densities are equal. Default: False, it does not."""
+        return False
+
     def widened(self, weights, counts) -> Emission | None:
         """The same densities without what unsound ones win by being thin; see :meth:`diagnose`. Default: None, that
         cannot be taken out."""

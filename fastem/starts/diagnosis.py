@@ -10,6 +10,7 @@ import numpy as np
 from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
 from fastem.models.gaussian.short_runs import ShortRun
+from fastem.models.gaussian.soundness import OUTLIERS
 
 EQUAL = {4: 1e-5, 8: 1e-9}  # relative difference of log-densities that is rounding, by the bytes of the rows' type
 SAMPLED = 8  # rows at which densities are compared
@@ -60,7 +61,7 @@ def equal_components(model, tolerance) -> dict[int, int]:
     Two densities with different parameters differ almost surely at a row that is drawn at random.
     """
     K = model.emission.shape[0]
-    if K < 2:
+    if K < 2 or model.emission.are_apart:
         return {}
     weights = model.weights[:K]
     rows = model.emission.sample(int(np.argmax(weights)), SAMPLED, np.random.default_rng(0))
@@ -113,6 +114,15 @@ def merit(result, n_effective) -> tuple[bool, float]:
 def sound_first(result, n_effective) -> tuple[bool, float]:
     """By what results are compared where no component may be lost: whether all are sound, and the mean objective."""
     return is_sound(result, n_effective), objective_of(result)
+
+
+def sound_merit(result, n_effective) -> tuple[bool, float]:
+    """By what results are compared where one that is not sound does not count: whether every component is sound, or
+    describes stray rows, and the mean objective without what those that are not sound win."""
+    if is_sound(result, n_effective):
+        return True, objective_of(result)
+    honest = all(one.sound or one.status.startswith(OUTLIERS) for one in diagnose(result, n_effective))
+    return honest, merit(result, n_effective)[1]
 
 
 def objective_of(result) -> float:

@@ -15,7 +15,7 @@ from fastem.driver.em import EMResult, em, remaining_gain
 from fastem.driver.stopping import BY_HISTORY, stopping_rule
 from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
-from fastem.starts.diagnosis import best_first, best_sound, effective_rows, expected_gain, merit, objective_of
+from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit, objective_of, sound_merit
 from fastem.starts.plan import Stop
 
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
@@ -124,8 +124,9 @@ def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:
 
 
 def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None = None) -> EMResult:
-    """The best of runs that climb, one after the other, until the stopping rule holds. One of which no more is expected
-    than another has reached is given up.
+    """The best of runs that climb, one after the other, until the stopping rule holds. One whose components are sound,
+    or describe stray rows, comes before others, whatever their components win. One of which no more is expected than
+    such a one has reached is given up.
 
     starts : callables that make a mixture, the most promising first
     """
@@ -153,10 +154,10 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
             failure = error
         else:
             ended.append(run)
-            reached = max(reached, merit(run, n_effective))
+            reached = max(reached, sound_merit(run, n_effective))
     if not ended:
         raise failure
-    return best_sound(ended, n_effective)
+    return next(best_first(ended, n_effective, sound_merit))
 
 
 def arrive(result: EMResult, reason: str, blocks, n_threads: int) -> None:

@@ -146,6 +146,24 @@ def test_failures_are_marked():
     assert row.bic < unsound.best_row.bic
 
 
+@pytest.mark.parametrize(
+    ("family", "n_components", "seed"), [("VII", 5, 9), ("VEE", 5, 3), ("EEV", 4, 1), ("VVV", 5, 10)]
+)
+def test_a_sound_run_is_kept_where_there_is_one(family, n_components, seed):
+    X = rows_of_many_optima(seed)
+    row = fastem.select(X, range(2, n_components + 1), [family], random_state=seed).table[-1]
+    assert row.sound and row.status == "ok", row
+
+
+def rows_of_many_optima(seed):
+    """So few rows that components which are not sound are the likeliest, however much of it is taken out."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 3))
+    if seed % 3:
+        X += rng.normal(0, 2, (3, 3))[rng.integers(3, size=60)]
+    return rng.standard_t(3, size=(60, 3)) if seed % 4 == 3 else X
+
+
 def test_not_converged_is_marked():
     found = fastem.select(FAITHFUL, [3], ["VVV"], random_state=0, max_iter=2, tol=0)
     assert found.table[0].status == "not converged" and found.best.n_iter_ == 2

@@ -53,6 +53,14 @@ def test_it_merges_what_costs_least(criterion, d, weighted):
     assert [tuple(pair) for pair in pairs] == plain(Z, weight, criterion, 0.3, 2)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e27])  # in the second, determinants leave the range of one product
+def test_of_many_clusters_side_by_side_each_costs_what_it_costs_alone(unit):
+    rng = np.random.default_rng(3)
+    Z, weight = unit * (rng.normal(size=(70, 4)) + 4 * rng.integers(0, 2, (70, 1))), rng.uniform(0.5, 3, 70)
+    pairs = mergers(weight, Z, np.zeros((70, 4, 4)), 64, "traced", prior=0.3 * unit**8, tie=1e-12)
+    assert [tuple(pair) for pair in pairs] == plain(Z, weight, "traced", 0.3 * unit**8, 64)
+
+
 def test_equal_losses_merge_the_first_pair():
     corners = np.array([[0.0, 0.0], [0.0, 1.0], [5.0, 0.0], [5.0, 1.0]])
     single = np.ones(4), corners, np.zeros((4, 2, 2))

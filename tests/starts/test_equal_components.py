@@ -1,6 +1,7 @@
 """Components that are equal stay equal under EM: they are named, and left where the stop is to be certified."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,17 @@ def test_components_of_every_family_are_equal_only_where_they_are(family):
     fitted = family.make(3, random_state=0, max_iter=3).fit(rows)
     assert equal_components(fitted.model_, 1e-9) == {}
     assert equal_components(family.make(1, random_state=0, max_iter=0).fit(rows).model_, 1e-9) == {}
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical", "VEV", "VVE"])
+def test_means_that_are_apart_show_that_no_two_are_equal(covariance_type):
+    apart = GaussianMixture(3, covariance_type=covariance_type, random_state=0).fit(X).model_
+    assert apart.emission.are_apart
+    means = apart.emission.means.copy()
+    means[2] = means[0]
+    near = replace(apart, emission=replace(apart.emission, means=means))
+    assert not near.emission.are_apart
+    assert bool(equal_components(near, 1e-9)) == (covariance_type == "tied")  # the others' covariances differ
 
 
 def five_degrees(n_components, **parameters):

@@ -26,6 +26,8 @@ from fastem.models.gaussian.soundness import NEAR_FLOOR, conditions
 from fastem.models.rounding import Rounding
 
 FEWEST = 1e-100  # share of all rows; a component with less has none
+APART = 0.1  # deviations between means, with which rows tell two Gaussians by more than rounding
+MOST_PAIRED = 100  # components of which all pairs are looked at
 DIGITS = 16  # roundings of its distance from the centre, below which a component's deviation has no digits
 KERNELS = {kernel.name: kernel for kernel in (FullKernel, TiedKernel, DiagonalKernel)}
 
@@ -224,6 +226,15 @@ class Gaussian(Emission):
     def of_rounded(self, rounding_variance) -> Gaussian:
         """The same densities, for columns in which rounding makes this variance (d,)."""
         return replace(self, rounding_variance=rounding_variance)
+
+    @property
+    def are_apart(self) -> bool:
+        """Whether the means of any two differ by more than a part of the largest deviation in some column."""
+        K, d = self.shape
+        if K > MOST_PAIRED:
+            return False
+        apart = np.abs(self.means[:, None] - self.means) > APART * np.sqrt(self.covariance.variances(K, d).max(axis=0))
+        return np.count_nonzero(apart.any(axis=2)) == K * (K - 1)
 
     def widened(self, weights, counts) -> Gaussian | None:
         """The same densities, those that are not sound as wide as the others together and themselves; None where that

@@ -21,6 +21,7 @@ SPIKE = 1e-4  # of the data's variance in a direction, where a component has few
 THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
 MOSTLY = 0.5  # of a variance in a direction
 FAR = 6.0  # standard deviations beyond where a component's rows lie
+OUTLIERS = "outliers: "  # how the status of a component of stray rows begins
 
 
 def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
@@ -49,7 +50,7 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     ]
     far = outlying(emission, counts, np.array([sound for _, sound in found]))
     return [
-        (f"outliers: {count:.2f} row(s) far from all others{', at the floor' * bool(collapsed)}", False)
+        (f"{OUTLIERS}{count:.2f} row(s) far from all others{', at the floor' * bool(collapsed)}", False)
         if k in far
         else condition
         for k, (count, collapsed, condition) in enumerate(zip(counts, excess, found))
