@@ -91,7 +91,7 @@ cdef class Tree:
         """Minus twice the log-likelihood of a cluster, without what all partitions share."""
         cdef Py_ssize_t i, j, d = self.d
         cdef double* work = &self.work[0, 0]
-        cdef double total = 0, rows = count + self.prior, rest, product
+        cdef double total = 0, rows = count + self.prior, rest, product = 1, share
         if self.criterion == TRACED:
             for i in range(d):
                 for j in range(i + 1):
@@ -108,8 +108,13 @@ cdef class Tree:
                 work[i * d + i] = (scatter[i * d + i] + self.prior) / rows
             total = log_det(work, d)
         else:
+            share = 1 / rows
             for i in range(d):
-                total += log((scatter[i] + self.prior) / rows)
+                product *= (scatter[i] + self.prior) * share
+                if not 1e-100 < product < 1e100:  # one logarithm for as many as remain a number
+                    total += log(product)
+                    product = 1
+            total += log(product)
         total = count * total
         if self.proportions:
             total -= 2 * count * log(count)
