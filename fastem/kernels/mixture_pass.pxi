@@ -81,6 +81,8 @@ cdef enum:
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
+    LEAST_ROWS = 128           # of many components: with fewer rows, the lanes of their sums are added up more often than filled
+    FEW_COLUMNS = 3            # where there is so little to sum that a tile had better fit into the second level cache
     ROWS_AHEAD = 32
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
@@ -588,7 +590,8 @@ cdef prepare_groups(Job* job, tuple groups):
 
 cdef Py_ssize_t rows_of_tile(Py_ssize_t d, Py_ssize_t K):
     cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes = sizeof(real) * (d + K + 2)
-    return max(group, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
+    cdef Py_ssize_t least = LEAST_ROWS if FEW_COLUMNS < d < K else group
+    return max(least, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
 
 
 cdef Py_ssize_t lanes_of_tiles(Py_ssize_t n_tiles, Py_ssize_t n_sums):
