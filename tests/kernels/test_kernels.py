@@ -41,7 +41,7 @@ COMPONENTS = [1, 2, 3, 4, 5, 9, 16, 33]
 SHAPES = [(n, 3, 3) for n in ROWS] + [
     ([37, 1, 70, 131][(i + j) % 4], d, K) for i, d in enumerate(COLUMNS) for j, K in enumerate(COMPONENTS)
 ]
-SHAPES += [(5000, 2, 2), (1100, 65, 2), (3000, 49, 10)]
+SHAPES += [(5000, 2, 2), (1100, 65, 2), (3000, 49, 10), (300, 5, 600)]  # the last: tiles of many components
 
 
 @pytest.mark.parametrize("real", REALS)
@@ -166,7 +166,7 @@ def test_features_are_those_of_the_formulas(build, real, n, K):
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
-@pytest.mark.parametrize("n, d, K", [(1, 1, 1), (700, 5, 3), (333, 17, 9), (5000, 2, 4)])
+@pytest.mark.parametrize("n, d, K", [(1, 1, 1), (700, 5, 3), (333, 17, 9), (5000, 2, 4), (300, 5, 600)])
 def test_every_build_agrees(structure, n, d, K):
     mixture, X, weight = problem(structure, "float64", n, d, K)
     call = mixture.kernel_call(X.dtype)
