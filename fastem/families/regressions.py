@@ -38,7 +38,6 @@ from fastem.rows.validation import as_sample_weight, generator, require_finite, 
 from fastem.starts.regressions import best_start
 
 MODEL_ARRAYS = "weights_", "coef_", "intercept_", "variances_", "gate_coefficients_"
-REFINED = 1e-6  # relative: how far the last digits of a regression may be from those in its basis
 MOST_REFINED = 1 << 20  # values of X
 
 
@@ -255,23 +254,19 @@ class MixtureOfRegressions(Estimator):
         ones = np.ones((self.n_components, m))
         pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
         model = self._of_attributes(basis, pattern)
-        if saved and self._is_of_lines(basis, m):
+        if saved:  # these have all digits of the model
+            if np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
+                raise ValueError(
+                    f"lines_ {np.shape(self.lines_)} are not of {self.n_components} components, {m} outputs and "
+                    f"{basis.size} columns of a basis"
+                )
             model = replace(model, coefficients=np.swapaxes(np.asarray(self.lines_, np.float64), 1, 2).copy())
         self._keep(basis, model)
 
-    def _is_of_lines(self, basis, m) -> bool:
-        """Whether the coefficients that the user sees, who may have set them, are those of `lines_`; ValueError where
-        these are not of the basis."""
-        if np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
-            raise ValueError(
-                f"lines_ {np.shape(self.lines_)} are not of {self.n_components} components, {m} outputs and "
-                f"{basis.size} columns of a basis"
-            )
-        lines = np.asarray(self.lines_, np.float64)
-        seen = np.concatenate([np.reshape(self.intercept_, (-1, m, 1)), np.reshape(self.coef_, (len(lines), m, -1))], 2)
-        if self.n_components == 1 and self.family == "gaussian":  # its coefficients are refined
-            return np.allclose(basis.of_basis(seen), lines, rtol=REFINED, atol=REFINED * abs(lines).max())
-        return np.array_equal(basis.of_columns(lines), seen)
+    def _require_savable(self):
+        super()._require_savable()
+        if not self._is_of_attributes():
+            self._adopt_attributes()
 
     def _keep(self, basis, model):
         """Keep a model with the attributes that it is of."""
@@ -302,8 +297,13 @@ class MixtureOfRegressions(Estimator):
         """The fitted model of rows in the basis of the fit, :class:`fastem.models.regressions.Regressions`."""
         self._require_fitted()
         if not self._is_of_attributes():  # the user has set some
-            self._keep(self._basis, self._of_attributes(self._basis, self._regressions))
+            self._adopt_attributes()
         return self._regressions
+
+    def _adopt_attributes(self):
+        model = self._of_attributes(self._basis, self._regressions)
+        self.lines_ = np.swapaxes(model.coefficients, 1, 2).copy()
+        self._keep(self._basis, model)
 
     def _wide(self, X, y, sides):
         """The model, and its rows (n, P + m + …) with their side columns. y None: 0."""
