@@ -18,7 +18,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import alike
-from fastem.starts.named import EMEM, PARTITIONS
+from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import subsample, subsample_rows
 from fastem.starts.tournament import tournament
@@ -31,6 +31,7 @@ FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs,
 FEW = 5000  # and so many where there are not more
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
+MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
 
@@ -74,6 +75,8 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
     for kind, n_runs in n_draws * list(family.start_kinds.items()):
         if kind not in family.start_partitions:
             starts += n_runs * [lambda kind=kind: start(kind, few)]
+            continue
+        if K >= MANY and kind != MERGED and found:
             continue
         for labels in PARTITIONS[kind](X, weight, K, rng, threads):
             if not any(alike(labels, other, weight, K) for other in found):

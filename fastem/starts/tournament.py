@@ -7,6 +7,7 @@ Biernacki, Celeux, Govaert: Choosing starting values for the EM algorithm. Compu
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastem.driver.em import EMResult, em, remaining_gain
 from fastem.driver.stopping import BY_HISTORY, stopping_rule
 from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
+from fastem.rows.blocks import Blocks
 from fastem.starts.diagnosis import best_first, effective_rows, expected_gain, merit, objective_of, sound_merit
 from fastem.starts.plan import Stop
 
@@ -28,7 +30,7 @@ Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 def tournament(
     starts: Iterable[Callable[[], Mixture] | ShortRun],
-    blocks,
+    blocks: Blocks,
     rounds: Sequence[Round],
     stop: Stop,
     n_threads: int,
@@ -64,19 +66,22 @@ def tournament(
     """
     n_effective = effective_rows(blocks) if n_effective is None else n_effective
     failure, runs, holds = None, list(starts), rule_of_history(stop, blocks)
+    looked_at: dict[int, Blocks] = {}  # the rows of each run, by its id: they may remember what it found
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
         limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
-        begun, error = made(run if callable(run) else lambda run=run: goes_on(run) for run in runs)
-        failure, ended = error or failure, []
+        begun, error = made(run if callable(run) else partial(goes_on, run, looked_at) for run in runs)
+        failure, ended, looked_at = error or failure, [], {}
+        begun = [one if isinstance(one, ShortRun) else ShortRun(one, blocks.for_one_run()) for one in begun]
         n_steps = min(n_iter, stop.max_iter)
         ran = short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads, STILL * stop.tol)
         for start, run in zip(begun, ran):
-            most = n_steps + (start.n_iter if isinstance(start, ShortRun) else 0)
+            most = n_steps + start.n_iter
             done = is_number(run) and (run.n_iter == most or holds(run))
             try:
-                ended.append(run if done else climbed(run, blocks.for_one_run(), most, limits))
+                ended.append(run if done else climbed(run, run.blocks, most, limits))
+                looked_at[id(ended[-1])] = run.blocks
             except FAILURES as error:
                 failure = error
         if not ended:
@@ -110,9 +115,9 @@ def rule_of_history(stop: Stop, blocks) -> Callable:
     return lambda run: holds(EMResult(None, None, run.history, n_rows=n_rows), None) if run.n_iter else ""
 
 
-def goes_on(run: EMResult | ShortRun) -> Mixture | ShortRun:
+def goes_on(run: EMResult | ShortRun, looked_at) -> ShortRun:
     """Where the next round goes on from a run."""
-    return run if isinstance(run, ShortRun) else run.model
+    return run if isinstance(run, ShortRun) else ShortRun(run.model, looked_at[id(run)])
 
 
 def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:

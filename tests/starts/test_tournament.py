@@ -5,13 +5,14 @@ import pytest
 
 from fastem.driver.em import em
 from fastem.driver.stopping import stopping_rule
+from fastem.models.gaussian.candidates import TruncatedBlocks
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.short_runs import ShortRun
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import best_first, merit
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.plan import Stop
-from fastem.starts.tournament import is_number, race
+from fastem.starts.tournament import is_number, race, tournament
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 1, (200, 2)) + 5 * RNG.integers(0, 3, (200, 2))
@@ -45,6 +46,21 @@ def test_a_race_ends_where_the_stopping_rule_holds():
     assert stopping_rule("gain", None, 1e-6)(best, None) == best.stop_reason
     assert np.isfinite(best.remaining_gain) and best.remaining_gain_method == "rate"
     assert best.history[-1] == em(best.model, blocks, max_iter=0).history[0]
+
+
+def test_runs_keep_their_candidates_from_round_to_round(monkeypatch):
+    """All components of all rows are tried once in each run."""
+    made = []
+    before = TruncatedBlocks.__init__
+
+    def noted(blocks, *given):
+        made.append(blocks)
+        before(blocks, *given)
+
+    monkeypatch.setattr(TruncatedBlocks, "__init__", noted)
+    rows = TruncatedBlocks(ArrayBlocks(X), 2)
+    runs = tournament([lambda one=one: one for one in starts(3)], rows, [(2, 2), (3, 1)], Stop(0.0), 1)
+    assert len(runs) == 1 and len(made) == 1 + 3 and not rows.candidates
 
 
 def test_a_run_without_a_likelihood_is_not_done():
