@@ -9,33 +9,31 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
+from fastem.driver.checkpoint import stable_text
 from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
-from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
+from fastem.errors import convergence_warning, warn, warn_of_statuses
 from fastem.estimators.beside import given, kind_of, opened
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import refusal, require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.fitted_mixture import FittedMixture
+from fastem.estimators.fitting import fit_to
 from fastem.estimators.labels import open_labelled
 from fastem.estimators.metadata_routing import set_partial_fit_request
 from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
-from fastem.estimators.planning import plan_for, plan_of, request_of, require_enough_rows
+from fastem.estimators.planning import plan_of, request_of
 from fastem.estimators.refused_sides import require_sides
-from fastem.kernels.threads import for_pass
 from fastem.models.mixture import Mixture
 from fastem.models.weights import WeightRule
 from fastem.rows.side_columns import named_columns
 from fastem.starts.collapse import POLICIES
-from fastem.starts.diagnosis import effective_rows
 from fastem.starts.fit_report import FitReport
 from fastem.starts.given import checked_weights
 from fastem.starts.named import START_NAMES
 from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
-from fastem.starts.restarts import Restarts
 
 ATTRIBUTES = """\
 weights_ : (K,)
@@ -452,45 +450,3 @@ spherical), of all components with any covariance_type.""",
         self.fit_report_.warn_of_events()
         self.fit_report_.warn_of_saddle(self.stop)
         warn_of_statuses("component", self.component_status_)
-
-
-def keep_fit(estimator, result, report, n_effective, unit, blocks):
-    """The estimator, fitted: its attributes are the result of EM on these rows."""
-    estimator._keep(result, report, n_effective, unit, blocks)
-    return estimator
-
-
-def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, checkpoint_seconds=60.0, resume=False):
-    """The estimator, fitted to the blocks that opened() gives with the unit of their weights; see its `fit`."""
-    plan = estimator._checked_plan()
-    keeper = None
-    if checkpoint is not None:
-        if plan.truncate is not None:
-            raise ValueError(
-                f"truncate={plan.truncate} cannot be combined with checkpoint, which does not hold the components that "
-                "each row looks at. Set truncate=None."
-            )
-        keeper = Checkpoint(checkpoint, estimator._asked(labels), checkpoint_seconds, resume)
-    blocks, unit = opened()
-    n_threads = for_pass(estimator.n_threads, blocks, estimator.n_components)
-    plan, rows = plan_for(plan, estimator, blocks, unit, labels, n_threads)
-    scales = plan.family.examine(blocks, plan.n_components, n_threads)
-    require_enough_rows(blocks, plan.n_components, type(estimator).__name__)
-    n_effective = effective_rows(blocks)
-    restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
-    try:
-        restarts.run()
-    except BaseException as error:
-        if restarts.results or restarts.running:
-            best = restarts.best(n_effective)
-            estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
-            estimator.converged_, estimator.stop_reason_ = False, interruption(error)
-        if keeper is not None and isinstance(error, INTERRUPTS):
-            keeper.write_last()
-        raise
-    best = restarts.best(n_effective)
-    estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
-    if keeper is not None:
-        keeper.remove()
-    estimator._report()
-    return estimator

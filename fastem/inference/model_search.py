@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 
-from fastem.estimators.mixture_estimator import keep_fit
+from fastem.estimators.fitting import keep_fit
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture

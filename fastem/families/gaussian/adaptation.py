@@ -17,7 +17,7 @@ from fastem.driver.history import objective
 from fastem.driver.passes import collect
 from fastem.driver.result import EMResult
 from fastem.estimators.constraints import names_something
-from fastem.estimators.mixture_estimator import keep_fit
+from fastem.estimators.fitting import keep_fit
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.covariance import pooled_second
