@@ -58,12 +58,15 @@ def refuse_sides(cls) -> None:
     for name, method in list(vars(cls).items()):
         if name.startswith("_") or not inspect.isfunction(method):
             continue
-        taken = list(inspect.signature(method).parameters.values())[1:]
+        if inspect.isgeneratorfunction(method) or inspect.iscoroutinefunction(method):
+            continue
+        ours = method.__globals__["__name__"].partition(".")[0] == "fastem"  # others may give arguments themselves
+        taken = list(inspect.signature(method, follow_wrapped=ours).parameters.values())[1:]
         if all(parameter.kind not in ANY or parameter.name == SIDES for parameter in taken):
-            setattr(cls, name, refusing(method, taken))
+            setattr(cls, name, refusing(method, taken, cls))
 
 
-def refusing(method: Callable[..., Any], taken: list[inspect.Parameter]) -> Callable[..., Any]:
+def refusing(method: Callable[..., Any], taken: list[inspect.Parameter], owner: type) -> Callable[..., Any]:
     """The method, with a TypeError by the user's own class where it is given what it does not take."""
     listed = [parameter.name for parameter in taken]
     by_place = [parameter for parameter in taken if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
@@ -72,6 +75,8 @@ def refusing(method: Callable[..., Any], taken: list[inspect.Parameter]) -> Call
 
     @wraps(method)
     def checked(self, *args, **named):
+        if not isinstance(self, owner):  # called on the class: Python says what is missing
+            return method(self, *args, **named)
         if named and (given := named.keys() - known):
             if roles := given & ROLES.keys():
                 raise refused(self, min(roles), f".{method.__name__}")

@@ -335,15 +335,19 @@ class MixtureOfRegressions(Estimator):
         """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation. Without
         trials or exposure: of one trial, of the exposure 1."""
         model, wide = self._wide(X, None, given_sides(covariates, trials, exposure))
+        total, second = self._moments(model, wide)
+        total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
+        return (total, deviation) if return_std else total
+
+    def _moments(self, model, wide):
+        """(n, m) means and variances of y given wide rows."""
         z, _, sizes, side = model.split(wide)
         mean, variance = model.moments(z, sizes)
         shares = np.broadcast_to(model.shares_of(side), (len(z), len(model.weights)))
         total = np.einsum("nk,nkm->nm", shares, mean)
         with np.errstate(over="ignore"):  # of counts beyond the range of numbers: inf
             squares = variance + (mean - total[:, None]) ** 2
-        second = np.einsum("nk,nkm->nm", shares, np.where(shares[:, :, None] > 0, squares, 0))
-        total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
-        return (total, deviation) if return_std else total
+        return total, np.einsum("nk,nkm->nm", shares, np.where(shares[:, :, None] > 0, squares, 0))
 
     def predict_components(self, X, y, *, covariates=None, trials=None, exposure=None) -> np.ndarray:
         """The probability of each component for each row and its target, (n, K)."""
@@ -370,10 +374,10 @@ class MixtureOfRegressions(Estimator):
 
     def score(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """The coefficient of determination of :meth:`predict`, 1 - (squares about it) / (squares about the mean), the
-        mean over outputs."""
-        predicted = self.predict(X, covariates=covariates, trials=trials, exposure=exposure)
-        predicted = predicted.reshape(len(predicted), -1)
-        targets, _ = checked_targets(y, len(predicted), type(self).__name__)
+        mean over outputs; ValueError where y is none of the family's."""
+        model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
+        _, targets, _, _ = model.split(wide)
+        predicted, _ = self._moments(model, wide)
         weight = as_sample_weight(sample_weight, len(targets))
         mean = np.average(targets, axis=0, weights=weight)
         left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))

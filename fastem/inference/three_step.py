@@ -6,7 +6,7 @@ row of class k is assigned to s, the logit pi(c) maximises over the rows
 
     none:  sum_s a_s log pi_s                biased towards no effect
     BCH:   sum_k (a D^-1)_k log pi_k         shares that may be negative; concave all the same
-    ML:    log sum_k pi_k prod_s D_ks^a_s    a mixture again, of which D is known
+    ML:    sum_s a_s log sum_k pi_k D_ks     a row counts a_s times as one that is assigned to s
 
 J. Vermunt: Latent class modeling with covariates: two improved three-step approaches. Political Analysis 18 (2010)
 450-469.
@@ -31,7 +31,8 @@ from fastem.rows.validation import as_sample_weight, column_names
 CORRECTIONS, ASSIGNMENTS = ("ML", "BCH", None), ("modal", "soft")
 LEAST = 1e-15  # of a probability whose logarithm is taken
 MOST_STEPS, HALVES = 200, 30
-ARRIVED = 1e-10  # left to gain in total, by Newton's decrement
+ARRIVED, ROUNDED = 1e-10, 1e-14  # left to gain in total, by Newton's decrement, and that a unit of weight
+SEPARATED = 30.0  # logits apart: probabilities below rounding
 
 
 class ThreeStep(NamedTuple):
@@ -54,7 +55,14 @@ class ThreeStep(NamedTuple):
 
 
 def three_step(
-    model: Any, X: Any, covariates: Any, sample_weight=None, *, correction: str | None = "ML", assignment: str = "modal"
+    model: Any,
+    X: Any,
+    covariates: Any,
+    sample_weight=None,
+    *,
+    correction: str | None = "ML",
+    assignment: str = "modal",
+    **sides: Any,
 ) -> ThreeStep:
     """How the classes of a mixture, which was fitted without covariates, depend on covariates of its rows.
 
@@ -73,6 +81,8 @@ def three_step(
         prior of `fit(X, covariates=)`.
     assignment : {"modal", "soft"}
         Each row to its most probable class, or by its posterior probabilities.
+    **sides
+        The other side columns of the fit, `errors` or `lower` and `upper`: see `predict_proba` of the model.
 
     Returns
     -------
@@ -82,6 +92,22 @@ def three_step(
     ------
     ValueError
         A parameter cannot be used, a covariate is missing or the same in all rows, or no row is assigned to a class.
+    TypeError
+        The model is no mixture, or takes no such side column.
+
+    Warns
+    -----
+    ConvergenceWarning
+    UserWarning
+        With "BCH", where the covariates separate the classes: its shares may be negative, and the objective then has no
+        maximum but that of the weak prior.
+
+    References
+    ----------
+    J. Vermunt: Latent class modeling with covariates: two improved three-step approaches. Political Analysis 18 (2010)
+    450-469.
+    A. Bolck, M. Croon, J. Hagenaars: Estimating latent structure models with categorical variables: one-step versus
+    three-step estimators. Political Analysis 12 (2004) 3-27.
 
     Examples
     --------
@@ -100,9 +126,11 @@ def three_step(
     ML 1.9
     """
     for name, value, known in (("correction", correction, CORRECTIONS), ("assignment", assignment, ASSIGNMENTS)):
-        if value not in known:
+        if not (value is None or isinstance(value, str)) or value not in known:
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}. Got {value!r} instead.")
-    posterior = np.asarray(model.predict_proba(X), np.float64)
+    if isinstance(model, type) or not (hasattr(model, "predict_proba") and hasattr(model, "weights_")):
+        raise TypeError(f"three_step expects a fitted mixture that has predict_proba. Got {model!r:.60} instead.")
+    posterior = np.asarray(model.predict_proba(X, **sides), np.float64)
     n, K = posterior.shape
     if K != len(model.weights_):
         raise ValueError("three_step cannot be combined with noise, which is no class.")
@@ -118,25 +146,35 @@ def three_step(
     if not by_class.any(axis=1).all():
         k = by_class.any(axis=1).argmin()
         raise ValueError(f"component {k} has no rows, so nothing is known of their covariates.")
+    there = weight @ assigned > 0
+    if not there.all():
+        raise ValueError(
+            f"no row is assigned to component {there.argmin()}. Use assignment='soft', or fewer components."
+        )
     classification = arithmetic.matmul(by_class, assigned) / by_class.sum(axis=1)[:, None]
     fit = LogitOfClasses(gate.design(covariates), weight, *said_of_classes(assigned, classification, correction))
     vector = fit.maximum()
+    if correction == "BCH" and fit.shares.min() < 0 and fit.furthest(vector) > SEPARATED:
+        warn(
+            "the covariates separate the classes, where the BCH correction has no maximum but that of the weak prior: "
+            "use correction='ML'.",
+            UserWarning,
+        )
     gate, _ = gate.from_vector(vector, model.weights_)
     errors = gate.errors_in_units(fit.sandwich(vector), K)
     return ThreeStep(gate.in_units(None), errors, classification)
 
 
 def said_of_classes(assigned, classification, correction):
-    """(n, K) shares of the classes of each row and None, or None and the logarithms of what its assignment says."""
+    """(n, K) shares of the classes of each row, and the errors (K, K) with which they are known; None: none."""
     if correction is None:
         return assigned, None
     if correction == "ML":
-        logs = arithmetic.log(np.clip(classification, LEAST, 1))
-        return None, arithmetic.matmul(assigned, np.ascontiguousarray(logs.T))
+        return assigned, np.clip(classification, LEAST, 1)
     if np.linalg.matrix_rank(classification) < len(classification):
         raise ValueError(
-            "correction='BCH' needs rows of every class, but none is assigned to some. Use correction='ML', "
-            "assignment='soft', or fewer components."
+            "correction='BCH' needs rows of every class, but the posteriors do not tell some apart. Use "
+            "correction='ML', or fewer components."
         )
     return arithmetic.matmul(assigned, np.linalg.inv(classification)), None
 
@@ -147,37 +185,41 @@ class LogitOfClasses:
     Parameters
     ----------
     u, weight : (n, P), (n,)
-    shares : (n, K), whose rows add up to 1, or None
-    evidence : (n, K) or None
-        Then the shares are the posteriors of pi times its exponentials.
+    shares : (n, K), whose rows add up to 1
+    errors : (K, K) or None
+        Then the shares are of assignments, which have these probabilities given the class.
     """
 
-    def __init__(self, u, weight, shares, evidence):
-        self.u, self.weight, self.shares, self.evidence = u, weight, shares, evidence
-        self.K, self.P = (evidence if shares is None else shares).shape[1], u.shape[1]
+    def __init__(self, u, weight, shares, errors):
+        self.u, self.weight, self.shares, self.errors = u, weight, shares, errors
+        self.K, self.P = shares.shape[1], u.shape[1]
         self.prior = prior_curvature(self.K, self.P)
 
     def at(self, vector):
         """The objective, pi (n, K) and the shares (n, K)."""
         gamma = np.vstack([vector.reshape(self.K - 1, self.P), np.zeros(self.P)])
         logs = logits(self.u, gamma) - log_norm_of(self.u, gamma)[:, None]
-        if self.shares is not None:
-            shares, of_row = self.shares, (self.shares * logs).sum(axis=1)
-        else:
-            joint = logs + self.evidence
-            top = joint.max(axis=1)
-            of_row = top + arithmetic.log(arithmetic.exp(joint - top[:, None]).sum(axis=1))
-            shares = arithmetic.exp(joint - of_row[:, None])
+        pi, shares = arithmetic.exp(logs), self.shares
+        if self.errors is not None:
+            seen = arithmetic.matmul(pi, self.errors)  # (n, K) probabilities of the assignments
+            logs = arithmetic.log(seen)
+            shares = pi * arithmetic.matmul(self.shares / seen, np.ascontiguousarray(self.errors.T))
+        of_row = (self.shares * logs).sum(axis=1)
         prior = 0.5 * float(arithmetic.matmul(arithmetic.matmul(self.prior, vector), vector))
-        return float((self.weight * of_row).sum()) - prior, arithmetic.exp(logs), shares
+        return float((self.weight * of_row).sum()) - prior, pi, shares
 
-    def information(self, shares):
+    def furthest(self, vector):
+        """The largest difference of two logits of a row."""
+        gamma = np.vstack([vector.reshape(self.K - 1, self.P), np.zeros(self.P)])
+        return float(np.ptp(logits(self.u, gamma), axis=1).max())
+
+    def information(self, shares, weight):
         """((K - 1) P, (K - 1) P) sum of w (diag s - s s') x u u'."""
         J, P = self.K - 1, self.P
         blocks = np.empty((J, P, J, P))
         for k in range(J):
             for j in range(k + 1):
-                by = self.weight * shares[:, k] * ((k == j) - shares[:, j])
+                by = weight * shares[:, k] * ((k == j) - shares[:, j])
                 weighed = np.ascontiguousarray((self.u * by[:, None]).T)
                 blocks[k, :, j] = blocks[j, :, k] = arithmetic.matmul(weighed, self.u)
         return blocks.reshape(J * P, J * P)
@@ -186,19 +228,26 @@ class LogitOfClasses:
         """(n, (K - 1) P) of each row, without its weight."""
         return ((shares - pi)[:, :-1, None] * self.u[:, None]).reshape(len(self.u), -1)
 
-    def curvatures(self, pi, shares):
+    def curvatures(self, pi):
         """Minus the objective's, and that of the complete data, which is positive everywhere."""
-        complete = self.information(pi) + self.prior
-        return (complete if self.shares is not None else complete - self.information(shares)), complete
+        complete = self.information(pi, self.weight) + self.prior
+        if self.errors is None:
+            return complete, complete
+        seen, missing = arithmetic.matmul(pi, self.errors), 0.0
+        for s in range(self.K):
+            missing = missing + self.information(
+                pi * self.errors[:, s] / seen[:, s, None], self.weight * self.shares[:, s]
+            )
+        return complete - missing, complete
 
     def maximum(self):
         """By Newton's steps, shortened until they climb; where the objective is not concave, by the complete data's."""
-        vector = np.zeros((self.K - 1) * self.P)
+        vector, arrived = np.zeros((self.K - 1) * self.P), ARRIVED + ROUNDED * float(self.weight.sum())
         value, pi, shares = self.at(vector)
         for _ in range(MOST_STEPS):
             slope = arithmetic.matmul(self.weight, self.scores(pi, shares)) - arithmetic.matmul(self.prior, vector)
-            step = solution(self.curvatures(pi, shares), slope)
-            if arithmetic.matmul(step, slope) < 2 * ARRIVED:
+            step = solution(self.curvatures(pi), slope)
+            if arithmetic.matmul(step, slope) < 2 * arrived:
                 return vector
             for _ in range(HALVES):
                 after, step = self.at(vector + step), step / 2
@@ -217,7 +266,7 @@ class LogitOfClasses:
         _, pi, shares = self.at(vector)
         scores = self.scores(pi, shares)
         try:
-            inverse = arithmetic.inverse(self.curvatures(pi, shares)[0])
+            inverse = arithmetic.inverse(self.curvatures(pi)[0])
         except np.linalg.LinAlgError:
             return np.full((scores.shape[1],) * 2, np.nan)
         squares = arithmetic.matmul(np.ascontiguousarray((scores * self.weight[:, None]).T), scores)
@@ -231,4 +280,7 @@ def solution(curvatures, slope):
             return arithmetic.solve(curvature, slope)
         except np.linalg.LinAlgError:
             continue
-    raise ValueError("the covariates do not determine the coefficients: leave out those that depend on others.")
+    raise ValueError(
+        "the covariates do not determine the coefficients: leave out those that depend on others or that separate the "
+        "classes, or use correction='ML'."
+    )

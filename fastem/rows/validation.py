@@ -56,8 +56,7 @@ def as_matrix(X, owner, least_rows=1):
             "Sparse data was passed for X, but dense data is required. "
             "Use '.toarray()' to convert to a dense numpy array."
         )
-    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
-        raise ValueError("X is a masked array with masked entries: remove or impute them first.")
+    require_unmasked(X, "X")
     require_no_times(X)
     require_no_text(X)
     try:
@@ -159,6 +158,12 @@ def require_no_text_objects(array, names):
 def has_text(objects) -> bool:
     """Whether there is a text among objects (n,)."""
     return any(issubclass(kind, (str, bytes)) for kind in set(map(type, objects)))
+
+
+def require_unmasked(array, name) -> None:
+    """ValueError where entries are masked: numpy would give what is behind the mask."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name} is a masked array with masked entries: remove or impute them first.")
 
 
 def require_no_text_beside(array):

@@ -77,6 +77,9 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
             r, x = weight * membership[:, k], X
         if not r.sum() > len(r) * least:  # no row belongs here: a broad component over all rows
             r, x = weight / len(X), X
+        if not r.all():  # rows that do not count may lie anywhere
+            some = np.flatnonzero(r)
+            r, x = r[some], x[some]
         mean = middle() if x is X else mean_of(x)
         sums = sums_about(mean).e_step(x, r)
         counts.append(sums.weight)

@@ -1,5 +1,7 @@
 """What is said of mistakes: names that are nearly right, arrays by their shape, columns that hold no numbers."""
 
+import functools
+import inspect
 import re
 
 import numpy as np
@@ -182,3 +184,38 @@ def test_a_method_without_a_side_column_says_that_fit_has_it(role):
     """Not that other mixtures do, such as this one."""
     with pytest.raises(TypeError, match=rf"^GaussianMixture.partial_fit takes no {role}\. Its fit does"):
         fastem.GaussianMixture().partial_fit(np.eye(3), **{role: np.eye(3)})
+
+
+def test_methods_of_a_users_class_are_called_as_they_are_written():
+    """Decorators may give arguments, generators and coroutines stay what they are."""
+
+    def gives(method):
+        @functools.wraps(method)
+        def with_argument(self):
+            return method(self, 42)
+
+        return with_argument
+
+    class Own(fastem.GaussianMixture):
+        @gives
+        def answer(self, value):
+            return value
+
+        def parts(self):
+            yield 1
+
+        async def later(self):
+            return 1
+
+    assert Own(1).answer() == 42 and inspect.isgeneratorfunction(Own.parts) and inspect.iscoroutinefunction(Own.later)
+    with pytest.raises(TypeError, match=r"missing 1 required positional argument: 'X'"):
+        fastem.GaussianMixture.predict(np.zeros((3, 1)))
+
+
+@pytest.mark.parametrize("role", ["covariates", "errors", "lower"])
+def test_masked_side_columns_are_refused(role):
+    X = np.arange(20.0)[:, None]
+    masked = np.ma.array(X, mask=X > 10)
+    sides = {"lower": masked, "upper": X + 1} if role == "lower" else {role: masked}
+    with pytest.raises(ValueError, match=f"{role} is a masked array with masked entries"):
+        fastem.GaussianMixture(1).fit(X, **sides)

@@ -381,3 +381,11 @@ def test_a_pickle_that_does_not_say_of_which_attributes_its_model_is():
     assert np.allclose(old.score_samples(X, y), expected, rtol=1e-12)
     old.coef_ = old.coef_ + 1
     assert not np.allclose(old.score_samples(X, y), expected)
+
+
+def test_score_refuses_targets_that_are_none_of_the_family():
+    X, y, _ = crossing(60)
+    model = MixtureOfRegressions(1, family="binomial").fit(X, y > 0)
+    for targets in (np.arange(60.0), 0.5 + 0 * y, -1.0 - (y > 0)):
+        with pytest.raises(ValueError, match="y must hold 0 or 1"):
+            model.score(X, targets)

@@ -7,7 +7,7 @@ import pytest
 from instances import STRUCTURES, blobs
 
 import fastem
-from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
+from fastem import DegenerateComponentWarning, GaussianMixture, MixedMixture, StudentTMixture
 from fastem.datasets import load_faithful
 from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
@@ -147,3 +147,12 @@ def test_a_start_has_no_weight_that_its_prior_forbids():
     parameters = {"covariance_type": "diag", "init_params": "random_from_data", "random_state": 7, "max_iter": 0}
     model = StudentTMixture(8, weight_concentration_prior=2.0, **parameters).fit(X)
     assert np.isfinite(model.lower_bound_) and (model.weights_ > 0).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("start", [{"init_params": "random"}, {"init_params": np.zeros(4, int)}])
+def test_a_row_that_does_not_count_may_lie_anywhere(start):
+    """Also where its square is beyond the numbers of float32."""
+    X, weight = np.array([[1e24], [7.0], [4.0], [5.5]], np.float32), np.array([0.0, 1.0, 1.0, 1.0])
+    model = MixedMixture(1, kinds=["gaussian"], max_iter=0, random_state=7, **start).fit(X, sample_weight=weight)
+    assert np.allclose(model.members_["gaussian"].means_, 5.5)
