@@ -204,6 +204,10 @@ class Covariance(Protocol):
         determinant counts for. Default: 0."""
         return 0.0
 
+    def floor_error(self, counts, floor) -> float:
+        """What an estimate loses by the rounding of eigenvalues beside the floor (d,) that holds some. Default: 0."""
+        return 0.0
+
     # for the kernel
 
     def factors(self, n_components) -> np.ndarray:

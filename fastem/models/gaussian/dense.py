@@ -19,6 +19,7 @@ from fastem.models.gaussian.linear_algebra import (
     relative_eigenvalues,
 )
 
+EIGENVALUES = np.finfo(np.float64).eps  # of the largest, times d: the error of the others
 WHITENED = 1e-14  # share of a column's variance that the rounding of whitened rows leaves in their scatter
 
 
@@ -68,6 +69,20 @@ class Full(Covariance):
         d = self.covariances.shape[-1]
         covariances = from_log_cholesky(vector.reshape(-1, d * (d + 1) // 2), d)
         return type(self).from_covariances(covariances.reshape(self.covariances.shape), floor)
+
+    def floor_error(self, counts, floor):
+        """Eigenvalues in units of the floor are off by rounding of the largest: N rows lose N |U^T E U|^2 / 4 of a
+        covariance that is off by E; no bound where that is not small."""
+        held = np.atleast_1d(self.at_floor) > 0
+        if not held.any() or not (floor > 0).all():
+            return 0.0
+        d, upper = len(floor), self.precisions_cholesky.reshape(-1, len(floor), len(floor))
+        variances = np.diagonal(self.covariances.reshape(upper.shape), axis1=1, axis2=2)
+        with np.errstate(over="ignore"):  # no bound
+            largest, least = (variances / floor).sum(axis=1), (np.square(upper) * floor[:, None]).sum(axis=(1, 2))
+            norm = np.where(held, EIGENVALUES * d * largest * least, 0.0)
+        rows = counts if len(held) > 1 else counts.sum(keepdims=True)
+        return np.inf if (norm >= 0.5).any() else float((rows * norm**2).sum())
 
     def gradient(self, counts, first, second):
         upper, S = self.precisions_cholesky, unpack_symmetric(second, first.shape[1])

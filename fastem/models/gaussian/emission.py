@@ -266,7 +266,10 @@ class Gaussian(Emission):
         if floor_with_digits(self.means, statistics.counts, self.floor) is not self.floor:
             return np.inf
         lost = of_estimate(self.covariance, self.means, statistics.counts, statistics.second, passed, unit)
-        return lost + self.covariance.choice_error(self.divisors(statistics), self.shape[1])
+        counts = self.divisors(statistics)
+        return (
+            lost + self.covariance.choice_error(counts, self.shape[1]) + self.covariance.floor_error(counts, self.floor)
+        )
 
     def divisors(self, statistics) -> np.ndarray:
         """(K,) how many rows the determinant of each covariance counts for."""

@@ -303,3 +303,18 @@ def test_an_interval_far_from_its_mean_is_possible(covariance_type):
     model = GaussianMixture.from_parameters([1.0], [[-1e19, 0.0]], covariance, covariance_type=covariance_type)
     found = model.score_samples(np.zeros((1, 2)), lower=np.array([[0.0, 1.0]]), upper=np.array([[0.5, 1.0]]))
     np.testing.assert_allclose(found, -((1e19 / 2) ** 2) / 2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", [4, 8, 14])
+def test_a_floor_that_has_no_digits_beside_wide_intervals_is_no_defect(seed):
+    """The largest eigenvalue in units of the floor is 1e17, so that the others are rounding."""
+    rng = np.random.default_rng(seed)
+    X = np.outer(rng.normal(4, 2, 10), np.arange(1, 7))
+    lower, upper = X.copy(), X.copy()
+    for i in rng.choice(10, 5, replace=False):
+        j, width = rng.integers(6), 1e6 * rng.uniform(2, 12, 2)
+        lower[i, j], upper[i, j] = X[i, j] - width[0], X[i, j] + width[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = GaussianMixture(5, reg_covar=1e-12, max_iter=30, random_state=3).fit(X, lower=lower, upper=upper)
+    assert "defect" not in model.stop_reason_
