@@ -435,7 +435,7 @@ def both_ends(case, first, second, what, far):
     """Of fits of one step to problems that are one: within what both say of their error, before and after the step;
     after it where no floor holds it, which is that of the rows."""
     weight = weight_of(case).sum()
-    far = far or not (is_of_rows_alone(case, first) and is_of_rows_alone(case, second))
+    far = far or any(not is_of_rows_alone(case, one) or is_near_the_floor(one) for one in (first, second))
     errors = 10 * ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
     apart = abs(np.subtract(first.history_, second.history_)) * weight
     apart = apart[:1] if far else apart  # a step from rounded moments is another step
@@ -448,6 +448,17 @@ def is_of_rows_alone(case, estimator):
     """Whether nothing is held by what follows from scales of the rows: starts see intervals by their place."""
     scaled = {"prior", "max_eigenvalue_ratio"} & set(case.parameters)
     return not scaled and all(status == "ok" for status in estimator.component_status_)
+
+
+def is_near_the_floor(estimator):
+    """Whether a covariance has a deviation of less than ten times the floor's: a structure may have held its shape at
+    the floor, and then made it larger together with others."""
+    emission = estimator._mixture().emission
+    if not hasattr(emission, "dense_covariances"):
+        return False
+    unit = np.sqrt(np.where(emission.floor > 0, emission.floor, np.finfo(float).tiny))
+    scaled = emission.dense_covariances() / unit / unit[:, None]
+    return bool((np.linalg.eigvalsh(scaled) < 100).any())
 
 
 def has_far_sides(case):

@@ -275,7 +275,9 @@ class Regressions(BlockModel):
             off = off + UNIT * np.sqrt(squares)
             lost = (2 * np.sqrt(counts * squares) * off + counts * off**2) / self.variances
         else:
-            lost = (counts + statistics.curvature[..., 0, 0]) * off * (1 + size)  # also of counts: of their means
+            means = statistics.curvature[..., 0, 0]  # Poisson's, in sum; and as many terms y log(mean)
+            logs = 1 + np.log1p(means) + np.log1p(means / np.maximum(counts, np.finfo(np.float64).tiny))
+            lost = (counts + means) * off * (1 + size) + 8 * UNIT * means * logs
         return float(lost.sum()) + UNKNOWN * (abs(statistics.log_likelihood) + statistics.weight)
 
     def log_prior(self):
@@ -330,6 +332,10 @@ def log_factorial(counts):
 def solved(curvature, slope):
     """curvature^-1 slope; where the curvature is singular up to rounding, as of fewer rows than coefficients, without
     the directions of which it tells nothing."""
+    largest = np.diagonal(curvature).max()
+    if largest > 0:  # of components of almost no weight inverses would be beyond the range of numbers
+        unit = np.ldexp(1.0, int(np.frexp(largest)[1]))
+        curvature, slope = curvature / unit, slope / unit
     diagonal = np.diagonal(curvature)
     try:
         inverse = arithmetic.inverse(curvature)

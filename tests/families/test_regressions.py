@@ -10,9 +10,11 @@ import reference
 from nist_regressions import REGRESSIONS
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
+from scipy.stats import poisson
 
 import fastem
 from fastem import MixtureOfRegressions
+from fastem.models.regressions import solved
 
 LONG = np.finfo(np.longdouble).eps < np.finfo(np.float64).eps
 DIGITS = {"Longley": 13, "Filip": 7, "Wampler4": 10, "Wampler5": 9} if LONG else {"Longley": 10, "Filip": 6}
@@ -389,3 +391,23 @@ def test_score_refuses_targets_that_are_none_of_the_family():
     for targets in (np.arange(60.0), 0.5 + 0 * y, -1.0 - (y > 0)):
         with pytest.raises(ValueError, match="y must hold 0 or 1"):
             model.score(X, targets)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_component_of_almost_no_weight_has_a_step():
+    """Of covariates that nearly depend on each other: the inverse is beyond the range of numbers."""
+    curvature, slope = np.array([[1.0, 1 - 1e-9], [1 - 1e-9, 1.0]]), np.array([1.0, -1.0])
+    unit = np.ldexp(1.0, -1000)
+    assert np.array_equal(solved(unit * curvature, unit * slope), solved(curvature, slope))
+
+
+@pytest.mark.filterwarnings("error")
+def test_sums_of_large_counts_state_what_they_lose():
+    X, y = np.array([[999934956.0], [999998102.0]]), np.array([1000045046.0, 1000000158.0])
+    sides = {"covariates": X, "exposure": y + [0, 1]}
+    MixtureOfRegressions(2, family="poisson", max_iter=0, random_state=6).fit(X, y, **sides)
+    X, y = np.arange(50.0)[:, None], np.full(50, 1e9)
+    model = MixtureOfRegressions(1, family="poisson").fit(X, y)
+    _, rows = model._wide(X, y, {})
+    error = model.model_.log_likelihood_error(model.model_.e_step(rows))
+    assert abs(model.log_likelihood_ - 50 * poisson.logpmf(10**9, 1e9)) < error < 0.1
