@@ -454,9 +454,9 @@ def is_near_the_floor(estimator):
     """Whether a covariance has a deviation of less than ten times the floor's: a structure may have held its shape at
     the floor, and then made it larger together with others."""
     emission = estimator._mixture().emission
-    if not hasattr(emission, "dense_covariances"):
+    if not hasattr(emission, "dense_covariances") or not (emission.floor > 0).all():
         return False
-    unit = np.sqrt(np.where(emission.floor > 0, emission.floor, np.finfo(float).tiny))
+    unit = np.sqrt(emission.floor)
     scaled = emission.dense_covariances() / unit / unit[:, None]
     return bool((np.linalg.eigvalsh(scaled) < 100).any())
 
