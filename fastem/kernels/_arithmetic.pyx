@@ -101,38 +101,22 @@ def inverse_transposed(const double[:, :, ::1] factors):
     return np.asarray(upper)
 
 
-def solve(const double[:, ::1] matrix, const double[::1] vector):
-    """x (d,) of matrix x = vector, for a positive definite matrix (d, d); None for another one."""
-    cdef Py_ssize_t d = matrix.shape[0], i, j, k
-    cdef double[:, ::1] factor = np.empty((d, d))
+def substituted(const double[:, ::1] factor, const double[::1] vector):
+    """x (d,) of factor factor' x = vector, for a lower triangular matrix (d, d)."""
+    cdef Py_ssize_t d = factor.shape[0], i, k
     cdef double[::1] x = np.empty(d)
     cdef double entry
-    cdef bint failed = False
     with nogil:
         for i in range(d):
-            for j in range(i + 1):
-                entry = matrix[i, j]
-                for k in range(j):
-                    entry = entry - factor[i, k] * factor[j, k]
-                if i > j:
-                    factor[i, j] = entry / factor[j, j]
-                elif entry > 0:
-                    factor[i, i] = sqrt(entry)
-                else:
-                    failed = True
-                    break
-            if failed:
-                break
             entry = vector[i]
             for k in range(i):
                 entry = entry - factor[i, k] * x[k]
             x[i] = entry / factor[i, i]
-        if not failed:
-            for i in range(d - 1, -1, -1):
-                x[i] = x[i] / factor[i, i]
-                for k in range(i):
-                    x[k] = x[k] - factor[i, k] * x[i]
-    return None if failed else np.asarray(x)
+        for i in range(d - 1, -1, -1):
+            x[i] = x[i] / factor[i, i]
+            for k in range(i):
+                x[k] = x[k] - factor[i, k] * x[i]
+    return np.asarray(x)
 
 
 def eigh(const double[:, :, ::1] matrices, Py_ssize_t most):

@@ -13,7 +13,7 @@ static inline int logs_of(const double *x, ptrdiff_t n, double *logs) {
     int64_t odd = 0;
     for (ptrdiff_t b = 0; b < n; b++) {
         uint64_t bits, whole, of_f;
-        double f, e, s, w, p;
+        double f, e;
         memcpy(&bits, x + b, 8);
         odd |= (int64_t)(bits - 0x0010000000000000u) | (int64_t)(0x7fefffffffffffffu - bits);   /* the sign, if any is odd */
         of_f = (bits & 0x000fffffffffffffu) | 0x3fe0000000000000u;   /* in [1/2, 1) */
@@ -23,18 +23,7 @@ static inline int logs_of(const double *x, ptrdiff_t n, double *logs) {
         e -= 4503599627370496.0 + 1022;
         e = f < 0.70710678118654752 ? e - 1 : e;
         f = f < 0.70710678118654752 ? 2 * f : f;
-        f -= 1;
-        s = f / (f + 2);
-        w = s * s;
-        p = 0.13089445145246311412;
-        p = p * w + 0.13268503312794760136;
-        p = p * w + 0.15386249788196104628;
-        p = p * w + 0.18181795454526501038;
-        p = p * w + 0.22222222393452627488;
-        p = p * w + 0.28571428570795934749;
-        p = p * w + 0.40000000000000889534;
-        p = p * w + 0.66666666666666666462;
-        logs[b] = e * 0.693147180369123816490 + (f - (s * (f - w * p) - e * 1.90821492927058770002e-10));
+        logs[b] = log_of_parts(f, e);
     }
     return odd >= 0;
 }

@@ -160,10 +160,10 @@ def fixed_inverse(matrices):
 
 def solve(matrix, vector):
     """x (d,) of matrix x = vector, for a small positive definite matrix (d, d); raises LinAlgError."""
-    x = _arithmetic.solve(np.ascontiguousarray(matrix, np.float64), np.ascontiguousarray(vector, np.float64))
-    if x is None:
+    factors, failed = _arithmetic.cholesky(np.ascontiguousarray(matrix, np.float64)[None])
+    if failed >= 0:
         raise np.linalg.LinAlgError("Matrix is not positive definite")
-    return x
+    return _arithmetic.substituted(factors[0], np.ascontiguousarray(vector, np.float64))
 
 
 def fixed_eigh(matrices):

@@ -5,22 +5,30 @@
 #include <math.h>
 #include <string.h>
 
+static inline double log_of_parts(double f, double e) {   /* log(f 2^e), f from sqrt(1/2) to sqrt(2) */
+    double s, w, p;
+    f -= 1;
+    s = f / (f + 2);
+    w = s * s;
+    p = 0.13089445145246311412;
+    p = p * w + 0.13268503312794760136;
+    p = p * w + 0.15386249788196104628;
+    p = p * w + 0.18181795454526501038;
+    p = p * w + 0.22222222393452627488;
+    p = p * w + 0.28571428570795934749;
+    p = p * w + 0.40000000000000889534;
+    p = p * w + 0.66666666666666666462;
+    return e * 0.693147180369123816490 + (f - (s * (f - w * p) - e * 1.90821492927058770002e-10));
+}
+
 static inline double scalar_log(double x) {   /* to 1 ulp or so; 0: -inf, negative numbers: NaN */
-    static const double terms[] = {
-        0.66666666666666666462, 0.40000000000000889534, 0.28571428570795934749, 0.22222222393452627488,
-        0.18181795454526501038, 0.15386249788196104628, 0.13268503312794760136, 0.13089445145246311412};
     int e;
-    double f, s, w, p;
+    double f;
     if (!(x > 0)) return x == 0 ? -HUGE_VAL : (x - x) / (x - x);
     if (x == HUGE_VAL) return x;
     f = frexp(x, &e);
     if (f < 0.70710678118654752) { f = 2 * f; e -= 1; }
-    f -= 1;
-    s = f / (f + 2);
-    w = s * s;
-    p = terms[7];
-    for (int i = 6; i >= 0; i--) p = p * w + terms[i];
-    return e * 0.693147180369123816490 + (f - (s * (f - w * p) - e * 1.90821492927058770002e-10));
+    return log_of_parts(f, e);
 }
 
 static inline double scalar_exp(double x) {   /* to 1 ulp or so */

@@ -94,12 +94,13 @@ def test_whole_weights_are_repeated_rows(correction, assignment):
         assert np.allclose(one, other, rtol=1e-6, atol=1e-8)
 
 
-@ALL
+@pytest.mark.parametrize(
+    "correction, assignment",
+    [(c, a) for c in (None, "BCH", "ML") for a in ("modal", "soft") if (c, a) != ("ML", "soft")],
+)
 def test_beside_stepmix(correction, assignment):
     """Whose coefficients have no prior. Its ML of soft assignments takes their geometric mean, which is no likelihood:
-    see the next test."""
-    if (correction, assignment) == ("ML", "soft"):
-        return
+    see test_slopes_are_those_of_the_classes_behind_overlapping_rows."""
     stepmix = pytest.importorskip("stepmix.stepmix")
     _, X, C = classes()
     settings = {"structural_params": {"method": "newton-raphson", "max_iter": 100, "tol": 1e-8}}
