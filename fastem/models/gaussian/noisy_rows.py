@@ -6,7 +6,8 @@ T = V_k + S_n, r = p(k | w_n) and z = T^-1 (w_n - mu_k), three sums are enough,
     N = sum r,    g = sum r z,    H = sum r (z z' - T^-1),
 
 since V g and N V + V H V are the expected first and second moments of x - mu_k: they go to the M-step of any structure
-as the moments of rows without errors do. No V is inverted. A value that was not measured has an infinite error: its row
+as the moments of rows without errors do. With V = L L' the second is L (N I + L' H L) L': where V is narrow, H is large,
+and V H V as it stands would lose what is left of it. A value that was not measured has an infinite error: its row
 and column of T^-1 are 0.
 
 The compiled pass makes these sums (kernels/gaussian_noisy.pxi). Posteriors of noise-free rows are made here, where
@@ -178,6 +179,12 @@ class NoisyRows(BlockModel):
         return parallel_map(lambda tile: function(split_rows(X[tile], d), tile), tiles, n_threads)
 
     @cached_property
+    def root(self) -> np.ndarray:
+        """(K, d, d) lower triangular L with L L' = V."""
+        upper = self.mixture.emission.covariance.dense(*self.mixture.emission.shape).precisions_cholesky
+        return np.swapaxes(arithmetic.inverse_transposed(np.swapaxes(upper, 1, 2)), 1, 2)
+
+    @cached_property
     def centre(self) -> np.ndarray:
         """(d,) about which the pass takes the values."""
         return middle(self.mixture.emission.means, arithmetic.exp(self.constant))
@@ -242,12 +249,13 @@ class NoisyRows(BlockModel):
         if H.shape == g.shape:
             V = self.variances
             return V * g, V * (counts[:, None] + V * H)
-        V = self.dense
-        H = unpack_symmetric(H, d)
-        second = counts[:, None, None] * V + arithmetic.matmul(arithmetic.matmul(V, H), V)
+        lower = self.root
+        upper = np.swapaxes(lower, 1, 2)
+        inner = arithmetic.matmul(arithmetic.matmul(upper, unpack_symmetric(H, d)), lower)
+        second = arithmetic.matmul(arithmetic.matmul(lower, inner + counts[:, None, None] * np.eye(d)), upper)
         second = (second + np.swapaxes(second, 1, 2)) / 2
         i, j = packed_lower(d)
-        first = arithmetic.matmul(V, g[:, :, None])[:, :, 0]
+        first = arithmetic.matmul(lower, arithmetic.matmul(upper, g[:, :, None]))[:, :, 0]
         return first, covariance.of_full(np.ascontiguousarray(second[:, i, j]), d)
 
     def score(self, X, n_threads=1, **outputs) -> None:

@@ -1,5 +1,7 @@
 """The sums over rows with measurement errors: against the paper's step and dense matrices, row by row."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import reference
@@ -72,6 +74,25 @@ def test_bovys_step():
     found = stepped.weights, stepped.emission.means, stepped.emission.covariance.covariances
     for value, other in zip(found, expected):
         assert np.allclose(value, other, rtol=1e-12, atol=1e-13)
+
+
+def test_moments_of_a_narrow_component():
+    """V is 1e-12 wide in one direction, and H as large there: the moments are right in V's own units."""
+    axis, across = np.array([0.6, 0.8]), np.array([-0.8, 0.6])
+    narrow = np.outer(axis, axis) + 1e-12 * np.outer(across, across)
+    model = NoisyRows(mixture(np.zeros((2, 2)), np.array([narrow, np.eye(2)])))
+    H = -2.5e12 * np.outer(across, across) + 3 * np.outer(axis, axis)
+    i, j = packed_lower(2)
+    counts, exact = np.array([5.0, 5.0]), [[Fraction(float(x)) for x in row] for row in narrow]
+    _, second = model.expected_moments(counts, np.zeros((2, 2)), np.array([H[i, j], H[i, j]]))
+    full = [[Fraction(float(x)) for x in row] for row in H]
+    VHV = [
+        [sum(exact[a][c] * full[c][e] * exact[e][b] for c in (0, 1) for e in (0, 1)) for b in (0, 1)] for a in (0, 1)
+    ]
+    wrong = [float(second[0][p]) - (5 * exact[i[p]][j[p]] + VHV[i[p]][j[p]]) for p in range(3)]
+    wrong = np.array([[float(wrong[0]), float(wrong[1])], [float(wrong[1]), float(wrong[2])]])
+    root = np.linalg.inv(np.linalg.cholesky(narrow))
+    assert np.abs(root @ wrong @ root.T).max() < 0.01
 
 
 def test_densities_and_posteriors():
