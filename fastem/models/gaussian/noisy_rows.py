@@ -6,9 +6,9 @@ T = V_k + S_n, r = p(k | w_n) and z = T^-1 (w_n - mu_k), three sums are enough,
     N = sum r,    g = sum r z,    H = sum r (z z' - T^-1),
 
 since V g and N V + V H V are the expected first and second moments of x - mu_k: they go to the M-step of any structure
-as the moments of rows without errors do. With V = L L' the second is L (N I + L' H L) L': where V is narrow, H is large,
-and V H V as it stands would lose what is left of it. A value that was not measured has an infinite error: its row
-and column of T^-1 are 0.
+as the moments of rows without errors do. With V = L L' the second is L (N I + L' H L) L': where V is narrow, H is
+large, and V H V as it stands would lose what is left of it. A value that was not measured has an infinite error: its
+row and column of T^-1 are 0.
 
 The compiled pass makes these sums (kernels/gaussian_noisy.pxi). Posteriors of noise-free rows are made here, where
 every entry of a triangle is an array over components and rows, so that all matrices of a tile are factored together.

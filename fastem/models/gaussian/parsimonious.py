@@ -15,6 +15,7 @@ G. Celeux, G. Govaert: Gaussian parsimonious clustering models. Pattern Recognit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from operator import itemgetter
 from typing import ClassVar
 
@@ -67,6 +68,9 @@ class Pieces:
     def has_own_volumes(cls):
         return cls.volume == "V"
 
+    def directions_below(self, n_components, least):
+        return np.maximum(super().directions_below(n_components, least), self.at_floor)
+
     @classmethod
     def least_rows(cls, d):
         """d + 1 where one component's own rows must determine all variances along axes that are its own, or that turn
@@ -108,6 +112,11 @@ class Pieces:
         if cls.form == "E" and not flat.all():
             return [np.zeros(len(flat)), flat]
         return [flat]
+
+    @classmethod
+    def lifted(cls, lift, variances):
+        """(K,) in how many directions the floor gave a component its shape, and a common volume may hide that."""
+        return (cls.volume == "E") * (lift > 0) * (variances < 1).sum(axis=1)
 
     @classmethod
     def shaped(cls, variances, floor):
@@ -171,7 +180,10 @@ class AlongAxes(Pieces, Diagonal):
         variances = scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None]
         lifts = cls.lifts(variances, floor)
         scatter_along *= cls.shaped(variances, floor)[:, None]
-        estimates = (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts) for lift in lifts)
+        estimates = (
+            (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts), cls.lifted(lift, variances))
+            for lift in lifts
+        )
         return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     def from_vector(self, vector, floor):
@@ -194,7 +206,13 @@ class Oriented(Pieces, Full):
         square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
         shaped = scatter / square * cls.shaped(variances, floor)[:, None, None]
-        estimates = (cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near) for lift in lifts)
+        estimates = (
+            (
+                cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near),
+                cls.lifted(lift, variances),
+            )
+            for lift in lifts
+        )
         return most_likely(cls, estimates, square, floor, given, counts, scatter)
 
     @classmethod
@@ -286,7 +304,7 @@ def size(variances):
 
 def most_likely(family, estimates, square, floor, given, counts, scatter):
     """The most likely of the given and of some covariances, these times `square` and raised to the floor, up to the
-    first that it does not touch.
+    first that it does not touch. Each comes with the directions that were :meth:`Pieces.lifted`: these count as held.
 
     What is raised there is no longer of the family, and what it keeps from being thinner is not the most likely one:
     where it is less likely than what was given, that stays (a generalised M-step). Less by more than rounding: near the
@@ -296,7 +314,7 @@ def most_likely(family, estimates, square, floor, given, counts, scatter):
     if given is not None:
         least = minus_twice(given, counts, scatter)
         least += CHOSEN * (counts.sum() * scatter.shape[1] + abs(least))
-    for covariances in estimates:
+    for covariances, hits in estimates:
         failure = None
         try:
             with np.errstate(over="ignore", invalid="ignore"):  # such are not finite, and not taken
@@ -307,7 +325,7 @@ def most_likely(family, estimates, square, floor, given, counts, scatter):
             continue
         value = minus_twice(raised, counts, scatter)
         if value <= least:
-            best, least = raised, value
+            best, least = replace(raised, at_floor=np.maximum(raised.at_floor, hits)), value
         if not raised.at_floor.any():
             break
     if failure is not None:

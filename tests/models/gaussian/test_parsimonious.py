@@ -246,7 +246,7 @@ def test_covariances_without_a_likelihood_are_refused():
     """Scatter that has overflowed gives no likelihood that is a number: there is nothing to return."""
     scatter = np.full((2, 3), np.nan)
     with pytest.raises(IllDefinedCovariance):
-        most_likely(FAMILIES["VEI"], [np.ones((2, 3))], 1.0, np.zeros(3), None, np.ones(2), scatter)
+        most_likely(FAMILIES["VEI"], [(np.ones((2, 3)), 0)], 1.0, np.zeros(3), None, np.ones(2), scatter)
 
 
 @pytest.mark.filterwarnings("error")
@@ -262,14 +262,14 @@ def test_what_is_taken_for_as_likely_as_the_given_says_how_much_less_it_may_be(u
     """Such a step lowers the log-likelihood, which the driver is not to call a defect."""
     counts, scatter = np.array([30.0, 40.0]), unit**2 * np.array([np.eye(3), 2 * np.eye(3)]) * [[[30]], [[40]]]
     floor, square = np.zeros(3), 1.0
-    best = most_likely(FAMILIES["VEE"], [scatter / counts[:, None, None]], square, floor, None, counts, scatter)
+    best = most_likely(FAMILIES["VEE"], [(scatter / counts[:, None, None], 0)], square, floor, None, counts, scatter)
     allowed = best.choice_error(counts, 3)
     off = 1 + np.sqrt(4 / 3 * 0.9 * allowed / counts.sum())  # N d (off - 1)^2 / 4 is lost
-    taken = most_likely(FAMILIES["VEE"], [off * best.covariances], square, floor, best, counts, scatter)
+    taken = most_likely(FAMILIES["VEE"], [(off * best.covariances, 0)], square, floor, best, counts, scatter)
     lost = (minus_twice(taken, counts, scatter) - minus_twice(best, counts, scatter)) / 2
     assert taken is not best and 0 < lost <= allowed
     further = 1 + 4 * (off - 1)
-    kept = most_likely(FAMILIES["VEE"], [further * best.covariances], square, floor, best, counts, scatter)
+    kept = most_likely(FAMILIES["VEE"], [(further * best.covariances, 0)], square, floor, best, counts, scatter)
     assert kept is best
 
 
@@ -293,3 +293,14 @@ def test_rounding_of_rows_that_do_not_vary_is_no_shape(name):
 def test_without_a_floor_components_of_one_row_have_no_covariance(name):
     with pytest.raises(ValueError, match="component"):
         GaussianMixture(2, covariance_type=name, reg_covar=0.0).fit([[-2.0, 0.5], [1.0, 3.0]])
+
+
+@pytest.mark.parametrize("name", ["EVV", "EVE", "EVI"])
+def test_a_common_volume_does_not_hide_a_shape_that_the_floor_gave(name):
+    """The first component's rows lie on a line: its shape is the floor's, though the other's volume lifts it."""
+    second = np.array([[20.0, 0, 0], [80, 0, 80]]) if name != "EVI" else np.array([[20.0, 0], [80, 80]])
+    floor = np.full(2, 1e-6)
+    counts = np.array([20.0, 80])
+    structure = FAMILIES[name].estimate(counts, np.zeros((2, 2)), second, floor)
+    assert (structure.variances(2, 2) > 2 * floor).all()
+    assert structure.directions_below(2, 1.5 * floor).tolist() == [1, 0]
