@@ -6,7 +6,7 @@
 # sums: moments about the mean.
 
 cdef tuple diagonal_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
-    f.log_prob, f.accumulate, f.roots = diagonal_log_prob, diagonal_accumulate, False
+    f.log_prob, f.accumulate, f.roots, f.linear = diagonal_log_prob, diagonal_accumulate, False, True
     f.n_acc, f.n_scratch = K * (2 * d + 1), 0
     return diagonal_params(K, d), {"first": (d,), "second": (d,), "counts": ()}, {}
 

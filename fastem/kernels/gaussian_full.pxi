@@ -6,7 +6,7 @@
 # sums: the packed Gram matrix of the rows sqrt(r) (x - mu, 1).
 
 cdef tuple full_layout(Family* f, Py_ssize_t K, Py_ssize_t d, dict params):
-    f.log_prob, f.accumulate, f.roots = full_log_prob, full_accumulate, True
+    f.log_prob, f.accumulate, f.roots, f.linear = full_log_prob, full_accumulate, True, True
     f.n_acc, f.n_scratch = gram_size(d), gram_space(d)
     return full_params(K, d), gram_layout(d, "second", "first", "counts"), {}
 

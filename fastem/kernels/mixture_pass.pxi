@@ -92,6 +92,8 @@ cdef struct Share:
     # of one part in the work
     Family family
     const real* params[MAX_PARAMS]
+    Py_ssize_t of_each[MAX_PARAMS]    # how many of them a component has
+    int n_params
     Py_ssize_t first_column, d
     Py_ssize_t first_sum
     Py_ssize_t first_scratch
@@ -103,7 +105,7 @@ cdef tuple set_family(Family* f, str name, Py_ssize_t K, Py_ssize_t d, dict para
     cdef Py_ssize_t i
     for i in range(<Py_ssize_t>(sizeof(FAMILIES) // sizeof(Compiled))):
         if strcmp(FAMILIES[i].name, wanted) == 0:
-            f.n_features, f.grouped = 0, False
+            f.n_features, f.grouped, f.linear = 0, False, False
             layout = FAMILIES[i].layout(f, K, d, params)
             _, each, common = layout
             f.n_sums = K * n_numbers(each) + n_numbers(common)
@@ -150,7 +152,9 @@ cdef class Part:
             if flat.shape[0] != size:
                 raise ValueError(f"{family} expects {name} of shape {shape}, but it has length {flat.shape[0]}")
             self.share.params[i] = &flat[0] if size else NULL
+            self.share.of_each[i] = size // n_components
             i += 1
+        self.share.n_params = <int>i
 
     cdef other_arrays(self):
         return ValueError(
@@ -159,6 +163,11 @@ cdef class Part:
     @property
     def grouped(self):
         return bool(self.share.family.grouped)
+
+    @property
+    def takes_nearby(self):
+        """Whether `expect` can leave components out where rows that lie together come one after another."""
+        return bool(self.share.family.linear and self.n_columns <= NEARBY_COLUMNS and self.K >= NEARBY_COMPONENTS)
 
     cdef dict named(self, sums):
         """{name: view} of its sums: (K, ...) of each component, (...) of those in common."""
@@ -210,6 +219,10 @@ cdef struct Job:
     const Py_ssize_t* pattern    # n / (ROW_VECTORS * LANES), see Tile; or NULL, as the next two
     const Py_ssize_t* columns
     const Py_ssize_t* n_missing
+    const real* low              # (n_tiles, d) the boxes of rows that lie together, see nearby.pxi; or NULL, as the next
+    const real* high
+    const real* centres[MAX_PARAMS]    # params for the boxes' centres, and for their half widths
+    const real* widths[MAX_PARAMS]
     const double* weight     # of the rows of X, or NULL: all one
     const real* centre       # d
     Py_ssize_t n, d, K
@@ -277,7 +290,8 @@ cdef void gather_rows(const Job* job, Tile* t, Py_ssize_t start, Py_ssize_t rows
                 gathered[r * d + j] = (<const real*>(x + j * job.column_step))[0]
     load_rows(<const char*>gathered, d * sizeof(real), sizeof(real), rows, rows, d, job.centre, t.x, t.stride)
     t.vectors = rows // LANES
-    t.pattern = job.pattern + start // (ROW_VECTORS * LANES)
+    if job.pattern != NULL:
+        t.pattern = job.pattern + start // (ROW_VECTORS * LANES)
     for r in range(t.vectors):
         t.root_weight[r] = vsqrt(t.weight[r])
 
@@ -470,10 +484,14 @@ cdef void accumulate(const Job* job, Tile* t, double* sums) noexcept nogil:
                 job.parts[p].family.accumulate(&own, <const real**>job.parts[p].params, sums + job.parts[p].first_sum)
 
 
+include "nearby.pxi"
+
+
 cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
     """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
     cdef Tile t
-    cdef Py_ssize_t tile, start, rows
+    cdef Nearby near
+    cdef Py_ssize_t tile, start, rows, box = 0, end = (index + 1) * job.n_tiles // job.n_lanes
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
     t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
@@ -488,7 +506,9 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.acc = t.root_weight + t.stride
     t.live = <Py_ssize_t*>(t.acc + job.n_acc)
     t.live_rows = t.live + job.K
-    for tile in range(index * job.n_tiles // job.n_lanes, (index + 1) * job.n_tiles // job.n_lanes):
+    if job.low != NULL:
+        set_nearby(job, &near, work + bytes_of_tile(job))
+    for tile in range(index * job.n_tiles // job.n_lanes, end):
         if job.interrupted:
             return
         if watch:
@@ -496,6 +516,13 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
         start = tile * job.tile_rows
         rows = min(job.tile_rows, job.n - start)
         load_tile(job, &t, start, rows)
+        if job.low != NULL:
+            if box % BOXES == 0:
+                set_boxes(job, &near, tile, end - tile)
+                find_nearby(job, &near)
+            expect_nearby(job, &near, &t, box % BOXES, sums)
+            box += 1
+            continue
         log_prob(job, &t)
         if sums == NULL:
             if too_far(&t, rows):
@@ -507,14 +534,19 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
 
 
 cdef inline Py_ssize_t bytes_of_work(const Job* job) noexcept nogil:
-    """The memory that a thread needs for its tile, on pages of its own."""
+    """The memory that a thread needs, on pages of its own."""
+    return bytes_of_tile(job) + ((nearby_bytes(job) + 4095) // 4096 * 4096 if job.low != NULL else 0)
+
+
+cdef inline Py_ssize_t bytes_of_tile(const Job* job) noexcept nogil:
+    """Of these for its tile."""
     return (sizeof(vec) * ((job.d + job.K + job.n_scratch + 2) * job.stride + job.n_acc)
             + sizeof(Py_ssize_t) * (2 * job.K + 1) + 4096) // 4096 * 4096 + 4096
 
 
 cdef inline Py_ssize_t* pause_of(const Job* job, char* work) noexcept nogil:
     """Its last number, which is kept from tile to tile."""
-    return <Py_ssize_t*>(work + bytes_of_work(job)) - 1
+    return <Py_ssize_t*>(work + bytes_of_tile(job)) - 1
 
 
 cdef set_lanes(Job* job, const double[::1] sample_weight):
@@ -588,6 +620,41 @@ cdef prepare_groups(Job* job, tuple groups):
     job.n = rows.shape[0]
 
 
+cdef tuple prepare_nearby(Job* job, Part part, tuple nearby):
+    """The rows in an order in which those of a tile lie together; returns arrays to keep alive."""
+    cdef const Py_ssize_t[::1] rows
+    cdef const real[:, ::1] low, high
+    job.low = job.high = NULL
+    if nearby is None:
+        return ()
+    if job.n_parts > 1 or not part.takes_nearby:
+        raise ValueError("rows that lie together are for one part that takes them")
+    rows, low, high = nearby
+    if rows.shape[0] < job.n or rows.shape[0] % group_rows:
+        raise ValueError(f"rows has length {rows.shape[0]}, no whole groups of at least {job.n}")
+    require_length("low", low.shape[0], (rows.shape[0] + NEARBY_ROWS - 1) // NEARBY_ROWS)
+    require_length("high", high.shape[0], low.shape[0])
+    require_length("a row of low", low.shape[1], job.d)
+    require_length("a row of high", high.shape[1], job.d)
+    job.rows, job.low, job.high, job.n = &rows[0], &low[0, 0], &high[0, 0], rows.shape[0]
+    job.n_scratch = max(job.n_scratch, job.d)    # rows are gathered there
+    return prepare_bounds(job, part)
+
+
+cdef tuple prepare_bounds(Job* job, Part part):
+    """The arrays for boxes of rows; returns those to keep alive."""
+    cdef const real[::1] zeros, absolute
+    cdef Py_ssize_t p
+    _, A, *_ = part.shapes                       # constant, A, b, means
+    kept = np.zeros(job.K * job.d, part.params[A].dtype), np.abs(part.params[A])
+    zeros, absolute = kept
+    for p in range(part.share.n_params):
+        job.centres[p] = job.widths[p] = part.share.params[p]
+    job.centres[0] = job.widths[0] = job.widths[2] = &zeros[0]
+    job.widths[1] = &absolute[0]
+    return kept
+
+
 cdef Py_ssize_t rows_of_tile(Py_ssize_t d, Py_ssize_t K):
     cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes = sizeof(real) * (d + K + 2)
     cdef Py_ssize_t least = LEAST_ROWS if FEW_COLUMNS < d < K else group
@@ -602,8 +669,9 @@ cdef Py_ssize_t lanes_of_tiles(Py_ssize_t n_tiles, Py_ssize_t n_sums):
     return lanes - lanes % 4 if lanes > 8 else lanes
 
 
-cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
-             const Py_ssize_t[::1] order, tuple groups):
+cdef tuple prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components,
+                   const Py_ssize_t[::1] order, tuple groups, tuple nearby):
+    """Fill in a job; returns arrays that it needs."""
     cdef Py_ssize_t columns = 0
     cdef Part part
     cdef Share* share
@@ -632,18 +700,21 @@ cdef prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] centre, 
         job.order = &order[0]
     prepare_groups(job, groups)
     require_length("centre", centre.shape[0], job.d)
+    job.centre = &centre[0]
+    kept = prepare_nearby(job, parts[0], nearby)
     job.overflowed = NULL
     job.interrupted = 0
     job.x = <const char*>&X[0, 0]
     job.row_step, job.column_step = X.strides[0], X.strides[1]
-    job.centre = &centre[0]
-    job.tile_rows = rows_of_tile(job.d, job.K)
+    job.tile_rows = rows_of_tile(job.d, job.K) if job.low == NULL else NEARBY_ROWS
     job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
+    return kept
 
 
 def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, const real[::1] centre,
-           Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None, tuple groups=None):
+           Py_ssize_t n_components, Py_ssize_t n_threads, const Py_ssize_t[::1] order=None, tuple groups=None,
+           tuple nearby=None):
     """E-step over the rows of X: (sums of all parts, log-likelihood, entropy of the responsibilities).
 
     parts          of class Part, of this module
@@ -653,11 +724,12 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     order          (d) in: the columns of X in the order of the parts; None: as they are
     groups         (rows (m), pattern (m / group_rows), columns (patterns, d), n_missing (patterns)) in, for a
                    family that takes them: see Job; None: all rows as they are
+    nearby         what `nearby_rows` says of X, for a part that takes it; None: all components for all rows
     """
     cdef Job job
     cdef double[:, ::1] lanes
     cdef Py_ssize_t i, j, n_sums
-    prepare(&job, parts, X, centre, n_components, order, groups)
+    kept = prepare(&job, parts, X, centre, n_components, order, groups, nearby)
     n_sums = job.n_sums
     if sample_weight is not None:
         require_length("sample_weight", sample_weight.shape[0], X.shape[0])
@@ -680,6 +752,8 @@ def additions(tuple parts, Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
     cdef Part part
     for part in parts:
         n_sums += part.share.family.n_sums
+        if part.takes_nearby and n >= NEARBY_LEAST:    # more tiles, of fewer rows; n is no whole number of them
+            tile_rows, n = min(tile_rows, <Py_ssize_t>NEARBY_ROWS), n + NEARBY_ROWS
     n_tiles = (n + tile_rows - 1) // tile_rows
     n_lanes = lanes_of_tiles(n_tiles, n_sums)
     while 1 << halves < LANES:
@@ -698,7 +772,7 @@ def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_
     """
     cdef Job job
     cdef char[::1] overflowed
-    prepare(&job, parts, X, centre, n_components, order, groups)
+    prepare(&job, parts, X, centre, n_components, order, groups, None)
     if log_density is not None:
         require_length("log_density", log_density.shape[0], job.n)
     if labels is not None:

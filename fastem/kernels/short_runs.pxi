@@ -772,7 +772,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     try:
         for r in range(R):
             run = runs + r
-            prepare(&run.job, (parts[r],), X, centre, K, None, None)
+            prepare(&run.job, (parts[r],), X, centre, K, None, None, None)
             set_lanes(&run.job, sample_weight)
             run.volume, run.form, run.orientation, run.done = three[0], three[1], three[2], 0
             run.weights = &models[r, 0]

@@ -86,6 +86,7 @@ cdef struct Family:
     # 0 unless the layout says otherwise
     Py_ssize_t n_features    # of an exponential family
     bint grouped             # it takes rows in groups, by their patterns of missing values
+    bint linear              # log p = constant - |A x + b|^2 and nothing in common; params: constant, A, b, means (see nearby.pxi)
     # follows from the layout
     Py_ssize_t n_sums        # doubles that accumulate adds to
 

@@ -220,6 +220,11 @@ class KernelCall(NamedTuple):
     order: np.ndarray | None = None
 
     @property
+    def takes_nearby(self) -> bool:
+        """Whether components can be left out where rows lie together: see kernels/nearby.pxi."""
+        return len(self.parts) == 1 and self.parts[0].takes_nearby
+
+    @property
     def grouped(self) -> bool:
         """Whether it takes rows by their patterns of missing values."""
         return any(part.grouped for part in self.parts)

@@ -76,7 +76,8 @@ class Mixture(BlockModel):
         sample_weight : (n,) float64 or None
         n_threads : int
         kept : dict
-            Keeps how the rows are grouped where values are missing (NaN), for the next call with the same rows.
+            Keeps how the rows are grouped where values are missing (NaN), and which lie together, for the next call
+            with the same rows.
 
         Returns
         -------
@@ -92,8 +93,9 @@ class Mixture(BlockModel):
         call, module = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype)
         n_threads = resolve(n_threads)
         if not kept.get("incomplete"):
+            nearby = self._nearby(X, n_threads, kept)
             sums, log_likelihood, entropy = module.expect(
-                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order
+                call.parts, X, sample_weight, call.centre, self.n_components, n_threads, call.order, None, nearby
             )
             if self.emission.takes_missing and np.isnan(sums).any():
                 kept["incomplete"] = bool(np.isnan(X).any())
@@ -113,6 +115,15 @@ class Mixture(BlockModel):
         if not kept.get("incomplete"):
             return statistics
         return statistics.replaced(unseen=log_likelihood - entropy - self.expected_log_joint(statistics, self))
+
+    def _nearby(self, X, n_threads, kept):
+        """The rows in an order in which most of many components can be left out; None where that does not pay."""
+        call, module = self.kernel_call(X.dtype), kernels.for_dtype(X.dtype)
+        if not call.takes_nearby or not module.nearby_pays(call.parts, X, call.centre, self.n_components):
+            return None
+        if "nearby" not in kept:
+            kept["nearby"] = module.nearby_rows(X, n_threads)
+        return kept["nearby"]
 
     def m_step(self, statistics: Statistics) -> Mixture:
         """The parameters that maximise the expected complete log-likelihood, and the log-prior where there is one."""
