@@ -21,6 +21,7 @@ from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import column_names, require_finite
 
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
+LEAST_WIDTH = 1e-15
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,6 +35,12 @@ def open_gated(X, covariates, sample_weight, owner):
     wide, unit = in_moderate_weights(wide)
     d = wide.n_features - width["covariates"]
     centre, scale = units(wide, d, column_names(covariates))
+    if wide.dtype == np.float32 and not is_moderate(scale).all():
+        worst = int((~is_moderate(scale)).argmax())
+        raise ValueError(
+            f"covariates: {side_names(wide, d, column_names(covariates))[worst]!s} varies by {scale[worst]:.1e}, whose "
+            "square float32 cannot hold. Give the rows as float64, or the covariate in another unit."
+        )
 
     def planned(plan):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
@@ -43,7 +50,7 @@ def open_gated(X, covariates, sample_weight, owner):
 
 def in_type_of(X, covariates):
     """Covariates in float32 where X is an array of it, so that its rows stay what they are; but not where that loses
-    what tells the covariates of two rows apart."""
+    what tells the covariates of two rows apart, or their products are no numbers of it."""
     if getattr(X, "dtype", None) != np.float32 or named_columns(covariates) is not None:
         return covariates
     covariates = as_side(covariates, "covariates")
@@ -51,8 +58,14 @@ def in_type_of(X, covariates):
         return covariates  # refused later, by the row
     with np.errstate(over="ignore"):
         single = covariates.astype(np.float32)
-    lost = abs(single - covariates).max(axis=0)
-    return single if (lost <= SINGLE * np.ptp(covariates, axis=0)).all() else covariates
+    lost, width = abs(single - covariates).max(axis=0), np.ptp(covariates.astype(np.float64), axis=0)
+    kept = (lost <= SINGLE * width) & ((width == 0) | is_moderate(width))
+    return single if kept.all() else covariates.astype(np.float64)
+
+
+def is_moderate(width):
+    """Whether products of covariates that vary so much are numbers of float32."""
+    return (width > LEAST_WIDTH) & (width < 1 / LEAST_WIDTH)
 
 
 def of_gated_rows(model) -> GatedRows | None:

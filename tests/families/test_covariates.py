@@ -410,3 +410,19 @@ def test_a_covariate_of_a_frame_of_its_own_is_named():
             fastem.GaussianMixture(2).fit(rows, covariates=constant)
     with pytest.raises(ValueError, match=r"row 7, column 'income'"):
         model.class_probabilities(wrong)
+
+
+@pytest.mark.parametrize("unit", [1e-32, 1e32])
+def test_covariates_in_units_that_float32_cannot_multiply(unit):
+    """The fit is that of the covariate in its own unit; a frame of float32 with such a column is refused."""
+    rng = np.random.default_rng(3)
+    c = rng.normal(size=(200, 1))
+    z = rng.random(200) < 1 / (1 + np.exp(-2 * c[:, 0]))
+    X = (rng.normal(size=(200, 2)) + 4 * z[:, None]).astype(np.float32)
+    plain = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=c)
+    found = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=c * unit)
+    assert np.isclose(found.log_likelihood_, plain.log_likelihood_, rtol=1e-5)
+    assert np.allclose(found.gate_coefficients_[:, 1] * unit, plain.gate_coefficients_[:, 1], rtol=1e-3)
+    frame = pd.DataFrame(np.hstack([X, (c * unit).astype(np.float32)]), columns=["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"covariates: c varies by .*e[-+]3\d, whose square float32 cannot hold"):
+        fastem.GaussianMixture(2, random_state=0).fit(frame, covariates=["c"])
