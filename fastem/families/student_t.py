@@ -116,9 +116,10 @@ class StudentT(Gaussian):
         return KernelCall((module.Part("student_t", d, K, params),), centre, unpack)
 
     def m_step(self, statistics):
-        """Means, scale matrices and degrees of freedom. A component without rows keeps its parameters."""
+        """Means, scale matrices and degrees of freedom. A component without rows keeps its parameters, and so does one
+        whose rows are all so far away that their u are 0."""
         counts, mass = statistics.counts, statistics.mass
-        present = counts > np.finfo(np.float64).tiny
+        present = is_present(statistics)
         shift = np.where(present, 1 / np.where(present, mass, 1), 0)[:, None] * statistics.first
         moved = replace(self, means=self.means + shift)
         second = moved.rebase(statistics, self)["second"]
@@ -141,12 +142,12 @@ class StudentT(Gaussian):
     def scaled(self, statistics, second, factor):
         """The densities with scale matrices from second moments about these means and degrees of freedom, both of the u
         stretched by a factor."""
-        counts = statistics.counts
+        present = is_present(statistics)
+        counts = np.where(present, statistics.counts, 0.0)
         second = self.covariance.of_full(factor[:, None] * second, self.shape[1])
         scaled = super().m_step(Statistics(counts=counts, first=np.zeros_like(self.means), second=second))
         if not self.free:
             return scaled
-        present = counts > np.finfo(np.float64).tiny
         u, log_u = (sums[present] / counts[present] for sums in (statistics.mass, statistics.log_mass))
         nu = self.degrees_of_freedom.copy()
         c = factor[present]
@@ -169,9 +170,13 @@ class StudentT(Gaussian):
 
     def step_error(self, statistics, passed, unit) -> float:
         """Also what degrees of freedom lose: their estimate 2 a goes with one over the mean of u - 1 - log u, of which
-        rounding leaves e, so that a row loses (e a)^2 where that is small, and a logarithm where it is not."""
-        lost = np.log1p((unit * self.degrees_of_freedom) ** 2)  # of two sums
-        return super().step_error(statistics, passed, unit) + self.free * float(statistics.counts @ lost)
+        rounding leaves e, so that a row loses (e a)^2 where that is small, and a logarithm where it is not. Where a
+        floor holds, the best of three steps is taken, whose bounds are sums of terms of the size of nu log nu."""
+        nu, d = self.degrees_of_freedom, self.shape[1]
+        lost = np.log1p((unit * nu) ** 2) * self.free  # of two sums
+        if self.covariance.at_floor.any():
+            lost = lost + 8 * UNIT * (nu + d) * (1 + abs(np.log(nu)))
+        return super().step_error(statistics, passed, unit) + float(statistics.counts @ lost)
 
     def expected_log_prob(self, statistics, at):
         """A lower bound of E[sum over rows of log p(x | z; at)] from the posterior of u; see the top of this file."""
@@ -245,6 +250,12 @@ class StudentT(Gaussian):
         nu = self.degrees_of_freedom[component]
         u = rng.gamma(nu / 2, 2 / nu, (n, 1))
         return self.means[component] + (super().sample(component, n, rng) - self.means[component]) / np.sqrt(u)
+
+
+def is_present(statistics):
+    """(K,) whether a component has rows that say something of it."""
+    least = np.finfo(np.float64).tiny
+    return (statistics.counts > least) & (statistics.mass > least)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Student-t mixtures: what they have beyond the laws of test_models.py."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
 from fastem.errors import StatisticsNotFinite
 from fastem.families.student_t import StudentT
 from fastem.models.mixture import Mixture
+from fastem.models.rounding import Pass
 
 TYPES = [structure.name for structure in STRUCTURES]
 every_type = pytest.mark.parametrize("covariance_type", TYPES)
@@ -251,3 +253,35 @@ def test_degrees_of_freedom_of_a_scale_at_the_floor_are_the_most_likely_ones(cov
         for nu in np.geomspace(0.05, 5, 200)
     ]
     assert len(X) * (max(found) - model.score(X)) < 1e-2
+
+
+def test_a_component_whose_rows_are_all_too_far_away_stays():
+    """In float32 the u of a row at 1e19 are 0: nothing is divided by them, and the estimator says what it needs."""
+    X = np.float32(
+        [
+            [5.019373, 3.2705, 2.5911078, 5.3384986],
+            [6.870086, 7.967722, 9.99999998e18, 7.948094],
+            [2.3167722, 4.4374847, 6.922422, 4.003076],
+            [3.0323854, 5.1386528, 4.4115577, 5.4360127],
+            [-1.7441814, 0.5105934, -1.2626468, -1.1508608],
+        ]
+    )
+    model = StudentTMixture(3, covariance_type="VII", init_params="whitened", random_state=0, max_iter=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        with pytest.raises(StatisticsNotFinite, match="float32 does not hold"):
+            model.fit(X)
+
+
+def test_steps_that_are_equal_to_rounding_say_so():
+    """At the floor the best of three steps is taken; near Gaussians their bounds are differences of large numbers."""
+    X = np.random.default_rng(0).normal(size=(150, 2))
+    fit = StudentTMixture(2, random_state=0).fit(X)
+    emission = replace(fit.model_.emission, degrees_of_freedom=np.array([1e6, 1e6]))
+    held = replace(emission.covariance, at_floor=np.array([1, 0]))
+    statistics = replace(fit.model_, emission=emission).e_step(X)
+    free, floored = (
+        replace(emission, covariance=covariance).step_error(statistics, Pass(np.dtype("f8"), np.zeros(2)), 1e-15)
+        for covariance in (emission.covariance, held)
+    )
+    assert 1e-9 * 150 < floored - free < 1e-6 * 150

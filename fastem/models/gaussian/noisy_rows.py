@@ -251,8 +251,9 @@ class NoisyRows(BlockModel):
             return V * g, V * (counts[:, None] + V * H)
         lower = self.root
         upper = np.swapaxes(lower, 1, 2)
-        inner = arithmetic.matmul(arithmetic.matmul(upper, unpack_symmetric(H, d)), lower)
-        second = arithmetic.matmul(arithmetic.matmul(lower, inner + counts[:, None, None] * np.eye(d)), upper)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a proposal that is too narrow: it is not finite
+            inner = arithmetic.matmul(arithmetic.matmul(upper, unpack_symmetric(H, d)), lower)
+            second = arithmetic.matmul(arithmetic.matmul(lower, inner + counts[:, None, None] * np.eye(d)), upper)
         second = (second + np.swapaxes(second, 1, 2)) / 2
         i, j = packed_lower(d)
         first = arithmetic.matmul(lower, arithmetic.matmul(upper, g[:, :, None]))[:, :, 0]

@@ -286,3 +286,14 @@ def test_the_command_line(tmp_path, capsys):
     model = fastem.load(tmp_path / "model.npz")  # of b and a
     score = model.score_samples(table[["b", "a"]], errors=errors[:, ::-1])
     assert np.allclose(pd.read_csv(written)["log_density"], score)
+
+
+def test_tiny_rows_are_fitted_without_a_warning():
+    """Steps that are tried and given up may leave the range of numbers on the way."""
+    X = np.array([[2.8, 5.3, 4.4], [3.4, 4.5, 4.7]])
+    errors = np.array([[4.27, 2.43, 2.45], [5.7, 6.1, 0.0]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        for unit in (1.0, 1e-106):
+            fit = GaussianMixture(1, max_iter=5, random_state=1).fit(X * unit, errors=errors * unit)
+            assert np.isfinite(fit.log_likelihood_)
