@@ -33,6 +33,8 @@ cdef extern from *:
     int PyErr_CheckSignals() nogil
     int propagate "fastem_propagate"() except -1     # raises what a signal handler has raised
 
+REAL = np.float64 if sizeof(real) == 8 else np.float32
+
 cdef double HALF_LOG_2PI = 0.91893853320467274178
 cdef double EPSILON = 2.220446049250313e-16
 cdef double ROOT_HALF = 0.70710678118654752440

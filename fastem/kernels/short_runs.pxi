@@ -747,8 +747,9 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
-    cdef Py_ssize_t work_bytes, n_sums, n_own, thread_bytes
+    cdef Py_ssize_t work_bytes, n_sums, n_own, thread_bytes, n_params, p
     cdef bytes three = letters.encode()
+    cdef Job job
     cdef Run* runs
     cdef Run* run
     cdef char* block
@@ -765,15 +766,25 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef double[:, ::1] history = histories
     cdef Py_ssize_t[::1] steps = done
     check()
-    cdef list parts = [empty_part("gaussian_full" if full else "gaussian_diagonal", d, K) for r in range(R)]
+    cdef Part part = empty_part("gaussian_full" if full else "gaussian_diagonal", d, K)
+    cdef Share* share = &part.share
+    n_params = 0
+    for p in range(share.n_params):
+        n_params += K * share.of_each[p]
+    cdef real[:, ::1] params = np.zeros((R, n_params), REAL)
+    prepare(&job, (part,), X, centre, K, None, None, None)
+    set_lanes(&job, sample_weight)
     runs = <Run*>malloc(R * sizeof(Run))
     if runs == NULL:
         raise MemoryError(f"no memory for {R} runs")
     try:
         for r in range(R):
             run = runs + r
-            prepare(&run.job, (parts[r],), X, centre, K, None, None, None)
-            set_lanes(&run.job, sample_weight)
+            run.job = job
+            n_params = 0
+            for p in range(share.n_params):
+                run.job.parts[0].params[p] = &params[r, n_params]
+                n_params += K * share.of_each[p]
             run.volume, run.form, run.orientation, run.done = three[0], three[1], three[2], 0
             run.weights = &models[r, 0]
             run.means = run.weights + K
@@ -877,7 +888,7 @@ cdef Part empty_part(str family, Py_ssize_t d, Py_ssize_t K):
     """A Part whose arrays are to be filled."""
     cdef Family f
     shapes = set_family(&f, family, K, d, {})[0]
-    return Part(family, d, K, {name: np.zeros(int(np.prod(shape)), np.float64 if sizeof(real) == 8 else np.float32) for name, shape in shapes.items()})
+    return Part(family, d, K, {name: np.zeros(shape, REAL).reshape(-1) for name, shape in shapes.items()})
 
 
 def least_spreads(const double[::1] row, Py_ssize_t n_components, Py_ssize_t n_columns):
