@@ -259,7 +259,7 @@ def regressions(rival, n: int, d: int, K: int, n_threads: int) -> dict:
         plain = GaussianMixture(K, covariance_type="diag", **own)
         rows = np.column_stack([X, y])
         fit_quietly(plain, rows)
-        mixtures = [(model.model_, model._wide(X, y, None)), (plain.model_, rows)]
+        mixtures = [model._wide(X, y, {}), (plain.model_, rows)]
 
         def both():
             return [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fastem.errors import IllDefinedCovariance
 from fastem.models.mixture import Mixture
 
 FIRST = 1e-4  # of a coordinate: the first difference, which finds the unit of the coordinate
@@ -94,7 +95,10 @@ def along(mixture, statistics, i):
     def value(step):
         moved = vector.copy()
         moved[i] += step
-        there = emission.from_vector(moved)
+        try:
+            there = emission.from_vector(moved)
+        except (np.linalg.LinAlgError, IllDefinedCovariance):  # of a step that is far too long
+            return -np.inf
         return emission.expected_log_prob(statistics, there) + there.log_prior()
 
     return value

@@ -5,6 +5,9 @@ import pytest
 
 from fastem import BernoulliMixture, GaussianMixture, StudentTMixture, standard_errors
 from fastem.datasets import load_faithful
+from fastem.inference.gated_information import along
+from fastem.models.gate import GatedRows
+from fastem.rows.blocks import ArrayBlocks
 
 X = load_faithful().data
 
@@ -136,3 +139,16 @@ def test_a_singular_information_with_covariates_is_refused_in_words():
     model = StudentTMixture(2, max_iter=1, covariance_type="E", random_state=3).fit(X, covariates=C)
     with pytest.raises(ValueError, match="not positive definite"):
         standard_errors(model, X, covariates=C)
+
+
+@pytest.mark.parametrize("step", [400.0, 1e200])
+def test_steps_that_are_far_too_long_are_falls_without_bound(step):
+    """Of the differences that find the unit of a coordinate: not LAPACK's error."""
+    rng = np.random.default_rng(0)
+    X, C = rng.normal(size=(60, 3)), rng.normal(size=60)
+    model = StudentTMixture(2, covariance_type="EEE", random_state=0).fit(X, covariates=C).model_
+    blocks = ArrayBlocks(np.column_stack([X, C]))
+    statistics = blocks.reduce(GatedRows(model), 1)
+    for i in range(len(model.emission.to_vector())):
+        with np.errstate(all="ignore"):
+            assert not along(model, statistics, i)(step) > along(model, statistics, i)(0.0)
