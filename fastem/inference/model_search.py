@@ -18,8 +18,10 @@ from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.kernels.threads import for_pass
+from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import MOST_ROWS
-from fastem.models.gaussian.structures import check_dimension
+from fastem.models.gaussian.structures import check_dimension, of_dense
+from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
@@ -129,6 +131,18 @@ class ModelSearch:
                 continue
             smaller = result.model
             yield K, estimator, result
+
+    def from_narrower(self, covariance_type, mixture):
+        """The fitted estimator of a family from a mixture of a narrower one, and its result."""
+        estimator = self.estimator(mixture.n_components, covariance_type)
+        plan = plan_in_memory(estimator, self.blocks, self.unit)
+        scales = self.scales(plan)
+        covariance = of_dense(mixture.emission.dense_covariances(), plan.family.structure, scales.floor)
+        start = Mixture(mixture.weights, Gaussian(mixture.emission.means, covariance, scales.floor))
+        result = self.climbed([lambda: start], plan, scales)
+        report = report_of_one(result, "the fit of a narrower family", self.n_effective, self.unit)
+        keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
+        return estimator, result
 
     def shared(self, K, structure):
         """The moments of the partitions that every family starts from: once for all structures of a kernel."""

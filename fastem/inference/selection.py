@@ -15,15 +15,17 @@ from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.fold_search import fold_searches, held_out_deviances
-from fastem.inference.model_search import DEFAULTS, ModelSearch
+from fastem.inference.model_search import DEFAULTS, SAME, ModelSearch
 from fastem.kernels.threads import resolve
 from fastem.kernels.workers import parallel_map
 from fastem.models import criteria
+from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
-from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.structures import STRUCTURES, is_narrower
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.text_table import html_of_text, text_table
+from fastem.starts.tournament import FAILURES
 
 CRITERIA = ("bic", "aic", "icl", "cv", "elbo")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
@@ -166,11 +168,12 @@ def select(
 
     All families start from the same partitions of some rows (hierarchical clusterings), and from their
     own fit with fewer components, where one component is split in two; the best run is kept whose components are sound,
-    or describe stray rows, if there is any. The table says why a model failed, and which models have a component that
-    is not sound: these rank after all sound ones, because their likelihood has no maximum, only the floor under the
-    covariances, and their criteria mean nothing. That holds for stray rows in a component of their own too: though the
-    rest of that model may be right, how far its likelihood rises hangs on the floor. Leave such rows out, or describe
-    them as noise (`noise` of :class:`GaussianMixture`).
+    or describe stray rows, if there is any. A family that ends below a narrower one (EEV below EEI) is fitted again,
+    from that one's mixture. The table says why a model failed, and which models have a component that is not sound:
+    these rank after all sound ones, because their likelihood has no maximum, only the floor under the covariances, and
+    their criteria mean nothing. That holds for stray rows in a component of their own too: though the rest of that
+    model may be right, how far its likelihood rises hangs on the floor. Leave such rows out, or describe them as noise
+    (`noise` of :class:`GaussianMixture`).
 
     Parameters
     ----------
@@ -246,6 +249,8 @@ def select(
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
+    if kind is GaussianMixture:
+        table = _not_below_narrower(search, table)
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
@@ -260,29 +265,58 @@ def _rows(search, folds, numbers_, callback, covariance_type) -> list[Row]:
             if callback is not None:
                 callback(rows[-1])
             continue
-        wrong, sound = search.statuses(result)
-        p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
-        bic = criteria.bic(total, p, n)
-        rows.append(
-            Row(
-                covariance_type,
-                K,
-                log_likelihood=total,
-                n_parameters=p,
-                bic=bic,
-                aic=criteria.aic(total, p),
-                icl=criteria.icl(bic, search.doubt(result) * search.unit),
-                cv=held_out[K],
-                elbo=-2 * estimator.lower_bound_ * n if isinstance(estimator, BayesianGaussianMixture) else math.nan,
-                n_iter=result.n_iter,
-                status=wrong or ("ok" if result.converged else "not converged"),
-                sound=sound,
-                estimator=estimator,
-            )
-        )
+        rows.append(_row(search, covariance_type, K, held_out[K], estimator, result))
         if callback is not None:
             callback(rows[-1])
     return rows
+
+
+def _row(search, covariance_type, K, cv, estimator, result) -> Row:
+    """That of a fit."""
+    wrong, sound = search.statuses(result)
+    p, total, n = estimator.n_parameters_, estimator.log_likelihood_, result.statistics.weight * search.unit
+    bic = criteria.bic(total, p, n)
+    return Row(
+        covariance_type,
+        K,
+        log_likelihood=total,
+        n_parameters=p,
+        bic=bic,
+        aic=criteria.aic(total, p),
+        icl=criteria.icl(bic, search.doubt(result) * search.unit),
+        cv=cv,
+        elbo=-2 * estimator.lower_bound_ * n if isinstance(estimator, BayesianGaussianMixture) else math.nan,
+        n_iter=result.n_iter,
+        status=wrong or ("ok" if result.converged else "not converged"),
+        sound=sound,
+        estimator=estimator,
+    )
+
+
+def _not_below_narrower(search, table) -> list[Row]:
+    """The table, where no family ends below a narrower one with as many components, whose mixture is one of its own: it
+    is fitted from there, if what comes of it is sound."""
+    found = {(row.covariance_type, row.n_components): row for row in table}
+    for name, K in sorted(found, key=lambda key: found[key].n_parameters):
+        row = found[name, K]
+        others = [
+            other
+            for (family, components), other in found.items()
+            if components == K and other.sound and is_narrower(STRUCTURES[family], STRUCTURES[name])
+            if type(other.estimator.model_.emission) is Gaussian
+        ]
+        best = max(others, key=lambda other: other.log_likelihood, default=row)
+        least = row.log_likelihood + SAME * search.blocks.total_weight * search.unit
+        if row.estimator is None or not best.log_likelihood > least:
+            continue
+        try:
+            fit = search.from_narrower(name, best.estimator.model_)
+        except FAILURES:
+            continue  # an attempt to improve failed: what was to be improved stays
+        again = _row(search, name, K, row.cv, *fit)
+        if again.sound and (not row.sound or again.log_likelihood > row.log_likelihood):
+            found[name, K] = again
+    return list(found.values())
 
 
 def _record(row):

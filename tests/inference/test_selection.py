@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 import fastem
 from fastem.__main__ import main
 from fastem.datasets import load_faithful, load_iris
+from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.parsimonious import FAMILIES
+from fastem.models.gaussian.structures import STRUCTURES, is_narrower, of_dense
 from fastem.starts.partitions import splits, trees
 
 FAITHFUL, IRIS = load_faithful().data, load_iris().data
@@ -363,3 +365,43 @@ def test_the_bound_of_the_evidence_chooses():
         fastem.select(X, 2, ["VEV"], "elbo")
     with pytest.raises(TypeError, match="It takes these of BayesianGaussianMixture: accelerate"):
         fastem.select(X, 2, criterion="elbo", max_eigenvalue_ratio=3.0)
+
+
+def test_no_family_ends_below_a_narrower_one():
+    """Three groups of few rows, where the partitions that all share lead VEE to a lower maximum than EEE."""
+    rng = np.random.default_rng(0)
+    for _ in range(11):
+        n, d = int(rng.integers(8, 200)), int(rng.integers(2, 5))
+        X = rng.normal(size=(n, d)) + 3 * rng.integers(0, 3, (n, 1))
+    found = {row.covariance_type: row for row in fastem.select(X, 3, random_state=0).table}
+    assert found["EEE"].sound and found["VEE"].sound
+    assert found["VEE"].log_likelihood >= found["EEE"].log_likelihood
+    assert found["VEE"].estimator.fit_report_.restarts[0].start == "the fit of a narrower family"
+    below = [
+        (name, other)
+        for name, row in found.items()
+        for other, narrower in found.items()
+        if is_narrower(STRUCTURES[other], STRUCTURES[name]) and narrower.sound
+        if row.log_likelihood < narrower.log_likelihood - 1e-3
+    ]
+    assert not below
+
+
+def test_narrower_structures():
+    """Whatever a narrower structure estimates, a wider one holds."""
+    rng = np.random.default_rng(1)
+    A = rng.normal(size=(3, 4, 4))
+    scatter, counts, floor = A @ A.swapaxes(1, 2), np.ones(3), np.full(4, 1e-9)
+    i, j = packed_lower(4)
+    for structure in FAMILIES.values():
+        own = structure.estimate(counts, np.zeros((3, 4)), structure.of_full(scatter[:, i, j], 4), floor)
+        dense = np.array([own.pooled(weights, 4) for weights in np.eye(3)])
+        for other in FAMILIES.values():
+            second = other.of_full(dense[:, i, j], 4)
+            within = other.estimate(counts, np.zeros((3, 4)), second, floor)
+            held = np.array([within.pooled(weights, 4) for weights in np.eye(3)])
+            same = np.allclose(held, dense, rtol=1e-5, atol=1e-6)
+            assert same == (structure is other or is_narrower(structure, other)), (structure, other)
+            if same:
+                again = of_dense(dense, other, floor)
+                assert np.allclose([again.pooled(weights, 4) for weights in np.eye(3)], dense)

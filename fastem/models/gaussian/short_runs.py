@@ -20,12 +20,11 @@ from fastem.kernels.arithmetic import FIXED_ORDER
 from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.linear_algebra import FLAT, eigvalsh
-from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
+from fastem.models.gaussian.structures import LETTERS
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
-LETTERS = {structure: name for name, structure in FAMILIES.items()}
 MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
 LEAST = 1e-100  # floor, and over 1 the most: products of two variances are numbers
 MOST_ROWS = 25_000  # as a subsample has: beyond, a pass takes longer than what is saved
