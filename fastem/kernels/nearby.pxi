@@ -161,7 +161,7 @@ cdef double nearby_share(const Job* job, const real[:, :] X):
     cdef Py_ssize_t b, j, k, left = 0, S = ROW_VECTORS, d = job.d
     cdef real* x
     cdef vec top[4]
-    cdef double log_size = log(<double>NEARBY_ROWS / job.n), mean, size
+    cdef double log_size = scalar_log(<double>NEARBY_ROWS / job.n), mean, size
     cdef double[:, ::1] rows = np.empty((BOXES, d))
     cdef double[::1] log_units = np.zeros(d)
     cdef char* block = <char*>malloc(nearby_bytes(job) + ALIGNMENT)
@@ -187,7 +187,7 @@ cdef double nearby_share(const Job* job, const real[:, :] X):
     for b in range(BOXES):
         size = (log_size - (<const real*>top)[b]) / d
         for j in range(d):
-            x[(d + j) * BOXES + b] = <real>exp(min(size + log_units[j], <double>MOST_WIDE)) / 2
+            x[(d + j) * BOXES + b] = lane(vexp(splat(<real>min(size + log_units[j], <double>MOST_WIDE))), 0) / 2
     find_nearby(job, &near)
     free(block)
     for b in range(BOXES):
