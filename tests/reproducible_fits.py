@@ -65,7 +65,7 @@ for structure in ("full", "tied", "diag", "spherical"):
 for start in ("k-means++", "whitened", "hierarchical", "random", "random_from_data"):
     CASES[f"start {start}"] = gaussian(rows(500, 4, 2), init_params=start)
 CASES["large"] = gaussian(rows(60_000, 3, 3), K=4)
-CASES["many components"] = gaussian(rows(20_000, 2, 12), K=150, init_params="random_from_data")
+CASES["many components"] = gaussian(rows(20_000, 2, 12), K=250, init_params="random_from_data")
 CASES["units"] = gaussian(rows(500, 3, 4) * [2.0**-30, 1, 2.0**30])
 CASES["floor"] = gaussian(np.round(rows(100, 2, 6)), K=8)
 counts = np.random.default_rng(8).integers(0, 9, (400, 4)) * np.random.default_rng(9).integers(1, 4, (400, 1))

@@ -629,8 +629,8 @@ cdef tuple prepare_nearby(Job* job, Part part, tuple nearby):
     job.low = job.high = NULL
     if nearby is None:
         return ()
-    if job.n_parts > 1 or not part.takes_nearby:
-        raise ValueError("rows that lie together are for one part that takes them")
+    if job.n_parts > 1 or not part.takes_nearby or job.order != NULL:
+        raise ValueError("rows that lie together are for one part that takes them, with its columns in X's order")
     rows, low, high = nearby
     if rows.shape[0] < job.n or rows.shape[0] % group_rows:
         raise ValueError(f"rows has length {rows.shape[0]}, no whole groups of at least {job.n}")
@@ -750,17 +750,22 @@ def additions(tuple parts, Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
 
     A vector of sums takes the rows of a tile, its lanes become one number; tiles add in their lane, and lanes to the total.
     """
-    cdef Py_ssize_t n_sums = 2, group = ROW_VECTORS * LANES, tile_rows = rows_of_tile(d, K), n_tiles, n_lanes, halves = 0
+    cdef Py_ssize_t n_sums = 2, group = ROW_VECTORS * LANES, tile_rows = rows_of_tile(d, K), n_tiles, n_lanes, of_tiles, halves = 0
+    cdef bint nearby = False
     cdef Part part
     for part in parts:
         n_sums += part.share.family.n_sums
-        if part.takes_nearby and n >= NEARBY_LEAST:    # more tiles, of fewer rows; n is no whole number of them
-            tile_rows, n = min(tile_rows, <Py_ssize_t>NEARBY_ROWS), n + NEARBY_ROWS
+        nearby = nearby or part.takes_nearby
     n_tiles = (n + tile_rows - 1) // tile_rows
     n_lanes = lanes_of_tiles(n_tiles, n_sums)
+    of_tiles = (n_tiles + n_lanes - 1) // n_lanes + n_lanes
+    if nearby:                               # perhaps: more tiles, of fewer rows
+        n_tiles = n // NEARBY_ROWS + 1
+        n_lanes = lanes_of_tiles(n_tiles, n_sums)
+        of_tiles = max(of_tiles, (n_tiles + n_lanes - 1) // n_lanes + n_lanes)
     while 1 << halves < LANES:
         halves += 1
-    return min(tile_rows, (n + group - 1) // group * group) // LANES + halves, (n_tiles + n_lanes - 1) // n_lanes + n_lanes
+    return min(tile_rows, (n + group - 1) // group * group) // LANES + halves, of_tiles
 
 
 def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_components, Py_ssize_t n_threads,

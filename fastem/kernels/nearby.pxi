@@ -16,14 +16,14 @@
 cdef enum:
     NEARBY_ROWS = 128          # of a tile: a multiple of ROW_VECTORS * LANES of every build
     NEARBY_COLUMNS = 8         # beyond, a box of so many rows reaches too far
-    NEARBY_COMPONENTS = 128    # with fewer, to put rows in order costs more than it saves where they are read in every pass
-    NEARBY_MANY = 1000         # with so many, few have any responsibility among rows that lie together: their order pays alone
+    NEARBY_COMPONENTS = 144    # of float64, twice as many of float32: as many have to be left out to pay for the order of
+                               # rows in a single pass, as where they are read anew for each
     NEARBY_LEAST = 8192        # rows
     MOST_WIDE = 60             # the logarithm of how wide a box may be
+    SAMPLE = 33                # values of which one is a pivot
     SEGMENTS = 64              # of rows, that threads put in order each on its own
     BOXES = ROW_VECTORS * LANES
 
-cdef double NEARBY_SHARE = 0.62     # of the components left over, beyond which it does not pay
 cdef real NEARBY_OUT = <real>42            # a little more than LEFT_OUT: bounds are rounded too
 cdef real NEARBY_SLACK = <real>(1e-12 if sizeof(real) == 8 else 1e-5)
 
@@ -155,8 +155,8 @@ cdef void expect_nearby(const Job* job, Nearby* near, Tile* t, Py_ssize_t box, d
             own[j] += near.sums[i * each + j]
 
 
-cdef double nearby_share(const Job* job, const real[:, :] X):
-    """Which share of the components is left over in boxes about some of the rows, as large as those of tiles will be."""
+cdef double nearby_left_over(const Job* job, const real[:, :] X):
+    """How many components are left over in boxes about some of the rows, as large as those of tiles will be: the mean."""
     cdef Nearby near
     cdef Py_ssize_t b, j, k, left = 0, S = ROW_VECTORS, d = job.d
     cdef real* x
@@ -192,7 +192,7 @@ cdef double nearby_share(const Job* job, const real[:, :] X):
     free(block)
     for b in range(BOXES):
         left += near.n_found[b]
-    return <double>left / (BOXES * job.K)
+    return <double>left / BOXES
 
 
 cdef inline real place_of(const real* x, Py_ssize_t row, Py_ssize_t d, Py_ssize_t j) noexcept nogil:
@@ -203,12 +203,21 @@ cdef inline real place_of(const real* x, Py_ssize_t row, Py_ssize_t d, Py_ssize_
 
 cdef void select_rows(real* x, Py_ssize_t* rows, Py_ssize_t d, Py_ssize_t j, Py_ssize_t n, Py_ssize_t at) noexcept nogil:
     """Move the `at` rows that are least in column j before all others (Hoare's selection)."""
-    cdef Py_ssize_t i, k, c, left = 0, right = n - 1
+    cdef Py_ssize_t i, k, c, m, left = 0, right = n - 1
     cdef uint64_t state = 1
     cdef real pivot
+    cdef real sample[SAMPLE]
     while left < right:
-        state = state * <uint64_t>6364136223846793005 + <uint64_t>1442695040888963407    # no order of rows is slow
-        pivot = place_of(x, left + <Py_ssize_t>((state >> 33) % <uint64_t>(right - left + 1)), d, j)
+        m = SAMPLE if right - left > 16 * SAMPLE else 9 if right - left > 64 else 1
+        for i in range(m):                   # a sample in order, drawn at random: no order of the rows is slow
+            state = state * <uint64_t>6364136223846793005 + <uint64_t>1442695040888963407
+            pivot = place_of(x, left + <Py_ssize_t>((state >> 33) % <uint64_t>(right - left + 1)), d, j)
+            k = i
+            while k > 0 and pivot < sample[k - 1]:
+                sample[k] = sample[k - 1]
+                k -= 1
+            sample[k] = pivot
+        pivot = sample[(at - left) * (m - 1) // (right - left)]
         i, k = left, right
         while i <= k:
             while place_of(x, i, d, j) < pivot:
@@ -282,11 +291,9 @@ def nearby_pays(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssiz
     (part,) = parts
     if not part.takes_nearby or X.shape[0] < NEARBY_LEAST:
         return False
-    if n_components >= NEARBY_MANY:
-        return True
     prepare(&job, parts, X, centre, n_components, None, None, None)
     kept = prepare_bounds(&job, part)
-    return nearby_share(&job, X) <= NEARBY_SHARE
+    return n_components - nearby_left_over(&job, X) > NEARBY_COMPONENTS * 8 // <int>sizeof(real)
 
 
 def nearby_rows(X, Py_ssize_t n_threads):

@@ -222,7 +222,7 @@ class KernelCall(NamedTuple):
     @property
     def takes_nearby(self) -> bool:
         """Whether components can be left out where rows lie together: see kernels/nearby.pxi."""
-        return len(self.parts) == 1 and self.parts[0].takes_nearby
+        return len(self.parts) == 1 and self.order is None and self.parts[0].takes_nearby
 
     @property
     def grouped(self) -> bool:

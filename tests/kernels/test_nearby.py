@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from fastem import GaussianMixture, kernels
+from fastem import GaussianMixture, MixedMixture, kernels
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.models.mixture import Mixture
@@ -161,12 +161,41 @@ def test_it_is_used_where_it_pays():
     overlapping = problem(2, 200, spread=20.0)
     assert not used(overlapping[1], overlapping[0])
     assert used(problem(3, 1000)[1], problem(3, 1000)[0])
+    assert not used(problem(8, 1000, spread=1.0)[1], problem(8, 1000, spread=1.0)[0])
+    assert not used(problem(2, 200)[1], X.astype(np.float32))  # whose passes take half the time, but not their order
+
+
+def test_columns_in_another_order():
+    """A part whose columns are not in X's order has all components for all rows: the same fit as in that order."""
+    X = np.random.default_rng(0).random((10_000, 2)) * [1, 1000]
+    fits = [
+        MixedMixture(200, kinds={"gaussian": kinds}, max_iter=4, tol=0, random_state=0).fit(X)
+        for kinds in ([0, 1], [1, 0])
+    ]
+    for fit in fits:
+        assert np.isclose(fit.log_likelihood_, fit.score_samples(X).sum(), rtol=1e-9)
+    mixture = fits[1].model_
+    call, module = mixture.kernel_call(X.dtype), kernels.for_dtype(X.dtype)
+    assert call.order is not None and not call.takes_nearby
+    with pytest.raises(ValueError, match="with its columns in X's order"):
+        module.expect(call.parts, X, None, call.centre, 200, 1, call.order, None, module.nearby_rows(X, 1))
+
+
+def test_additions_are_those_of_either_order():
+    """The error of a sum is bounded whether or not rows are put in order."""
+    part = problem(3, 200, "diag")[1].kernel_call(np.dtype("f8")).parts
+    module = kernels.for_dtype("float64")
+    fewer, more = (module.additions(part, n, 3, 200) for n in (8000, 9000))
+    assert more[0] >= fewer[0] and more[1] >= fewer[1]
+    n_tiles = 1 << 16
+    lanes = min(64, n_tiles)
+    assert module.additions(part, 128 * n_tiles, 3, 200)[1] >= n_tiles // lanes
 
 
 @pytest.mark.filterwarnings("ignore:Best performing initialization", "ignore:component")
 @pytest.mark.parametrize("structure", ["full", "diag"])
 def test_the_same_bits_and_the_same_fit(structure):
-    X, mixture, weight = problem(2, 150, structure, n=12_000)
+    X, mixture, weight = problem(2, 250, structure, n=12_000)
     kept = {}
     first = bits(mixture.e_step_of_block(X, weight, 1, kept))
     assert "nearby" in kept
@@ -174,7 +203,7 @@ def test_the_same_bits_and_the_same_fit(structure):
         assert bits(mixture.e_step_of_block(X, weight, n_threads, {})) == first
     assert bits(merged(e_step(mixture, *rows, 1) for rows in ArrayBlocks(X, weight))) == first
     start = {"weights_init": mixture.weights, "means_init": mixture.emission.means}
-    fit = GaussianMixture(150, covariance_type=structure, max_iter=15, tol=0, **start).fit(X, sample_weight=weight)
+    fit = GaussianMixture(250, covariance_type=structure, max_iter=15, tol=0, **start).fit(X, sample_weight=weight)
     assert (np.diff(fit.history_) >= -1e-12).all()
     total = weight @ fit.score_samples(X) / weight.sum()
     assert np.isclose(fit.log_likelihood_ / weight.sum(), total, rtol=1e-12)
