@@ -280,7 +280,7 @@ def same_after_units(case, estimator):
         powers[:] = powers[0]
     plain = replace(case, parameters=own, labels=None)
     here, there = plain.fitted(), plain.fitted(X=np.ldexp(X, powers))
-    if mixture and not all(restart.sound for restart in here.fit_report_.restarts):
+    if mixture and not all(restart.sound for fit in (here, there) for restart in fit.fit_report_.restarts):
         return
     weight = np.ones(len(X)) if case.weight is None else case.weight
     expected = here.log_likelihood_ - np.log(2) * (weight @ (~np.isnan(X) * powers).sum(axis=1))

@@ -14,7 +14,8 @@ from fastem import GaussianMixture
 PIECE, SEEDS = 50, range(10_000, 11_100)
 # squares of parameters that overflow; a component with no rows to split, or with rows too light for float32;
 # a start of float32 rows with responsibilities below its numbers; 1e-206 rows in a component of a common shape;
-# and at last noise that takes every row of components without a floor: the error says that they collapsed
+# noise that takes every row of components without a floor: the error says that they collapsed; and at last slopes of
+# rows of 1e-100, whose differences are no numbers
 ONCE_WRONG = Path(__file__).with_name("once_wrong.npz")
 
 

@@ -104,7 +104,7 @@ class Curvature:
             return np.nan
         with np.errstate(all="ignore"):
             there = end.gradient(rebased(end, self.statistics, self.model)) / self.statistics.weight
-        return float(matmul(self.score - there, v))
+            return float(matmul(self.score - there, v))
 
     @cached_property
     def score(self):

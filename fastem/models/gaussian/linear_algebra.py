@@ -179,8 +179,11 @@ def raise_to_floor(covariances, floor):
             upper[suspect] = precisions_cholesky(covariances[suspect])
         except IllDefinedCovariance as error:
             below = suspect[error.components]
+            variances = np.einsum("kii->ki", covariances)  # a view; beside others of 1e25 floors, 0 may look like more
+            narrow = (variances < floor)[below].sum(axis=1)
+            variances[below] = np.maximum(variances, floor)[below]
             covariances[below], raised = raise_to_digits(covariances[below])
-            hits[below] = np.maximum(hits[below], raised)
+            hits[below] = np.maximum(hits[below], raised + narrow)
             upper[suspect] = precisions_cholesky(covariances[suspect])
     return covariances, upper, hits
 

@@ -1,5 +1,7 @@
 """Columns in unlike units: what does not depend on them is found to the last digit in any, and so is what does."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,20 @@ def test_a_floor_below_the_digits_of_a_covariance_is_raised_to_them():
     assert hits[0] == 2 and hits[1] == 0
     assert np.array_equal(covariances[1], np.eye(3)) and np.allclose(covariances[0], far, rtol=1e-12)
     assert np.isfinite(upper).all()
+
+
+def test_a_column_without_variance_beside_some_of_1e25_floors():
+    """Whose rounding hides that it is below the floor: it is raised there, without a warning of numpy's."""
+    A = np.random.default_rng(0).normal(size=(5, 5))
+    wide = np.zeros((1, 6, 6))
+    wide[0, 1:, 1:] = 1e12 * (A @ A.T + np.eye(5))
+    floor = np.array([1e-13] + [1e-5] * 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for order in (np.arange(6), np.array([1, 0, 2, 3, 4, 5]), np.arange(6)[::-1]):
+            covariances, upper, hits = raise_to_floor(np.ascontiguousarray(wide[:, order][:, :, order]), floor[order])
+            assert np.isfinite(upper).all() and hits.tolist() == [1]
+            assert np.isclose(np.diagonal(covariances[0])[order == 0], 1e-13, rtol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
