@@ -13,6 +13,7 @@ from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyze
 from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.column_moments import observed_variances
+from fastem.rows.scale import standardised
 from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.short_runs import pays
 
@@ -223,3 +224,12 @@ def test_precisions_with_any_number_of_blas_threads():
         with threadpool_limits(n_threads, "blas"):
             found.append(inverse_factor(covariance[None])[0])
     assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("real", REALS)
+def test_standardised_columns_in_every_layout(real):
+    X = blobs(3, 500, 7, 4, 3.0).astype(real)
+    weight = np.random.default_rng(0).random(len(X))
+    first = standardised(X, weight)
+    for same in (np.asfortranarray(X), np.repeat(X, 2, axis=1)[:, ::2]):
+        assert np.array_equal(standardised(same, weight), first)

@@ -194,9 +194,10 @@ class Mixture(BlockModel):
         if not len(far):
             return
         if X.dtype == np.float32:
-            scores = {name: np.empty((len(far), *a.shape[1:]), a.dtype) for name, a in outputs.items()}
-            for name in scores.keys() & {"responsibilities", "joint"}:
-                scores[name] = scores[name].astype(np.float64)
+            types = {
+                name: np.float64 if name in ("responsibilities", "joint") else a.dtype for name, a in outputs.items()
+            }
+            scores = {name: np.empty((len(far), *a.shape[1:]), types[name]) for name, a in outputs.items()}
             self.score(X[far].astype(np.float64), n_threads, **scores)
         else:
             nearest = self._nearest(X[far])

@@ -94,8 +94,9 @@ def rounding_variances(X):
 
 def standardised(X, weight):
     """Columns about their mean, divided by their robust standard deviations (a constant column by 1), contiguous."""
+    X = np.ascontiguousarray(X)  # sums over rows would differ in the last bit
     centre = arithmetic.matmul(weight, X) / weight.sum()
-    Z = np.ascontiguousarray(X - centre.astype(X.dtype))
+    Z = X - centre.astype(X.dtype)
     scale = np.sqrt(
         robust_variances(Z, arithmetic.matmul(weight, np.square(Z, dtype=np.float64)) / weight.sum())
     ).astype(X.dtype)
