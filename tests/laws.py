@@ -438,6 +438,7 @@ def both_ends(case, first, second, what, far):
     weight = weight_of(case).sum()
     far = far or any(not is_of_rows_alone(case, one) or is_near_the_floor(one) for one in (first, second))
     errors = 10 * ITERATED * weight + 10 * (first.log_likelihood_error_ + second.log_likelihood_error_)
+    errors += weight * rounded_gate(case, first)
     apart = abs(np.subtract(first.history_, second.history_)) * weight
     apart = apart[:1] if far else apart  # a step from rounded moments is another step
     assert (apart <= errors + 1e-12 * weight * abs(np.array(first.history_[: len(apart)]))).all(), (
@@ -466,6 +467,16 @@ def has_far_sides(case):
     """Whether covariates lie so far from 0 that their means, about which a gate steps, are rounded."""
     side = case.sides.get("covariates")
     return side is not None and bool((abs(side).max(axis=0) > 1e6 * np.ptp(side, axis=0)).any())
+
+
+def rounded_gate(case, estimator):
+    """How far the gate's exponents may be off a row where it is about the mean of other rows, or of these in another
+    order."""
+    side = case.sides.get("covariates")
+    if side is None or not side.shape[1]:
+        return 0.0
+    slopes = abs(estimator.gate_coefficients_[:, 1:]).max(axis=0)
+    return 8 * np.finfo(np.float64).eps * float(abs(side).max(axis=0) @ slopes)
 
 
 def with_sides_in_any_order(case, estimator):

@@ -221,7 +221,8 @@ class StudentT(Gaussian):
         if not self.free:
             return super().from_vector(vector)
         rest, logs = np.split(vector, [len(vector) - len(self.means)])
-        return replace(super().from_vector(rest), degrees_of_freedom=np.clip(np.exp(logs), LEAST_DEGREES, MOST_DEGREES))
+        nu = np.clip(np.exp(np.minimum(logs, np.log(2 * MOST_DEGREES))), LEAST_DEGREES, MOST_DEGREES)
+        return replace(super().from_vector(rest), degrees_of_freedom=nu)
 
     def diagnose(self, weights, counts, columns=None):
         """As for Gaussians; also components whose 1 / nu is within a standard error of 0."""

@@ -9,7 +9,7 @@ from instances import STRUCTURES, blobs
 
 from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
 from fastem.errors import StatisticsNotFinite
-from fastem.families.student_t import StudentT
+from fastem.families.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
 
@@ -285,3 +285,13 @@ def test_steps_that_are_equal_to_rounding_say_so():
         for covariance in (emission.covariance, held)
     )
     assert 1e-9 * 150 < floored - free < 1e-6 * 150
+
+
+def test_coordinates_of_any_degrees_of_freedom():
+    """Differences for standard errors may step beyond all numbers."""
+    emission = StudentTMixture(2, random_state=0).fit(tailed(0)).model_.emission
+    vector = emission.to_vector()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        most = emission.from_vector(vector + np.where(np.arange(len(vector)) >= len(vector) - 2, 1e3, 0))
+    assert (most.degrees_of_freedom == MOST_DEGREES).all()
