@@ -16,7 +16,14 @@ import numpy as np
 from fastem.driver.acceleration import accelerator
 from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
 from fastem.driver.history import objective
-from fastem.driver.model import Model, log_likelihood_error, log_prior, n_parameters, require, step_error
+from fastem.driver.model import (
+    Model,
+    log_likelihood_error,
+    log_prior_error,
+    n_parameters,
+    require,
+    step_error,
+)
 from fastem.driver.passes import (
     collect,
     dtype_of,
@@ -312,6 +319,6 @@ def _rounding(result, model, statistics):
     rows = result.rows_read, result.dtype
     errors = result.log_likelihood_error / result.unit + log_likelihood_error(model, statistics, *rows)
     errors += result.row_error
-    priors = 16 * np.finfo(np.float64).eps * (abs(log_prior(result.model)) + abs(log_prior(model)))
+    priors = log_prior_error(result.model) + log_prior_error(model)
     of_step = step_error(model, result.statistics, result.model, *rows)
     return (errors + priors) / statistics.weight, of_step / statistics.weight

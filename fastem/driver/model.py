@@ -60,6 +60,13 @@ def log_prior(model) -> float:
     return model.log_prior() if has(model, "log_prior") else 0.0
 
 
+def log_prior_error(model) -> float:
+    """What rounding may do to :func:`log_prior`, whose terms may be larger than it (`log_prior_size`, if the model has
+    it)."""
+    size = model.log_prior_size() if has(model, "log_prior_size") else abs(log_prior(model))
+    return 16 * np.finfo(np.float64).eps * size
+
+
 def log_likelihood_error(model, statistics, n_rows, dtype) -> float:
     """A bound on what rounding has done to the log-likelihood in a model's own statistics; n_rows: None if not known.
 

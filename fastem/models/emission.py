@@ -148,6 +148,10 @@ class Emission(Protocol):
         """Of the parameters, up to a constant. Default: 0, they have no prior."""
         return 0.0
 
+    def log_prior_size(self) -> float:
+        """The sum of the absolute values of its terms, for their rounding. Default: its own."""
+        return abs(self.log_prior())
+
     def leap(self, before) -> Emission | None:
         """The emission to try in place of this one, which the M-step made of `before`, because EM would need many
         steps to get there. Default: None."""

@@ -140,6 +140,10 @@ class Mixture(BlockModel):
         """Of the parameters, up to a constant; 0 where they have no prior."""
         return self.emission.log_prior() + self.shares.log_prior(self.weights)
 
+    def log_prior_size(self) -> float:
+        """The sum of the absolute values of its terms."""
+        return self.emission.log_prior_size() + abs(self.shares.log_prior(self.weights))
+
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
         (n, K), both in the data's type, and ``labels`` (n,).

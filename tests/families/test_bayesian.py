@@ -11,6 +11,7 @@ from sklearn.mixture import BayesianGaussianMixture as ScikitLearns
 
 import fastem
 from fastem import BayesianGaussianMixture, GaussianMixture
+from fastem.driver.model import log_prior_error
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastem.errors.ConvergenceWarning")
 
@@ -556,3 +557,12 @@ def test_a_prior_without_a_scale_is_refused():
     X = (1e8 + np.random.default_rng(0).normal(0, 3, (150, 3))).astype(np.float32)
     with pytest.raises(ValueError, match=r"Column 0 of X does not vary beyond the rounding .*covariance_prior"):
         BayesianGaussianMixture(1, covariance_type="diag", reg_covar=0.0).fit(X)
+
+
+def test_the_rounding_of_a_prior_far_from_unit_size_is_that_of_its_terms():
+    """Constants of Wishart distributions for variances of 1e210 cancel to a divergence of about 1."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 1)) * 1e105
+    model = BayesianGaussianMixture(2, covariance_type="tied", random_state=0, max_iter=5).fit(X).model_
+    assert abs(model.log_prior()) < 100
+    assert log_prior_error(model) > 16 * np.finfo(float).eps * 10 * abs(model.log_prior())

@@ -165,6 +165,12 @@ class VariationalGaussian(Gaussian):
             second = second.sum(axis=0)
         return -float((means + precisions).sum() + 0.5 * self.covariance.expected_quadratic(second))
 
+    def log_prior_size(self) -> float:
+        """Far from unit size, constants of Wishart distributions are large beside what is left of them."""
+        nu, dof = self.degrees_of_freedom, self.prior.dof
+        logs = abs(self.log_det_scale()) + abs(np.linalg.slogdet(self.prior.scale)[1]) + self.shape[1] * np.log(nu)
+        return abs(self.log_prior()) + float(((nu + dof) * logs).sum())
+
     def predictive(self) -> tuple[Full, np.ndarray]:
         """Scale matrices and degrees of freedom (K,) of the components' densities, integrated over the posterior."""
         (_, d), beta, nu = self.shape, self.mean_precision, self.degrees_of_freedom
