@@ -21,7 +21,7 @@ from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import column_names, require_finite
 
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
-LEAST_WIDTH = 1e-15
+LEAST_WIDTH = 1e-15  # of a covariate, and over 1 the most: float32 holds the products of such
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -21,7 +21,7 @@ from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.linear_algebra import FLAT, eigvalsh
 from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
-from fastem.models.gaussian.structures import LETTERS
+from fastem.models.gaussian.structures import LETTERS, of_dense
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -140,7 +140,8 @@ def runs_from(counts, means, covariances, structure, floor, blocks) -> list[Shor
     (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None where the compiled module
     makes no such step."""
     R, K, d = means.shape
-    pattern = Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], broad(structure, K, floor), floor))
+    above = of_dense(np.broadcast_to(4 * floor.max() * np.eye(d), (K, d, d)), structure, floor)
+    pattern = Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], above, floor))
     if FIXED_ORDER or not (is_ordinary(pattern) and are_few_rows(blocks)):
         return [None] * R
     covariances = np.ascontiguousarray(covariances)
@@ -156,16 +157,6 @@ def runs_from(counts, means, covariances, structure, floor, blocks) -> list[Shor
         ShortRun(pattern, blocks, [], row, centre, has_moved=True) if ready else None
         for row, ready in zip(rows, ordinary)
     ]
-
-
-def broad(structure, K, floor):
-    """Covariances of a structure above the floor."""
-    shape, covariance = structure.shape(K, len(floor)), np.diag(4 * floor)
-    if len(shape) == 1:
-        covariance = 4 * floor.max()
-    elif structure.kernel == "gaussian_diagonal":
-        covariance = 4 * floor
-    return structure.from_covariances(np.broadcast_to(covariance, shape), floor)
 
 
 def is_ordinary(mixture) -> bool:
