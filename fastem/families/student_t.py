@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem import kernels
+from fastem.driver.passes import collect
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
@@ -34,6 +35,7 @@ from fastem.models.gaussian.kernel_arrays import FullKernel
 from fastem.models.gaussian.rounding import of_gaussians
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import UNIT, Rounding
+from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
@@ -284,7 +286,7 @@ class StudentTFamily(CovarianceFamily):
             ratio = mixture.emission.degrees_of_freedom / before.emission.degrees_of_freedom
             if plan.start.given or np.abs(np.log(ratio)).max() < STEADY_TAILS:
                 break
-            mixture = mixture.m_step(mixture.e_step_of_block(X, weight, n_threads, {}))
+            mixture = mixture.m_step(collect(ArrayBlocks(X, weight), mixture, n_threads))
         return mixture
 
     def continued(self, mixture, scales):

@@ -16,9 +16,20 @@
 # the size rows x components x d^2 is kept. `d` is a constant to the compiler where it is small: the triangles are in registers.
 
 cdef enum:
-    LOGS = 4                      # pivots of which one logarithm is taken: their product, in units of V, cannot overflow
+    LOGS = 4                      # pivots of which one logarithm is taken
 
 cdef double PIVOT_WITH_DIGITS = 8.881784197001252e-16    # of a diagonal entry; a smaller one has no digits
+
+cdef double MOST_PIVOT = 1e75     # in units of V, up to which the product of LOGS is a number; in float32 its eighth root
+
+
+cdef inline void take_pivot(vec pivot, real scale, vec* product, vec* taken) noexcept nogil:
+    """A pivot in units of V into the product, or its logarithm into what is taken where it is too large for that."""
+    cdef vec factor = pivot * splat(scale), most = splat(<real>(MOST_PIVOT if sizeof(real) == 8 else MOST_PIVOT ** 0.125))
+    if any_less(most, factor):
+        taken[0] = taken[0] + where_less(most, factor, vlog(pivot) + splat(<real>scalar_log(scale)), splat(0))
+        factor = where_less(most, factor, splat(1), factor)
+    product[0] = product[0] * factor
 
 
 cdef Py_ssize_t noisy_values(Py_ssize_t columns, bint full) noexcept nogil:
@@ -80,7 +91,7 @@ cdef inline vec factor_of_sum(const Py_ssize_t d, const bint full, const bint ga
             lower[p + e] = error * turn[e]
             pivot = pivot - lower[p + e] * error
         pivot = vmax(pivot, splat(<real>PIVOT_WITH_DIGITS) * entry)
-        product = product * (pivot * splat(scale[j]))
+        take_pivot(pivot, scale[j], &product, &taken)
         if j % LOGS == LOGS - 1 or j == d - 1:
             taken = taken + vlog(product)
             product = splat(1)
@@ -228,7 +239,7 @@ cdef void noisy_diagonal_log_prob(const Tile* t, const real** params) noexcept n
                 taken = taken - where_number(z, splat(0), splat(2 * params[4][k * d + j]))
                 z = where_number(z, z, splat(0))
                 total = splat(params[2][k * d + j]) + error * error
-                product = product * (total * splat(params[3][k * d + j]))
+                take_pivot(total, params[3][k * d + j], &product, &taken)
                 taken = taken + z * z / total
                 if j % LOGS == LOGS - 1 or j == d - 1:
                     taken = taken + vlog(product)

@@ -536,6 +536,16 @@ FORCE_INLINE void turn_rows(const int columns, const char *rows, ptrdiff_t row_s
     for (int j = 0; j < columns; j++) out[j * stride] = t[j] - splat(centre[j]);
 }
 
+/* The same for rows of fewer entries, 0 < columns < LANES, any distance apart. Whole vectors are read: there must be as much memory
+   behind the last row. */
+FORCE_INLINE void turn_short_rows(ptrdiff_t columns, const char *rows, ptrdiff_t row_step, const real *centre, vec *out, ptrdiff_t stride) {
+    vec t[LANES];
+    for (int i = 0; i < LANES; i++) t[i] = load_anywhere(rows + i * row_step);
+    turn(t, LANES);
+    for (int j = 0; j < LANES; j++)
+        if (j < columns) out[j * stride] = t[j] - splat(centre[j]);
+}
+
 /* The way back: LANES columns, stride vectors apart, to the first `rows` rows of LANES contiguous entries, row_step reals apart. */
 FORCE_INLINE void turn_back(const vec *columns, ptrdiff_t stride, real *out, ptrdiff_t row_step, ptrdiff_t rows) {
     vec t[LANES];

@@ -40,10 +40,16 @@ cdef extern from "simd.h" nogil:
     int any_less(vec, vec)
     void PREFETCH(const void*)
     void add_lane_sums(vec*, ptrdiff_t, double*)
+    void turn_short_rows(ptrdiff_t, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_rows(const int, const char*, ptrdiff_t, const real*, vec*, ptrdiff_t)
     void turn_back(const vec*, ptrdiff_t, real*, ptrdiff_t, ptrdiff_t)
     vec vexp_negative(vec)
     vec reciprocal_root(vec)
+
+
+cdef enum:
+    BYTES_AHEAD = 8192     # for the memory's latency: the hardware does not see the order in which rows are turned
+    SHORT_TAIL = 3         # columns, up to which one by one is faster than turning a vector of them
 
 
 cdef struct Tile:
@@ -121,11 +127,19 @@ cdef inline void load_column(const char* column, Py_ssize_t step, Py_ssize_t fir
             out[r] = (<const real*>(column + r * step))[0] - centre
 
 
+cdef inline void fetch_ahead(const char* x, Py_ssize_t n) noexcept nogil:
+    """Ask memory for the n bytes that lie BYTES_AHEAD of x."""
+    cdef Py_ssize_t line
+    for line in range((n + 63) // 64):
+        PREFETCH(x + BYTES_AHEAD + 64 * line)
+
+
 cdef inline Py_ssize_t turn_columns(const int columns, const char* x, Py_ssize_t row_step, Py_ssize_t n, const real* centre,
                                     vec* out, Py_ssize_t stride) noexcept nogil:
     """Turn whole vectors of rows, `columns` entries wide; returns how many rows that is."""
     cdef Py_ssize_t i
     for i in range(n // LANES):
+        fetch_ahead(x + i * LANES * row_step, LANES * row_step)
         turn_rows(columns, x + i * LANES * row_step, row_step, centre, out + i, stride)
     return n // LANES * LANES
 
@@ -142,15 +156,21 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
         else:
             columns = d // LANES * LANES
             rows = n // LANES * LANES
-            for i in range(n // LANES):
+            if SHORT_TAIL < d < LANES and row_step >= d * column_step:
+                columns, rows = d, max(rows - LANES, 0)    # of the last ones, memory may end with the row
+                for i in range(rows // LANES):
+                    fetch_ahead(x + i * LANES * row_step, LANES * row_step)
+                    turn_short_rows(d, x + i * LANES * row_step, row_step, centre, out + i, stride)
+            for i in range(n // LANES if d >= LANES else 0):
+                fetch_ahead(x + i * LANES * row_step, LANES * row_step)
                 for j in range(d // LANES):    # the inner loop: memory is read in order, once
                     turn_rows(LANES, x + i * LANES * row_step + j * LANES * column_step, row_step, centre + j * LANES,
                               out + j * LANES * stride + i, stride)
-                if columns < d and d > LANES:  # the last ones once more, with some that are there already
+                if columns < d - SHORT_TAIL:   # the last ones once more, with some that are there already
                     j = d - LANES
                     turn_rows(LANES, x + i * LANES * row_step + j * column_step, row_step, centre + j, out + j * stride + i,
                               stride)
-            if d > LANES:
+            if columns < d - SHORT_TAIL and d > LANES:
                 columns = d
     for j in range(d):
         load_column(x + j * column_step, row_step, rows if j < columns else 0, n, centre[j], <real*>(out + j * stride))

@@ -297,3 +297,17 @@ def test_tiny_rows_are_fitted_without_a_warning():
         for unit in (1.0, 1e-106):
             fit = GaussianMixture(1, max_iter=5, random_state=1).fit(X * unit, errors=errors * unit)
             assert np.isfinite(fit.log_likelihood_)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_errors_far_wider_than_the_components(covariance_type):
+    """A product of pivots in units of the covariance would be infinite; other rows keep their bits beside such ones."""
+    X = np.random.default_rng(0).normal(size=(40, 3)) * 1e-50
+    model = fastem.GaussianMixture(1, covariance_type=covariance_type, max_iter=1, tol=10.0).fit(X)
+    errors = np.full((40, 3), 1e-51)
+    alone = model.score_samples(X, errors=errors)
+    errors[7] = 1e6, 2e5, 3e105
+    score = model.score_samples(X, errors=errors)
+    expected = -0.5 * (np.log(2 * np.pi) + 2 * np.log(errors[7])).sum()
+    assert np.isclose(score[7], expected, rtol=1e-14)
+    assert np.array_equal(np.delete(score, 7), np.delete(alone, 7))
