@@ -140,7 +140,7 @@ class FactorEstimator(Estimator, general=True):
         model = result.model
         self.mean_ = model.mean
         self.components_ = model.loadings.T.copy()
-        self.noise_variance_ = model.noise
+        self.noise_variance_, self._floor = model.noise, model.floor
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         total = result.statistics.weight * unit
@@ -190,7 +190,10 @@ class FactorEstimator(Estimator, general=True):
         if not ((noise > 0) & np.isfinite(noise)).all():
             raise ValueError(f"noise_variance_ must be positive and finite, but it contains {noise.min()}")
         noise = np.broadcast_to(noise.astype(np.float64), d)
-        return self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, np.zeros(d))
+        floor = getattr(self, "_floor", None)  # of the fit, unless a user has set something else
+        if floor is None or floor.shape != (d,) or (noise < floor).any():
+            floor = np.zeros(d)
+        return self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, floor)
 
     def _require_fitted(self):
         """Also makes a fit of attributes that a user has set."""

@@ -385,6 +385,18 @@ def test_a_heywood_case_is_held_and_named():
     assert all(a <= b + 1e-9 * abs(b) for a, b in pairwise(model.loglike_))
 
 
+def test_the_model_of_a_heywood_case_keeps_its_floor():
+    """EM that goes on from it stays at the maximum, and does not run after a variance of 0."""
+    X = HARD["Heywood"]
+    with pytest.warns(DegenerateComponentWarning):
+        fit = FactorAnalysis(2, reg_covar=1e-4, tol=1e-10, max_iter=5000).fit(X)
+    assert np.flatnonzero(fit.model_.at_floor).tolist() == [0, 7]
+    again = fastem.em(fit.model_, X, tol=1e-10, max_iter=50)
+    assert np.isclose(again.log_likelihood, fit.log_likelihood_, rtol=1e-8)
+    fit.noise_variance_ = fit.noise_variance_ / 2  # what a user sets holds
+    assert np.array_equal(fit.model_.noise, fit.noise_variance_) and not fit.model_.floor.any()
+
+
 def test_ppca_without_noise_is_told():
     with pytest.warns(DegenerateComponentWarning, match="no noise is left"):
         model = PPCA(7, reg_covar=1e-4).fit(rows())

@@ -126,9 +126,7 @@ class FactorModel(BlockModel):
         weight, d = statistics.weight, len(self.mean)
         about = {"counts": [weight], "first": statistics.first[None], "second": statistics.second[None]}
         of_rows = Statistics(**about, weight=weight, log_likelihood=statistics.log_likelihood, entropy=0.0)
-        call = self.density.kernel_call(dtype)
-        in_real, in_double = additions(call, 1, n_rows, d, kernels.for_dtype(dtype))
-        unit = Pass(np.dtype(dtype), call.centre).unit * (in_real + 4) + UNIT * (in_double + 4 * d)
+        unit = self._unit(n_rows, dtype)
         variances = np.diagonal(unpack_symmetric(statistics.second, d)) / weight
         reach = np.sqrt((1 + FAR) * np.maximum(variances, 0))
         of_moments = unit * (reach @ np.abs(self.precision) @ reach) / 2
@@ -140,9 +138,22 @@ class FactorModel(BlockModel):
         return max(self.density.log_likelihood_error(of_rows, n_rows, dtype), float(moments))
 
     def step_error(self, statistics, given, n_rows=None, dtype=np.float64) -> float:
-        """How much log-likelihood the step that made this model of `statistics` may have lost by their rounding."""
+        """How much log-likelihood the step that made this model of `statistics` may have lost by their rounding.
+
+        Also by that of noise variances, each of which is a column's variance less what the factors say: of one that is
+        wrong by a share e of itself, a row loses (e - log(1 + e)) / 2.
+        """
         about = {"counts": [statistics.weight], "second": statistics.second[None]}
-        return self.density.step_error(Statistics(**about), given.density, n_rows, dtype)
+        variances = np.diagonal(unpack_symmetric(statistics.second, len(self.mean))) / statistics.weight
+        e = self._unit(n_rows, dtype) * np.maximum(variances, 0) / self.noise
+        of_noise = statistics.weight * (e - np.log1p(e)).sum() / 2
+        return self.density.step_error(Statistics(**about), given.density, n_rows, dtype) + float(of_noise)
+
+    def _unit(self, n_rows, dtype) -> float:
+        """Relative rounding of the sums of so many rows."""
+        d, call = len(self.mean), self.density.kernel_call(dtype)
+        in_real, in_double = additions(call, 1, n_rows, d, kernels.for_dtype(dtype))
+        return Pass(np.dtype(dtype), call.centre).unit * (in_real + 4) + UNIT * (in_double + 4 * d)
 
     # algebra of d x q matrices
 
