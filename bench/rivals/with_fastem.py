@@ -33,7 +33,8 @@ def fit(problem, X, start, iterations, n_threads):
     """EM from the given start."""
     import fastem
 
-    model = fastem.GaussianMixture(**problem.settings(start, iterations), n_threads=n_threads)
+    # an iteration is a pass: a proposal that is dropped would be another one
+    model = fastem.GaussianMixture(**problem.settings(start, iterations), accelerate=None, n_threads=n_threads)
     return parameters_after(iterations, model, X)
 
 
@@ -46,7 +47,7 @@ def fit_columns(problem, X, start, iterations, n_threads):
     """EM from the given start: the fitted attributes, from which warm_start goes on."""
     import fastem
 
-    settings = {"max_iter": iterations, "tol": 0, "n_threads": n_threads, "warm_start": True}
+    settings = {"max_iter": iterations, "tol": 0, "accelerate": None, "n_threads": n_threads, "warm_start": True}
     if len(problem.kinds) > 1:
         columns = {kind: list(range(own.start, own.stop)) for kind, own in problem.slices().items()}
         model, prefix = fastem.MixedMixture(problem.K, kinds=columns, **settings), "{}_"

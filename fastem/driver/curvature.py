@@ -46,6 +46,7 @@ class Curvature:
         self.model, self.statistics, self.blocks, self.n_threads = model, statistics, blocks, n_threads
         self.least = difference(blocks)
         self.of_all = of_all
+        self.n_passes = 0  # over the blocks
         if image is not None:
             self.image = image
 
@@ -53,7 +54,7 @@ class Curvature:
         """The same, by other rows."""
         same = copy(self)
         same.blocks, same.n_threads, same.of_all = blocks, n_threads, of_all
-        same.least = difference(blocks)
+        same.least, same.n_passes = difference(blocks), 0
         return same
 
     @cached_property
@@ -168,6 +169,7 @@ class Curvature:
 
     def _statistics_of(self, moved):
         """Those of all rows, as far as the blocks show how they change."""
+        self.n_passes += 1
         found = self.blocks.reduce(moved, self.n_threads)
         if self.of_all:
             return found

@@ -33,6 +33,7 @@ from fastem.driver.passes import (
     weighed_blocks,
 )
 from fastem.driver.remaining_gain import (
+    COST,
     NEWTON,
     RATE,
     SADDLE,
@@ -218,7 +219,8 @@ def remaining_gain(
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
-            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, only_whether)
+            budget = COST * result.n_passes * n_rows if only_if_cheap else np.inf
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, only_whether, budget)
             if found.method == NEWTON:
                 return found
             least = found.total

@@ -67,10 +67,11 @@ def is_long(result, n_rows) -> bool:
     return rows * (PRODUCTS + PROBES + 3) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
-def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=False) -> RemainingGain:
+def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=False, budget=np.inf) -> RemainingGain:
     """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
     in which EM does not move are tried for a saddle too. only_whether: whether it is less is all that is asked, so
-    where it is not, less than all of it may be said.
+    where it is not, less than all of it may be said. budget: rows of all passes together, beyond which no
+    more are asked whether a direction goes up that does by a sample of them.
 
     Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
     next step gains at least, as far as that is known, and the method "rate".
@@ -88,7 +89,7 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
         at_end = replace(result, model=end, statistics=blocks.reduce(end, n_threads))
         gained = objective(end, at_end.statistics) - result.history[-1]
         if gained > -ROUNDED * (1 + abs(result.history[-1])) and leap(end.m_step(at_end.statistics), end) is None:
-            found = newton(at_end, blocks, n_threads, n_rows, enough, only_whether)
+            found = newton(at_end, blocks, n_threads, n_rows, enough, only_whether, budget)
             if found.method == NEWTON or found.total > 0:
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
@@ -105,11 +106,15 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
         step, square = np.zeros_like(step), 0.0
     step = Vector(step, curvature.score)
     square = curvature.square(step, square) if square else 0.0
-    some = ascent = None
+    some, ascent, spent = None, None, 0
     while some is None or (ascent is not None and some is not blocks):  # a sample may bend down where all rows do not
         some = some_rows(blocks, n_rows)
-        total, ascent = decrement(step, square, curvature.shown_by(some, n_threads, some is blocks), enough / scale)
+        shown = curvature.shown_by(some, n_threads, some is blocks)
+        total, ascent = decrement(step, square, shown, enough / scale)
         n_rows *= MORE
+        spent += shown.n_passes * getattr(some, "n_rows", 0)
+        if ascent is not None and some is not blocks and spent * (1 + MORE) > budget:
+            return RemainingGain(next_gain * scale, RATE)
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
     return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)

@@ -65,7 +65,9 @@ def near_the_mean(blocks, model, sums, n_threads):
     for _ in range(NEARER):
         shift, variances = model.mean_and_variances(sums)
         about = (model.about + shift).astype(blocks.dtype)
-        if not ((shift**2 > model.far * np.maximum(variances, 0)) & (about != model.about)).any():
+        with np.errstate(over="ignore"):  # of a variance that is nearly too large: nothing is far from such rows
+            far = shift**2 > model.far * np.maximum(variances, 0)
+        if not (far & (about != model.about)).any():
             break
         model = type(model)(about)
         sums = finite_sums(blocks, model, n_threads)

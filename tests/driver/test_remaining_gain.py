@@ -10,6 +10,7 @@ from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, em
 from fastem.datasets import load_faithful
+from fastem.driver import remaining_gain as estimates
 from fastem.driver.em import remaining_gain
 from fastem.driver.remaining_gain import FEWEST, newton, some_rows
 from fastem.driver.stopping import due
@@ -244,3 +245,21 @@ def test_a_certified_fit_that_max_iter_ends_says_newtons_estimate():
     rows = clusters()
     result = em(GaussianMixture(3, random_state=0, max_iter=0).fit(rows).model_, rows, max_iter=3, stop="certified")
     assert not result.converged and result.remaining_gain_method == "newton" and result.remaining_gain > 1e-3
+
+
+def test_the_estimate_at_the_end_keeps_to_its_budget(monkeypatch):
+    """A sample that bends down far from a maximum is no reason to pass over all rows, again and again."""
+    rows = np.random.default_rng(0).normal(size=(20 * FEWEST, 1))
+    result = em(GaussianMixture(2, max_iter=0, random_state=0).fit(rows).model_, rows, tol=0, max_iter=2)
+    seen = []
+
+    def bends_down(step, square, shown, enough):
+        seen.append(shown.blocks.n_rows)
+        shown.n_passes = 3
+        return None, step.v
+
+    monkeypatch.setattr(estimates, "decrement", bends_down)
+    blocks = ArrayBlocks(rows, None)
+    assert newton(result, blocks, 1, FEWEST, budget=20 * FEWEST).method == "rate"
+    assert seen == [FEWEST, 4 * FEWEST] and 3 * sum(seen) <= 20 * FEWEST
+    assert newton(result, blocks, 1, FEWEST).ascent is not None and seen[-1] == len(rows)

@@ -1,5 +1,7 @@
 """Means and variances of columns keep their digits wherever the first rows lie."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,11 @@ def test_an_exponential_fit_beside_far_rows_of_no_weight(among_far_rows):
     kept = fastem.ExponentialMixture(1).fit(abs(X[weight > 0]))
     model = fastem.ExponentialMixture(1).fit(abs(X), sample_weight=weight)
     assert np.allclose(model.rates_, kept.rates_, rtol=1e-12)
+
+
+def test_variances_that_are_nearly_too_large_are_no_overflow():
+    X = np.array([[6.4e147], [-3.9e153]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, variance = column_moments(ArrayBlocks(X, None), 1)
+    assert np.allclose(mean, X.mean(axis=0)) and np.allclose(variance, X.var(axis=0))
