@@ -180,6 +180,12 @@ class Curvature:
         as EM's step goes, and its M-steps are maxima."""
         return (self.slope(v, square) - there.slope(v, square)) / self.reach(square)
 
+    def goes_up(self, v) -> bool:
+        """Whether the likelihood rises along v on both sides: one pass."""
+        square = self.square(Vector(v))
+        there = self.there(v, square) if square > 0 else None
+        return there is not None and self.bend(v, square, there) < -BENT * square
+
     def confirms(self, way, twice) -> bool:
         """Whether the score's change along `way`, the step of Newton's method, is about `twice` the decrement. Where
         products are the score's own, the score along `way` tells as much, without a pass."""

@@ -70,8 +70,9 @@ def is_long(result, n_rows) -> bool:
 def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=False, budget=np.inf) -> RemainingGain:
     """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
     in which EM does not move are tried for a saddle too. only_whether: whether it is less is all that is asked, so
-    where it is not, less than all of it may be said. budget: rows of all passes together, beyond which no
-    more are asked whether a direction goes up that does by a sample of them.
+    where it is not, less than all of it may be said. budget: rows of all passes together, beyond which a
+    direction that goes up by a sample is not tried by larger ones, but by one pass over all rows: where that is within
+    the budget, or EM's own step says that nothing is left.
 
     Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
     next step gains at least, as far as that is known, and the method "rate".
@@ -114,7 +115,10 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
         n_rows *= MORE
         spent += shown.n_passes * getattr(some, "n_rows", 0)
         if ascent is not None and some is not blocks and spent * (1 + MORE) > budget:
-            return RemainingGain(next_gain * scale, RATE)
+            is_known = next_gain * scale >= STATIONARY and blocks.n_rows > budget  # that there is something left
+            if is_known or not curvature.shown_by(blocks, n_threads, True).goes_up(ascent):
+                return RemainingGain(next_gain * scale, RATE)
+            break
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
     return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)

@@ -138,9 +138,10 @@ class FactorEstimator(Estimator, general=True):
 
     def _keep(self, result, variance, unit, blocks):
         model = result.model
-        self.mean_ = model.mean
+        self.mean_ = model.mean.copy()
         self.components_ = model.loadings.T.copy()
-        self.noise_variance_, self._floor = model.noise, model.floor
+        self.noise_variance_ = model.noise.copy()
+        self._fitted = model
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
         total = result.statistics.weight * unit
@@ -170,7 +171,10 @@ class FactorEstimator(Estimator, general=True):
 
     @property
     def model_(self) -> FactorModel:
-        """The fitted model itself, which :func:`fastem.em` takes, of the attributes as they are now."""
+        """The fitted model itself, which :func:`fastem.em` takes, of the attributes as they are now.
+
+        It has the floor of the fit as long as they are the fit's; a file holds no floor.
+        """
         self._require_fitted()
         return self._of_attributes()
 
@@ -190,10 +194,12 @@ class FactorEstimator(Estimator, general=True):
         if not ((noise > 0) & np.isfinite(noise)).all():
             raise ValueError(f"noise_variance_ must be positive and finite, but it contains {noise.min()}")
         noise = np.broadcast_to(noise.astype(np.float64), d)
-        floor = getattr(self, "_floor", None)  # of the fit, unless a user has set something else
-        if floor is None or floor.shape != (d,) or (noise < floor).any():
-            floor = np.zeros(d)
-        return self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, floor)
+        model = self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, np.zeros(d))
+        fitted = getattr(self, "_fitted", None)
+        is_of_fit = fitted is not None and all(
+            np.array_equal(getattr(model, name), getattr(fitted, name)) for name in ("mean", "loadings", "noise")
+        )
+        return fitted if is_of_fit else model
 
     def _require_fitted(self):
         """Also makes a fit of attributes that a user has set."""

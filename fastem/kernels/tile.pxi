@@ -127,10 +127,11 @@ cdef inline void load_column(const char* column, Py_ssize_t step, Py_ssize_t fir
             out[r] = (<const real*>(column + r * step))[0] - centre
 
 
-cdef inline void fetch_ahead(const char* x, Py_ssize_t n) noexcept nogil:
-    """Ask memory for the n bytes that lie BYTES_AHEAD of x."""
+cdef inline void fetch_ahead(const char* x, Py_ssize_t row_step, Py_ssize_t row_bytes) noexcept nogil:
+    """Ask memory for LANES rows that lie BYTES_AHEAD of x. Rows far apart are left to the hardware: most of what lies between is
+    not needed."""
     cdef Py_ssize_t line
-    for line in range((n + 63) // 64):
+    for line in range((LANES * row_step + 63) // 64 if row_step <= 2 * row_bytes else 0):
         PREFETCH(x + BYTES_AHEAD + 64 * line)
 
 
@@ -139,7 +140,7 @@ cdef inline Py_ssize_t turn_columns(const int columns, const char* x, Py_ssize_t
     """Turn whole vectors of rows, `columns` entries wide; returns how many rows that is."""
     cdef Py_ssize_t i
     for i in range(n // LANES):
-        fetch_ahead(x + i * LANES * row_step, LANES * row_step)
+        fetch_ahead(x + i * LANES * row_step, row_step, row_step)
         turn_rows(columns, x + i * LANES * row_step, row_step, centre, out + i, stride)
     return n // LANES * LANES
 
@@ -159,10 +160,10 @@ cdef void load_rows(const char* x, Py_ssize_t row_step, Py_ssize_t column_step, 
             if SHORT_TAIL < d < LANES and row_step >= d * column_step:
                 columns, rows = d, max(rows - LANES, 0)    # of the last ones, memory may end with the row
                 for i in range(rows // LANES):
-                    fetch_ahead(x + i * LANES * row_step, LANES * row_step)
+                    fetch_ahead(x + i * LANES * row_step, row_step, d * column_step)
                     turn_short_rows(d, x + i * LANES * row_step, row_step, centre, out + i, stride)
             for i in range(n // LANES if d >= LANES else 0):
-                fetch_ahead(x + i * LANES * row_step, LANES * row_step)
+                fetch_ahead(x + i * LANES * row_step, row_step, d * column_step)
                 for j in range(d // LANES):    # the inner loop: memory is read in order, once
                     turn_rows(LANES, x + i * LANES * row_step + j * LANES * column_step, row_step, centre + j * LANES,
                               out + j * LANES * stride + i, stride)

@@ -262,4 +262,23 @@ def test_the_estimate_at_the_end_keeps_to_its_budget(monkeypatch):
     blocks = ArrayBlocks(rows, None)
     assert newton(result, blocks, 1, FEWEST, budget=20 * FEWEST).method == "rate"
     assert seen == [FEWEST, 4 * FEWEST] and 3 * sum(seen) <= 20 * FEWEST
+    assert newton(result, blocks, 1, FEWEST, budget=19 * FEWEST).method == "rate"  # one pass more does not confirm it
     assert newton(result, blocks, 1, FEWEST).ascent is not None and seen[-1] == len(rows)
+
+
+def test_a_saddle_of_many_rows_is_confirmed_by_one_pass(monkeypatch):
+    """A sample sees it, and EM's own step says that nothing is left: that may not be reported."""
+    rows = np.random.default_rng(0).normal(size=(20 * FEWEST, 2))
+    rows[::5, 0] += 5
+    precisions = np.tile(np.linalg.inv(np.cov(rows.T, bias=True)), (2, 1, 1))
+    given = {
+        "means_init": np.tile(rows.mean(axis=0), (2, 1)),
+        "precisions_init": precisions,
+        "weights_init": [0.5, 0.5],
+    }
+    start = GaussianMixture(2, max_iter=0, **given).fit(rows).model_
+    result = em(start, rows, tol=0, max_iter=2)
+    blocks, seen, reduce = ArrayBlocks(rows, None), [], ArrayBlocks.reduce
+    monkeypatch.setattr(ArrayBlocks, "reduce", lambda self, *rest: (seen.append(self.n_rows), reduce(self, *rest))[1])
+    found = newton(result, blocks, 1, FEWEST, budget=FEWEST)
+    assert found.ascent is not None and found.total == np.inf and seen.count(len(rows)) <= 2

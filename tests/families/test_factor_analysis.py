@@ -393,8 +393,12 @@ def test_the_model_of_a_heywood_case_keeps_its_floor():
     assert np.flatnonzero(fit.model_.at_floor).tolist() == [0, 7]
     again = fastem.em(fit.model_, X, tol=1e-10, max_iter=50)
     assert np.isclose(again.log_likelihood, fit.log_likelihood_, rtol=1e-8)
-    fit.noise_variance_ = fit.noise_variance_ / 2  # what a user sets holds
+    fit.noise_variance_[1] *= 2  # what a user sets holds, and no floor of other rows with it
     assert np.array_equal(fit.model_.noise, fit.noise_variance_) and not fit.model_.floor.any()
+    Z = np.random.default_rng(0).normal(size=(300, 2)) @ [[1, 2, 3, 40.0], [2, -1, 0, 10]]
+    with pytest.warns(DegenerateComponentWarning):
+        plane = PPCA(2).fit(Z)
+    assert fastem.em(plane.model_, Z, max_iter=20).model.at_floor.all()
 
 
 def test_ppca_without_noise_is_told():
