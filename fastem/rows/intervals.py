@@ -101,10 +101,17 @@ def scale_of(X, d) -> tuple[np.ndarray, np.ndarray]:
         ends = np.concatenate([lower, upper])
         values = 0.5 * lower[both] + 0.5 * upper[both] if both.sum() > 1 else ends[np.isfinite(ends)]
         if len(values):
-            centre[j], spread[j] = values.mean(), values.std()
+            unit = squarable_unit(values)
+            centre[j], spread[j] = unit * (values / unit).mean(), unit * (values / unit).std()
         if spread[j] == 0 and len(values):  # one limit for all rows: its size, for want of anything else
             spread[j] = abs(values[0])
     return centre, np.where(spread > 0, spread, 1.0)
+
+
+def squarable_unit(values) -> float:
+    """1, or the largest of the values where their squares are no numbers."""
+    most = abs(values).max()
+    return 1.0 if most == 0 or 1e-100 < most < 1e100 else float(most)
 
 
 def require_bounds(X, d, names, place) -> None:

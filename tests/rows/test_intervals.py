@@ -103,3 +103,10 @@ def test_spaced_rows_of_wide_rows_are_those_of_an_array(monkeypatch):
         (table, named),
     ]:
         assert np.array_equal(open_beside(source, sides)[0].spaced_rows(), expected)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e200])
+def test_the_scale_of_bounds_whose_squares_are_no_numbers(unit):
+    lower = np.array([[1.0], [3.0], [8.0]])
+    moderate, extreme = (scale_of(np.hstack([lower, lower, lower + 1]) * u, 1) for u in (1.0, unit))
+    assert np.allclose(extreme, np.multiply(moderate, unit), rtol=1e-14, atol=0)
