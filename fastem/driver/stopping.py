@@ -17,8 +17,9 @@ def log_likelihood(result, previous):
 
 def relative(result, previous):
     """The same relative to its size."""
-    before, after = result.history[-2:]
-    return abs(after - before) / max(abs(after), np.finfo(float).tiny), "the mean log-likelihood changed relatively by"
+    before, after = map(float, result.history[-2:])  # of Python's, which divide by next to nothing without a warning
+    change = abs(after - before) / max(abs(after), np.finfo(float).tiny.item())
+    return change, "the mean log-likelihood changed relatively by"
 
 
 def parameters(result, previous):

@@ -5,6 +5,8 @@ import pytest
 from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, em
+from fastem.driver.result import EMResult
+from fastem.driver.stopping import relative
 
 OVERLAPPING = INSTANCES[1]
 
@@ -19,6 +21,12 @@ def test_relative_change():
     changes = abs(np.diff(history)) / abs(history[1:])
     assert result.converged and "relatively" in result.stop_reason
     assert changes[-1] < 1e-5 and (changes[:-1] >= 1e-5).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_change_to_a_log_likelihood_of_0_is_no_arrival():
+    result = EMResult(None, None, [np.float64(-5.0), np.float64(0.0)])
+    assert relative(result, None)[0] == np.inf
 
 
 def test_aitken_knows_what_is_left():
