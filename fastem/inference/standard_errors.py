@@ -325,7 +325,8 @@ def _with_covariates(estimator, X, covariates, sample_weight):
     functions = {name: partial(parameter_of, estimator, name) for name in parameters_of(estimator, mixture)}
     functions.pop("weights_")
     functions["gate_coefficients_"] = lambda at: at.shares.in_units(at.weights)
-    errors = {name: errors_of(found, mixture, function) / np.sqrt(unit) for name, function in functions.items()}
+    with np.errstate(over="ignore"):  # such errors are refused
+        errors = {name: errors_of(found, mixture, function) / np.sqrt(unit) for name, function in functions.items()}
     means, covariances = (errors.pop(name, None) for name in ("means_", "covariances_"))
     return StandardErrors(None, means, covariances, "louis", parameters=errors)
 
