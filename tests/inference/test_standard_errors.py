@@ -119,6 +119,16 @@ def test_errors_beyond_the_range_of_numbers_are_refused():
 
 
 @pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
+def test_errors_of_a_gated_mixture_beyond_the_range_of_numbers_are_refused():
+    rng = np.random.default_rng(0)
+    X, C, weight = rng.normal(size=(200, 1)) * 1e121, rng.normal(size=(200, 1)), np.full(200, 1e-300)
+    X[:100] += 8e121
+    model = GaussianMixture(2, random_state=0).fit(X, sample_weight=weight, covariates=C)
+    with pytest.raises(ValueError, match="beyond the range of numbers"):
+        standard_errors(model, X, sample_weight=weight, covariates=C)
+
+
+@pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
 @pytest.mark.parametrize("unit", [2.0**330, 2.0**20, 2.0**-20, 2.0**-400])
 def test_errors_of_a_gated_mixture_are_in_the_units_of_the_rows(unit):
     rng = np.random.default_rng(0)
