@@ -170,36 +170,7 @@ cdef void gate_pairs(const Tile* t, const real* origin, double* sums) noexcept n
         own = t.scratch + k * S
         for j in range(k):
             other = t.scratch + j * S
-            if t.d == 1:
-                pair_moments(1, t, own, other, of_pair, sums)
-            elif t.d == 2:
-                pair_moments(2, t, own, other, of_pair, sums)
-            elif t.d == 3:
-                pair_moments(3, t, own, other, of_pair, sums)
-            elif t.d == 4:
-                pair_moments(4, t, own, other, of_pair, sums)
-            else:
-                for r in range(t.vectors):
-                    root[r] = own[r] * other[r] * of_pair[r]
-                full_component(False, &moments, root, t.vectors * LANES, origin, sums)
+            for r in range(t.vectors):
+                root[r] = own[r] * other[r] * of_pair[r]
+            full_component(False, &moments, root, t.vectors * LANES, origin, sums)
             sums = sums + gram_size(t.d)
-
-
-cdef inline void pair_moments(const int d, const Tile* t, const vec* own, const vec* other, const vec* of_pair,
-                              double* sums) noexcept nogil:
-    """sums += the Gram matrix of one pair for d <= 4: every row and all sums in registers."""
-    cdef vec s[15]
-    cdef vec z[5]
-    cdef const vec* x = t.x
-    cdef Py_ssize_t r, S = t.stride
-    cdef int i
-    for i in range((d + 1) * (d + 2) // 2):
-        s[i] = splat(0)
-    for r in range(t.vectors):
-        z[d] = own[r] * other[r] * of_pair[r]
-        for i in range(d):
-            z[i] = z[d] * x[i * S + r]
-        add_squares(d + 1, z, s)
-    for i in range((d + 1) * (d + 2) // 2):
-        t.acc[i] = s[i]
-    add_lane_sums(t.acc, gram_size(d), sums)
