@@ -132,7 +132,7 @@ class StudentT(Gaussian):
         stretched = moved.scaled(statistics, second, factor)
         if not self.floor.any():
             return stretched
-        at_floor = np.broadcast_to(stretched.covariance.at_floor > 0, len(counts))
+        at_floor = stretched.floor_hits > 0  # near it as well, where rounding says on which side
         gained = self.expected_log_prob(statistics, stretched) >= self.expected_log_prob(statistics, self)
         if gained and not at_floor.any():
             return stretched
@@ -176,7 +176,7 @@ class StudentT(Gaussian):
         floor holds, the best of three steps is taken, whose bounds are sums of terms of the size of nu log nu."""
         nu, d = self.degrees_of_freedom, self.shape[1]
         lost = np.log1p((unit * nu) ** 2) * self.free  # of two sums
-        if self.covariance.at_floor.any():
+        if self.floor_hits.any():
             lost = lost + 8 * UNIT * (nu + d) * (1 + abs(np.log(nu)))
         return super().step_error(statistics, passed, unit) + float(statistics.counts @ lost)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
 
-from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture
+from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture, em
 from fastem.errors import StatisticsNotFinite
 from fastem.families.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
@@ -278,13 +278,28 @@ def test_steps_that_are_equal_to_rounding_say_so():
     X = np.random.default_rng(0).normal(size=(150, 2))
     fit = StudentTMixture(2, random_state=0).fit(X)
     emission = replace(fit.model_.emission, degrees_of_freedom=np.array([1e6, 1e6]))
-    held = replace(emission.covariance, at_floor=np.array([1, 0]))
+    low = np.full(2, np.linalg.eigvalsh(fit.covariances_).min() / 1.2)
     statistics = replace(fit.model_, emission=emission).e_step(X)
     free, floored = (
-        replace(emission, covariance=covariance).step_error(statistics, Pass(np.dtype("f8"), np.zeros(2)), 1e-15)
-        for covariance in (emission.covariance, held)
+        replace(emission, floor=floor).step_error(statistics, Pass(np.dtype("f8"), np.zeros(2)), 1e-15)
+        for floor in (emission.floor, low)
     )
     assert 1e-9 * 150 < floored - free < 1e-6 * 150
+
+
+@pytest.mark.filterwarnings("ignore::fastem.errors.DegenerateComponentWarning")
+@pytest.mark.parametrize("seed", [3, 16, 40, 50, 56])
+def test_steps_at_the_floor_do_not_hang_on_rounding(seed):
+    """A constant column leaves its variance at the floor itself, which rounding takes for below it or not."""
+    rng = np.random.default_rng(seed)
+    X = 3 + 4 * rng.normal(size=(40, 1)) * [1, 0, 1] + rng.normal(size=(40, 3)) * [0.8, 0, 0.8]
+    X = X.astype(np.float32)
+    given = {"covariance_type": "VVE", "init_params": "k-means++", "random_state": 0, "on_collapse": "floor"}
+    model = StudentTMixture(2, max_iter=1, tol=0.0, **given).fit(X).model_
+    steps = [em(model, X[rng.permutation(40)], max_iter=1, tol=0).model.emission for _ in range(20)]
+    first, *others = (step.covariance.variances(2, 3) for step in steps)
+    for one in others:
+        np.testing.assert_allclose(one, first, rtol=1e-4)
 
 
 def test_coordinates_of_any_degrees_of_freedom():
