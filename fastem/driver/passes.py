@@ -40,10 +40,15 @@ def weighed_blocks(model, data, sample_weight):
     moderate, unit = in_moderate_weights(blocks)
     if unit == 1 or log_prior(model) == 0:
         return moderate, unit
+    if unit < 1:
+        raise ValueError(
+            "sample_weight is below 1e-9 in every row, and a prior, which counts as a number of rows, would outweigh "
+            "them. Divide sample_weight by its mean."
+        )
     if dtype_of(blocks) == np.float32:
         raise ValueError(
-            "sample_weight is below 1e-9 or above 1e9 in every row. A prior counts as a number of rows, so the weights "
-            "cannot have another unit, and float32 does not hold their sums. Divide sample_weight by its mean."
+            "sample_weight is above 1e9 in some row. A prior counts as a number of rows, so the weights cannot have "
+            "another unit, and float32 does not hold their sums. Divide sample_weight by its mean."
         )
     return blocks, 1.0
 
