@@ -316,6 +316,7 @@ cdef inline void weigh_block(const int m, Py_ssize_t i, Py_ssize_t vectors, cons
     cdef vec first[5]
     cdef vec left[5]
     cdef vec mu[5]
+    cdef vec weight                          # local: a store to z could otherwise change it, as far as C knows
     cdef Py_ssize_t r
     cdef int a
     for a in range(15):
@@ -324,10 +325,11 @@ cdef inline void weigh_block(const int m, Py_ssize_t i, Py_ssize_t vectors, cons
         first[a] = splat(0)
         mu[a] = splat(mean[a])
     for r in range(vectors):
+        weight = root[r]
         for a in range(m):
-            left[a] = root[r] * (x[a * stride + r] - mu[a])
+            left[a] = weight * (x[a * stride + r] - mu[a])
             z[a * z_stride + r] = left[a]
-        add_products(m, root[r], left, first)
+        add_products(m, weight, left, first)
         add_products(1, left[0], left, s)
         if m > 1:
             add_products(2, left[1], left, s + 1)
