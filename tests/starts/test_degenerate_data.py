@@ -156,3 +156,17 @@ def test_a_row_that_does_not_count_may_lie_anywhere(start):
     X, weight = np.array([[1e24], [7.0], [4.0], [5.5]], np.float32), np.array([0.0, 1.0, 1.0, 1.0])
     model = MixedMixture(1, kinds=["gaussian"], max_iter=0, random_state=7, **start).fit(X, sample_weight=weight)
     assert np.allclose(model.members_["gaussian"].means_, 5.5)
+
+
+@pytest.mark.parametrize("covariance_type", TYPES)
+def test_a_float32_row_whose_square_about_the_plain_mean_overflows_has_a_start(covariance_type):
+    """By its weight it is near enough to the mean: the moments of the start are finite, as those of the pass are."""
+    X = np.float32([[-1.9, 0.3], [1e20, 0.8], [0.4, -1.1]])
+    weight = np.array([0.78, 0.007, 0.78])
+    given = {"covariance_type": covariance_type, "max_iter": 0, "random_state": 4}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        narrow = GaussianMixture(1, **given).fit(X, sample_weight=weight)
+        wide = GaussianMixture(1, **given).fit(X.astype(np.float64), sample_weight=weight)
+    ours, theirs = (np.einsum("kii->ki", fit.model_.emission.dense_covariances()) for fit in (narrow, wide))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
