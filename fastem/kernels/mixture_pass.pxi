@@ -490,7 +490,8 @@ include "nearby.pxi"
 
 
 cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
-    """One thread's share: the tiles of one lane in order. sums NULL: score only. watch: this is the calling thread."""
+    """One thread's share: the tiles of one lane in order, into its sums. sums NULL: score only. watch: this is the calling
+    thread."""
     cdef Tile t
     cdef Nearby near
     cdef Py_ssize_t tile, start, rows, box = 0, end = (index + 1) * job.n_tiles // job.n_lanes
@@ -508,6 +509,8 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.acc = t.root_weight + t.stride
     t.live = <Py_ssize_t*>(t.acc + job.n_acc)
     t.live_rows = t.live + job.K
+    if sums != NULL:
+        memset(sums, 0, job.n_sums * sizeof(double))
     if job.low != NULL:
         set_nearby(job, &near, work + bytes_of_tile(job))
     for tile in range(index * job.n_tiles // job.n_lanes, end):
@@ -736,7 +739,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     if sample_weight is not None:
         require_length("sample_weight", sample_weight.shape[0], X.shape[0])
     set_lanes(&job, sample_weight)
-    partial = np.zeros((job.n_lanes, job.n_sums))
+    partial = np.empty((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
     for i in range(1, job.n_lanes):

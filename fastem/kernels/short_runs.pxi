@@ -702,7 +702,6 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
     if not parameters(run):
         return
     for i in range(n_iter + 1):
-        memset(lanes, 0, run.job.n_lanes * n_sums * sizeof(double))
         for lane in range(run.job.n_lanes):
             run_lane(&run.job, lane, work, lanes + lane * n_sums, watch)
         if run.job.interrupted:
