@@ -17,7 +17,8 @@ import reference
 import fastem
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import unpack_symmetric
-from fastem.models.gaussian.parsimonious import NEAR, TIGHT
+from fastem.models.gaussian.parsimonious import NEAR
+from fastem.models.gaussian.pieces import TIGHT
 from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.blocks import ArrayBlocks

@@ -9,7 +9,7 @@ include "jacobi.pxi"
 include "common_axes.pxi"
 
 cdef enum:
-    MOST_SWEEPS = 500        # as in models/gaussian/parsimonious.py, and the next ones
+    MOST_SWEEPS = 500        # as in models/gaussian/pieces.py and parsimonious.py, and the next ones
     FEW_SWEEPS = 60
     MANY_SWEEPS = 100
     MOST_TURNS = 60
@@ -19,10 +19,10 @@ cdef double NEAR = 1e-12
 cdef double LEAST_PIVOT = 8 * EPSILON      # times d, of a column's variance: linear_algebra.DIGITS
 cdef double CANCELLED = 1e-8               # covariance.FAR
 cdef double LOST = 64 * EPSILON            # covariance.ROUNDING
-cdef double SUMS_ROUNDING = 1e-15          # parsimonious.ROUNDING
-cdef double TINY = 1e-300                  # parsimonious.TINY
+cdef double SUMS_ROUNDING = 1e-15          # scatters.ROUNDING
+cdef double TINY = 1e-300                  # pieces.TINY
 cdef double UNCLEAR = 1e-9                 # relative difference of what iterated estimates minimise, once raised
-cdef double SHAPELESS = 1e-3               # parsimonious.SHAPELESS
+cdef double SHAPELESS = 1e-3               # pieces.SHAPELESS
 cdef double FAR_MEANS = 16 * EPSILON       # emission.DIGITS
 
 cdef struct Run:
@@ -520,7 +520,7 @@ cdef bint of_family(Run* run) noexcept nogil:
     return True
 
 
-# The floor, as in parsimonious.most_likely: families that are not closed under it may be less likely there than before.
+# The floor, as in scatters.most_likely: families that are not closed under it may be less likely there than before.
 
 cdef inline bint is_near_floor(const Run* run, const double* covariance) noexcept nogil:
     return not closeness_to(run.floor, covariance, run.job.d, run.work) <= 1

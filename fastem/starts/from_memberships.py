@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits
-from fastem.models.gaussian.parsimonious import scatter_matrices, scatter_of_columns
+from fastem.models.gaussian.scatters import scatter_matrices, scatter_of_columns
 from fastem.models.gaussian.short_runs import runs_from
 from fastem.models.mixture import Mixture
 from fastem.rows.column_moments import ColumnMoments

@@ -6,7 +6,8 @@ from scipy.stats import ortho_group
 
 from fastem.kernels import _common_axes
 from fastem.kernels.packing import packed_lower
-from fastem.models.gaussian.parsimonious import FAMILIES, TIGHT
+from fastem.models.gaussian.parsimonious import FAMILIES
+from fastem.models.gaussian.pieces import TIGHT
 
 SHARED = ["VEE", "EVE", "VVE"]
 SEARCHED = ["EVE", "VVE"]

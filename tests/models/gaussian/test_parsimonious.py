@@ -11,7 +11,8 @@ from fastem.datasets import load_faithful, load_iris
 from fastem.errors import IllDefinedCovariance
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.covariance import outer
-from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION, minus_twice, most_likely
+from fastem.models.gaussian.parsimonious import FAMILIES, ONE_DIMENSION
+from fastem.models.gaussian.scatters import minus_twice, most_likely
 
 K, D = 2, 3
 NESTED = {  # each family lies in these
