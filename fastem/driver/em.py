@@ -37,7 +37,6 @@ from fastem.driver.remaining_gain import (
     NEWTON,
     RATE,
     SADDLE,
-    STATIONARY,
     RemainingGain,
     affordable_rows,
     ascended,
@@ -176,7 +175,7 @@ def em(
     judged = {}  # what Newton's estimate said last, and after which iteration
 
     def estimate(result):
-        found = remaining_gain(result, blocks, threads, enough=tol, only_whether=True)
+        found = remaining_gain(result, blocks, threads, enough=tol)
         if found.total < tol or found.ascent is not None:
             judged[result.n_iter] = found
         return found.total
@@ -209,18 +208,16 @@ def em(
     return result
 
 
-def remaining_gain(
-    result, blocks, n_threads, only_if_cheap=False, enough=STATIONARY, only_whether=False
-) -> RemainingGain:
+def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=None) -> RemainingGain:
     """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
 
-    enough, only_whether: see :func:`fastem.driver.remaining_gain.newton`."""
+    enough: see :func:`fastem.driver.remaining_gain.newton`."""
     least = 0.0
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
             budget = COST * result.n_passes * n_rows if only_if_cheap else np.inf
-            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, only_whether, budget)
+            found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, budget)
             if found.method == NEWTON:
                 return found
             least = found.total

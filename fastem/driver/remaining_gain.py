@@ -67,12 +67,12 @@ def is_long(result, n_rows) -> bool:
     return rows * (PRODUCTS + PROBES + 3) <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
-def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=False, budget=np.inf) -> RemainingGain:
+def newton(result, blocks, n_threads, n_rows, enough=None, budget=np.inf) -> RemainingGain:
     """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
-    in which EM does not move are tried for a saddle too. only_whether: whether it is less is all that is asked, so
-    where it is not, less than all of it may be said. budget: rows of all passes together, beyond which a
-    direction that goes up by a sample is not tried by larger ones, but by one pass over all rows: where that is within
-    the budget, or EM's own step says that nothing is left.
+    in which EM does not move are tried for a saddle too; where it is not, and a number was given for `enough`, less
+    than all of it may be said. budget: rows of all passes together, beyond which a direction that goes up by a sample
+    is not tried by larger ones, but by one pass over all rows: where that is within the budget, or EM's own step says
+    that nothing is left.
 
     Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
     next step gains at least, as far as that is known, and the method "rate".
@@ -90,15 +90,16 @@ def newton(result, blocks, n_threads, n_rows, enough=STATIONARY, only_whether=Fa
         at_end = replace(result, model=end, statistics=blocks.reduce(end, n_threads))
         gained = objective(end, at_end.statistics) - result.history[-1]
         if gained > -ROUNDED * (1 + abs(result.history[-1])) and leap(end.m_step(at_end.statistics), end) is None:
-            found = newton(at_end, blocks, n_threads, n_rows, enough, only_whether, budget)
+            found = newton(at_end, blocks, n_threads, n_rows, enough, budget)
             if found.method == NEWTON or found.total > 0:
                 return found._replace(total=max(gained, 0.0) * scale + found.total)
         return RemainingGain(0.0, RATE)
     still = norm(step) <= STILL * (1 + norm(x))
     curvature = Curvature(model, statistics, image=x + step)
     slope = 0.0 if curvature.score is None else matmul(curvature.score, step)
-    if only_whether and slope / 2 >= enough / scale:  # what the next step of EM gains is too much
+    if enough is not None and slope / 2 >= enough / scale:  # what the next step of EM gains is too much
         return RemainingGain(slope / 2 * scale, RATE)
+    enough = STATIONARY if enough is None else enough
     square = 0.0 if still else square_to_a_maximum(curvature, step)
     if square is None:
         return RemainingGain(0.0, RATE)

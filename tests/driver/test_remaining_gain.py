@@ -236,9 +236,9 @@ def test_whether_is_answered_without_a_pass_where_the_next_step_gains_too_much(m
     whole = newton(result, blocks, 1, len(rows))
     assert 0 < whole.total < np.inf and whole.method == "newton" and passes
     passes.clear()
-    asked = newton(result, blocks, 1, len(rows), enough=whole.total / 1e3, only_whether=True)
+    asked = newton(result, blocks, 1, len(rows), enough=whole.total / 1e3)
     assert asked.total > whole.total / 1e3 and not passes
-    assert newton(result, blocks, 1, len(rows), enough=whole.total * 2, only_whether=True) == whole
+    assert newton(result, blocks, 1, len(rows), enough=whole.total * 2) == whole
 
 
 def test_a_certified_fit_that_max_iter_ends_says_newtons_estimate():
