@@ -30,6 +30,7 @@ from fastem.starts.tournament import FAILURES
 
 LEAST_STARTS = 3  # of each fit of a mixture that select does not search
 MOST_SPLITS = 3  # of the smaller fit's components, from which the larger one starts
+PARALLEL_FROM = 300  # rows; with fewer, threads wait for each other in the interpreter most of the time
 
 
 class Fit(NamedTuple):
@@ -105,7 +106,8 @@ def likelihood_ratio_test(
         Samples of the size of X, with its missing values, from the null hypothesis; the least p value is
         1 / (n_draws + 1).
     n_jobs : int, optional
-        Threads. Default: all that the process may use. The result does not depend on it.
+        Threads, where there are rows enough for them. Default: all that the process may use. The result does not depend
+        on it.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -153,7 +155,8 @@ def likelihood_ratio_test(
         except FAILURES:
             return np.nan
 
-    draws = np.array(parallel_map(draw, rng.integers(2**63, size=n_draws).tolist(), resolve(n_jobs)))
+    n_threads = resolve(n_jobs) if n >= PARALLEL_FROM else 1
+    draws = np.array(parallel_map(draw, rng.integers(2**63, size=n_draws).tolist(), n_threads))
     kept = np.sort(draws[np.isfinite(draws)])
     if not len(kept):
         raise ValueError(f"none of the n_draws={n_draws} samples could be fitted: choose fewer components.")

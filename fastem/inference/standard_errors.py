@@ -42,6 +42,7 @@ DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, 
 NORMAL = 1.959963984540054  # the 97.5 % point of the normal distribution
 MOST_ROWS = 100  # of the printed table
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
+PARALLEL_FROM = 8000  # rows; with fewer, fits side by side wait for each other in the interpreter most of the time
 
 
 @dataclass(frozen=True, repr=False)
@@ -367,7 +368,7 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
         order, arrays = match(result.model), parameters_of(estimator, result.model)
         return {name: array[order] if each else array for name, (array, each) in arrays.items()}
 
-    fits = [fit for fit in parallel_map(draw, seeds, n_jobs) if fit is not None]
+    fits = [fit for fit in parallel_map(draw, seeds, n_jobs if n >= PARALLEL_FROM else 1) if fit is not None]
     if len(fits) < 2:
         raise ValueError(f"only {len(fits)} of n_draws={n_draws} samples could be fitted: choose fewer components.")
     errors = {name: np.std(np.array([fit[name] for fit in fits]), axis=0, ddof=1) for name in fits[0]}

@@ -14,7 +14,7 @@ import fastem
 from fastem.inference import likelihood_ratio
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-X = np.random.default_rng(0).normal(size=(6000, 4))
+X = np.random.default_rng(0).normal(size=(9000, 4))
 endless = {"tol": 0, "max_iter": 10**9}
 
 def bootstrap():

@@ -14,6 +14,13 @@ X = load_faithful().data
 LINEAR = ["full", "tied", "diag", "spherical", "EII", "EEI"]
 
 
+@pytest.fixture(autouse=True)
+def side_by_side(monkeypatch):
+    """Fits of few rows too."""
+    for name in ("likelihood_ratio", "standard_errors"):
+        monkeypatch.setattr(f"fastem.inference.{name}.PARALLEL_FROM", 0)
+
+
 def fitted(covariance_type, K=2, data=X, **settings):
     settings = {"tol": 1e-12, "max_iter": 5000, "random_state": 0} | settings
     return GaussianMixture(K, covariance_type=covariance_type, **settings).fit(data)
