@@ -47,7 +47,7 @@ from fastem.driver.remaining_gain import (
 from fastem.driver.result import EMResult
 from fastem.driver.stopping import left_to_gain, stopping_rule
 from fastem.errors import LogLikelihoodFell, LogLikelihoodNotFinite, warn
-from fastem.kernels.threads import for_pass
+from fastem.kernels.threads import for_pass, matrices_by
 from fastem.rows.blocks import ArrayBlocks
 
 
@@ -196,7 +196,8 @@ def em(
         require_same_data(statistics, result.statistics)
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
         try:
-            _climb(result, blocks, threads, max_iter, arrived, callback, judged)
+            with matrices_by(threads):
+                _climb(result, blocks, threads, max_iter, arrived, callback, judged)
         except INTERRUPTS:
             if keeper is not None:
                 keeper.write_last()

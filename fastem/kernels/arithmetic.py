@@ -1,7 +1,7 @@
 """What numpy leaves to SIMD loops, BLAS, LAPACK and libm: without a BLAS's threads, or in one fixed order of steps.
 
 A BLAS wakes threads of its own, which go on spinning beside the next pass: on a busy machine a fit took six times its
-processor time. So large products, factors and inverses are the compiled module's, on one thread.
+processor time. So large products, factors and inverses are the compiled module's, each matrix on one thread.
 
 FASTEM_INSTRUCTION_SET=reproducible takes the latter. All that lies on the way of a fit of this promise calls these, not
 numpy's: exponentials, logarithms, products, factors, eigenvalues. numpy's sums, which add in an order that hangs on
@@ -14,6 +14,7 @@ import numpy as np
 
 from fastem import kernels
 from fastem.kernels import INSTRUCTION_SET, REPRODUCIBLE, _arithmetic
+from fastem.kernels.threads import for_stack
 
 FIXED_ORDER = INSTRUCTION_SET == REPRODUCIBLE
 UNTHREADED = 1 << 18  # multiplications of matrices up to which OpenBLAS takes one thread,
@@ -76,7 +77,13 @@ def unthreaded_matmul(a, b):
     """The same with numpy's own product where that wakes no threads."""
     if is_small(np.shape(a), np.shape(b)):
         return np.matmul(a, b)
-    return matmul_by(lambda a, b: kernels.product(strided(a), strided(b)), a, b)
+    return matmul_by(product_of_stacks, a, b)
+
+
+def product_of_stacks(a, b):
+    """(n, p, q) times (n, q, r), by the threads of the fit."""
+    a, b = strided(a), strided(b)
+    return kernels.product(a, b, for_stack(max(len(a), len(b)), a.shape[1] * a.shape[2] * b.shape[2]))
 
 
 def is_small(left, right) -> bool:
@@ -100,7 +107,8 @@ def unthreaded_cholesky(matrices):
     """Lower factors, by halves beyond FACTOR_COLUMNS; raises LinAlgError."""
     d = np.shape(matrices)[-1]
     if d <= FACTOR_COLUMNS:
-        factors, failed = kernels.cholesky(strided(matrices))
+        given = strided(matrices)
+        factors, failed = kernels.cholesky(given, for_stack(len(given), d**3 // 3))
         if failed >= 0:
             raise np.linalg.LinAlgError("Matrix is not positive definite")
         return factors.reshape(np.shape(matrices))
@@ -118,7 +126,8 @@ def unthreaded_inverse_transposed(factors):
     """(…, d, d) transposed inverses of lower triangular matrices: of [A 0; B C] it is [A' -A' B^T C'; 0 C']."""
     d = factors.shape[-1]
     if d <= FACTOR_COLUMNS:
-        return kernels.inverse_transposed(strided(factors)).reshape(factors.shape)
+        given = strided(factors)
+        return kernels.inverse_transposed(given, for_stack(len(given), d**3 // 3)).reshape(factors.shape)
     half = d // 2
     upper = np.zeros(factors.shape)
     upper[..., :half, :half] = first = unthreaded_inverse_transposed(factors[..., :half, :half])

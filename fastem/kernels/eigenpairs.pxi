@@ -8,6 +8,7 @@
 #
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
+from cython.parallel cimport prange, threadid
 from libc.math cimport copysign, fabs, frexp, isfinite, ldexp, sqrt
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc

@@ -242,7 +242,7 @@ cdef bint scatter_about_means(Run* run, double* scatter) noexcept nogil:
 
 
 # The estimates, by the three letters of a family (volume, shape, orientation: E equal, V variable, I of the identity); see
-# models/gaussian/parsimonious.py, whose steps and limits these are.
+# models/gaussian/parsimonious.py and pieces.py, whose steps and limits these are.
 
 cdef void pool(Run* run, Py_ssize_t size) noexcept nogil:
     """The covariances of all components become their mean by weight."""

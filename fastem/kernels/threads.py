@@ -1,10 +1,13 @@
-"""How many threads a pass may use. It is an argument everywhere, not a global setting."""
+"""How many threads a pass may use. It is an argument everywhere, not a global setting; but an M-step, which knows only
+statistics, uses as many as the fit it belongs to."""
 
 from __future__ import annotations
 
 import os
 import re
 import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 
 from fastem import kernels
@@ -90,6 +93,28 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
         return resolve(n_threads)
     n, d = rows.shape
     return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)
+
+
+# ---- matrices of a model ---------------------------------------------------------------------------------------------
+
+_of_fit: ContextVar[int] = ContextVar("of_fit", default=1)  # threads of the fit that this one works for
+MATRIX_WORK = 4_000_000  # multiplications of a stack, from which a team pays
+
+
+@contextmanager
+def matrices_by(n_threads: int):
+    """Within, stacks of large matrices are for as many threads: those of a fit's passes."""
+    token = _of_fit.set(n_threads)
+    try:
+        yield
+    finally:
+        _of_fit.reset(token)
+
+
+def for_stack(n: int, work: int) -> int:
+    """The number to use for n matrices that take so many multiplications each."""
+    n_threads = 1 if _forked or n * work < MATRIX_WORK else min(_of_fit.get(), n)
+    return startable(n_threads) if n_threads > 1 else 1
 
 
 # ---- threads that cannot be started ----------------------------------------------------------------------------------

@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from fastem.kernels import arithmetic, cholesky, inverse_transposed, product
+from fastem import GaussianMixture
+from fastem.kernels import OPENMP, arithmetic, cholesky, inverse_transposed, product
 
 SHAPES = [
     (1, 1, 1),
@@ -126,3 +127,33 @@ def test_a_fit_on_one_thread_wakes_no_other():
         [sys.executable, "-P", "-c", WORK], capture_output=True, text=True, timeout=120, check=True, env=environment
     )
     assert int(ran.stdout) <= 2  # hundredths of a second
+
+
+@pytest.mark.parametrize("n_threads", [2, 3, 7])
+def test_stacks_by_several_threads(n_threads):
+    """The same bits, and the first of two matrices that are not positive definite."""
+    matrices, n = positive(9, 33), 9
+    lower, _ = cholesky(matrices)
+    upper = inverse_transposed(lower)
+    assert cholesky(matrices, n_threads)[0].tobytes() == lower.tobytes()
+    assert inverse_transposed(lower, n_threads).tobytes() == upper.tobytes()
+    for left, right in ((upper, lower), (upper[:1], lower), (upper, lower[:1])):
+        assert product(left, right, n_threads).tobytes() == product(left, right).tobytes()
+    matrices[n - 2] = matrices[n - 4] = -np.eye(33)
+    assert cholesky(matrices, n_threads)[1] == cholesky(matrices)[1] == n - 4
+
+
+@pytest.mark.skipif(arithmetic.FIXED_ORDER or not OPENMP, reason="one thread")
+def test_a_model_of_many_numbers_has_the_threads_of_its_fit(monkeypatch):
+    asked = []
+    monkeypatch.setattr(arithmetic.kernels, "cholesky", lambda *given: asked.append(given[1]) or cholesky(*given))
+    X = normal(3000, 60)
+    fits = [
+        GaussianMixture(64, max_iter=2, init_params="random_from_data", random_state=0, n_threads=n).fit(X)
+        for n in (1, 2)
+    ]
+    assert set(asked) == {1, 2}
+    assert fits[0].covariances_.tobytes() == fits[1].covariances_.tobytes()
+    asked.clear()
+    fits[1].model_.m_step(fits[1].model_.e_step(X))  # no fit
+    assert set(asked) == {1}

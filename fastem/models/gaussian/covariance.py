@@ -1,6 +1,7 @@
 """What a covariance structure owes: its algebra and its own estimate from statistics.
 
-`dense` and `diagonal` hold the basic structures, `parsimonious` mclust's other families, `structures` the table of all.
+`dense` and `diagonal` hold the basic structures, `parsimonious` mclust's other families, made of `pieces` and by
+`scatters`, and `structures` the table of all.
 
 A structure is a frozen record of K covariances. `estimate` is the M-step: with counts N_k, the means' shift
 m_k (new minus old) and second moments S_k about the *old* means, the scatter about the new means is
