@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.driver.model import log_prior
 from fastem.errors import CheckpointError, LogLikelihoodNotFinite, StatisticsNotFinite
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.e_step import BlockModel
@@ -38,17 +37,13 @@ def weighed_blocks(model, data, sample_weight):
     if not isinstance(model, BlockModel):
         return blocks, 1.0
     moderate, unit = in_moderate_weights(blocks)
-    if unit == 1 or log_prior(model) == 0:
+    if unit == 1 or not model.prior_counts_rows:
         return moderate, unit
-    if unit < 1:
-        raise ValueError(
-            "sample_weight is below 1e-9 in every row, and a prior, which counts as a number of rows, would outweigh "
-            "them. Divide sample_weight by its mean."
-        )
     if dtype_of(blocks) == np.float32:
         raise ValueError(
-            "sample_weight is above 1e9 in some row. A prior counts as a number of rows, so the weights cannot have "
-            "another unit, and float32 does not hold their sums. Divide sample_weight by its mean."
+            "sample_weight is at most 1e-9 in every row, or at least 1e9 in some. A prior counts as a number of rows, "
+            "so the weights cannot have another unit, and float32 does not hold their sums. Divide sample_weight by "
+            "its mean."
         )
     return blocks, 1.0
 

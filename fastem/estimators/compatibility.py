@@ -187,8 +187,8 @@ _NOISE = (
 )
 _NUMBERED = "{what} to components by number, but {{1}} can change the numbers. Leave out one of the two."
 _EXTREME = (
-    "sample_weight is below 1e-9 or above 1e9 in every row. The strength of a prior is a number of rows, so a prior "
-    "has no meaning beside such weights. Divide sample_weight by its mean."
+    "sample_weight is at most 1e-9 in every row, or at least 1e9 in some. The strength of a prior is a number of rows, "
+    "so a prior has no meaning beside such weights. Divide sample_weight by its mean."
 )
 _AVERAGES = (
     "partial_fit averages over rows and cannot count the rows that a prior stands for. Set prior=None and "

@@ -19,7 +19,7 @@ from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.model_search import ModelSearch, searched_parameters, strict
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_rows
@@ -30,7 +30,7 @@ from fastem.starts.tournament import FAILURES
 
 LEAST_STARTS = 3  # of each fit of a mixture that select does not search
 MOST_SPLITS = 3  # of the smaller fit's components, from which the larger one starts
-PARALLEL_FROM = 300  # rows; with fewer, threads wait for each other in the interpreter most of the time
+PARALLEL_FROM = 4000  # rows x columns^2 x components; with less, threads wait for each other in the interpreter
 
 
 class Fit(NamedTuple):
@@ -106,7 +106,7 @@ def likelihood_ratio_test(
         Samples of the size of X, with its missing values, from the null hypothesis; the least p value is
         1 / (n_draws + 1).
     n_jobs : int, optional
-        Threads, where there are rows enough for them. Default: all that the process may use. The result does not depend
+        Threads, where a fit is work enough for them. Default: all that the process may use. The result does not depend
         on it.
     random_state : int, Generator, RandomState or None
 
@@ -137,10 +137,10 @@ def likelihood_ratio_test(
         )
     if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be an int of at least 1. Got {n_draws!r} instead.")
-    rng = generator(random_state)
+    n_jobs, rng = for_jobs(n_jobs), generator(random_state)
     pair = int(smaller), int(larger)
     fitted = searched(estimator, pair) if isinstance(estimator, GaussianMixture) else refitted(estimator, pair)
-    null, alternative = fitted(X, int(rng.integers(2**63)), resolve(n_jobs))
+    null, alternative = fitted(X, int(rng.integers(2**63)), n_jobs)
     blocks = open_rows(X, owner=type(estimator).__name__)
     n, dtype = blocks.n_rows, blocks.dtype
     missing = np.concatenate(blocks.each(lambda X, weight, start: np.isnan(X)))
@@ -155,7 +155,7 @@ def likelihood_ratio_test(
         except FAILURES:
             return np.nan
 
-    n_threads = resolve(n_jobs) if n >= PARALLEL_FROM else 1
+    n_threads = n_jobs if n * blocks.n_features**2 * larger >= PARALLEL_FROM else 1
     draws = np.array(parallel_map(draw, rng.integers(2**63, size=n_draws).tolist(), n_threads))
     kept = np.sort(draws[np.isfinite(draws)])
     if not len(kept):

@@ -16,7 +16,7 @@ from fastem.families.gaussian.covariance_mixture import BASIC
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.fold_search import fold_searches, held_out_deviances
 from fastem.inference.model_search import DEFAULTS, SAME, ModelSearch
-from fastem.kernels.threads import resolve
+from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models import criteria
 from fastem.models.gaussian.emission import Gaussian
@@ -232,14 +232,12 @@ def select(
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
     kind = BayesianGaussianMixture if criterion == "elbo" else GaussianMixture
     _check_parameters(parameters, kind)
-    if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs < 1):
-        raise ValueError(f"n_jobs must be an int of at least 1, or None. Got {n_jobs!r} instead.")
+    n_jobs = for_jobs(n_jobs)
     blocks = open_rows(X, sample_weight, owner="select")
     known, usual = STRUCTURES, ONE_DIMENSION if blocks.n_features == 1 else FAMILIES
     if criterion == "elbo":
         known = usual = BASIC
     families = _checked_families(covariance_types, known, usual)
-    n_jobs = resolve(n_jobs)
     in_memory = hasattr(blocks, "X")  # a file is read by one chain at a time, which then has all threads
     n_chains = min(n_jobs, len(families)) if in_memory and blocks.n_rows >= PARALLEL_FROM else 1
     seed = int(generator(random_state).integers(2**63))

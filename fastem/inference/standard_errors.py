@@ -24,7 +24,7 @@ from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.gated_information import errors_of, information
 from fastem.inference.model_search import strict
 from fastem.kernels.packing import packed_lower
-from fastem.kernels.threads import for_pass, resolve
+from fastem.kernels.threads import for_jobs, for_pass
 from fastem.kernels.workers import parallel_map
 from fastem.models.gate import Gate
 from fastem.models.gaussian.dense import Full, Tied
@@ -42,7 +42,7 @@ DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, 
 NORMAL = 1.959963984540054  # the 97.5 % point of the normal distribution
 MOST_ROWS = 100  # of the printed table
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
-PARALLEL_FROM = 8000  # rows; with fewer, fits side by side wait for each other in the interpreter most of the time
+PARALLEL_FROM = 200_000  # rows x columns^2 x components; with less, threads wait for each other in the interpreter
 
 
 @dataclass(frozen=True, repr=False)
@@ -134,7 +134,8 @@ def standard_errors(
     n_draws : int
         Samples of the bootstrap.
     n_jobs : int, optional
-        Threads of the bootstrap. Default: all that the process may use. The result does not depend on it.
+        Threads of the bootstrap, where a fit is work enough for them. Default: all that the process may use. The result
+        does not depend on it.
     random_state : int, Generator, RandomState or None
 
     Returns
@@ -178,7 +179,7 @@ def standard_errors(
         raise ValueError(
             "method='bootstrap' draws from the rows of X, which must be in memory: pass an array, or choose 'louis'."
         )
-    errors = _by_bootstrap(estimator, blocks, int(n_draws), resolve(n_jobs), generator(random_state))
+    errors = _by_bootstrap(estimator, blocks, int(n_draws), for_jobs(n_jobs), generator(random_state))
     return with_estimates(errors, estimator)
 
 
@@ -368,7 +369,8 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
         order, arrays = match(result.model), parameters_of(estimator, result.model)
         return {name: array[order] if each else array for name, (array, each) in arrays.items()}
 
-    fits = [fit for fit in parallel_map(draw, seeds, n_jobs if n >= PARALLEL_FROM else 1) if fit is not None]
+    n_threads = n_jobs if n * blocks.n_features**2 * model.n_components >= PARALLEL_FROM else 1
+    fits = [fit for fit in parallel_map(draw, seeds, n_threads) if fit is not None]
     if len(fits) < 2:
         raise ValueError(f"only {len(fits)} of n_draws={n_draws} samples could be fitted: choose fewer components.")
     errors = {name: np.std(np.array([fit[name] for fit in fits]), axis=0, ddof=1) for name in fits[0]}

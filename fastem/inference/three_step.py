@@ -26,7 +26,7 @@ from fastem.models.gate_steps import prior_curvature
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.side_columns import named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
-from fastem.rows.validation import as_sample_weight, column_names
+from fastem.rows.validation import as_sample_weight, column_names, in_moderate_units
 
 CORRECTIONS, ASSIGNMENTS = ("ML", "BCH", None), ("modal", "soft")
 LEAST = 1e-15  # of a probability whose logarithm is taken
@@ -139,7 +139,7 @@ def three_step(
     names, covariates = column_names(covariates), as_side(covariates, "covariates").astype(np.float64)
     require_length(covariates, n, "covariates")
     weight = as_sample_weight(sample_weight, n)
-    weight = np.ones(n) if weight is None else weight
+    weight, unit = in_moderate_units(np.ones(n) if weight is None else weight)
     gate = Gate(None, None, *units(ArrayBlocks(covariates, weight), 0, names))
     assigned = np.eye(K)[posterior.argmax(axis=1)] if assignment == "modal" else posterior
     by_class = np.ascontiguousarray((posterior * weight[:, None]).T)
@@ -161,7 +161,7 @@ def three_step(
             UserWarning,
         )
     gate, _ = gate.from_vector(vector, model.weights_)
-    errors = gate.errors_in_units(fit.sandwich(vector), K)
+    errors = gate.errors_in_units(fit.sandwich(vector), K) / np.sqrt(unit)
     return ThreeStep(gate.in_units(None), errors, classification)
 
 

@@ -3,6 +3,7 @@ statistics, uses as many as the fit it belongs to."""
 
 from __future__ import annotations
 
+import numbers
 import os
 import re
 import threading
@@ -82,6 +83,13 @@ def resolve(n_threads: int | None) -> int:
     number = available() if n_threads is None else min(int(n_threads), 4 * processors())
     _team_used = _team_used or number > 1
     return number
+
+
+def for_jobs(n_jobs: int | None) -> int:
+    """The same for fits side by side; ValueError where `n_jobs` is no number of threads."""
+    if n_jobs is not None and (not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs < 1):
+        raise ValueError(f"n_jobs must be an int of at least 1, or None. Got {n_jobs!r} instead.")
+    return resolve(n_jobs)
 
 
 def for_pass(n_threads: int | None, rows, n_components: int) -> int:

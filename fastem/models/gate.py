@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import ClassVar
 
 import numpy as np
 
@@ -51,6 +52,8 @@ class Gate(Shares):
     known : Curvature or None
         From the last pass that summed it.
     """
+
+    counts_rows: ClassVar[bool] = False  # it only keeps the slopes finite, in whatever unit the weights are
 
     centre: np.ndarray = None
     scale: np.ndarray = None

@@ -140,6 +140,10 @@ class Mixture(BlockModel):
         """Of the parameters, up to a constant; 0 where they have no prior."""
         return self.emission.log_prior() + self.shares.log_prior(self.weights)
 
+    @property
+    def prior_counts_rows(self):
+        return self.emission.log_prior() != 0 or (self.shares.counts_rows and self.shares.log_prior(self.weights) != 0)
+
     def log_prior_size(self) -> float:
         """The sum of the absolute values of its terms."""
         return self.emission.log_prior_size() + abs(self.shares.log_prior(self.weights))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Shares:
     fixed : (K,) bool or None
         Weights that stay. Equal weights are all fixed.
     """
+
+    counts_rows: ClassVar[bool] = True  # whether its prior counts as a number of rows
 
     pseudo: np.ndarray | None = None
     fixed: np.ndarray | None = None

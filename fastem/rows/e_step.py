@@ -15,6 +15,11 @@ class BlockModel:
     A subclass of this class defines ``e_step_of_block`` and has both.
     """
 
+    @property
+    def prior_counts_rows(self) -> bool:
+        """Whether its prior counts as a number of rows, beside which weights have no other unit."""
+        return False
+
     def e_step(self, X, sample_weight=None) -> Statistics:
         """As :meth:`e_step_of_block`, with one thread, for rows that are used once."""
         return self.e_step_of_block(X, sample_weight, 1, {})

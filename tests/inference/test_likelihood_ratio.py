@@ -226,3 +226,14 @@ def test_the_bootstrap_of_one_rate_is_its_standard_error():
     found = standard_errors(fit, rows, "bootstrap", n_draws=400, random_state=0)
     assert np.isclose(found.parameters["rates_"][0, 0], rows.std() / np.sqrt(200), rtol=0.1)
     assert found.means is None and found.covariances is None
+
+
+@pytest.mark.parametrize("n_jobs", [0, -1, 1.5, True, "a"])
+def test_no_number_of_threads(n_jobs):
+    fit = GaussianMixture(2, random_state=0).fit(X)
+    for ask in (
+        lambda: standard_errors(fit, X, "bootstrap", n_jobs=n_jobs),
+        lambda: likelihood_ratio_test(fit, X, n_jobs=n_jobs),
+    ):
+        with pytest.raises(ValueError, match="n_jobs must be an int of at least 1, or None"):
+            ask()

@@ -64,8 +64,8 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
 
 
 EXTREME_WEIGHTS = (
-    "sample_weight is below 1e-9 or above 1e9 everywhere, and rows that are not in memory cannot be given another unit "
-    "of weight: divide it by its mean."
+    "sample_weight is at most 1e-9 in every row, or at least 1e9 in some, and rows that are not in memory cannot be "
+    "given another unit of weight: divide it by its mean."
 )
 
 
