@@ -12,6 +12,7 @@ from fastem.errors import (
     DegenerateComponentWarning,
     LogLikelihoodFell,
     NotFittedError,
+    RoundingWarning,
     SaddlePointWarning,
 )
 from fastem.estimators.predictions import write_predictions
@@ -45,6 +46,7 @@ __all__ = [
     "Mixture",
     "MixtureOfRegressions",
     "NotFittedError",
+    "RoundingWarning",
     "SaddlePointWarning",
     "OutlierDetector",
     "Selection",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import sys
 import warnings
 from functools import cache
 from types import MappingProxyType
 
 FEW = 8  # numbers of an array that a message shows
+KNOWN = 0.1  # relative to one more than a row's log-likelihood: with a larger error it says little of the fit
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -26,6 +28,10 @@ class DegenerateComponentWarning(UserWarning):
 class SaddlePointWarning(UserWarning):
     """A fit ended at a point that is no maximum: the log-likelihood rises from there in a direction that EM does not
     take."""
+
+
+class RoundingWarning(UserWarning):
+    """The log-likelihood of a fit is known to few digits or to none: rounding may have decided what was fitted."""
 
 
 class LogLikelihoodNotFinite(ValueError, FloatingPointError):
@@ -69,6 +75,18 @@ def warn_of_statuses(noun, statuses) -> None:
     if wrong:
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
+
+
+def warn_of_rounding(error, log_likelihood, real) -> None:
+    """A RoundingWarning where this bound on the error of a row's log-likelihood is large; real: the rows' type."""
+    if error > KNOWN * (1 + abs(log_likelihood)):
+        amount = f"by {error:.2g} a row" if error < math.inf else "without bound"
+        remedy = "Pass float64." if real == "float32" else "Look for such values, or raise reg_covar."
+        warn(
+            f"rounding may change the log-likelihood {amount}: {real} does not hold how far some values lie from the "
+            f"components, or how narrow these are. {remedy}",
+            RoundingWarning,
+        )
 
 
 def did_you_mean(name, known, instead=MappingProxyType({})) -> str:

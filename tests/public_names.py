@@ -82,4 +82,5 @@ try:
     gaussian.fit(X)
 except (fastem.CheckpointError, fastem.NotFittedError, fastem.LogLikelihoodFell):
     pass
-WARNINGS = [fastem.ConvergenceWarning, fastem.DegenerateComponentWarning, fastem.SaddlePointWarning]
+WARNINGS = [fastem.ConvergenceWarning, fastem.DegenerateComponentWarning, fastem.RoundingWarning]
+WARNINGS += [fastem.SaddlePointWarning]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastem.errors import convergence_warning, interruption, warn, warn_of_statuses
+from fastem.errors import convergence_warning, interruption, warn, warn_of_rounding, warn_of_statuses
 from fastem.estimators.checks import real, whole
 from fastem.estimators.containers import chosen_container, in_container, set_output
 from fastem.estimators.estimator import Estimator
@@ -111,7 +111,7 @@ class FactorEstimator(Estimator, general=True):
 
         Warns
         -----
-        ConvergenceWarning, DegenerateComponentWarning
+        ConvergenceWarning, DegenerateComponentWarning, RoundingWarning
         """
         require_reproducible(self)
         self._check_parameters()
@@ -134,6 +134,8 @@ class FactorEstimator(Estimator, general=True):
             raise
         self._keep(result, variance, unit, blocks)
         self._report()
+        of_row = self.log_likelihood_error_ / self.total_weight_, self.log_likelihood_ / self.total_weight_
+        warn_of_rounding(*of_row, str(blocks.dtype))
         return self
 
     def _keep(self, result, variance, unit, blocks):

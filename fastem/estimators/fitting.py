@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastem.driver.checkpoint import INTERRUPTS, Checkpoint
-from fastem.errors import interruption
+from fastem.errors import interruption, warn_of_rounding
 from fastem.estimators.planning import plan_for, require_enough_rows
 from fastem.kernels.threads import for_pass
 from fastem.starts.diagnosis import effective_rows
@@ -49,4 +49,9 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
     if keeper is not None:
         keeper.remove()
     estimator._report()
+    of_row = (
+        estimator.log_likelihood_error_ / estimator.total_weight_,
+        estimator.log_likelihood_ / estimator.total_weight_,
+    )
+    warn_of_rounding(*of_row, str(blocks.dtype))
     return estimator

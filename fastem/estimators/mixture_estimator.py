@@ -344,7 +344,7 @@ spherical), of all components with any covariance_type.""",
 
         Warns
         -----
-        ConvergenceWarning, DegenerateComponentWarning, SaddlePointWarning
+        ConvergenceWarning, DegenerateComponentWarning, RoundingWarning, SaddlePointWarning
 
         References
         ----------

@@ -82,7 +82,7 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
             r, x = r[some], x[some]
         mean = middle() if x is X else mean_of(x)
         sums = sums_about(mean).e_step(x, r)
-        if not np.isfinite(sums.second).all():  # about this mean float32 does not hold what it may about the other
+        if x.dtype == np.float32 and not np.isfinite(sums.second).all():  # float32 may hold them about the other mean
             sums = sums_about(mean.astype(np.float64)).e_step(x.astype(np.float64), r)
         counts.append(sums.weight)
         points.append(mean)

@@ -7,7 +7,7 @@ import pytest
 from instances import STRUCTURES, blobs
 
 import fastem
-from fastem import DegenerateComponentWarning, GaussianMixture, MixedMixture, StudentTMixture
+from fastem import DegenerateComponentWarning, GaussianMixture, MixedMixture, RoundingWarning, StudentTMixture
 from fastem.datasets import load_faithful
 from fastem.errors import IllDefinedCovariance
 from fastem.models.gaussian.linear_algebra import precisions_cholesky
@@ -170,3 +170,16 @@ def test_a_float32_row_whose_square_about_the_plain_mean_overflows_has_a_start(c
         wide = GaussianMixture(1, **given).fit(X.astype(np.float64), sample_weight=weight)
     ours, theirs = (np.einsum("kii->ki", fit.model_.emission.dense_covariances()) for fit in (narrow, wide))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
+def test_float32_that_does_not_hold_the_distances_is_said():
+    """A sentinel leaves no digits for the others: the fit may be any, and says so; in float64 it is right."""
+    rng = np.random.default_rng(7)
+    X = np.r_[rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + 6]
+    X[0, 0] = 1e8
+    with pytest.warns(RoundingWarning, match=r"rounding may change the log-likelihood .*float32 .*Pass float64"):
+        GaussianMixture(2, random_state=0).fit(np.float32(X))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RoundingWarning)
+        GaussianMixture(2, random_state=0).fit(X)
+        GaussianMixture(2, random_state=0).fit(np.float32(BLOBS + 1e4))
