@@ -15,6 +15,7 @@ from fastem.estimators.estimator import checked_new, require_fitted
 from fastem.kernels.threads import for_pass
 from fastem.models.gate import Gate, GatedRows, GateRule
 from fastem.models.mixture import Mixture
+from fastem.rows.scale import has_square
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
@@ -89,7 +90,7 @@ def require_finite_covariates(blocks, d, names=None):
 
 def units(blocks, d, names=None):
     """The means (p,) of the covariates and their largest deviations, of rows that count; ValueError where a covariate
-    is missing, or is the same in all rows. names: see :func:`side_names`."""
+    is missing, is the same in all rows, or varies beyond the range of numbers. names: see :func:`side_names`."""
     require_finite_covariates(blocks, d, names)
 
     def of_block(X, weight, start):
@@ -99,11 +100,14 @@ def units(blocks, d, names=None):
         least, most = (f(axis=0, initial=start) for f, start in ((counted.min, np.inf), (counted.max, -np.inf)))
         return weight.sum(), (weight[:, None] * counted).sum(axis=0), least, most
 
-    weight, total, least, most = zip(*blocks.each(of_block))
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        weight, total, least, most = zip(*blocks.each(of_block))
     if not sum(weight) > 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
     least, most = np.min(least, axis=0), np.max(most, axis=0)
-    centre = np.clip(sum(total) / sum(weight), least, most)
+    with np.errstate(over="ignore"):
+        centre = np.clip(sum(total) / sum(weight), least, most)
+        width = np.maximum(most - centre, centre - least)
     constant = least == most
     if constant.any():
         name = side_names(blocks, d, names)[constant.argmax()]
@@ -111,7 +115,14 @@ def units(blocks, d, names=None):
             f"covariates: {name!s} is {least[constant][0]:g} in all rows, as the intercept is, which is added. "
             "Leave it out."
         )
-    return centre, np.maximum(most - centre, centre - least)
+    extreme = ~has_square(width)
+    if extreme.any():
+        name = side_names(blocks, d, names)[extreme.argmax()]
+        raise ValueError(
+            f"covariates: {name!s} varies by {(most / 2 - least / 2)[extreme][0]:.1e}, whose square float64 cannot "
+            "hold. Give it in another unit."
+        )
+    return centre, width
 
 
 def coefficients_of(mixture) -> np.ndarray:

@@ -12,6 +12,7 @@ from fastem.models.gate import Gate
 from fastem.models.regressions import Regressions
 from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
 from fastem.rows.validation import as_matrix, column_names
@@ -109,7 +110,14 @@ def in_units(estimator, rows, targets, sizes, covariates, weight):
         side = covariates.X
         shares = Gate(None, None, *units(ArrayBlocks(side, weight, covariates.names), 0))
     K, m, gaussian = estimator.n_components, targets.shape[1], estimator.family == "gaussian"
-    mean = counted @ targets / counted.sum()
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = counted @ targets / counted.sum()
+    width = abs(targets - mean).max(axis=0)
+    if gaussian and not (has_square(width) | (width == 0)).all():
+        raise ValueError(
+            f"y varies by {width[~has_square(width)].max():.1e}, whose square float64 cannot hold. Give it in another "
+            "unit."
+        )
     spread = counted @ (targets - mean) ** 2 / counted.sum()
     spread = np.where(spread > 0, spread, 1.0)
     model = Regressions(

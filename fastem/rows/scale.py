@@ -10,6 +10,12 @@ SOME_ROWS = 2048  # that give the quartiles, and the gaps between values
 MOST_GAPS = 0.75  # of the rows, in a rounded column
 ERRORS = 4  # units in the last place by which values differ that are equal but for the real type
 COARSER = 100  # times these errors: gaps of rounded values
+LEAST_SQUARED = 1e-130  # and over 1 the most: float64 holds sums of squares of such, and quotients of these
+
+
+def has_square(width):
+    """Whether columns that vary so much are far enough from the ends of float64."""
+    return (width > LEAST_SQUARED) & (width < 1 / LEAST_SQUARED)
 
 
 def robust_variances(X, variance, weight=None):

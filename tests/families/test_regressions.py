@@ -411,3 +411,23 @@ def test_sums_of_large_counts_state_what_they_lose():
     _, rows = model._wide(X, y, {})
     error = model.model_.log_likelihood_error(model.model_.e_step(rows))
     assert abs(model.log_likelihood_ - 50 * poisson.logpmf(10**9, 1e9)) < error < 0.1
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("scale", [1e-165, 1e-125, 1e125, 1e160, 1e305])
+def test_targets_and_covariates_far_from_1(scale):
+    """The fit in another unit, or a sentence: once 1e-165 was fitted as equal components without a word."""
+    rng = np.random.default_rng(1)
+    X = np.r_[rng.normal(size=(150, 2)), rng.normal(size=(150, 2)) + 5]
+    x, y, given = X[:, :1], X[:, 1], {"n_components": 2, "random_state": 0}
+    usual = MixtureOfRegressions(**given).fit(x, y, covariates=x)
+    asks = {
+        "y varies by": lambda: MixtureOfRegressions(**given).fit(x, y * scale, covariates=x).coef_ / scale,
+        "covariate 0 varies by": lambda: MixtureOfRegressions(**given).fit(x, y, covariates=x * scale).coef_,
+    }
+    for words, ask in asks.items():
+        if 1e-130 < scale < 1e130:
+            np.testing.assert_allclose(ask(), usual.coef_, rtol=1e-3)
+        else:
+            with pytest.raises(ValueError, match=words):
+                ask()
