@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from fastem.errors import did_you_mean
+from fastem.errors import did_you_mean, warn
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
@@ -29,6 +29,7 @@ from fastem.starts.tournament import FAILURES
 
 CRITERIA = ("bic", "aic", "icl", "cv", "elbo")
 PARALLEL_FROM = 5000  # rows; with fewer, threads wait for each other in the interpreter most of the time
+FEW = 10  # times fewer rows by weight than there are: then weights are probably relative, where they are counts
 BEST = 3  # models at the head of the table
 SLOWEST = ("VVE", "EVE", "VEE")  # begun first
 
@@ -243,6 +244,14 @@ def select(
     seed = int(generator(random_state).integers(2**63))
     asked = numbers_, families, DEFAULTS | parameters, seed, max(1, n_jobs // n_chains)
     search = ModelSearch(blocks, None, *asked, kind=kind)
+    total, counted = search.blocks.total_weight * search.unit, search.n_effective
+    if total < counted / FEW:
+        warn(
+            f"sample_weight sums to {total:.3g}, where some {counted:.0f} rows count: a weight of 2 is two equal rows, "
+            f"so {criterion} judges these models by {total:.3g} rows. Weights that say only how rows compare should be "
+            "divided by their mean.",
+            UserWarning,
+        )
     folds = fold_searches(blocks, *asked) if criterion == "cv" else []
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))

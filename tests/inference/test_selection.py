@@ -1,6 +1,7 @@
 """Choosing the model: the table against fits of each model alone, published figures, what fails, the command line."""
 
 import csv
+import warnings
 
 import numpy as np
 import pytest
@@ -405,3 +406,13 @@ def test_narrower_structures():
             if same:
                 again = of_dense(dense, other, floor)
                 assert np.allclose([again.pooled(weights, 4) for weights in np.eye(3)], dense)
+
+
+def test_weights_that_are_relative():
+    """BIC counts rows by weight: of weights that sum to 1 it sees one row, which has no penalty."""
+    X = np.random.default_rng(0).normal(size=(100, 2))
+    with pytest.warns(UserWarning, match=r"sample_weight sums to 1, where some 100 rows count.* divided by their mean"):
+        fastem.select(X, [1, 2], ["EII"], sample_weight=np.full(100, 0.01), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fastem.select(X, [1, 2], ["EII"], sample_weight=np.full(100, 0.5), random_state=0)
