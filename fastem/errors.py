@@ -77,8 +77,9 @@ def warn_of_statuses(noun, statuses) -> None:
         warn("; ".join(wrong[:5]) + more, DegenerateComponentWarning)
 
 
-def warn_of_rounding(error, log_likelihood, real) -> None:
-    """A RoundingWarning where this bound on the error of a row's log-likelihood is large; real: the rows' type."""
+def warn_of_rounding(fit, real) -> None:
+    """A RoundingWarning where the bound on the error of a fit's log-likelihood is large; real: the rows' type."""
+    error, log_likelihood = fit.log_likelihood_error_ / fit.total_weight_, fit.log_likelihood_ / fit.total_weight_
     if error > KNOWN * (1 + abs(log_likelihood)):
         amount = f"by {error:.2g} a row" if error < math.inf else "without bound"
         remedy = "Pass float64." if real == "float32" else "Look for such values, or raise reg_covar."

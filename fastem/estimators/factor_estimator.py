@@ -134,8 +134,7 @@ class FactorEstimator(Estimator, general=True):
             raise
         self._keep(result, variance, unit, blocks)
         self._report()
-        of_row = self.log_likelihood_error_ / self.total_weight_, self.log_likelihood_ / self.total_weight_
-        warn_of_rounding(*of_row, str(blocks.dtype))
+        warn_of_rounding(self, blocks.dtype)
         return self
 
     def _keep(self, result, variance, unit, blocks):

@@ -49,9 +49,5 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
     if keeper is not None:
         keeper.remove()
     estimator._report()
-    of_row = (
-        estimator.log_likelihood_error_ / estimator.total_weight_,
-        estimator.log_likelihood_ / estimator.total_weight_,
-    )
-    warn_of_rounding(*of_row, str(blocks.dtype))
+    warn_of_rounding(estimator, blocks.dtype)
     return estimator

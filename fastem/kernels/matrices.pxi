@@ -114,7 +114,7 @@ def aligned(Py_ssize_t size):
 
 cdef bint cholesky_of(const double[:, :, :] matrices, Py_ssize_t m, vec* upper, double[:, :, ::1] factors) noexcept nogil:
     """The lower factor of one matrix; whether it is positive definite. upper: room for the rows of the transposed factor,
-    from the diagonal on, of which what is left of it is finite."""
+    from the diagonal on; what lies left of it is never read."""
     cdef Py_ssize_t d = matrices.shape[1], width = (d + LANES - 1) // LANES, i, j
     cdef double* row
     cdef double pivot
