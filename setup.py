@@ -29,8 +29,9 @@ X86_32 = platform.machine().lower() in (
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 BASELINE = ["-msse2", "-mfpmath=sse"] if X86_32 else []
-# What gives the same bits from every build of one source: see fastem/kernels/arithmetic.py
+# What gives the same bits from every build of one source: see fastem/kernels/arithmetic.py. Its passes are C++: simd.h
 REPRODUCIBLE = [("FASTEM_REPRODUCIBLE", "1")]
+CPP_FLAGS = ["-std=gnu++17", "-fno-exceptions"]  # which needs no library of C++
 # name: flags of gcc and clang, macros; the best first. MSVC has no vector extensions, so one build of width 1 is all
 # there is.
 BUILDS = {
@@ -79,11 +80,12 @@ class BuildKernels(build_ext):
             if openmp == ([], []):
                 left_out["OpenMP"] = failed.format(" or ".join(" ".join(flags) for flags, _ in trials))
         possible = []
-        for name, (own, _) in BUILDS.items():
-            if not own or self.compiles("int trial(void) { return 0; }\n", own, []):
+        for name, (own, macros) in BUILDS.items():
+            flags, kind = (own + CPP_FLAGS, "cpp") if macros else (own, "c")
+            if not flags or self.compiles("int trial(void) { return 0; }\n", flags, [], kind):
                 possible.append(name)
-            else:
-                left_out[name.removeprefix("reproducible_")] = failed.format(" ".join(own))
+            elif not macros:  # none misses the others where they are not asked for
+                left_out[name] = failed.format(" ".join(flags))
         builds = chosen(os.environ.get("FASTEM_INSTRUCTION_SETS") or "native", possible, self.runs)
         print(f"fastem is built for {', '.join(builds)}", file=sys.stderr)
         for extension in list(self.extensions):
@@ -96,6 +98,8 @@ class BuildKernels(build_ext):
             extension.extra_compile_args += (MSVC_FLAGS if msvc else GNU_FLAGS + own) + openmp[0]
             if set(REPRODUCIBLE) & set(extension.define_macros):
                 extension.extra_compile_args.append("/fp:precise" if msvc else "-ffp-contract=off")
+            if extension.sources[0].endswith("cpp"):
+                extension.extra_compile_args += CPP_FLAGS
             extension.extra_link_args += openmp[1]
         for what, why in left_out.items():
             print(f"fastem is built WITHOUT {what}: {why}", file=sys.stderr)
@@ -107,9 +111,9 @@ class BuildKernels(build_ext):
     def is_there(self, extension):
         return Path(self.get_ext_fullpath(extension.name)).exists()
 
-    def compiles(self, program, compile_flags, link_flags):
+    def compiles(self, program, compile_flags, link_flags, kind="c"):
         """Whether a library compiles and links as an extension does: with these flags and those of the environment."""
-        with self.trial(program, compile_flags, link_flags) as library:
+        with self.trial(program, compile_flags, link_flags, kind) as library:
             return library is not None
 
     def runs(self, instruction_set):
@@ -126,10 +130,10 @@ class BuildKernels(build_ext):
                 return None
 
     @contextmanager
-    def trial(self, program, compile_flags, link_flags):
+    def trial(self, program, compile_flags, link_flags, kind="c"):
         """The path of a library while it is there; None where it cannot be made."""
         with tempfile.TemporaryDirectory() as folder:
-            source, library = Path(folder, "trial.c"), Path(folder, "trial.so")
+            source, library = Path(folder, f"trial.{kind}"), Path(folder, "trial.so")
             source.write_text(program)
             try:
                 objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=compile_flags)
@@ -156,6 +160,8 @@ def chosen(asked, possible, runs):
         if word == "all":
             names += possible
         elif word in kinds:
+            if not kinds[word]:
+                raise SystemExit(f"FASTEM_INSTRUCTION_SETS={asked}: {word} takes gcc or clang, and their C++ compiler")
             runnable = {name: runs(name.removeprefix("reproducible_")) for name in kinds[word]}
             unknown = None in runnable.values()
             names += list(runnable) if unknown else [name for name in runnable if runnable[name]][:1]
@@ -213,7 +219,7 @@ def kernel_modules():
     headers = [str(path) for path in KERNELS.glob("*.h")]
     for build, (_, macros) in BUILDS.items():
         for end, (source, more) in PASSES.items():
-            translated, path = GENERATED / f"_{source}.c", GENERATED / f"_{build}_{end}.c"
+            translated, path = GENERATED / f"_{source}.c", GENERATED / f"_{build}_{end}.{'cpp' if macros else 'c'}"
             # The translated source under a name of its own
             write_if_new(path, f'#define PyInit__{source} PyInit__{build}_{end}\n#include "{translated.name}"\n')
             yield Extension(
@@ -221,6 +227,7 @@ def kernel_modules():
                 [str(path)],
                 include_dirs=[str(KERNELS)],
                 define_macros=macros + more,
+                language="c",  # of the linker
                 depends=[str(translated), *headers],
             )
     yield Extension(VIEWS, [str(GENERATED / "_memory_views.c")])

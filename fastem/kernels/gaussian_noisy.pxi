@@ -20,12 +20,12 @@ cdef enum:
 
 cdef double PIVOT_WITH_DIGITS = 8.881784197001252e-16    # of a diagonal entry; a smaller one has no digits
 
-cdef double MOST_PIVOT = 1e75     # in units of V, up to which the product of LOGS is a number; in float32 its eighth root
+cdef double MOST_PIVOT = 1e75 if sizeof(real) == 8 else 2e9    # in units of V, up to which the product of LOGS is a number
 
 
 cdef inline void take_pivot(vec pivot, real scale, vec* product, vec* taken) noexcept nogil:
     """A pivot in units of V into the product, or its logarithm into what is taken where it is too large for that."""
-    cdef vec factor = pivot * splat(scale), most = splat(<real>(MOST_PIVOT if sizeof(real) == 8 else MOST_PIVOT ** 0.125))
+    cdef vec factor = pivot * splat(scale), most = splat(<real>MOST_PIVOT)
     if any_less(most, factor):
         taken[0] = taken[0] + where_less(most, factor, vlog(pivot) + splat(<real>scalar_log(scale)), splat(0))
         factor = where_less(most, factor, splat(1), factor)

@@ -498,8 +498,9 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
     t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
-    t.pattern, t.columns, t.n_missing = NULL, job.columns, job.n_missing
-    t.log_likelihood = NULL if sums == NULL else sums + job.n_sums - 2
+    t.columns, t.n_missing = job.columns, job.n_missing
+    t.pattern = NULL
+    t.log_likelihood = sums + job.n_sums - 2 if sums != NULL else sums
     t.stride = job.stride
     t.x = <vec*>work
     t.joint = t.x + t.d * t.stride
@@ -554,19 +555,26 @@ cdef inline Py_ssize_t* pause_of(const Job* job, char* work) noexcept nogil:
     return <Py_ssize_t*>(work + bytes_of_tile(job)) - 1
 
 
+cdef no_outputs(Job* job):
+    job.log_density = NULL
+    job.responsibilities = NULL
+    job.joint = NULL
+    job.labels = NULL
+
+
 cdef set_lanes(Job* job, const double[::1] sample_weight):
     """The rest of a job that collects sums: the weights, and the lanes that tiles are summed in."""
     job.weight = NULL
     if sample_weight is not None:
         job.weight = <const double*>&sample_weight[0]
-    job.log_density, job.responsibilities, job.joint, job.labels = NULL, NULL, NULL, NULL
+    no_outputs(job)
     job.n_sums += 2
     job.n_lanes = lanes_of_tiles(job.n_tiles, job.n_sums)
 
 
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     """All lanes over n_threads threads, without the GIL."""
-    cdef Py_ssize_t work_bytes = bytes_of_work(job)
+    cdef Py_ssize_t work_bytes = bytes_of_work(job), n_sums = 0
     cdef Py_ssize_t index
     cdef char* block
     cdef char* work
@@ -580,17 +588,16 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
     work = block + (ALIGNMENT - <uintptr_t>block % ALIGNMENT)
     for index in range(n_threads):
         pause_of(job, work + index * work_bytes)[0] = 0
-    cdef double* sums = NULL
+    cdef double* sums = NULL             # and n_sums = 0: every lane's are NULL
     if lanes is not None:
-        sums = &lanes[0, 0]
+        sums, n_sums = &lanes[0, 0], job.n_sums
     with nogil:
         if n_threads == 1:                   # no thread team, and nothing that a fork could break
             for index in range(job.n_lanes):
-                run_lane(job, index, work, NULL if sums == NULL else sums + index * job.n_sums, True)
+                run_lane(job, index, work, sums + index * n_sums, True)
         else:
             for index in prange(job.n_lanes, num_threads=n_threads, schedule="dynamic", chunksize=1):
-                run_lane(job, index, work + threadid() * work_bytes, NULL if sums == NULL else sums + index * job.n_sums,
-                         threadid() == 0)
+                run_lane(job, index, work + threadid() * work_bytes, sums + index * n_sums, threadid() == 0)
         free(block)
     if job.interrupted:
         check()
@@ -610,7 +617,10 @@ cdef prepare_groups(Job* job, tuple groups):
     cdef int p
     for p in range(job.n_parts):
         wanted = wanted or job.parts[p].family.grouped
-    job.rows, job.pattern, job.columns, job.n_missing = NULL, NULL, NULL, NULL
+    job.rows = NULL
+    job.pattern = NULL
+    job.columns = NULL
+    job.n_missing = NULL
     if (groups is not None) != wanted or (wanted and job.n_parts > 1):
         raise ValueError("rows in groups are for a family that takes them, alone, and for no other")
     if groups is None:
@@ -794,10 +804,15 @@ def score(tuple parts, const real[:, :] X, const real[::1] centre, Py_ssize_t n_
         require_length("joint", joint.shape[0], job.n)
         require_length("a row of joint", joint.shape[1], job.K)
     job.weight = NULL
-    job.log_density = NULL if log_density is None else &log_density[0]
-    job.responsibilities = NULL if responsibilities is None else &responsibilities[0, 0]
-    job.joint = NULL if joint is None else &joint[0, 0]
-    job.labels = NULL if labels is None else &labels[0]
+    no_outputs(&job)
+    if log_density is not None:
+        job.log_density = &log_density[0]
+    if responsibilities is not None:
+        job.responsibilities = &responsibilities[0, 0]
+    if joint is not None:
+        job.joint = &joint[0, 0]
+    if labels is not None:
+        job.labels = &labels[0]
     job.n_sums = 2
     job.n_lanes = max(1, min(job.n_tiles, 8 * max(<Py_ssize_t>1, n_threads)))
     flags = np.zeros(job.n_lanes, np.int8)

@@ -868,7 +868,7 @@ def first_estimates(str letters, const double[:, ::1] counts, double[:, :, ::1] 
     require_length("covariances of a mixture", covariances.shape[1], K)
     require_length("a covariance", covariances.shape[2], d if letters[2] == "I" else d * d)
     memset(&run, 0, sizeof(Run))
-    run.job.K, run.job.d, run.floor, run.given, run.weights = K, d, &floor[0], NULL, &weights[0]
+    run.job.K, run.job.d, run.floor, run.weights = K, d, &floor[0], &weights[0]
     run.volume, run.form, run.orientation = three[0], three[1], three[2]
     take(&run, &own[0])
     with nogil:

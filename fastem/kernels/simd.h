@@ -6,8 +6,9 @@
 
    FASTEM_FLOAT          the real type is float; otherwise double
    FASTEM_NO_VECTORS     one lane, as on compilers without vector extensions
-   FASTEM_REPRODUCIBLE   the same bits from every build: vectors of 32 bytes, also where there are wider registers or only
-                         narrower ones, and no function of libm. Compiled without contraction: a + l * x rounds twice. */
+   FASTEM_REPRODUCIBLE   the same bits from every build: vectors of 64 bytes, also where registers are narrower, and no function
+                         of libm. Compiled without contraction: a + l * x rounds twice. In C++, since only there can a
+                         vector of several registers have operators and lie in registers. */
 #ifndef FASTEM_SIMD_H
 #define FASTEM_SIMD_H
 #include <math.h>
@@ -37,22 +38,25 @@ typedef uint64_t unsigned_bits_t;
 #endif
 
 /* ---- width: the widest registers that the compiler's flags allow ------------------------- */
-#if defined(FASTEM_REPRODUCIBLE) && !(defined(__GNUC__) || defined(__clang__))
-#error "FASTEM_REPRODUCIBLE takes a compiler with vector extensions"
+#if defined(FASTEM_REPRODUCIBLE) && !(defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__)))
+#error "FASTEM_REPRODUCIBLE takes a compiler of C++ with vector extensions"
 #endif
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(FASTEM_NO_VECTORS)
 #define HAVE_VECTORS 1
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define MASKS 1
 #endif
-#if defined(FASTEM_REPRODUCIBLE)
-#define VECTOR_BYTES 32
-#elif defined(MASKS)
-#define VECTOR_BYTES 64
+#if defined(MASKS)
+#define REGISTER_BYTES 64
 #elif defined(__AVX2__)
-#define VECTOR_BYTES 32
+#define REGISTER_BYTES 32
 #else
-#define VECTOR_BYTES 16
+#define REGISTER_BYTES 16
+#endif
+#if defined(FASTEM_REPRODUCIBLE)
+#define VECTOR_BYTES 64
+#else
+#define VECTOR_BYTES REGISTER_BYTES
 #endif
 #else
 #define HAVE_VECTORS 0
@@ -61,6 +65,7 @@ typedef uint64_t unsigned_bits_t;
 #else
 #define VECTOR_BYTES 8
 #endif
+#define REGISTER_BYTES VECTOR_BYTES
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -73,7 +78,11 @@ typedef uint64_t unsigned_bits_t;
    of rows in the density; 16 registers (AVX2, SSE2) would spill there. Rows in a group are part of the bits. */
 enum {
     LANES = VECTOR_BYTES / (int)sizeof(real),
-#if defined(MASKS) || defined(__aarch64__)
+    REGISTERS = VECTOR_BYTES / REGISTER_BYTES,   /* of a vector */
+    REGISTER_LANES = LANES / REGISTERS,
+#if REGISTER_BYTES < VECTOR_BYTES
+    GRAM_BLOCK = 2,
+#elif defined(MASKS) || defined(__aarch64__)
     GRAM_BLOCK = 4,
 #else
     GRAM_BLOCK = 3,
@@ -83,7 +92,7 @@ enum {
 #else
     ROW_VECTORS = 2,
 #endif
-    FACTOR_BLOCK = 4,
+    FACTOR_BLOCK = REGISTERS == 1 ? 4 : 2,
     DIAGONAL_BLOCK = GRAM_BLOCK == 4 ? 4 : 2,
     ALIGNMENT = 64
 };
@@ -102,62 +111,65 @@ enum {
 #define CYTHON_INLINE inline __attribute__((always_inline))
 #endif
 
-/* ---- vectors ------------------------------------------------------------------------------ */
+/* ---- registers ---------------------------------------------------------------------------- */
 #if HAVE_VECTORS
-typedef real vec __attribute__((vector_size(VECTOR_BYTES), may_alias));
-typedef bits_t ivec __attribute__((vector_size(VECTOR_BYTES), may_alias));
-typedef unsigned_bits_t uvec __attribute__((vector_size(VECTOR_BYTES), may_alias));
-FORCE_INLINE vec splat(real a) { return a - (vec){0}; }
-FORCE_INLINE ivec isplat(bits_t a) { return a - (ivec){0}; }
-FORCE_INLINE ivec as_bits(vec a) { return (ivec)a; }
-FORCE_INLINE vec from_bits(ivec a) { return (vec)a; }
-FORCE_INLINE real lane(vec a, int i) { return a[i]; }
-FORCE_INLINE int any_bit(ivec a) {
+typedef real part __attribute__((vector_size(REGISTER_BYTES), may_alias));
+typedef bits_t ipart __attribute__((vector_size(REGISTER_BYTES), may_alias));
+typedef unsigned_bits_t upart __attribute__((vector_size(REGISTER_BYTES), may_alias));
+FORCE_INLINE part splat_part(real a) { return a - (part){0}; }
+FORCE_INLINE ipart isplat_part(bits_t a) { return a - (ipart){0}; }
+FORCE_INLINE ipart as_bits(part a) { return (ipart)a; }
+FORCE_INLINE part from_bits(ipart a) { return (part)a; }
+FORCE_INLINE ipart shift_left(ipart a, int n) { return (ipart)((upart)a << n); }
+FORCE_INLINE ipart shift_right(ipart a, int n) { return (ipart)((upart)a >> n); }
+FORCE_INLINE real lane(part a, int i) { return a[i]; }
+FORCE_INLINE int any_bit(ipart a) {
     bits_t any = 0;
-    for (int i = 0; i < LANES; i++) any |= a[i];
+    for (int i = 0; i < REGISTER_LANES; i++) any |= a[i];
     return any != 0;
 }
 /* table[x] for whole numbers x */
-FORCE_INLINE vec looked_up(const real *table, vec x) {
-    vec y = {0};
-    for (int i = 0; i < LANES; i++) y[i] = table[(int)x[i]];
+FORCE_INLINE part looked_up(const real *table, part x) {
+    part y = {0};
+    for (int i = 0; i < REGISTER_LANES; i++) y[i] = table[(int)x[i]];
     return y;
 }
 /* a < b ? x : y in every lane; a comparison with NaN is false */
-FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) {
-    ivec m = a < b;
-    return (vec)((m & (ivec)x) | (~m & (ivec)y));
+FORCE_INLINE part where_less(part a, part b, part x, part y) {
+    ipart m = a < b;
+    return (part)((m & (ipart)x) | (~m & (ipart)y));
 }
-FORCE_INLINE vec where_number(vec a, vec x, vec y) {   /* y where a is NaN */
-    ivec m = a == a;
-    return (vec)((m & (ivec)x) | (~m & (ivec)y));
+FORCE_INLINE part where_number(part a, part x, part y) {   /* y where a is NaN */
+    ipart m = a == a;
+    return (part)((m & (ipart)x) | (~m & (ipart)y));
 }
 #else
-typedef real vec;
-typedef bits_t ivec;
-typedef unsigned_bits_t uvec;
-FORCE_INLINE vec splat(real a) { return a; }
-FORCE_INLINE ivec isplat(bits_t a) { return a; }
-FORCE_INLINE ivec as_bits(vec a) { ivec b; memcpy(&b, &a, sizeof b); return b; }
-FORCE_INLINE vec from_bits(ivec a) { vec b; memcpy(&b, &a, sizeof b); return b; }
-FORCE_INLINE real lane(vec a, int i) { (void)i; return a; }
-FORCE_INLINE int any_bit(ivec a) { return a != 0; }
-FORCE_INLINE vec looked_up(const real *table, vec x) { return table[(int)x]; }
-FORCE_INLINE vec where_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
-FORCE_INLINE vec where_number(vec a, vec x, vec y) { return a == a ? x : y; }
+typedef real part;
+typedef bits_t ipart;
+FORCE_INLINE part splat_part(real a) { return a; }
+FORCE_INLINE ipart isplat_part(bits_t a) { return a; }
+FORCE_INLINE ipart as_bits(part a) { ipart b; memcpy(&b, &a, sizeof b); return b; }
+FORCE_INLINE part from_bits(ipart a) { part b; memcpy(&b, &a, sizeof b); return b; }
+FORCE_INLINE ipart shift_left(ipart a, int n) { return (ipart)((unsigned_bits_t)a << n); }
+FORCE_INLINE ipart shift_right(ipart a, int n) { return (ipart)((unsigned_bits_t)a >> n); }
+FORCE_INLINE real lane(part a, int i) { (void)i; return a; }
+FORCE_INLINE int any_bit(ipart a) { return a != 0; }
+FORCE_INLINE part looked_up(const real *table, part x) { return table[(int)x]; }
+FORCE_INLINE part where_less(part a, part b, part x, part y) { return a < b ? x : y; }
+FORCE_INLINE part where_number(part a, part x, part y) { return a == a ? x : y; }
 #endif
 
-/* What no operator says: instructions of x86, where a vector is one register. */
-#if HAVE_VECTORS && defined(__AVX2__) && (VECTOR_BYTES == 32 || defined(MASKS))
+/* What no operator says: instructions of x86. */
+#if HAVE_VECTORS && defined(__AVX2__)
 #include <immintrin.h>
-#if VECTOR_BYTES == 64
+#if REGISTER_BYTES == 64
 #define OF_WIDTH(name) _mm512_##name
 #else
 #define OF_WIDTH(name) _mm256_##name
 #endif
-#if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)
+#if REGISTER_BYTES == 64 && defined(FASTEM_FLOAT)
 typedef __m512 in_register;
-#elif VECTOR_BYTES == 64
+#elif REGISTER_BYTES == 64
 typedef __m512d in_register;
 #elif defined(FASTEM_FLOAT)
 typedef __m256 in_register;
@@ -174,13 +186,13 @@ typedef __m256d in_register;
 #endif
 
 /* Whether a < b in some lane */
-FORCE_INLINE int any_less(vec a, vec b) {
+FORCE_INLINE int any_less(part a, part b) {
 #if defined(INSTRUCTION) && defined(MASKS)
     return LESS_MASK((in_register)a, (in_register)b, _CMP_LT_OQ) != 0;
 #elif defined(INSTRUCTION)
     return INSTRUCTION(movemask)(INSTRUCTION(cmp)((in_register)a, (in_register)b, _CMP_LT_OQ)) != 0;
 #elif HAVE_VECTORS
-    return any_bit((ivec)(a < b));
+    return any_bit((ipart)(a < b));
 #else
     return a < b;
 #endif
@@ -188,33 +200,85 @@ FORCE_INLINE int any_less(vec a, vec b) {
 
 /* The larger, the smaller of two; where one is NaN: the second. */
 #if defined(INSTRUCTION)
-FORCE_INLINE vec vmax(vec a, vec b) { return (vec)INSTRUCTION(max)((in_register)a, (in_register)b); }
-FORCE_INLINE vec vmin(vec a, vec b) { return (vec)INSTRUCTION(min)((in_register)a, (in_register)b); }
-FORCE_INLINE vec vsqrt(vec a) { return (vec)INSTRUCTION(sqrt)((in_register)a); }
+FORCE_INLINE part vmax(part a, part b) { return (part)INSTRUCTION(max)((in_register)a, (in_register)b); }
+FORCE_INLINE part vmin(part a, part b) { return (part)INSTRUCTION(min)((in_register)a, (in_register)b); }
+FORCE_INLINE part vsqrt(part a) { return (part)INSTRUCTION(sqrt)((in_register)a); }
 #else
-FORCE_INLINE vec vmax(vec a, vec b) { return where_less(b, a, a, b); }
-FORCE_INLINE vec vmin(vec a, vec b) { return where_less(a, b, a, b); }
+FORCE_INLINE part vmax(part a, part b) { return where_less(b, a, a, b); }
+FORCE_INLINE part vmin(part a, part b) { return where_less(a, b, a, b); }
 #if HAVE_VECTORS
-FORCE_INLINE vec vsqrt(vec a) {   /* one square root instruction after the compiler's SLP pass */
-    vec y = {0};
-    for (int i = 0; i < LANES; i++) y[i] = (real)sqrt((double)a[i]);
+FORCE_INLINE part vsqrt(part a) {   /* one square root instruction after the compiler's SLP pass */
+    part y = {0};
+    for (int i = 0; i < REGISTER_LANES; i++) y[i] = (real)sqrt((double)a[i]);
     return y;
 }
 #else
-FORCE_INLINE vec vsqrt(vec a) { return (real)sqrt((double)a); }
+FORCE_INLINE part vsqrt(part a) { return (real)sqrt((double)a); }
 #endif
 #endif
 
-FORCE_INLINE ivec shift_to_exponent(ivec n) { return (ivec)((uvec)n << MANTISSA_BITS); }
+/* entries 0, 2, 4, … and 1, 3, 5, … of a and b in a row */
+#if HAVE_VECTORS && (defined(__clang__) || __GNUC__ >= 12)
+#if REGISTER_BYTES == 64 && defined(FASTEM_FLOAT)
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif (REGISTER_BYTES == 64 && !defined(FASTEM_FLOAT)) || (REGISTER_BYTES == 32 && defined(FASTEM_FLOAT))
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD 1, 3, 5, 7, 9, 11, 13, 15
+#elif (REGISTER_BYTES == 32 && !defined(FASTEM_FLOAT)) || (REGISTER_BYTES == 16 && defined(FASTEM_FLOAT))
+#define EVEN 0, 2, 4, 6
+#define ODD 1, 3, 5, 7
+#else
+#define EVEN 0, 2
+#define ODD 1, 3
+#endif
+FORCE_INLINE part even(part a, part b) { return __builtin_shufflevector(a, b, EVEN); }
+FORCE_INLINE part odd(part a, part b) { return __builtin_shufflevector(a, b, ODD); }
+#else
+FORCE_INLINE part pick(part a, part b, int first) {
+#if HAVE_VECTORS
+    part y = {0};
+    for (int i = 0; i < REGISTER_LANES; i++)
+        y[i] = 2 * i + first < REGISTER_LANES ? a[2 * i + first] : b[2 * i + first - REGISTER_LANES];
+    return y;
+#else
+    return first ? b : a;
+#endif
+}
+FORCE_INLINE part even(part a, part b) { return pick(a, b, 0); }
+FORCE_INLINE part odd(part a, part b) { return pick(a, b, 1); }
+#endif
+
+/* A register from any address. Not memcpy: gcc 12 moves 16 bytes at a time through the stack, and the wider load that follows
+   waits for those stores. */
+#if HAVE_VECTORS
+typedef real unaligned_part __attribute__((vector_size(REGISTER_BYTES), aligned(1), may_alias));
+FORCE_INLINE part load_part(const char *x) { return (part)*(const unaligned_part *)x; }
+#else
+FORCE_INLINE part load_part(const char *x) { part y; memcpy(&y, x, sizeof y); return y; }
+#endif
+
+/* ---- vectors: a register, or several as one ------------------------------------------------- */
+#if REGISTER_BYTES == VECTOR_BYTES
+typedef part vec;
+typedef ipart ivec;
+FORCE_INLINE vec splat(real a) { return splat_part(a); }
+FORCE_INLINE ivec isplat(bits_t a) { return isplat_part(a); }
+FORCE_INLINE vec load_anywhere(const char *x) { return load_part(x); }
+#else
+#include "several_registers.h"
+#endif
+
+FORCE_INLINE ivec shift_to_exponent(ivec n) { return shift_left(n, MANTISSA_BITS); }
 
 /* p * 2**n for a whole number n in [-2000, 2000] (float: [-250, 250]); rounds into denormals, overflows to inf. */
 FORCE_INLINE vec scale_by_power(vec p, vec n, ivec n_bits) {
-#if VECTOR_BYTES == 64
+#if VECTOR_BYTES == 64 && !defined(FASTEM_REPRODUCIBLE)
     (void)n_bits;
     return (vec)INSTRUCTION(scalef)((in_register)p, (in_register)n);
 #else
     /* two factors, since one alone may be out of range where the product is not */
-    ivec half = (ivec)((uvec)(n_bits + isplat(4096)) >> 1) - isplat(2048);
+    ivec half = shift_right(n_bits + isplat(4096), 1) - isplat(2048);
     (void)n;
     return p * from_bits(shift_to_exponent(half + isplat(EXPONENT_BIAS)))
              * from_bits(shift_to_exponent(n_bits - half + isplat(EXPONENT_BIAS)));
@@ -246,7 +310,7 @@ static const real LOG_TERMS[] = {
 #define LOWEST (sizeof(real) == 8 ? (real)-4e307 : (real)-8e37)   /* stands for log 0: sums and differences stay finite */
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-#if VECTOR_BYTES == 64 && !defined(FASTEM_FLOAT)
+#if VECTOR_BYTES == 64 && !defined(FASTEM_FLOAT) && !defined(FASTEM_REPRODUCIBLE)
 /* x = (n / 16) ln 2 + r, |r| <= ln(2)/32: 2^(n/16) from a table in two registers, exp(r) = 1 + r + r^2 P(r) with a P of half
    the degree: 19 instructions in place of 27. *shifted = n + ROUNDING_MAGIC. */
 #define TABLE_BITS 4
@@ -310,7 +374,7 @@ FORCE_INLINE vec vexp(vec x) {
 FORCE_INLINE vec vexp_negative(vec x) {
     vec shifted;
     vec p = exp_of_remainder(vmax(splat(NEGLIGIBLE), x), &shifted);
-    ivec power = (ivec)((uvec)(as_bits(shifted) & isplat(-(1 << TABLE_BITS))) << (MANTISSA_BITS - TABLE_BITS));
+    ivec power = shift_left(as_bits(shifted) & isplat(-(1 << TABLE_BITS)), MANTISSA_BITS - TABLE_BITS);
     return where_less(splat(NEGLIGIBLE), x, from_bits(as_bits(p) + power), splat(0));
 }
 
@@ -323,7 +387,7 @@ FORCE_INLINE vec vlog(vec x) {
     vec e = where_less(x, tiny, splat(-DENORMAL_SHIFT), zero);
     /* adding the distance from sqrt(1/2) to 1 carries into the exponent where the mantissa >= sqrt(1/2) */
     ivec t = as_bits(normal) + (as_bits(splat(1)) - root_half);
-    ivec exponent = (ivec)((uvec)t >> MANTISSA_BITS) - isplat(EXPONENT_BIAS);
+    ivec exponent = shift_right(t, MANTISSA_BITS) - isplat(EXPONENT_BIAS);
     e = e + (from_bits(as_bits(splat(ROUNDING_MAGIC)) + exponent) - splat(ROUNDING_MAGIC));
     vec f = from_bits((t & isplat(((bits_t)1 << MANTISSA_BITS) - 1)) + root_half) - splat(1);
     vec s = f / (f + splat(2));
@@ -337,7 +401,7 @@ FORCE_INLINE vec vlog(vec x) {
 
 /* 1 / sqrt(x) of a positive number */
 FORCE_INLINE vec reciprocal_root(vec x) {
-#if VECTOR_BYTES == 64   /* an estimate of 14 bits, then Newton's steps */
+#if VECTOR_BYTES == 64 && !defined(FASTEM_REPRODUCIBLE)   /* an estimate of 14 bits, then Newton's steps */
     vec y = (vec)INSTRUCTION(rsqrt14)((in_register)x);
 #ifndef FASTEM_FLOAT
     y = y + splat(REAL_C(0.5)) * y * (splat(1) - x * y * y);
@@ -453,37 +517,6 @@ static void subtract_log_factorials(const vec *x, ptrdiff_t n, vec *out) {
 }
 
 /* ---- lane sums ---------------------------------------------------------------------------- */
-#if HAVE_VECTORS && (defined(__clang__) || __GNUC__ >= 12)
-#if VECTOR_BYTES == 64 && defined(FASTEM_FLOAT)
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif (VECTOR_BYTES == 64 && !defined(FASTEM_FLOAT)) || (VECTOR_BYTES == 32 && defined(FASTEM_FLOAT))
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD 1, 3, 5, 7, 9, 11, 13, 15
-#elif (VECTOR_BYTES == 32 && !defined(FASTEM_FLOAT)) || (VECTOR_BYTES == 16 && defined(FASTEM_FLOAT))
-#define EVEN 0, 2, 4, 6
-#define ODD 1, 3, 5, 7
-#else
-#define EVEN 0, 2
-#define ODD 1, 3
-#endif
-/* entries 0, 2, 4, … and 1, 3, 5, … of a and b in a row */
-FORCE_INLINE vec even(vec a, vec b) { return __builtin_shufflevector(a, b, EVEN); }
-FORCE_INLINE vec odd(vec a, vec b) { return __builtin_shufflevector(a, b, ODD); }
-#else
-FORCE_INLINE vec pick(vec a, vec b, int first) {
-#if HAVE_VECTORS
-    vec y = {0};
-    for (int i = 0; i < LANES; i++) y[i] = 2 * i + first < LANES ? a[2 * i + first] : b[2 * i + first - LANES];
-    return y;
-#else
-    return first ? b : a;
-#endif
-}
-FORCE_INLINE vec even(vec a, vec b) { return pick(a, b, 0); }
-FORCE_INLINE vec odd(vec a, vec b) { return pick(a, b, 1); }
-#endif
-
 /* sums[i] += the sum of the lanes of a[i], i < n. LANES vectors become one, whose lanes are their sums, by adding neighbours:
    no shuffle is wasted. */
 static void add_lane_sums(const vec *a, ptrdiff_t n, double *sums) {
@@ -516,15 +549,6 @@ FORCE_INLINE void turn(vec *t, const int columns) {
         for (int i = 0; i < columns; i++) t[i] = u[i];
     }
 }
-
-/* A vector from any address. Not memcpy: gcc 12 moves 16 bytes at a time through the stack, and the wider load that follows
-   waits for those stores. */
-#if HAVE_VECTORS
-typedef real unaligned_vec __attribute__((vector_size(VECTOR_BYTES), aligned(1), may_alias));
-FORCE_INLINE vec load_anywhere(const char *x) { return (vec)*(const unaligned_vec *)x; }
-#else
-FORCE_INLINE vec load_anywhere(const char *x) { vec y; memcpy(&y, x, sizeof y); return y; }
-#endif
 
 /* out[j * stride] = entry j of LANES rows, less centre[j], for `columns` a power of 2 up to LANES. The entries of a row are
    contiguous; rows are row_step bytes apart, and where columns < LANES they must be contiguous too. */

@@ -88,6 +88,8 @@ def test_a_trial_takes_flags_that_the_environment_gives_to_every_extension(compi
     assert compiler.compiles("int trial(void) { return 0; }\n", [], [])
     assert not compiler.compiles("int trial(void) { return 0; }\n", ["-fno-such-flag"], [])
     assert not compiler.compiles("int trial(void) { return 0; }\n", [], ["-lno-such-library"])
+    assert not compiler.compiles("struct a { void f() {} };\n", [], [])
+    assert compiler.compiles("struct a { void f() {} };\n", [], [], "cpp")
 
 
 POSSIBLE = ["avx512", "avx2", "baseline", "reproducible_avx512", "reproducible_avx2", "reproducible_baseline"]
@@ -119,6 +121,8 @@ def test_a_compiler_for_another_machine_builds_all_that_this_may_run(setup):
 def test_builds_that_are_not_known_or_do_not_suffice_are_refused(setup):
     with pytest.raises(SystemExit, match="'avx1024' is none of all, native"):
         setup.chosen("avx1024", list(setup.BUILDS), lambda name: True)
+    with pytest.raises(SystemExit, match="reproducible takes gcc or clang, and their C"):
+        setup.chosen("native,reproducible", ["baseline"], lambda name: True)
     with pytest.raises(SystemExit, match="nothing else can be imported"):
         setup.chosen("reproducible", list(setup.BUILDS), lambda name: True)
 
