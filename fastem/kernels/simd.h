@@ -92,7 +92,7 @@ enum {
 #else
     ROW_VECTORS = 2,
 #endif
-    FACTOR_BLOCK = REGISTERS == 1 ? 4 : 2,
+    FACTOR_BLOCK = 4,
     DIAGONAL_BLOCK = GRAM_BLOCK == 4 ? 4 : 2,
     ALIGNMENT = 64
 };
