@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -63,6 +64,16 @@ LIBRARIES = {
     rival.name: rival
     for rival in (FASTEM, SCIKIT_LEARN, Rival("onedal", "with_onedal"), STEPMIX, POMEGRANATE, ASTROML, SPARK)
 }
+
+
+@contextmanager
+def written(problem: Problem) -> Iterator[dict]:
+    """What workers are told of a problem, while its rows and its start lie in a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        X = problem.data()
+        np.save(Path(folder, "X.npy"), X)
+        np.savez(Path(folder, "start.npz"), **problem.start(X)._asdict())
+        yield {"problem": asdict(problem), "folder": folder}
 
 
 @dataclass
@@ -120,12 +131,8 @@ class Session:
     def compete(self, problem: Problem, rivals: list[Rival], repeats: int, few: bool = False) -> Turns:
         """Iterations of EM on a problem by those rivals that can."""
         short, long = FEW_ITERATIONS if few or self.quick else ITERATIONS
-        with tempfile.TemporaryDirectory() as folder:
-            X = problem.data()
-            np.save(Path(folder, "X.npy"), X)
-            np.savez(Path(folder, "start.npz"), **problem.start(X)._asdict())
-            del X
-            task = {"problem": asdict(problem), "folder": folder, "short": short, "long": long}
+        with written(problem) as task:
+            task |= {"short": short, "long": long}
             able = [r for r in rivals if problem.covariance in self.covariances.get(r.name, [problem.covariance])]
             return self.take_turns(
                 problem.title,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.contest import FASTEM, LIBRARIES, SCIKIT_LEARN, Session, Turns
+from bench.contest import FASTEM, LIBRARIES, SCIKIT_LEARN, Session, Turns, written
 from bench.problems import DENSE_PROBLEMS, EXP_FLOPS, PROBLEMS, Problem
 from bench.report import Section, disagreements, impossible, medians, ratio, summarise, table
 
@@ -30,6 +30,20 @@ MACHINE_TABLE = {
     "GB/s": ("gbytes", ".2f"),
     "% of bandwidth": ("of_bandwidth", ".1%"),
 }
+PHASES = ("reading", "densities", "responsibilities", "sums")
+PASS_TABLE = {
+    "fastem, a pass alone": ("problem", "s"),
+    "all threads ms": ("ms", ".2f"),
+    "% of limit": ("limit", ".1%"),
+    "one thread ms": ("one_thread_ms", ".2f"),
+    **{f"{phase} ms": (phase, ".2f") for phase in PHASES},
+    **{f"{phase}: % of FMA peak": (f"{phase} share", ".1%") for phase in PHASES[1:]},
+}
+AIMS = {"full-d16": 0.6, "full-d64": 0.75, "full-d16-f32": 0.5, "diag-d39": 0.6}  # of the limit, by a pass alone
+PASS_LEGEND = """\
+A pass alone: the E-step over all rows, which is an iteration without its M-step, its gains and what is still to gain at
+the end. Its phases by one thread, in the same process: reading and turning rows; densities, half of the count below;
+responsibilities, an exp each; sums, the other half."""
 LEGEND = f"""\
 ms/iteration: median over the turns. spread: (slowest turn - fastest turn) / median.
 × fastem: median over the turns of the library's time over fastem's in the same turn.
@@ -61,7 +75,28 @@ def run(session: Session) -> Section:
     if dense:
         tables.append(table([row for row in dense if row["rival"] in LIBRARIES], RIVALS_TABLE))
     tables.append(table([row for row in beside_machine if row], MACHINE_TABLE))
+    if session.present(FASTEM):
+        alone = [_alone(session, problem) for results in groups for problem in results]
+        tables += [table(alone, PASS_TABLE), PASS_LEGEND]
     return Section("Iterations", "\n\n".join([*tables, LEGEND]), beside_rivals)
+
+
+def _alone(session: Session, problem: Problem) -> dict:
+    """A pass without the rest of an iteration, and its phases, beside what the machine can do."""
+    with written(problem) as task:
+        found = FASTEM.ask("phases", **task, n_threads=session.machine.n_threads)
+    session.measure_again()
+    row, machine = {"problem": problem.title} | found, session.machine
+    if machine.peak_all is None:
+        return row
+    row["limit"] = machine.shortest_ms(problem) / row["ms"]
+    half = problem.algebra_flops() / 2
+    for phase, flops in zip(PHASES[1:], (half, problem.flops() - 2 * half, half)):
+        row[f"{phase} share"] = flops / row[phase] / 1e6 / machine.peak_one[problem.dtype]
+    aim = 0 if session.quick else AIMS.get(problem.name, 0)
+    if row["limit"] < aim:
+        session.complaints.append(f"{problem.title}: a pass at {row['limit']:.0%} of the limit, aim {aim:.0%}")
+    return row
 
 
 def _rows(session: Session, results: dict[Problem, Turns]) -> list[dict]:

@@ -36,6 +36,7 @@ from bench.streams import dask, stream
 LEAST_SECONDS = 1.0  # work is repeated until it took this long …
 MOST_REPEATS = 15  # … or was done so often
 FAMILY_REPEATS = 7  # of an iteration of each family
+AFTER = 8  # iterations, when a pass is taken apart
 HELD_OUT = 50_000  # rows that judge a model
 IMPORT = "import time, numpy; begin = time.perf_counter(); import {}; print(time.perf_counter() - begin)"
 
@@ -53,13 +54,16 @@ def instruction_sets(rival) -> list[str]:
     return [name for name in kernels.INSTRUCTION_SETS if kernels.built(name) and kernels.supported(name)]
 
 
-def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads: int) -> dict:
-    """Milliseconds of an EM iteration on a problem whose arrays lie in ``folder``, memory, and where it led."""
-    problem = Problem(**problem)
-    X = np.load(Path(folder, "X.npy"))
+def read(problem: dict, folder: str) -> tuple[Problem, np.ndarray, Parameters]:
+    """A problem, its rows and its start."""
     with np.load(Path(folder, "start.npz")) as file:
         start = Parameters(file["weights"], file["means"], file["covariances"])
+    return Problem(**problem), np.load(Path(folder, "X.npy")), start
 
+
+def iterate(rival, problem: dict, folder: str, short: int, long: int, n_threads: int) -> dict:
+    """Milliseconds of an EM iteration on a problem whose arrays lie in ``folder``, memory, and where it led."""
+    problem, X, start = read(problem, folder)
     found, mixture = timed(rival, lambda iterations: rival.fit(problem, X, start, iterations, n_threads), short, long)
     return found | {"log_likelihood": mean_log_likelihood(X, problem.covariance, Parameters(*mixture))}
 
@@ -128,6 +132,32 @@ def score(rival, problem: dict) -> dict:
     model = fit_quietly(mixture(**problem.settings(problem.start(X), iterations=2)), X)
     methods = ("score_samples", "predict", "predict_proba", "score")
     return {f"{name} ms": 1e3 * median_of(lambda: seconds_of(lambda: getattr(model, name)(X))) for name in methods}  # noqa: B023
+
+
+def phases(rival, problem: dict, folder: str, n_threads: int) -> dict:
+    """Milliseconds of a pass alone over the rows of a problem, by all threads and by one, and of its phases by one."""
+    from fastem import GaussianMixture, kernels
+
+    problem, X, start = read(problem, folder)
+    model = GaussianMixture(**problem.settings(start, AFTER), accelerate=None)
+    fit_quietly(model, X)
+    mixture, module = model.model_, kernels.for_dtype(X.dtype)
+    call, kept = mixture.kernel_call(X.dtype), {}
+    found = []
+
+    def both():
+        times = {
+            name: 1e3 * seconds_of(lambda: mixture.e_step_of_block(X, None, threads, kept))  # noqa: B023
+            for name, threads in (("ms", n_threads), ("one_thread_ms", 1))
+        }
+        parts = module.phase_seconds(call.parts, X, call.centre, problem.K, call.order)
+        found.append(times | {name: 1e3 * seconds for name, seconds in parts.items()})
+
+    both()  # the first starts the threads
+    found.clear()
+    for _ in range(MOST_REPEATS):
+        both()
+    return {name: median(own[name] for own in found) for name in found[0]}
 
 
 def small(rival) -> dict:
@@ -376,6 +406,7 @@ TASKS = {
         iterate,
         draw_start,
         iterate_columns,
+        phases,
         learn,
         score,
         small,

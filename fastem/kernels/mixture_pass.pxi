@@ -489,13 +489,9 @@ cdef void accumulate(const Job* job, Tile* t, double* sums) noexcept nogil:
 include "nearby.pxi"
 
 
-cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
-    """One thread's share: the tiles of one lane in order, into its sums. sums NULL: score only. watch: this is the calling
-    thread."""
+cdef Tile first_tile(const Job* job, char* work, double* sums) noexcept nogil:
+    """A tile without rows yet, in a thread's memory, and its sums, if there are any, at 0."""
     cdef Tile t
-    cdef Nearby near
-    cdef Py_ssize_t tile, start, rows, box = 0, end = (index + 1) * job.n_tiles // job.n_lanes
-    cdef clock_t last = clock() if watch else 0
     t.d, t.K = job.d, job.K
     t.rounded, t.pause = sums != NULL and job.n_parts == 1, pause_of(job, work)
     t.columns, t.n_missing = job.columns, job.n_missing
@@ -512,6 +508,16 @@ cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint wa
     t.live_rows = t.live + job.K
     if sums != NULL:
         memset(sums, 0, job.n_sums * sizeof(double))
+    return t
+
+
+cdef void run_lane(Job* job, Py_ssize_t index, char* work, double* sums, bint watch) noexcept nogil:
+    """One thread's share: the tiles of one lane in order, into its sums. sums NULL: score only. watch: this is the calling
+    thread."""
+    cdef Tile t = first_tile(job, work, sums)
+    cdef Nearby near
+    cdef Py_ssize_t tile, start, rows, box = 0, end = (index + 1) * job.n_tiles // job.n_lanes
+    cdef clock_t last = clock() if watch else 0
     if job.low != NULL:
         set_nearby(job, &near, work + bytes_of_tile(job))
     for tile in range(index * job.n_tiles // job.n_lanes, end):
@@ -897,6 +903,7 @@ def mills_ratio(const real[::1] x):
     return ratios
 
 
+include "phases.pxi"
 include "short_runs.pxi"
 include "truncated.pxi"
 

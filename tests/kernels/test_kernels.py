@@ -231,6 +231,19 @@ def test_an_unknown_family_is_refused():
         kernels.for_dtype("float64").Part("cauchy", 1, 1, {"x": np.ones(1)})
 
 
+@pytest.mark.parametrize("real", REALS)
+def test_every_phase_of_a_pass_takes_time(real):
+    X = np.random.default_rng(0).normal(size=(20_000, 6)).astype(real)
+    call, module = (
+        random_mixture(np.random.default_rng(1), 4, 6, STRUCTURES[0]).kernel_call(X.dtype),
+        kernels.for_dtype(real),
+    )
+    seconds = module.phase_seconds(call.parts, X, call.centre, 4, call.order)
+    assert list(seconds) == ["reading", "densities", "responsibilities", "sums"] and min(seconds.values()) > 0
+    with pytest.raises(ValueError, match="a row of X has length 5"):
+        module.phase_seconds(call.parts, X[:, :5], call.centre, 4, call.order)
+
+
 D, K = 5, 3  # of the calls below; FACTOR_BLOCK divides neither
 TRIANGLE = D * (D + 1) // 2
 MOMENTS = {"second": (K, TRIANGLE), "first": (K, D), "counts": (K,)}
