@@ -24,6 +24,7 @@ from bench.problems import Problem
 
 WORKER = Path(__file__).with_name("worker.py")
 ITERATIONS, FEW_ITERATIONS = (2, 12), (1, 5)  # of the short and the long fit
+LONG = 2e11  # flops of an iteration, beyond which a fit is of few
 
 Turns = dict[str, list[dict]]  # the answers of each rival, turn by turn
 
@@ -130,7 +131,8 @@ class Session:
 
     def compete(self, problem: Problem, rivals: list[Rival], repeats: int, few: bool = False) -> Turns:
         """Iterations of EM on a problem by those rivals that can."""
-        short, long = FEW_ITERATIONS if few or self.quick else ITERATIONS
+        few = few or self.quick or problem.flops() > LONG
+        short, long = FEW_ITERATIONS if few else ITERATIONS
         with written(problem) as task:
             task |= {"short": short, "long": long}
             able = [r for r in rivals if problem.covariance in self.covariances.get(r.name, [problem.covariance])]

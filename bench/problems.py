@@ -181,7 +181,7 @@ DENSE_PROBLEMS = by_name(
     Problem("diag-K256", "diag", n=100_000, d=32, K=256),
     Problem("diag-K1000", "diag", n=50_000, d=32, K=1000),
     Problem("diag-K2000", "diag", n=50_000, d=32, K=2000),
-    Problem("full-K1000", "full", n=50_000, d=32, K=1000),
+    Problem("full-K1000", "full", n=200_000, d=32, K=1000),
     # Flash-GMM's published table: 18 ms on an A100
     Problem("spherical-K1024-f32", "spherical", n=100_000, d=128, K=1024, dtype="float32"),
 )

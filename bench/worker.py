@@ -155,7 +155,8 @@ def phases(rival, problem: dict, folder: str, n_threads: int) -> dict:
 
     both()  # the first starts the threads
     found.clear()
-    for _ in range(MOST_REPEATS):
+    end = time.perf_counter() + LEAST_SECONDS
+    while not found or (time.perf_counter() < end and len(found) < MOST_REPEATS):
         both()
     return {name: median(own[name] for own in found) for name in found[0]}
 

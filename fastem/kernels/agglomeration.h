@@ -8,6 +8,16 @@
 
 #define SIDE_BY_SIDE 64
 
+/* Compiled for several instruction sets, of which the loader takes one. Without contraction the bits are the same. */
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__has_attribute)
+#if __has_attribute(target_clones)
+#define FOR_EVERY_CPU __attribute__((target_clones("avx512f", "avx2", "default")))
+#endif
+#endif
+#ifndef FOR_EVERY_CPU
+#define FOR_EVERY_CPU
+#endif
+
 /* scalar_log of n numbers; false where one of them is not positive, finite and normal. */
 static inline int logs_of(const double *x, ptrdiff_t n, double *logs) {
     int64_t odd = 0;
@@ -31,7 +41,7 @@ static inline int logs_of(const double *x, ptrdiff_t n, double *logs) {
 /* The cost of the union of a cluster (its count, mean (d), lower triangle of its scatter) with each of m <= SIDE_BY_SIDE others,
    whose numbers lie `stride` apart, one array for each: their counts, means (d arrays), triangles (d (d + 1) / 2 arrays).
    work: (d (d + 1) / 2 + 2 d + 2) SIDE_BY_SIDE numbers. False where one of them must be computed alone. */
-static int traced_costs(double count, const double *mean, const double *scatter, const double *counts, const double *means,
+FOR_EVERY_CPU static int traced_costs(double count, const double *mean, const double *scatter, const double *counts, const double *means,
                         const double *scatters, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t d, double prior, double *work,
                         double *costs) {
     double *apart = work, *steps = apart + d * SIDE_BY_SIDE, *trace = steps + d * SIDE_BY_SIDE;

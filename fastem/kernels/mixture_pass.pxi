@@ -89,6 +89,7 @@ cdef enum:
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
     SHORT_STRIP = 16           # vectors: shorter loops would not pay for loading and storing their sums
     LANE_BYTES = 16777216      # memory for the lanes' partial sums
+    SUMS_OF_A_THREAD = 262144  # of them to add up: some 2 MB, which take longer than to start a thread
 
 cdef struct Share:
     # of one part in the work
@@ -610,6 +611,28 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
         propagate()
 
 
+cdef void add_lanes(const Job* job, double* lanes, Py_ssize_t n_threads) noexcept nogil:
+    """The sums of all lanes into those of the first, in order; by threads where there are many."""
+    cdef Py_ssize_t start, some = job.n_sums
+    n_threads = min(n_threads, job.n_lanes * job.n_sums // SUMS_OF_A_THREAD)
+    if n_threads > 1:
+        some = (some + n_threads - 1) // n_threads
+        for start in prange(0, job.n_sums, some, num_threads=n_threads, schedule="static"):
+            add_some(job, lanes, start, min(start + some, job.n_sums))
+    else:
+        add_some(job, lanes, 0, some)
+
+
+cdef void add_some(const Job* job, double* lanes, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Some of the sums: see above."""
+    cdef Py_ssize_t i, j
+    cdef const double* lane
+    for i in range(1, job.n_lanes):
+        lane = lanes + i * job.n_sums
+        for j in range(start, stop):
+            lanes[j] = lanes[j] + lane[j]
+
+
 cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
     if found != expected:
         raise ValueError(f"{name} has length {found}, expected {expected}")
@@ -749,7 +772,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     """
     cdef Job job
     cdef double[:, ::1] lanes
-    cdef Py_ssize_t i, j, n_sums
+    cdef Py_ssize_t n_sums
     kept = prepare(&job, parts, X, centre, n_components, order, groups, nearby)
     n_sums = job.n_sums
     if sample_weight is not None:
@@ -758,9 +781,7 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     partial = np.empty((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
-    for i in range(1, job.n_lanes):
-        for j in range(job.n_sums):
-            lanes[0, j] += lanes[i, j]
+    add_lanes(&job, &lanes[0, 0], n_threads)
     return partial[0, :n_sums], partial[0, n_sums], partial[0, n_sums + 1]
 
 

@@ -231,6 +231,17 @@ def test_an_unknown_family_is_refused():
         kernels.for_dtype("float64").Part("cauchy", 1, 1, {"x": np.ones(1)})
 
 
+def test_sums_that_threads_add_up_have_the_same_bits():
+    """So many that the lanes' sums are added by threads as well."""
+    X, mixture = (
+        np.random.default_rng(0).normal(size=(20_000, 40)),
+        random_mixture(np.random.default_rng(1), 40, 40, STRUCTURES[0]),
+    )
+    one, *others = (mixture.e_step_of_block(X, None, n_threads, {}) for n_threads in (1, 2, 3))
+    for other in others:
+        assert np.array_equal(one.vector, other.vector)
+
+
 @pytest.mark.parametrize("real", REALS)
 def test_every_phase_of_a_pass_takes_time(real):
     X = np.random.default_rng(0).normal(size=(20_000, 6)).astype(real)
