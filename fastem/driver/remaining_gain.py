@@ -28,8 +28,9 @@ from fastem.kernels.arithmetic import matmul, norm
 from fastem.rows.blocks import ArrayBlocks
 
 PRODUCTS = 16  # most of them for the decrement
+PASSES = PRODUCTS + PROBES + 3  # of some rows
 COST = 0.05  # of the passes so far
-FEWEST = 4096  # rows that show the information
+FEWEST = 4096  # rows that show the information; a pass of some rows takes as long again for what is beside it
 MORE = 4  # times as many rows, where these bend down
 LONG = 1e10  # rows x passes x coordinates, from which on a fit takes so long that the estimate costs nothing beside it
 STATIONARY = 1e-3  # in total: with less to gain in EM's own directions, a point is stationary
@@ -57,22 +58,22 @@ def has_newton(model) -> bool:
 
 def affordable_rows(result, n_rows) -> int:
     """Rows of which the products together cost a small share of the passes so far, at least `FEWEST`."""
-    return max(FEWEST, int(COST * result.n_passes * n_rows / (PRODUCTS + PROBES + 3)))
+    return max(FEWEST, int(COST * result.n_passes * n_rows / PASSES) - FEWEST)
 
 
 def is_long(result, n_rows) -> bool:
     """Whether Newton's estimate costs next to nothing beside the fit; from sizes alone, so that it is repeatable."""
     rows = affordable_rows(result, n_rows)
     work = result.n_passes * n_rows
-    return rows * (PRODUCTS + PROBES + 3) <= COST * work and work * len(result.model.to_vector()) > LONG
+    return (rows + FEWEST) * PASSES <= COST * work and work * len(result.model.to_vector()) > LONG
 
 
 def newton(result, blocks, n_threads, n_rows, enough=None, budget=np.inf) -> RemainingGain:
     """By Newton's decrement with the information of `n_rows` of the rows. Where that is less than `enough`, directions
     in which EM does not move are tried for a saddle too; where it is not, and a number was given for `enough`, less
     than all of it may be said. budget: rows of all passes together, beyond which a direction that goes up by a sample
-    is not tried by larger ones, but by one pass over all rows: where that is within the budget, or EM's own step says
-    that nothing is left.
+    is not tried by larger ones, but by one pass over all rows: where that too is within the budget, or EM's own step
+    says that nothing is left.
 
     Where coordinates are not finite, the M-step is no maximum, or the information does not give a number: what EM's
     next step gains at least, as far as that is known, and the method "rate".
@@ -114,9 +115,9 @@ def newton(result, blocks, n_threads, n_rows, enough=None, budget=np.inf) -> Rem
         shown = curvature.shown_by(some, n_threads, some is blocks)
         total, ascent = decrement(step, square, shown, enough / scale)
         n_rows *= MORE
-        spent += shown.n_passes * getattr(some, "n_rows", 0)
+        spent += shown.n_passes * (getattr(some, "n_rows", 0) + FEWEST)
         if ascent is not None and some is not blocks and spent * (1 + MORE) > budget:
-            is_known = next_gain * scale >= STATIONARY and blocks.n_rows > budget  # that there is something left
+            is_known = next_gain * scale >= STATIONARY and spent + blocks.n_rows > budget  # that something is left
             if is_known or not curvature.shown_by(blocks, n_threads, True).goes_up(ascent):
                 return RemainingGain(next_gain * scale, RATE)
             break

@@ -260,9 +260,12 @@ def test_the_estimate_at_the_end_keeps_to_its_budget(monkeypatch):
 
     monkeypatch.setattr(estimates, "decrement", bends_down)
     blocks = ArrayBlocks(rows, None)
-    assert newton(result, blocks, 1, FEWEST, budget=20 * FEWEST).method == "rate"
-    assert seen == [FEWEST, 4 * FEWEST] and 3 * sum(seen) <= 20 * FEWEST
-    assert newton(result, blocks, 1, FEWEST, budget=19 * FEWEST).method == "rate"  # one pass more does not confirm it
+    with_what_is_beside = 3 * (FEWEST + FEWEST), 3 * (4 * FEWEST + FEWEST)
+    assert newton(result, blocks, 1, FEWEST, budget=29 * FEWEST).method == "rate" and seen == [FEWEST]
+    seen.clear()
+    budget = sum(with_what_is_beside) + len(rows) - 1  # too little for one pass more
+    assert newton(result, blocks, 1, FEWEST, budget=budget).method == "rate"
+    assert seen == [FEWEST, 4 * FEWEST] and sum(with_what_is_beside) <= budget
     assert newton(result, blocks, 1, FEWEST).ascent is not None and seen[-1] == len(rows)
 
 
