@@ -135,6 +135,20 @@ def gaussians(K, seed):
     return lambda z, rng: means[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(len(z), 2)))
 
 
+def side_by_side(*draws):
+    """Columns of several kinds; a number: codes up to it, that say nothing."""
+
+    def draw(z, rng):
+        columns = (of(z, rng) if callable(of) else rng.integers(0, of, (len(z), 1)) for of in draws)
+        return np.hstack([*columns])
+
+    return draw
+
+
+def normal(means, deviations):
+    return lambda z, rng: rng.normal(means[z], deviations[z])
+
+
 def among_noise(draw, K):
     """Components below K of a situation, and noise in a box."""
 
@@ -149,6 +163,7 @@ def among_noise(draw, K):
 EXPONENTIAL, POISSON, GEOMETRIC = "ExponentialMixture", "PoissonMixture", "GeometricMixture"
 BERNOULLI, CATEGORICAL, GAMMA = "BernoulliMixture", "CategoricalMixture", "GammaMixture"
 T, VMF, MFA = "StudentTMixture", "VonMisesFisherMixture", "MixtureOfFactorAnalyzers"
+MIXED = "MixedMixture"
 SITUATIONS = {
     "two scales": situation(EXPONENTIAL, 500, (6, 4), exponential(column(1, 5))),
     "scales far apart": situation(EXPONENTIAL, 1000, (5, 3, 2), exponential(column(1, 15, 200))),
@@ -186,6 +201,37 @@ SITUATIONS = {
     "forty columns of directions": situation(VMF, 600, 6, directions(6, 40, [15, 20, 25, 30, 40, 60], 17)),
     "two factors": situation(MFA, 600, 3, factors(3, 8, 2, 0.8, 18), n_factors=2),
     "three factors, near": situation(MFA, 400, 2, factors(2, 15, 3, 0.4, 19), n_factors=3),
+    "a value and a code": situation(
+        MIXED, 1000, (6, 4), side_by_side(normal(column(0, 3), column(1, 1)), 3), kinds=["gaussian", "categorical"]
+    ),
+    "age, visits and region": situation(
+        MIXED,
+        1000,
+        (4, 3, 3),
+        side_by_side(normal(column(25, 45, 70), column(5, 5, 5)), poisson(column(1, 4, 9)), 5, 2),
+        kinds=["gaussian", "poisson", "categorical", "bernoulli"],
+    ),
+    "answers and values": situation(
+        MIXED,
+        1000,
+        3,
+        side_by_side(bernoulli(drawn(22).beta(0.5, 0.5, (3, 6))), normal(column(0, 0, 0), column(1, 1, 1))),
+        kinds=6 * ["bernoulli"] + ["gaussian"],
+    ),
+    "sizes and codes": situation(
+        MIXED, 1000, 2, side_by_side(gamma(column(3, 30), column(1, 1)), 3, 6), kinds=["gamma"] + 2 * ["categorical"]
+    ),
+    "a plane and codes": situation(
+        MIXED,
+        1000,
+        4,
+        side_by_side(
+            normal(np.array([[0.0, 0], [0, 4], [4, 0], [4, 4]]), np.ones((4, 2))),
+            categorical(drawn(23).dirichlet([1] * 4, (4, 1))),
+            6,
+        ),
+        kinds=2 * ["gaussian"] + 2 * ["categorical"],
+    ),
     "noise, three groups": situation(
         "GaussianMixture", 600, (1, 1, 1, 1.3), among_noise(gaussians(3, 20), 3), noise="box"
     ),

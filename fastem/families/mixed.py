@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -278,6 +278,8 @@ class MixedFamily(Family):
         See :class:`MixedMixture`.
     """
 
+    start_rounds: ClassVar = ((20, 3), (40, 1))  # probabilities are late
+
     kinds: Any
 
     def members(self, d) -> dict:
@@ -308,6 +310,11 @@ class MixedFamily(Family):
             return family.constrained(replace(mixture, emission=emission), own).emission
 
         return replace(mixture, emission=mixture.emission.with_members(member))
+
+    def views(self, n_features):
+        """All columns, and those of each kind: near neighbours share a code, whatever component they are of."""
+        of_kinds = [columns for _, columns in self.members(n_features).values()]
+        return [slice(None), *(of_kinds if len(of_kinds) > 1 else [])]
 
     def complete(self, X, weight):
         return filled(X, weight)

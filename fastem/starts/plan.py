@@ -170,6 +170,10 @@ class Family(Protocol):
             weights = membership_weights(weight, membership, K)
         return Mixture(weights, self.emission(X, weight, membership, K, scales))
 
+    def views(self, n_features: int) -> list:
+        """Columns of the rows, each for partitions of its own. Default: all together."""
+        return [slice(None)]
+
     def complete(self, X, weight):
         """The rows of a start without missing values."""
         return X

@@ -78,9 +78,10 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
             continue
         if K >= MANY and kind != MERGED and found:
             continue
-        for labels in PARTITIONS[kind](X, weight, K, rng, threads):
-            if not any(alike(labels, other, weight, K) for other in found):
-                found.append(labels)
+        for columns in family.views(X.shape[1]):
+            for labels in PARTITIONS[kind](X[:, columns], weight, K, rng, threads):
+                if not any(alike(labels, other, weight, K) for other in found):
+                    found.append(labels)
     starts = [*(lambda labels=labels: start(labels, few) for labels in found), *starts]
     return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
