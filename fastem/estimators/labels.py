@@ -12,8 +12,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
-from fastem.starts.labels import LabelledBlocks, LabelledRows, certain_component, priors_of_columns
-from fastem.starts.subsample import subsample_rows
+from fastem.starts.labels import LabelledBlocks, LabelledRows, certain_component, chances, priors_of_columns
 
 SEED = 0  # of the rows that the start of labelled rows looks at
 
@@ -62,7 +61,7 @@ def require_labels(columns, n_components, place: Callable) -> None:
 def labelled_sample(blocks: SideBlocks, n_components, n_densities) -> LabelledBlocks:
     """Some of the rows with their labels, and the weights with which they stand for all: for the start. Rows of each
     component whose label is known, so that none is overlooked, and of all others."""
-    d, size = blocks.n_features, subsample_rows(n_components)
+    d = blocks.n_features
 
     def known(X):
         priors, group = priors_of_columns(X[:, d:], n_densities)
@@ -70,8 +69,7 @@ def labelled_sample(blocks: SideBlocks, n_components, n_densities) -> LabelledBl
 
     wide = blocks.blocks
     numbers = sum(wide.each(lambda X, weight, start: np.bincount(known(X), minlength=n_components + 1)))
-    most = np.append(size, np.full(n_components, size / n_components))
-    chance = np.minimum(1, most / np.maximum(numbers, 1))
+    chance = chances(numbers)
 
     def of_block(X, weight, start):
         own = chance[known(X)]

@@ -81,7 +81,7 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     else:
         known = blocks = labelled(blocks, labels, K, n_densities)
     if isinstance(plan.start.init, str):
-        name = MERGED if plan.start.init == EMEM else plan.start.init
+        name = MERGED if plan.start.init == EMEM and plan.start.given else plan.start.init
         plan = plan.from_start(LabelledStart(known, name, n_threads))
     return plan, blocks
 

@@ -19,8 +19,8 @@ from fastem.rows.e_step import BlockModel
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
 from fastem.starts.clusters import nearest, sphered
-from fastem.starts.named import MEMBERSHIPS
-from fastem.starts.subsample import all_rows
+from fastem.starts.named import EMEM, MEMBERSHIPS, MERGED
+from fastem.starts.subsample import all_rows, subsample_rows
 
 MOST_GROUPS = 256  # groups of equal priors; with more, K + 1 passes over the rows replace a call for each group
 
@@ -91,6 +91,15 @@ def distinct_rows(array):
     """The distinct rows (G, m), and for each row (n,) its place among them."""
     distinct, place = np.unique(array, axis=0, return_inverse=True)
     return distinct, place.reshape(len(array))
+
+
+def chances(numbers) -> np.ndarray:
+    """(K + 1,) with which rows are taken for a start: of rows that are not known, and of those of each component, where
+    there are so many of them. So that no component is overlooked."""
+    n_components = len(numbers) - 1
+    size = subsample_rows(n_components)
+    most = np.append(size, np.full(n_components, size / n_components))
+    return np.minimum(1, most / np.maximum(numbers, 1))
 
 
 class LabelledBlocks(ArrayBlocks):
@@ -234,6 +243,7 @@ KNOWN = {  # what only looks at rows whose component is known; each component ha
     "nearest of one row each": nearest_of_one_each,
 }
 NAMED = ("whitened", "merged", "kmeans")  # beside the one that is asked for
+SHORT_RUNS = "short runs"  # of all kinds
 REPEATED = ("nearest of one row each", "kmeans", "random_from_data", "whitened")  # in further restarts, in turn
 MOST_KNOWN = 1000  # rows among which each row looks for the nearest
 
@@ -242,8 +252,9 @@ class LabelledStart:
     """A start in which each row whose component is known belongs to it.
 
     Kinds of starts differ in what they make of the other rows: those of `KNOWN` look at the known rows alone; a named
-    start's clusters are numbered so that they agree best with what is known. The first is the nearest mean, or, where a
-    component has no known row, the named start that is asked for.
+    start's clusters are numbered so that they agree best with what is known. With the name "emem" short runs choose
+    between all kinds, and the first of further restarts is the nearest mean, or, where a component has no known row,
+    merged clusters; with another name that comes first.
 
     Parameters
     ----------
@@ -263,15 +274,43 @@ class LabelledStart:
         """The start of another restart."""
         return LabelledStart(self.blocks, self.name, self.n_threads, number)
 
+    def of_few(self, n_components, rng) -> LabelledStart:
+        """The same for some of the rows, where there are many."""
+        blocks, known = self.blocks, self.known(n_components) + 1
+        if blocks.n_rows <= subsample_rows(n_components):
+            return self
+        chance = chances(np.bincount(known, minlength=n_components + 1))[known]
+        taken = np.flatnonzero((rng.random(len(known)) < chance) & (all_rows(blocks)[1] > 0))
+        weight = all_rows(blocks)[1][taken] / chance[taken]
+        few = LabelledBlocks(ArrayBlocks(blocks.X[taken], weight), blocks.priors, blocks.group_of_row[taken])
+        return LabelledStart(few, self.name, self.n_threads, self.number)
+
     def kind(self, known, n_components) -> str:
         """What decides about the rows that are not known."""
-        weight = all_rows(self.blocks)[1]
-        everywhere = bool(np.bincount(known + 1, weight, minlength=n_components + 1)[1:].all())
-        first = (*(KNOWN if everywhere else ()), self.name, *(name for name in NAMED if name != self.name))
+        first = self.kinds(known, n_components)
+        if self.name == EMEM:
+            first = [SHORT_RUNS, *first]
         if self.number < len(first):
             return first[self.number]
-        further = [name for name in REPEATED if everywhere or name not in KNOWN]
+        further = [name for name in REPEATED if first[0] in KNOWN or first[1] in KNOWN or name not in KNOWN]
         return further[(self.number - len(first)) % len(further)]
+
+    def kinds(self, known, n_components) -> list[str]:
+        """Those that differ."""
+        weight = all_rows(self.blocks)[1]
+        everywhere = bool(np.bincount(known + 1, weight, minlength=n_components + 1)[1:].all())
+        named = MERGED if self.name == EMEM else self.name
+        return [*(KNOWN if everywhere else ()), named, *(name for name in NAMED if name != named)]
+
+    @property
+    def chooses(self) -> bool:
+        """Whether short runs decide between kinds; see :func:`fastem.starts.short_runs.labelled_start`."""
+        return self.name == EMEM and self.number == 0
+
+    def candidates(self, n_components) -> list[LabelledStart]:
+        """A start of each kind."""
+        kinds = self.kinds(self.known(n_components), n_components)
+        return [LabelledStart(self.blocks, MERGED, self.n_threads, number) for number in range(len(kinds))]
 
     def known(self, n_components):
         """(n,) the component of each row, -1 where it is not certain."""
@@ -288,19 +327,30 @@ class LabelledStart:
         weight, known = all_rows(blocks)[1], self.known(K)
         kind = self.kind(known, K)
         if kind in KNOWN:
-            start = KNOWN[kind](standardised(X, weight), weight, known, K, rng, self.n_threads)
-        else:
-            start = MEMBERSHIPS[kind](X, weight, K, rng, self.n_threads)
-        prior = blocks.priors[:, :K]
+            return self.kept(KNOWN[kind](standardised(X, weight), weight, known, K, rng, self.n_threads), K)
+        return self.kept(self.numbered(MEMBERSHIPS[kind](X, weight, K, rng, self.n_threads), K), K)
+
+    def shares(self, n_components):
+        """(n, K) what the labels say of each row alone."""
+        prior = self.blocks.priors[:, :n_components]
         share = np.where(prior.any(axis=1, keepdims=True), prior, 1)
-        share = (share / share.sum(axis=1, keepdims=True))[blocks.group_of_row]
+        return (share / share.sum(axis=1, keepdims=True))[self.blocks.group_of_row]
+
+    def numbered(self, start, n_components):
+        """Labels (n,) whose clusters are numbered so that they agree best with what is known; others as they are."""
+        if start.ndim == 2:
+            return start
+        from scipy.optimize import linear_sum_assignment  # here, because it takes long to import
+
+        weight, share = all_rows(self.blocks)[1], self.shares(n_components)
+        overlap = [np.bincount(start, weight * of_component, minlength=n_components) for of_component in share.T]
+        return linear_sum_assignment(np.transpose(overlap), maximize=True)[1][start]
+
+    def kept(self, start, n_components):
+        """A membership that agrees with what is known."""
+        share = self.shares(n_components)
         if start.ndim == 2:
             start = start * share
             return start / start.sum(axis=1, keepdims=True)
-        if kind not in KNOWN:
-            from scipy.optimize import linear_sum_assignment  # here, because it takes long to import
-
-            overlap = [np.bincount(start, weight * of_component, minlength=K) for of_component in share.T]
-            start = linear_sum_assignment(np.transpose(overlap), maximize=True)[1][start]
-        rows = np.arange(len(X))
+        rows = np.arange(len(start))
         return np.where(share[rows, start] > 0, start, share.argmax(axis=1))

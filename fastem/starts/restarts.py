@@ -20,7 +20,7 @@ from fastem.starts.labels import LabelledStart
 from fastem.starts.named import EMEM, MERGED, START_NAMES
 from fastem.starts.plan import Plan, Scales
 from fastem.starts.regroup import split_merge_start
-from fastem.starts.short_runs import coarse_start, emem_start, few_of, pays
+from fastem.starts.short_runs import coarse_start, emem_start, few_of, labelled_start, pays
 
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
 # the starts after the first, in turn: one kind often repeats its mistake, and a tree is always the same
@@ -159,6 +159,8 @@ class Restarts:
         if isinstance(init, LabelledStart):
             init = init.restarted(self.number)
             blocks = init.blocks
+            if init.chooses:
+                return labelled_start(self._start_from, init, plan, self.rng, n_threads, self.n_effective)
         return self._start_from(kind if kind in START_NAMES else init, blocks)
 
     def _start_from(self, init, rows):

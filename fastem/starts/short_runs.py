@@ -86,6 +86,27 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
     return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
 
+def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:
+    """The best of short runs from every kind of start that knows of the labels, and from the one that does not, whose
+    components are numbered as the labels say.
+
+    start(init, rows) makes a mixture; init: the LabelledStart.
+    """
+    init = init.of_few(plan.n_components, rng)
+    few, K = init.blocks, plan.n_components
+
+    def without():
+        rows = ArrayBlocks(filled(few.X, few.sample_weight), few.sample_weight)
+        labels = np.empty(few.n_rows, np.intp)
+        start(EMEM, rows).score(rows.X, n_threads, labels=labels)
+        return start(init.kept(init.numbered(labels, K), K), few)
+
+    starts = [lambda one=one: start(one, few) for one in init.candidates(K)]
+    if not plan.family.has_noise:  # which is a component more
+        starts.append(without)
+    return contest(starts, few, plan.family.start_rounds, plan, n_threads, n_effective)
+
+
 def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=merit) -> Mixture:
     """The mixture that is best after some rounds on few rows.
 

@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 import fastem
 import fastem.starts.labels
-from fastem import GaussianMixture, PoissonMixture
+from fastem import BernoulliMixture, CategoricalMixture, GaussianMixture, PoissonMixture
 from fastem.datasets import load_iris
 from fastem.rows import blocks
 from fastem.rows.blocks import ArrayBlocks
@@ -392,7 +392,7 @@ def test_restarts_differ_in_what_labels_leave_free(everywhere):
     restarts = model.fit_report_.restarts
     kinds = [restart.start for restart in restarts]
     assert all(kind.startswith("the labels, ") for kind in kinds) and len(set(kinds)) >= 4
-    assert kinds[0] == ("the labels, nearest mean" if everywhere else "the labels, merged")
+    assert kinds[:2] == ["the labels, short runs", "the labels, nearest mean" if everywhere else "the labels, merged"]
     if everywhere:
         one = GaussianMixture(4, random_state=0, tol=1e-6, max_iter=1000).fit(X, labels=labels)
         assert one.log_likelihood_ == restarts[0].log_likelihood
@@ -413,7 +413,7 @@ def test_known_rows_of_one_kind_only_weigh():
     X, labels, _ = few_known()
     weight = np.where(labels == 2, 0.0, 1.0)
     model = GaussianMixture(4, n_init=3, random_state=0).fit(X, labels=labels, sample_weight=weight)
-    assert model.fit_report_.restarts[0].start == "the labels, merged"
+    assert model.fit_report_.restarts[1].start == "the labels, merged"
 
 
 def test_semi_supervised_iris_is_as_likely_as_that_of_mclust():
@@ -435,3 +435,46 @@ def test_the_layout_of_rows_with_missing_values_does_not_matter():
         X[:, 1:][rng.random((8, 3)) < 0.2] = np.nan
         given, turned = (filled(rows, np.ones(8)) for rows in (X, np.asfortranarray(X)))
         assert np.array_equal(given, turned)
+
+
+def some_labels(label, n_known):
+    """Labels of some rows of all components but the last, which have other numbers than those they were drawn with."""
+    K, known = label.max() + 1, np.full(len(label), -1)
+    for k in range(K - 1):
+        known[np.flatnonzero(label == k)[:n_known]] = (k + 1) % K
+    return known
+
+
+def classes(rng, label, K):
+    return np.where(rng.random((len(label), 8)) < 0.7, label[:, None], rng.integers(0, K, (len(label), 8)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "make, K, draw",
+    [
+        (CategoricalMixture, 3, lambda rng, z: classes(rng, z, 3)),
+        (CategoricalMixture, 4, lambda rng, z: classes(rng, z, 4)),
+        (BernoulliMixture, 3, lambda rng, z: rng.random((len(z), 8)) < np.array([0.1, 0.5, 0.9])[z, None]),
+        (GaussianMixture, 3, lambda rng, z: rng.normal(np.array([[0, 0], [3, 0], [0, 3]])[z])),
+    ],
+)
+def test_labels_of_some_components_lead_no_fit_astray(make, K, draw, seed):
+    label = np.repeat(np.arange(K), 200)
+    X, known = draw(np.random.default_rng(seed), label), some_labels(label, 5)
+    from_truth = make(K, init_params=(label + 1) % K, tol=1e-5, max_iter=1000).fit(X, labels=known)
+    found = make(K, random_state=0).fit(X, labels=known)
+    assert found.log_likelihood_ > from_truth.log_likelihood_ - 2
+
+
+def test_the_start_of_many_labelled_rows_looks_at_some():
+    rng = np.random.default_rng(0)
+    label = np.arange(30_000) % 3
+    X, known = rng.normal(np.array([[0, 0], [3, 0], [0, 3]])[label]), some_labels(label, 5)
+    start = LabelledStart(labelled(ArrayBlocks(X, None), known, 3, 3), "emem", 1)
+    few = start.of_few(3, rng)
+    assert few.blocks.n_rows < 25_000 and (few.known(3) >= 0).sum() == 10
+    assert few.blocks.sample_weight.sum() == pytest.approx(30_000, rel=0.02)
+    found = GaussianMixture(3, random_state=0).fit(X, labels=known)
+    from_truth = GaussianMixture(3, init_params=(label + 1) % 3).fit(X, labels=known)
+    assert found.log_likelihood_ > from_truth.log_likelihood_ - 1

@@ -174,9 +174,9 @@ def is_ordinary(mixture) -> bool:
 
 
 def are_few_rows(blocks) -> bool:
-    """Whether these are rows in memory that a pass takes as one block."""
+    """Whether these are rows in memory that a pass takes as one block, and nothing but rows."""
     return (
-        isinstance(blocks, ArrayBlocks)
+        type(blocks) is ArrayBlocks
         and blocks.dtype == np.float64
         and blocks.n_rows <= min(MOST_ROWS, blocks.block_rows)
     )
