@@ -13,7 +13,8 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     X : rows of any kind
     rate : float in [0, 1]
         The share of rows of the fitted density that are called outliers: of false alarms, as far as the density is that
-        of the rows. See :meth:`quantile`, which gives the threshold of the log-density.
+        of the rows. See :meth:`quantile`, which gives the threshold of the log-density. Not with noise, whose rows
+        `predict` calls -1.
 
     Returns
     -------
@@ -27,7 +28,22 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     >>> model.is_outlier([[2.0, 54.0], [2.0, 80.0]])
     array([False,  True])
     """
-    return self.score_samples(X) < self.quantile(rate, n_samples=draws_for(rate))
+    return self.score_samples(X) < threshold_of(self, rate)
+
+
+def threshold_of(model, rate) -> float:
+    """The log-density below which a share `rate` of the rows of a fitted density lies."""
+    require_densities_that_fall(model)
+    return model.quantile(rate, n_samples=draws_for(rate))
+
+
+def require_densities_that_fall(model) -> None:
+    """Raise ValueError for a mixture with noise."""
+    if getattr(model, "noise", None) is not None:
+        raise ValueError(
+            "noise is as dense far away as anywhere, so no threshold of the density tells outliers from the rows of "
+            "the noise. Take predict(X) == -1, which are these rows, or set noise=None."
+        )
 
 
 def draws_for(rate) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from fastem.driver.atomic_write import written_whole
 from fastem.estimators import covariates
 from fastem.estimators.beside import of_blocks, only_covariates
-from fastem.estimators.outliers import draws_for
+from fastem.estimators.outliers import threshold_of
 from fastem.estimators.refused_sides import require_sides
 from fastem.rows.blocks import block_rows
 from fastem.rows.side_columns import named_columns
@@ -140,7 +140,7 @@ class Predictions:
         if not hasattr(model, "predict_proba"):
             raise TypeError(f"a {type(model).__name__} has no components, so it cannot label rows. Use score_samples.")
         self.model, self.probabilities = model, probabilities
-        self.threshold = None if outliers is None else model.quantile(outliers, n_samples=draws_for(outliers))
+        self.threshold = None if outliers is None else threshold_of(model, outliers)
         self.kept = {name: iter(values) for name, values in (keep or {}).items()}
         self.columns = {name: str for name in self.kept} | COLUMNS
         if probabilities:

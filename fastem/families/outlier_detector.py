@@ -9,6 +9,7 @@ import numpy as np
 from fastem.estimators.checks import number
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.fitted_mixture import FittedMixture
+from fastem.estimators.outliers import require_densities_that_fall
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.mixture import GaussianMixture
 
@@ -84,6 +85,7 @@ class OutlierDetector(Estimator):
         self._check_parameters()
         chosen = GaussianMixture() if self.mixture is None else self.mixture
         mixture = type(chosen)(**chosen.get_params(deep=False))
+        require_densities_that_fall(mixture)
         self.mixture_ = mixture.fit(X, sample_weight=sample_weight)
         self._keep_columns(mixture.n_features_in_, getattr(mixture, "feature_names_in_", None))
         self.offset_ = mixture.quantile(self.contamination, X, sample_weight)

@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from fastem import GaussianMixture, OutlierDetector, PoissonMixture
+from fastem import GaussianMixture, OutlierDetector, PoissonMixture, write_predictions
 from fastem.datasets import load_faithful, load_iris
 
 X = load_faithful().data
@@ -102,3 +102,18 @@ def test_metadata_is_routed():
             GridSearchCV(GaussianMixture(), {"n_components": [1]}).fit(X, sample_weight=weight)
     with pytest.raises(TypeError, match="has no argument 'weight', only sample_weight"):
         model.set_fit_request(weight=True)
+
+
+def test_noise_hides_outliers_from_a_threshold_of_the_density(tmp_path):
+    """Its density is the same far away, so that nothing lay below the threshold."""
+    rng = np.random.default_rng(0)
+    X = np.vstack([rng.normal(size=(300, 2)), rng.normal(6, 1, size=(300, 2)), rng.uniform(-12, 12, (60, 2))])
+    model = GaussianMixture(2, noise="box", random_state=0).fit(X)
+    assert (model.predict([[0, 0], [1e3, 1e3]]) == [0, -1]).all()
+    for ask in (
+        lambda: model.is_outlier(X),
+        lambda: OutlierDetector(GaussianMixture(2, noise="box")).fit(X),
+        lambda: write_predictions(model, X, tmp_path / "labels.csv", outliers=0.01),
+    ):
+        with pytest.raises(ValueError, match=r"noise is as dense far away as anywhere.*predict\(X\) == -1"):
+            ask()
