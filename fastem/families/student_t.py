@@ -14,11 +14,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastem import kernels
+from fastem.driver.history import objective
 from fastem.driver.passes import collect
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.parameters import attribute, parameter
@@ -36,6 +39,7 @@ from fastem.models.gaussian.rounding import of_gaussians
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.intervals import bounds_of
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import gaussian_start, robust_start
@@ -47,6 +51,10 @@ START_DEGREES = 10.0  # where they are estimated, until the rows tell
 START_BOUNDS = 0.25, 100.0  # of the start's: EM soon leaves them where it must
 TAIL_STEPS = 10  # of EM at most between such searches, since tails and scale depend on each other:
 STEADY_TAILS = 0.1  # until the logarithms of the degrees of freedom change by less
+TRIALS = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 100.0  # degrees of freedom of rows that are cut off,
+TRIAL_STEPS = 3  # of EM from each,
+HALVINGS = 3  # of the distances about the best,
+ALL_ROWS = 10_000  # up to which all are looked at
 GAUSSIAN_DEGREES = 100.0  # above these, a component may be called a Gaussian
 
 
@@ -288,6 +296,31 @@ class StudentTFamily(CovarianceFamily):
                 break
             mixture = mixture.m_step(collect(ArrayBlocks(X, weight), mixture, n_threads))
         return mixture
+
+    def settled(self, mixture, blocks, n_threads):
+        """With the degrees of freedom that are likeliest after some steps of EM, where rows are cut off: from such
+        values the start takes too many, and EM hardly moves them."""
+        if self.degrees_of_freedom is not None or "lower" not in getattr(blocks, "roles", ()):
+            return mixture
+        bounds = bounds_of(blocks.blocks.spaced_rows(), blocks.n_features)
+        if not (np.isinf(bounds.lower) ^ np.isinf(bounds.upper)).any():
+            return mixture
+        some = blocks.spaced() if blocks.n_rows > ALL_ROWS else blocks
+
+        def climbed(log_nu):
+            nu = np.full(mixture.n_components, np.exp(log_nu))
+            found = replace(mixture, emission=replace(mixture.emission, degrees_of_freedom=nu))
+            for _ in range(TRIAL_STEPS):
+                found = found.m_step(collect(some, found, n_threads))
+            return objective(found, collect(some, found, n_threads)), found
+
+        tried = {log_nu: climbed(log_nu) for log_nu in np.log(TRIALS)}
+        for _ in range(HALVINGS):
+            logs = sorted(tried)
+            best = max(range(len(logs)), key=lambda i: tried[logs[i]][0])
+            for left, right in pairwise(logs[max(best - 1, 0) : best + 2]):
+                tried[(left + right) / 2] = climbed((left + right) / 2)
+        return max(tried.values(), key=itemgetter(0))[1]
 
     def continued(self, mixture, scales):
         return self.with_tails(super().continued(mixture, scales), mixture.emission.degrees_of_freedom)

@@ -96,6 +96,11 @@ class SideBlocks(BlocksOf):
         wide_model = self.reduced_as(model)
         return self.blocks.reduce(OfSeen(model, self.seen) if wide_model is None else wide_model, n_threads)
 
+    def spaced(self) -> SideBlocks:
+        """Some evenly spaced rows with their side columns, in memory."""
+        some = ArrayBlocks(self.blocks.spaced_rows(), self.blocks.spaced_weights())
+        return SideBlocks(some, self.n_features, self.reduced_as, self.seen, self.roles, self.planned)
+
     def whole(self):
         wide = self.blocks.whole()
         return None if wide is None else ArrayBlocks(self.seen(wide.X), wide.sample_weight, self.names)

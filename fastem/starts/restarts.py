@@ -81,6 +81,8 @@ class Restarts:
                     outcome = self.present = Outcome(self._kind())
                     outcome.collapse = Collapse(self.plan.restarts.on_collapse, self.n_effective)
                     start = self._start(outcome.start)
+                    if not (self.plan.start.given or outcome.start == LAST_FIT):
+                        start = self.plan.family.settled(start, self.blocks, self.n_threads)
                 else:
                     start = self.running
                 outcome.result = self._climbed(start)
