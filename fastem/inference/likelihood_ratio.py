@@ -28,6 +28,7 @@ from fastem.starts.regroup import split
 from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
 
+NOT_TAKEN = ("noise", "truncation", "truncate", "fixed")  # parameters that neither the search nor the draws know
 LEAST_STARTS = 3  # of each fit of a mixture that select does not search
 MOST_SPLITS = 3  # of the smaller fit's components, from which the larger one starts
 PARALLEL_FROM = 4000  # rows x columns^2 x components; with less, threads wait for each other in the interpreter
@@ -95,8 +96,9 @@ def likelihood_ratio_test(
     Parameters
     ----------
     estimator : any of fastem's mixtures
-        Both hypotheses have its family and its other parameters, except those of a start; it need not be fitted. `tol`
-        is 1e-6 at most, `max_iter` is 1000 at least. The starts of a GaussianMixture are those of
+        Both hypotheses have its family and its other parameters, except those of a start; it need not be fitted.
+        Without `noise`, `truncation`, `truncate` and `fixed`, which are refused, as by :func:`fastem.select`. `tol` is
+        1e-6 at most, `max_iter` is 1000 at least. The starts of a GaussianMixture are those of
         :func:`fastem.select`; those of others are `n_init` restarts, at least 3, and the smaller fit with each of its
         heaviest components split.
     X : array, data frame, …
@@ -130,6 +132,7 @@ def likelihood_ratio_test(
     """
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
+    require_taken(estimator)
     smaller, larger = n_components or (estimator.n_components, estimator.n_components + 1)
     if not all(isinstance(K, numbers.Integral) and K >= 1 for K in (smaller, larger)) or not smaller < larger:
         raise ValueError(
@@ -163,6 +166,16 @@ def likelihood_ratio_test(
     statistic = ratio(null, alternative)
     p_value = (1 + np.count_nonzero(kept >= statistic)) / (1 + len(kept))
     return LikelihoodRatioTest(pair, statistic, float(p_value), kept, len(draws) - len(kept))
+
+
+def require_taken(estimator) -> None:
+    """TypeError at the first parameter of the estimator that the test would not heed."""
+    for name in NOT_TAKEN:
+        value = getattr(estimator, name, None)
+        if value is not None:
+            raise TypeError(
+                f"likelihood_ratio_test() takes no {name}: leave it out. The estimator has {name}={value!r}."
+            )
 
 
 def searched(estimator, pair):

@@ -176,6 +176,27 @@ def test_bad_tests(arguments, error, message):
         likelihood_ratio_test(**{"estimator": GaussianMixture(1), "X": X} | arguments)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"noise": "box"},
+        {"truncation": ([1.5, 40.0], [np.inf, np.inf])},
+        {"truncate": 1},
+        {"fixed": {"means": True}, "means_init": X[:1]},
+        {"fixed": {"weights": True}, "weights_init": [1.0]},
+    ],
+    ids=str,
+)
+def test_what_the_test_does_not_know_is_refused_by_name(parameters):
+    """As select does: a truncated mixture was tested as one of all rows."""
+    name = next(iter(parameters))
+    for kind in (
+        (GaussianMixture, PoissonMixture) if name == "fixed" and "weights_init" in parameters else [GaussianMixture]
+    ):
+        with pytest.raises(TypeError, match=rf"^likelihood_ratio_test\(\) takes no {name}: leave it out\. .*{name}="):
+            likelihood_ratio_test(kind(1, **parameters), X, n_draws=1)
+
+
 # ---- every mixture ---------------------------------------------------------------------------------------------------
 
 
