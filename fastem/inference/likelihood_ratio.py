@@ -18,7 +18,7 @@ import numpy as np
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.inference.model_search import ModelSearch, searched_parameters, strict
+from fastem.inference.model_search import ModelSearch, kept, searched_parameters, strict
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models.mixture import Mixture
@@ -102,11 +102,12 @@ def likelihood_ratio_test(
         :func:`fastem.select`; those of others are `n_init` restarts, at least 3, and the smaller fit with each of its
         heaviest components split.
     X : array, data frame, …
+        Weights of rows, which :func:`fastem.open_rows` takes, must be whole numbers: a weight of 2 counts as two rows.
     n_components : (int, int), optional
         Numbers of components of the null hypothesis and of the alternative. Default: the estimator's, and one more.
     n_draws : int
-        Samples of the size of X, with its missing values, from the null hypothesis; the least p value is
-        1 / (n_draws + 1).
+        Samples of the size of X, each row counted with its weight, and with its missing values, from the null
+        hypothesis; the least p value is 1 / (n_draws + 1).
     n_jobs : int, optional
         Threads, where a fit is work enough for them. Default: all that the process may use. The result does not depend
         on it.
@@ -143,10 +144,10 @@ def likelihood_ratio_test(
     n_jobs, rng = for_jobs(n_jobs), generator(random_state)
     pair = int(smaller), int(larger)
     fitted = searched(estimator, pair) if isinstance(estimator, GaussianMixture) else refitted(estimator, pair)
-    null, alternative = fitted(X, int(rng.integers(2**63)), n_jobs)
     blocks = open_rows(X, owner=type(estimator).__name__)
-    n, dtype = blocks.n_rows, blocks.dtype
-    missing = np.concatenate(blocks.each(lambda X, weight, start: np.isnan(X)))
+    missing = np.repeat(missing_values(blocks), counts(blocks), axis=0)
+    n, dtype = len(missing), blocks.dtype
+    null, alternative = fitted(X, int(rng.integers(2**63)), n_jobs)
 
     def draw(seed):
         rng = np.random.default_rng(seed)
@@ -160,12 +161,12 @@ def likelihood_ratio_test(
 
     n_threads = n_jobs if n * blocks.n_features**2 * larger >= PARALLEL_FROM else 1
     draws = np.array(parallel_map(draw, rng.integers(2**63, size=n_draws).tolist(), n_threads))
-    kept = np.sort(draws[np.isfinite(draws)])
-    if not len(kept):
+    finite = np.sort(draws[np.isfinite(draws)])
+    if not len(finite):
         raise ValueError(f"none of the n_draws={n_draws} samples could be fitted: choose fewer components.")
     statistic = ratio(null, alternative)
-    p_value = (1 + np.count_nonzero(kept >= statistic)) / (1 + len(kept))
-    return LikelihoodRatioTest(pair, statistic, float(p_value), kept, len(draws) - len(kept))
+    p_value = (1 + np.count_nonzero(finite >= statistic)) / (1 + len(finite))
+    return LikelihoodRatioTest(pair, statistic, float(p_value), finite, len(draws) - len(finite))
 
 
 def require_taken(estimator) -> None:
@@ -176,6 +177,26 @@ def require_taken(estimator) -> None:
             raise TypeError(
                 f"likelihood_ratio_test() takes no {name}: leave it out. The estimator has {name}={value!r}."
             )
+
+
+def missing_values(blocks):
+    """(n, d) whether each value is missing."""
+    return np.concatenate(blocks.each(lambda X, weight, start: np.isnan(X)))
+
+
+def counts(blocks):
+    """How many rows each row counts for, (n,); without weights 1. ValueError at the first weight that is no count."""
+    if not blocks.weighted:
+        return 1
+    weight = np.concatenate(blocks.each(lambda X, weight, start: weight))
+    broken = weight != np.floor(weight)
+    if broken.any():
+        row = int(broken.argmax())
+        raise ValueError(
+            f"sample_weight must be whole numbers, because samples have as many rows as they count, but row {row} has "
+            f"{weight[row]:g}. Leave out sample_weight, or round it."
+        )
+    return weight.astype(np.int64)
 
 
 def searched(estimator, pair):
@@ -200,27 +221,32 @@ def refitted(estimator, pair):
     parameters = {name: value for name, value in estimator.get_params(deep=False).items() if name not in of_start}
     parameters |= strict(parameters) | {"n_init": max(parameters["n_init"], LEAST_STARTS)}
 
-    def best(K, X, seed, n_threads, starts=()):
+    def best(K, rows, seed, n_threads, starts=()):
         asked = parameters | {"n_components": K, "random_state": seed, "n_threads": n_threads}
-        fits = [type(estimator)(**asked | {"init_params": start}).fit(X) for start in (asked["init_params"], *starts)]
+        starts = asked["init_params"], *starts
+        fits = [
+            type(estimator)(**asked | {"init_params": start}).fit(rows.X, sample_weight=rows.sample_weight)
+            for start in starts
+        ]
         sound = [fit for fit in fits if any(one.chosen and one.sound for one in fit.fit_report_.restarts)]
         require_sound(K, sound, "; ".join(fits[0].component_status_))
         return max(sound, key=lambda fit: fit.log_likelihood_)
 
     def fitted(rows, seed, n_threads):
-        X = np.concatenate(open_rows(rows).each(lambda X, weight, start: X))
+        rows = kept(open_rows(rows))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            null = best(pair[0], X, seed, n_threads)
-            alternative = best(pair[1], X, seed, n_threads, list(grown(null, pair[1], X, seed, n_threads)))
+            null = best(pair[0], rows, seed, n_threads)
+            alternative = best(pair[1], rows, seed, n_threads, list(grown(null, pair[1], rows, seed, n_threads)))
             return [Fit(fit.model_, fit.log_likelihood_) for fit in (null, alternative)]
 
     return fitted
 
 
-def grown(smaller, n_components, X, seed, n_threads):
+def grown(smaller, n_components, rows, seed, n_threads):
     """Responsibilities (n, n_components) from a fitted mixture with each of its heaviest components split."""
-    posterior, weight = smaller.model_.posterior(X), np.ones(len(X))
+    X, weight = rows.X, np.ones(rows.n_rows) if rows.sample_weight is None else rows.sample_weight
+    posterior = smaller.model_.posterior(X)
     rng = np.random.default_rng(seed)
     for component in np.argsort(-smaller.weights_, kind="stable")[:MOST_SPLITS]:
         halves = split(X, weight, posterior, component, rng, n_threads)

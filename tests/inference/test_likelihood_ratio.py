@@ -7,8 +7,11 @@ from scipy.stats import multivariate_normal
 
 from fastem import PPCA, GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
+from fastem.inference import likelihood_ratio
 from fastem.inference.standard_errors import coordinates
 from fastem.kernels.packing import packed_lower
+from fastem.models.mixture import Mixture
+from fastem.rows.sources.open_rows import open_rows
 
 X = load_faithful().data
 LINEAR = ["full", "tied", "diag", "spherical", "EII", "EEI"]
@@ -195,6 +198,39 @@ def test_what_the_test_does_not_know_is_refused_by_name(parameters):
     ):
         with pytest.raises(TypeError, match=rf"^likelihood_ratio_test\(\) takes no {name}: leave it out\. .*{name}="):
             likelihood_ratio_test(kind(1, **parameters), X, n_draws=1)
+
+
+@pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture], ids=["searched", "refitted"])
+def test_weights_count_rows_in_the_draws_too(make, monkeypatch):
+    """A weight of 3 is three rows: the same statistic, and draws of as many rows."""
+    rng = np.random.default_rng(0)
+    rows, weight = rng.poisson(6, (80, 1)).astype(float), rng.integers(0, 4, 80)
+    sizes = set()
+    sample = Mixture.sample
+    monkeypatch.setattr(Mixture, "sample", lambda self, n, rng: sizes.add(n) or sample(self, n, rng))
+    asked = {"n_draws": 3, "random_state": 0}
+    weighted = likelihood_ratio_test(make(1), open_rows(rows, sample_weight=weight), **asked)
+    repeated = likelihood_ratio_test(make(1), np.repeat(rows, weight, axis=0), **asked)
+    assert sizes == {weight.sum()}
+    assert weighted.statistic == pytest.approx(repeated.statistic, rel=0.05, abs=1e-3)
+    np.testing.assert_allclose(weighted.draws, repeated.draws, rtol=1e-6, atol=1e-8)
+
+
+def test_missing_values_of_weighted_rows_are_drawn_as_often_as_they_count(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(40, 2))
+    rows[:10, 0] = np.nan
+    weight, drawn = np.repeat([3, 1], [10, 30]), []
+    search = likelihood_ratio.ModelSearch
+    monkeypatch.setattr(likelihood_ratio, "ModelSearch", lambda X, *rest: drawn.append(X) or search(X, *rest))
+    likelihood_ratio_test(GaussianMixture(1), open_rows(rows, sample_weight=weight), n_draws=2, random_state=0)
+    assert [(len(X), np.isnan(X).sum()) for X in drawn[1:]] == [(60, 30)] * 2
+
+
+@pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture])
+def test_weights_that_count_no_rows_cannot_be_drawn(make):
+    weight = np.full(len(X), 0.5)
+    with pytest.raises(ValueError, match=r"sample_weight must be whole numbers.* but row 0 has 0.5"):
+        likelihood_ratio_test(make(1), open_rows(X, sample_weight=weight), n_draws=1)
 
 
 # ---- every mixture ---------------------------------------------------------------------------------------------------
