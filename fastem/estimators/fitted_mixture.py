@@ -34,7 +34,7 @@ _SAVED_KINDS = {
     "history_": list,
 }
 
-_SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of the fit; files of version 0.1 do not have them
+_OF_ROWS = {"n_samples_": int, "total_weight_": float, "side_columns_": list}  # files of version 0.1 do not have them
 
 
 class FittedMixture(Estimator):
@@ -48,7 +48,7 @@ class FittedMixture(Estimator):
 
     _parameter_arrays: ClassVar[tuple[str, ...]] = ()
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
-    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_SIZES)
+    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_OF_ROWS)
 
     weights_: np.ndarray = attribute()
     converged_: bool = attribute()
@@ -65,6 +65,7 @@ class FittedMixture(Estimator):
     n_parameters_: int = attribute()
     n_samples_: int = attribute()
     total_weight_: float = attribute()
+    side_columns_: list[str] = attribute()
 
     def __init_subclass__(cls, **settings):
         super().__init_subclass__(**settings)
@@ -191,7 +192,7 @@ class FittedMixture(Estimator):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
         vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
-        self._require_saved({name: kind for name, kind in _SIZES.items() if hasattr(self, name)})
+        self._require_saved({name: kind for name, kind in _OF_ROWS.items() if hasattr(self, name)})
         K = len(self.weights_)
         if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
@@ -302,7 +303,7 @@ def arrays_of(estimator, mixture) -> dict:
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
     """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]
-    for name in _SIZES:
+    for name in _OF_ROWS:
         vars(estimator).pop(name, None)
     estimator._keep_model(mixture)
     estimator._keep_columns(d, names)

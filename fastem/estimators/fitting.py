@@ -39,13 +39,13 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
     except BaseException as error:
         if restarts.results or restarts.running:
             best = restarts.best(n_effective)
-            estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
+            estimator._keep(best, restarts.report(best, unit), n_effective, unit, rows)
             estimator.converged_, estimator.stop_reason_ = False, interruption(error)
         if keeper is not None and isinstance(error, INTERRUPTS):
             keeper.write_last()
         raise
     best = restarts.best(n_effective)
-    estimator._keep(best, restarts.report(best, unit), n_effective, unit, blocks)
+    estimator._keep(best, restarts.report(best, unit), n_effective, unit, rows)
     if keeper is not None:
         keeper.remove()
     estimator._report()

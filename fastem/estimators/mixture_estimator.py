@@ -68,6 +68,8 @@ n_samples_ : int
     Rows of the fit.
 total_weight_ : float
     The sum of their weights; without weights their number.
+side_columns_ : list of str
+    Which side columns they had: "errors", "lower" and "upper", "labels", or "covariates".
 gate_coefficients_ : (K, p + 1), after a fit with covariates
     Of log weight, the intercept first, in the units of the covariates; those of the last component are 0.
 gate_in_units_ : (K + 2, p + 1), after a fit with covariates
@@ -436,6 +438,7 @@ spherical), of all components with any covariance_type.""",
         self.component_status_ = [component.status for component in report.components]
         self.n_parameters_ = result.model.n_parameters
         self.n_samples_, self.total_weight_ = blocks.n_rows, blocks.total_weight * unit
+        self.side_columns_ = list(getattr(blocks, "roles", ()))
         self._keep_columns(blocks.n_features, blocks.names)
 
     def _report(self):

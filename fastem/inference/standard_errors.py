@@ -119,7 +119,7 @@ def standard_errors(
     Parameters
     ----------
     estimator : GaussianMixture; for "bootstrap" any of fastem's mixtures
-        Fitted to X, and near its maximum: with a `tol` of 1e-8, say.
+        Fitted to X, and near its maximum: with a `tol` of 1e-8, say. Not to rows with `errors`, bounds or `labels`.
     X, sample_weight
         The rows, and what each counts for, as in the fit.
     method : {"louis", "bootstrap"}
@@ -145,8 +145,9 @@ def standard_errors(
     Raises
     ------
     ValueError
-        The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, or "louis"
-        does not know the family; the message says what to do.
+        The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, the rows of
+        the fit had side columns other than covariates, or "louis" does not know the family; the message says what to
+        do.
 
     Examples
     --------
@@ -161,6 +162,7 @@ def standard_errors(
         raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
+    require_no_sides(estimator)
     gated = isinstance(estimator.model_.shares, Gate) if estimator.__sklearn_is_fitted__() else False
     if gated or covariates is not None:
         if method != "louis":
@@ -181,6 +183,17 @@ def standard_errors(
         )
     errors = _by_bootstrap(estimator, blocks, int(n_draws), for_jobs(n_jobs), generator(random_state))
     return with_estimates(errors, estimator)
+
+
+def require_no_sides(estimator):
+    """ValueError where the rows of the fit had side columns other than covariates, which are taken beside X."""
+    sides = " and ".join(role for role in getattr(estimator, "side_columns_", ()) if role != "covariates")
+    if sides:
+        raise ValueError(
+            f"standard_errors takes no {sides}, with which this mixture was fitted. Fit again to rows drawn with "
+            f"replacement, together with their {sides}, some 200 times, and take the standard deviations over these "
+            "fits."
+        )
 
 
 def with_estimates(errors, estimator):

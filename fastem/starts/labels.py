@@ -112,6 +112,8 @@ class LabelledBlocks(ArrayBlocks):
     group_of_row : (n,) numbers from 0 to G - 1
     """
 
+    roles = ("labels",)
+
     def __init__(self, blocks: ArrayBlocks, priors: np.ndarray, group_of_row: np.ndarray):
         super().__init__(blocks.X, blocks.sample_weight, blocks.names)
         self.priors, self.group_of_row = priors, group_of_row

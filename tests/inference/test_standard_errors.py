@@ -1,9 +1,12 @@
 """Standard errors in any unit of the columns."""
 
+import pickle
+
 import numpy as np
+import pandas
 import pytest
 
-from fastem import BernoulliMixture, GaussianMixture, StudentTMixture, standard_errors
+from fastem import BernoulliMixture, GaussianMixture, StudentTMixture, load, standard_errors
 from fastem.datasets import load_faithful
 from fastem.inference.gated_information import along
 from fastem.models.gate import GatedRows
@@ -162,3 +165,41 @@ def test_steps_that_are_far_too_long_are_falls_without_bound(step):
     for i in range(len(model.emission.to_vector())):
         with np.errstate(all="ignore"):
             assert not along(model, statistics, i)(step) > along(model, statistics, i)(0.0)
+
+
+def sides_of(X):
+    lower, upper = np.full(X.shape, np.nan), np.full(X.shape, np.nan)
+    lower[:50, 0], upper[:50, 0] = X[:50, 0] - 0.1, X[:50, 0] + 0.1
+    return {
+        "errors": {"errors": np.full(X.shape, 0.1)},
+        "lower and upper": {"lower": lower, "upper": upper},
+        "labels": {"labels": np.r_[0, 1, np.full(len(X) - 2, -1)]},
+    }
+
+
+@pytest.mark.parametrize("method", ["louis", "bootstrap"])
+@pytest.mark.parametrize("sides", ["errors", "lower and upper", "labels"])
+def test_side_columns_of_the_fit_are_refused_by_name(sides, method, tmp_path):
+    """The rows were taken as plain ones, which the fit was not of."""
+    fit = GaussianMixture(2, random_state=0).fit(X, **sides_of(X)[sides])
+    fit.save(tmp_path / "model.npz")
+    for model in (fit, load(tmp_path / "model.npz"), pickle.loads(pickle.dumps(fit))):
+        with pytest.raises(ValueError, match=rf"^standard_errors takes no {sides}, with which .* together with their"):
+            standard_errors(model, X, method, n_draws=2)
+    assert standard_errors(fit.fit(X), X, method, n_draws=2, random_state=0).means.shape == (2, 2)
+
+
+def test_labels_in_a_column_are_refused_too():
+    frame = pandas.DataFrame(np.column_stack([X, sides_of(X)["labels"]["labels"]]), columns=["a", "b", "z"])
+    fit = GaussianMixture(2, random_state=0).fit(frame, labels="z")
+    with pytest.raises(ValueError, match=r"^standard_errors takes no labels"):
+        standard_errors(fit, frame[["a", "b"]])
+
+
+@pytest.mark.filterwarnings("ignore::fastem.ConvergenceWarning")
+def test_a_fit_says_which_side_columns_its_rows_had():
+    for sides, given in sides_of(X).items():
+        assert GaussianMixture(2, max_iter=2, random_state=0).fit(X, **given).side_columns_ == sides.split(" and ")
+    fit = GaussianMixture(2, max_iter=2, random_state=0)
+    assert fit.fit(X, covariates=X[:, :1]).side_columns_ == ["covariates"] and fit.fit(X).side_columns_ == []
+    assert not hasattr(GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]]), "side_columns_")
