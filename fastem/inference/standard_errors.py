@@ -41,6 +41,7 @@ METHODS = ("louis", "bootstrap")
 DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, or up to a rotation
 NORMAL = 1.959963984540054  # the 97.5 % point of the normal distribution
 MOST_ROWS = 100  # of the printed table
+MOST_DRAWN = 1 << 53  # rows of a sample of the bootstrap: float64 holds all numbers up to it
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 PARALLEL_FROM = 200_000  # rows x columns^2 x components; with less, threads wait for each other in the interpreter
 
@@ -125,8 +126,9 @@ def standard_errors(
     method : {"louis", "bootstrap"}
         "louis": from the observed information, in one pass; only without missing values, constraints, prior and noise,
         and only for the covariance types full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E and V.
-        "bootstrap": the standard deviation over fits to rows drawn with replacement, which start from this fit; for
-        every family, also where few rows make the likelihood skew; the rows must be in memory.
+        "bootstrap": the standard deviation over fits to rows drawn with replacement, as many as `sample_weight` counts,
+        which start from this fit; for every family, also where few rows make the likelihood skew; the rows must be in
+        memory.
     covariates
         Those of the fit, where there were any. Then "louis" is for every family, by one pass for each end of a
         difference in each parameter, and for no other method. A parameter at a bound, such as a probability of 0, is
@@ -365,11 +367,13 @@ def like_covariances(dense, covariance):
 def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
     model, n = estimator.model_, blocks.n_rows
     weight = np.ones(n) if blocks.sample_weight is None else blocks.sample_weight
+    total = weight.sum()
+    n_drawn = rows_of_weight(total)
     seeds = rng.integers(2**63, size=n_draws)
     match = matching(model, blocks.X)
 
     def draw(seed):
-        drawn = np.random.default_rng(seed).multinomial(n, weight / weight.sum()) * (weight.sum() / n)
+        drawn = np.random.default_rng(seed).multinomial(n_drawn, weight / total) * (total / n_drawn)
         try:
             result = em(
                 model,
@@ -389,6 +393,16 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
     errors = {name: np.std(np.array([fit[name] for fit in fits]), axis=0, ddof=1) for name in fits[0]}
     means, covariances = (errors.get(name) for name in ("means_", "covariances_"))
     return StandardErrors(errors.pop("weights_"), means, covariances, "bootstrap", len(fits), errors)
+
+
+def rows_of_weight(total) -> int:
+    """How many rows weights of this sum count; ValueError where they count none, or more than can be drawn."""
+    if not 1 <= total <= MOST_DRAWN:
+        raise ValueError(
+            f"sample_weight sums to {total:.3g}, but method='bootstrap' draws as many rows: give weights that count "
+            "rows, such as sample_weight divided by its mean."
+        )
+    return round(total)
 
 
 def parameters_of(estimator, model):

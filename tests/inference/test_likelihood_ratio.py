@@ -294,3 +294,31 @@ def test_no_number_of_threads(n_jobs):
     ):
         with pytest.raises(ValueError, match="n_jobs must be an int of at least 1, or None"):
             ask()
+
+
+@pytest.mark.parametrize("count", [3, 400])
+def test_the_bootstrap_draws_as_many_rows_as_weights_count(count):
+    """As the observed information has it, and rows that stand there so often."""
+    rows = np.random.default_rng(0).poisson(4, (200, 1))
+    weight = count * np.random.default_rng(1).integers(0, 3, 200)
+    fit = PoissonMixture(1).fit(rows, sample_weight=weight)
+    found = standard_errors(fit, rows, "bootstrap", sample_weight=weight, n_draws=400, random_state=0)
+    deviation = np.sqrt(np.cov(rows[:, 0], aweights=weight, bias=True))
+    assert np.isclose(found.parameters["rates_"][0, 0], deviation / np.sqrt(weight.sum()), rtol=0.1)
+
+
+def test_the_bootstrap_of_weights_is_near_the_observed_information():
+    weight = np.full(len(X), 400.0)
+    fit = fitted("full", tol=1e-9).fit(X, sample_weight=weight)
+    found = standard_errors(fit, X, "bootstrap", sample_weight=weight, n_draws=60, random_state=0)
+    near = standard_errors(fit, X, sample_weight=weight)
+    np.testing.assert_allclose(found.weights, near.weights, rtol=0.4)
+    np.testing.assert_allclose(found.means, near.means, rtol=0.4)
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1e-4, 1e60])
+def test_weights_that_count_no_rows_have_no_bootstrap(scale):
+    weight = np.full(len(X), scale)
+    fit = fitted("full", tol=1e-3).fit(X, sample_weight=weight)
+    with pytest.raises(ValueError, match=r"sample_weight sums to .*, but method='bootstrap' draws as many rows"):
+        standard_errors(fit, X, "bootstrap", sample_weight=weight, n_draws=2)
