@@ -71,6 +71,8 @@ def of_blocks(self, X, sides, function: Callable, sample_weight=None) -> list:
     mixture = self.model_
     if getattr(self, "noise_weight_", None) is not None:
         raise ValueError(f"{next(iter(sides))} cannot be combined with noise, whose density has none. Set noise=None.")
+    if getattr(self, "truncation", None) is not None:
+        raise ValueError(refusal("truncation", kind_of(sides)).format("truncation", " and ".join(sides)))
     blocks, _ = opened(self, X, sample_weight, sides, lambda d, names: check_features(self, d, names))
     model, n_threads = blocks.reduced_as(mixture), for_pass(self.n_threads, blocks, mixture.n_components)
     return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))

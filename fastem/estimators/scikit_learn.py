@@ -45,7 +45,7 @@ def to_sklearn(self) -> Any:
     Raises
     ------
     ValueError
-        The mixture has noise, which scikit-learn's has not.
+        The mixture has noise, `truncation` or covariates, which scikit-learn's has not.
     ImportError
         scikit-learn is not installed (extra ``sklearn``).
 

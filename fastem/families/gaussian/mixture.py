@@ -234,7 +234,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
 
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
-    to_sklearn = ungated(to_sklearn)
+    to_sklearn = ungated(untruncated(to_sklearn))
     from_sklearn = classmethod(from_sklearn)
     _counterpart: ClassVar = ("mixture", "GaussianMixture")
 

@@ -268,8 +268,6 @@ def test_the_weights_are_those_of_all_rows_everywhere():
     assert abs(model.weights_ - model.model_.weights).max() > 0.02
     with pytest.raises(ValueError, match="cannot handle constraints"):
         fastem.standard_errors(model, X)
-    pytest.importorskip("sklearn")
-    assert np.array_equal(model.to_sklearn().weights_, model.weights_)
 
 
 @pytest.mark.parametrize("truncation", [3, (1,), (2, 1), ("a", 3), ([0, 0], [1, 0])])
@@ -288,8 +286,33 @@ def test_what_is_refused():
         GaussianMixture(1, truncation=(-0.5, np.inf)).fit(np.hstack([X, X]))
     with pytest.raises(ValueError, match=re.escape("one end for all columns, or 2")):
         GaussianMixture(1, covariance_type="diag", truncation=([0, 0, 0], 9)).fit(X)
-    for name, arguments in [("marginal", [[0]]), ("logcdf", [X]), ("component_overlap", [])]:
+    for name, arguments in [("marginal", [[0]]), ("logcdf", [X]), ("component_overlap", []), ("to_sklearn", [])]:
         with pytest.raises(ValueError, match=f"{name} is only for mixtures without truncation"):
             getattr(model, name)(*arguments)
     with pytest.raises(ValueError, match="truncation cannot be combined with GaussianMixtureRegressor"):
         fastem.GaussianMixtureRegressor(1, truncation=(-0.5, np.inf), covariance_type="diag").fit(X[:, :1], X[:, 1])
+
+
+CALLS = ["score", "score_samples", "predict", "predict_proba", "bic", "aic", "icl"]
+
+
+@pytest.mark.parametrize("call", [*CALLS, "denoise"])
+@pytest.mark.parametrize("sides", ["errors", "lower and upper"])
+def test_scores_of_rows_with_side_columns_are_refused_as_fit_refuses_them(sides, call):
+    """They were those of the mixture of all rows, seen or not."""
+    if (sides, call) == ("lower and upper", "denoise"):
+        return
+    X = seen(100)
+    model = GaussianMixture(1, truncation=(-0.5, np.inf)).fit(X)
+    given = {"errors": np.full(X.shape, 0.1)} if sides == "errors" else {"lower": X - 0.1, "upper": X + 0.1}
+    with pytest.raises(ValueError, match=rf"^truncation cannot be combined with {sides}, because") as of_fit:
+        model.fit(X, **given)
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(of_fit.value))}$"):
+        getattr(model, call)(X, **given)
+
+
+def test_files_of_predictions_are_refused_too(tmp_path):
+    X = seen(100)
+    model = GaussianMixture(1, truncation=(-0.5, np.inf)).fit(X)
+    with pytest.raises(ValueError, match=r"^truncation cannot be combined with errors"):
+        fastem.write_predictions(model, X, tmp_path / "labels.csv", errors=np.full(X.shape, 0.1))
