@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
+from fastem.driver.checkpoint import stable_text
 from fastem.estimators.containers import set_output
 from fastem.estimators.covariates import GATE_ARRAYS, class_probabilities, keep_gate, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score
@@ -36,6 +37,9 @@ _SAVED_KINDS = {
 
 _OF_ROWS = {"n_samples_": int, "total_weight_": float, "side_columns_": list}  # files of version 0.1 do not have them
 
+_OF_MODEL = ("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise")  # parameters: what it is,
+_OF_MODEL += ("reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed")  # and what its M-step keeps to
+
 
 class FittedMixture(Estimator):
     """Weights and the arrays of an emission, which come from a fit, a file or a user.
@@ -48,6 +52,7 @@ class FittedMixture(Estimator):
 
     _parameter_arrays: ClassVar[tuple[str, ...]] = ()
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
+    _made_with: ClassVar[dict[str, str]] = {}  # parameters of the model, by name, as text; none in old pickles
     _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_OF_ROWS)
 
     weights_: np.ndarray = attribute()
@@ -178,7 +183,14 @@ class FittedMixture(Estimator):
         self._set_arrays(arrays)
         for array in (model.weights, *arrays.values()):
             array.flags.writeable = False  # shared with the model; replace an attribute to change it
-        self._model, self._model_arrays = model, self._fitted_arrays()
+        self._take(model)
+
+    def _take(self, model):
+        """Keep what the attributes and the parameters now make."""
+        self._model, self._model_arrays, self._made_with = model, self._fitted_arrays(), self._parameters_of_model()
+
+    def _parameters_of_model(self) -> dict[str, str]:
+        return {name: stable_text(getattr(self, name)) for name in _OF_MODEL if name in self._parameters}
 
     def _require_savable(self):
         super()._require_savable()
@@ -202,7 +214,7 @@ class FittedMixture(Estimator):
         if (self.n_features_in_, self.n_parameters_) != (d, model.n_parameters):
             raise ValueError(f"n_features_in_ or n_parameters_ does not match arrays of shape {(K, d)}")
         self.lower_bounds_ = self.history_[1:]
-        self._model, self._model_arrays = model, self._fitted_arrays()
+        self._take(model)
 
     def _may_have(self, n_components) -> bool:
         """Whether a fit may have so few components: on_collapse="drop" removes some."""

@@ -32,6 +32,12 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     -------
     self
 
+    Raises
+    ------
+    ValueError
+        The batch cannot be used, or parameters ask for another model than that which the batches go on from, such as
+        another number of components.
+
     Examples
     --------
     A stream whose two clusters wander by a hundredth of their width with each batch: a model that remembers
@@ -59,6 +65,7 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
         start = type(self)(**self.get_params() | {"max_iter": 0}).fit(X, sample_weight=sample_weight)
         kept = {*self.get_params(), "_stream"}  # the start does not count this batch, because it is the stream's first
         vars(self).update({name: value for name, value in vars(start).items() if name not in kept})
+    require_unchanged(self)
     batch = self._checked_blocks(X, sample_weight)
     stream = getattr(self, "_stream", None)
     if stream is None or stream.model is not self._mixture():
@@ -68,3 +75,15 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     self._stream = stream
     self._keep_model(stream.model)
     return self
+
+
+def require_unchanged(estimator) -> None:
+    """ValueError where a parameter of the model is not what it was when the model was made."""
+    estimator._mixture()  # of attributes that were set by hand, with the parameters that there are now
+    for name, text in estimator._parameters_of_model().items():
+        before = estimator._made_with.get(name, text)
+        if before != text and not (name == "n_components" and estimator.n_components == len(estimator.weights_)):
+            raise ValueError(
+                f"partial_fit goes on from a model with {name}={before}, but now {name}={text}. Set it back, or call "
+                "fit."
+            )

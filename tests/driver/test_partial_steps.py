@@ -7,7 +7,13 @@ from coins import TOSSES, Coins
 from containers import CONTAINERS
 from instances import INSTANCES, STRUCTURES, start
 
-from fastem import GaussianMixture, em
+from fastem import (
+    GaussianMixture,
+    MixtureOfFactorAnalyzers,
+    StudentTMixture,
+    em,
+    load,
+)
 from fastem.online import Stepwise, incremental_em
 
 REGULAR = [i for i in INSTANCES if i.name in ("separated", "overlapping", "17 columns")]
@@ -251,3 +257,51 @@ def test_a_fit_counts_as_the_batches_that_it_would_have_been(scale):
         mean = (1 - step) * mean + step * batch.mean()
         model.partial_fit(batch, sample_weight=np.full(20, scale))
         assert model.means_[0, 0] == pytest.approx(mean, rel=1e-9)
+
+
+CHANGES = [
+    ({}, {"n_components": 3}),
+    ({}, {"covariance_type": "diag"}),
+    ({}, {"noise": "box"}),
+    ({"noise": "box"}, {"noise": None}),
+    ({}, {"reg_covar": 0.1}),
+    ({}, {"max_eigenvalue_ratio": 5.0}),
+    ({}, {"equal_weights": True}),
+    ({}, {"fixed": {"means": [0]}, "means_init": OVERLAPPING.X[:2]}),
+]
+
+
+@pytest.mark.parametrize("before, after", CHANGES, ids=str)
+def test_batches_do_not_go_on_with_another_model(before, after, tmp_path):
+    """It went on with the old one in silence."""
+    X, name = OVERLAPPING.X, next(iter(after))
+    fresh = GaussianMixture(2, random_state=0, **before).partial_fit(X)
+    fresh.save(tmp_path / "model.npz")
+    sentence = rf"^partial_fit goes on from a model with {name}=.*, but now {name}=.*\. Set it back, or call fit\.$"
+    for model in (fresh, load(tmp_path / "model.npz"), GaussianMixture(2, random_state=0, **before).fit(X)):
+        parameters, means = model.get_params(), model.means_
+        with pytest.raises(ValueError, match=sentence):
+            model.set_params(**after).partial_fit(X)
+        assert model.means_ is means
+        model.set_params(**parameters).partial_fit(X)
+
+
+def test_batches_do_not_go_on_with_other_factors_or_degrees_of_freedom():
+    X = OVERLAPPING.X
+    for make, name in ((MixtureOfFactorAnalyzers, "n_factors"), (StudentTMixture, "degrees_of_freedom")):
+        model = make(2, random_state=0, **{name: 1}).partial_fit(X)
+        with pytest.raises(ValueError, match=rf"^partial_fit goes on from a model with {name}=1, but now {name}=2"):
+            model.set_params(**{name: 2}).partial_fit(X)
+
+
+def test_batches_go_on_where_only_the_way_of_fitting_has_changed():
+    X = OVERLAPPING.X
+    model = GaussianMixture(2, random_state=0, fixed={"means": np.array([0])}, means_init=X[:2]).partial_fit(X)
+    model.set_params(tol=1e-9, max_iter=3, fixed={"means": np.array([0])}, n_init=2, random_state=1).partial_fit(X)
+    by_hand = GaussianMixture(2, random_state=0).fit(X)
+    by_hand.weights_, by_hand.means_, by_hand.covariances_ = np.full(3, 1 / 3), X[:3], [np.eye(3)] * 3
+    assert len(by_hand.set_params(n_components=3).partial_fit(X).weights_) == 3
+    with_noise = GaussianMixture(2, noise="box", random_state=0).fit(X)
+    arrays = with_noise.weights_, with_noise.means_, with_noise.covariances_
+    named = {name: getattr(with_noise, f"{name}_") for name in ("noise_weight", "noise_box")}
+    assert GaussianMixture.from_parameters(*arrays, **named).partial_fit(X).noise_weight_ > 0
