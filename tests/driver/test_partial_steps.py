@@ -8,7 +8,10 @@ from containers import CONTAINERS
 from instances import INSTANCES, STRUCTURES, start
 
 from fastem import (
+    ExponentialMixture,
+    GammaMixture,
     GaussianMixture,
+    GeometricMixture,
     MixtureOfFactorAnalyzers,
     StudentTMixture,
     em,
@@ -305,3 +308,20 @@ def test_batches_go_on_where_only_the_way_of_fitting_has_changed():
     arrays = with_noise.weights_, with_noise.means_, with_noise.covariances_
     named = {name: getattr(with_noise, f"{name}_") for name in ("noise_weight", "noise_box")}
     assert GaussianMixture.from_parameters(*arrays, **named).partial_fit(X).noise_weight_ > 0
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+@pytest.mark.parametrize(
+    "make",
+    [GaussianMixture, StudentTMixture, ExponentialMixture, GammaMixture, GeometricMixture],
+    ids=lambda k: k.__name__,
+)
+def test_batches_do_not_go_on_from_intervals(make, tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.geometric(np.where(rng.random((300, 1)) < 0.5, 0.5, 0.05)).astype(float)
+    model = make(2, random_state=0, max_iter=20, tol=1e-2).fit(X, lower=X, upper=X + 2)
+    with pytest.raises(ValueError, match=r"^partial_fit cannot go on from a fit with lower and upper.*from_parameters"):
+        model.partial_fit(X)
+    model.save(tmp_path / "model.npz")
+    for again in (load(tmp_path / "model.npz"), make(2, random_state=0).fit(X)):
+        again.partial_fit(X).partial_fit(X)
