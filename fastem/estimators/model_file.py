@@ -112,11 +112,14 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
 
 
 def _as_python(value: Any) -> Any:
-    """NumPy's numbers as Python's, for JSON."""
+    """NumPy's numbers as Python's, and names of columns as a list, for JSON."""
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":  # inside a dict or a list
         return value.tolist()
+    names = value.tolist() if hasattr(value, "tolist") else None
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
     raise TypeError(f"JSON cannot contain a {type(value).__name__}")
 
 

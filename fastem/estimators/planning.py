@@ -67,6 +67,7 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     asked |= {"errors": "errors" in sides, "intervals": "lower" in sides, "covariates": "covariates" in sides}
     require_compatible(request_of(estimator, **asked))
     plan = blocks.planned(plan) if isinstance(blocks, SideBlocks) else plan
+    plan = replace(plan, family=plan.family.of_columns(blocks.names))
     values = {name: (parameter, getattr(estimator, parameter)) for name, parameter in estimator._fixable.items()}
     require_reproducible(estimator, labels=labels is not None, bounds="lower" in sides)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))

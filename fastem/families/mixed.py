@@ -21,6 +21,7 @@ from fastem.families.von_mises_fisher import VonMisesFisherMixture
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.models.rounding import Rounding
 from fastem.rows.blocks import consecutive
+from fastem.rows.side_columns import named_columns
 from fastem.rows.statistics import Statistics
 from fastem.rows.validation import not_infinite, numbered, real_numbers, require_finite
 from fastem.starts.gaussian_start import filled
@@ -225,17 +226,23 @@ class Mixed(Emission):
         return X
 
 
-def columns_of(kinds, d) -> dict:
-    """{kind: its columns} of d columns, checked; `kinds` is the parameter of :class:`MixedMixture`."""
+def columns_of(kinds, d, names=None) -> dict:
+    """{kind: its columns} of d columns, checked.
+
+    kinds : the parameter of :class:`MixedMixture`
+
+    names : (d,) of the columns, or None
+    """
     if isinstance(kinds, str):
         kinds = [kinds] * d
     if isinstance(kinds, dict):
-        columns = {kind: np.atleast_1d(real_numbers(numbers)) for kind, numbers in kinds.items()}
+        require_known(kinds)
+        columns = {kind: np.atleast_1d(real_numbers(numbers_of(given, names))) for kind, given in kinds.items()}
         places = [place for numbers in columns.values() for place in numbers.tolist()]
         if not all(type(place) is int for place in places) or sorted(places) != list(range(d)):
             raise ValueError(
-                f"kinds must be {{kind: numbers of its columns}} with each number from 0 to {d - 1} once. "
-                f"Got {kinds!r} instead."
+                f"kinds must be {{kind: numbers of its columns}} with each number from 0 to {d - 1} once, or names of "
+                f"columns in their place. Got {kinds!r} instead."
             )
     else:
         listed = isinstance(kinds, (list, tuple)) or (isinstance(kinds, np.ndarray) and kinds.ndim == 1)
@@ -248,11 +255,36 @@ def columns_of(kinds, d) -> dict:
             raise ValueError(
                 f"kinds must contain one kind for each of the {d} columns of X, but it contains {len(kinds)}."
             )
+        require_known(kinds)
         columns = {kind: np.flatnonzero([other == kind for other in kinds]) for kind in dict.fromkeys(kinds)}
-    for kind in columns:
+    return columns
+
+
+def require_known(kinds) -> None:
+    """Raise ValueError at the first of these kinds that there is not."""
+    for kind in kinds:
         if kind not in MIXTURE_OF_KIND:
             raise ValueError(f"kinds must be among {', '.join(map(repr, MIXTURE_OF_KIND))}. Got {kind!r} instead.")
-    return columns
+
+
+def numbers_of(given, names):
+    """The numbers of the columns that `kinds` names; what are no names stays as it is."""
+    chosen = named_columns(given.tolist() if hasattr(given, "tolist") else given)
+    if chosen is None:
+        return given
+    if names is None:
+        raise ValueError(
+            f"kinds names the column {chosen[0]!r}, but the columns of X have no names. Give numbers of columns from "
+            "0, or pass a frame."
+        )
+    known = {name: place for place, name in enumerate(names)}
+    for name in chosen:
+        if name not in known:
+            raise ValueError(
+                f"kinds names the column {name!r}, which X does not have among its values. They are in the columns "
+                f"{', '.join(known)}."
+            )
+    return [known[name] for name in chosen]
 
 
 def without_old_forms(given, known):
@@ -276,15 +308,22 @@ class MixedFamily(Family):
     ----------
     kinds
         See :class:`MixedMixture`.
+    names : (d,), optional
+        Of the columns.
     """
 
     start_rounds: ClassVar = ((20, 3), (40, 1))  # probabilities are late
 
     kinds: Any
+    names: np.ndarray | None = None
+
+    def of_columns(self, names):
+        return replace(self, names=names)
 
     def members(self, d) -> dict:
         """{kind: (its family, its columns)} of d columns."""
-        return {kind: (mixture_of_kind(kind)._family(), columns) for kind, columns in columns_of(self.kinds, d).items()}
+        columns = columns_of(self.kinds, d, self.names)
+        return {kind: (mixture_of_kind(kind)._family(), places) for kind, places in columns.items()}
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
         members = {
@@ -363,10 +402,11 @@ class MixedMixture(MixtureEstimator):
         default="gaussian",
         check=None,
         doc="""sequence of str, or dict
-One kind per column, or {kind: list of columns}. Kinds: "gaussian" (one variance per column and component), "poisson",
-"bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are one direction). The
-mixture of each kind says which values its columns may contain. Values of "gaussian" columns may be missing (NaN): a
-row is described by the others. In other columns NaN is refused; for "categorical" ones, missing can be a category.""",
+One kind per column, or {kind: list of numbers or names of columns}. Kinds: "gaussian" (one variance per column and
+component), "poisson", "bernoulli", "categorical", "exponential", "gamma", "von_mises_fisher" (its columns together are
+one direction). The mixture of each kind says which values its columns may contain. Values of "gaussian" columns may be
+missing (NaN): a row is described by the others. In other columns NaN is refused; for "categorical" ones, missing can be
+a category.""",
     )
 
     _parameter_arrays = tuple(
@@ -374,10 +414,14 @@ row is described by the others. In other columns NaN is refused; for "categorica
     )
 
     def _family(self):
-        return MixedFamily(self.kinds)
+        return MixedFamily(self.kinds, getattr(self, "feature_names_in_", None))
+
+    def _columns(self) -> dict:
+        """{kind: its columns}"""
+        return columns_of(self.kinds, self._n_columns(), getattr(self, "feature_names_in_", None))
 
     def _require_new(self, X, names, place=numbered):
-        for kind, columns in columns_of(self.kinds, X.shape[1]).items():
+        for kind, columns in self._columns().items():
             of_kind, member_names = X[:, consecutive(columns)], columns.tolist() if names is None else names[columns]
             if kind == "gaussian":
                 require_finite(of_kind, columns=member_names, place=place, allowed=not_infinite)
@@ -400,7 +444,7 @@ row is described by the others. In other columns NaN is refused; for "categorica
 
     def _members(self):
         members = {}
-        for kind, columns in columns_of(self.kinds, self._n_columns()).items():
+        for kind, columns in self._columns().items():
             member = members[kind] = mixture_of_kind(kind, self.n_components)
             member.weights_, member.n_features_in_ = self.weights_, len(columns)
             given = {name: getattr(self, f"{kind}_{name}", None) for name in member._parameter_arrays}
@@ -410,7 +454,7 @@ row is described by the others. In other columns NaN is refused; for "categorica
 
     def _emission(self):
         members = {kind: member._emission() for kind, member in self._members().items()}
-        columns = columns_of(self.kinds, self._n_columns())
+        columns = self._columns()
         for kind, emission in members.items():
             if emission.shape != (len(self.weights_), len(columns[kind])):
                 raise ValueError(

@@ -142,6 +142,10 @@ class Family(Protocol):
     start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
 
+    def of_columns(self, names: np.ndarray | None) -> Family:
+        """The same for rows whose columns have these names, (d,); None where they have none."""
+        return self
+
     def examine(self, blocks, n_components: int, n_threads: int) -> Scales:
         """Check the values of the rows, and take from the columns what the fit needs."""
         ...

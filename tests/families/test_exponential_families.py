@@ -384,9 +384,7 @@ def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize(
-    "kinds", [{"a": "gaussian", "b": "poisson"}, {"gaussian": [0.5], "poisson": [1]}, {"poisson": 0}]
-)
+@pytest.mark.parametrize("kinds", [{"gaussian": [[0], [1, 2]]}, {"gaussian": [0.5], "poisson": [1]}, {"poisson": 0}])
 def test_kinds_that_name_no_columns(kinds):
     with pytest.raises(
         ValueError, match=r"kinds must be \{kind: numbers of its columns\} with each number from 0 to 1 once"

@@ -1,8 +1,14 @@
-"""MixedMixture: what it says of its components."""
+"""MixedMixture: what it says of its components; columns by their names."""
+
+import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
+from containers import CONTAINERS
+from sklearn.base import clone
 
+import fastem
 from fastem import MixedMixture
 
 RNG = np.random.default_rng(0)
@@ -35,3 +41,62 @@ def test_a_code_that_says_nothing_does_not_decide_the_start(seed):
     for random_state in range(3):
         found = MixedMixture(2, kinds=kinds, random_state=random_state).fit(X)
         assert found.log_likelihood_ > from_truth.log_likelihood_ - 1
+NAMES = ["visits", "amount", "paid"]
+ROWS = np.column_stack([RNG.poisson(2 + 7 * Z), NORMAL, RNG.integers(3, size=len(Z))])
+BY_NAME = {"gaussian": ["amount"], "categorical": "paid", "poisson": pd.Index(["visits"])}
+BY_NUMBER = {"gaussian": [1], "categorical": 2, "poisson": [0]}
+
+
+def by(kinds, **settings):
+    return MixedMixture(2, kinds=kinds, random_state=0, **settings)
+
+
+EXPECTED = by(BY_NUMBER).fit(pd.DataFrame(ROWS, columns=NAMES))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, named, _) in CONTAINERS.items() if named])
+def test_kinds_name_columns_of_whatever_has_names(name, tmp_path):
+    X = CONTAINERS[name][0](tmp_path, ROWS, NAMES)
+    model = by(BY_NAME).fit(X)
+    np.testing.assert_allclose(model.poisson_rates_, EXPECTED.poisson_rates_)
+    np.testing.assert_array_equal(model.predict(X), EXPECTED.predict(pd.DataFrame(ROWS, columns=NAMES)))
+
+
+def test_named_columns_are_those_of_the_fit_wherever_the_mixture_goes(tmp_path):
+    frame = pd.DataFrame(ROWS, columns=NAMES)
+    model = by(BY_NAME).fit(frame)
+    expected = model.score_samples(frame)
+    model.save(tmp_path / "mixed.npz")
+    for other in (fastem.load(tmp_path / "mixed.npz"), pickle.loads(pickle.dumps(model)), clone(model).fit(frame)):
+        np.testing.assert_array_equal(other.score_samples(frame), expected)
+    assert model.set_params(kinds=BY_NUMBER).members_["poisson"].rates_.shape == (2, 1)
+    moved = frame[["amount", "paid", "visits"]]
+    np.testing.assert_allclose(by(BY_NAME).fit(frame).fit(moved).score_samples(moved), expected)
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        np.testing.assert_array_equal(by(BY_NAME).fit(frame).score_samples(ROWS), expected)
+
+
+def test_named_columns_in_batches_and_beside_side_columns():
+    frame = pd.DataFrame(ROWS, columns=NAMES)
+    batches = [by(kinds).partial_fit(frame[:200]).partial_fit(frame[200:]) for kinds in (BY_NAME, BY_NUMBER)]
+    np.testing.assert_array_equal(batches[0].poisson_rates_, batches[1].poisson_rates_)
+    wide = frame.assign(age=RNG.normal(size=len(Z)), known=np.where(Z, -1, 0))[["age", "known", *NAMES]]
+    for sides in ({"covariates": "age"}, {"labels": "known"}):
+        X = wide[[*sides.values(), *NAMES]]
+        np.testing.assert_array_equal(
+            by(BY_NAME).fit(X, **sides).gaussian_means_, by(BY_NUMBER).fit(X, **sides).gaussian_means_
+        )
+
+
+@pytest.mark.parametrize(
+    ("kinds", "X", "words"),
+    [
+        (BY_NAME, ROWS, "kinds names the column 'amount', but the columns of X have no names. Give numbers"),
+        ({"gaussian": ["mount"]}, None, "kinds names the column 'mount', which X does not have among its values. They"),
+        ({"gaussian": NAMES[:2]}, None, "with each number from 0 to 2 once, or names of columns in their place"),
+        ({"visits": "poisson"}, None, "kinds must be among 'gaussian', .* Got 'visits'"),
+    ],
+)
+def test_names_that_are_no_columns(kinds, X, words):
+    with pytest.raises(ValueError, match=words):
+        by(kinds).fit(pd.DataFrame(ROWS, columns=NAMES) if X is None else X)
