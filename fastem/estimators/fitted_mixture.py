@@ -13,6 +13,7 @@ from fastem.estimators.cross_validate import cross_validated_score
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
+from fastem.estimators.metadata_routing import set_predict_proba_request, set_predict_request
 from fastem.estimators.outliers import is_outlier
 from fastem.estimators.parameters import attribute
 from fastem.estimators.quantile import quantile
@@ -297,6 +298,8 @@ class FittedMixture(Estimator):
     predict_proba = predict_proba
     get_feature_names_out = get_feature_names_out
     set_output = set_output
+    set_predict_request = set_predict_request
+    set_predict_proba_request = set_predict_proba_request
     is_outlier = is_outlier
 
     def __sklearn_tags__(self):

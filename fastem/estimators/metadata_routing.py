@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 from typing import Any, TypeVar
 
+from fastem.estimators.refused_sides import taken_of
+
 E = TypeVar("E")
+NOT_ROUTED = "self", "X", "y"
 METHODS = "fit", "partial_fit", "predict", "predict_proba", "score", "transform"
 
 
@@ -58,25 +61,52 @@ def set_partial_fit_request(self: E, **requests: Any) -> E:
     return requested(self, "partial_fit", requests)
 
 
+def set_predict_request(self: E, **requests: Any) -> E:
+    """What a scikit-learn meta-estimator hands on to `predict`; see :meth:`set_fit_request`.
+
+    Parameters
+    ----------
+    **requests : bool, None or str
+
+    Returns
+    -------
+    self
+    """
+    return requested(self, "predict", requests)
+
+
+def set_predict_proba_request(self: E, **requests: Any) -> E:
+    """What a scikit-learn meta-estimator hands on to `predict_proba`; see :meth:`set_fit_request`.
+
+    Parameters
+    ----------
+    **requests : bool, None or str
+
+    Returns
+    -------
+    self
+    """
+    return requested(self, "predict_proba", requests)
+
+
 def requested(self, method, requests):
     """The estimator, which remembers these requests of a method."""
     known = routable(self, method)
     for name in requests:
         if name not in known:
-            raise TypeError(f"{type(self).__name__}.{method} has no argument {name!r}, only {', '.join(known)}.")
+            only = f"only {', '.join(known)}" if known else "only X"
+            raise TypeError(f"{type(self).__name__}.{method} has no argument {name!r}, {only}.")
     before = getattr(self, "_metadata_requests", {})
     self._metadata_requests = before | {method: before.get(method, {}) | requests}
     return self
 
 
 def routable(estimator, method) -> list[str]:
-    """The arguments of a method beside X and y."""
+    """The arguments of a method beside X and y, with the side columns that the estimator takes."""
     function = getattr(type(estimator), method, None)
-    return (
-        []
-        if function is None
-        else [name for name in inspect.signature(function).parameters if name not in ("self", "X", "y")]
-    )
+    if function is None:
+        return []
+    return taken_of(estimator, [name for name in inspect.signature(function).parameters if name not in NOT_ROUTED])
 
 
 def get_metadata_routing(self) -> Any:

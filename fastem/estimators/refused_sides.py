@@ -53,6 +53,13 @@ def sides_of(estimator) -> list[str]:
     return [role for role in ROLES if role in takes(estimator) or role == "covariates"]
 
 
+def taken_of(estimator, listed: list[str]) -> list[str]:
+    """The arguments of a method that this estimator takes; listed: those of its signature."""
+    listed = [one for one in listed if one != SIDES] + (sides_of(estimator) if SIDES in listed else [])
+    others = ROLES.keys() - takes(estimator).keys() - OF_EVERY_MIXTURE
+    return [one for one in listed if one not in others]
+
+
 def refuse_sides(cls) -> None:
     """Wrap the public methods in the body of a class, but those that take any argument."""
     for name, method in list(vars(cls).items()):
@@ -98,9 +105,7 @@ def name_of(estimator, method: Callable[..., Any]) -> str:
 
 def unknown(estimator, method: Callable[..., Any], name: str, listed: list[str]) -> TypeError:
     """The error where a method has no argument of this name; listed: those of its signature."""
-    listed = [one for one in listed if one != SIDES] + (sides_of(estimator) if SIDES in listed else [])
-    others = ROLES.keys() - takes(estimator).keys() - OF_EVERY_MIXTURE
-    taken = [one for one in listed if one not in others]
+    taken = taken_of(estimator, listed)
     return TypeError(
         f"{name_of(estimator, method)} got an unexpected keyword argument {name!r}.{did_you_mean(name, taken)} "
         f"Its arguments: {', '.join(taken) or 'none'}."

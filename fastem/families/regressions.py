@@ -12,6 +12,7 @@ from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
 from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate
 from fastem.estimators.estimator import Estimator, as_regressor
+from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
 from fastem.families.regression_errors import Errors, gate_errors, inverse_information
@@ -330,6 +331,8 @@ class MixtureOfRegressions(Estimator):
             require_targets(targets, self.family, sizes)
         columns = [self._basis.rows(rows), targets, *([] if sizes is None else [sizes]), side]
         return replace(model, sized=sizes is not None), np.column_stack(columns)
+
+    set_predict_request = set_predict_request
 
     def predict(self, X, return_std: bool = False, *, covariates=None, trials=None, exposure=None):
         """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation. Without

@@ -9,7 +9,7 @@ import pytest
 import sklearn
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
@@ -117,3 +117,58 @@ def test_noise_hides_outliers_from_a_threshold_of_the_density(tmp_path):
     ):
         with pytest.raises(ValueError, match=r"noise is as dense far away as anywhere.*predict\(X\) == -1"):
             ask()
+RNG = np.random.default_rng(0)
+SIDES = {
+    "covariates": {"covariates": RNG.normal(size=(len(X), 1))},
+    "errors": {"errors": np.full(X.shape, 0.1)},
+    "bounds": {"lower": np.floor(X), "upper": np.floor(X) + 1},
+}
+
+
+def with_sides(sides, model=None):
+    """A mixture that asks for these side columns wherever it is used."""
+    asked = dict.fromkeys(sides, True)
+    model = model or GaussianMixture(2, covariance_type="diag", random_state=0)
+    model = model.set_fit_request(**asked).set_score_request(**asked)
+    return model.set_predict_request(**asked).set_predict_proba_request(**asked)
+
+
+def by_hand(sides, folds):
+    """Mean log-densities of the rows of each fold under the fit to the others."""
+    scores = []
+    for train, test in folds.split(X):
+        model = with_sides(sides).fit(X[train], **{role: side[train] for role, side in sides.items()})
+        scores.append(model.score(X[test], **{role: side[test] for role, side in sides.items()}))
+    return scores
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+@pytest.mark.parametrize("kind", SIDES)
+def test_side_columns_are_routed(kind):
+    sides, folds = SIDES[kind], KFold(3, shuffle=True, random_state=0)
+    expected = by_hand(sides, folds)
+    with sklearn.config_context(enable_metadata_routing=True):
+        np.testing.assert_array_equal(cross_val_score(with_sides(sides), X, params=sides, cv=folds), expected)
+        found = cross_validate(with_sides(sides), X, params=sides, cv=folds)
+        np.testing.assert_array_equal(found["test_score"], expected)
+        search = GridSearchCV(with_sides(sides), {"n_components": [1, 2]}, cv=folds).fit(X, **sides)
+        np.testing.assert_allclose(search.cv_results_["mean_test_score"][1], np.mean(expected), rtol=1e-12)
+        steps = make_pipeline("passthrough", with_sides(sides))
+        np.testing.assert_array_equal(cross_val_score(steps, X, params=sides, cv=folds), expected)
+        steps.fit(X, **sides)
+        alone = with_sides(sides).fit(X, **sides)
+        np.testing.assert_array_equal(steps.predict_proba(X, **sides), alone.predict_proba(X, **sides))
+        with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match=next(iter(sides))):
+            cross_val_score(GaussianMixture(2), X, params=sides, cv=folds)
+
+
+def test_only_what_a_method_takes_can_be_asked_for():
+    for name in ("sides", "labels"):
+        with pytest.raises(TypeError, match=f"GaussianMixture.score has no argument '{name}', only sample_weight, err"):
+            GaussianMixture().set_score_request(**{name: True})
+    with pytest.raises(
+        TypeError, match=r"PoissonMixture\.fit has no argument 'errors', only sample_weight, covariates"
+    ):
+        PoissonMixture().set_fit_request(errors=True)
+    with pytest.raises(TypeError, match=r"PoissonMixture\.predict has no argument 'sample_weight', only covariates\."):
+        PoissonMixture().set_predict_request(sample_weight=True)

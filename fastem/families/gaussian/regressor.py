@@ -9,6 +9,7 @@ import numpy as np
 from fastem.errors import not_fitted
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.estimator import Estimator, as_regressor
+from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import attribute
 from fastem.estimators.planning import request_of
 from fastem.families.gaussian.mixture import GaussianMixture
@@ -101,6 +102,8 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         """The fitted mixture of the columns of X."""
         self._require_fitted()
         return self._conditional.given
+
+    set_predict_request = set_predict_request
 
     def predict(self, X, return_std: bool = False, return_cov: bool = False) -> Any:
         """The mean of the targets given each row, shape (n,) or (n, m) as y had.
