@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial, wraps
-from typing import Any, TypeVar, cast
+from functools import partial
 
 import numpy as np
 
@@ -24,7 +22,6 @@ from fastem.rows.validation import column_names, require_finite
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
 LEAST_WIDTH = 1e-15  # of a covariate, and over 1 the most: float32 holds the products of such
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def open_gated(X, covariates, sample_weight, owner):
@@ -221,21 +218,6 @@ def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np
 def totals(estimator, X, covariates, sample_weight) -> tuple[float, float, float]:
     """Weight, log-likelihood and doubt of all rows; see :func:`fastem.estimators.wide_rows.totals`."""
     return wide_rows.totals(partial(of_blocks, estimator, X, covariates, sample_weight=sample_weight))
-
-
-def ungated(method: F) -> F:
-    """A method of an estimator that refuses a mixture whose weights depend on covariates: it knows none."""
-
-    @wraps(method)
-    def checked(self, *args, **kwargs):
-        if getattr(self, "gate_coefficients_", None) is not None:
-            raise ValueError(
-                f"{method.__name__} knows no covariates, on which the weights of this mixture depend. For the mixture "
-                "with their means as weights, use from_parameters(weights_, means_, covariances_)."
-            )
-        return method(self, *args, **kwargs)
-
-    return cast(F, checked)
 
 
 def class_probabilities(self, covariates) -> np.ndarray:

@@ -352,23 +352,42 @@ def test_covariates_that_cannot_be_used_are_refused(change, sentence):
 def test_rows_without_covariates_are_refused():
     X, C = of_family("GaussianMixture")
     model = fitted("GaussianMixture", X, C)
-    for use in (model.predict, model.score_samples, model.bic, lambda X: model.sample(3)):
+    for use in (model.predict, model.score_samples, model.bic):
         with pytest.raises(ValueError, match="depend on covariates"):
             use(X)
     with pytest.raises(ValueError, match="covariates has 1 columns, but the fit had 2"):
         model.predict(X, covariates=C[:, :1])
 
 
-def test_methods_that_know_no_covariates_say_so():
-    """Mean weights in place of the gate are another model."""
+WITHOUT = {
+    "transform": ("X", r"a step of a pipeline is given X alone. Use predict_proba\(X, covariates=…\)"),
+    "is_outlier": ("X", "what is rare depends on the covariates"),
+    "quantile": (0.1, "what is rare depends on the covariates"),
+    "merge_components": ("X", "it sums posteriors of rows without covariates"),
+    "cross_validated_score": ("X", "Use scikit-learn's cross_val_score with metadata routing"),
+    "partial_fit": ("X", "the step of the weights needs the covariates of all rows"),
+    "adapt": ("X", "the step of the weights needs the covariates of all rows"),
+    "sample": (3, "nothing draws their covariates"),
+    "marginal": ([0], "knows no covariates"),
+    "impute": ("X", "knows no covariates"),
+    "to_sklearn": (None, "knows no covariates"),
+    "logcdf": ("X", "knows no covariates"),
+}
+
+
+@pytest.mark.parametrize("method", WITHOUT)
+def test_methods_that_cannot_be_had_after_a_fit_with_covariates_say_so(method):
+    """Also where covariates are passed; mean weights in place of the gate are another model."""
     rng = np.random.default_rng(0)
     C = rng.normal(size=(300, 1))
     X = rng.normal(size=(300, 2)) + 4 * (C > 0)
     model = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=C)
-    calls = [lambda: model.marginal([0]), lambda: model.impute(X), model.to_sklearn, lambda: model.logcdf(X)]
-    for call in calls:
-        with pytest.raises(ValueError, match="knows no covariates"):
-            call()
+    given, words = WITHOUT[method]
+    given = () if given is None else (X,) if isinstance(given, str) else (given,)
+    for sides in ({}, {"covariates": C}):
+        with pytest.raises(ValueError, match=f"{method} cannot be had after a fit with covariates, .*{words}"):
+            getattr(model, method)(*given, **sides)
+    assert model.fit(X).sample(2)[0].shape == (2, 2)
 
 
 def test_short_runs_on_a_subsample_have_no_covariates_and_begin_no_gate(monkeypatch):

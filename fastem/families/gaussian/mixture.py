@@ -11,7 +11,6 @@ import numpy as np
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real, whole
 from fastem.estimators.constraints import checked_fixed
-from fastem.estimators.covariates import ungated
 from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian import measurement_errors
@@ -151,13 +150,13 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     )
     _fixable: ClassVar = {"weights": "weights_init", "means": "means_init", "covariances": "precisions_init"}
 
-    marginal = ungated(untruncated(marginal))
-    conditional = ungated(untruncated(conditional))
-    predict_columns = ungated(untruncated(predict_columns))
-    logcdf = ungated(untruncated(logcdf))
+    marginal = untruncated(marginal)
+    conditional = untruncated(conditional)
+    predict_columns = untruncated(predict_columns)
+    logcdf = untruncated(logcdf)
     component_distances = component_distances
     component_overlap = untruncated(component_overlap)
-    impute = ungated(impute)
+    impute = impute
     adapt = untruncated(adapt)
     denoise = measurement_errors.denoise
 
@@ -234,7 +233,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
 
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
-    to_sklearn = ungated(untruncated(to_sklearn))
+    to_sklearn = untruncated(to_sklearn)
     from_sklearn = classmethod(from_sklearn)
     _counterpart: ClassVar = ("mixture", "GaussianMixture")
 
