@@ -47,7 +47,7 @@ def test_noise_beside_constraints_is_refused(noise, constraint):
 @pytest.mark.parametrize("asked", [{"noise": "box"}, {"noise": 5000.0}, {"prior": "default"}])
 def test_missing_values_are_refused_by_the_name_of_what_needs_them(asked):
     (name,) = asked
-    with pytest.raises(ValueError, match=f"contains NaN: .*Or set {name}=None"):
+    with pytest.raises(ValueError, match=f"contains NaN: .*Or fit with {name}=None"):
         GaussianMixture(3, **asked).fit(with_gaps(rows()))
 
 

@@ -157,7 +157,7 @@ RUNS = []  # settings of each run of EM over all rows
 
 def predicts(model, X):
     if hasattr(model, "gate_coefficients_"):
-        with pytest.raises(ValueError, match="depend on covariates"):
+        with pytest.raises(ValueError, match="after a fit with covariates"):
             model.cross_validated_score(X, n_folds=3, n_iter=2)
         return
     assert np.isfinite(model.cross_validated_score(X, n_folds=3, n_iter=2))

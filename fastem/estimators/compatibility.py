@@ -203,7 +203,7 @@ _GATE = (
     "{0} cannot be combined with covariates, because the weights of each row follow from its covariates alone. "
     "Leave out one of the two."
 )
-_COMPLETE_ROWS = "{0} needs rows without missing values. Or set {name}=None: NaN is then a missing value."
+_COMPLETE_ROWS = "{0} needs rows without missing values. Or fit with {name}=None: NaN is then a missing value."
 
 REFUSED = (
     *(

@@ -240,7 +240,14 @@ def not_infinite(X):
     return ~np.isinf(X)
 
 
-def require_finite(X, name="X", columns=None, place=numbered, allowed=np.isfinite):
+def not_missing(X):
+    """Where values are numbers or infinite."""
+    return ~np.isnan(X)
+
+
+def require_finite(
+    X, name="X", columns=None, place=numbered, allowed=np.isfinite, advice="Remove or impute such values."
+):
     """ValueError that names the first row and column with NaN or infinity (not `allowed`). Block by block: no copy."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
@@ -252,7 +259,7 @@ def require_finite(X, name="X", columns=None, place=numbered, allowed=np.isfinit
             if X.ndim == 2:
                 location += f", column {where[1] if columns is None else repr(columns[where[1]])}"
             what = "NaN" if np.isnan(value) else f"infinity or a value too large for {X.dtype}"
-            raise ValueError(f"Input {name} contains {what}: the first is at {location}. Remove or impute such values.")
+            raise ValueError(f"Input {name} contains {what}: the first is at {location}. {advice}")
 
 
 def as_sample_weight(sample_weight, n, some=True):

@@ -11,6 +11,7 @@ from passes import TOLERANCE, assert_scores, assert_sums, bits, in_shape, proble
 
 import fastem
 from fastem import GaussianMixture, kernels
+from fastem.datasets import load_faithful
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.missing_patterns import grouped, patterns
@@ -297,3 +298,34 @@ def test_others_refuse_them():
         model.fit(np.nan_to_num(X))
         with pytest.raises(ValueError, match="NaN"):
             model.predict(X)
+
+
+@pytest.mark.parametrize("structure", ["full", "tied", "diag", "spherical", "VEI"])
+def test_a_prior_changes_the_fit_alone(structure):
+    """The fitted mixture is one of Gaussians, which describes a row by what is seen of it."""
+    X = load_faithful().data
+    gaps = X.copy()
+    gaps[::3, 0], gaps[1::7, 1] = np.nan, np.nan
+    model = fastem.GaussianMixture(2, covariance_type=structure, prior="default", random_state=0).fit(X)
+    given = model.weights_, model.means_, model.covariances_
+    plain = fastem.GaussianMixture.from_parameters(*given, covariance_type=structure)
+    for method in ("score", "score_samples", "predict", "predict_proba", "impute", "bic"):
+        np.testing.assert_allclose(getattr(model, method)(gaps), getattr(plain, method)(gaps), rtol=1e-9)
+    draws = [one.impute(gaps, draws=2, random_state=0) for one in (model, plain)]
+    np.testing.assert_allclose(*draws, rtol=1e-9)
+    with pytest.raises(ValueError, match=r"prior='default' needs rows without missing values. Or fit with prior=None"):
+        model.fit(gaps)
+
+
+@pytest.mark.parametrize("given", [{"noise": "box"}, {"truncation": ([0, 0], [9, 200])}])
+def test_what_takes_no_missing_value_says_so_in_predictions(given):
+    X = load_faithful().data
+    model = fastem.GaussianMixture(2, covariance_type="diag", random_state=0, **given).fit(X)
+    (name,) = given
+    words = rf"row 0, column 0. {name}=.* needs rows without missing values. Or fit with {name}=None: NaN is then"
+    for method in (model.impute, model.predict, model.score):
+        with pytest.raises(ValueError, match=words) as raised:
+            method([[np.nan, 70.0]])
+        assert "impute" not in str(raised.value)
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict([[np.inf, 70.0]])

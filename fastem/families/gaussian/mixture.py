@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real, whole
+from fastem.estimators.compatibility import refusal
 from fastem.estimators.constraints import checked_fixed
 from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
@@ -29,7 +30,7 @@ from fastem.models.gaussian.noise import WithNoise, in_box
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.models.gaussian.truncated import TruncatedGaussian, truncated
 from fastem.models.mixture import Mixture
-from fastem.rows.validation import generator, numbered
+from fastem.rows.validation import generator, not_missing, numbered, require_finite
 from fastem.starts.given import checked_array, checked_weights
 from fastem.starts.plan import Scales
 
@@ -190,9 +191,14 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
     def _takes_missing(self):
         if not self.__sklearn_is_fitted__():
             return self._family().takes_missing
-        emission = self._mixture().emission
-        has_prior = isinstance(emission, ConstrainedGaussian) and emission.prior is not None
-        return emission.takes_missing and not has_prior
+        return self._mixture().emission.takes_missing
+
+    def _require_new(self, X, names, place=numbered):
+        if not self._takes_missing:
+            name = "noise" if self._has_noise else "truncation"
+            advice = refusal(name, "missing values").format(f"{name}={getattr(self, name)!r}")
+            require_finite(X, columns=names, place=place, allowed=not_missing, advice=advice)
+        super()._require_new(X, names, place)
 
     def _scales(self):
         prior, deviations = getattr(self, "prior_", None), getattr(self, "column_scales_", None)
