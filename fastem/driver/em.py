@@ -50,6 +50,12 @@ from fastem.errors import LogLikelihoodFell, LogLikelihoodNotFinite, warn
 from fastem.kernels.threads import for_pass, matrices_by
 from fastem.rows.blocks import ArrayBlocks
 
+OF_MODEL = "this is a defect of the model, whose M-step does not maximise what its E-step collects"
+OF_OTHER_ROWS = (
+    "either the source gives other rows in this pass than in the one before, as where it draws or shuffles them anew, "
+    f"or {OF_MODEL}"
+)
+
 
 def em(
     model: Model,
@@ -257,9 +263,7 @@ def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
                 f"{result.n_iter + 1}: "
             )
             if before - mean > explained + of_step:
-                result.stop_reason = fell + (
-                    "this is a defect of the model, whose M-step does not maximise what its E-step collects"
-                )
+                result.stop_reason = fell + (OF_OTHER_ROWS if getattr(blocks, "read_anew", False) else OF_MODEL)
                 warn(result.stop_reason, LogLikelihoodFell)
                 return
             if before - mean > explained:

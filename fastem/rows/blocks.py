@@ -41,9 +41,12 @@ class Blocks:
         Whether rows have weights.
     holder : str
         The words for what holds the rows, in a message: "X is ...".
+    read_anew : bool
+        Whether each pass asks the source for the rows again, which may give others.
     """
 
     holder: ClassVar[str] = "read in blocks"
+    read_anew: bool = False
 
     dtype: np.dtype
     n_features: int
@@ -233,6 +236,8 @@ class StreamBlocks(Blocks):
         ``n_rows``, or None where it is known only after reading.
     """
 
+    read_anew = True
+
     def __init__(self, source):
         self.source = source
         self.dtype, self.n_features, self.names = source.dtype, source.n_features, source.names
@@ -315,6 +320,10 @@ class BlocksOf(Blocks):
     def n_rows_known(self) -> bool:
         """Whether the number of rows is known without reading them."""
         return getattr(self.blocks, "n_rows_known", True)
+
+    @property
+    def read_anew(self) -> bool:
+        return getattr(self.blocks, "read_anew", False)
 
     @property
     def n_rows(self):

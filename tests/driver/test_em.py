@@ -9,7 +9,8 @@ import pytest
 import reference
 from instances import INSTANCES, STRUCTURES, start
 
-from fastem import EMResult, LogLikelihoodFell, Statistics, em, kernels
+from fastem import EMResult, GaussianMixture, LogLikelihoodFell, Statistics, em, kernels
+from fastem.datasets import load_faithful
 from fastem.driver.partial_steps import Stepwise
 from fastem.driver.passes import collect
 from fastem.models.gaussian.emission import Gaussian
@@ -464,3 +465,17 @@ def test_narrow_covariances_in_float32_end_where_rounding_takes_more_than_a_step
         result = em(best, X, tol=1e-9)
     assert "rounding of float32 sums now takes more than a step gains" in result.stop_reason
     assert result.model is best and not result.converged and result.n_iter == 0
+
+
+def test_a_source_that_gives_other_rows_is_named_before_the_model():
+    """That the model has a defect is said first only where the rows cannot have changed."""
+    X, passes = load_faithful().data, []
+
+    def chunks():
+        passes.append(len(passes))
+        return iter([X[:100], X[100:] + 2 * (len(passes) > 6)])
+
+    words = "fell from .*: either the source gives other rows in this pass than in the one before, .* or this is a def"
+    with pytest.warns(LogLikelihoodFell, match=words):
+        model = GaussianMixture(2, random_state=0, tol=1e-12, accelerate=None).fit(chunks)
+    assert not model.converged_ and "gives other rows" in model.stop_reason_

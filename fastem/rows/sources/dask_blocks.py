@@ -55,7 +55,7 @@ class DaskBlocks(Blocks):
 
     def __init__(self, parts, names=None, weighted=False, client=None):
         self.client = client if client is not None else active_client()
-        self.names, self.weighted = names, weighted
+        self.names, self.weighted, self.read_anew = names, weighted, self.client is None
         self.parts = parts if self.client is None else self.client.compute(parts)
         self.direct = None  # whether results come past the scheduler; None: as the client is set
         self._plan: dict | None = None
