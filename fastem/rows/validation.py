@@ -58,6 +58,7 @@ def as_matrix(X, owner, least_rows=1):
         )
     require_unmasked(X, "X")
     require_no_times(X)
+    require_no_intervals(X)
     require_no_text(X)
     try:
         array = np.asarray(X)
@@ -113,16 +114,29 @@ def is_time_type(kind) -> bool:
 def require_no_times(X):
     """ValueError at the first column of a table that holds dates, times or durations: as numbers they are a count of
     nanoseconds, or of whatever unit the table has."""
-    schema = getattr(X, "schema", None)
-    if hasattr(X, "dtypes") and hasattr(X, "columns"):
-        columns = zip(X.columns, X.dtypes)
-    elif hasattr(schema, "names") and hasattr(schema, "types"):
-        columns = zip(schema.names, schema.types)
-    else:
-        return
-    for name, kind in columns:
+    for name, kind in types_of(X):
         if is_time_type(kind):
             raise ValueError(f"X must hold numbers, but column {name!r} holds {described(kind)}. {HOW_TO_CONVERT}")
+
+
+def require_no_intervals(X):
+    """ValueError at the first column of a table that holds intervals of pandas', as its cut makes them."""
+    for name, kind in types_of(X):
+        if described(kind).removeprefix("categories of ").startswith("interval"):
+            raise ValueError(
+                f"X must hold numbers, but column {name!r} holds {described(kind)}. Pass numbers as X, and the ends of "
+                "the intervals (.left and .right) as lower= and upper=."
+            )
+
+
+def types_of(X):
+    """(name, type) of the columns of a table; none of what is no table."""
+    schema = getattr(X, "schema", None)
+    if hasattr(X, "dtypes") and hasattr(X, "columns"):
+        return zip(X.columns, X.dtypes)
+    if hasattr(schema, "names") and hasattr(schema, "types"):
+        return zip(schema.names, schema.types)
+    return ()
 
 
 def require_no_text(X):
@@ -262,10 +276,15 @@ def require_finite(
             raise ValueError(f"Input {name} contains {what}: the first is at {location}. {advice}")
 
 
-def as_sample_weight(sample_weight, n, some=True):
-    """(n,) float64 contiguous weights, or None; `some`: at least one must be positive."""
+def as_sample_weight(sample_weight, n=None, some=True):
+    """(n,) float64 contiguous weights, or None; n=None: as many as there are. `some`: at least one must be positive."""
     if sample_weight is None:
         return None
+    if isinstance(sample_weight, (list, tuple)) and len(sample_weight) and np.ndim(sample_weight[0]):
+        raise ValueError(
+            f"sample_weight is a list of {len(sample_weight)} arrays, but must be one array of a number for each row. "
+            "Join them, np.concatenate(sample_weight), or beside chunks give pairs of a chunk and its weights as X."
+        )
     try:
         weight = np.asarray(sample_weight)
         require_no_text_beside(weight)
@@ -274,6 +293,7 @@ def as_sample_weight(sample_weight, n, some=True):
         weight = np.require(weight, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error
+    n = weight.size if n is None else n
     if weight.ndim == 0:
         weight = np.full(n, float(weight))
     if weight.ndim != 1:

@@ -2,10 +2,14 @@
 
 import time
 
+import dask
+import h5py
 import numpy as np
+import pandas
 import pyarrow
 import pyarrow.parquet
 import pytest
+import zarr
 from containers import CONTAINERS, frame, pieces
 from models import MODELS
 
@@ -389,3 +393,56 @@ def test_blocks_of_rows_that_no_component_can_produce_are_refused_in_words():
     lowest = np.finfo(float).min
     total = merged([Statistics(log_likelihood=lowest, weight=1.0), Statistics(log_likelihood=lowest, weight=1.0)])
     assert total.log_likelihood == -np.inf and total.weight == 2
+
+
+def of_hdf5(folder):
+    file = h5py.File(folder / "rows.h5", "w")
+    file["rows"] = np.ones((4, 2))
+    return file
+
+
+ROWS = np.ones((9, 2))
+WRONG = {
+    "triples": (lambda folder: lambda: iter([(ROWS, np.ones(9), 1)]), r"chunk 0 of .* is a tuple of 3. Give an array"),
+    "a list of triples": (lambda folder: [(ROWS, np.ones(9), 1)], r"chunk 0 of .* is a tuple of 3. Give an array"),
+    "an Arrow array": (lambda folder: pyarrow.array(np.ones(9)), r"X is a DoubleArray of pyarrow.* Pass a table"),
+    "an Arrow column": (lambda folder: pyarrow.chunked_array([np.ones(9)]), r"X is a ChunkedArray .* Pass a table"),
+    "delayed": (
+        lambda folder: dask.delayed(ROWS),
+        r"X is a dask.delayed, .* Pass X.compute\(\), or dask.array.from_del",
+    ),
+    "HDF5 file": (of_hdf5, r"X is a File of h5py that holds rows. Pass one .* X\['rows'\]"),
+    "HDF5 group": (
+        lambda folder: of_hdf5(folder)["/"],
+        r"X is a Group of h5py that holds rows. Pass one .* X\['rows'\]",
+    ),
+    "zarr group": (lambda folder: zarr.group(), r"X is a Group of zarr that holds nothing. Pass one array"),
+    "dict": (
+        lambda folder: {"a": ROWS, "b": 1},
+        r"X is a dict of builtins that holds a, b. Pass one .* X\['a'\]; columns",
+    ),
+    "intervals": (
+        lambda folder: pandas.DataFrame({"a": pandas.interval_range(0, 9), "b": 1.0}),
+        r"column 'a' holds interval\[int64, right\]. Pass numbers as X, and the ends .* as lower= and upper=",
+    ),
+    "bins": (
+        lambda folder: pandas.DataFrame({"a": pandas.cut(np.arange(9.0), 2)}),
+        r"column 'a' holds categories of interval\[float64, right\]. Pass numbers as X",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_holds_no_rows_says_what_to_pass(name, tmp_path):
+    make, words = WRONG[name]
+    fitted = GaussianMixture().fit(np.random.default_rng(0).normal(size=(9, 2)))
+    for use in (GaussianMixture().fit, fitted.predict):
+        with pytest.raises((TypeError, ValueError), match=words):
+            use(make(tmp_path))
+
+
+def test_a_list_of_weights_of_chunks_says_how_to_give_them():
+    X, weights = [ROWS[:4], ROWS[4:]], [np.ones(4), np.ones(5)]
+    for rows in (X, ROWS):
+        with pytest.raises(ValueError, match=r"sample_weight is a list of 2 arrays, .* Join them, .* or beside chunks"):
+            open_rows(rows, weights)

@@ -32,6 +32,10 @@ def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
     """A table, a dataset or anything with the Arrow C stream, as blocks."""
     if isinstance(X, pyarrow.RecordBatchReader):
         raise TypeError(ONE_SHOT.format("a RecordBatchReader"))
+    if isinstance(X, (pyarrow.Array, pyarrow.ChunkedArray)):
+        raise TypeError(
+            f"X is a {type(X).__name__} of pyarrow, which is one column. Pass a table, pyarrow.table({{'x': X}})."
+        )
     if isinstance(X, pyarrow.dataset.Dataset):
         return StreamBlocks(DatasetSource(X, sample_weight, columns))
     if isinstance(X, (pyarrow.Table, pyarrow.RecordBatch)):
@@ -71,7 +75,7 @@ class TableSource:
         self.weight_column = sample_weight if isinstance(sample_weight, str) else None
         self.sample_weight = None
         if sample_weight is not None and self.weight_column is None:
-            self.sample_weight = as_sample_weight(sample_weight, np.size(sample_weight) if n_rows is None else n_rows)
+            self.sample_weight = as_sample_weight(sample_weight, n_rows)
         self.weighted = sample_weight is not None
         names = names_of(schema, what)
         places, weight = choose(names, columns, what, self.weight_column)

@@ -56,6 +56,11 @@ class ChunkSource:
     def _chunks(self):
         """X, its weights and its columns' names of every chunk that has rows."""
         for i, chunk in enumerate(self.opened()):
+            if isinstance(chunk, tuple) and len(chunk) != 2:
+                raise ValueError(
+                    f"chunk {i} of {self.what} is a tuple of {len(chunk)}. Give an array or a frame, or a pair of it "
+                    "and its weights."
+                )
             X, weight = chunk if isinstance(chunk, tuple) else (chunk, None)
             names = column_names(X)
             try:

@@ -113,7 +113,7 @@ def _line_by_line(table, path, sample_weight, columns):
         for rows in table.blocks([*chosen, weight] if weighted else chosen, step):
             yield (np.ascontiguousarray(rows[:, :-1]), rows[:, -1]) if weighted else rows
 
-    weights = None if weighted or sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
+    weights = None if weighted or sample_weight is None else as_sample_weight(sample_weight)
     blocks = StreamBlocks(ChunkSource(chunks, str(path), None, weights))
     if table.names != numbered_names(len(table.names)):
         blocks.names = np.array([table.names[i] for i in chosen], dtype=object)

@@ -12,11 +12,13 @@ import numpy as np
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.side_columns import weighed_by
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
+from fastem.rows.sources.columns import listed
 from fastem.rows.validation import (
     as_matrix,
     as_sample_weight,
     column_names,
     in_moderate_units,
+    require_no_intervals,
     require_no_text,
     require_no_times,
 )
@@ -108,8 +110,7 @@ def _stream(opened, what, sample_weight, columns, owner, n_rows=None):
         raise TypeError(
             f"columns is only for files and Arrow tables, but X is {what}: choose the columns of its chunks."
         )
-    weight = None if sample_weight is None else as_sample_weight(sample_weight, np.size(sample_weight))
-    return StreamBlocks(ChunkSource(opened, what, n_rows, weight, owner))
+    return StreamBlocks(ChunkSource(opened, what, n_rows, as_sample_weight(sample_weight), owner))
 
 
 def _function(X, sample_weight, columns, owner):
@@ -194,6 +195,7 @@ def _dask(X, sample_weight, columns, owner):
             "columns is only for files and Arrow tables, but X is a Dask collection: choose its columns before."
         )
     require_no_times(X)
+    require_no_intervals(X)
     require_no_text(getattr(X, "_meta", X))  # its columns without rows
     return DaskBlocks.of(X, sample_weight)
 
@@ -210,9 +212,34 @@ def _blocks(X, sample_weight, columns, owner):
     return X
 
 
+def _delayed(X, sample_weight, columns, owner):
+    raise TypeError(
+        "X is a dask.delayed, whose shape is not known. Pass X.compute(), or dask.array.from_delayed(X, shape, dtype)."
+    )
+
+
+def _several(X, sample_weight, columns, owner):
+    """A group of arrays, such as an HDF5 file, of which only one can be the rows."""
+    names, package = list(X.keys()), type(X).__module__.partition(".")[0]
+    example = f"X[{names[0]!r}]" if names else "an array"
+    raise TypeError(
+        f"X is a {type(X).__name__} of {package} that holds {listed(names) or 'nothing'}. Pass one array or frame of "
+        f"rows, such as {example}; columns together as a frame, pandas.DataFrame(...)."
+    )
+
+
 def is_dask(X) -> bool:
     """Whether X is a Dask array or data frame, which dask_blocks opens and maps functions over."""
-    return hasattr(X, "__dask_graph__")
+    return hasattr(X, "__dask_graph__") and not _is_delayed(X)
+
+
+def _is_delayed(X):
+    return any(kind.__module__ == "dask.delayed" for kind in type(X).__mro__)
+
+
+def _is_several(X):
+    """Whether X holds arrays by name and is no table."""
+    return hasattr(X, "keys") and hasattr(X, "__getitem__") and not (hasattr(X, "shape") or hasattr(X, "columns"))
 
 
 def is_spark(X) -> bool:
@@ -260,13 +287,14 @@ def _is_list_of_chunks(X):
     """Whether X is a sequence of matrices or frames, with or without weights, or any other iterable."""
     if isinstance(X, (list, tuple)):
         first = X[0] if len(X) else None
-        first = first[0] if isinstance(first, tuple) and len(first) == 2 else first
+        first = first[0] if isinstance(first, tuple) and len(first) > 0 else first
         return len(getattr(first, "shape", ())) == 2
     return hasattr(X, "__iter__") and not any(hasattr(X, name) for name in ("shape", "__array__", "__len__"))
 
 
 OPENERS = (
     (is_spark, _spark),  # first: its columns are attributes, whatever their names
+    (_is_delayed, _delayed),  # it has an attribute of any name, too
     (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
     (is_dask, _dask),
@@ -274,6 +302,7 @@ OPENERS = (
     (_is_other_frame, _other_frame),
     (_is_table_of_arrow, _arrow),
     (_is_sliced, _sliced),
+    (_is_several, _several),
     (lambda X: callable(X) and not hasattr(X, "shape"), _function),
     (_is_list_of_chunks, _chunks),
 )
