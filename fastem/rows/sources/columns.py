@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 __all__ = ["choose", "column_place", "listed", "numbered_names", "suggest_columns"]
 
@@ -15,6 +15,8 @@ def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weig
         return [i for i in range(len(names)) if i != weight_place], weight_place
     if isinstance(columns, (str, int)):
         raise ValueError(f"columns={columns!r} is not a list: for one column, give [{columns!r}]")
+    if not isinstance(columns, Iterable):
+        raise ValueError(f"columns={columns!r} is not a list of names or numbers of columns: give one, such as [0, 1]")
     chosen: list[int] = []
     for column in columns:
         place = column_place(names, column, what)

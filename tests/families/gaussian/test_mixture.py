@@ -269,3 +269,9 @@ def test_one_dimension_by_hand():
         np.testing.assert_allclose(model.weights_, p, rtol=1e-10)
         np.testing.assert_allclose(model.means_.ravel(), mu, rtol=1e-10)
         np.testing.assert_allclose(model.covariances_.ravel(), variance, rtol=1e-10)
+
+
+def test_columns_of_a_marginal_are_a_list():
+    model = GaussianMixture().fit(np.random.default_rng(0).normal(size=(50, 2)))
+    with pytest.raises(ValueError, match=r"columns=slice\(0, 1, None\) is not a list of names or numbers of columns"):
+        model.marginal(slice(0, 1))
