@@ -8,6 +8,7 @@ The log-likelihood never falls; the driver checks that it does not.
 
 from __future__ import annotations
 
+import numbers
 import time
 from collections.abc import Callable
 
@@ -163,8 +164,8 @@ def em(
     >>> result.remaining_gain < 1e-3, result.remaining_gain_method
     (True, 'newton')
     """
-    if not tol >= 0 or not max_iter >= 0:
-        raise ValueError(f"tol and max_iter must not be negative: tol={tol}, max_iter={max_iter}.")
+    if not all(isinstance(value, numbers.Real) and value >= 0 for value in (tol, max_iter)):
+        raise ValueError(f"tol and max_iter must be numbers of at least 0. Got tol={tol!r}, max_iter={max_iter!r}.")
     blocks, unit = weighed_blocks(model.model if isinstance(model, EMResult) else model, data, sample_weight)
     keeper = None
     if checkpoint is not None:

@@ -479,3 +479,10 @@ def test_a_source_that_gives_other_rows_is_named_before_the_model():
     with pytest.warns(LogLikelihoodFell, match=words):
         model = GaussianMixture(2, random_state=0, tol=1e-12, accelerate=None).fit(chunks)
     assert not model.converged_ and "gives other rows" in model.stop_reason_
+
+
+@pytest.mark.parametrize("wrong", [{"tol": "a"}, {"tol": None}, {"max_iter": "9"}, {"tol": np.nan}, {"max_iter": -1}])
+def test_a_tolerance_and_a_limit_are_numbers(wrong):
+    ((name, value),) = wrong.items()
+    with pytest.raises(ValueError, match=rf"tol and max_iter must be numbers of at least 0. Got .*{name}={value!r}"):
+        em(Scripted([-1.0]), TOSSES, **wrong)
