@@ -134,11 +134,9 @@ def likelihood_ratio_test(
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
     require_taken(estimator)
-    smaller, larger = n_components or (estimator.n_components, estimator.n_components + 1)
-    if not all(isinstance(K, numbers.Integral) and K >= 1 for K in (smaller, larger)) or not smaller < larger:
-        raise ValueError(
-            f"n_components must be two whole numbers of at least 1, the smaller first. Got {(smaller, larger)!r}."
-        )
+    if n_components is None:
+        n_components = estimator.n_components, estimator.n_components + 1
+    smaller, larger = checked_pair(n_components)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 1:
         raise ValueError(f"n_draws must be an int of at least 1. Got {n_draws!r} instead.")
     n_jobs, rng = for_jobs(n_jobs), generator(random_state)
@@ -197,6 +195,18 @@ def counts(blocks):
             f"{weight[row]:g}. Leave out sample_weight, or round it."
         )
     return weight.astype(np.int64)
+
+
+def checked_pair(n_components):
+    """The numbers of components of both hypotheses; ValueError where they are none."""
+    pair = tuple(n_components) if isinstance(n_components, (tuple, list, np.ndarray)) else ()
+    whole = len(pair) == 2 and all(isinstance(K, numbers.Integral) and K >= 1 for K in pair)
+    if not whole or not pair[0] < pair[1]:
+        raise ValueError(
+            "n_components must be two whole numbers of at least 1, the smaller first: those of the null hypothesis and "
+            f"of the alternative, such as (2, 3). Got {n_components!r} instead."
+        )
+    return pair
 
 
 def searched(estimator, pair):
