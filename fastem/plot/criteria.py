@@ -74,6 +74,8 @@ def selection(found, *, relative=False, ax=None) -> Any:
     -------
     Axes
     """
+    if not hasattr(found, "best_row"):
+        raise TypeError(f"selection expects what fastem.select returns. Got {type(found).__name__} instead.")
     (ax,) = axes_grid(ax).flat
     least = getattr(found.best_row, found.criterion) if relative else 0.0
     names = list(dict.fromkeys(row.covariance_type for row in found.table))

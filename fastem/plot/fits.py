@@ -66,9 +66,10 @@ def restarts(fits, *, ax=None) -> Any:
     """
     if hasattr(fits, "fit_report_"):
         return _starts(fits, ax)
-    if hasattr(fits, "n_iter_") or hasattr(fits, "history"):
+    if hasattr(fits, "n_iter_") or hasattr(fits, "history") or not hasattr(fits, "__iter__"):
+        hint = " Pass its mixture_." if hasattr(fits, "mixture_") else ""
         raise TypeError(
-            f"restarts expects several fits, or a mixture that was fitted in this process: {fits!r} is none."
+            f"restarts expects several fits, or a mixture that was fitted in this process: {fits!r} is none.{hint}"
         )
     traces = [_trace(fit)[0] for fit in fits]
     if not traces:

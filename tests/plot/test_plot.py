@@ -531,3 +531,17 @@ def test_the_histogram_of_intervals_is_the_one_that_was_fitted():
             plot.mixture(model, lower[:, None], **wrong, ax=Figure())
     with pytest.raises(ValueError, match="one column, but this one has 2"):
         plot.mixture(fitted(X, 1), X, lower=X, upper=X, ax=Figure())
+
+
+def test_pictures_say_what_they_expect():
+    model = fastem.GaussianMixture(1).fit(np.random.default_rng(0).normal(size=(50, 2)))
+    for wrong in (model, None):
+        with pytest.raises(
+            TypeError, match=f"selection expects what fastem.select returns. Got {type(wrong).__name__}"
+        ):
+            plot.selection(wrong)
+    detector = fastem.OutlierDetector().fit(np.random.default_rng(0).normal(size=(50, 2)))
+    with pytest.raises(TypeError, match=r"restarts expects several fits.* is none. Pass its mixture_"):
+        plot.restarts(detector)
+    with pytest.raises(TypeError, match=r"restarts expects several fits.*: 3 is none"):
+        plot.restarts(3)
