@@ -81,7 +81,9 @@ def _fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--noise", type=_noise, metavar="box|VOLUME", help="a component of constant density for stray rows"
     )
-    fit.add_argument("--kinds", type=comma_list, metavar="A,B", help="of each column, for --model mixed")
+    fit.add_argument(
+        "--kinds", type=_kinds, metavar="A,B", help="of each column, or as COLUMN=A,COLUMN=B, for --model mixed"
+    )
     fit.add_argument("--factors", dest="n_factors", type=int, metavar="Q", help="for --model factor_analyzers")
     fit.add_argument("--seed", dest="random_state", type=int, default=0, help="seed of the random start (default: 0)")
     fit.add_argument("--n-init", type=int, metavar="N", help="number of starts; the best is kept (default: 1)")
@@ -272,6 +274,22 @@ def numbers(text: str) -> list[int]:
 def comma_list(text: str) -> list[str]:
     """The names in ``a,b``; a name that has a comma must be in double quotes."""
     return [name.strip() for name in next(csv.reader([text]), [])]
+
+
+def _kinds(text: str) -> list[str] | dict[str, list[str]]:
+    """Kinds of columns in their order, ``a,b``, or by their names, ``x=a,y=b``."""
+    words = comma_list(text)
+    if not any("=" in word for word in words):
+        return words
+    named: dict[str, list[str]] = {}
+    for word in words:
+        column, equals, kind = word.rpartition("=")
+        if not equals:
+            raise argparse.ArgumentTypeError(
+                f"{word!r} names no column, as COLUMN=KIND does: name all columns, or none"
+            )
+        named.setdefault(kind, []).append(column)
+    return named
 
 
 def _codes(text: str) -> list[float]:

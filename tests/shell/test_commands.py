@@ -89,6 +89,17 @@ def test_every_family_is_fitted_saved_and_used(family, run):
     assert len(rows_of(run("predict", "model.npz", "rows.npy"))) == len(DATA[family])
 
 
+def test_kinds_of_columns_by_name(run, refused):
+    np.savetxt("rows.csv", DATA["mixed"], delimiter=",", header="amount,visits", comments="")
+    fit = ["fit", "rows.csv", "--components", 2, "--model", "mixed", "--save", "model.npz", "--kinds"]
+    run(*fit, "visits=poisson,amount=gaussian")
+    model = fastem.load("model.npz")
+    assert model.kinds == {"poisson": ["visits"], "gaussian": ["amount"]} and model.gaussian_means_.shape == (2, 1)
+    assert len(rows_of(run("predict", "model.npz", "rows.csv"))) == len(DATA["mixed"])
+    assert "kinds names the column 'visit', which X does not have" in refused(*fit, "visit=poisson,amount=gaussian")
+    assert "'gaussian' names no column, as COLUMN=KIND does" in refused(*fit, "visits=poisson,gaussian")
+
+
 @pytest.mark.parametrize("family", FACTORS)
 def test_factors_are_fitted_saved_and_described(family, run, refused):
     rows = load_iris().data
