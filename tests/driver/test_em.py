@@ -324,7 +324,7 @@ def test_weights_beside_blocks_are_not_silently_dropped():
 
 @pytest.mark.parametrize("limits", [{"tol": np.nan}, {"tol": -1e-3}, {"max_iter": -1}])
 def test_limits_that_are_none_are_refused(limits):
-    with pytest.raises(ValueError, match="tol and max_iter must not be negative"):
+    with pytest.raises(ValueError, match="tol and max_iter must be numbers of at least 0"):
         em(Coin(0.5), TOSSES, **limits)
 
 
