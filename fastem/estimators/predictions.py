@@ -19,7 +19,8 @@ from fastem.estimators.outliers import threshold_of
 from fastem.estimators.refused_sides import require_sides
 from fastem.rows.blocks import block_rows
 from fastem.rows.side_columns import named_columns
-from fastem.rows.sources.open_rows import is_dask, is_spark
+from fastem.rows.sources.files import is_one_of
+from fastem.rows.sources.open_rows import is_dask, is_spark, paths_of
 
 __all__ = ["text_writer", "write_each", "write_predictions"]
 
@@ -57,7 +58,8 @@ def write_predictions(
         Write a column ``outlier`` of 0 and 1 as well: the rows that :meth:`~fastem.GaussianMixture.is_outlier` finds at
         this rate.
     keep : {name: values}, optional
-        Columns to write before the others, such as a key to join on; each has one value for each row. Not for a Spark
+        Columns to write before the others, such as a key to join on; each has one value for each row and a name that
+        the others do not have. Not for a Spark
         frame, whose columns are all written.
     **sides
         Side columns that the model's methods take: ``errors``, ``lower`` and ``upper``; see
@@ -66,7 +68,8 @@ def write_predictions(
     Raises
     ------
     ValueError
-        The suffix is another one, or the model cannot describe a row; the message says where it is.
+        The suffix is another one, the file is one of those that are read, or the model cannot describe a row; the
+        message says where it is.
     TypeError
         The model has no components, or X is a Dask collection.
 
@@ -85,9 +88,12 @@ def write_predictions(
         return
     path = Path(path)
     opened = writer_for(path)
+    if is_one_of(path, paths_of(X)):
+        raise ValueError(f"{path} is one of the files that are read: name another.")
     asked = Predictions(model, probabilities, outliers, keep)
     with written_whole(path) as beside, opened(beside, asked.columns) as write:
         write_each(asked, X, write, **sides)
+        asked.require_all_kept()
 
 
 def _write_frame(asked, X, path, keep, sides):
@@ -147,6 +153,9 @@ class Predictions:
             self.columns |= {f"probability_{k}": np.float64 for k in range(model.model_.n_components)}
         if outliers is not None:
             self.columns["outlier"] = np.int64
+        for name in self.kept:
+            if self.columns[name] is not str:
+                raise ValueError(f"keep has the column {name!r}, which predictions have too. Give it another name.")
 
     def of_rows(self, rows, score, dtype) -> list:
         """The columns of some rows, of which score(rows, **outputs) fills arrays, as models do."""
@@ -167,6 +176,12 @@ class Predictions:
         if len(values) != n:
             raise ValueError(f"keep has fewer values of {name!r} than there are rows in X.")
         return values
+
+    def require_all_kept(self):
+        """ValueError where a column that is kept goes on behind the last row."""
+        for name, values in self.kept.items():
+            if next(values, self) is not self:
+                raise ValueError(f"keep has more values of {name!r} than there are rows in X.")
 
 
 def write_each(asked: Predictions, X: Any, write: Callable, **sides: Any) -> None:

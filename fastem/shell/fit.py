@@ -13,7 +13,7 @@ import numpy as np
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.shell.models import FACTORS, estimator
-from fastem.shell.rows import NamedColumns, names_of, require_place, rows_to_fit, sides_of
+from fastem.shell.rows import NamedColumns, names_of, require_other_file, rows_to_fit, sides_of
 
 NOT_CONVERGED = 3  # the exit code with --strict
 PARAMETERS = (  # options that are parameters of an estimator
@@ -27,8 +27,8 @@ def fit(arguments: argparse.Namespace) -> int | None:
     from fastem import plot
     from fastem.plot.canvas import require_file_type
 
-    require_place("--save", arguments.save)
-    require_place("--plot", arguments.plot)
+    require_other_file("--save", arguments.save, arguments.files)
+    require_other_file("--plot", arguments.plot, arguments.files)
     if arguments.plot is not None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fastem.rows.missing_codes import with_missing_codes
 from fastem.rows.sources.columns import numbered_names
-from fastem.rows.sources.files import column_names, files_in
+from fastem.rows.sources.files import column_names, is_one_of
 from fastem.rows.sources.open_rows import open_rows
 
 
@@ -97,8 +97,7 @@ def require_place(option: str, path: str | None) -> None:
 def require_other_file(option: str, path: str | None, read: Sequence[str]) -> None:
     """ValueError where what is written would replace a file that is read."""
     require_place(option, path)
-    files = [Path(read[0]), *(file for one in read[1:] for file in files_in(Path(one)))]
-    if path is not None and Path(path).resolve() in map(Path.resolve, files):
+    if path is not None and is_one_of(Path(path), list(read)):
         raise ValueError(f"{option} {path} is one of the files that are read: name another")
 
 

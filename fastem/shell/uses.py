@@ -17,7 +17,7 @@ from fastem.driver.atomic_write import written_whole
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
-from fastem.shell.rows import require_other_file, require_place, rows_for, sides_of
+from fastem.shell.rows import require_other_file, rows_for, sides_of
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -45,6 +45,7 @@ def predict(arguments: argparse.Namespace) -> None:
     if arguments.output is None:
         predictions = Predictions(model, **asked)
         write_each(predictions, blocks, text_writer(sys.stdout, predictions.columns), **sides)
+        predictions.require_all_kept()
     else:
         write_predictions(model, blocks, arguments.output, **asked, **sides)
 
@@ -63,7 +64,7 @@ def impute(arguments: argparse.Namespace) -> None:
 
 def sample(arguments: argparse.Namespace) -> None:
     """``fastem sample``: rows that are drawn from a model, each with its component."""
-    require_place("--output", arguments.output)
+    require_other_file("--output", arguments.output, [arguments.model])
     model = loaded(arguments.model)
     X, z = model.sample(arguments.rows, arguments.random_state)
     with table_to(arguments.output) as writer:

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pandas
+import pyarrow.dataset
 import pytest
 
 from fastem import PPCA, GaussianMixture, PoissonMixture, write_predictions
@@ -101,3 +102,35 @@ def test_mistakes(tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pip install 'fastem\[arrow\]'"):
         write_predictions(model, rows(), tmp_path / "labels.parquet")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_rows_are_never_replaced_by_their_predictions(tmp_path, suffix):
+    path, folder = tmp_path / f"in{suffix}", tmp_path / "folder"
+    folder.mkdir()
+    model = GaussianMixture(2, random_state=0).fit(rows())
+    for file in (path, folder / path.name):
+        pandas.DataFrame(rows()).rename(columns=str).pipe(
+            getattr(pandas.DataFrame, f"to_{suffix[1:]}"), file, index=False
+        )
+    before = path.read_bytes()
+    datasets = [pyarrow.dataset.dataset(path)] if suffix == ".parquet" else []
+    for X in (path, str(path), [path], *datasets):
+        with pytest.raises(ValueError, match=r"in\.\w+ is one of the files that are read: name another\."):
+            write_predictions(model, X, tmp_path / "folder" / ".." / path.name)
+    with pytest.raises(ValueError, match="one of the files that are read"):
+        write_predictions(model, folder, folder / path.name)
+    assert path.read_bytes() == (folder / path.name).read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_columns_that_are_kept_are_whole(tmp_path, suffix):
+    model, n, path = GaussianMixture(2, random_state=0).fit(rows()), len(rows()), tmp_path / f"out{suffix}"
+    for name, asked in (("label", {}), ("probability_1", {"probabilities": True}), ("outlier", {"outliers": 0.01})):
+        with pytest.raises(ValueError, match=f"keep has the column '{name}', which predictions have too. Give it"):
+            write_predictions(model, rows(), path, keep={name: range(n)}, **asked)
+    with pytest.raises(ValueError, match="keep has more values of 'id' than there are rows in X"):
+        write_predictions(model, rows(), path, keep={"id": range(n + 50)})
+    assert not path.exists()
+    write_predictions(model, rows(), path, keep={"id": range(n), "probability_1": range(n)})
+    assert READERS[suffix](path).dtype.names[:2] == ("id", "probability_1")

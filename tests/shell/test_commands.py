@@ -282,3 +282,30 @@ def test_without_a_checkpoint_the_way_is_said(capsys, monkeypatch):
     monkeypatch.setattr(fastem.GaussianMixture, "fit", interrupt)
     assert main("fit faithful --components 2".split()) == 130
     assert capsys.readouterr().err == "fastem: interrupted after 3 iterations; with --checkpoint FILE a fit can go on\n"
+
+
+@pytest.mark.parametrize("option", ["--save", "--plot"])
+@pytest.mark.parametrize("command", ["fit", "select"])
+def test_rows_are_never_replaced(refused, command, option):
+    Path("x.csv").write_text("\n".join(f"{a},{b}" for a, b in X))
+    Path("x.png").write_bytes(Path("x.csv").read_bytes())
+    before = Path("x.csv").read_bytes()
+    for name in ("x.csv", "x.png"):
+        said = refused(command, name, "--components", 2, option, f"./{name}")
+        assert f"{option} ./{name} is one of the files that are read: name another" in said
+        assert Path(name).read_bytes() == before
+
+
+def test_a_model_is_never_replaced_by_its_sample(refused, model):
+    before = Path("model.npz").read_bytes()
+    assert "--output model.npz is one of the files that are read" in refused(
+        "sample", "model.npz", "--rows", 5, "--output", "model.npz"
+    )
+    assert Path("model.npz").read_bytes() == before
+
+
+def test_a_key_named_as_a_prediction_is_refused(refused, model):
+    Path("x.csv").write_text("eruptions,waiting,label\n" + "".join(f"{a},{b},k\n" for a, b in X))
+    assert "keep has the column 'label', which predictions have too" in refused(
+        "predict", "model.npz", "x.csv", "--keep", "label"
+    )

@@ -17,7 +17,7 @@ from fastem.rows.sources.columns import choose, numbered_names
 from fastem.rows.sources.text_files import COMPRESSED, TEXT_SUFFIXES, DelimitedFile
 from fastem.rows.validation import as_sample_weight
 
-__all__ = ["column_names", "files_in", "open_files"]
+__all__ = ["column_names", "files_in", "is_one_of", "open_files"]
 
 AT_ONCE = 64e6  # bytes of text up to which a file is read once and not in every pass
 SHEET = "Save the sheet as CSV, or in Python pass pandas.read_excel(path), or write it with its to_csv or to_parquet."
@@ -88,6 +88,11 @@ def files_in(path: Path) -> list[Path]:
         for file in path.rglob("*")
         if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
     )
+
+
+def is_one_of(path: Path, read) -> bool:
+    """Whether a path is that of one of these files, or of one in these folders: written there, it would replace it."""
+    return path.resolve() in (file.resolve() for one in _as_paths(read) for file in files_in(one))
 
 
 def _at_once(table, path, sample_weight, columns):

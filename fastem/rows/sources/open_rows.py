@@ -251,6 +251,16 @@ def _is_path(X):
     return isinstance(X, (str, os.PathLike))
 
 
+def paths_of(X) -> list:
+    """The files and folders that X names, or that an Arrow dataset reads; none of other rows."""
+    if _is_path(X):
+        return [X]
+    if isinstance(X, (list, tuple)):
+        return [one for one in X if _is_path(one)]
+    files = getattr(X, "files", None)
+    return list(files) if isinstance(files, list) else []
+
+
 def _packages(X):
     """The names of the packages that its type comes from."""
     return {kind.__module__.partition(".")[0] for kind in type(X).__mro__}
