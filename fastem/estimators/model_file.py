@@ -42,7 +42,8 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     Warns
     -----
     UserWarning
-        For parameters that a file cannot contain, such as functions and random generators: they are saved as None.
+        For parameters that a file cannot contain, such as functions and random generators: they are saved as their
+        default values.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     if not present:
         raise ValueError(f"this {type(estimator).__name__} is not fitted yet. Call fit before save.")
     arrays = {name: _writable(getattr(estimator, name)) for name in present}
-    parameters, parameter_arrays = _split_parameters(estimator.get_params(deep=False))
+    parameters, parameter_arrays = _split_parameters(estimator.get_params(deep=False), estimator._defaults())
     arrays |= parameter_arrays
     for name, array in arrays.items():
         problem = _problem(array)
@@ -91,8 +92,10 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     _write(path, {HEADER: np.array(json.dumps(header, default=_as_python)), **arrays})
 
 
-def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The constructor's parameters: those that JSON can contain, and arrays."""
+def _split_parameters(
+    parameters: dict[str, Any], defaults: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The constructor's parameters: those that JSON can contain, and arrays; of others their defaults."""
     plain, arrays = {}, {}
     for name, value in parameters.items():
         if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -102,11 +105,11 @@ def _split_parameters(parameters: dict[str, Any]) -> tuple[dict[str, Any], dict[
             json.dumps(value, default=_as_python)
         except TypeError:
             warn(
-                f"the parameter {name} is a {type(value).__name__}, which a file cannot contain. It is saved as None. "
-                "Set it again after loading if you want to fit.",
+                f"the parameter {name} is a {type(value).__name__}, which a file cannot contain. It is saved as its "
+                f"default, {defaults[name]!r}. Set it again after loading if you want to fit.",
                 UserWarning,
             )
-            value = None
+            value = defaults[name]
         plain[name] = value
     return plain, arrays
 

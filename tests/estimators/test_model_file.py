@@ -131,7 +131,7 @@ def test_numpy_numbers_as_parameters(tmp_path):
 
 def test_what_a_file_cannot_hold_is_named(tmp_path):
     model = fastem.GaussianMixture(2, random_state=np.random.RandomState(0)).fit(X)
-    with pytest.warns(UserWarning, match="random_state is a RandomState, .* saved as None") as caught:
+    with pytest.warns(UserWarning, match="random_state is a RandomState, .* saved as its default, None") as caught:
         model.save(tmp_path / "model.npz")
     assert caught[0].filename == __file__ and len(caught) == 1
     again = load(tmp_path / "model.npz")
@@ -456,3 +456,28 @@ def test_flipped_bytes_are_noticed_or_harmless(model, saved):
         else:  # a date or an attribute of the archive's own
             assert_same(model, again)
     assert noticed > 200
+
+
+@pytest.mark.parametrize(
+    "cls, given",
+    [
+        (fastem.GaussianMixture, {"stop": lambda result: result.n_iter > 3}),
+        (fastem.GaussianMixture, {"init_params": lambda X, K, rng: np.arange(len(X)) % K}),
+        (fastem.BayesianGaussianMixture, {"stop": lambda result: result.n_iter > 3}),
+        (fastem.ExponentialMixture, {"stop": lambda result: result.n_iter > 3}),
+        (fastem.StudentTMixture, {"init_params": lambda X, K, rng: np.arange(len(X)) % K}),
+        (fastem.FactorAnalysis, {"stop": lambda result: result.n_iter > 3}),
+    ],
+)
+def test_functions_are_saved_as_defaults(tmp_path, cls, given):
+    (name,) = given
+    model = cls(1 if cls is fastem.FactorAnalysis else 2, random_state=0, **given)
+    model.fit(X)
+    default = cls().get_params()[name]
+    with pytest.warns(
+        UserWarning, match=f"{name} is a function, which .* It is saved as its default, '{default}'. Set"
+    ):
+        model.save(tmp_path / "model.npz")
+    again = load(tmp_path / "model.npz")
+    assert getattr(again, name) == default
+    np.testing.assert_array_equal(again.means_ if hasattr(again, "means_") else 0, getattr(model, "means_", 0))
