@@ -82,25 +82,31 @@ def check_features(estimator, n_features, names):
         warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning)
     elif fitted is not None and names is None:
         warn(f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning)
-    elif fitted is not None and (len(fitted) != len(names) or (fitted != names).any()):
-        raise ValueError(names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names))))
+    elif fitted is not None:
+        require_same_names(fitted, names)
     if n_features != estimator.n_features_in_:
         raise ValueError(
             f"X has {n_features} features, but {kind} is expecting {estimator.n_features_in_} features as input."
         )
 
 
-def names_differ(unseen, missing) -> str:
-    """scikit-learn's message where the names at prediction differ from those of the fit."""
+def require_same_names(fitted, names, what="feature"):
+    """ValueError where the names of columns at prediction are not those of the fit, in their order."""
+    if list(fitted) != list(names):
+        raise ValueError(names_differ(sorted(set(names) - set(fitted)), sorted(set(fitted) - set(names)), what))
+
+
+def names_differ(unseen, missing, what="feature") -> str:
+    """scikit-learn's message where the names at prediction differ from those of the fit; what: of which columns."""
 
     def listed(names):
         return "".join(f"- {name}\n" for name in names[:5]) + ("- ...\n" if len(names) > 5 else "")
 
-    message = "The feature names should match those that were passed during fit.\n"
+    message, What = f"The {what} names should match those that were passed during fit.\n", what.capitalize()
     if unseen:
-        message += "Feature names unseen at fit time:\n" + listed(unseen)
+        message += f"{What} names unseen at fit time:\n" + listed(unseen)
     if missing:
-        message += "Feature names seen at fit time, yet now missing:\n" + listed(missing)
+        message += f"{What} names seen at fit time, yet now missing:\n" + listed(missing)
     if not missing and not unseen:
-        message += "Feature names must be in the same order as they were in fit.\n"
+        message += f"{What} names must be in the same order as they were in fit.\n"
     return message

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from fastem.estimators import wide_rows
-from fastem.estimators.checks import check_features
+from fastem.estimators.checks import check_features, require_same_names
 from fastem.estimators.estimator import checked_new, require_fitted
 from fastem.kernels.threads import for_pass
 from fastem.models.gate import Gate, GatedRows, GateRule
@@ -19,7 +19,7 @@ from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import column_names, require_finite
 
-GATE_ARRAYS = "gate_coefficients_", "gate_in_units_"  # attributes, which are saved
+GATE_ARRAYS = "gate_coefficients_", "gate_in_units_", "covariate_names_"  # attributes, which are saved
 LEAST_WIDTH = 1e-15  # of a covariate, and over 1 the most: float32 holds the products of such
 SINGLE = 1e-6  # of a covariate's range: what it may lose in float32
 
@@ -43,7 +43,14 @@ def open_gated(X, covariates, sample_weight, owner):
     def planned(plan):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
 
-    return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned), unit
+    names = names_given(covariates)
+    return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned, side_names=names), unit
+
+
+def names_given(covariates):
+    """The names of covariates, as columns of X or as a frame of their own; None where they have none."""
+    named = named_columns(covariates)
+    return column_names(covariates) if named is None else np.array(named, dtype=object)
 
 
 def in_type_of(X, covariates):
@@ -143,6 +150,12 @@ def keep_gate(estimator, model) -> None:
         estimator.gate_in_units_ = model.shares.to_array(model.weights)
 
 
+def keep_names(estimator, names) -> None:
+    """Set the names of the covariates of a fit, if they have some; after :func:`keep_gate`."""
+    if names is not None:
+        estimator.covariate_names_ = names
+
+
 def gate_of_attributes(estimator, K) -> Gate:
     """The gate of the fit, where its coefficients are those that the user sees, who may have set them since; else one
     of these; ValueError where they make none."""
@@ -177,17 +190,21 @@ def gate_of(estimator) -> GatedRows:
     return GatedRows(mixture)
 
 
-def require_width(model, p):
-    """ValueError where there are not as many covariates as in the fit."""
-    if p != len(model.terms.centre):
-        raise ValueError(f"covariates has {p} columns, but the fit had {len(model.terms.centre)}.")
+def require_covariates(estimator, gate, p, names):
+    """ValueError where there are not as many covariates as in the fit, or where they have names, and not those of the
+    fit in their order."""
+    if p != len(gate.centre):
+        raise ValueError(f"covariates has {p} columns, but the fit had {len(gate.centre)}.")
+    fitted = getattr(estimator, "covariate_names_", None)
+    if names is not None and fitted is not None and len(fitted) == p:  # else a gate was set since
+        require_same_names(fitted, names, "covariate")
 
 
 def of_blocks(estimator, X, covariates, function, sample_weight=None) -> list:
     """[function(model of wide rows, wide rows, their weights, threads)] of each block of new rows."""
     model = gate_of(estimator)
     wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, type(estimator).__name__)
-    require_width(model, width["covariates"])
+    require_covariates(estimator, model.terms, width["covariates"], names_given(covariates))
     d = wide.n_features - width["covariates"]
     names = None if wide.names is None else wide.names[:d]
     check_features(estimator, d, names)
@@ -205,7 +222,7 @@ def reduced(estimator, X, covariates, sample_weight=None):
     d = blocks.n_features
     check_features(estimator, d, blocks.names)
     blocks.check(lambda rows, place: checked_new(estimator, rows, blocks.names, place))
-    require_width(gate_of(estimator), blocks.blocks.n_features - d)
+    require_covariates(estimator, model.shares, blocks.blocks.n_features - d, blocks.side_names)
     rule = GateRule(**dict(zip(("centre", "scale"), units(blocks.blocks, d))))
     return blocks, unit, replace(model, shares=rule.shares_after(model.shares, model.n_components))
 
@@ -226,17 +243,17 @@ def class_probabilities(self, covariates) -> np.ndarray:
     Parameters
     ----------
     covariates : (n, p) or (n,)
-        As many columns as in the fit, in their order.
+        As many columns as in the fit, in their order; where they have names, those of the fit.
 
     Raises
     ------
     ValueError
-        The mixture was fitted without covariates, or these have another number of columns.
+        The mixture was fitted without covariates, or these have another number of columns, or other names.
     """
     model = gate_of(self)
     if named_columns(covariates) is not None:
         raise ValueError("class_probabilities expects an array of covariates, not names of columns.")
     names, covariates = column_names(covariates), as_side(covariates, "covariates")
-    require_width(model, covariates.shape[1])
+    require_covariates(self, model.terms, covariates.shape[1], names)
     require_finite(covariates, "covariates", names)
     return model.probabilities(covariates)

@@ -18,6 +18,7 @@ from fastem.estimators.beside import given, kind_of, opened
 from fastem.estimators.checks import choice, flag, real, whole
 from fastem.estimators.compatibility import refusal, require_compatible
 from fastem.estimators.constraints import weight_rule
+from fastem.estimators.covariates import keep_names
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.fitting import fit_to
 from fastem.estimators.labels import open_labelled
@@ -75,6 +76,7 @@ gate_coefficients_ : (K, p + 1), after a fit with covariates
 gate_in_units_ : (K + 2, p + 1), after a fit with covariates
     The gate as it was fitted: coefficients for covariates about a centre and in a unit, which are the last two rows.
     A saved model is read from these to the last bit. Not used where `gate_coefficients_` has been set.
+covariate_names_ : (p,), after a fit with covariates that have names
 n_features_in_ : int
 feature_names_in_ : (d,), where X has names"""
 
@@ -312,7 +314,8 @@ spherical), of all components with any covariance_type.""",
         covariates : (n, p) or (n,) or names of columns, optional
             Columns on which the weights depend, through a multinomial logit with an intercept:
             see :mod:`fastem.models.gate` and `gate_coefficients_`. Names are those of columns of X, which are then not
-            among the values. Pass the covariates of new rows to :meth:`predict`, …
+            among the values. Pass the covariates of new rows to :meth:`predict`, …,
+            in the same order; where they have names, others are refused.
         labels : (n,) or (n, K) or names of columns, optional
             What is known of the rows: the component of each row, from 0 to K - 1, or -1 where not known;
             or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
@@ -440,6 +443,7 @@ spherical), of all components with any covariance_type.""",
         self.n_samples_, self.total_weight_ = blocks.n_rows, blocks.total_weight * unit
         self.side_columns_ = list(getattr(blocks, "roles", ()))
         self._keep_columns(blocks.n_features, blocks.names)
+        keep_names(self, getattr(blocks, "side_names", None))
 
     def _report(self):
         """Warn of what the user must know about this fit."""

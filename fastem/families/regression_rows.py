@@ -20,13 +20,6 @@ from fastem.rows.validation import as_matrix, column_names
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 
 
-def require_gate_width(model, covariates):
-    """ValueError where there are not as many covariates as in the fit."""
-    p, fitted = covariates.shape[1], len(model.shares.centre)
-    if p != fitted:
-        raise ValueError(f"covariates has {p} columns, but the fit had {fitted}.")
-
-
 def require_targets(y, family, trials=None):
     """ValueError where a target is none of the family's; trials: (n, m) of binomial ones, or None: one."""
     whole, most = y == np.floor(y), np.inf if family == "poisson" else 1 if trials is None else trials

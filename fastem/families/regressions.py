@@ -10,7 +10,7 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate
+from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, keep_names, require_covariates
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import parameter
@@ -22,7 +22,6 @@ from fastem.families.regression_rows import (
     given_sides,
     in_units,
     of_largest,
-    require_gate_width,
     require_sizes,
     require_targets,
     sizes_of,
@@ -80,6 +79,7 @@ class MixtureOfRegressions(Estimator):
     variances_ : (K,) or (K, m), for family="gaussian"
     gate_coefficients_ : (K, p + 1), after a fit with covariates
         Of log weight, the intercept first; those of the last component are 0.
+    covariate_names_ : (p,), after a fit with covariates that have names
     basis_ : (2 + d, d)
         The orthonormal basis of the fit: means and scales of the columns, and a triangular factor.
     lines_ : (K, m, 1 + r)
@@ -192,12 +192,14 @@ class MixtureOfRegressions(Estimator):
         weight = as_sample_weight(sample_weight, len(rows))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
-        self._basis, pattern, wide = in_units(self, rows, targets, sizes, covariates_of(sides), weight)
+        given = covariates_of(sides)
+        self._basis, pattern, wide = in_units(self, rows, targets, sizes, given, weight)
         result = self._fitted(pattern, wide, weight)
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
         self.log_likelihood_, self.n_parameters_ = float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
         self._set_attributes(result.model)
+        keep_names(self, None if given is None else given.names)
         if self.family == "gaussian" and self.n_components == 1 and rows.size <= MOST_REFINED:
             self._refine(rows, targets, weight)
         self._keep(self._basis, result.model)
@@ -322,8 +324,9 @@ class MixtureOfRegressions(Estimator):
             )
         side, sizes, targets = np.empty((len(rows), 0)), sizes_of(sides, m), np.zeros((len(rows), m))
         if gated:
-            side = covariates_of(sides).X
-            require_gate_width(model, side)
+            given = covariates_of(sides)
+            side = given.X
+            require_covariates(self, model.shares, given.n_features, given.names)
         if y is not None:
             targets, _ = checked_targets(y, len(rows), owner)
             if targets.shape[1] != m:
@@ -364,9 +367,9 @@ class MixtureOfRegressions(Estimator):
         model = self.model_
         if not isinstance(model.shares, Gate):
             raise ValueError(f"this {type(self).__name__} was fitted without covariates, so it cannot take them.")
-        side = checked_covariates(covariates).X
-        require_gate_width(model, side)
-        return model.shares_of(side)
+        given = checked_covariates(covariates)
+        require_covariates(self, model.shares, given.n_features, given.names)
+        return model.shares_of(given.X)
 
     def score_samples(self, X, y, *, covariates=None, trials=None, exposure=None) -> np.ndarray:
         """log p(y | x) of each row, (n,)."""

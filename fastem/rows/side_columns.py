@@ -68,6 +68,8 @@ class SideBlocks(BlocksOf):
         What the side columns are, for messages.
     planned : callable, optional
         ``planned(plan)``: what they make of the plan of a fit. Default: the same.
+    side_names : (p,) array of str, optional
+        The names of the side columns, where they have some that a fit keeps.
     """
 
     def __init__(
@@ -78,8 +80,9 @@ class SideBlocks(BlocksOf):
         seen: Callable | None = None,
         roles: tuple[str, ...] = ("errors",),
         planned: Callable = lambda plan: plan,
+        side_names: np.ndarray | None = None,
     ):
-        self.roles, self.planned = roles, planned
+        self.roles, self.planned, self.side_names = roles, planned, side_names
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
         self.seen = seen or FirstColumns(n_values)
         self.dtype, self.weighted, self.holder = wide.dtype, wide.weighted, wide.holder

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -445,3 +446,41 @@ def test_covariates_in_units_that_float32_cannot_multiply(unit):
     frame = pd.DataFrame(np.hstack([X, (c * unit).astype(np.float32)]), columns=["a", "b", "c"])
     with pytest.raises(ValueError, match=r"covariates: c varies by .*e[-+]3\d, whose square float32 cannot hold"):
         fastem.GaussianMixture(2, random_state=0).fit(frame, covariates=["c"])
+
+
+METHODS = "score", "score_samples", "predict", "predict_proba", "bic", "aic", "icl"
+
+
+def test_covariates_in_another_order_than_in_the_fit_are_refused(tmp_path):
+    X, C = of_family("GaussianMixture", 200)
+    C = pd.DataFrame(C, columns=["age", "sex"])
+    model = fitted("GaussianMixture", X, C)
+    assert model.covariate_names_.tolist() == ["age", "sex"]
+    model.save(tmp_path / "model.npz")
+    for one in (model, fastem.load(tmp_path / "model.npz")):
+        uses = [partial(getattr(one, name), X) for name in METHODS]
+        uses += [one.class_probabilities, partial(fastem.standard_errors, one, X)]
+        uses += [partial(fastem.write_predictions, one, X, tmp_path / "out.csv")]
+        for use in uses:
+            with pytest.raises(ValueError, match=r"covariate names should match .*\nCovariate .* in the same order"):
+                use(covariates=C[["sex", "age"]])
+            with pytest.raises(
+                ValueError, match=r"Covariate names unseen at fit time:\n- wage\n(?s:.*)missing:\n- sex"
+            ):
+                use(covariates=C.rename(columns={"sex": "wage"}))
+            use(covariates=C)
+        np.testing.assert_array_equal(one.predict(X, covariates=C), one.predict(X, covariates=C.to_numpy()))
+        with pytest.raises(ValueError, match="covariates has 1 columns, but the fit had 2"):
+            one.score(X, covariates=C[["sex"]])
+    frame = pd.DataFrame(X, columns=list("xyz")).join(C)
+    with pytest.raises(ValueError, match="in the same order"):
+        fitted("GaussianMixture", frame, ["age", "sex"]).score(frame, covariates=["sex", "age"])
+    assert not hasattr(fitted("GaussianMixture", X, C.to_numpy()), "covariate_names_")
+
+
+def test_names_of_covariates_are_those_of_the_last_fit():
+    X, C = of_family("GaussianMixture", 200)
+    model = fitted("GaussianMixture", X, pd.DataFrame(C, columns=["age", "sex"]))
+    for covariates in (C, None):
+        model.fit(X, covariates=pd.DataFrame(C, columns=["age", "sex"]))
+        assert not hasattr(model.fit(X, covariates=covariates), "covariate_names_")

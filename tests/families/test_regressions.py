@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -431,3 +432,21 @@ def test_targets_and_covariates_far_from_1(scale):
         else:
             with pytest.raises(ValueError, match=words):
                 ask()
+
+
+def test_covariates_in_another_order_than_in_the_fit_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    X, C = rng.normal(size=(200, 1)), pd.DataFrame(rng.normal(size=(200, 2)), columns=["age", "sex"])
+    y = np.where(rng.random(200) < 0.5, X[:, 0], -X[:, 0]) + rng.normal(size=200) / 5
+    model = MixtureOfRegressions(2, random_state=0).fit(X, y, covariates=C)
+    model.save(tmp_path / "model.npz")
+    for one in (model, fastem.load(tmp_path / "model.npz")):
+        uses = [partial(use, X, y) for use in (one.score, one.bic, one.predict_components)]
+        for use in (*uses, one.class_probabilities, partial(one.predict, X)):
+            with pytest.raises(ValueError, match=r"covariate names should match .*\nCovariate .* in the same order"):
+                use(covariates=C[["sex", "age"]])
+            use(covariates=C)
+    assert not hasattr(model.fit(X, y, covariates=C.to_numpy()), "covariate_names_")
+    frame = pd.DataFrame(X, columns=["x"]).join(C)
+    with pytest.raises(ValueError, match="in the same order"):
+        model.fit(frame, y, covariates=["age", "sex"]).score(frame, y, covariates=["sex", "age"])
