@@ -180,10 +180,15 @@ def require_unmasked(array, name) -> None:
         raise ValueError(f"{name} is a masked array with masked entries: remove or impute them first.")
 
 
-def require_no_text_beside(array):
-    """ValueError where an array that stands beside the rows holds text."""
+def require_numbers_beside(array):
+    """ValueError where an array that is given beside the rows, or for a parameter, holds what numpy would make other
+    numbers of: text, dates and durations, complex numbers. Callers name the argument."""
     if array.dtype.kind in "SUT" or (array.dtype == object and has_text(array.ravel())):
         raise ValueError(f"it holds text. {HOW_TO_READ_TEXT}")
+    if array.dtype.kind in "Mm":
+        raise ValueError(f"its dtype is {array.dtype}. {HOW_TO_CONVERT}")
+    if array.dtype.kind == "c":
+        raise ValueError(f"it is complex, {array.dtype}")
 
 
 def is_text(kind, frame, place) -> bool:
@@ -285,11 +290,10 @@ def as_sample_weight(sample_weight, n=None, some=True):
             f"sample_weight is a list of {len(sample_weight)} arrays, but must be one array of a number for each row. "
             "Join them, np.concatenate(sample_weight), or beside chunks give pairs of a chunk and its weights as X."
         )
+    require_unmasked(sample_weight, "sample_weight")
     try:
         weight = np.asarray(sample_weight)
-        require_no_text_beside(weight)
-        if weight.dtype.kind == "c":
-            raise ValueError("it is complex")
+        require_numbers_beside(weight)
         weight = np.require(weight, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error

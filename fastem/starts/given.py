@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.rows.validation import require_finite
+from fastem.rows.validation import require_finite, require_numbers_beside, require_unmasked
 
 
 def checked_membership(membership, n, n_components):
     """Responsibilities (n, K) whose rows sum to 1, or labels (n,) below K."""
+    require_unmasked(membership, "init_params")
     try:
         array = np.asarray(membership)
     except ValueError as error:  # rows of different lengths
@@ -45,7 +46,9 @@ def checked_array(value, name, shape, source=""):
     if value is None:
         return None
     where = f" in {source}" if source else ""
+    require_unmasked(value, source or name)
     try:
+        require_numbers_beside(np.asarray(value))
         array = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(

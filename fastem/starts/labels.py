@@ -18,6 +18,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.e_step import BlockModel
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
+from fastem.rows.validation import require_unmasked
 from fastem.starts.clusters import nearest, sphered
 from fastem.starts.named import EMEM, MEMBERSHIPS, MERGED
 from fastem.starts.subsample import all_rows, subsample_rows
@@ -28,6 +29,7 @@ MOST_GROUPS = 256  # groups of equal priors; with more, K + 1 passes over the ro
 def checked_priors(labels, n, n_components, n_densities):
     """The distinct priors (G, n_densities), sorted, and which of them each row has (n,), from labels (n,) of components
     or from priors of all densities (n, n_densities)."""
+    require_unmasked(labels, "labels")
     array = np.asarray(labels)
     if array.ndim == 1:
         return priors_of_labels(array, n, n_components, n_densities)

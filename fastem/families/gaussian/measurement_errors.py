@@ -11,7 +11,7 @@ from fastem.models.gaussian.noisy_rows import NoisyRows
 from fastem.models.mixture import Mixture
 from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
-from fastem.rows.sources.open_beside import open_beside
+from fastem.rows.sources.open_beside import as_numbers, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
 
 ROUNDING = 1e-7  # of a covariance of errors: an eigenvalue below zero by less, in units of the largest, is zero
@@ -84,7 +84,7 @@ def packed(errors):
     """Covariances (n, d, d) as their packed lower triangles; those of one column as deviations. Others as they are."""
     if named_columns(errors) is not None or np.ndim(errors) != 3:
         return errors
-    errors = np.asarray(errors, np.float64)
+    errors = as_numbers(errors, "errors").astype(np.float64, copy=False)
     _, d, e = errors.shape
     if d != e:
         raise ValueError(f"errors must have shape (n, d), (n, d, d) or (n, d (d + 1) / 2). Got {errors.shape} instead.")

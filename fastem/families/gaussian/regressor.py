@@ -17,7 +17,15 @@ from fastem.families.gaussian.parts import concatenated, moments_function
 from fastem.models.gaussian.conditional import Conditional
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_rows
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_finite, require_rows
+from fastem.rows.validation import (
+    as_matrix,
+    as_sample_weight,
+    column_names,
+    require_finite,
+    require_numbers_beside,
+    require_rows,
+    require_unmasked,
+)
 
 
 class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
@@ -145,12 +153,14 @@ def checked_targets(y, n, owner):
     """y as (n, m) finite numbers, and whether it had one dimension."""
     if y is None:
         raise ValueError(f"{owner} requires y to be passed, but the target y is None")
+    require_unmasked(y, "y")
     targets = np.asarray(y)
     flat = targets.ndim == 1
     try:
+        require_numbers_beside(targets)
         targets = targets if targets.dtype in (np.float32, np.float64) else targets.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"y must contain numbers: {error}") from error
+        raise ValueError(f"y must hold numbers: {error}") from error
     if targets.ndim not in (1, 2) or targets.size == 0:
         raise ValueError(f"y must have shape (n,) or (n, m), with a value for each row of X. Got {targets.shape}.")
     if len(targets) != n:

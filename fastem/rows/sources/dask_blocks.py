@@ -18,7 +18,7 @@ from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
 from fastem.rows.side_columns import require_length
 from fastem.rows.statistics import folded, merged_nodes, total_of
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_numbers_beside
 
 try:
     import dask
@@ -216,6 +216,10 @@ def beside(X, arrays):
     parts, widths = [X.rechunk({1: -1})], {}
     for role, given in arrays.items():
         array = dask.array.asarray(given)
+        try:
+            require_numbers_beside(np.empty(0, array.dtype))
+        except ValueError as error:
+            raise ValueError(f"{role} must be an array of numbers: {error}") from error
         array = array[:, None] if array.ndim == 1 else array
         if array.ndim != 2:
             raise ValueError(f"{role} must have one or two dimensions. Got {array.ndim} instead.")

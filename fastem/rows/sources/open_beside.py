@@ -10,7 +10,7 @@ import numpy as np
 from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.side_columns import BesideBlocks, at_the_end, named_columns, require_length, wide_names
 from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
-from fastem.rows.validation import require_no_text_beside, require_unmasked
+from fastem.rows.validation import require_numbers_beside, require_unmasked
 
 
 def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem") -> tuple[Blocks, dict[str, int]]:
@@ -65,17 +65,20 @@ def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem")
     return blocks, {role: len(names) for role, names in named.items()} | widths
 
 
-def as_side(given, role) -> np.ndarray:
-    """An array (n, p) of numbers, p = 1 for (n,); ValueError where it is something else."""
+def as_numbers(given, role) -> np.ndarray:
+    """An array of float32 or float64 of any shape; ValueError where it is something else."""
     require_unmasked(given, role)
     try:
         array = np.asarray(given)
-        require_no_text_beside(array)
-        if array.dtype.kind == "c":
-            raise TypeError("complex numbers are none that a row may carry")
-        array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
+        require_numbers_beside(array)
+        return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{role} must be an array of numbers, or names of columns of X: {error}") from error
+
+
+def as_side(given, role) -> np.ndarray:
+    """An array (n, p) of numbers, p = 1 for (n,); ValueError where it is something else."""
+    array = as_numbers(given, role)
     if array.ndim not in (1, 2):
         raise ValueError(f"{role} must have one or two dimensions. Got shape {array.shape} instead.")
     return array[:, None] if array.ndim == 1 else array

@@ -115,7 +115,7 @@ def test_it_lives_among_others(linear):
         ([1.0, 2.0], "inconsistent numbers of samples: X has 300, y has 2"),
         (np.zeros((300, 2, 1)), r"y must have shape .* Got \(300, 2, 1\)"),
         (np.zeros((300, 0)), r"y must have shape .* Got \(300, 0\)"),
-        (["a"] * 300, "y must contain numbers"),
+        (["a"] * 300, "y must hold numbers"),
         (np.full(300, np.nan), "Input y contains NaN"),
     ],
 )
