@@ -123,7 +123,7 @@ class FactorEstimator(Estimator, general=True):
         moments = MomentBlocks.collect(blocks, for_pass(self.n_threads, blocks, 1))
         require_rows(blocks, 2, type(self).__name__)
         variance = np.diagonal(moments.covariance)
-        floor = covariance_floor(variance, blocks.head(1)[0], self.reg_covar)
+        floor = covariance_floor(variance, blocks, self.reg_covar)
         reached = []
         try:
             result = self._fit_moments(moments, n_factors, floor, reached.append)

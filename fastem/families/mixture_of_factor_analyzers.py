@@ -122,7 +122,7 @@ class FactorAnalyzerFamily(Family):
         if self.n_factors > d:
             raise ValueError(f"n_factors = {self.n_factors} is more than the {d} feature(s) of X.")
         return Scales(
-            floor=covariance_floor(column_variances(blocks, n_threads), blocks.head(1)[0], self.reg_covar),
+            floor=covariance_floor(column_variances(blocks, n_threads), blocks, self.reg_covar),
             rounding_variance=rounding_variances(blocks.spaced_rows()),
         )
 

@@ -97,8 +97,13 @@ def resolved_variances(blocks, mean, variance):
     limits = np.finfo(blocks.dtype)
     tiny = np.flatnonzero(variance < float(limits.tiny) / float(limits.eps))
     if len(tiny):
-        low, high = zip(*blocks.each(lambda X, weight, start: (np.fmin.reduce(X[:, tiny]), np.fmax.reduce(X[:, tiny]))))
-        for column, width in zip(tiny, np.fmax.reduce(high) - np.fmin.reduce(low)):
+
+        def ends(X, weight, start):  # of the rows that count
+            counted = X[:, tiny] if weight is None else X[weight > 0][:, tiny]
+            return np.fmin.reduce(counted, initial=np.inf), np.fmax.reduce(counted, initial=-np.inf)
+
+        low, high = zip(*blocks.each(ends))
+        for column, width in zip(tiny, np.max(high, axis=0) - np.min(low, axis=0)):
             if width > 0:
                 name = column if blocks.names is None else repr(blocks.names[column])
                 raise ValueError(

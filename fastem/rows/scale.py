@@ -109,8 +109,8 @@ def standardised(X, weight):
     return Z / np.where(scale > 0, scale, scale.dtype.type(1))
 
 
-def covariance_floor(variance, first_row, reg_covar):
-    """(d,) the least variance per column: reg_covar times the column's own.
+def covariance_floor(variance, blocks, reg_covar):
+    """(d,) the least variance per column: reg_covar times the column's own, of these rows.
 
     A constant column has no scale; it gets the mean variance of the others, or else its square, or else 1. So one unit
     for all columns does not matter, but the unit of another column moves this floor, and the column's own does not. No
@@ -118,6 +118,10 @@ def covariance_floor(variance, first_row, reg_covar):
     column, the floor adds the same constant to the log-density of every row and component, whatever their number.
     """
     varying = variance > 0
-    square = np.asarray(first_row, np.float64) ** 2
-    stand_in = variance[varying].mean() if varying.any() else np.where(square > 0, square, 1)
+    if varying.any():
+        stand_in = variance[varying].mean()
+    else:
+        first = blocks.take(np.zeros(1, np.intp))[0] if blocks.weighted else blocks.head(1)  # of the rows that count
+        square = first[0].astype(np.float64) ** 2
+        stand_in = np.where(square > 0, square, 1)
     return reg_covar * np.where(varying, variance, stand_in)

@@ -44,3 +44,45 @@ def test_variances_that_are_nearly_too_large_are_no_overflow():
         warnings.simplefilter("error")
         mean, variance = column_moments(ArrayBlocks(X, None), 1)
     assert np.allclose(mean, X.mean(axis=0)) and np.allclose(variance, X.var(axis=0))
+
+
+CONSTANT = {
+    "GaussianMixture": lambda K, **given: fastem.GaussianMixture(K, random_state=0, **given),
+    "diag": lambda K, **given: fastem.GaussianMixture(K, covariance_type="diag", random_state=0, **given),
+    "bounded": lambda K, **given: fastem.GaussianMixture(K, max_eigenvalue_ratio=100, random_state=0, **given),
+    "BayesianGaussianMixture": lambda K: fastem.BayesianGaussianMixture(K, random_state=0),
+    "StudentTMixture": lambda K: fastem.StudentTMixture(K, random_state=0),
+    "MixtureOfFactorAnalyzers": lambda K: fastem.MixtureOfFactorAnalyzers(K, n_factors=1, random_state=0),
+    "FactorAnalysis": lambda K: fastem.FactorAnalysis(1),
+}
+AS_BLOCKS = {"array": lambda X, weight: (X, weight), "chunks": lambda X, weight: ([X[:90], X[90:]], weight)}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", AS_BLOCKS)
+@pytest.mark.parametrize("name", CONSTANT)
+def test_a_column_that_is_constant_in_the_rows_that_count(name, source):
+    X = np.random.default_rng(0).normal(5, 1, (300, 2)) + 4 * (np.arange(300) % 2)[:, None]
+    X[100:, 1] = 7
+    weight = np.repeat([0.0, 1.0], [100, 200])
+    rows, given = AS_BLOCKS[source](X, weight)
+    model = CONSTANT[name](2).fit(rows, sample_weight=given)
+    alone = CONSTANT[name](2).fit(X[100:])
+    assert np.isclose(model.score(X[100:]), alone.score(X[100:]), rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("source", AS_BLOCKS)
+@pytest.mark.parametrize("name", sorted(CONSTANT.keys() - {"bounded"}))  # which finds no covariance in two equal rows
+def test_one_row_that_counts_twice_is_two_rows(name, source):
+    X = np.random.default_rng(0).normal(5, 1, (300, 2))
+    weight = np.where(np.arange(300) == 200, 2.0, 0.0)
+    rows, given = AS_BLOCKS[source](X, weight)
+    model, twice = CONSTANT[name](1).fit(rows, sample_weight=given), CONSTANT[name](1).fit(X[[200, 200]])
+    assert np.isclose(model.score(X[200:201]), twice.score(X[200:201]), rtol=1e-9)
+
+
+def test_a_column_that_underflows_is_one_of_the_rows_that_count():
+    X = np.random.default_rng(0).normal(0, 1e-170, (300, 1))
+    with pytest.raises(ValueError, match="squares of column 0 of X underflow float64"):
+        fastem.GaussianMixture(1).fit(X, sample_weight=np.repeat([0.0, 1.0], 150))

@@ -63,7 +63,7 @@ class CovarianceFamily(Family):
         variance, rows = column_variances(blocks, n_threads), blocks.spaced_rows()
         share = share_with_digits(self.reg_covar, blocks.dtype)
         return Scales(
-            floor=covariance_floor(robust_variances(rows, variance, blocks.spaced_weights()), blocks.head(1)[0], share),
+            floor=covariance_floor(robust_variances(rows, variance, blocks.spaced_weights()), blocks, share),
             rounding_variance=rounding_variances(rows),
         )
 
@@ -130,13 +130,13 @@ class GaussianFamily(CovarianceFamily):
             box, names = box_of(self.truncation, self.structure, blocks.n_features), blocks.names
             blocks.check(lambda X, place: require_inside(X, box, names, place))
         bounded = self.max_eigenvalue_ratio is not None
-        typical, first = robust_variances(rows, variance, blocks.spaced_weights()), blocks.head(1)[0]
+        typical = robust_variances(rows, variance, blocks.spaced_weights())
         share = max(self.reg_covar, LEAST_START) if bounded else share_with_digits(self.reg_covar, blocks.dtype)
         return Scales(
-            floor=covariance_floor(typical, first, share),
+            floor=covariance_floor(typical, blocks, share),
             background=self._background(blocks),
             prior=None if self.prior is None else self._prior(blocks, n_components, n_threads),
-            deviations=np.sqrt(covariance_floor(typical, first, 1.0)) if bounded else None,
+            deviations=np.sqrt(covariance_floor(typical, blocks, 1.0)) if bounded else None,
             rounding_variance=rounding_variances(rows),
         )
 

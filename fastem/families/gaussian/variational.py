@@ -54,7 +54,7 @@ class VariationalFamily(CovarianceFamily):
         d = blocks.n_features
         variance, rows = observed_variances(blocks, n_threads), blocks.spaced_rows()
         share = share_with_digits(self.reg_covar, blocks.dtype)
-        floor = covariance_floor(robust_variances(rows, variance, blocks.spaced_weights()), blocks.head(1)[0], share)
+        floor = covariance_floor(robust_variances(rows, variance, blocks.spaced_weights()), blocks, share)
         dof = degrees_of_freedom(self.dof, d)
         mean = checked_array(self.mean, "means", (d,), "mean_prior")
         scale = None if self.scale is None else given_scale(self.scale, self.structure, d)
