@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any, Self
 
 import numpy as np
 
-from fastem.estimators.checks import number
+from fastem.errors import shown
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.outliers import require_densities_that_fall
@@ -16,9 +17,11 @@ from fastem.families.gaussian.mixture import GaussianMixture
 
 def check_contamination(owner, name, value):
     """A share of the rows of at most a half."""
-    number(float, 0.0, finite=True)(owner, name, value)
-    if not 0 < value <= 0.5:
-        raise ValueError(f"The {name!r} parameter of {owner} must be in the range (0, 0.5]. Got {value!r} instead.")
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if not (is_number and 0 < value <= 0.5):
+        raise ValueError(
+            f"The {name!r} parameter of {owner} must be a float in the range (0, 0.5]. Got {shown(value)} instead."
+        )
 
 
 def check_mixture(owner, name, value):

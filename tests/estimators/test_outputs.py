@@ -78,8 +78,12 @@ def test_an_outlier_detector():
     assert np.array_equal(detector.fit_predict(FRAME), labels)
     found = GridSearchCV(detector, {"mixture__n_components": [1, 2]}, cv=3).fit(X)
     assert found.best_params_ == {"mixture__n_components": 2}
-    with pytest.raises(ValueError, match=r"'contamination' parameter of OutlierDetector must be in the range \(0, 0.5"):
-        OutlierDetector(contamination=0.7).fit(X)
+    for wrong in (0, 0.7, -0.1, np.nan, True, None, "auto"):
+        with pytest.raises(
+            ValueError, match=r"OutlierDetector must be a float in the range \(0, 0\.5\]\. Got .* instead"
+        ):
+            OutlierDetector(contamination=wrong).fit(X)
+    OutlierDetector(contamination=np.float32(0.5)).fit(X)
     with pytest.raises(ValueError, match="must be one of fastem's mixtures"):
         OutlierDetector(3).fit(X)
 
