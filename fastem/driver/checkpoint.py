@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import numbers
 import os
 import pickle
 import re
@@ -21,7 +22,8 @@ import numpy as np
 
 from fastem import kernels
 from fastem.driver.atomic_write import remove_left_behind, written_whole
-from fastem.errors import CheckpointError, warn
+from fastem.driver.progress import require_callback
+from fastem.errors import CheckpointError, shown, warn
 
 KEPT_FROM = 20  # times what it costs to keep a state in memory, between two of them
 INTERRUPTS = (KeyboardInterrupt, SystemExit, OSError)  # after which a fit can go on
@@ -37,6 +39,22 @@ def stable_text(value) -> str:
     if isinstance(value, (np.random.Generator, np.random.RandomState)):
         return type(value).__name__  # its state is in the checkpoint
     return getattr(value, "__qualname__", re.sub(" at 0x[0-9a-f]+", "", repr(value)))
+
+
+def require_asked(callback=None, checkpoint=None, checkpoint_seconds=60.0, resume=False) -> None:
+    """TypeError or ValueError where what a fit is asked beside its rows is none, or says nothing."""
+    require_callback(callback, "the result so far")
+    if checkpoint is not None and not isinstance(checkpoint, (str, os.PathLike)):
+        raise TypeError(
+            f"checkpoint must be the path of a file, a str or a pathlib.Path. Got {shown(checkpoint)} instead."
+        )
+    is_number = isinstance(checkpoint_seconds, numbers.Real) and not isinstance(checkpoint_seconds, bool)
+    if not (is_number and checkpoint_seconds >= 0):
+        raise ValueError(f"checkpoint_seconds must be a number of at least 0. Got {shown(checkpoint_seconds)} instead.")
+    if not isinstance(resume, (bool, np.bool_)):
+        raise ValueError(f"resume must be True or False. Got {shown(resume)} instead.")
+    if resume and checkpoint is None:
+        raise ValueError("resume=True needs the file to go on from: name it with checkpoint=.")
 
 
 class Checkpoint:

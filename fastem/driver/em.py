@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastem.driver.acceleration import accelerator
-from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, require_asked, stable_text
 from fastem.driver.history import objective
 from fastem.driver.model import (
     Model,
@@ -166,6 +166,7 @@ def em(
     """
     if not all(isinstance(value, numbers.Real) and value >= 0 for value in (tol, max_iter)):
         raise ValueError(f"tol and max_iter must be numbers of at least 0. Got tol={tol!r}, max_iter={max_iter!r}.")
+    require_asked(callback, checkpoint, checkpoint_seconds, resume)
     blocks, unit = weighed_blocks(model.model if isinstance(model, EMResult) else model, data, sample_weight)
     keeper = None
     if checkpoint is not None:

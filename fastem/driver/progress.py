@@ -8,7 +8,15 @@ import sys
 import time
 from itertools import pairwise
 
+from fastem.errors import shown
+
 logger = logging.getLogger("fastem")
+
+
+def require_callback(callback, of: str) -> None:
+    """TypeError where a callback cannot be called; of: what it is called with."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of {of}, or None. Got {shown(callback)} instead.")
 
 
 class Progress:

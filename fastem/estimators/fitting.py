@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastem.driver.checkpoint import INTERRUPTS, Checkpoint
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, require_asked
 from fastem.errors import interruption, warn_of_rounding
 from fastem.estimators.planning import plan_for, require_enough_rows
 from fastem.kernels.threads import for_pass
@@ -19,6 +19,7 @@ def keep_fit(estimator, result, report, n_effective, unit, blocks):
 def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, checkpoint_seconds=60.0, resume=False):
     """The estimator, fitted to the blocks that opened() gives with the unit of their weights; see its `fit`."""
     plan = estimator._checked_plan()
+    require_asked(callback, checkpoint, checkpoint_seconds, resume)
     keeper = None
     if checkpoint is not None:
         if plan.truncate is not None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from fastem.driver.progress import require_callback
 from fastem.errors import did_you_mean, warn
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
@@ -233,6 +234,7 @@ def select(
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
     kind = BayesianGaussianMixture if criterion == "elbo" else GaussianMixture
     _check_parameters(parameters, kind)
+    require_callback(callback, "a row of the table")
     n_jobs = for_jobs(n_jobs)
     blocks = open_rows(X, sample_weight, owner="select")
     known, usual = STRUCTURES, ONE_DIMENSION if blocks.n_features == 1 else FAMILIES

@@ -256,3 +256,34 @@ def test_a_failed_fit_leaves_the_fitted_model_alone():
     before = model.predict_proba(X)
     assert_refused(lambda: model.fit(changed(X, (7, 1), np.inf)), ["row 7"])
     assert np.array_equal(model.predict_proba(X), before)
+
+
+CALLS = {
+    "fit": lambda **given: GaussianMixture(2, random_state=0).fit(X, **given),
+    "em": lambda **given: fastem.em(GaussianMixture(2, random_state=0).fit(X).model_, X, **given),
+}
+BAD_CALLS = [
+    ({"resume": True}, ValueError, "resume=True needs the file to go on from: name it with checkpoint="),
+    ({"resume": "yes", "checkpoint": "c"}, ValueError, "resume must be True or False. Got 'yes' instead"),
+    ({"checkpoint_seconds": -1}, ValueError, "checkpoint_seconds must be a number of at least 0. Got -1 instead"),
+    ({"checkpoint_seconds": np.nan}, ValueError, "checkpoint_seconds must be a number of at least 0. Got nan"),
+    ({"checkpoint_seconds": "60", "checkpoint": "c"}, ValueError, "checkpoint_seconds must .* Got '60' instead"),
+    ({"checkpoint_seconds": None}, ValueError, "checkpoint_seconds must .* Got None instead"),
+    ({"checkpoint": 5}, TypeError, "checkpoint must be the path of a file, a str or a pathlib.Path. Got 5 instead"),
+    ({"checkpoint": b"c"}, TypeError, "checkpoint must be the path of a file"),
+    ({"callback": 5}, TypeError, "callback must be a function of the result so far, or None. Got 5 instead"),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("given, kind, words", BAD_CALLS)
+def test_what_a_fit_is_asked_beside_its_rows(call, given, kind, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(kind, match=words):
+        CALLS[call](**given)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_callback_of_select():
+    with pytest.raises(TypeError, match="callback must be a function of a row of the table, or None"):
+        fastem.select(X, [1], ["full"], callback=5)
