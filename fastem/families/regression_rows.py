@@ -15,7 +15,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side
-from fastem.rows.validation import as_matrix, column_names
+from fastem.rows.validation import as_matrix, column_names, require_numbers_named
 
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 
@@ -72,8 +72,9 @@ def sizes_of(sides, m):
 def split_columns(X, sides, owner):
     """The predictors (n, d) in float64, their names, and {role: (array (n, p), its names)} of the side columns that are
     given, which are columns of X where they are named."""
-    rows, names = as_matrix(X, owner).astype(np.float64), column_names(X)
     named = {role: own for role, given in sides.items() if (own := named_columns(given)) is not None}
+    require_numbers_named(X, named)
+    rows, names = as_matrix(X, owner).astype(np.float64), column_names(X)
     arrays = {role: given for role, given in sides.items() if role not in named}
     found = {role: (checked_side(given, role, len(rows)), column_names(given)) for role, given in arrays.items()}
     if not named:

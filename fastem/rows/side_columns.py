@@ -202,12 +202,33 @@ def require_length(array, n_rows, role):
 
 
 def named_columns(given) -> list[str] | None:
-    """The names where side columns are named, a name or a list of names; None where they are an array."""
+    """The names where side columns are named, a name or a list of names; None where they are an array.
+
+    An array or an index of distinct str is a list of names; not one that holds some twice, such as a text for each row.
+    """
     if isinstance(given, str):
         return [given]
+    if isinstance(given, np.ndarray) or hasattr(given, "get_indexer"):  # of an index of pandas
+        given = given.tolist()
+        given = (
+            given if isinstance(given, list) and all(map(is_name, given)) and len(set(given)) == len(given) else None
+        )
     if isinstance(given, (list, tuple)) and len(given) and all(isinstance(name, str) for name in given):
         return list(given)
     return None
+
+
+def is_name(value) -> bool:
+    return isinstance(value, str)
+
+
+def require_named_once(sides: Mapping[str, list[str]], sample_weight) -> None:
+    """ValueError where a side column is also the column of the weights, which is then not among those of X."""
+    for role, names in sides.items():
+        if isinstance(sample_weight, str) and sample_weight in names:
+            raise ValueError(
+                f"{role} names the column {sample_weight!r}, which sample_weight names already. Name each column once."
+            )
 
 
 def at_the_end(blocks: Blocks, sides: Mapping[str, list[str]]) -> Blocks:

@@ -26,6 +26,12 @@ HOW_TO_READ_TEXT = (
 )
 
 
+HOW_TO_LABEL = (
+    "Labels are the numbers of components, whole numbers from 0 to n_components - 1, or -1 where not known: convert it "
+    "first (names of classes: pandas.factorize)."
+)
+
+
 def column_names(X):
     """Names of a table's columns if all are strings, else None; names of mixed kinds are refused."""
     names = getattr(X, "columns", None)
@@ -114,14 +120,14 @@ def is_time_type(kind) -> bool:
 def require_no_times(X):
     """ValueError at the first column of a table that holds dates, times or durations: as numbers they are a count of
     nanoseconds, or of whatever unit the table has."""
-    for name, kind in types_of(X):
+    for name, kind in typed_columns(X):
         if is_time_type(kind):
             raise ValueError(f"X must hold numbers, but column {name!r} holds {described(kind)}. {HOW_TO_CONVERT}")
 
 
 def require_no_intervals(X):
     """ValueError at the first column of a table that holds intervals of pandas', as its cut makes them."""
-    for name, kind in types_of(X):
+    for name, kind in typed_columns(X):
         if described(kind).removeprefix("categories of ").startswith("interval"):
             raise ValueError(
                 f"X must hold numbers, but column {name!r} holds {described(kind)}. Pass numbers as X, and the ends of "
@@ -129,14 +135,30 @@ def require_no_intervals(X):
             )
 
 
-def types_of(X):
-    """(name, type) of the columns of a table; none of what is no table."""
+def typed_columns(X) -> list[tuple]:
+    """The names and types of the columns of a frame or an Arrow table; none of what has no types of columns."""
     schema = getattr(X, "schema", None)
     if hasattr(X, "dtypes") and hasattr(X, "columns"):
-        return zip(X.columns, X.dtypes)
+        return list(zip(X.columns, X.dtypes))
     if hasattr(schema, "names") and hasattr(schema, "types"):
-        return zip(schema.names, schema.types)
-    return ()
+        return list(zip(schema.names, schema.types))
+    return []
+
+
+def require_numbers_named(X, sides):
+    """ValueError at the first column of a table that is named for something beside the values and holds no numbers.
+
+    sides : {role: names of columns}
+    """
+    named = {name: role for role, names in sides.items() for name in names}
+    if not named or hasattr(X, "collect_batches"):  # a lazy frame finds out its types anew each time
+        return
+    X = getattr(X, "_meta", X) if hasattr(X, "__dask_graph__") else X  # its columns without rows
+    for place, (name, kind) in enumerate(typed_columns(X)):
+        if name in named and (is_time_type(kind) or is_text(kind, X, place)):
+            way = HOW_TO_CONVERT if is_time_type(kind) else HOW_TO_READ_TEXT
+            way = HOW_TO_LABEL if named[name] == "labels" else way
+            raise ValueError(f"{named[name]} names the column {name!r}, which holds {described(kind)}. {way}")
 
 
 def require_no_text(X):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastem.rows.missing_codes import with_missing_codes
+from fastem.rows.side_columns import require_named_once
 from fastem.rows.sources.columns import numbered_names
 from fastem.rows.sources.files import column_names, is_one_of
 from fastem.rows.sources.open_rows import open_rows
@@ -42,6 +43,7 @@ def sides_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
 
 def rows_to_fit(arguments: argparse.Namespace, more: Sequence[str] = ()) -> Any:
     """The files as blocks; more: columns that are read beside those chosen."""
+    require_named_once(sides_of(arguments), arguments.weights)
     columns = arguments.columns
     if more and columns is not None:
         columns = [*columns, *more]

@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow
 import pytest
 from containers import CONTAINERS, frame, pieces
 
-from fastem import GaussianMixture
+from fastem import GaussianMixture, MixtureOfRegressions
 from fastem.rows import blocks
 from fastem.rows.side_columns import SideBlocks
 from fastem.rows.sources.open_beside import open_beside
@@ -132,3 +133,63 @@ def test_an_array_of_another_length_than_a_stream(n):
 def test_weights_in_a_column_are_checked(make):
     with pytest.raises(ValueError, match=r"Negative values|row 1 .*column 'w' is -1"):
         open_rows(make({"x": [1.0, 2.0], "w": [1.0, -1.0]}), "w")
+
+
+TABLE = pd.DataFrame(np.column_stack([rows(40)[:, :2], np.ones((40, 2))]), columns=["a", "b", "ex", "ey"])
+GROUPS = np.array(["x", "y"] * 20)
+
+
+@pytest.mark.parametrize(
+    "names", [TABLE.columns[2:], np.array(["ex", "ey"]), np.array(["ex", "ey"], object), ("ex", "ey")], ids=type
+)
+def test_names_of_columns_in_any_list(names):
+    model = GaussianMixture(2, random_state=0)
+    expected = model.fit(TABLE, errors=["ex", "ey"]).means_
+    np.testing.assert_array_equal(model.fit(TABLE, errors=names).means_, expected)
+    np.testing.assert_array_equal(model.predict(TABLE, errors=names), model.predict(TABLE, errors=["ex", "ey"]))
+
+
+def test_text_of_each_row_is_no_list_of_names():
+    for groups in (GROUPS, pd.Series(GROUPS), pd.Index(GROUPS)):
+        with pytest.raises(ValueError, match=r"errors must be an array of numbers, or names .* it holds text"):
+            open_beside(TABLE, {"errors": groups})
+
+
+AS_TABLES = [lambda table: table, pl.from_pandas, pyarrow.Table.from_pandas]
+
+
+@pytest.mark.parametrize("as_table", AS_TABLES)
+@pytest.mark.parametrize(
+    "column, holds",
+    [(GROUPS, ".*[sS]tr.*|object"), (pd.Categorical(GROUPS), ".*"), (pd.date_range("2020", periods=40), ".*time.*")],
+)
+def test_a_column_that_holds_no_numbers_is_refused_as_what_it_is_named_for(as_table, column, holds):
+    table = as_table(TABLE.assign(k=column))
+    with pytest.raises(
+        ValueError, match=rf"labels names the column 'k', which holds ({holds}).* whole numbers from 0 to"
+    ):
+        GaussianMixture(2).fit(table, labels="k")
+    with pytest.raises(ValueError, match=rf"covariates names the column 'k', which holds ({holds}).* convert "):
+        GaussianMixture(2).fit(table, covariates=["ex", "k"])
+    with pytest.raises(ValueError, match="sample_weight names the column 'k', which holds"):
+        GaussianMixture(2).fit(table, sample_weight="k")
+
+
+def test_of_a_regression_as_well():
+    with pytest.raises(ValueError, match="covariates names the column 'k', which holds"):
+        MixtureOfRegressions(2).fit(TABLE.assign(k=GROUPS), TABLE["a"], covariates="k")
+
+
+def test_a_column_for_weights_and_for_something_else(tmp_path):
+    TABLE.to_csv(tmp_path / "x.csv", index=False)
+    for X in (TABLE, tmp_path / "x.csv"):
+        with pytest.raises(ValueError, match="errors names the column 'ex', which sample_weight names already"):
+            GaussianMixture(2).fit(X, errors=["ex", "ey"], sample_weight="ex")
+
+
+def test_a_column_of_text_of_dask_is_refused_as_well():
+    import dask.dataframe
+
+    frame = dask.dataframe.from_pandas(TABLE.assign(k=GROUPS).astype({"k": "string"}), npartitions=2)
+    with pytest.raises(ValueError, match="labels names the column 'k', which holds str"):
+        GaussianMixture(2).fit(frame, labels="k")

@@ -309,3 +309,9 @@ def test_a_key_named_as_a_prediction_is_refused(refused, model):
     assert "keep has the column 'label', which predictions have too" in refused(
         "predict", "model.npz", "x.csv", "--keep", "label"
     )
+
+
+def test_a_column_for_weights_and_for_labels(refused):
+    Path("x.csv").write_text("a,b,k\n" + "".join(f"{a},{b},{i % 2}\n" for i, (a, b) in enumerate(X)))
+    said = refused("fit", "x.csv", "--components", 2, "--labels", "k", "--weights", "k")
+    assert "labels names the column 'k', which sample_weight names already" in said

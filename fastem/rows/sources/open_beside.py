@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 
 from fastem.rows.blocks import ArrayBlocks, Blocks
-from fastem.rows.side_columns import BesideBlocks, at_the_end, named_columns, require_length, wide_names
+from fastem.rows.side_columns import (
+    BesideBlocks,
+    at_the_end,
+    named_columns,
+    require_length,
+    require_named_once,
+    wide_names,
+)
 from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
-from fastem.rows.validation import require_numbers_beside, require_unmasked
+from fastem.rows.validation import require_numbers_beside, require_numbers_named, require_unmasked
 
 
 def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem") -> tuple[Blocks, dict[str, int]]:
@@ -44,6 +51,8 @@ def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem")
     ((4, 4), {'errors': 2})
     """
     named = {role: names for role, given in sides.items() if (names := named_columns(given)) is not None}
+    require_named_once(named, sample_weight)
+    require_numbers_named(X, named)
     arrays = {role: given for role, given in sides.items() if role not in named}
     if arrays and is_spark(X):
         from fastem.rows.sources.spark_frame import AN_ARRAY

@@ -21,6 +21,7 @@ from fastem.rows.validation import (
     require_no_intervals,
     require_no_text,
     require_no_times,
+    require_numbers_named,
 )
 
 
@@ -60,6 +61,8 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     (12, 2)
     """
     opener = next((opener for recognised, opener in OPENERS if recognised(X)), _array)
+    if isinstance(sample_weight, str):
+        require_numbers_named(X, {"sample_weight": [sample_weight]})
     if isinstance(sample_weight, str) and opener not in READ_WEIGHTS:
         return weighed_by(opener(X, None, columns, owner), sample_weight)
     return opener(X, sample_weight, columns, owner)
