@@ -121,6 +121,8 @@ def test_noise_hides_outliers_from_a_threshold_of_the_density(tmp_path):
     ):
         with pytest.raises(ValueError, match=r"noise is as dense far away as anywhere.*predict\(X\) == -1"):
             ask()
+
+
 RNG = np.random.default_rng(0)
 SIDES = {
     "covariates": {"covariates": RNG.normal(size=(len(X), 1))},

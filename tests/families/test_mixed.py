@@ -41,6 +41,8 @@ def test_a_code_that_says_nothing_does_not_decide_the_start(seed):
     for random_state in range(3):
         found = MixedMixture(2, kinds=kinds, random_state=random_state).fit(X)
         assert found.log_likelihood_ > from_truth.log_likelihood_ - 1
+
+
 NAMES = ["visits", "amount", "paid"]
 ROWS = np.column_stack([RNG.poisson(2 + 7 * Z), NORMAL, RNG.integers(3, size=len(Z))])
 BY_NAME = {"gaussian": ["amount"], "categorical": "paid", "poisson": pd.Index(["visits"])}

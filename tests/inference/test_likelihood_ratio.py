@@ -322,6 +322,8 @@ def test_weights_that_count_no_rows_have_no_bootstrap(scale):
     fit = fitted("full", tol=1e-3).fit(X, sample_weight=weight)
     with pytest.raises(ValueError, match=r"sample_weight sums to .*, but method='bootstrap' draws as many rows"):
         standard_errors(fit, X, "bootstrap", sample_weight=weight, n_draws=2)
+
+
 @pytest.mark.parametrize("wrong", [3, 0, (1, 2, 3), (3, 2), "ab", (1, 2.5)])
 def test_the_numbers_of_components_are_two(wrong):
     with pytest.raises(ValueError, match=r"n_components must be two whole numbers .* those of the null hypothesis and"):
