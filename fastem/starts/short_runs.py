@@ -20,7 +20,7 @@ from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import alike
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
-from fastem.starts.subsample import subsample, subsample_rows
+from fastem.starts.subsample import all_rows, subsample, subsample_rows
 from fastem.starts.tournament import tournament
 
 PAYS_FROM = 5  # times as many rows as the subsample has
@@ -96,7 +96,8 @@ def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixt
     few, K = init.blocks, plan.n_components
 
     def without():
-        rows = ArrayBlocks(filled(few.X, few.sample_weight), few.sample_weight)
+        X, weight = all_rows(few)
+        rows = ArrayBlocks(filled(X, weight), weight)
         labels = np.empty(few.n_rows, np.intp)
         start(EMEM, rows).score(rows.X, n_threads, labels=labels)
         return start(init.kept(init.numbered(labels, K), K), few)
