@@ -209,10 +209,8 @@ def named_columns(given) -> list[str] | None:
     if isinstance(given, str):
         return [given]
     if isinstance(given, np.ndarray) or hasattr(given, "get_indexer"):  # of an index of pandas
-        given = given.tolist()
-        given = (
-            given if isinstance(given, list) and all(map(is_name, given)) and len(set(given)) == len(given) else None
-        )
+        names = given.tolist() if given.ndim == 1 and given.dtype.kind in "OUT" else []  # not of an array of numbers
+        given = names if all(map(is_name, names)) and len(set(names)) == len(names) else None
     if isinstance(given, (list, tuple)) and len(given) and all(isinstance(name, str) for name in given):
         return list(given)
     return None

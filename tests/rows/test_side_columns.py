@@ -11,7 +11,7 @@ from containers import CONTAINERS, frame, pieces
 
 from fastem import GaussianMixture, MixtureOfRegressions
 from fastem.rows import blocks
-from fastem.rows.side_columns import SideBlocks
+from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.statistics import Statistics
@@ -193,3 +193,14 @@ def test_a_column_of_text_of_dask_is_refused_as_well():
     frame = dask.dataframe.from_pandas(TABLE.assign(k=GROUPS).astype({"k": "string"}), npartitions=2)
     with pytest.raises(ValueError, match="labels names the column 'k', which holds str"):
         GaussianMixture(2).fit(frame, labels="k")
+
+
+def test_names_are_not_looked_for_in_numbers():
+    """A list of all numbers of an array took longer than a fit."""
+
+    class Unlisted(np.ndarray):
+        def tolist(self):
+            raise AssertionError("a list of numbers was made")
+
+    assert named_columns(np.zeros((3, 2)).view(Unlisted)) is None
+    assert named_columns(np.zeros(3).view(Unlisted)) is None
