@@ -194,7 +194,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
         return self._mixture().emission.takes_missing
 
     def _require_new(self, X, names, place=numbered):
-        if not self._takes_missing:
+        if (self.noise is not None or self.truncation is not None) and not self._takes_missing:
             name = "noise" if self._has_noise else "truncation"
             advice = refusal(name, "missing values").format(f"{name}={getattr(self, name)!r}")
             require_finite(X, columns=names, place=place, allowed=not_missing, advice=advice)
