@@ -247,7 +247,7 @@ KNOWN = {  # what only looks at rows whose component is known; each component ha
     "nearest of one row each": nearest_of_one_each,
 }
 NAMED = ("whitened", "merged", "kmeans")  # beside the one that is asked for
-SHORT_RUNS = "short runs"  # of all kinds
+SHORT_RUNS = "short runs"  # of several kinds
 REPEATED = ("nearest of one row each", "kmeans", "random_from_data", "whitened")  # in further restarts, in turn
 MOST_KNOWN = 1000  # rows among which each row looks for the nearest
 
@@ -257,7 +257,7 @@ class LabelledStart:
 
     Kinds of starts differ in what they make of the other rows: those of `KNOWN` look at the known rows alone; a named
     start's clusters are numbered so that they agree best with what is known. With the name "emem" short runs choose
-    between all kinds, and the first of further restarts is the nearest mean, or, where a component has no known row,
+    (see `candidates`), and the first of further restarts is the nearest mean, or, where a component has no known row,
     merged clusters; with another name that comes first.
 
     Parameters
@@ -312,9 +312,10 @@ class LabelledStart:
         return self.name == EMEM and self.number == 0
 
     def candidates(self, n_components) -> list[LabelledStart]:
-        """A start of each kind."""
+        """A start of each kind that looks at the known rows alone, or of each named kind where one cannot."""
         kinds = self.kinds(self.known(n_components), n_components)
-        return [LabelledStart(self.blocks, MERGED, self.n_threads, number) for number in range(len(kinds))]
+        numbers = [number for number, kind in enumerate(kinds) if kind in KNOWN] or range(len(kinds))
+        return [LabelledStart(self.blocks, MERGED, self.n_threads, number) for number in numbers]
 
     def known(self, n_components):
         """(n,) the component of each row, -1 where it is not certain."""

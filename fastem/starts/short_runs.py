@@ -87,7 +87,7 @@ def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:
-    """The best of short runs from every kind of start that knows of the labels, and from the one that does not, whose
+    """The best of short runs from kinds of starts that know of the labels, and from the start that does not, whose
     components are numbered as the labels say.
 
     start(init, rows) makes a mixture; init: the LabelledStart.
