@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastem.rows.scale import has_square
+
 EXACT, INTERVAL, MISSING = range(3)
 EVEN = np.array((7, 13, 1, 11, 5, 15, 3, 9)) / 16  # blocks have multiples of 8 rows
 HALF_NORMAL = (0.579, 1.318, 0.078, 1.009, 0.402, 1.863, 0.237, 0.776)  # its quantiles at these
@@ -111,7 +113,7 @@ def scale_of(X, d) -> tuple[np.ndarray, np.ndarray]:
 def squarable_unit(values) -> float:
     """1, or the largest of the values where their squares are no numbers."""
     most = abs(values).max()
-    return 1.0 if most == 0 or 1e-100 < most < 1e100 else float(most)
+    return 1.0 if most == 0 or has_square(most) else float(most)
 
 
 def require_bounds(X, d, names, place) -> None:
