@@ -341,10 +341,10 @@ class Case:
     def estimator(self, **others):
         return getattr(fastem, self.name)(**self.parameters | others)
 
-    def fitted(self, estimator=None, X=None):
+    def fitted(self, estimator=None, X=None, **asked):
         """An estimator after the fit; X in place of the rows."""
         given = {name: value for name, value in self.given().items() if value is not None}
-        return (estimator or self.estimator()).fit(self.X if X is None else X, **given)
+        return (estimator or self.estimator()).fit(self.X if X is None else X, **given, **asked)
 
     def given(self):
         return {"sample_weight": self.weight, "labels": self.labels} | self.sides
