@@ -41,7 +41,8 @@ static inline int logs_of(const double *x, ptrdiff_t n, double *logs) {
 /* The cost of the union of a cluster (its count, mean (d), lower triangle of its scatter) with each of m <= SIDE_BY_SIDE others,
    whose numbers lie `stride` apart, one array for each: their counts, means (d arrays), triangles (d (d + 1) / 2 arrays).
    work: (d (d + 1) / 2 + 2 d + 2) SIDE_BY_SIDE numbers. False where one of them must be computed alone. */
-FOR_EVERY_CPU static int traced_costs(double count, const double *mean, const double *scatter, const double *counts, const double *means,
+FOR_EVERY_CPU
+static int traced_costs(double count, const double *mean, const double *scatter, const double *counts, const double *means,
                         const double *scatters, ptrdiff_t stride, ptrdiff_t m, ptrdiff_t d, double prior, double *work,
                         double *costs) {
     double *apart = work, *steps = apart + d * SIDE_BY_SIDE, *trace = steps + d * SIDE_BY_SIDE;

@@ -579,8 +579,28 @@ cdef set_lanes(Job* job, const double[::1] sample_weight):
     job.n_lanes = lanes_of_tiles(job.n_tiles, job.n_sums)
 
 
+cdef void add_lanes(const Job* job, double* lanes, Py_ssize_t n_threads) noexcept nogil:
+    """The sums of all lanes into those of the first, in order; by the threads of the pass where there are many."""
+    cdef Py_ssize_t start, some = (job.n_sums + n_threads - 1) // n_threads
+    if n_threads > 1 and job.n_lanes * some >= SUMS_OF_A_THREAD:
+        for start in prange(0, job.n_sums, some, num_threads=n_threads, schedule="static"):
+            add_some(job, lanes, start, min(start + some, job.n_sums))
+    else:
+        add_some(job, lanes, 0, job.n_sums)
+
+
+cdef void add_some(const Job* job, double* lanes, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Some of the sums: see above."""
+    cdef Py_ssize_t i, j
+    cdef const double* lane
+    for i in range(1, job.n_lanes):
+        lane = lanes + i * job.n_sums
+        for j in range(start, stop):
+            lanes[j] = lanes[j] + lane[j]
+
+
 cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
-    """All lanes over n_threads threads, without the GIL."""
+    """All lanes over n_threads threads, without the GIL; then the sums of all are in those of the first."""
     cdef Py_ssize_t work_bytes = bytes_of_work(job), n_sums = 0
     cdef Py_ssize_t index
     cdef char* block
@@ -606,31 +626,11 @@ cdef run(Job* job, double[:, ::1] lanes, Py_ssize_t n_threads):
             for index in prange(job.n_lanes, num_threads=n_threads, schedule="dynamic", chunksize=1):
                 run_lane(job, index, work + threadid() * work_bytes, sums + index * n_sums, threadid() == 0)
         free(block)
+        if sums != NULL:
+            add_lanes(job, sums, n_threads)
     if job.interrupted:
         check()
         propagate()
-
-
-cdef void add_lanes(const Job* job, double* lanes, Py_ssize_t n_threads) noexcept nogil:
-    """The sums of all lanes into those of the first, in order; by threads where there are many."""
-    cdef Py_ssize_t start, some = job.n_sums
-    n_threads = min(n_threads, job.n_lanes * job.n_sums // SUMS_OF_A_THREAD)
-    if n_threads > 1:
-        some = (some + n_threads - 1) // n_threads
-        for start in prange(0, job.n_sums, some, num_threads=n_threads, schedule="static"):
-            add_some(job, lanes, start, min(start + some, job.n_sums))
-    else:
-        add_some(job, lanes, 0, some)
-
-
-cdef void add_some(const Job* job, double* lanes, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Some of the sums: see above."""
-    cdef Py_ssize_t i, j
-    cdef const double* lane
-    for i in range(1, job.n_lanes):
-        lane = lanes + i * job.n_sums
-        for j in range(start, stop):
-            lanes[j] = lanes[j] + lane[j]
 
 
 cdef require_length(str name, Py_ssize_t found, Py_ssize_t expected):
@@ -781,7 +781,6 @@ def expect(tuple parts, const real[:, :] X, const double[::1] sample_weight, con
     partial = np.empty((job.n_lanes, job.n_sums))
     lanes = partial
     run(&job, lanes, n_threads)
-    add_lanes(&job, &lanes[0, 0], n_threads)
     return partial[0, :n_sums], partial[0, n_sums], partial[0, n_sums + 1]
 
 

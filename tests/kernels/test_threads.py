@@ -189,6 +189,27 @@ def test_threads_that_cannot_be_started_are_done_without(tmp_path, stack):
     assert said.count("\n") == 1
 
 
+MANY_SUMS = """
+import resource
+import fastem
+
+X = np.random.default_rng(0).normal(size=(20_000, 40))
+model = fastem.GaussianMixture(40, max_iter=0, init_params="random_from_data", random_state=0).fit(X).model_
+expected = model.e_step_of_block(X, None, 1, {}).vector
+size = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 64 * 2**20, resource.RLIM_INFINITY))
+warnings.simplefilter("ignore")
+assert np.array_equal(model.e_step_of_block(X, None, 4, {}).vector, expected)
+"""
+
+
+@needs_openmp
+@on_linux
+def test_threads_that_cannot_be_started_add_up_no_sums(tmp_path):
+    """Those of all lanes, which threads add up where there are many."""
+    run(tmp_path, MANY_SUMS, OMP_STACKSIZE="1G")
+
+
 FORK = """
 def in_a_child(work):
     child = os.fork()
