@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from fastem.estimators.refused_sides import taken_of
@@ -33,8 +34,14 @@ def set_fit_request(self: E, **requests: Any) -> E:
     return requested(self, "fit", requests)
 
 
-def set_score_request(self: E, **requests: Any) -> E:
-    """What a scikit-learn meta-estimator hands on to `score`; see :meth:`set_fit_request`.
+def request_of(method: str) -> Callable[..., Any]:
+    """The same as :func:`set_fit_request` for another method."""
+
+    def set_request(self: E, **requests: Any) -> E:
+        return requested(self, method, requests)
+
+    set_request.__name__ = set_request.__qualname__ = f"set_{method}_request"
+    set_request.__doc__ = f"""What a scikit-learn meta-estimator hands on to `{method}`; see :meth:`set_fit_request`.
 
     Parameters
     ----------
@@ -44,49 +51,13 @@ def set_score_request(self: E, **requests: Any) -> E:
     -------
     self
     """
-    return requested(self, "score", requests)
+    return set_request
 
 
-def set_partial_fit_request(self: E, **requests: Any) -> E:
-    """What a scikit-learn meta-estimator hands on to `partial_fit`; see :meth:`set_fit_request`.
-
-    Parameters
-    ----------
-    **requests : bool, None or str
-
-    Returns
-    -------
-    self
-    """
-    return requested(self, "partial_fit", requests)
-
-
-def set_predict_request(self: E, **requests: Any) -> E:
-    """What a scikit-learn meta-estimator hands on to `predict`; see :meth:`set_fit_request`.
-
-    Parameters
-    ----------
-    **requests : bool, None or str
-
-    Returns
-    -------
-    self
-    """
-    return requested(self, "predict", requests)
-
-
-def set_predict_proba_request(self: E, **requests: Any) -> E:
-    """What a scikit-learn meta-estimator hands on to `predict_proba`; see :meth:`set_fit_request`.
-
-    Parameters
-    ----------
-    **requests : bool, None or str
-
-    Returns
-    -------
-    self
-    """
-    return requested(self, "predict_proba", requests)
+set_score_request = request_of("score")
+set_partial_fit_request = request_of("partial_fit")
+set_predict_request = request_of("predict")
+set_predict_proba_request = request_of("predict_proba")
 
 
 def requested(self, method, requests):
