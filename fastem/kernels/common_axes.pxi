@@ -1,6 +1,6 @@
 # Axes that several symmetric matrices share, the most likely ones, turned pair by pair: see `lower` in _common_axes.pyx.
 
-from libc.math cimport atan2, cos, exp, log, pow, sin, sqrt
+from libc.math cimport atan2, cos, exp, log, sin, sqrt
 
 cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
 cdef double MOST_BEYOND = 1.9
@@ -35,7 +35,7 @@ cdef double change(
             least,
         ) / pairs[k].area
         if power:
-            pairs[k].ratio = pow(pairs[k].ratio, power)
+            pairs[k].ratio = exp(power * log(pairs[k].ratio))
             total += weights[k] * (pairs[k].ratio - 1)
         else:
             total += weights[k] * log(pairs[k].ratio)

@@ -10,7 +10,7 @@ include "common_axes.pxi"
 
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/pieces.py and parsimonious.py, and the next ones
-    FEW_SWEEPS = 60
+    FEW_SWEEPS = 8
     MANY_SWEEPS = 100
     MOST_TURNS = 60
 

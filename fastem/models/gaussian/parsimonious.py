@@ -30,7 +30,7 @@ from fastem.models.gaussian.scatters import ROUNDING, most_likely, scatter_matri
 
 NEAR = 1e-12  # TIGHT where starts are compared, and where the next M-step goes on from here
 MANY_SWEEPS = 100  # of the best axes to start from
-FEW_SWEEPS = 60  # of such an M-step
+FEW_SWEEPS = 8  # of an M-step from the axes before: more cost what they gain, and the next M-step goes on from here
 
 
 class AlongAxes(Pieces, Diagonal):
