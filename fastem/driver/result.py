@@ -72,6 +72,11 @@ class EMResult:
     remaining_gain_method: str = ""
 
     @property
+    def has_jumped(self) -> bool:
+        """Whether an accelerated step has been kept."""
+        return self.accelerator is not None and self.accelerator.has_jumped
+
+    @property
     def log_likelihood(self) -> float:
         """Of all rows, at `model`."""
         return self.statistics.log_likelihood * self.unit

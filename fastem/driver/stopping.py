@@ -73,7 +73,7 @@ def left_to_gain(result, before_last=0) -> float:
 
     Once a step has been accelerated, it and the plain one after it count as one.
     """
-    stride = 2 if result.accelerator is not None and result.accelerator.has_jumped else 1
+    stride = 2 if result.has_jumped else 1
     history = result.history[-1 - (2 + before_last) * stride :: stride][:3]
     gained = result.history[-1] - result.history[-2]
     if gained <= STILL * (1 + abs(result.history[-1])):  # standing still up to rounding

@@ -17,7 +17,6 @@ from fastem.estimators.parameters import SEARCH, tagged
 from fastem.estimators.planning import plan_in_memory
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import MOST_ROWS
 from fastem.models.gaussian.structures import check_dimension, of_dense
@@ -35,6 +34,7 @@ from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
+DRAWS, FEWEST = 12, 2  # of merged clusters: over the number of components, since few of these have few other starts
 ROUNDS = ((20, 5), (40, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
@@ -101,7 +101,10 @@ class ModelSearch:
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
+                for _ in range(max(FEWEST, DRAWS // K)):
+                    for one in merged_clusters.partitions(complete, self.weight, K, rng, 1):
+                        if not any(merged_clusters.alike(one, other, self.weight, K) for other in labels):
+                            labels.append(one)
         self.partitions[1] = [np.zeros(len(self.X), int)]
         self.shared_moments = {}
 
@@ -176,9 +179,8 @@ class ModelSearch:
         first, *others = (partial(from_moments, given, structure, scales.floor) for given in moments)
         if len(others) > 1:
             others = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
-            threads = for_pass(self.n_threads, self.sample, plan.n_components)
             settings = {"same": SAME, "by": expected_merit}
-            runs = tournament(others, self.sample, ROUNDS, plan.stop, threads, **settings)
+            runs = tournament(others, self.sample, ROUNDS, plan.stop, self.n_threads, **settings)
             others = [lambda run=run: run.model for run in runs]
         best = self.climbed([first, *others], plan, scales)
         rng = np.random.default_rng([self.seed, plan.n_components])
@@ -194,8 +196,7 @@ class ModelSearch:
     def climbed(self, starts, plan, scales):
         """The result of the best sound run over all rows."""
         climbing = [lambda start=start: self.begun(plan, start(), scales) for start in starts]
-        threads = for_pass(self.n_threads, self.blocks, plan.n_components)
-        return race(climbing, self.blocks, plan.stop, threads, accelerate=plan.accelerate)
+        return race(climbing, self.blocks, plan.stop, self.n_threads, accelerate=plan.accelerate)
 
     def scales(self, plan):
         """What the plan's family takes from the columns: once for each family, unless a prior depends on K."""

@@ -19,7 +19,7 @@ from cython.parallel cimport prange, threadid
 from libc.math cimport INFINITY, NAN, exp, log, sqrt
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset, strcmp
+from libc.string cimport memcpy, memmove, memset, strcmp
 from libc.time cimport CLOCKS_PER_SEC, clock, clock_t
 import numpy as np
 

@@ -7,6 +7,7 @@
 
 include "jacobi.pxi"
 include "common_axes.pxi"
+include "anderson.pxi"
 
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/pieces.py and parsimonious.py, and the next ones
@@ -37,6 +38,7 @@ cdef struct Run:
     double* closeness        # of the model to the floor, see closeness_to
     double* moments          # n_sums: of the last pass
     Py_ssize_t done          # M-steps
+    Memory* memory           # NULL, or of the last steps, where runs look ahead; then the columns' units, places and steps
     double n                 # the sum of
     double* counts           # K
     double* volumes          # K
@@ -695,33 +697,145 @@ cdef bint parameters(Run* run) noexcept nogil:
 cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char* work, double* lanes, double* kept,
                 bint watch) noexcept nogil:
     """Up to n_iter steps of one run, until one changes little enough, and a pass at the end; kept: memory for the model
-    before a step."""
-    cdef Py_ssize_t lane, i, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
-    cdef Py_ssize_t size = K * (1 + d + (d * d if is_full(run) else d)), own = gram_size(d) if is_full(run) else 2 * d + 1
+    before a step, and for proposals."""
+    cdef Py_ssize_t i = 0, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
+    cdef bint full = is_full(run), stepped
+    cdef Py_ssize_t size = K * (1 + d + (d * d if full else d)), own = gram_size(d) if full else 2 * d + 1
+    cdef Proposal proposal
     cdef double closeness
+    proposal.made = False
+    if run.memory != NULL:
+        take_proposal(run, &proposal, kept + size)
     if not parameters(run):
         return
-    for i in range(n_iter + 1):
-        for lane in range(run.job.n_lanes):
-            run_lane(&run.job, lane, work, lanes + lane * n_sums, watch)
-        if run.job.interrupted:
+    while True:
+        if not passed(run, work, lanes, watch):
             return
-        for lane in range(1, run.job.n_lanes):
-            add(lanes + lane * n_sums, n_sums, lanes)
-        run.history[i] = lanes[n_sums - 2] / weight
+        if proposal.made and not lanes[n_sums - 2] / weight >= run.history[i - 1]:
+            confirmed(run.memory, NULL, NULL, 0)
+            withdraw(run, &proposal)
+            continue
         run.moments = lanes
-        for k in range(K):
-            run.rows[k] = lanes[(k + 1) * own - 1]
-        if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
-            return
+        if not proposal.made:
+            note(run, i, lanes[n_sums - 2] / weight, own)
+            if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
+                return
         closeness = run.closeness[0]
         memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
         run.given = kept + K + K * d
-        if run.history[i] - run.history[i] != 0 or not m_step(run):
+        stepped = lanes[n_sums - 2] - lanes[n_sums - 2] == 0 and m_step(run)
+        if proposal.made:
+            if not keeps(run, &proposal, stepped):
+                withdraw(run, &proposal)
+                continue
+            note(run, i, lanes[n_sums - 2] / weight, own)
+        if not stepped or i == n_iter or (proposal.made and fabs(run.history[i] - run.history[i - 1]) <= enough):
             memcpy(run.weights, kept, size * sizeof(double))
             run.closeness[0] = closeness
             return
-        run.done = i + 1
+        i += 1
+        proposal.made = run.memory != NULL and proposed(run, &proposal, kept)
+
+
+cdef bint passed(Run* run, char* work, double* lanes, bint watch) noexcept nogil:
+    """The sums over all rows at the run's model, in the first lane; False after an interrupt."""
+    cdef Py_ssize_t lane, n_sums = run.job.n_sums
+    for lane in range(run.job.n_lanes):
+        run_lane(&run.job, lane, work, lanes + lane * n_sums, watch)
+    if run.job.interrupted:
+        return False
+    for lane in range(1, run.job.n_lanes):
+        add(lanes + lane * n_sums, n_sums, lanes)
+    return True
+
+
+cdef void note(Run* run, Py_ssize_t i, double value, Py_ssize_t own) noexcept nogil:
+    """The mean log-likelihood and the components' rows of the model after i steps."""
+    cdef Py_ssize_t k
+    run.history[i], run.done = value, i
+    for k in range(run.job.K):
+        run.rows[k] = run.moments[(k + 1) * own - 1]
+
+
+cdef struct Proposal:        # a model that may replace EM's image of the one before
+    bint made
+    Py_ssize_t n             # coordinates
+    double* x                # of a model, and EM's step from there
+    double* f
+    double* place            # where the proposal is, and the step that EM should make there
+    double* predicted
+    double* image            # what it replaces: weights, means and covariances
+    double* work
+
+
+cdef void take_proposal(Run* run, Proposal* proposal, double* memory) noexcept nogil:
+    """Give a run's proposals this memory, and columns their units, unless the run has them: their standard deviations
+    in the mixture."""
+    cdef Py_ssize_t i, k, d = run.job.d, K = run.job.K
+    cdef bint full = is_full(run)
+    cdef double* unit = <double*>run.memory + header_size()
+    cdef double square
+    proposal.n = n_coordinates(K, d, full)
+    proposal.x = memory
+    proposal.f = proposal.x + proposal.n
+    proposal.place = proposal.f + proposal.n
+    proposal.predicted = proposal.place + proposal.n
+    proposal.work = proposal.predicted + proposal.n
+    proposal.image = proposal.work + DEPTH * proposal.n + 3 * DEPTH * DEPTH + 4 * DEPTH
+    if run.memory.penalty > 0:
+        return
+    run.memory.penalty, run.memory.ahead = PAUSE, AHEAD
+    for i in range(d):
+        square = 0
+        for k in range(K):
+            square += run.weights[k] * (
+                run.means[k * d + i] ** 2 + run.covariances[k * d * d + i * (d + 1) if full else k * d + i])
+        unit[i] = sqrt(square) if 0 < square < INFINITY else 1
+
+
+cdef bint proposed(Run* run, Proposal* proposal, const double* before) noexcept nogil:
+    """Whether another model takes the place of the run's, which is EM's image of the one before."""
+    cdef Py_ssize_t i, d = run.job.d, K = run.job.K, n = proposal.n
+    cdef bint full = is_full(run)
+    cdef Py_ssize_t size = K * (1 + d + (d * d if full else d))
+    cdef double* unit = <double*>run.memory + header_size()
+    if not (coordinates(before, unit, K, d, full, proposal.x) and coordinates(run.weights, unit, K, d, full, proposal.f)):
+        forget(run.memory)
+        return False
+    for i in range(n):
+        proposal.f[i] -= proposal.x[i]
+    if not looks_ahead(run.memory, unit + d, proposal.x, proposal.f, n, proposal.place, proposal.predicted, proposal.work):
+        return False
+    memcpy(proposal.image, run.weights, size * sizeof(double))
+    memcpy(proposal.work, proposal.place, n * sizeof(double))
+    run.given = proposal.image + K + K * d
+    if from_coordinates(proposal.work, unit, K, d, full, run.weights):
+        for i in range(K):
+            run.counts[i] = run.n * run.weights[i]
+        if estimate(run) and parameters(run) and coordinates(run.weights, unit, K, d, full, proposal.place):
+            return True
+    withdraw(run, proposal)
+    return False
+
+
+cdef bint keeps(Run* run, const Proposal* proposal, bint stepped) noexcept nogil:
+    """Whether EM's step from a proposal, to the run's model, is the predicted one."""
+    cdef Py_ssize_t i, d = run.job.d, K = run.job.K
+    cdef bint full = is_full(run)
+    cdef const double* unit = <double*>run.memory + header_size()
+    if not stepped or not coordinates(run.weights, unit, K, d, full, proposal.f):
+        return confirmed(run.memory, NULL, NULL, 0)
+    for i in range(proposal.n):
+        proposal.f[i] -= proposal.place[i]
+    return confirmed(run.memory, proposal.f, proposal.predicted, proposal.n)
+
+
+cdef void withdraw(Run* run, Proposal* proposal) noexcept nogil:
+    """The model that a proposal took the place of, again; it has parameters, for they were made before."""
+    cdef Py_ssize_t d = run.job.d, K = run.job.K
+    proposal.made = False
+    memcpy(run.weights, proposal.image, K * (1 + d + (d * d if is_full(run) else d)) * sizeof(double))
+    parameters(run)
 
 
 cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept nogil:
@@ -732,9 +846,10 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
                const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
-               double enough=-1):
+               double enough=-1, double[:, ::1] memories=None):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
-    those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1.
+    those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1. Then (runs)
+    whether they have been accelerated, and how many models were tried in vain.
 
     letters        of the family: volume, shape and orientation
     X, sample_weight, centre    as in `expect`
@@ -743,6 +858,8 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     floor          (d) least variances of the columns, positive
     n_iter         most steps of a run
     enough         change of the mean log-likelihood in a step after which a run is given up
+    memories       (runs, size_of_memory(letters, K, d)) in, out: of runs that look ahead, as driver/acceleration.py does; zeros
+                   at first
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -756,10 +873,14 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef double weight = X.shape[0] if sample_weight is None else np.sum(sample_weight)
     require_length("floor", floor.shape[0], d)
     require_length("a row of models", models.shape[1], K * (1 + d + (d * d if full else d)))
+    if memories is not None:
+        require_length("memories", memories.shape[0], R)
+        require_length("a memory", memories.shape[1], memory_size(K, d, full))
     if len(three) != 3:
         raise ValueError(f"a family has three letters, not {letters!r}")
     done, histories = np.zeros(R, np.intp), np.full((R, n_iter + 1), np.nan)
     counts, closeness = np.zeros((R, K)), np.full(R, np.inf)
+    has_jumped, n_dropped = np.zeros(R, np.bool_), np.zeros(R, np.intp)
     cdef double[:, ::1] rows = counts
     cdef double[::1] close = closeness
     cdef double[:, ::1] history = histories
@@ -789,9 +910,10 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.means = run.weights + K
             run.covariances = run.means + K * d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
+            run.memory = NULL if memories is None else <Memory*>&memories[r, 0]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
-        n_own = n_sums + models.shape[1] + of_m_step(K, d)
+        n_own = n_sums + models.shape[1] + of_m_step(K, d) + (0 if memories is None else of_proposal(K, d, full))
         thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
         n_threads = max(1, min(n_threads, R))
         if n_threads > 1:
@@ -811,12 +933,19 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
         free(block)
         for r in range(R):
             steps[r] = runs[r].done
+            if runs[r].memory != NULL:
+                has_jumped[r], n_dropped[r] = runs[r].memory.has_jumped > 0, <Py_ssize_t>runs[r].memory.n_dropped
             if runs[r].job.interrupted:
                 check()
                 propagate()
     finally:
         free(runs)
-    return done, histories, counts, closeness
+    return done, histories, counts, closeness, has_jumped, n_dropped
+
+
+def size_of_memory(str letters, Py_ssize_t n_components, Py_ssize_t d):
+    """Numbers that a run of `short_runs` remembers where it looks ahead."""
+    return memory_size(n_components, d, letters[2] != "I")
 
 
 cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, char* own, Py_ssize_t work_bytes,

@@ -103,6 +103,12 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
     return 1 if n * d * d * n_components < 2_000_000 else resolve(n_threads)
 
 
+def for_runs(n_threads: int | None, n_steps: int, rows, n_components: int) -> int:
+    """The number to use for so many steps in all of runs side by side."""
+    n, d = rows.shape
+    return 1 if n_steps * n * (d * d + 8) * n_components < 20_000_000 else resolve(n_threads)
+
+
 # ---- matrices of a model ---------------------------------------------------------------------------------------------
 
 _of_fit: ContextVar[int] = ContextVar("of_fit", default=1)  # threads of the fit that this one works for

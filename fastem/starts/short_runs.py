@@ -116,10 +116,9 @@ def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=mer
     by : function
         What runs are compared by; see :mod:`fastem.starts.diagnosis`.
     """
-    threads = for_pass(n_threads, few, plan.n_components)
     settings = {"n_effective": n_effective, "by": by, "same": SAME}
     rows = truncated(few, plan.truncate)
-    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol), threads, **settings)
+    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol), n_threads, **settings)
     return best.model
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastem.driver.em import EMResult, em, remaining_gain
 from fastem.driver.stopping import BY_HISTORY, stopping_rule
+from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import Blocks
@@ -23,8 +24,8 @@ from fastem.starts.plan import Stop
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
 STILL = 1e-4  # of the tolerance: a short run that a step changes by less may as well end
-LAPS, MOST_LAPS = 10, 50  # of short runs, which go on in plain steps: then they are accelerated
-PLAIN_WORK = 1.6e7  # rows times components times columns, up to which more laps cost less than a step of the driver
+LAPS, MOST_LAPS = 3, 50  # of plain steps, before runs are accelerated: from where EM has led its own way already
+PLAIN_WORK = 4e6  # rows times components times columns, up to which more laps of them cost next to nothing
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
 
@@ -112,7 +113,9 @@ def rule_of_history(stop: Stop, blocks) -> Callable:
     if stop.rule not in BY_HISTORY:
         return lambda run: ""
     holds, n_rows = stopping_rule(stop.rule, None, stop.tol), blocks.total_weight
-    return lambda run: holds(EMResult(None, None, run.history, n_rows=n_rows), None) if run.n_iter else ""
+    return lambda run: (
+        holds(EMResult(None, None, run.history, accelerator=run, n_rows=n_rows), None) if run.n_iter else ""
+    )
 
 
 def goes_on(run: EMResult | ShortRun, looked_at) -> ShortRun:
@@ -125,6 +128,7 @@ def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:
     before = run.history[:-1]
     result = em(run.model, blocks, max_iter=max_iter - len(before), **limits)
     result.history, result.n_iter = before + result.history, len(before) + result.n_iter
+    result.accelerator.has_jumped |= run.has_jumped
     return result
 
 
@@ -138,18 +142,18 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     n_effective = effective_rows(blocks)
     limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
     (begun, failure), ended = made(starts), []
-    arrived, others = ahead(begun, blocks, stop, n_threads)
-    # those that have arrived come last, the highest of them first: then the next ones need no more than a look
+    arrived, others = ahead(begun, blocks, stop, n_threads, accelerate, n_effective)
+    # the highest of those that have arrived come first: then the next ones need no more than a look
     arrived.sort(key=lambda one: -one[0].history[-1])
     reached = (False, -np.inf)
-    for started, reason in [*((run, "") for run in others), *arrived]:
+    for started, reason in [*arrived, *((run, "") for run in others)]:
         try:
-            if reason and is_behind(started, reached, n_effective):
+            if started.n_iter and is_behind(started, reached, n_effective):
                 continue
             n_iter = started.n_iter if reason else min(max(LAP, started.n_iter), stop.max_iter)
             run = climbed(started, blocks, n_iter, limits)
             if reason:
-                arrive(run, reason, blocks, n_threads)
+                arrive(run, started.n_dropped, reason, blocks, n_threads)
             while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
@@ -165,33 +169,44 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     return next(best_first(ended, n_effective, sound_merit))
 
 
-def arrive(result: EMResult, reason: str, blocks, n_threads: int) -> None:
+def arrive(result: EMResult, n_dropped: int, reason: str, blocks, n_threads: int) -> None:
     """Note in a result that the stopping rule holds, as the driver does after a step."""
-    result.converged, result.stop_reason, result.n_passes = True, reason, result.n_iter + 1
-    found = remaining_gain(result, blocks, n_threads, only_if_cheap=True)
+    result.converged, result.stop_reason, result.n_passes = True, reason, result.n_iter + 1 + n_dropped
+    threads = for_pass(n_threads, blocks, result.model.n_components)
+    found = remaining_gain(result, blocks, threads, only_if_cheap=True)
     result.remaining_gain, result.remaining_gain_method = found.total, found.method
 
 
-def ahead(mixtures, blocks, stop: Stop, n_threads: int) -> tuple[list[tuple[ShortRun, str]], list[ShortRun]]:
+def ahead(
+    mixtures, blocks, stop: Stop, n_threads: int, accelerate: str | None, n_effective: float
+) -> tuple[list[tuple[ShortRun, str]], list[ShortRun]]:
     """Of each mixture: the short run that goes on, by laps, until the stopping rule holds, and why it does; apart from
-    these, the runs that end before, in the order of the mixtures."""
+    these, the runs that end before, in the order of the mixtures: where only the driver goes on, or so far behind a
+    sound one which has arrived that they will not reach it."""
     runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), {}
-    holds, by_history = rule_of_history(stop, blocks), stop.rule in BY_HISTORY
-    for done in range(0, min(n_plain(runs, blocks), stop.max_iter) if by_history else 0, LAP):
+    holds, by_history = rule_of_history(stop, blocks), stop.rule in BY_HISTORY and are_few_rows(blocks)
+    plain, reached = n_plain(runs, blocks) if by_history else 0, -np.inf
+    most = min(stop.max_iter, plain) if accelerate == "squarem" else stop.max_iter
+    for done in range(0, most if by_history else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
-        for i, run in zip(running, short_runs([runs[i] for i in running], blocks, n_iter, n_threads)):
+        accelerated = accelerate == "anderson" and done >= plain
+        going = short_runs([runs[i] for i in running], blocks, n_iter, n_threads, accelerated=accelerated)
+        for i, run in zip(running, going):
             runs[i] = run
         reasons = {i: holds(runs[i]) for i in running if is_number(runs[i])}
         arrived |= {i: reason for i, reason in reasons.items() if reason}
-        running = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
+        sound = [runs[i].history[-1] for i in reasons if reasons[i] and runs[i].is_plainly_sound(n_effective)]
+        reached = max([reached, *sound])
+        left = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
+        running = [i for i in left if not hope(runs[i]) < reached]
         if not running:
             break
     return [(runs[i], reason) for i, reason in arrived.items()], [run for i, run in enumerate(runs) if i not in arrived]
 
 
 def n_plain(runs, blocks) -> int:
-    """Steps that short runs may take."""
-    if not runs or not are_few_rows(blocks):
+    """Steps that short runs make before they are accelerated."""
+    if not runs:
         return 0
     K, d = runs[0].begun.emission.shape
     return LAP * int(np.clip(PLAIN_WORK / (LAP * blocks.n_rows * K * (d + 2)), LAPS, MOST_LAPS))
@@ -199,11 +214,15 @@ def n_plain(runs, blocks) -> int:
 
 def is_behind(run, reached, n_effective) -> bool:
     """Whether twice what a run is expected to gain leaves it behind the merit that another has reached."""
-    hope = 2 * expected_gain(run)
-    if reached > (True, objective_of(run) + hope):  # whether it is sound or not
+    if reached > (True, hope(run)):  # whether it is sound or not
         return True
     sound, value = merit(run, n_effective)
-    return reached > (sound, value + hope)
+    return reached > (sound, value + hope(run) - objective_of(run))
+
+
+def hope(run) -> float:
+    """What a run may reach: its objective, and twice what it is expected to gain."""
+    return objective_of(run) + 2 * expected_gain(run)
 
 
 def distinct(runs, same):

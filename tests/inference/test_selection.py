@@ -167,6 +167,17 @@ def rows_of_many_optima(seed):
     return rng.standard_t(3, size=(60, 3)) if seed % 4 == 3 else X
 
 
+def test_few_components_have_starts_enough():
+    """Two covariances that are equal, for five clusters of unlike ones: most partitions lead to another optimum, 3200
+    below."""
+    rng = np.random.default_rng(0)
+    means, axes = 2.5 * rng.normal(size=(5, 4)), np.linalg.qr(rng.normal(size=(5, 4, 4)))[0]
+    roots, label = axes * rng.uniform(0.3, 1.5, (5, 1, 4)), rng.integers(0, 5, 15_000)
+    X = means[label] + np.einsum("nij,nj->ni", roots[label], rng.normal(size=(15_000, 4)))
+    found = [fastem.select(X, [1, 2], ["EEE"], random_state=seed).table[1] for seed in range(4, 8)]
+    assert [row.log_likelihood for row in found] == pytest.approx([-111579.78] * 4, abs=0.1)
+
+
 def test_not_converged_is_marked():
     found = fastem.select(FAITHFUL, [3], ["VVV"], random_state=0, max_iter=2, tol=0)
     assert found.table[0].status == "not converged" and found.best.n_iter_ == 2

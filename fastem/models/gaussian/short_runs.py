@@ -4,19 +4,20 @@ A step in Python takes ten times as long as its arithmetic where rows are few, a
 of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
 or a covariance without digits; at the floor, estimates by iteration between which only their last digits decide) is
 returned as it is before that step, and so is one of another kind. The driver goes on from there, so the steps' results
-are the driver's. In the reproducible mode all steps are the driver's, since the logarithms here are the C library's.
+are the driver's; accelerated ones follow the same rules, in other coordinates. In the reproducible mode all steps are
+the driver's, since the logarithms here are the C library's.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
 from fastem import kernels
 from fastem.kernels.arithmetic import FIXED_ORDER
+from fastem.kernels.threads import for_runs
 from fastem.models.gaussian.dense import Tied
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.linear_algebra import FLAT, eigvalsh
@@ -48,6 +49,12 @@ class ShortRun:
         The components' rows at the end.
     closeness : float
         To the floor: every variance at the end, in any direction, is at least the floor's over this.
+    memory : array
+        Of its last steps, where it is accelerated.
+    has_jumped : bool
+        Whether an extrapolated model has been kept.
+    n_dropped : int
+        How many were not.
     """
 
     begun: Mixture
@@ -58,7 +65,9 @@ class ShortRun:
     counts: np.ndarray | None = None
     closeness: float = np.inf
     has_moved: bool = False
-    accelerator: ClassVar[None] = None
+    memory: np.ndarray | None = None
+    has_jumped: bool = False
+    n_dropped: int = 0
 
     @property
     def n_iter(self) -> int:
@@ -101,9 +110,9 @@ class ShortRun:
         return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
 
 
-def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0) -> list[ShortRun]:
+def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False) -> list[ShortRun]:
     """The run of up to `n_iter` steps from each mixture, or the further steps of each run; until one changes the mean
-    log-likelihood by no more than `enough`."""
+    log-likelihood by no more than `enough`. accelerated: as Anderson's method in the driver."""
     runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
     if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
         return runs
@@ -122,16 +131,30 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0) -> list[ShortRun]:
     emission = begun[0].emission
     module, letters = kernels.for_dtype(np.float64), LETTERS[type(emission.covariance)]
     rows, K = (blocks.X, blocks.sample_weight, centre), emission.shape[0]
-    done, histories, counts, closeness = module.short_runs(
-        letters, K, *rows, models, emission.floor, n_iter, n_threads, enough
+    memories = None
+    if accelerated:
+        memories = np.zeros((len(runs), module.size_of_memory(letters, *emission.shape)))
+        for memory, run in zip(memories, runs):
+            memory[:] = 0 if run.memory is None else run.memory
+    threads = for_runs(n_threads, len(runs) * n_iter, blocks, K)
+    done, histories, counts, closeness, has_jumped, n_dropped = module.short_runs(
+        letters, K, *rows, models, emission.floor, n_iter, threads, enough, memories
     )
     return [
         ShortRun(
-            mixture, blocks, run.history[:-1] + history[: steps + 1].tolist(), row, centre, of_run, close, run.has_moved
+            mixture,
+            blocks,
+            run.history[:-1] + histories[i, : done[i] + 1].tolist(),
+            models[i],
+            centre,
+            counts[i],
+            float(closeness[i]),
+            run.has_moved,
+            memories[i] if accelerated else None,
+            bool(has_jumped[i]),
+            int(n_dropped[i]),
         )
-        for run, mixture, steps, history, row, of_run, close in zip(
-            runs, begun, done.tolist(), histories, models, counts, closeness.tolist()
-        )
+        for i, (run, mixture) in enumerate(zip(runs, begun))
     ]
 
 

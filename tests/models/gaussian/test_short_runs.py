@@ -62,6 +62,39 @@ def test_same_bits_for_any_number_of_threads_and_any_neighbours():
         assert run.row.tobytes() == other.row.tobytes()
 
 
+@pytest.mark.parametrize("structure", LETTERS)
+def test_accelerated_runs_climb_to_the_same_optimum_in_fewer_steps(structure):
+    """Of components that overlap, so that EM crawls; no step lowers the log-likelihood."""
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(500, 3)) * [1, 10, 100] + 1.2 * rng.integers(0, 2, 500)[:, None] * [1, 10, 100]
+    blocks, (start,) = ArrayBlocks(X), starts(structure, X, np.ones(500), 1, 2)
+    (far,) = short_runs([start], blocks, 6000, 1, enough=0.0)
+    (run,) = short_runs([start], blocks, 400, 1, enough=0.0, accelerated=True)
+    assert run.has_jumped and not far.has_jumped
+    assert (np.diff(run.history) >= -1e-14 * np.abs(run.history[1:])).all()
+    if far.history[-1] - far.history[-2] < 1e-12:  # else it still crawls
+        assert abs(run.history[-1] - far.history[-1]) < 1e-6
+    assert run.history[-1] > far.history[-1] - 1e-6
+    nearly = min(run.history[-1], far.history[-1]) - 1e-9
+    plain, steps = (np.flatnonzero(np.array(one.history) > nearly)[0] for one in (far, run))
+    assert steps < plain and (plain < 150 or steps < plain / 2)
+    np.testing.assert_allclose(em(run.model, blocks, max_iter=0).history[0], run.history[-1], rtol=1e-13)
+
+
+def test_accelerated_runs_go_on_where_they_were():
+    """With the same bits in laps, side by side, and on any number of threads."""
+    X, weight = rows(2)
+    blocks, begun = ArrayBlocks(X, weight), list(starts(Full, X, weight, 4))
+    whole = short_runs(begun, blocks, 60, 2, accelerated=True)
+    assert sum(run.has_jumped for run in whole) > 1
+    runs = begun
+    for _ in range(6):
+        runs = short_runs(runs, blocks, 10, 1, accelerated=True)
+    for run, other in zip(runs, whole):
+        assert run.history == other.history and run.row.tobytes() == other.row.tobytes()
+        assert (run.has_jumped, run.n_dropped) == (other.has_jumped, other.n_dropped)
+
+
 def test_a_component_of_equal_rows_is_held_at_the_floor():
     X, weight = rows(2)
     X[:5] = X[0]  # a component of equal rows
