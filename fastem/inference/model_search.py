@@ -1,9 +1,10 @@
 """Fits of many mixtures to one data set: from starts that all share, and from smaller fits of the same family.
 
-For each number of components the trees of :mod:`fastem.starts.partitions` and merged clusters propose partitions of
-some rows; the family's fit with fewer components proposes more, each with one component split in two. A few iterations
-on these rows drop those of which less is expected, and the best go over all rows until the stopping rule holds there.
-The first tree, which is mclust's, always is among them, so that no model is less likely for want of its start.
+For each number of components the trees of :mod:`fastem.starts.partitions`, merged clusters and random rows propose
+partitions of some rows; the family's fit with fewer components proposes more, each with one component split in two. A
+few iterations on these rows drop those of which less is expected, and the best go over all rows until the stopping rule
+holds there. The first tree, which is mclust's, always is among them, so that no model is less likely for want of its
+start.
 """
 
 from __future__ import annotations
@@ -25,16 +26,18 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
+from fastem.starts.clusters import row_labels
 from fastem.starts.diagnosis import best_first, diagnose, effective_rows, expected_merit, sound_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
 from fastem.starts.gaussian_start import filled
+from fastem.starts.merged_clusters import alike
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
-DRAWS, FEWEST = 12, 2  # of merged clusters: over the number of components, since few of these have few other starts
+DRAWS = 24  # of partitions by random rows, over the number of components: few of these have few other starts
 ROUNDS = ((20, 5), (40, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
@@ -101,10 +104,11 @@ class ModelSearch:
         for K, labels in self.partitions.items():
             if len(np.unique(self.X, axis=0)) >= K:
                 rng = np.random.default_rng([seed, K])
-                for _ in range(max(FEWEST, DRAWS // K)):
-                    for one in merged_clusters.partitions(complete, self.weight, K, rng, 1):
-                        if not any(merged_clusters.alike(one, other, self.weight, K) for other in labels):
-                            labels.append(one)
+                labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
+                for _ in range(DRAWS // K):
+                    one = row_labels(self.Z, self.weight, K, rng, 1)
+                    if len(np.unique(one)) == K and not any(alike(one, other, self.weight, K) for other in labels):
+                        labels.append(one)
         self.partitions[1] = [np.zeros(len(self.X), int)]
         self.shared_moments = {}
 
