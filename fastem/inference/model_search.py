@@ -26,7 +26,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
-from fastem.starts.clusters import row_labels
+from fastem.starts.clusters import nearest, random_rows
 from fastem.starts.diagnosis import best_first, diagnose, effective_rows, expected_merit, sound_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
@@ -101,16 +101,21 @@ class ModelSearch:
         self.Z = standardised(complete, self.weight).astype(np.float64)
         self.sample = ArrayBlocks(self.X, self.weight if self.blocks.weighted else None)
         self.partitions = trees(complete, self.weight, numbers)
+        n_distinct = len(np.unique(self.X, axis=0))
         for K, labels in self.partitions.items():
-            if len(np.unique(self.X, axis=0)) >= K:
-                rng = np.random.default_rng([seed, K])
-                labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
-                for _ in range(DRAWS // K):
-                    one = row_labels(self.Z, self.weight, K, rng, 1)
-                    if len(np.unique(one)) == K and not any(alike(one, other, self.weight, K) for other in labels):
-                        labels.append(one)
+            if K <= n_distinct:
+                self.add_drawn(labels, K, complete)
         self.partitions[1] = [np.zeros(len(self.X), int)]
         self.shared_moments = {}
+
+    def add_drawn(self, labels, K, complete):
+        """Partitions of merged clusters and of random rows, beside these labels."""
+        rng = np.random.default_rng([self.seed, K])
+        labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
+        for _ in range(DRAWS // K):
+            one = nearest(self.Z, random_rows(self.Z, K, rng), 1)
+            if np.bincount(one, minlength=K).all() and not any(alike(one, other, self.weight, K) for other in labels):
+                labels.append(one)
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""

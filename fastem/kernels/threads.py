@@ -104,9 +104,9 @@ def for_pass(n_threads: int | None, rows, n_components: int) -> int:
 
 
 def for_runs(n_threads: int | None, n_steps: int, rows, n_components: int) -> int:
-    """The number to use for so many steps in all of runs side by side."""
+    """The number to use for so many steps in all of runs side by side, each a pass and an M-step."""
     n, d = rows.shape
-    return 1 if n_steps * n * (d * d + 8) * n_components < 20_000_000 else resolve(n_threads)
+    return 1 if n_steps * (n + 8 * d) * (d * d + 8) * n_components < 20_000_000 else resolve(n_threads)
 
 
 # ---- matrices of a model ---------------------------------------------------------------------------------------------
