@@ -83,7 +83,10 @@ cdef enum:
     MAX_LANES = 64
     TILE_BYTES = 524288
     TILE_VECTORS = 96
-    LEAST_ROWS = 128           # of many components: with fewer rows, the lanes of their sums are added up more often than filled
+    LEAST_ROWS = 128           # of many components: with fewer rows, the lanes of their sums are added up more often than filled,
+    MANY_ROWS = 384            # and with more, less often; up to so many bytes, and where there are many tiles
+    MANY_BYTES = 6291456
+    MANY_TILES = 128
     FEW_COLUMNS = 3            # where there is so little to sum that a tile had better fit into the second level cache
     ROWS_AHEAD = 32
     STRIP_BYTES = 24576        # of the weighted rows of one component; most of a first level cache
@@ -699,9 +702,10 @@ cdef tuple prepare_bounds(Job* job, Part part):
     return kept
 
 
-cdef Py_ssize_t rows_of_tile(Py_ssize_t d, Py_ssize_t K):
-    cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes = sizeof(real) * (d + K + 2)
-    cdef Py_ssize_t least = LEAST_ROWS if FEW_COLUMNS < d < K else group
+cdef Py_ssize_t rows_of_tile(Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
+    cdef Py_ssize_t group = ROW_VECTORS * LANES, row_bytes = sizeof(real) * (d + K + 2), least = group
+    if FEW_COLUMNS < d < K:
+        least = max(LEAST_ROWS, min(MANY_ROWS, MANY_BYTES // row_bytes, n // MANY_TILES) // group * group)
     return max(least, min(<Py_ssize_t>TILE_VECTORS * LANES, TILE_BYTES // row_bytes // group * group))
 
 
@@ -750,7 +754,7 @@ cdef tuple prepare(Job* job, tuple parts, const real[:, :] X, const real[::1] ce
     job.interrupted = 0
     job.x = <const char*>&X[0, 0]
     job.row_step, job.column_step = X.strides[0], X.strides[1]
-    job.tile_rows = rows_of_tile(job.d, job.K) if job.low == NULL else NEARBY_ROWS
+    job.tile_rows = rows_of_tile(job.n, job.d, job.K) if job.low == NULL else NEARBY_ROWS
     job.stride = (job.tile_rows // LANES) | 1     # odd: columns a power of two apart would share few sets of the cache
     job.n_tiles = (job.n + job.tile_rows - 1) // job.tile_rows
     return kept
@@ -789,7 +793,7 @@ def additions(tuple parts, Py_ssize_t n, Py_ssize_t d, Py_ssize_t K):
 
     A vector of sums takes the rows of a tile, its lanes become one number; tiles add in their lane, and lanes to the total.
     """
-    cdef Py_ssize_t n_sums = 2, group = ROW_VECTORS * LANES, tile_rows = rows_of_tile(d, K), n_tiles, n_lanes, of_tiles, halves = 0
+    cdef Py_ssize_t n_sums = 2, group = ROW_VECTORS * LANES, tile_rows = rows_of_tile(n, d, K), n_tiles, n_lanes, of_tiles, halves = 0
     cdef bint nearby = False
     cdef Part part
     for part in parts:
