@@ -1,6 +1,6 @@
 # Axes that several symmetric matrices share, the most likely ones, turned pair by pair: see `lower` in _common_axes.pyx.
 
-from libc.math cimport atan2, cos, exp, log, sin, sqrt
+from libc.math cimport atan2, cos, exp, hypot, log, sin, sqrt
 
 cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
 cdef double MOST_BEYOND = 1.9
@@ -19,11 +19,32 @@ cdef double product_of_spreads(double first, double second, double least) noexce
     return (first if first > least else least) * (second if second > least else least)
 
 
+cdef struct Turn:  # of the plane of two axes
+    double c
+    double s
+
+
+cdef Turn quarter(double y, double x, double times) noexcept nogil:
+    """The turn by a quarter of the angle of (x, y), so many times."""
+    cdef Turn found
+    cdef double angle, length, tangent
+    if times != 1 or (y == 0 and x <= 0):
+        angle = times * atan2(y, x) / 4
+        found.c, found.s = cos(angle), sin(angle)
+        return found
+    length = hypot(x, y)
+    tangent = y / (x + length) if x >= 0 else (length - x) / y  # of half of the angle, then of a quarter
+    tangent /= 1 + sqrt(1 + tangent * tangent)
+    found.c = 1 / sqrt(1 + tangent * tangent)
+    found.s = tangent * found.c
+    return found
+
+
 cdef double change(
-    Pair* pairs, const double* weights, Py_ssize_t K, double angle, double power, double least
+    Pair* pairs, const double* weights, Py_ssize_t K, Turn by, double power, double least
 ) noexcept nogil:
-    """By how much a turn of the axes by angle / 2 changes what is minimised; the ratios are left in the pairs."""
-    cdef double c = cos(angle / 2), s = sin(angle / 2), total = 0
+    """By how much a turn of the axes changes what is minimised; the ratios are left in the pairs."""
+    cdef double c = by.c, s = by.s, total = 0
     cdef Py_ssize_t k
     for k in range(K):
         if pairs[k].area == 0:
@@ -43,11 +64,11 @@ cdef double change(
 
 
 cdef void turn(
-    double* scatter, double* axes, Py_ssize_t d, Py_ssize_t K, Py_ssize_t i, Py_ssize_t j, double angle
+    double* scatter, double* axes, Py_ssize_t d, Py_ssize_t K, Py_ssize_t i, Py_ssize_t j, Turn by
 ) noexcept nogil:
-    """The plane of two axes turned by angle / 2."""
+    """The plane of two axes turned."""
     cdef Py_ssize_t r, k
-    cdef double c = cos(angle / 2), s = sin(angle / 2), x, y, z
+    cdef double c = by.c, s = by.s, x, y, z
     cdef double* first
     cdef double* second
     cdef double* cross = scatter + (i * d + j) * K
@@ -81,7 +102,8 @@ cdef void lower_axes(
 ) noexcept nogil:
     """Sweeps over all pairs of axes, until one gains no more than enough, or so many are done; pairs, weights: K each."""
     cdef Py_ssize_t i, j, k
-    cdef double power = 1.0 / d if equal_volumes else 0, curve, slope, bent, angle, x, half, least, y
+    cdef double power = 1.0 / d if equal_volumes else 0, curve, slope, bent, x, half, least, y
+    cdef Turn by
     cdef double total = 0, n = 0, gain, rate
     cdef Pair* p
     for k in range(K):
@@ -118,15 +140,16 @@ cdef void lower_axes(
                         bent += x * half * half * p.cross * p.cross / p.area
                 # Newton's step, or that of the tangent in the areas, which lies above as they enter concavely
                 bent = curve - 2 * (1 - power) * bent
-                angle = atan2(2 * slope, bent) / 2
-                angle *= sweeps.beyond
-                x = change(pairs, weights, K, angle, power, least) if bent > 0 else 1
+                x = 1
+                if bent > 0:
+                    by = quarter(2 * slope, bent, sweeps.beyond)
+                    x = change(pairs, weights, K, by, power, least)
                 if x > 0:
-                    angle = atan2(2 * slope, curve) / 2
-                    x = change(pairs, weights, K, angle, power, least)
+                    by = quarter(2 * slope, curve, 1)
+                    x = change(pairs, weights, K, by, power, least)
                 if x >= 0:
                     continue
-                turn(scatter, axes, d, K, i, j, angle)
+                turn(scatter, axes, d, K, i, j, by)
                 gain -= x
                 if equal_volumes:
                     for k in range(K):

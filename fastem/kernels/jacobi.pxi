@@ -4,7 +4,7 @@
 # well conditioned once its columns are measured in units of their own. J. Demmel, K. Veselic: Jacobi's method is more
 # accurate than QR. SIAM J. Matrix Anal. Appl. 13 (1992) 1204-1245.
 
-from libc.math cimport atan2, cos, fabs, sin, sqrt
+from libc.math cimport fabs, hypot, sqrt
 
 cdef double RIGHT_ANGLE = 2.220446049250313e-16  # cosine between two axes that are at right angles
 
@@ -13,7 +13,7 @@ cdef Py_ssize_t turn_to_axes_of(double* matrix, double* axes, Py_ssize_t d, Py_s
     """Turn axes (d, d) and, with them, a matrix (d, d) about them, until it is diagonal; returns the number of sweeps."""
     cdef Py_ssize_t i, j, r, sweep = 0
     cdef bint turned = True
-    cdef double x, y, z, c, s, angle
+    cdef double x, y, z, c, s
     while turned and sweep < most:
         sweep += 1
         turned = False
@@ -23,8 +23,9 @@ cdef Py_ssize_t turn_to_axes_of(double* matrix, double* axes, Py_ssize_t d, Py_s
                 if fabs(z) <= RIGHT_ANGLE * sqrt(fabs(x)) * sqrt(fabs(y)):
                     continue
                 turned = True
-                angle = (atan2(2 * z, x - y) if x >= y else atan2(-2 * z, y - x)) / 2
-                c, s = cos(angle), sin(angle)
+                s = (2 * z if x >= y else -2 * z) / (fabs(x - y) + hypot(x - y, 2 * z))  # the angle's tangent
+                c = 1 / sqrt(1 + s * s)
+                s *= c
                 for r in range(d):
                     turn_two(&axes[r * d + i], &axes[r * d + j], c, s)
                     if r != i and r != j:
