@@ -910,7 +910,9 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.means = run.weights + K
             run.covariances = run.means + K * d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
-            run.memory = NULL if memories is None else <Memory*>&memories[r, 0]
+            run.memory = NULL
+            if memories is not None:
+                run.memory = <Memory*>&memories[r, 0]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
         n_own = n_sums + models.shape[1] + of_m_step(K, d) + (0 if memories is None else of_proposal(K, d, full))
