@@ -703,7 +703,7 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
     cdef Py_ssize_t size = K * (1 + d + (d * d if full else d)), own = gram_size(d) if full else 2 * d + 1
     cdef Proposal proposal
     cdef double closeness
-    proposal.made = False
+    memset(&proposal, 0, sizeof(Proposal))
     if run.memory != NULL:
         take_proposal(run, &proposal, kept + size)
     if not parameters(run):
