@@ -249,7 +249,8 @@ def _climb(result, blocks, threads, max_iter, arrived, callback, judged):
         if proposal is not None:
             result.n_passes += 1
             statistics = _unless_worse(blocks, proposal, threads, result)
-            image = proposal.m_step(statistics) if statistics is not None else None
+            with np.errstate(over="ignore", invalid="ignore"):  # of a model far away, which is not kept
+                image = proposal.m_step(statistics) if statistics is not None else None
             accelerated = proposals.keeps(proposal, image)
         if accelerated:
             model = proposal

@@ -1,6 +1,6 @@
 # Axes that several symmetric matrices share, the most likely ones, turned pair by pair: see `lower` in _common_axes.pyx.
 
-from libc.math cimport atan2, cos, exp, hypot, log, sin, sqrt
+from libc.math cimport atan2, cos, exp, fabs, hypot, log, sin, sqrt
 
 cdef int EVERY = 6  # sweeps between two choices of how far to go beyond a pair's own optimum
 cdef double MOST_BEYOND = 1.9
@@ -28,7 +28,7 @@ cdef Turn quarter(double y, double x, double times) noexcept nogil:
     """The turn by a quarter of the angle of (x, y), so many times."""
     cdef Turn found
     cdef double angle, length, tangent
-    if times != 1 or (y == 0 and x <= 0):
+    if times != 1 or (x <= 0 and fabs(y) <= -1e-100 * x):  # where the tangents have no squares
         angle = times * atan2(y, x) / 4
         found.c, found.s = cos(angle), sin(angle)
         return found
@@ -147,7 +147,7 @@ cdef void lower_axes(
                 if x > 0:
                     by = quarter(2 * slope, curve, 1)
                     x = change(pairs, weights, K, by, power, least)
-                if x >= 0:
+                if not x < 0:
                     continue
                 turn(scatter, axes, d, K, i, j, by)
                 gain -= x

@@ -24,7 +24,7 @@ from fastem.starts.plan import Stop
 FAILURES = (ValueError, ArithmeticError, np.linalg.LinAlgError)  # of one start: the others continue
 LAP = 20  # iterations of a run after which it may be given up
 STILL = 1e-4  # of the tolerance: a short run that a step changes by less may as well end
-LAPS, MOST_LAPS = 3, 50  # of plain steps, before runs are accelerated: from where EM has led its own way already
+LAPS, MOST_LAPS = 3, 10  # of plain steps, before runs are accelerated: from where EM has led its own way already
 PLAIN_WORK = 4e6  # rows times components times columns, up to which more laps of them cost next to nothing
 Round = tuple[int, int]  # iterations, and how many runs are left after them
 
@@ -113,9 +113,14 @@ def rule_of_history(stop: Stop, blocks) -> Callable:
     if stop.rule not in BY_HISTORY:
         return lambda run: ""
     holds, n_rows = stopping_rule(stop.rule, None, stop.tol), blocks.total_weight
-    return lambda run: (
-        holds(EMResult(None, None, run.history, accelerator=run, n_rows=n_rows), None) if run.n_iter else ""
-    )
+
+    def of_run(run):
+        # after the last step, or the one before: where rounding alone is left, every other step falls, which ends a fit
+        histories = [run.history, run.history[:-1]][: run.n_iter]
+        results = (EMResult(None, None, one, accelerator=run, n_rows=n_rows) for one in histories)
+        return next(filter(None, (holds(result, None) for result in results)), "")
+
+    return of_run
 
 
 def goes_on(run: EMResult | ShortRun, looked_at) -> ShortRun:
@@ -128,7 +133,13 @@ def climbed(run: ShortRun, blocks, max_iter, limits) -> EMResult:
     before = run.history[:-1]
     result = em(run.model, blocks, max_iter=max_iter - len(before), **limits)
     result.history, result.n_iter = before + result.history, len(before) + result.n_iter
+    result.n_passes += len(before) + run.n_dropped
     result.accelerator.has_jumped |= run.has_jumped
+    if result.n_iter == len(before) > 0:  # what the driver says is of a fit without steps
+        result.stop_reason = f"max_iter={max_iter} iterations were done"
+        threads = for_pass(limits["n_threads"], blocks, result.model.n_components)
+        found = remaining_gain(result, blocks, threads, only_if_cheap=True)
+        result.remaining_gain, result.remaining_gain_method = found.total, found.method
     return result
 
 
@@ -142,18 +153,18 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     n_effective = effective_rows(blocks)
     limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
     (begun, failure), ended = made(starts), []
-    arrived, others = ahead(begun, blocks, stop, n_threads, accelerate, n_effective)
-    # the highest of those that have arrived come first: then the next ones need no more than a look
+    arrived, others = ahead(begun, blocks, stop, n_threads, accelerate)
+    # those that have arrived come last, the highest of them first: then the next ones need no more than a look
     arrived.sort(key=lambda one: -one[0].history[-1])
     reached = (False, -np.inf)
-    for started, reason in [*arrived, *((run, "") for run in others)]:
+    for started, reason in [*((run, "") for run in others), *arrived]:
         try:
-            if started.n_iter and is_behind(started, reached, n_effective):
+            if reason and is_behind(started, reached, n_effective):
                 continue
             n_iter = started.n_iter if reason else min(max(LAP, started.n_iter), stop.max_iter)
             run = climbed(started, blocks, n_iter, limits)
             if reason:
-                arrive(run, started.n_dropped, reason, blocks, n_threads)
+                run.converged, run.stop_reason = True, reason
             while not run.converged and run.n_iter < stop.max_iter and not is_behind(run, reached, n_effective):
                 before = run.n_iter
                 run = em(run, blocks, max_iter=min(before + LAP, stop.max_iter), **limits)
@@ -169,23 +180,15 @@ def race(starts, blocks, stop: Stop, n_threads: int, *, accelerate: str | None =
     return next(best_first(ended, n_effective, sound_merit))
 
 
-def arrive(result: EMResult, n_dropped: int, reason: str, blocks, n_threads: int) -> None:
-    """Note in a result that the stopping rule holds, as the driver does after a step."""
-    result.converged, result.stop_reason, result.n_passes = True, reason, result.n_iter + 1 + n_dropped
-    threads = for_pass(n_threads, blocks, result.model.n_components)
-    found = remaining_gain(result, blocks, threads, only_if_cheap=True)
-    result.remaining_gain, result.remaining_gain_method = found.total, found.method
-
-
 def ahead(
-    mixtures, blocks, stop: Stop, n_threads: int, accelerate: str | None, n_effective: float
+    mixtures, blocks, stop: Stop, n_threads: int, accelerate: str | None
 ) -> tuple[list[tuple[ShortRun, str]], list[ShortRun]]:
     """Of each mixture: the short run that goes on, by laps, until the stopping rule holds, and why it does; apart from
-    these, the runs that end before, in the order of the mixtures: where only the driver goes on, or so far behind a
-    sound one which has arrived that they will not reach it."""
+    these, the runs that end before, in the order of the mixtures. None is given up here: one that is far behind may be
+    about to leave a saddle."""
     runs, running, arrived = short_runs(mixtures, blocks, 0, n_threads), list(range(len(mixtures))), {}
     holds, by_history = rule_of_history(stop, blocks), stop.rule in BY_HISTORY and are_few_rows(blocks)
-    plain, reached = n_plain(runs, blocks) if by_history else 0, -np.inf
+    plain = n_plain(runs, blocks) if by_history else 0
     most = min(stop.max_iter, plain) if accelerate == "squarem" else stop.max_iter
     for done in range(0, most if by_history else 0, LAP):
         n_iter = min(LAP, stop.max_iter - done)
@@ -195,10 +198,7 @@ def ahead(
             runs[i] = run
         reasons = {i: holds(runs[i]) for i in running if is_number(runs[i])}
         arrived |= {i: reason for i, reason in reasons.items() if reason}
-        sound = [runs[i].history[-1] for i in reasons if reasons[i] and runs[i].is_plainly_sound(n_effective)]
-        reached = max([reached, *sound])
-        left = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
-        running = [i for i in left if not hope(runs[i]) < reached]
+        running = [i for i in running if i not in arrived and runs[i].n_iter == done + n_iter]
         if not running:
             break
     return [(runs[i], reason) for i, reason in arrived.items()], [run for i, run in enumerate(runs) if i not in arrived]
@@ -214,15 +214,11 @@ def n_plain(runs, blocks) -> int:
 
 def is_behind(run, reached, n_effective) -> bool:
     """Whether twice what a run is expected to gain leaves it behind the merit that another has reached."""
-    if reached > (True, hope(run)):  # whether it is sound or not
+    hope = 2 * expected_gain(run)
+    if reached > (True, objective_of(run) + hope):  # whether it is sound or not
         return True
     sound, value = merit(run, n_effective)
-    return reached > (sound, value + hope(run) - objective_of(run))
-
-
-def hope(run) -> float:
-    """What a run may reach: its objective, and twice what it is expected to gain."""
-    return objective_of(run) + 2 * expected_gain(run)
+    return reached > (sound, value + hope)
 
 
 def distinct(runs, same):

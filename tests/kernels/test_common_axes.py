@@ -114,3 +114,14 @@ def test_degenerate_scatters_give_finite_covariances(name, what, unit):
         given = FAMILIES[name].estimate(counts, shift, unit * scatter[:, i, j], floor, given)
         assert np.isfinite(given.covariances).all()
         assert np.isfinite(given.precisions_cholesky).all()
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-310, 1e-160, 1e-20, 1e-3])
+@pytest.mark.parametrize("equal_volumes", [False, True])
+def test_a_saddle_is_left_however_little_leads_away_from_it(least, equal_volumes):
+    """Where two spreads are equal, and all that is left of one component's axes is rounding of the other's."""
+    scatter, axes = np.zeros((2, 2, 2)), np.eye(2)
+    scatter[..., 0], scatter[..., 1] = [[1.5, least], [least, 1]], [[2, 1], [1, 2]]
+    _common_axes.lower(scatter, axes, np.array([0.5, 5.0]), equal_volumes, 1e-12, 50)
+    np.testing.assert_allclose(np.abs(axes), np.sqrt(0.5), rtol=0.3)
+    np.testing.assert_allclose(axes @ axes.T, np.eye(2), atol=1e-14)
