@@ -138,7 +138,8 @@ try:
     model.fit({source}, callback=callback)
 except KeyboardInterrupt:
     assert time.monotonic() - passed[-1] < 20, "it waited for the reader"
-    assert model.n_iter_ == len(passed), (model.n_iter_, len(passed))
+    ahead = model.n_iter_ - len(passed)  # 1 where it came between an iteration and its callback
+    assert ahead in (0, 1), (model.n_iter_, len(passed))
     assert len(model.history_) == model.n_iter_ + 1
     assert not model.converged_
     assert model.stop_reason_ == "it was interrupted by KeyboardInterrupt"
