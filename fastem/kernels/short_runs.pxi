@@ -12,9 +12,9 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
                 bint watch) noexcept nogil:
     """Up to n_iter steps of one run, until one changes little enough, and a pass at the end; kept: memory for the model
     before a step, and for proposals."""
-    cdef Py_ssize_t i = 0, k, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums
-    cdef bint full = is_full(run), stepped
-    cdef Py_ssize_t size = K * (1 + d + (d * d if full else d)), own = gram_size(d) if full else 2 * d + 1
+    cdef Py_ssize_t i = 0, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums, size = row_size(run)
+    cdef Py_ssize_t own = gram_size(d) if is_full(run) else 2 * d + 1
+    cdef bint stepped
     cdef Proposal proposal
     cdef double closeness
     memset(&proposal, 0, sizeof(Proposal))
@@ -49,6 +49,11 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
             return
         i += 1
         proposal.made = run.memory != NULL and proposed(run, &proposal, kept)
+
+
+cdef inline Py_ssize_t row_size(const Run* run) noexcept nogil:
+    """Weights, means and covariances."""
+    return run.job.K * (1 + run.job.d + (run.job.d * run.job.d if is_full(run) else run.job.d))
 
 
 cdef bint passed(Run* run, char* work, double* lanes, bint watch) noexcept nogil:
@@ -111,7 +116,6 @@ cdef bint proposed(Run* run, Proposal* proposal, const double* before) noexcept 
     """Whether another model takes the place of the run's, which is EM's image of the one before."""
     cdef Py_ssize_t i, d = run.job.d, K = run.job.K, n = proposal.n
     cdef bint full = is_full(run)
-    cdef Py_ssize_t size = K * (1 + d + (d * d if full else d))
     cdef double* unit = <double*>run.memory + header_size()
     if not (coordinates(before, unit, K, d, full, proposal.x) and coordinates(run.weights, unit, K, d, full, proposal.f)):
         forget(run.memory)
@@ -120,7 +124,7 @@ cdef bint proposed(Run* run, Proposal* proposal, const double* before) noexcept 
         proposal.f[i] -= proposal.x[i]
     if not looks_ahead(run.memory, unit + d, proposal.x, proposal.f, n, proposal.place, proposal.predicted, proposal.work):
         return False
-    memcpy(proposal.image, run.weights, size * sizeof(double))
+    memcpy(proposal.image, run.weights, row_size(run) * sizeof(double))
     memcpy(proposal.work, proposal.place, n * sizeof(double))
     run.given = proposal.image + K + K * d
     if from_coordinates(proposal.work, unit, K, d, full, run.weights):
@@ -146,9 +150,8 @@ cdef bint keeps(Run* run, const Proposal* proposal, bint stepped) noexcept nogil
 
 cdef void withdraw(Run* run, Proposal* proposal) noexcept nogil:
     """The model that a proposal took the place of, again; it has parameters, for they were made before."""
-    cdef Py_ssize_t d = run.job.d, K = run.job.K
     proposal.made = False
-    memcpy(run.weights, proposal.image, K * (1 + d + (d * d if is_full(run) else d)) * sizeof(double))
+    memcpy(run.weights, proposal.image, row_size(run) * sizeof(double))
     parameters(run)
 
 

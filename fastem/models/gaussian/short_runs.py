@@ -144,15 +144,15 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False)
         ShortRun(
             mixture,
             blocks,
-            run.history[:-1] + histories[i, : done[i] + 1].tolist(),
-            models[i],
-            centre,
-            counts[i],
-            float(closeness[i]),
-            run.has_moved,
-            memories[i] if accelerated else None,
-            bool(has_jumped[i]),
-            int(n_dropped[i]),
+            history=run.history[:-1] + histories[i, : done[i] + 1].tolist(),
+            row=models[i],
+            centre=centre,
+            counts=counts[i],
+            closeness=float(closeness[i]),
+            has_moved=run.has_moved,
+            memory=memories[i] if accelerated else None,
+            has_jumped=bool(has_jumped[i]),
+            n_dropped=int(n_dropped[i]),
         )
         for i, (run, mixture) in enumerate(zip(runs, begun))
     ]
