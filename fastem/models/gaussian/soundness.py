@@ -1,9 +1,10 @@
 """Which components of a mixture of Gaussians describe something.
 
-A component that is not sound wins likelihood without describing anything, and without bound. It sits at the floor; or
-on a single value of rounded data (what is right to a resolution has a variance of resolution^2 / 12 at least); or its
-own rows do not determine how thin it is. What a component shares with others (a shape, axes, a volume) is determined by
-the rows of all; so the rules ask how thin it is beside the others, whatever the structure.
+A component that is not sound wins likelihood without describing anything, and without bound. It sits at the floor (with
+many rows it is sound nevertheless, where the floor is as wide as clusters are); or on a single value of rounded data
+(what is right to a resolution has a variance of resolution^2 / 12 at least); or its own rows do not determine how thin
+it is. What a component shares with others (a shape, axes, a volume) is determined by the rows of all; so the rules ask
+how thin it is beside the others, whatever the structure.
 
 A component of a few rows far from all others describes these as outliers. It is not sound either, but its status says
 what it is, and the rest of the mixture is right.
@@ -17,6 +18,7 @@ from fastem.kernels import arithmetic
 
 NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
 FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
+WIDE = 0.01  # of the data's variance: as wide as clusters are
 SPIKE = 1e-4  # of the data's variance in a direction, where a component has few rows
 THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
 MOSTLY = 0.5  # of a variance in a direction
@@ -32,10 +34,11 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     """
     needed = emission.least_rows
     low, excess = below(emission, weights, NEAR_FLOOR * emission.floor, FLAT * emission.floor)
+    held_well = (counts >= emission.few_rows) & bool(excess.any() and is_wide(emission, weights))
     rounded = on_single_values(emission, weights)
     spikes = thin_by_chance(emission, weights, counts)
     found = [
-        ("at the floor: its variance is held at reg_covar times the data's", False)
+        ("at the floor: its variance is held at reg_covar times the data's", bool(held_well[k]))
         if collapsed
         else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
         if count < needed
@@ -65,6 +68,12 @@ def below(emission, weights, least, flat):
         return low, low
     everywhere = emission.covariance.directions_at_floor(emission.total(weights), flat)
     return low, np.maximum(low - everywhere, 0)
+
+
+def is_wide(emission, weights) -> bool:
+    """Whether the floor is as wide in all columns as clusters are."""
+    total = emission.total(weights)
+    return bool((emission.floor >= WIDE * (np.diagonal(total) if total.ndim == 2 else total)).all())
 
 
 def on_single_values(emission, weights):

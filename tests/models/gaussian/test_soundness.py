@@ -97,6 +97,34 @@ def test_diagonal_covariances_are_not_made_dense(monkeypatch):
     assert len(found.fit_report_.components) == 2
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "tied"])
+def test_at_a_floor_as_wide_as_clusters_the_likelihood_decides(covariance_type):
+    """The floor holds every good fit there: none may lose against one that is worse because it is not held."""
+    X = clusters_of_two_widths()
+    fit = {"covariance_type": covariance_type, "reg_covar": 0.3, "n_init": 1}
+    found = [GaussianMixture(3, random_state=seed, **fit).fit(X) for seed in range(6)]
+    assert any("at the floor" in status for one in found for status in one.component_status_)
+    assert all(one.fit_report_.restarts[0].sound for one in found)
+    assert np.ptp([one.log_likelihood_ for one in found]) < 3
+
+
+def clusters_of_two_widths():
+    rng = np.random.default_rng(0)
+    return np.vstack([rng.normal(size=(400, 3)), rng.normal([2, 1, 0], [0.5, 1, 2], size=(400, 3))])
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "EEV", "VII"])
+def test_clusters_that_are_all_at_the_floor_do_not_lose_to_a_wide_component_over_both(covariance_type):
+    """Two thin clusters of many rows: to describe them is more than to be sound."""
+    rng = np.random.default_rng(1)
+    across = np.repeat([-50.0, 50.0], 200) + 1e-3 * rng.normal(size=400)
+    X = np.column_stack([across, rng.normal(size=(400, 2)) * [20, 5]])
+    wanted = GaussianMixture(2, covariance_type=covariance_type, init_params=np.repeat([0, 1], 200)).fit(X)
+    for seed in range(6):
+        found = GaussianMixture(2, covariance_type=covariance_type, random_state=seed).fit(X)
+        assert found.log_likelihood_ >= wanted.log_likelihood_ - 1e-3
+
+
 # ---- which restart is kept ---------------------------------------------------------------------------------------
 
 
