@@ -251,7 +251,7 @@ def test_an_interrupted_fit_goes_on(run, refused, monkeypatch, capsys):
     kept = fastem.driver.checkpoint.Checkpoint.write_if_due
 
     def kept_and_interrupted(self, state):
-        if state["running"].n_iter == 7:
+        if state["running"].n_iter == 2:
             self.write(state)
             raise KeyboardInterrupt
         kept(self, state)
@@ -259,7 +259,7 @@ def test_an_interrupted_fit_goes_on(run, refused, monkeypatch, capsys):
     with monkeypatch.context() as patch:
         patch.setattr(fastem.driver.checkpoint.Checkpoint, "write_if_due", kept_and_interrupted)
         assert main([str(word) for word in words]) == 130
-    assert capsys.readouterr().err == "fastem: interrupted after 7 iterations; --resume goes on\n"
+    assert capsys.readouterr().err == "fastem: interrupted after 2 iterations; --resume goes on\n"
     assert "--resume" in refused(*words)
     assert "of another fit: tol" in refused(*words, "--resume", "--tol", 1e-3)
     assert run(*words, "--resume") == expected

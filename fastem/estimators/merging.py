@@ -170,7 +170,7 @@ def merge_components(self, X, sample_weight=None) -> Merging:
     >>> from fastem import GaussianMixture
     >>> from fastem.datasets import load_faithful
     >>> eruptions = load_faithful().data
-    >>> merging = GaussianMixture(5, random_state=0).fit(eruptions).merge_components(eruptions)
+    >>> merging = GaussianMixture(4, random_state=0).fit(eruptions).merge_components(eruptions)
     >>> merging.elbow(), merging.predict(eruptions, n_clusters=2).shape
     (3, (272,))
     """

@@ -26,12 +26,12 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import standardised
 from fastem.rows.sources.open_rows import open_to_fit
 from fastem.starts import merged_clusters
-from fastem.starts.clusters import nearest, random_rows
+from fastem.starts.clusters import row_partitions
 from fastem.starts.diagnosis import best_first, diagnose, effective_rows, expected_merit, sound_merit
 from fastem.starts.fit_report import report_of_one
 from fastem.starts.from_memberships import component_moments, from_moments, runs_from_moments
 from fastem.starts.gaussian_start import filled
-from fastem.starts.merged_clusters import alike
+from fastem.starts.merged_clusters import Unlike
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
@@ -104,18 +104,18 @@ class ModelSearch:
         n_distinct = len(np.unique(self.X, axis=0))
         for K, labels in self.partitions.items():
             if K <= n_distinct:
-                self.add_drawn(labels, K, complete)
+                self.partitions[K] = self.with_drawn(labels, K)
         self.partitions[1] = [np.zeros(len(self.X), int)]
         self.shared_moments = {}
 
-    def add_drawn(self, labels, K, complete):
-        """Partitions of merged clusters and of random rows, beside these labels."""
+    def with_drawn(self, labels, K):
+        """These labels, and partitions of merged clusters and of random rows."""
         rng = np.random.default_rng([self.seed, K])
-        labels += merged_clusters.partitions(complete, self.weight, K, rng, 1)
-        for _ in range(DRAWS // K):
-            one = nearest(self.Z, random_rows(self.Z, K, rng), 1)
-            if np.bincount(one, minlength=K).all() and not any(alike(one, other, self.weight, K) for other in labels):
-                labels.append(one)
+        labels = labels + merged_clusters.partitions(self.complete, self.weight, K, rng, 1)
+        unlike = Unlike(self.weight, K, labels)
+        for one in row_partitions(self.complete, self.weight, K, rng, 1, DRAWS):
+            unlike.add(one)
+        return unlike.partitions
 
     def estimator(self, n_components, covariance_type):
         """The estimator of a model, not fitted."""
@@ -187,7 +187,8 @@ class ModelSearch:
         structure = plan.family.structure
         first, *others = (partial(from_moments, given, structure, scales.floor) for given in moments)
         if len(others) > 1:
-            others = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
+            runs = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
+            others = [run or one for run, one in zip(runs, others)]
             settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, self.n_threads, **settings)
             others = [lambda run=run: run.model for run in runs]

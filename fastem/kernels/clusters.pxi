@@ -366,42 +366,62 @@ def lloyd(const real[:, ::1] Z, const double[:] weight, const real[:, ::1] centr
     return labels
 
 
-def moments(const double[:, ::1] Z, const double[:] weight, const Py_ssize_t[::1] labels, bint products):
+def moments(const double[:, ::1] Z, const double[:] weight, const Py_ssize_t[::1] labels, Py_ssize_t n_clusters, bint products):
     """The clusters' weights (M,), means (M, d), and sums of squares and products about these (M, d, d); without products
-    the squares alone (M, 1, d).
+    the squares alone (M, 1, d). A cluster without weight has zeros.
 
-    labels    (n,) 0 ... M - 1, each of which has weight
+    labels    (n,) 0 ... M - 1
+
+    Chan, Golub, LeVeque: Algorithms for computing the sample variance. The American Statistician 37 (1983) 242-247 (the
+    corrected two-pass algorithm).
     """
     cdef Py_ssize_t n = Z.shape[0], d = Z.shape[1], i, j, m, k
     cdef double w
-    n_clusters = int(np.max(labels)) + 1
-    counts, means, scatter = np.zeros(n_clusters), np.zeros((n_clusters, d)), np.zeros((n_clusters, d if products else 1, d))
-    cdef double[::1] count = counts, rest = np.empty(d)
-    cdef double[:, ::1] mean = means
+    counts, means = np.zeros(n_clusters), np.zeros((n_clusters, d))
+    scatter = np.zeros((n_clusters, d if products else 1, d))
+    cdef double[::1] count = counts
+    cdef double[:, ::1] mean = means, off = np.zeros((n_clusters, d))
     cdef double[:, :, ::1] of_one = scatter
+    cdef double[::1] rest = np.empty(max(d, 1))
+    cdef double* r = &rest[0]
+    cdef double* sums
+    cdef const double* row
     check()
     with nogil:
         for i in range(n):
-            k = labels[i]
-            count[k] += weight[i]
+            k, w = labels[i], weight[i]
+            count[k] += w
+            sums, row = &mean[k, 0], &Z[i, 0]
             for j in range(d):
-                mean[k, j] += weight[i] * Z[i, j]
-        for k in range(mean.shape[0]):
+                sums[j] += w * row[j]
+        for k in range(n_clusters):
             for j in range(d):
-                mean[k, j] /= count[k]
+                mean[k, j] = mean[k, j] / count[k] if count[k] > 0 else 0
         for i in range(n):
             k = labels[i]
+            row, sums = &Z[i, 0], &mean[k, 0]
             for j in range(d):
-                rest[j] = Z[i, j] - mean[k, j]
+                r[j] = row[j] - sums[j]
+            sums = &off[k, 0]
             for j in range(d):
-                w = weight[i] * rest[j]
-                if not products:
-                    of_one[k, 0, j] += w * rest[j]
-                    continue
+                sums[j] += weight[i] * r[j]
+            if not products:
+                sums = &of_one[k, 0, 0]
+                for j in range(d):
+                    sums[j] += weight[i] * r[j] * r[j]
+            for j in range(d if products else 0):
+                w, sums = weight[i] * r[j], &of_one[k, j, 0]
                 for m in range(j + 1):
-                    of_one[k, j, m] += w * rest[m]
-        for k in range(mean.shape[0] if products else 0):
-            for j in range(d):
-                for m in range(j):
+                    sums[m] += w * r[m]
+        for k in range(n_clusters):
+            for j in range(d if count[k] > 0 else 0):
+                off[k, j] /= count[k]
+                mean[k, j] += off[k, j]
+                for m in range(j + 1 if products else 0):
+                    of_one[k, j, m] -= count[k] * off[k, j] * off[k, m]
                     of_one[k, m, j] = of_one[k, j, m]
+                sums = &of_one[k, j if products else 0, j]
+                if not products:
+                    sums[0] -= count[k] * off[k, j] * off[k, j]
+                sums[0] = max(sums[0], 0)                        # of equal rows rounding is left
     return counts, means, scatter

@@ -17,6 +17,7 @@ LLOYD_STEPS = 5
 SHARP = 1e3  # one over the radius of the spheres that stand for clusters, in standard deviations of the columns
 SETTLED = 1e-3  # k-means stops when no centre moves further, in standard deviations
 WHITENINGS = 3
+ROW_PARTITIONS = 24  # over K: by random rows, of which most of few components are unlike, and lead elsewhere
 TREE_ROWS = 2000
 SEED_TIE = 1e-12  # relative difference of merits of seeds that rounding makes, by threads and kernels of BLAS
 NARROWEST = 1e-6  # of the largest within-cluster variance: narrower directions are stretched as if they had this one
@@ -109,6 +110,15 @@ def row_labels(X, weight, n_components, rng, n_threads):
     """The nearest of K random rows, for each row."""
     Z = standardised(X, weight)
     return nearest(Z, random_rows(Z, n_components, rng), n_threads)
+
+
+def row_partitions(X, weight, n_components, rng, n_threads, most=ROW_PARTITIONS):
+    """Labels by the nearest of K random rows, `most` over K times, but for those that leave one without any."""
+    if n_components == 1:
+        return []
+    Z = standardised(X, weight)
+    several = (nearest(Z, random_rows(Z, n_components, rng), n_threads) for _ in range(most // n_components))
+    return [labels for labels in several if np.bincount(labels, weight, n_components).all()]
 
 
 def random_memberships(X, weight, n_components, rng, n_threads):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
+from fastem.kernels import clusters
+from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.emission import Gaussian, floor_with_digits
 from fastem.models.gaussian.scatters import scatter_matrices, scatter_of_columns
-from fastem.models.gaussian.short_runs import runs_from
+from fastem.models.gaussian.short_runs import MOST_COLUMNS, runs_from
 from fastem.models.mixture import Mixture
 from fastem.rows.column_moments import ColumnMoments
 from fastem.rows.cross_moments import CrossMoments
@@ -49,8 +51,9 @@ def from_moments(moments, structure, floor):
     return Mixture(counts / counts.sum(), Gaussian(means, covariance, floor))
 
 
-def runs_from_moments(moments, structure, floor, blocks):
-    """Of each moments the run that begins at the M-step from them, or a function that makes its mixture."""
+def runs_from_moments(moments, structure, floor, blocks, begun=lambda mixture: mixture):
+    """Of each moments the run that begins at the M-step from them, None where the compiled module makes no such step;
+    begun: a function that gives a mixture the constraints of a fit."""
     counts, points, shift, second = (np.array(arrays) for arrays in zip(*moments))
     R, K, d = shift.shape
     if structure.kernel == "gaussian_diagonal":
@@ -58,12 +61,13 @@ def runs_from_moments(moments, structure, floor, blocks):
     else:
         own = scatter_matrices(counts.ravel(), shift.reshape(-1, d), second.reshape(R * K, -1))
     own = own.reshape(R, K, -1) / counts[..., None]
-    runs = runs_from(counts, points + shift, own, structure, floor, blocks)
-    return [run or partial(from_moments, given, structure, floor) for run, given in zip(runs, moments)]
+    return runs_from(counts, points + shift, own, structure, floor, blocks, begun)
 
 
 def component_moments(X, weight, membership, n_components, structure) -> Moments:
     """The moments of components with given responsibilities (n, K) or labels (n,)."""
+    if membership.ndim == 1 and X.dtype == np.float64 and X.shape[1] <= MOST_COLUMNS:
+        return moments_of_clusters(X, weight, membership, n_components, structure)
     sums_about = ColumnMoments if structure.kernel == "gaussian_diagonal" else CrossMoments
     X = np.ascontiguousarray(X)  # numpy adds in an order that depends on the strides
     middle = cache(lambda: mean_of(X))  # made once, if any component takes all rows
@@ -89,6 +93,21 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
         shift.append(sums.first / sums.weight)
         second.append(sums.second)
     return Moments(*(np.array(values, np.float64) for values in (counts, points, shift, second)))
+
+
+def moments_of_clusters(X, weight, labels, n_components, structure) -> Moments:
+    """Those of labels, by one pass over the rows; a component without rows is broad, over all of them."""
+    along_columns = structure.kernel == "gaussian_diagonal"
+    X = np.ascontiguousarray(X)
+    counts, means, second = clusters.moments(X, weight, labels, n_components, not along_columns)
+    empty = counts == 0
+    if empty.any():
+        everywhere = np.zeros(len(X), np.intp)
+        of_all = clusters.moments(X, weight / len(X), everywhere, 1, not along_columns)
+        for own, broad in zip((counts, means, second), of_all):
+            own[empty] = broad
+    i, j = packed_lower(X.shape[1])
+    return Moments(counts, means, np.zeros_like(means), second[:, 0] if along_columns else second[:, i, j])
 
 
 def mean_of(X):

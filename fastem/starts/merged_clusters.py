@@ -27,6 +27,7 @@ METRIC_ROUNDS = 2
 SEED_ROWS, SEED_ROWS_PER_LEAF = 2000, 20  # among which the leaves' first centres are chosen
 NARROWEST = 1e-3  # of the largest variance between neighbours: narrower directions are stretched as if they had this
 ALIKE = 0.97  # of the larger of two clusters' weights, which they share
+NEARLY = 0.99 * ALIKE  # beside rounding
 PRIOR = 0.05  # rows of unit covariance that are added to each cluster
 FULL_ROWS = 2  # times the columns: a leaf needs so many rows on average, for covariances
 FULL_WORK = 3e8  # multiplications, above which a tree of covariances takes too long
@@ -92,7 +93,7 @@ def merged(Z, weight, leaves, n_components, n_threads):
     """Labels (n,) by each criterion, from leaves (n,)."""
     (n, d), M = Z.shape, leaves.max() + 1
     whole = d > 1 and n >= FULL_ROWS * d * M and M * M * d**3 <= FULL_WORK
-    counts, means, second = clusters.moments(Z, weight, leaves, whole)
+    counts, means, second = clusters.moments(Z, weight, leaves, M, whole)
     criterion = "full" if whole else "diagonal"
     for proportions in (True, False):
         settings = {"proportions": proportions, "prior": PRIOR, "tie": LOSS_TIE}
@@ -104,10 +105,10 @@ def merged(Z, weight, leaves, n_components, n_threads):
 def refined(Z, weight, labels, n_components, n_threads):
     """Labels after k-means in the metric of the clusters themselves, where their pooled covariance is a sphere."""
     for _ in range(METRIC_ROUNDS):
-        _, means, _ = clusters.moments(Z, weight, labels, False)
+        _, means, _ = clusters.moments(Z, weight, labels, n_components, False)
         rest = (Z - means[labels]) * np.sqrt(weight)[:, None]
         Z = sphered(Z, product(rest.T, rest))
-        _, means, _ = clusters.moments(Z, weight, labels, False)
+        _, means, _ = clusters.moments(Z, weight, labels, n_components, False)
         labels = lloyd(Z, weight, means, n_threads)
         if not np.bincount(labels, minlength=n_components).all():
             break
@@ -143,6 +144,27 @@ def in_order(labels):
     first = np.full(labels.max() + 1, len(labels))
     np.minimum.at(first, labels, np.arange(len(labels)))
     return np.argsort(np.argsort(first, kind="stable"))[labels]
+
+
+class Unlike:
+    """Partitions (n,) of rows into some clusters of which no two are :func:`alike`, in the order in which they came."""
+
+    def __init__(self, weight, n_clusters, partitions=()):
+        self.weight, self.n_clusters = weight, n_clusters
+        self.partitions = list(partitions)
+        self.sizes = np.array([self._sizes(labels) for labels in partitions]).reshape(-1, n_clusters)
+
+    def add(self, labels):
+        """These as well, unless they are alike others."""
+        sizes = self._sizes(labels)
+        may_be = (np.minimum(sizes, self.sizes) >= NEARLY * np.maximum(sizes, self.sizes)).all(axis=1)
+        if not any(alike(labels, self.partitions[i], self.weight, self.n_clusters) for i in np.flatnonzero(may_be)):
+            self.partitions.append(labels)
+            self.sizes = np.vstack([self.sizes, sizes])
+
+    def _sizes(self, labels):
+        """(K,) the weights of the clusters, ascending: those of partitions that are alike are nearly equal."""
+        return np.sort(np.bincount(labels, self.weight, minlength=self.n_clusters))
 
 
 def alike(labels, others, weight, n_clusters) -> bool:

@@ -108,7 +108,7 @@ def model_based(X, weight, numbers, power, unit) -> dict[int, np.ndarray]:
 def cut(Z, weight, leaves, numbers) -> dict[int, np.ndarray]:
     """Labels (n,) for each number of clusters, from leaves (n,) that are merged pair by pair."""
     n, d = leaves.max() + 1, Z.shape[1]
-    counts, means, scatters = clusters.moments(Z, weight, leaves, True)
+    counts, means, scatters = clusters.moments(Z, weight, leaves, n, True)
     spread = arithmetic.matmul(weight, (Z - arithmetic.matmul(weight, Z) / weight.sum()) ** 2)
     check()
     extra = spread.sum() / (weight.sum() * d)  # of a cluster's trace: as much as a row of all clusters together has

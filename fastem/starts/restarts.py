@@ -156,7 +156,7 @@ class Restarts:
             best = self.best(self.n_effective).model
             return plan.begun(split_merge_start(best, plan, blocks, scales, self.rng, n_threads), scales)
         if kind == COARSE:
-            return coarse_start(self._start_from, blocks, plan, self.rng, n_threads)
+            return coarse_start(self._start_from, blocks, plan, scales, self.rng, n_threads)
         init = plan.start.init
         if isinstance(init, LabelledStart):
             init = init.restarted(self.number)
@@ -171,7 +171,7 @@ class Restarts:
         if isinstance(init, str) and init == EMEM:
             if not plan.start.given:
                 few = few_of(plan, rows, rng)
-                return emem_start(self._start_from, few, plan, rng, n_threads, self.n_effective)
+                return emem_start(self._start_from, few, plan, self.scales, rng, n_threads, self.n_effective)
             plan = plan.from_start(MERGED)  # what is given is where EM begins, before any step
         return plan.begun(plan.mixture(rows, self.scales, rng, n_threads), self.scales)
 

@@ -7,6 +7,7 @@ stopping rule holds, so its result is a fixed point of the whole likelihood.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
-from fastem.starts.merged_clusters import alike
+from fastem.starts.merged_clusters import Unlike
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import all_rows, subsample, subsample_rows
@@ -40,7 +41,7 @@ def pays(blocks, n_components) -> bool:
     return blocks.n_rows >= PAYS_FROM * subsample_rows(n_components)
 
 
-def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
+def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     """The best of some short runs on a subsample, continued there until little is left to gain.
 
     start(init, rows) makes a mixture.
@@ -49,7 +50,7 @@ def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
     few, n_effective = spaced(sample, plan), effective_rows(blocks)
     n_runs = max(RUNS, plan.restarts.n_init)
     if plan.start.init == EMEM:
-        best = emem_start(start, few, plan, rng, n_threads, n_effective, max(DRAWS, plan.restarts.n_init))
+        best = emem_start(start, few, plan, scales, rng, n_threads, n_effective, max(DRAWS, plan.restarts.n_init))
     else:
         rounds = (SHORT_RUN, (n_runs + 1) // 2), (SHORT_RUN, 1)
         starts = [lambda: start(plan.start.init, few)] * n_runs
@@ -63,27 +64,30 @@ def coarse_start(start, blocks, plan: Plan, rng, n_threads) -> Mixture:
     return found if known is best else replace(found, shares=best.shares)
 
 
-def emem_start(start, few, plan: Plan, rng, n_threads, n_effective, n_draws=1) -> Mixture:
+def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
     each of which is a start; where all are alike, there is nothing to choose.
     """
-    family, starts, found = plan.family, [], []
+    family, starts, found = plan.family, [], Unlike(few.sample_weight, plan.n_components)
     X, weight, K = filled(few.X, few.sample_weight), few.sample_weight, plan.n_components
     threads = for_pass(n_threads, few, K)
     for kind, n_runs in n_draws * list(family.start_kinds.items()):
         if kind not in family.start_partitions:
             starts += n_runs * [lambda kind=kind: start(kind, few)]
             continue
-        if K >= MANY and kind != MERGED and found:
+        if K >= MANY and kind != MERGED and found.partitions:
             continue
         for columns in family.views(X.shape[1]):
             for labels in PARTITIONS[kind](X[:, columns], weight, K, rng, threads):
-                if not any(alike(labels, other, weight, K) for other in found):
-                    found.append(labels)
-    starts = [*(lambda labels=labels: start(labels, few) for labels in found), *starts]
-    return starts[0]() if len(starts) == 1 else contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
+                found.add(labels)
+    partitions = [partial(start, labels, few) for labels in found.partitions]
+    if len(starts) + len(partitions) == 1:
+        return [*partitions, *starts][0]()
+    runs = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales)
+    starts = [run or one for run, one in zip(runs, partitions)] + starts
+    return contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:
@@ -128,10 +132,9 @@ def few_of(plan: Plan, blocks, rng) -> ArrayBlocks:
 
 
 def spaced(sample: ArrayBlocks, plan: Plan) -> ArrayBlocks:
-    """Some of the rows of a subsample, evenly spaced."""
+    """Some of the rows of a subsample, evenly spaced, as float64: beside far rows, float32 holds too little of the
+    others for starts to be told apart."""
     n = sample.n_rows
-    size = max(FEW, n // FEW_DIVISOR, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features))
-    if n <= size:
-        return sample
-    rows = np.arange(size) * n // size
-    return ArrayBlocks(sample.X[rows], sample.sample_weight[rows])
+    size = min(n, max(FEW, n // FEW_DIVISOR, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features)))
+    rows = slice(None) if n == size else np.arange(size) * n // size
+    return ArrayBlocks(sample.X[rows].astype(np.float64, copy=False), sample.sample_weight[rows])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from instances import STRUCTURES, blobs
 
-from fastem import DegenerateComponentWarning, GaussianMixture, StudentTMixture, em
+from fastem import DegenerateComponentWarning, GaussianMixture, RoundingWarning, StudentTMixture, em
 from fastem.errors import StatisticsNotFinite
 from fastem.families.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
@@ -78,8 +78,10 @@ def test_rows_too_far_for_float32_ask_for_float64():
     """Their squared distance overflows, so that u is 0."""
     X = np.random.default_rng(0).normal(size=(200, 1)).astype(np.float32)
     X[0] = 1e18
-    with pytest.raises(StatisticsNotFinite, match="pass float64"):
+    with pytest.warns(RoundingWarning, match="Pass float64"):
         StudentTMixture(2, random_state=0).fit(X)
+    with pytest.raises(StatisticsNotFinite, match="pass float64"):
+        StudentTMixture(2, init_params="kmeans", random_state=0).fit(X)
     t = StudentTMixture(2, random_state=0).fit(X.astype(np.float64))
     assert np.isfinite(t.score_samples(X.astype(np.float64))).all()
 

@@ -83,8 +83,8 @@ def test_a_cluster_without_rows_keeps_its_centre():
 def test_moments_of_clusters():
     Z, weight, _ = instance(np.float64)
     labels = np.random.default_rng(1).integers(0, 5, len(Z))
-    counts, means, scatter = clusters.moments(Z, weight, labels, True)
-    _, _, squares = clusters.moments(Z, weight, labels, False)
+    counts, means, scatter = clusters.moments(Z, weight, labels, 6, True)
+    _, _, squares = clusters.moments(Z, weight, labels, 6, False)
     for k in range(5):
         z, w = Z[labels == k], weight[labels == k]
         np.testing.assert_allclose(counts[k], w.sum())
@@ -92,3 +92,16 @@ def test_moments_of_clusters():
         rest = z - means[k]
         np.testing.assert_allclose(scatter[k], (w[:, None] * rest).T @ rest)
         np.testing.assert_allclose(squares[k], [np.diagonal(scatter[k])])
+    assert not counts[5] and not means[5].any() and not scatter[5].any()
+
+
+def test_moments_of_clusters_far_from_zero_keep_the_digits_that_the_rows_have():
+    """However many rows: a mean of a sum in their order alone would be off by a deviation here."""
+    rng = np.random.default_rng(2)
+    Z, labels = rng.normal(size=(200_000, 2)), rng.integers(0, 2, 200_000)
+    far = Z + 2.0**45
+    _, means, scatter = clusters.moments(far, np.ones(len(Z)), labels, 2, True)
+    for k in range(2):
+        rest = (far[labels == k] - 2.0**45) - (means[k] - 2.0**45)
+        np.testing.assert_allclose(rest.mean(axis=0), 0, atol=0.01)  # a unit in the last place is 0.008
+        np.testing.assert_allclose(scatter[k], rest.T @ rest, rtol=1e-4, atol=1e-4 * len(Z))

@@ -28,7 +28,7 @@ def fitted(name):
     else:
         family = next(family for family in MODELS if str(family) == name)
         X, make, parameters = family.data(200), family.make, {}
-    return make(2, random_state=0, max_iter=3, **parameters).fit(X).model_, X
+    return make(2, init_params="kmeans", random_state=0, max_iter=3, **parameters).fit(X).model_, X
 
 
 @pytest.fixture(scope="module", params=[*map(str, MODELS), *SPECIAL])

@@ -17,11 +17,13 @@ from fastem.models.gaussian.noise import Background, alone, data_box
 from fastem.models.gaussian.structures import STRUCTURES, check_dimension
 from fastem.models.gaussian.truncated import truncated
 from fastem.models.weights import fixed_components
+from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor, robust_variances, rounding_variances
-from fastem.starts.from_memberships import from_membership
-from fastem.starts.gaussian_start import continued, gaussian_start
+from fastem.starts.from_memberships import component_moments, from_membership, runs_from_moments
+from fastem.starts.gaussian_start import continued, filled, gaussian_start
+from fastem.starts.named import ROWS
 from fastem.starts.noise_start import NOISE_SHARE, noise_start
 from fastem.starts.plan import Family, Scales
 
@@ -114,9 +116,14 @@ class GaussianFamily(CovarianceFamily):
         return self.noise is not None
 
     @property
+    def start_kinds(self):
+        """Also random rows, where there are fewer components than clusters: other partitions join the same of these."""
+        return CovarianceFamily.start_kinds | ({} if self.has_noise else {ROWS: 1})
+
+    @property
     def start_partitions(self):
         """None beside noise, which must not decide where the clusters are."""
-        return () if self.has_noise else CovarianceFamily.start_partitions
+        return () if self.has_noise else tuple(self.start_kinds)
 
     @property
     def takes_missing(self) -> bool:
@@ -171,6 +178,13 @@ class GaussianFamily(CovarianceFamily):
         if scales.background is None:
             return super().start(plan, blocks, scales, rng, n_threads)
         return noise_start(plan, blocks, self.structure, scales.floor, scales.background, rng, n_threads)
+
+    def short_runs(self, plan, partitions, blocks, scales):
+        if not (partitions and isinstance(blocks, ArrayBlocks)):
+            return super().short_runs(plan, partitions, blocks, scales)
+        X, weight, K = filled(blocks.X, blocks.sample_weight), blocks.sample_weight, plan.n_components
+        moments = [component_moments(X, weight, labels, K, self.structure) for labels in partitions]
+        return runs_from_moments(moments, self.structure, scales.floor, blocks, lambda model: plan.begun(model, scales))
 
     def continued(self, mixture, scales):
         gaussians = super().continued(mixture, scales)

@@ -158,14 +158,16 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False)
     ]
 
 
-def runs_from(counts, means, covariances, structure, floor, blocks) -> list[ShortRun | None]:
+def runs_from(counts, means, covariances, structure, floor, blocks, begun) -> list[ShortRun | None]:
     """The runs that begin at the M-steps from the components' rows (R, K), means (R, K, d) and own covariances
     (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None where the compiled module
-    makes no such step."""
+    makes no such step; begun: a function that gives a mixture the constraints of a fit."""
     R, K, d = means.shape
+    if FIXED_ORDER or not (is_ordinary_floor(floor) and are_few_rows(blocks)):
+        return [None] * R
     above = of_dense(np.broadcast_to(4 * floor.max() * np.eye(d), (K, d, d)), structure, floor)
-    pattern = Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], above, floor))
-    if FIXED_ORDER or not (is_ordinary(pattern) and are_few_rows(blocks)):
+    pattern = begun(Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], above, floor)))
+    if not is_ordinary(pattern):
         return [None] * R
     covariances = np.ascontiguousarray(covariances)
     found = kernels.for_dtype(np.float64).first_estimates(LETTERS[structure], counts, covariances, floor)
@@ -192,8 +194,13 @@ def is_ordinary(mixture) -> bool:
         and type(emission.covariance) in LETTERS
         and emission.shape[1] <= MOST_COLUMNS
         and bool((mixture.weights > 0).all())
-        and LEAST < emission.floor.min() <= emission.floor.max() < 1 / LEAST
+        and is_ordinary_floor(emission.floor)
     )
+
+
+def is_ordinary_floor(floor) -> bool:
+    """Whether there is one, and products of two variances above it are numbers."""
+    return bool(LEAST < floor.min() <= floor.max() < 1 / LEAST)
 
 
 def are_few_rows(blocks) -> bool:
