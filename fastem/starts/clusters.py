@@ -135,7 +135,7 @@ def nearest(Z, centres, n_threads):
 def random_rows(X, n_components, rng):
     """Random rows, all different where so many are, because EM never separates equal components."""
     rows = X[rng.choice(len(X), n_components, replace=False)]
-    if len(np.unique(rows, axis=0)) < n_components:
+    if len({row.tobytes() for row in rows + 0.0}) < n_components:  # with one sign of zero
         distinct = rng.permutation(np.unique(X, axis=0))
         rows = distinct[np.arange(n_components) % len(distinct)]
     return rows

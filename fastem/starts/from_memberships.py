@@ -98,7 +98,7 @@ def component_moments(X, weight, membership, n_components, structure) -> Moments
 def moments_of_clusters(X, weight, labels, n_components, structure) -> Moments:
     """Those of labels, by one pass over the rows; a component without rows is broad, over all of them."""
     along_columns = structure.kernel == "gaussian_diagonal"
-    X = np.ascontiguousarray(X)
+    X, labels = np.ascontiguousarray(X), np.ascontiguousarray(labels, np.intp)
     counts, means, second = clusters.moments(X, weight, labels, n_components, not along_columns)
     empty = counts == 0
     if empty.any():

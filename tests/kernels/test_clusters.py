@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fastem
 from fastem.kernels import clusters
 
 
@@ -93,6 +94,20 @@ def test_moments_of_clusters():
         np.testing.assert_allclose(scatter[k], (w[:, None] * rest).T @ rest)
         np.testing.assert_allclose(squares[k], [np.diagonal(scatter[k])])
     assert not counts[5] and not means[5].any() and not scatter[5].any()
+
+
+@pytest.mark.parametrize("kind", ["int32", "uint8", "int64", "backwards", "a column"])
+def test_labels_of_any_kind_begin_a_fit(kind):
+    """As other libraries return them: of any integer type, or not contiguous."""
+    Z, _, _ = instance(np.float64)
+    labels = np.arange(len(Z)) % 3
+    given = {
+        "backwards": labels[::-1].copy()[::-1],
+        "a column": np.column_stack([labels, labels])[:, 0],
+    }.get(kind)
+    given = labels.astype(kind) if given is None else given
+    found, wanted = (fastem.GaussianMixture(3, init_params=one, max_iter=2).fit(Z) for one in (given, labels))
+    assert found.log_likelihood_ == wanted.log_likelihood_
 
 
 def test_moments_of_clusters_far_from_zero_keep_the_digits_that_the_rows_have():

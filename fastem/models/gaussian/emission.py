@@ -22,7 +22,7 @@ from fastem.models.gaussian.kernel_arrays import (
     TiedKernel,
 )
 from fastem.models.gaussian.rounding import of_estimate, of_gaussians
-from fastem.models.gaussian.soundness import NEAR_FLOOR, WIDE, conditions
+from fastem.models.gaussian.soundness import BULK, NEAR_FLOOR, WIDE, conditions, of_many_rows, weights_of
 from fastem.models.rounding import Rounding
 
 FEWEST = 1e-100  # share of all rows; a component with less has none
@@ -238,12 +238,16 @@ class Gaussian(Emission):
 
     def widened(self, weights, counts) -> Gaussian | None:
         """The same densities, those that are not sound as wide as the others together and themselves; None where that
-        width is none. Where none is sound, but all have many rows, they describe these together, each in a place of its
-        own: they are made as wide as clusters may be."""
+        width is none. Where none is sound, but nearly all rows are in components of many, they describe these together,
+        each in a place of its own: they are made as wide as clusters may be."""
         sound = np.array([sound for _, sound in self.diagnose(weights, counts)])
-        by = self.total(weights) * (WIDE if counts.min() >= self.few_rows else 1)
+        many = of_many_rows(self, counts)
         if arithmetic.matmul(weights, sound) > 0:
-            by = self.pooled(weights * sound / (arithmetic.matmul(weights, sound)))
+            by = self.pooled(weights_of(weights, sound))
+        elif arithmetic.matmul(weights, many) > BULK * weights.sum():
+            by = WIDE * self.total(weights_of(weights, many))
+        else:
+            by = self.total(weights)
         try:
             return replace(self, covariance=self.covariance.widened(~sound, by))
         except IllDefinedCovariance:  # the others vary in too few directions

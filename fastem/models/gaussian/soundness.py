@@ -19,6 +19,8 @@ from fastem.kernels import arithmetic
 NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
 FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
 WIDE = 0.01  # of the data's variance: as wide as clusters are
+MANY_ROWS = 2  # times what a covariance of its own takes: a component of so many is no outlier, whatever it shares
+BULK = 0.9  # of the weight
 SPIKE = 1e-4  # of the data's variance in a direction, where a component has few rows
 THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
 MOSTLY = 0.5  # of a variance in a direction
@@ -34,7 +36,8 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     """
     needed = emission.least_rows
     low, excess = below(emission, weights, NEAR_FLOOR * emission.floor, FLAT * emission.floor)
-    held_well = (counts >= emission.few_rows) & bool(excess.any() and is_wide(emission, weights))
+    many = of_many_rows(emission, counts)
+    held_well = many & bool(excess.any() and is_wide(emission, weights, many))
     rounded = on_single_values(emission, weights)
     spikes = thin_by_chance(emission, weights, counts)
     found = [
@@ -70,10 +73,22 @@ def below(emission, weights, least, flat):
     return low, np.maximum(low - everywhere, 0)
 
 
-def is_wide(emission, weights) -> bool:
-    """Whether the floor is as wide in all columns as clusters are."""
-    total = emission.total(weights)
+def of_many_rows(emission, counts):
+    """(K,) whether a component has many rows; `counts` are effective rows."""
+    return counts >= max(emission.few_rows, MANY_ROWS * (emission.shape[1] + 1))
+
+
+def is_wide(emission, weights, many) -> bool:
+    """Whether the floor is as wide in all columns as clusters are, beside the components of many rows together."""
+    if not arithmetic.matmul(weights, many) > 0:
+        return False
+    total = emission.total(weights_of(weights, many))
     return bool((emission.floor >= WIDE * (np.diagonal(total) if total.ndim == 2 else total)).all())
+
+
+def weights_of(weights, some):
+    """(K,) the weights of some components, which sum to 1; 0 of the others."""
+    return weights * some / arithmetic.matmul(weights, some)
 
 
 def on_single_values(emission, weights):

@@ -125,6 +125,20 @@ def test_clusters_that_are_all_at_the_floor_do_not_lose_to_a_wide_component_over
         assert found.log_likelihood_ >= wanted.log_likelihood_ - 1e-3
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "EII", "tied"])
+@pytest.mark.parametrize("stray", [1e4, 1e8])
+def test_stray_rows_make_no_floor_narrow(covariance_type, stray):
+    """Three rows far away widen the data, not the clusters, which a wide floor holds."""
+    rng = np.random.default_rng(3)
+    X = np.vstack([rng.normal(size=(200, 2)), rng.normal(size=(200, 2)) + [6, 0]])
+    X[:3] = stray
+    labels = np.repeat([2, 0, 1], [3, 197, 200])
+    wanted = GaussianMixture(3, covariance_type=covariance_type, reg_covar=0.1, init_params=labels).fit(X)
+    for seed in range(4):
+        found = GaussianMixture(3, covariance_type=covariance_type, reg_covar=0.1, random_state=seed).fit(X)
+        assert found.log_likelihood_ >= wanted.log_likelihood_ - 1
+
+
 # ---- which restart is kept ---------------------------------------------------------------------------------------
 
 
