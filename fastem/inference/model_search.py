@@ -187,7 +187,7 @@ class ModelSearch:
         structure = plan.family.structure
         first, *others = (partial(from_moments, given, structure, scales.floor) for given in moments)
         if len(others) > 1:
-            runs = runs_from_moments(moments[1:], structure, scales.floor, self.sample)
+            runs = runs_from_moments(moments[1:], structure, scales.floor, self.sample) or [None] * len(others)
             others = [run or one for run, one in zip(runs, others)]
             settings = {"same": SAME, "by": expected_merit}
             runs = tournament(others, self.sample, ROUNDS, plan.stop, self.n_threads, **settings)

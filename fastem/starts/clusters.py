@@ -11,7 +11,7 @@ import numpy as np
 from fastem.kernels import arithmetic, clusters
 from fastem.models.gaussian.linear_algebra import eigh_of_even
 from fastem.rows.scale import standardised
-from fastem.starts.partitions import long_tree
+from fastem.starts.partitions import long_tree, on_grid
 
 LLOYD_STEPS = 5
 SHARP = 1e3  # one over the radius of the spheres that stand for clusters, in standard deviations of the columns
@@ -116,7 +116,7 @@ def row_partitions(X, weight, n_components, rng, n_threads, most=ROW_PARTITIONS)
     """Labels by the nearest of K random rows, `most` over K times, but for those that leave one without any."""
     if n_components == 1:
         return []
-    Z = standardised(X, weight)
+    Z = on_grid(standardised(X, weight))
     several = (nearest(Z, random_rows(Z, n_components, rng), n_threads) for _ in range(most // n_components))
     return [labels for labels in several if np.bincount(labels, weight, n_components).all()]
 

@@ -52,8 +52,7 @@ def from_moments(moments, structure, floor):
 
 
 def runs_from_moments(moments, structure, floor, blocks, begun=lambda mixture: mixture):
-    """Of each moments the run that begins at the M-step from them, None where the compiled module makes no such step;
-    begun: a function that gives a mixture the constraints of a fit."""
+    """Of each moments the run that begins at the M-step from them: see :func:`runs_from`."""
     counts, points, shift, second = (np.array(arrays) for arrays in zip(*moments))
     R, K, d = shift.shape
     if structure.kernel == "gaussian_diagonal":

@@ -140,12 +140,12 @@ class Family(Protocol):
     has_noise: ClassVar[bool] = False
     start_kinds: ClassVar[Mapping[str, int]] = {MERGED: 1, "kmeans": 1}
     start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
-    start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((5, 6), (15, 3), (40, 1))
+    start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
 
-    def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list:
+    def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list | None:
         """Of each partition (n,) of rows in memory the :class:`ShortRun` that begins at the mixture that `start` makes
-        from it; None where that has to be made."""
-        return [None] * len(partitions)
+        from it, or None where that has to be made. None for all where steps are not made in the compiled module."""
+        return None
 
     def of_columns(self, names: np.ndarray | None) -> Family:
         """The same for rows whose columns have these names, (d,); None where they have none."""

@@ -26,6 +26,7 @@ from fastem.starts.tournament import tournament
 
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
+CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
@@ -85,9 +86,11 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     partitions = [partial(start, labels, few) for labels in found.partitions]
     if len(starts) + len(partitions) == 1:
         return [*partitions, *starts][0]()
-    runs = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales)
+    runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
+    if runs is None:
+        runs, rounds = len(partitions) * [None], family.start_rounds
     starts = [run or one for run, one in zip(runs, partitions)] + starts
-    return contest(starts, few, family.start_rounds, plan, n_threads, n_effective)
+    return contest(starts, few, rounds, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:

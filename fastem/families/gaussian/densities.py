@@ -181,7 +181,7 @@ class GaussianFamily(CovarianceFamily):
 
     def short_runs(self, plan, partitions, blocks, scales):
         if not (partitions and isinstance(blocks, ArrayBlocks)):
-            return super().short_runs(plan, partitions, blocks, scales)
+            return None
         X, weight, K = filled(blocks.X, blocks.sample_weight), blocks.sample_weight, plan.n_components
         moments = [component_moments(X, weight, labels, K, self.structure) for labels in partitions]
         return runs_from_moments(moments, self.structure, scales.floor, blocks, lambda model: plan.begun(model, scales))

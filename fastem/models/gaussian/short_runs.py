@@ -158,16 +158,21 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False)
     ]
 
 
-def runs_from(counts, means, covariances, structure, floor, blocks, begun) -> list[ShortRun | None]:
+def runs_from(counts, means, covariances, structure, floor, blocks, begun) -> list[ShortRun | None] | None:
     """The runs that begin at the M-steps from the components' rows (R, K), means (R, K, d) and own covariances
-    (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None where the compiled module
-    makes no such step; begun: a function that gives a mixture the constraints of a fit."""
+    (R, K, size), whose size is d where a structure's axes are the columns, else d^2. None for those whose first M-step
+    the compiled module does not make; and in place of all, where it makes none of such steps.
+
+    begun : a function that gives a mixture the constraints of a fit
+    """
     R, K, d = means.shape
-    if FIXED_ORDER or not (is_ordinary_floor(floor) and are_few_rows(blocks)):
-        return [None] * R
+    if not (is_ordinary_floor(floor) and are_few_rows(blocks)):
+        return None
     above = of_dense(np.broadcast_to(4 * floor.max() * np.eye(d), (K, d, d)), structure, floor)
     pattern = begun(Mixture(counts[0] / counts[0].sum(), Gaussian(means[0], above, floor)))
     if not is_ordinary(pattern):
+        return None
+    if FIXED_ORDER:
         return [None] * R
     covariances = np.ascontiguousarray(covariances)
     found = kernels.for_dtype(np.float64).first_estimates(LETTERS[structure], counts, covariances, floor)
