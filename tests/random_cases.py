@@ -11,6 +11,7 @@ import numpy as np
 import random_sides
 
 import fastem
+from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.models.gaussian.structures import STRUCTURES
 
 # ---- rows ------------------------------------------------------------------------------------------------------------
@@ -231,7 +232,7 @@ def then_save(estimator, case):
 
 
 def then_errors(estimator, case):
-    if isinstance(estimator, fastem.GaussianMixture):
+    if isinstance(estimator, MixtureEstimator):
         fastem.standard_errors(estimator, case.X, sample_weight=case.weight)
 
 

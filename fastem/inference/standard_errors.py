@@ -21,8 +21,8 @@ from fastem.estimators.estimator import checked_blocks
 from fastem.estimators.fitted_mixture import arrays_of
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.inference.gated_information import errors_of, information
 from fastem.inference.model_search import strict
+from fastem.inference.observed_information import errors_of, information
 from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_jobs, for_pass
 from fastem.kernels.workers import parallel_map
@@ -124,15 +124,15 @@ def standard_errors(
     X, sample_weight
         The rows, and what each counts for, as in the fit.
     method : {"louis", "bootstrap"}
-        "louis": from the observed information, in one pass; only without missing values, constraints, prior and noise,
-        and only for the covariance types full, tied, diag, spherical (VVV, EEE, VVI, VII), EEI, EII, E and V.
+        "louis": from the observed information, for every family, without constraints, prior and noise, and without
+        missing values of Gaussians. In one pass for the covariance types full, tied, diag, spherical (VVV, EEE, VVI,
+        VII), EEI, EII, E and V; else, and with covariates, by one for each end of a difference in each parameter, of
+        which one at a bound, such as a probability of 0, is taken as known.
         "bootstrap": the standard deviation over fits to rows drawn with replacement, as many as `sample_weight` counts,
         which start from this fit; for every family, also where few rows make the likelihood skew; the rows must be in
         memory.
     covariates
-        Those of the fit, where there were any. Then "louis" is for every family, by one pass for each end of a
-        difference in each parameter, and for no other method. A parameter at a bound, such as a probability of 0, is
-        taken as known.
+        Those of the fit, where there were any: then by "louis" alone.
     n_draws : int
         Samples of the bootstrap.
     n_jobs : int, optional
@@ -148,8 +148,7 @@ def standard_errors(
     ------
     ValueError
         The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, the rows of
-        the fit had side columns other than covariates, or "louis" does not know the family; the message says what to
-        do.
+        the fit had side columns other than covariates, or "louis" does not take the fit; the message says what to do.
 
     Examples
     --------
@@ -170,13 +169,12 @@ def standard_errors(
         if method != "louis":
             raise ValueError("method='bootstrap' does not take covariates: choose method='louis'.")
         return with_estimates(_with_covariates(estimator, X, covariates, sample_weight), estimator)
-    if method == "louis" and not isinstance(estimator, GaussianMixture):
-        raise ValueError(f"method='louis' is only for GaussianMixture, not {estimator!r}: choose method='bootstrap'.")
     blocks = checked_blocks(estimator, X, sample_weight)
     model = estimator.model_
     if method == "louis":
-        require_plain(model, blocks)
-        return with_estimates(_by_information(model, *in_moderate_weights(blocks)), estimator)
+        require_plain(estimator, blocks)
+        by = _by_information if has_formula(model) else partial(_by_differences, estimator)
+        return with_estimates(by(model, *in_moderate_weights(blocks)), estimator)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
@@ -212,24 +210,40 @@ def with_estimates(errors, estimator):
 # ---- the observed information ----------------------------------------------------------------------------------------
 
 
-def require_plain(model, blocks):
-    """ValueError where rows have missing values, or the model has more than free weights, means and covariances."""
-    if type(model.emission) is not Gaussian or model.shares.constrains:
-        obstacle = "constraints, a prior, noise or Student's t components"
-    elif any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+def require_plain(estimator, blocks):
+    """ValueError where the likelihood of the rows alone, in free parameters, is not what was maximised."""
+    emission, shares = estimator.model_.emission, estimator.model_.shares
+    if shares.constrains or (isinstance(estimator, GaussianMixture) and type(emission) is not Gaussian):
+        obstacle = "constraints, a prior or noise"
+    elif emission.has_ellipses and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
         obstacle = "missing values (NaN)"
     else:
-        return
-    raise ValueError(f"method='louis' cannot handle {obstacle}: choose method='bootstrap'.")
+        obstacle = None
+    if obstacle:
+        raise ValueError(f"method='louis' cannot handle {obstacle}: choose method='bootstrap'.")
+    empty = np.flatnonzero(estimator.model_.weights == 0)
+    if len(empty):
+        raise ValueError(f"component {empty[0]} is empty, so that nothing is known of it: choose fewer components.")
+    if type(emission) is Gaussian and emission.covariance.at_floor.any():
+        raise ValueError(
+            "a component has a covariance at the floor, where the likelihood has no maximum: choose fewer components."
+        )
+
+
+def has_formula(model) -> bool:
+    """Whether the information is that of Gaussians whose entries of covariances are coordinates."""
+    return (
+        type(model.emission) is Gaussian and coordinates(model.emission.covariance, *model.emission.shape) is not None
+    )
 
 
 def coordinates(covariance, K, d):
-    """(K, d(d+1)/2) the number of the coordinate that each packed entry is; -1: always 0. ValueError where they are not
+    """(K, d(d+1)/2) the number of the coordinate that each packed entry is; -1: always 0. None where they are not
     coordinates."""
     q, diagonal = d * (d + 1) // 2, np.equal(*packed_lower(d))
     along = np.where(diagonal, np.cumsum(diagonal) - 1, -1)
     of_k = np.arange(K)[:, None]
-    places = {
+    return {
         Full: of_k * q + np.arange(q),
         Tied: 0 * of_k + np.arange(q),
         Diagonal: np.where(diagonal, of_k * d + along, -1),
@@ -237,11 +251,6 @@ def coordinates(covariance, K, d):
         EEI: 0 * of_k + along,
         EII: np.where(diagonal, 0 * of_k, -1),
     }.get(type(covariance))
-    if places is None:
-        raise ValueError(
-            f"method='louis' does not know covariance_type={type(covariance).__name__!r}: choose method='bootstrap'."
-        )
-    return places
 
 
 def plain_information(model, blocks, units):
@@ -299,13 +308,6 @@ def _by_information(model, blocks, unit):
     K, d = model.emission.shape
     covariance = model.emission.covariance
     place = coordinates(covariance, K, d)
-    empty = np.flatnonzero(model.weights == 0)
-    if len(empty):
-        raise ValueError(f"component {empty[0]} is empty, so that nothing is known of it: choose fewer components.")
-    if covariance.at_floor.any():
-        raise ValueError(
-            "a component has a covariance at the floor, where the likelihood has no maximum: choose fewer components."
-        )
     n_free = place.max() + 1
     T = 1 + d + place.shape[1]
     jacobian = np.zeros((K, T, (K - 1) + K * d + n_free))  # the free coordinates to all of them
@@ -338,14 +340,20 @@ def _with_covariates(estimator, X, covariates, sample_weight):
     if covariates is None:
         raise ValueError("the weights of this mixture depend on covariates. Pass covariates=.")
     blocks, unit, mixture = reduced(estimator, X, covariates, sample_weight)
+    return _by_differences(estimator, mixture, blocks, unit)
+
+
+def _by_differences(estimator, mixture, blocks, unit):
+    """Of any family, with or without covariates."""
     found = information(mixture, blocks, for_pass(estimator.n_threads, blocks, mixture.n_components))
     functions = {name: partial(parameter_of, estimator, name) for name in parameters_of(estimator, mixture)}
-    functions.pop("weights_")
-    functions["gate_coefficients_"] = lambda at: at.shares.in_units(at.weights)
+    if isinstance(mixture.shares, Gate):
+        functions.pop("weights_")
+        functions["gate_coefficients_"] = lambda at: at.shares.in_units(at.weights)
     with np.errstate(over="ignore"):  # such errors are refused
         errors = {name: errors_of(found, mixture, function) / np.sqrt(unit) for name, function in functions.items()}
-    means, covariances = (errors.pop(name, None) for name in ("means_", "covariances_"))
-    return StandardErrors(None, means, covariances, "louis", parameters=errors)
+    weights, means, covariances = (errors.pop(name, None) for name in ("weights_", "means_", "covariances_"))
+    return StandardErrors(weights, means, covariances, "louis", parameters=errors)
 
 
 def parameter_of(estimator, name, mixture):

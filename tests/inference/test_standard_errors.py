@@ -5,10 +5,18 @@ import pickle
 import numpy as np
 import pandas
 import pytest
+from scipy.stats import multivariate_normal
 
-from fastem import BernoulliMixture, GaussianMixture, StudentTMixture, load, standard_errors
+from fastem import (
+    BernoulliMixture,
+    GaussianMixture,
+    MixtureOfFactorAnalyzers,
+    StudentTMixture,
+    load,
+    standard_errors,
+)
 from fastem.datasets import load_faithful
-from fastem.inference.gated_information import along
+from fastem.inference.observed_information import along
 from fastem.models.gate import GatedRows
 from fastem.rows.blocks import ArrayBlocks
 
@@ -90,6 +98,105 @@ def test_gated_classes_have_the_errors_of_the_hessian():
     assert np.allclose(twice["probabilities_"] * np.sqrt(2e12), errors.parameters["probabilities_"], rtol=1e-3)
 
 
+ALONG_AXES = np.array([[0.8, 0.6], [-0.6, 0.8]])
+
+
+def clusters_with_axes(n=1500):
+    """Two clusters of unlike widths along the same axes, which are not the columns."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, n)[:, None]
+    return (rng.normal(size=(n, 2)) * np.where(z, [2.0, 0.5], [1.5, 0.8])) @ ALONG_AXES + np.where(z, 0, 5)
+
+
+@pytest.mark.parametrize("covariance_type", ["EII", "EEI", "VVI", "full"])
+def test_differences_have_the_errors_of_the_formula(covariance_type, monkeypatch):
+    """Also where there are more coordinates than parameters: variances that all components share."""
+    X = clusters_with_axes()
+    model = GaussianMixture(2, covariance_type=covariance_type, random_state=0, tol=1e-10, max_iter=3000).fit(X)
+    expected = standard_errors(model, X)
+    monkeypatch.setattr("fastem.inference.standard_errors.has_formula", lambda model: False)
+    found = standard_errors(model, X)
+    for name, errors in expected._arrays().items():
+        np.testing.assert_allclose(found._arrays()[name], errors, rtol=2e-3, atol=1e-9)
+
+
+def hessian_of(function, at, h=1e-4):
+    eye = h * np.eye(len(at))
+    signs = [(s, t) for s in (1, -1) for t in (1, -1)]
+    return np.array([[sum(s * t * function(at + s * a + t * b) for s, t in signs) for b in eye] for a in eye]) / (
+        4 * h * h
+    )
+
+
+def test_common_axes_have_the_errors_of_the_hessian():
+    """EVE by its parameters: log odds, means, a log volume, log shapes, an angle; from theirs those of covariances."""
+    X = clusters_with_axes()
+    fitted = GaussianMixture(2, covariance_type="EVE", random_state=0, tol=1e-11, max_iter=5000).fit(X)
+    errors = standard_errors(fitted, X)
+    axes = np.linalg.eigh(fitted.covariances_[0])[1]
+    along = np.array([np.diagonal(axes.T @ c @ axes) for c in fitted.covariances_])
+
+    def covariances_at(vector):
+        turn, logs = vector[8], vector[5] + vector[6:8, None] * [1, -1]
+        rotation = axes @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        return np.array([rotation @ np.diag(np.exp(one)) @ rotation.T for one in logs])
+
+    def log_likelihood(vector):
+        means = vector[1:5].reshape(2, 2)
+        logs = np.array([-np.logaddexp(0, -vector[0]), -np.logaddexp(0, vector[0])])
+        joint = [
+            log + multivariate_normal(mean, covariance).logpdf(X)
+            for log, mean, covariance in zip(logs, means, covariances_at(vector))
+        ]
+        return np.logaddexp(*joint).sum()
+
+    weights, logs = fitted.weights_, np.log(along)
+    at = np.concatenate([[np.log(weights[0] / weights[1])], fitted.means_.ravel(), [logs.mean()], [0, 0], [0]])
+    at[6:8] = (logs[:, 0] - logs[:, 1]) / 2
+    variance = np.linalg.inv(-hessian_of(log_likelihood, at))
+    np.testing.assert_allclose(errors.means.ravel(), np.sqrt(np.diagonal(variance))[1:5], rtol=5e-3)
+    np.testing.assert_allclose(errors.weights[0], weights.prod() * np.sqrt(variance[0, 0]), rtol=5e-3)
+    h = 1e-5
+    slopes = np.array([(covariances_at(at + s) - covariances_at(at - s)).ravel() / (2 * h) for s in h * np.eye(9)])
+    expected = np.sqrt(np.einsum("pa,pq,qa->a", slopes, variance, slopes))
+    np.testing.assert_allclose(errors.covariances.ravel(), expected, rtol=5e-3)
+
+
+@pytest.mark.parametrize("covariance_type", ["VVE", "EVV", "VEE", "EEV", "VEV", "VEI", "EVI"])
+def test_every_family_of_covariances_has_errors(covariance_type):
+    """Not far from those of draws, of which there are few."""
+    X = clusters_with_axes()
+    fitted = GaussianMixture(2, covariance_type=covariance_type, random_state=0, tol=1e-9, max_iter=5000).fit(X)
+    errors, drawn = standard_errors(fitted, X), standard_errors(fitted, X, "bootstrap", n_draws=60, random_state=0)
+    for name, ours in errors._arrays().items():
+        ratio = ours / drawn._arrays()[name]
+        assert 0.6 < np.min(ratio) and np.max(ratio) < 1.7, name
+
+
+def test_loadings_that_may_be_rotated_leave_the_errors_of_the_rest():
+    rng = np.random.default_rng(1)
+    z = rng.integers(0, 2, 1500)
+    factors = np.einsum("nij,nj->ni", rng.normal(size=(2, 5, 2))[z], rng.normal(size=(1500, 2)))
+    X = factors + 0.7 * rng.normal(size=(1500, 5)) + np.where(z[:, None], 0, 5)
+    model = MixtureOfFactorAnalyzers(2, n_factors=2, random_state=0, tol=1e-9, max_iter=5000).fit(X)
+    errors, drawn = standard_errors(model, X), standard_errors(model, X, "bootstrap", n_draws=60, random_state=0)
+    for name in ("weights_", "means_", "covariances_"):
+        ratio = errors._arrays()[name] / drawn._arrays()[name]
+        assert 0.6 < np.min(ratio) and np.max(ratio) < 1.7, name
+
+
+def test_classes_without_covariates_have_the_errors_of_one_intercept():
+    X, _ = latent_classes()
+    fit = {"random_state": 0, "tol": 1e-11, "max_iter": 5000}
+    plain = BernoulliMixture(2, **fit).fit(X)
+    none = np.empty((len(X), 0))
+    gated = BernoulliMixture(2, **fit).fit(X, covariates=none)
+    ours, other = standard_errors(plain, X), standard_errors(gated, X, covariates=none)
+    np.testing.assert_allclose(ours.parameters["probabilities_"], other.parameters["probabilities_"], rtol=1e-3)
+    log_odds = ours.weights[0] / plain.weights_.prod()
+    np.testing.assert_allclose(other.parameters["gate_coefficients_"][0], [log_odds], rtol=1e-3)
+
+
 def test_what_errors_of_a_gate_need():
     X, C = latent_classes(100)
     model = BernoulliMixture(2, random_state=0).fit(X, covariates=C)
@@ -146,10 +253,9 @@ def test_errors_of_a_gated_mixture_are_in_the_units_of_the_rows(unit):
 
 
 def test_a_singular_information_with_covariates_is_refused_in_words():
-    """Three rows, of which float32 rounds the differences, and covariates that are nothing beside each other."""
-    X = np.array([[10000005.0], [10000004.0], [10000001.0]], np.float32)
-    C = np.array([[1.95e-92, 1.57e-54, 5.52e-39], [-1.19e-92, -8.99e-55, -1.1e-38], [5.2e-94, 9.77e-55, -1.25e-39]])
-    model = StudentTMixture(2, max_iter=1, covariance_type="E", random_state=3).fit(X, covariates=C)
+    """Two components that are equal: only the sum of their weights is known."""
+    X, C = latent_classes(200)
+    model = BernoulliMixture(2, init_params=np.full((200, 2), 0.5)).fit(X, covariates=C)
     with pytest.raises(ValueError, match="not positive definite"):
         standard_errors(model, X, covariates=C)
 
@@ -162,9 +268,9 @@ def test_steps_that_are_far_too_long_are_falls_without_bound(step):
     model = StudentTMixture(2, covariance_type="EEE", random_state=0).fit(X, covariates=C).model_
     blocks = ArrayBlocks(np.column_stack([X, C]))
     statistics = blocks.reduce(GatedRows(model), 1)
-    for i in range(len(model.emission.to_vector())):
+    for direction in np.eye(len(model.emission.to_vector())):
         with np.errstate(all="ignore"):
-            assert not along(model, statistics, i)(step) > along(model, statistics, i)(0.0)
+            assert not along(model, statistics, direction)(step) > along(model, statistics, direction)(0.0)
 
 
 def sides_of(X):
