@@ -69,12 +69,12 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
         columns.append((gradient(x - step) - gradient(x + step)) / (2 * OUTER))
     observed = np.reshape(columns, (len(columns),) * 2)
     observed = (observed + observed.T) / 2
-    if np.linalg.eigvalsh(observed).min(initial=1.0) < FLAT:
-        telling = telling_directions(mixture, statistics, of_emission)
-        kept = np.zeros((directions.shape[1], n_weights + telling.shape[1]))
-        kept[:n_weights, :n_weights], kept[n_weights:, n_weights:] = np.eye(n_weights), telling
-        directions, observed = directions @ kept, kept.T @ observed @ kept
     try:
+        if np.linalg.eigvalsh(observed).min(initial=1.0) < FLAT:
+            telling = telling_directions(mixture, statistics, of_emission)
+            kept = np.zeros((directions.shape[1], n_weights + telling.shape[1]))
+            kept[:n_weights, :n_weights], kept[n_weights:, n_weights:] = np.eye(n_weights), telling
+            directions, observed = directions @ kept, kept.T @ observed @ kept
         np.linalg.cholesky(observed)
         inverse = np.linalg.inv(observed)
     except np.linalg.LinAlgError:
