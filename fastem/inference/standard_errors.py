@@ -1,9 +1,8 @@
-"""How certain the parameters of a fitted Gaussian mixture are: by the observed information, or by the bootstrap.
+"""How certain the parameters of a fitted mixture are: by the observed information, or by the bootstrap.
 
 Louis: the observed information is that of the complete data, less what not knowing the components costs: the
-conditional variance of the complete data's score. Both are sums over rows, from one pass.
+conditional variance of the complete data's score.
 
-T. A. Louis: Finding the observed information matrix when using the EM algorithm. JRSS B 44 (1982) 226-233.
 B. Efron, R. J. Tibshirani: An introduction to the bootstrap. Chapman & Hall (1993).
 """
 
@@ -21,16 +20,13 @@ from fastem.estimators.estimator import checked_blocks
 from fastem.estimators.fitted_mixture import arrays_of
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.inference.gaussian_information import errors_by_formula, has_formula
 from fastem.inference.model_search import strict
 from fastem.inference.observed_information import errors_of, information
-from fastem.kernels.packing import packed_lower
 from fastem.kernels.threads import for_jobs, for_pass
 from fastem.kernels.workers import parallel_map
 from fastem.models.gate import Gate
-from fastem.models.gaussian.dense import Full, Tied
-from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
-from fastem.models.gaussian.parsimonious import EEI, EII
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import in_moderate_weights
 from fastem.rows.validation import generator
@@ -42,7 +38,6 @@ DEPENDENT = "covariances_", "precisions_cholesky_", "components_"  # on others, 
 NORMAL = 1.959963984540054  # the 97.5 % point of the normal distribution
 MOST_ROWS = 100  # of the printed table
 MOST_DRAWN = 1 << 53  # rows of a sample of the bootstrap: float64 holds all numbers up to it
-CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 PARALLEL_FROM = 200_000  # rows x columns^2 x components; with less, threads wait for each other in the interpreter
 
 
@@ -173,8 +168,12 @@ def standard_errors(
     model = estimator.model_
     if method == "louis":
         require_plain(estimator, blocks)
-        by = _by_information if has_formula(model) else partial(_by_differences, estimator)
-        return with_estimates(by(model, *in_moderate_weights(blocks)), estimator)
+        blocks, unit = in_moderate_weights(blocks)
+        if has_formula(model):
+            errors = StandardErrors(*errors_by_formula(model, blocks, unit), "louis")
+        else:
+            errors = _by_differences(estimator, model, blocks, unit)
+        return with_estimates(errors, estimator)
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
@@ -230,112 +229,6 @@ def require_plain(estimator, blocks):
         )
 
 
-def has_formula(model) -> bool:
-    """Whether the information is that of Gaussians whose entries of covariances are coordinates."""
-    return (
-        type(model.emission) is Gaussian and coordinates(model.emission.covariance, *model.emission.shape) is not None
-    )
-
-
-def coordinates(covariance, K, d):
-    """(K, d(d+1)/2) the number of the coordinate that each packed entry is; -1: always 0. None where they are not
-    coordinates."""
-    q, diagonal = d * (d + 1) // 2, np.equal(*packed_lower(d))
-    along = np.where(diagonal, np.cumsum(diagonal) - 1, -1)
-    of_k = np.arange(K)[:, None]
-    return {
-        Full: of_k * q + np.arange(q),
-        Tied: 0 * of_k + np.arange(q),
-        Diagonal: np.where(diagonal, of_k * d + along, -1),
-        Spherical: np.where(diagonal, of_k, -1),
-        EEI: 0 * of_k + along,
-        EII: np.where(diagonal, 0 * of_k, -1),
-    }.get(type(covariance))
-
-
-def plain_information(model, blocks, units):
-    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free; of
-    columns that are divided by their units (d,)."""
-    K, d = model.emission.shape
-    i, j = packed_lower(d)
-    precisions = model.emission.covariance.dense(K, d).precisions() * units * units[:, None]
-    halves = np.where(i == j, 0.5, 1.0)
-    T = 1 + d + len(i)
-    observed = np.zeros((K * T, K * T))
-    counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
-    rows_at_once = max(1, CHUNK_VALUES // (K * T))
-
-    def add(X, weight, start):
-        for begin in range(0, len(X), rows_at_once):
-            rows = slice(begin, begin + rows_at_once)
-            x = np.asarray(X[rows], np.float64)
-            w = np.ones(len(x)) if weight is None else weight[rows]
-            r = model.posterior(X[rows])
-            score = np.empty((len(x), K, T))
-            for k in range(K):
-                block = slice(k * T, (k + 1) * T)
-                rest = (x - model.emission.means[k]) / units
-                y = rest @ precisions[k]
-                score[:, k, 0] = 1 / model.weights[k]
-                score[:, k, 1 : 1 + d] = y
-                score[:, k, 1 + d :] = halves * (y[:, i] * y[:, j] - precisions[k][i, j])
-                share = w * r[:, k]
-                counts[k] += share.sum()
-                first[k] += share @ rest
-                second[k] += (share[:, None] * rest).T @ rest
-                observed[block, block] -= (share[:, None] * score[:, k]).T @ score[:, k]
-            expected = (r[:, :, None] * score).reshape(len(x), -1)
-            observed[...] += (w[:, None] * expected).T @ expected
-
-    blocks.each(add)
-    basis = np.zeros((len(i), d, d))
-    basis[np.arange(len(i)), i, j] = basis[np.arange(len(i)), j, i] = 1
-    for k in range(K):
-        P, begin = precisions[k], k * T
-        turned = P @ basis @ P  # (q, d, d)
-        observed[begin, begin] += counts[k] / model.weights[k] ** 2
-        mean, packed = slice(begin + 1, begin + 1 + d), slice(begin + 1 + d, begin + T)
-        observed[mean, mean] += counts[k] * P
-        cross = turned @ first[k]
-        observed[packed, mean] += cross
-        observed[mean, packed] += cross.T
-        scatter = P @ second[k] - 0.5 * counts[k] * np.eye(d)
-        observed[packed, packed] += np.einsum("aij,bjl,li->ab", turned, basis, scatter, optimize=True)
-    return observed
-
-
-def _by_information(model, blocks, unit):
-    K, d = model.emission.shape
-    covariance = model.emission.covariance
-    place = coordinates(covariance, K, d)
-    n_free = place.max() + 1
-    T = 1 + d + place.shape[1]
-    jacobian = np.zeros((K, T, (K - 1) + K * d + n_free))  # the free coordinates to all of them
-    for k in range(K):
-        jacobian[k, 0, : K - 1] = -1.0 if k == K - 1 else np.arange(K - 1) == k
-        jacobian[k, 1 : 1 + d, K - 1 + k * d : K - 1 + (k + 1) * d] = np.eye(d)
-        entries = np.flatnonzero(place[k] >= 0)
-        jacobian[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
-    jacobian = jacobian.reshape(K * T, -1)
-    units = np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))  # all alike where columns share a coordinate
-    free = jacobian.T @ plain_information(model, blocks, units) @ jacobian
-    try:
-        variance = np.linalg.inv(free)
-        np.linalg.cholesky((free + free.T) / 2)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
-            "fit with a smaller tol, choose fewer components, or choose method='bootstrap'."
-        ) from None
-    errors = np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
-    i, j = packed_lower(d)
-    with np.errstate(over="ignore"):  # such errors are refused
-        errors = errors.reshape(K, T) / np.sqrt(unit) * np.concatenate([[1], units, units[i] * units[j]])
-    dense = np.zeros((K, d, d))
-    dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
-    return StandardErrors(errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance), "louis")
-
-
 def _with_covariates(estimator, X, covariates, sample_weight):
     if covariates is None:
         raise ValueError("the weights of this mixture depend on covariates. Pass covariates=.")
@@ -358,15 +251,6 @@ def _by_differences(estimator, mixture, blocks, unit):
 
 def parameter_of(estimator, name, mixture):
     return np.asarray(parameters_of(estimator, mixture)[name][0])
-
-
-def like_covariances(dense, covariance):
-    """Numbers (K, d, d) in the shape of the structure's covariances."""
-    shape = covariance.covariances.shape
-    if isinstance(covariance, Full):
-        return dense.reshape(-1, *shape[-2:])[: shape[0]].reshape(shape) if len(shape) == 3 else dense[0]
-    diagonal = np.diagonal(dense, axis1=1, axis2=2)
-    return diagonal[:, 0].copy() if len(shape) == 1 else diagonal.copy()
 
 
 # ---- the bootstrap ---------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 from fastem import PPCA, GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
 from fastem.inference import likelihood_ratio
-from fastem.inference.standard_errors import coordinates
+from fastem.inference.gaussian_information import coordinates
 from fastem.kernels.packing import packed_lower
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_rows
