@@ -90,6 +90,12 @@ class Factored(Full):
 class FactorAnalyzers(Gaussian):
     """K Gaussians over a `Factored` structure."""
 
+    @property
+    def n_rotations(self):
+        """Those of the loadings of each component."""
+        K, d = self.shape
+        return self.covariance.to_vector().size - self.covariance.n_parameters(K, d)
+
     def diagnose(self, weights, counts, columns=None):
         """As for Gaussians; also columns that the factors of a component explain completely (Heywood cases)."""
         numbers = np.arange(self.shape[1]) if columns is None else np.asarray(columns)

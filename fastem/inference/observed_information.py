@@ -8,11 +8,13 @@ statistics of one pass give: of the weights in closed form, of an emission by di
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
 from fastem.models.mixture import Mixture
+from fastem.rows.statistics import Statistics
 
 FIRST = 1e-4  # of a coordinate: the first difference, which finds the unit of the coordinate
 LONGER = 100.0  # times as long is the next, where this is rounding beside coordinates that are larger
@@ -20,8 +22,13 @@ SHORTER = 1e-50  # times as long is the first, where the squares of rows in its 
 ROUNDS, MOST_ROUNDS = 3, 100  # of finding it; more where the first step was far too long
 INNER, OUTER = 0.01, 0.1  # units: the differences of the expected log-likelihood, and of its gradient
 APART = 1e-6  # of a unit: by how much less coordinates may differ from free ones
-FLAT = 1e-4  # in units: the curvature of a direction that may be none
-BOUND = 0.5  # of a unit: directions along which less is left of a step are not free
+BOUND = 0.75  # of a unit: directions along which less is left of a step are not free; at a bound, half of one
+LEAST_BEND = 0.01  # in units, of directions that need not be made longer
+MOST_LEFT = 0.5  # of the log-likelihood to be gained, by Newton's estimate: a parameter may be an error off
+NO_MAXIMUM = (
+    "{}, so the fit is not at a maximum of the likelihood: fit with a smaller tol, or choose fewer components or "
+    "covariates."
+)
 LOST = 1e-13  # of the expected log-likelihood: a second difference that is rounding; nothing determines the coordinate
 
 
@@ -44,6 +51,23 @@ class Information:
     covariance: np.ndarray
 
 
+class At(NamedTuple):
+    """A mixture, the statistics of a pass at it, and the weight in these of one effective row."""
+
+    mixture: Mixture
+    statistics: Statistics
+    unit: float
+
+    def value(self, vector) -> float:
+        """The expected log-likelihood, in this unit, at other coordinates of the emission."""
+        emission = self.mixture.emission
+        try:
+            there = emission.from_vector(vector)
+        except (np.linalg.LinAlgError, IllDefinedCovariance):  # of a step that is far too long
+            return -np.inf
+        return (emission.expected_log_prob(self.statistics, there) + there.log_prior()) / self.unit
+
+
 def information(mixture: Mixture, blocks, n_threads: int) -> Information:
     """Of the rows of blocks; ValueError where the mixture is at no maximum of their likelihood.
 
@@ -52,73 +76,61 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
     mixture : Mixture
         Its weights are free, or its shares a gate in the units of these rows.
     """
-    n_weights = mixture.shares.n_coordinates(mixture.n_components)
-    x, statistics = mixture.to_vector(), blocks.reduce(mixture, n_threads)
-    of_weights, of_emission = units_of_weights(statistics, n_weights), emission_directions(mixture, statistics)
-    directions = np.zeros((len(x), n_weights + of_emission.shape[1]))
-    directions[:n_weights, :n_weights], directions[n_weights:, n_weights:] = np.diag(of_weights), of_emission
 
-    def gradient(vector):
-        at = mixture.from_vector(vector)
-        sums = blocks.reduce(at, n_threads)
-        own = emission_gradient(at, sums, of_emission)
-        return np.concatenate([at.shares.gradient(sums, at.weights) * of_weights, own])
+    def pass_at(mixture):
+        return At(mixture, blocks.reduce(mixture, n_threads), unit)
 
-    columns = []
-    for step in OUTER * directions.T:
-        columns.append((gradient(x - step) - gradient(x + step)) / (2 * OUTER))
-    observed = np.reshape(columns, (len(columns),) * 2)
-    observed = (observed + observed.T) / 2
+    unit = 1.0
+    unit = pass_at(mixture).statistics.weight / blocks.n_effective
+    here, x, n_weights = pass_at(mixture), mixture.to_vector(), mixture.shares.n_coordinates(mixture.n_components)
+    of_weights = np.full(n_weights, 2 / np.sqrt(blocks.n_effective))  # of log-odds; covariates are of unit size
     try:
-        if np.linalg.eigvalsh(observed).min(initial=1.0) < FLAT:
-            telling = telling_directions(mixture, statistics, of_emission)
-            kept = np.zeros((directions.shape[1], n_weights + telling.shape[1]))
-            kept[:n_weights, :n_weights], kept[n_weights:, n_weights:] = np.eye(n_weights), telling
-            directions, observed = directions @ kept, kept.T @ observed @ kept
+        of_emission = conditioned(here, emission_directions(here))
+        directions = np.zeros((len(x), n_weights + of_emission.shape[1]))
+        directions[:n_weights, :n_weights], directions[n_weights:, n_weights:] = np.diag(of_weights), of_emission
+
+        def gradient(vector):
+            there = pass_at(mixture.from_vector(vector))
+            of_shares = there.mixture.shares.gradient(there.statistics, there.mixture.weights) / unit
+            return np.concatenate([of_shares * of_weights, emission_gradient(there, of_emission)])
+
+        columns = [(gradient(x - step) - gradient(x + step)) / (2 * OUTER) for step in OUTER * directions.T]
+        observed = np.reshape(columns, (len(columns),) * 2)
+        observed = (observed + observed.T) / 2
         np.linalg.cholesky(observed)
         inverse = np.linalg.inv(observed)
     except np.linalg.LinAlgError:
-        raise ValueError(
-            "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
-            "fit with a smaller tol, or choose fewer components or covariates."
-        ) from None
-    return Information(x, directions, inverse)
+        raise ValueError(NO_MAXIMUM.format("the observed information is not positive definite")) from None
+    slope = gradient(x)
+    left = 0.5 * slope @ inverse @ slope
+    if left > MOST_LEFT:
+        raise ValueError(NO_MAXIMUM.format(f"the log-likelihood may rise by {left:.2g}"))
+    return Information(x, directions, inverse / unit)
 
 
-def units_of_weights(statistics, n_weights):
-    """(n_weights,) those of the weights' coordinates, log-odds; covariates are of unit size."""
-    return np.full(n_weights, 2 / np.sqrt(statistics.weight))
-
-
-def along(mixture, statistics, direction, begin=0.0):
-    """A function of a step: the expected log-likelihood after it, along a direction of the emission's coordinates, from
-    where another step, `begin`, leads."""
-    emission = mixture.emission
-    vector, moving = emission.to_vector() + begin, direction != 0
+def along(at, direction):
+    """A function of a step: the expected log-likelihood after it, along a direction of the emission's coordinates."""
+    vector, moving = at.mixture.emission.to_vector(), direction != 0
 
     def value(step):
         moved = vector.copy()
         moved[moving] += step * direction[moving]
-        try:
-            there = emission.from_vector(moved)
-        except (np.linalg.LinAlgError, IllDefinedCovariance):  # of a step that is far too long
-            return -np.inf
-        return emission.expected_log_prob(statistics, there) + there.log_prior()
+        return at.value(moved)
 
     return value
 
 
-def emission_units(mixture, statistics):
+def emission_units(at):
     """(m,) those of the emission's coordinates: where the expected log-likelihood falls by a half."""
-    vector = mixture.emission.to_vector()
+    vector = at.mixture.emission.to_vector()
     if not len(vector):  # of a column with one level
         return np.zeros(0)
-    here, units = along(mixture, statistics, np.zeros(len(vector)))(0.0), np.zeros(len(vector))
+    here, units = at.value(vector), np.zeros(len(vector))
     largest = abs(vector[np.isfinite(vector)]).max(initial=0.0)
     for i, value in enumerate(vector):
         if not np.isfinite(value):
             continue
-        function = along(mixture, statistics, np.arange(len(vector)) == i)
+        function = along(at, np.arange(len(vector)) == i)
 
         def bend(step, function=function):
             with np.errstate(all="ignore"):  # of steps that are far too long
@@ -141,14 +153,14 @@ def emission_units(mixture, statistics):
     return units
 
 
-def emission_directions(mixture, statistics):
+def emission_directions(at):
     """(m, r) of the emission's coordinates, each a unit long. Where there are more coordinates than parameters, as of
     covariances that share axes, from_vector goes to the nearest that are an emission's: r directions lie along these.
     """
-    units = emission_units(mixture, statistics)
+    units = emission_units(at)
     used = np.flatnonzero(units)
     free = np.diag(units)[:, used]
-    emission = mixture.emission
+    emission = at.mixture.emission
     vector = emission.to_vector()
     left = np.zeros((len(used), len(used)))  # of a step along each
     for j, step in enumerate(INNER * free.T):
@@ -160,24 +172,38 @@ def emission_directions(mixture, statistics):
     return free @ along_emissions[:, lengths > BOUND]
 
 
-def telling_directions(mixture, statistics, directions):
-    """(r, s) combinations of directions of which the density knows something: it is the same after loadings of factors
-    are rotated. By second differences of the expected log-likelihood, which vanish there as that of the rows does."""
-    complete = np.zeros((directions.shape[1],) * 2)
-    for i, direction in enumerate(directions.T):
-        below, above = (
-            emission_gradient(mixture, statistics, directions, sign * OUTER * direction) for sign in (-1, 1)
-        )
-        complete[i] = (below - above) / (2 * OUTER)
-    curvatures, axes = np.linalg.eigh((complete + complete.T) / 2)
-    return axes[:, curvatures > FLAT]
+def conditioned(at, directions):
+    """(m, s) combinations of directions (m, r) along which the expected log-likelihood bends alike, and across none.
+    Those along which no density changes, as when loadings of factors are rotated, are left out."""
+    n_rotations = at.mixture.emission.n_rotations
+    for _ in range(MOST_ROUNDS):
+        curvatures, axes = np.linalg.eigh(bends(at, directions))
+        curvatures, axes = curvatures[n_rotations:], axes[:, n_rotations:]
+        n_rotations = 0
+        directions = directions @ (axes / np.sqrt(np.maximum(curvatures, LEAST_BEND)))
+        if curvatures.min(initial=1.0) > LEAST_BEND:
+            break
+    return directions
 
 
-def emission_gradient(mixture, statistics, directions, begin=0.0):
-    """(r,) of the expected log-likelihood along directions of the emission's coordinates, a step (m,) from there."""
+def bends(at, directions):
+    """(r, r) by how much the expected log-likelihood bends down along directions and pairs of them."""
+    vector, steps, r = at.mixture.emission.to_vector(), OUTER * directions.T, directions.shape[1]
+    here = at.value(vector)
+    single = np.array([at.value(vector + step) + at.value(vector - step) - 2 * here for step in steps]).reshape(r)
+    found = np.diag(-single)
+    for i in range(r):
+        for j in range(i):
+            both = at.value(vector + steps[i] + steps[j]) + at.value(vector - steps[i] - steps[j]) - 2 * here
+            found[i, j] = found[j, i] = (single[i] + single[j] - both) / 2
+    return found / OUTER**2
+
+
+def emission_gradient(at, directions):
+    """(r,) of the expected log-likelihood along directions of the emission's coordinates."""
     gradient = np.zeros(directions.shape[1])
     for i, direction in enumerate(directions.T):
-        function = along(mixture, statistics, direction, begin)
+        function = along(at, direction)
         gradient[i] = (function(INNER) - function(-INNER)) / (2 * INNER)
     return gradient
 

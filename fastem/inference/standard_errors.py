@@ -223,7 +223,7 @@ def require_plain(estimator, blocks):
     empty = np.flatnonzero(estimator.model_.weights == 0)
     if len(empty):
         raise ValueError(f"component {empty[0]} is empty, so that nothing is known of it: choose fewer components.")
-    if type(emission) is Gaussian and emission.covariance.at_floor.any():
+    if type(emission) is Gaussian and np.any(emission.floor_hits):
         raise ValueError(
             "a component has a covariance at the floor, where the likelihood has no maximum: choose fewer components."
         )

@@ -32,12 +32,15 @@ class Emission(Protocol):
         :meth:`marginal` must be defined too. Default: False; then such rows are refused.
     may_be_empty : bool
         Whether a component without rows is as it should be. Default: False; then the fit is not sound.
+    n_rotations : int
+        Dimensions in which the coordinates of :meth:`to_vector` can move while no density changes. Default: 0.
     """
 
     discrete: ClassVar[bool] = False
     has_ellipses: ClassVar[bool] = False
     takes_missing: ClassVar[bool] = False
     may_be_empty: ClassVar[bool] = False
+    n_rotations: ClassVar[int] = 0
 
     # required
 

@@ -9,14 +9,16 @@ from scipy.stats import multivariate_normal
 
 from fastem import (
     BernoulliMixture,
+    CategoricalMixture,
     GaussianMixture,
     MixtureOfFactorAnalyzers,
     StudentTMixture,
+    VonMisesFisherMixture,
     load,
     standard_errors,
 )
 from fastem.datasets import load_faithful
-from fastem.inference.observed_information import along
+from fastem.inference.observed_information import At, along
 from fastem.models.gate import GatedRows
 from fastem.rows.blocks import ArrayBlocks
 
@@ -197,6 +199,75 @@ def test_classes_without_covariates_have_the_errors_of_one_intercept():
     np.testing.assert_allclose(other.parameters["gate_coefficients_"][0], [log_odds], rtol=1e-3)
 
 
+@pytest.mark.parametrize("correlation", [0.9, 0.999, 0.99999])
+@pytest.mark.parametrize("covariance_type", ["EVE", "VEV"])
+def test_errors_of_columns_that_are_nearly_equal(covariance_type, correlation):
+    """In closed form for one component: directions in which little is known of the coordinates alone count, too."""
+    rng = np.random.default_rng(0)
+    X = rng.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]], 2000)
+    errors = standard_errors(GaussianMixture(1, covariance_type=covariance_type, tol=1e-10).fit(X), X)
+    S = np.cov(X.T, bias=True)
+    variances = np.diagonal(S)
+    np.testing.assert_allclose(errors.means[0], np.sqrt(variances / 2000), rtol=1e-3)
+    np.testing.assert_allclose(errors.covariances[0] ** 2, (np.outer(variances, variances) + S**2) / 2000, rtol=0.05)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.001])
+def test_errors_of_one_strong_factor(noise):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(2000, 1)) + noise * rng.normal(size=(2000, 4))
+    errors = standard_errors(MixtureOfFactorAnalyzers(1, n_factors=1, tol=1e-10, max_iter=3000).fit(X), X)
+    np.testing.assert_allclose(errors.means[0], X.std(axis=0) / np.sqrt(2000), rtol=1e-3)
+    np.testing.assert_allclose(np.diagonal(errors.covariances[0]), X.var(axis=0) * np.sqrt(2 / 2000), rtol=1e-2)
+
+
+@pytest.mark.parametrize("concentration", [50.0, 2e4, 1e5])
+def test_errors_of_a_concentration(concentration):
+    rows = [0, 0, 1] + np.random.default_rng(0).normal(size=(3000, 3)) / np.sqrt(concentration)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    model = VonMisesFisherMixture(1, tol=1e-10).fit(rows)
+    found = standard_errors(model, rows).parameters["concentrations_"]
+    np.testing.assert_allclose(found, model.concentrations_ / np.sqrt(3000), rtol=0.02)
+
+
+@pytest.mark.parametrize("rare", [4, 10, 1000])
+def test_errors_of_a_rare_code(rare):
+    codes = np.repeat([0.0, 1.0, 2.0], [rare, 40_000 - rare, 60_000])[:, None]
+    found = standard_errors(CategoricalMixture(1, tol=1e-10).fit(codes), codes).parameters["probabilities_"]
+    p = np.array([rare, 40_000 - rare, 60_000]) / 100_000
+    np.testing.assert_allclose(found.ravel(), np.sqrt(p * (1 - p) / 100_000), rtol=2e-3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_degrees_of_freedom_at_their_bound_are_taken_as_known(seed):
+    X = np.random.default_rng(seed).normal(size=(400, 2)) + np.repeat([[6.0], [0.0]], 200, axis=0)
+    model = StudentTMixture(2, tol=1e-10, max_iter=20_000, random_state=0).fit(X)
+    errors = standard_errors(model, X)
+    assert (errors.parameters["degrees_of_freedom_"][model.degrees_of_freedom_ == 1e6] == 0).all()
+    np.testing.assert_allclose(errors.means, 1 / np.sqrt(200), rtol=0.2)
+
+
+@pytest.mark.parametrize("unit", [1e-7, 1e-3, 1e9])
+def test_errors_in_other_units_of_weight_are_the_same_errors(unit):
+    X, _ = latent_classes()
+    model = BernoulliMixture(2, random_state=0, tol=1e-11, max_iter=5000).fit(X)
+    plain, other = (standard_errors(model, X, sample_weight=w) for w in (None, np.full(len(X), unit)))
+    np.testing.assert_allclose(
+        other.parameters["probabilities_"] * np.sqrt(unit), plain.parameters["probabilities_"], rtol=1e-5
+    )
+
+
+def test_a_fit_of_other_rows_is_at_no_maximum():
+    X = clusters_with_axes()
+    model = GaussianMixture(2, covariance_type="VEV", random_state=0, tol=1e-9).fit(X)
+    with pytest.raises(ValueError, match=r"the log-likelihood may rise by .* smaller tol"):
+        standard_errors(model, X + 0.2)
+    constant = np.column_stack([X, np.ones(len(X))])
+    model = GaussianMixture(2, covariance_type="VEV", random_state=0, tol=1e-9).fit(constant)
+    with pytest.raises(ValueError, match="a covariance at the floor"):
+        standard_errors(model, constant)
+
+
 def test_what_errors_of_a_gate_need():
     X, C = latent_classes(100)
     model = BernoulliMixture(2, random_state=0).fit(X, covariates=C)
@@ -268,9 +339,10 @@ def test_steps_that_are_far_too_long_are_falls_without_bound(step):
     model = StudentTMixture(2, covariance_type="EEE", random_state=0).fit(X, covariates=C).model_
     blocks = ArrayBlocks(np.column_stack([X, C]))
     statistics = blocks.reduce(GatedRows(model), 1)
+    at = At(model, statistics, 1.0)
     for direction in np.eye(len(model.emission.to_vector())):
         with np.errstate(all="ignore"):
-            assert not along(model, statistics, direction)(step) > along(model, statistics, direction)(0.0)
+            assert not along(at, direction)(step) > along(at, direction)(0.0)
 
 
 def sides_of(X):
