@@ -24,6 +24,7 @@ INNER, OUTER = 0.01, 0.1  # units: the differences of the expected log-likelihoo
 APART = 1e-6  # of a unit: by how much less coordinates may differ from free ones
 BOUND = 0.75  # of a unit: directions along which less is left of a step are not free; at a bound, half of one
 LEAST_BEND = 0.01  # in units, of directions that need not be made longer
+MOST_STRETCHES = 6  # each by at most ten
 MOST_LEFT = 0.5  # of the log-likelihood to be gained, by Newton's estimate: a parameter may be an error off
 NO_MAXIMUM = (
     "{}, so the fit is not at a maximum of the likelihood: fit with a smaller tol, or choose fewer components or "
@@ -76,13 +77,9 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
     mixture : Mixture
         Its weights are free, or its shares a gate in the units of these rows.
     """
-
-    def pass_at(mixture):
-        return At(mixture, blocks.reduce(mixture, n_threads), unit)
-
-    unit = 1.0
-    unit = pass_at(mixture).statistics.weight / blocks.n_effective
-    here, x, n_weights = pass_at(mixture), mixture.to_vector(), mixture.shares.n_coordinates(mixture.n_components)
+    statistics, x = blocks.reduce(mixture, n_threads), mixture.to_vector()
+    unit, n_weights = statistics.weight / blocks.n_effective, mixture.shares.n_coordinates(mixture.n_components)
+    here = At(mixture, statistics, unit)
     of_weights = np.full(n_weights, 2 / np.sqrt(blocks.n_effective))  # of log-odds; covariates are of unit size
     try:
         of_emission = conditioned(here, emission_directions(here))
@@ -90,9 +87,10 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
         directions[:n_weights, :n_weights], directions[n_weights:, n_weights:] = np.diag(of_weights), of_emission
 
         def gradient(vector):
-            there = pass_at(mixture.from_vector(vector))
-            of_shares = there.mixture.shares.gradient(there.statistics, there.mixture.weights) / unit
-            return np.concatenate([of_shares * of_weights, emission_gradient(there, of_emission)])
+            there = mixture.from_vector(vector)
+            sums = blocks.reduce(there, n_threads)
+            of_shares = there.shares.gradient(sums, there.weights) / unit
+            return np.concatenate([of_shares * of_weights, emission_gradient(At(there, sums, unit), of_emission)])
 
         columns = [(gradient(x - step) - gradient(x + step)) / (2 * OUTER) for step in OUTER * directions.T]
         observed = np.reshape(columns, (len(columns),) * 2)
@@ -176,7 +174,7 @@ def conditioned(at, directions):
     """(m, s) combinations of directions (m, r) along which the expected log-likelihood bends alike, and across none.
     Those along which no density changes, as when loadings of factors are rotated, are left out."""
     n_rotations = at.mixture.emission.n_rotations
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MOST_STRETCHES):
         curvatures, axes = np.linalg.eigh(bends(at, directions))
         curvatures, axes = curvatures[n_rotations:], axes[:, n_rotations:]
         n_rotations = 0
@@ -190,12 +188,14 @@ def bends(at, directions):
     """(r, r) by how much the expected log-likelihood bends down along directions and pairs of them."""
     vector, steps, r = at.mixture.emission.to_vector(), OUTER * directions.T, directions.shape[1]
     here = at.value(vector)
-    single = np.array([at.value(vector + step) + at.value(vector - step) - 2 * here for step in steps]).reshape(r)
-    found = np.diag(-single)
-    for i in range(r):
-        for j in range(i):
-            both = at.value(vector + steps[i] + steps[j]) + at.value(vector - steps[i] - steps[j]) - 2 * here
-            found[i, j] = found[j, i] = (single[i] + single[j] - both) / 2
+
+    def fall(step):
+        return 2 * here - at.value(vector + step) - at.value(vector - step)
+
+    found = np.diag([fall(step) for step in steps]).reshape(r, r)
+    with np.errstate(invalid="ignore"):  # of falls without bound
+        for i, j in zip(*np.tril_indices(r, -1)):
+            found[i, j] = found[j, i] = (fall(steps[i] + steps[j]) - found[i, i] - found[j, j]) / 2
     return found / OUTER**2
 
 
