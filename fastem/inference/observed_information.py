@@ -62,11 +62,12 @@ class At(NamedTuple):
     def value(self, vector) -> float:
         """The expected log-likelihood, in this unit, at other coordinates of the emission."""
         emission = self.mixture.emission
-        try:
-            there = emission.from_vector(vector)
-        except (np.linalg.LinAlgError, IllDefinedCovariance):  # of a step that is far too long
-            return -np.inf
-        return (emission.expected_log_prob(self.statistics, there) + there.log_prior()) / self.unit
+        with np.errstate(all="ignore"):  # of a step that is far too long
+            try:
+                there = emission.from_vector(vector)
+            except (np.linalg.LinAlgError, IllDefinedCovariance):
+                return -np.inf
+            return (emission.expected_log_prob(self.statistics, there) + there.log_prior()) / self.unit
 
 
 def information(mixture: Mixture, blocks, n_threads: int) -> Information:
