@@ -98,7 +98,7 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
         observed = (observed + observed.T) / 2
         np.linalg.cholesky(observed)
         inverse = np.linalg.inv(observed)
-    except np.linalg.LinAlgError:
+    except (np.linalg.LinAlgError, IllDefinedCovariance):
         raise ValueError(NO_MAXIMUM.format("the observed information is not positive definite")) from None
     slope = gradient(x)
     left = 0.5 * slope @ inverse @ slope

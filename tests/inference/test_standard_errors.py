@@ -262,6 +262,10 @@ def test_a_fit_of_other_rows_is_at_no_maximum():
     model = GaussianMixture(2, covariance_type="VEV", random_state=0, tol=1e-9).fit(X)
     with pytest.raises(ValueError, match=r"the log-likelihood may rise by .* smaller tol"):
         standard_errors(model, X + 0.2)
+    eruptions = load_faithful().data
+    model = GaussianMixture(2, covariance_type="VVE", random_state=0, tol=1e-8).fit(eruptions)
+    with pytest.raises(ValueError, match="not at a maximum of the likelihood"):  # a step away no covariance is left
+        standard_errors(model, eruptions + 1)
     constant = np.column_stack([X, np.ones(len(X))])
     model = GaussianMixture(2, covariance_type="VEV", random_state=0, tol=1e-9).fit(constant)
     with pytest.raises(ValueError, match="a covariance at the floor"):

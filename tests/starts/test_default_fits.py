@@ -5,7 +5,9 @@ import pytest
 
 from fastem import ExponentialMixture, GaussianMixture, PoissonMixture
 from fastem.rows.blocks import ArrayBlocks
+from fastem.starts import short_runs
 from fastem.starts.merged_clusters import alike, partitions
+from fastem.starts.plan import Family
 from fastem.starts.subsample import far_and_near
 
 
@@ -130,3 +132,16 @@ def test_columns_one_more_than_whole_pieces(d):
     """Products go in pieces of columns; one too many for the pieces was cut into itself for ever."""
     X = np.random.default_rng(0).normal(size=(6000, d))
     assert GaussianMixture(2, random_state=0, max_iter=2, tol=10).fit(X).n_features_in_ == d
+
+
+@pytest.mark.parametrize("kind", ["complete", "missing values", "prior", "equal weights"])
+def test_contests_are_long_only_where_steps_are_compiled(kind, monkeypatch):
+    """A step of the driver takes ten times as long, and its starts were as good after few."""
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    if kind == "missing values":
+        X[::7, 0] = np.nan
+    asked = {"prior": {"prior": "default"}, "equal weights": {"equal_weights": True}}.get(kind, {})
+    seen, contest = [], short_runs.contest
+    monkeypatch.setattr(short_runs, "contest", lambda *args: seen.append(args[2]) or contest(*args))
+    GaussianMixture(2, random_state=0, max_iter=2, **asked).fit(X)
+    assert seen == [short_runs.CHEAP_ROUNDS if kind == "complete" else Family.start_rounds]

@@ -22,7 +22,7 @@ from fastem.rows.column_moments import column_variances, observed_variances
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor, robust_variances, rounding_variances
 from fastem.starts.from_memberships import component_moments, from_membership, runs_from_moments
-from fastem.starts.gaussian_start import continued, filled, gaussian_start
+from fastem.starts.gaussian_start import continued, gaussian_start
 from fastem.starts.named import ROWS
 from fastem.starts.noise_start import NOISE_SHARE, noise_start
 from fastem.starts.plan import Family, Scales
@@ -180,9 +180,9 @@ class GaussianFamily(CovarianceFamily):
         return noise_start(plan, blocks, self.structure, scales.floor, scales.background, rng, n_threads)
 
     def short_runs(self, plan, partitions, blocks, scales):
-        if not (partitions and isinstance(blocks, ArrayBlocks)):
+        if not (partitions and isinstance(blocks, ArrayBlocks)) or np.isnan(blocks.X).any():
             return None
-        X, weight, K = filled(blocks.X, blocks.sample_weight), blocks.sample_weight, plan.n_components
+        X, weight, K = blocks.X, blocks.sample_weight, plan.n_components
         moments = [component_moments(X, weight, labels, K, self.structure) for labels in partitions]
         return runs_from_moments(moments, self.structure, scales.floor, blocks, lambda model: plan.begun(model, scales))
 
