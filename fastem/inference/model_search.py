@@ -37,7 +37,6 @@ from fastem.starts.regroup import split_merge_start
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
-DRAWS = 24  # of partitions by random rows, over the number of components: few of these have few other starts
 ROUNDS = ((20, 5), (40, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
@@ -113,7 +112,7 @@ class ModelSearch:
         rng = np.random.default_rng([self.seed, K])
         labels = labels + merged_clusters.partitions(self.complete, self.weight, K, rng, 1)
         unlike = Unlike(self.weight, K, labels)
-        for one in row_partitions(self.complete, self.weight, K, rng, 1, DRAWS):
+        for one in row_partitions(self.complete, self.weight, K, rng, 1):
             unlike.add(one)
         return unlike.partitions
 

@@ -112,12 +112,12 @@ def row_labels(X, weight, n_components, rng, n_threads):
     return nearest(Z, random_rows(Z, n_components, rng), n_threads)
 
 
-def row_partitions(X, weight, n_components, rng, n_threads, most=ROW_PARTITIONS):
-    """Labels by the nearest of K random rows, `most` over K times, but for those that leave one without any."""
+def row_partitions(X, weight, n_components, rng, n_threads):
+    """Labels by the nearest of K random rows, some times, but for those that leave one without any."""
     if n_components == 1:
         return []
     Z = on_grid(standardised(X, weight))
-    several = (nearest(Z, random_rows(Z, n_components, rng), n_threads) for _ in range(most // n_components))
+    several = (nearest(Z, random_rows(Z, n_components, rng), n_threads) for _ in range(ROW_PARTITIONS // n_components))
     return [labels for labels in several if np.bincount(labels, weight, n_components).all()]
 
 
