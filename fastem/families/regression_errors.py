@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.models.gate import Gate
+from fastem.models.information import inverse_at_maximum
+from fastem.rows.blocks import ArrayBlocks
 
 WIDTH = 1e-4  # of the differences for standard errors, in units of the coordinates
 
@@ -20,7 +22,8 @@ class Errors(NamedTuple):
 
 
 def inverse_information(model, wide, weight) -> np.ndarray:
-    """The inverse of minus the Hessian of the log-posterior in the model's coordinates; ValueError if there is none."""
+    """The inverse of minus the Hessian of the log-posterior in the model's coordinates; ValueError if the
+    model is at no maximum."""
     x, widths, used = model.to_vector(), WIDTH * model.units(), np.flatnonzero(model.units())
 
     def gradient(vector):
@@ -32,17 +35,13 @@ def inverse_information(model, wide, weight) -> np.ndarray:
         step = np.zeros(len(x))
         step[i] = widths[i]
         columns.append((gradient(x + step) - gradient(x - step))[used] / (2 * widths[i]))
-    information = -(np.array(columns) + np.array(columns).T) / 2
-    floored = model.is_gaussian and (model.variances <= model.floor).any()
-    try:
-        np.linalg.cholesky(information)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "the information is not positive definite, so there are no standard errors: "
-            + ("a variance is at its floor." if floored else "fit with a smaller tol, or with fewer components.")
-        ) from None
+    if model.is_gaussian and (model.variances <= model.floor).any():
+        raise ValueError("a variance is at its floor, where the likelihood has no maximum: choose fewer components.")
+    rows = ArrayBlocks(wide, weight)
     covariance = np.zeros((len(x), len(x)))
-    covariance[np.ix_(used, used)] = np.linalg.inv(information)
+    covariance[np.ix_(used, used)] = inverse_at_maximum(
+        -np.array(columns), gradient(x)[used], rows.total_weight / rows.n_effective
+    )
     return covariance
 
 

@@ -426,7 +426,8 @@ class MixtureOfRegressions(Estimator):
         Raises
         ------
         ValueError
-            The information has no inverse: the fit has not converged, or something is not determined by the rows.
+            The fit is at no maximum: it has not converged, a variance is at its floor, or something is not determined
+            by the rows.
         """
         sides = given_sides(covariates, trials, exposure)
         model, wide = self._wide(X, y, sides)

@@ -13,6 +13,7 @@ from fastem.models.gaussian.dense import Full, Tied
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.parsimonious import EEI, EII
+from fastem.models.information import inverse_at_maximum
 
 CHUNK_VALUES = 1 << 20  # of the scores that are in memory at a time
 
@@ -41,14 +42,14 @@ def coordinates(covariance, K, d):
 
 
 def plain_information(model, blocks, units):
-    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free; of
-    columns that are divided by their units (d,)."""
+    """(K T, K T) the observed information in the weight, mean and packed covariance of each component, as if free, and
+    (K T,) the derivatives of the log-likelihood; of columns that are divided by their units (d,)."""
     K, d = model.emission.shape
     i, j = packed_lower(d)
     precisions = model.emission.covariance.dense(K, d).precisions() * units * units[:, None]
     halves = np.where(i == j, 0.5, 1.0)
     T = 1 + d + len(i)
-    observed = np.zeros((K * T, K * T))
+    observed, slope = np.zeros((K * T, K * T)), np.zeros(K * T)
     counts, first, second = np.zeros(K), np.zeros((K, d)), np.zeros((K, d, d))
     rows_at_once = max(1, CHUNK_VALUES // (K * T))
 
@@ -73,6 +74,7 @@ def plain_information(model, blocks, units):
                 observed[block, block] -= (share[:, None] * score[:, k]).T @ score[:, k]
             expected = (r[:, :, None] * score).reshape(len(x), -1)
             observed[...] += (w[:, None] * expected).T @ expected
+            slope[...] += w @ expected
 
     blocks.each(add)
     basis = np.zeros((len(i), d, d))
@@ -88,12 +90,12 @@ def plain_information(model, blocks, units):
         observed[mean, packed] += cross.T
         scatter = P @ second[k] - 0.5 * counts[k] * np.eye(d)
         observed[packed, packed] += np.einsum("aij,bjl,li->ab", turned, basis, scatter, optimize=True)
-    return observed
+    return observed, slope
 
 
-def errors_by_formula(model, blocks, unit):
-    """Standard errors of the weights (K,), the means (K, d) and the covariances, in the shape of their structure; unit:
-    that of the rows' weights. ValueError where the mixture is at no maximum."""
+def errors_by_formula(model, blocks, weight_unit):
+    """Standard errors of the weights (K,), the means (K, d) and the covariances, in the shape of their structure.
+    ValueError where the mixture is at no maximum."""
     K, d = model.emission.shape
     covariance = model.emission.covariance
     place = coordinates(covariance, K, d)
@@ -107,19 +109,13 @@ def errors_by_formula(model, blocks, unit):
         jacobian[k, 1 + d + entries, K - 1 + K * d + place[k][entries]] = 1
     jacobian = jacobian.reshape(K * T, -1)
     units = np.sqrt(np.diagonal(covariance.pooled(model.weights, d)))  # all alike where columns share a coordinate
-    free = jacobian.T @ plain_information(model, blocks, units) @ jacobian
-    try:
-        variance = np.linalg.inv(free)
-        np.linalg.cholesky((free + free.T) / 2)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "the observed information is not positive definite, so the fit is not at a maximum of the likelihood: "
-            "fit with a smaller tol, choose fewer components, or choose method='bootstrap'."
-        ) from None
+    observed, slope = plain_information(model, blocks, units)
+    unit = blocks.total_weight / blocks.n_effective
+    variance = inverse_at_maximum(jacobian.T @ observed @ jacobian, jacobian.T @ slope, unit)
     errors = np.sqrt(np.maximum(np.einsum("ap,pq,aq->a", jacobian, variance, jacobian, optimize=True), 0))
     i, j = packed_lower(d)
     with np.errstate(over="ignore"):  # such errors are refused
-        errors = errors.reshape(K, T) / np.sqrt(unit) * np.concatenate([[1], units, units[i] * units[j]])
+        errors = errors.reshape(K, T) / np.sqrt(weight_unit) * np.concatenate([[1], units, units[i] * units[j]])
     dense = np.zeros((K, d, d))
     dense[:, i, j] = dense[:, j, i] = errors[:, 1 + d :]
     return errors[:, 0], errors[:, 1 : 1 + d], like_covariances(dense, covariance)
@@ -129,6 +125,6 @@ def like_covariances(dense, covariance):
     """Numbers (K, d, d) in the shape of the structure's covariances."""
     shape = covariance.covariances.shape
     if isinstance(covariance, Full):
-        return dense.reshape(-1, *shape[-2:])[: shape[0]].reshape(shape) if len(shape) == 3 else dense[0]
+        return dense if len(shape) == 3 else dense[0]
     diagonal = np.diagonal(dense, axis1=1, axis2=2)
     return diagonal[:, 0].copy() if len(shape) == 1 else diagonal.copy()

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.errors import IllDefinedCovariance
+from fastem.models.information import NO_MAXIMUM, NOT_DEFINITE, inverse_at_maximum
 from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
 
@@ -25,11 +26,6 @@ APART = 1e-6  # of a unit: by how much less coordinates may differ from free one
 BOUND = 0.75  # of a unit: directions along which less is left of a step are not free; at a bound, half of one
 LEAST_BEND = 0.01  # in units, of directions that need not be made longer
 MOST_STRETCHES = 6  # each by at most ten
-MOST_LEFT = 0.5  # of the log-likelihood to be gained, by Newton's estimate: a parameter may be an error off
-NO_MAXIMUM = (
-    "{}, so the fit is not at a maximum of the likelihood: fit with a smaller tol, or choose fewer components or "
-    "covariates."
-)
 LOST = 1e-13  # of the expected log-likelihood: a second difference that is rounding; nothing determines the coordinate
 
 
@@ -94,16 +90,10 @@ def information(mixture: Mixture, blocks, n_threads: int) -> Information:
             return np.concatenate([of_shares * of_weights, emission_gradient(At(there, sums, unit), of_emission)])
 
         columns = [(gradient(x - step) - gradient(x + step)) / (2 * OUTER) for step in OUTER * directions.T]
-        observed = np.reshape(columns, (len(columns),) * 2)
-        observed = (observed + observed.T) / 2
-        np.linalg.cholesky(observed)
-        inverse = np.linalg.inv(observed)
+        slope = gradient(x)
     except (np.linalg.LinAlgError, IllDefinedCovariance):
-        raise ValueError(NO_MAXIMUM.format("the observed information is not positive definite")) from None
-    slope = gradient(x)
-    left = 0.5 * slope @ inverse @ slope
-    if left > MOST_LEFT:
-        raise ValueError(NO_MAXIMUM.format(f"the log-likelihood may rise by {left:.2g}"))
+        raise ValueError(NO_MAXIMUM.format(NOT_DEFINITE)) from None
+    inverse = inverse_at_maximum(np.reshape(columns, (len(columns),) * 2), slope)
     return Information(x, directions, inverse / unit)
 
 
@@ -132,21 +122,20 @@ def emission_units(at):
         function = along(at, np.arange(len(vector)) == i)
 
         def bend(step, function=function):
-            with np.errstate(all="ignore"):  # of steps that are far too long
-                return 2 * here - function(step) - function(-step)
+            return 2 * here - function(step) - function(-step)
 
         step, least = FIRST * (1 + abs(value)), LOST * abs(here)
         while 0 <= abs(bend(step)) <= least and step < FIRST * largest:  # a mean next to 0 of rows far from it
             step *= LONGER
         while np.isinf(bend(step)):  # of rows that are as much smaller
             step *= SHORTER
-        for round in range(MOST_ROUNDS):
+        for done in range(MOST_ROUNDS):
             bent = bend(step)
             if not bent > least:
                 units[i] = 0.0
                 break
             units[i] = step / np.sqrt(bent)
-            if round >= ROUNDS - 1 and 0.5 < bent / OUTER**2 < 2:
+            if done >= ROUNDS - 1 and 0.5 < bent / OUTER**2 < 2:
                 break
             step = OUTER * units[i]
     return units

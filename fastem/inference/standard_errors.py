@@ -114,7 +114,7 @@ def standard_errors(
 
     Parameters
     ----------
-    estimator : GaussianMixture; for "bootstrap" any of fastem's mixtures
+    estimator : any of fastem's mixtures
         Fitted to X, and near its maximum: with a `tol` of 1e-8, say. Not to rows with `errors`, bounds or `labels`.
     X, sample_weight
         The rows, and what each counts for, as in the fit.
@@ -124,8 +124,8 @@ def standard_errors(
         VII), EEI, EII, E and V; else, and with covariates, by one for each end of a difference in each parameter, of
         which one at a bound, such as a probability of 0, is taken as known.
         "bootstrap": the standard deviation over fits to rows drawn with replacement, as many as `sample_weight` counts,
-        which start from this fit; for every family, also where few rows make the likelihood skew; the rows must be in
-        memory.
+        which start from this fit; for every family without covariates, also where few rows make the likelihood skew;
+        the rows must be in memory.
     covariates
         Those of the fit, where there were any: then by "louis" alone.
     n_draws : int
@@ -141,6 +141,10 @@ def standard_errors(
 
     Raises
     ------
+    TypeError
+        `estimator` is none of fastem's mixtures.
+    NotFittedError
+        It has not been fitted.
     ValueError
         The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, the rows of
         the fit had side columns other than covariates, or "louis" does not take the fit; the message says what to do.
@@ -158,6 +162,9 @@ def standard_errors(
         raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}. Got {method!r} instead.")
+    if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
+        raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
+    n_jobs = for_jobs(n_jobs)
     require_no_sides(estimator)
     gated = isinstance(estimator.model_.shares, Gate) if estimator.__sklearn_is_fitted__() else False
     if gated or covariates is not None:
@@ -174,13 +181,11 @@ def standard_errors(
         else:
             errors = _by_differences(estimator, model, blocks, unit)
         return with_estimates(errors, estimator)
-    if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
-        raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     if not isinstance(blocks, ArrayBlocks):
         raise ValueError(
             "method='bootstrap' draws from the rows of X, which must be in memory: pass an array, or choose 'louis'."
         )
-    errors = _by_bootstrap(estimator, blocks, int(n_draws), for_jobs(n_jobs), generator(random_state))
+    errors = _by_bootstrap(estimator, blocks, int(n_draws), n_jobs, generator(random_state))
     return with_estimates(errors, estimator)
 
 
@@ -212,12 +217,15 @@ def with_estimates(errors, estimator):
 def require_plain(estimator, blocks):
     """ValueError where the likelihood of the rows alone, in free parameters, is not what was maximised."""
     emission, shares = estimator.model_.emission, estimator.model_.shares
-    if shares.constrains or (isinstance(estimator, GaussianMixture) and type(emission) is not Gaussian):
-        obstacle = "constraints, a prior or noise"
+    gated = isinstance(shares, Gate)
+    if (shares.constrains and not gated) or (isinstance(estimator, GaussianMixture) and type(emission) is not Gaussian):
+        obstacle = "constraints, a prior, noise or truncation"
     elif emission.has_ellipses and any(blocks.each(lambda X, weight, start: bool(np.isnan(X).any()))):
         obstacle = "missing values (NaN)"
     else:
         obstacle = None
+    if obstacle and gated:
+        raise ValueError(f"standard_errors with covariates cannot handle {obstacle}.")
     if obstacle:
         raise ValueError(f"method='louis' cannot handle {obstacle}: choose method='bootstrap'.")
     empty = np.flatnonzero(estimator.model_.weights == 0)
@@ -233,6 +241,7 @@ def _with_covariates(estimator, X, covariates, sample_weight):
     if covariates is None:
         raise ValueError("the weights of this mixture depend on covariates. Pass covariates=.")
     blocks, unit, mixture = reduced(estimator, X, covariates, sample_weight)
+    require_plain(estimator, blocks)
     return _by_differences(estimator, mixture, blocks, unit)
 
 

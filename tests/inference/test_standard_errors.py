@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from fastem import (
+    ConvergenceWarning,
     BernoulliMixture,
     CategoricalMixture,
     GaussianMixture,
@@ -272,6 +273,50 @@ def test_a_fit_of_other_rows_is_at_no_maximum():
         standard_errors(model, constant)
 
 
+@pytest.mark.parametrize("covariance_type", ["full", "diag", "EEI", "VEV"])
+def test_a_fit_that_was_stopped_early_is_at_no_maximum(covariance_type):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 2)) + 2.5 * rng.integers(0, 2, (600, 1))
+    settings = {"covariance_type": covariance_type, "init_params": "random", "random_state": 0, "tol": 1e-9}
+    with pytest.warns(ConvergenceWarning):
+        early = GaussianMixture(2, max_iter=8, **settings).fit(X)
+    end = GaussianMixture(2, max_iter=20_000, **settings).fit(X)
+    assert end.log_likelihood_ > early.log_likelihood_ + 1
+    with pytest.raises(ValueError, match="not at a maximum of the likelihood"):
+        standard_errors(early, X)
+    assert np.isfinite(standard_errors(end, X).means).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "obstacle"),
+    [
+        ({"prior": "default"}, "constraints, a prior"),
+        ({"max_eigenvalue_ratio": 1.0}, "constraints, a prior"),
+        ({"fixed": {"means": [0]}, "means_init": [[0, 0], [2, 2]]}, "constraints, a prior"),
+        ({"covariance_type": "diag"}, "missing values"),
+        ({"covariance_type": "diag", "init_params": [1] * 60 + [0] * 240}, "at the floor"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+def test_errors_with_covariates_need_what_those_without_do(settings, obstacle):
+    rng = np.random.default_rng(0)
+    X, C = rng.normal(size=(300, 2)) + 1.5 * rng.integers(0, 2, (300, 1)), rng.normal(size=(300, 1))
+    if obstacle == "missing values":
+        X[::7, 0] = np.nan
+    if obstacle == "at the floor":
+        X[:60] = 9, 9
+    model = GaussianMixture(2, random_state=0, **settings).fit(X, covariates=C)
+    with pytest.raises(ValueError, match=obstacle):
+        standard_errors(model, X, covariates=C)
+
+
+@pytest.mark.parametrize("wrong", [{"n_draws": -3}, {"n_jobs": "x"}])
+def test_arguments_are_checked_whatever_the_method(wrong):
+    X = load_faithful().data
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        standard_errors(GaussianMixture(2, random_state=0).fit(X), X, **wrong)
+
+
 def test_what_errors_of_a_gate_need():
     X, C = latent_classes(100)
     model = BernoulliMixture(2, random_state=0).fit(X, covariates=C)
@@ -288,7 +333,9 @@ def test_weights_in_any_unit_give_the_same_errors_in_that_unit():
     X = load_faithful().data
     weight = np.random.default_rng(0).uniform(0.5, 1.5, len(X))
     plain, light = (
-        standard_errors(GaussianMixture(2, tol=1e-9, max_iter=2000, random_state=0).fit(X, w), X, sample_weight=w)
+        standard_errors(
+            GaussianMixture(2, tol=1e-9, max_iter=2000, random_state=0).fit(X, sample_weight=w), X, sample_weight=w
+        )
         for w in (weight, 1e-300 * weight)
     )
     np.testing.assert_allclose(1e-150 * light.covariances, plain.covariances, rtol=1e-6)
@@ -298,7 +345,7 @@ def test_weights_in_any_unit_give_the_same_errors_in_that_unit():
 @pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
 def test_errors_beyond_the_range_of_numbers_are_refused():
     X, weight = 1e143 * np.array([[-1.6], [-0.3], [0.4]]), np.full(3, 2e-301)
-    model = GaussianMixture(1, max_iter=0).fit(X, weight)
+    model = GaussianMixture(1, max_iter=0).fit(X, sample_weight=weight)
     with pytest.raises(ValueError, match="errors of covariances_ are beyond the range of numbers"):
         standard_errors(model, X, sample_weight=weight)
 
