@@ -129,6 +129,8 @@ class Patches(Problem):
     """Squares of √d x √d grey values from scikit-learn's two sample pictures, less their means: most components say
     nothing of most rows. EM starts at the parameters of rows that were dealt out by their first differences."""
 
+    is_dense = False
+
     @property
     def title(self) -> str:
         return f"patches, {super().title}"
