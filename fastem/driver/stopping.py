@@ -40,18 +40,27 @@ def aitken(result, previous):
     return left_to_gain(result), "by Aitken's estimate, the mean log-likelihood has still to gain"
 
 
-def gain(result, previous):
+def gain(result, previous, n_estimates=5):
     """The change of the mean log-likelihood, and what is left to gain, in total: both must be small.
 
     The total is divided by `ENOUGH` and a share of the rows, so that with tol=1e-3 it is less than 0.1 + 1e-6 n: next
     to nothing beside the differences that a test or a criterion looks at, whatever n is. What is quickly gained hides
-    at first what comes slowly, so the last two estimates count.
+    at first what comes slowly, so the last estimates count together; unless so little was gained that nothing is left
+    even at a rate of convergence of one less 1 / `SLOW`.
     """
     if len(result.history) < 2:
         return np.inf, "there is to gain"
-    total = max(left_to_gain(result, 0), left_to_gain(result, 1)) * result.n_rows
-    most = max(abs(result.history[-1] - result.history[-2]), total / (ENOUGH + SHARE * result.n_rows))
+    change = abs(result.history[-1] - result.history[-2])
+    left = max(left_to_gain(result, before) for before in range(n_estimates))
+    if len(result.history) > 3:
+        left = min(left, SLOW * max(change, abs(result.history[-2] - result.history[-3])))
+    most = max(change, left * result.n_rows / (ENOUGH + SHARE * result.n_rows))
     return most, "the log-likelihood's change and what is left to gain are"
+
+
+def gain_from_near(result, previous):
+    """The same where EM began near the end, from long runs over many of the rows."""
+    return gain(result, previous, n_estimates=2)
 
 
 def certified(result, previous):
@@ -87,7 +96,7 @@ def left_to_gain(result, before_last=0) -> float:
 
 
 CERTIFIED = "the total log-likelihood has still to gain, by Newton's decrement where that is known,"
-ENOUGH, SHARE = 100.0, 1e-3
+ENOUGH, SHARE, SLOW = 100.0, 1e-3, 1000.0
 STILL = 1e-14  # of a mean log-likelihood
 RULES = {
     "gain": gain,
@@ -97,7 +106,8 @@ RULES = {
     "aitken": aitken,
     "certified": certified,
 }
-BY_HISTORY = ("gain", "log_likelihood", "relative", "aitken")  # what these look at is the history alone
+NEAR = "gain from near"  # for fits of which fastem chooses the start
+BY_HISTORY = ("gain", NEAR, "log_likelihood", "relative", "aitken")  # what these look at is the history alone
 
 
 def stopping_rule(stop: str | Callable, model, tol: float, newton: Callable | None = None) -> Callable:
@@ -108,11 +118,11 @@ def stopping_rule(stop: str | Callable, model, tol: float, newton: Callable | No
     if callable(stop):
         name = getattr(stop, "__name__", type(stop).__name__)
         return lambda result, previous: f"the stopping rule {name} was met" if stop(result) else ""
-    if stop not in RULES:
+    if stop != NEAR and stop not in RULES:
         raise ValueError(f"stop must be one of {', '.join(map(repr, RULES))}, or a function. Got {stop!r} instead.")
     if stop == "parameters":
         require(model, "parameters", what='stop="parameters" needs')
-    rule = RULES[stop]
+    rule = gain_from_near if stop == NEAR else RULES[stop]
 
     def reason(result, previous):
         amount, what = rule(result, previous)

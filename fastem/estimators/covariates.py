@@ -44,7 +44,8 @@ def open_gated(X, covariates, sample_weight, owner):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
 
     names = names_given(covariates)
-    return SideBlocks(wide, d, of_gated_rows, roles=("covariates",), planned=planned, side_names=names), unit
+    roles = {"roles": ("covariates",), "about_values": False}
+    return SideBlocks(wide, d, of_gated_rows, planned=planned, side_names=names, **roles), unit
 
 
 def names_given(covariates):

@@ -189,7 +189,7 @@ class ModelSearch:
             runs = runs_from_moments(moments[1:], structure, scales.floor, self.sample) or [None] * len(others)
             others = [run or one for run, one in zip(runs, others)]
             settings = {"same": SAME, "by": expected_merit}
-            runs = tournament(others, self.sample, ROUNDS, plan.stop, self.n_threads, **settings)
+            runs = tournament(others, self.sample, ROUNDS, plan.stop.near, self.n_threads, **settings)
             others = [lambda run=run: run.model for run in runs]
         best = self.climbed([first, *others], plan, scales)
         rng = np.random.default_rng([self.seed, plan.n_components])
@@ -205,7 +205,7 @@ class ModelSearch:
     def climbed(self, starts, plan, scales):
         """The result of the best sound run over all rows."""
         climbing = [lambda start=start: self.begun(plan, start(), scales) for start in starts]
-        return race(climbing, self.blocks, plan.stop, self.n_threads, accelerate=plan.accelerate)
+        return race(climbing, self.blocks, plan.stop.near, self.n_threads, accelerate=plan.accelerate)
 
     def scales(self, plan):
         """What the plan's family takes from the columns: once for each family, unless a prior depends on K."""

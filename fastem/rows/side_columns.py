@@ -70,6 +70,8 @@ class SideBlocks(BlocksOf):
         ``planned(plan)``: what they make of the plan of a fit. Default: the same.
     side_names : (p,) array of str, optional
         The names of the side columns, where they have some that a fit keeps.
+    about_values : bool
+        Whether they say something of the values, as errors and bounds do, without which starts cannot be compared.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class SideBlocks(BlocksOf):
         roles: tuple[str, ...] = ("errors",),
         planned: Callable = lambda plan: plan,
         side_names: np.ndarray | None = None,
+        about_values: bool = True,
     ):
+        self.about_values = about_values
         self.roles, self.planned, self.side_names = roles, planned, side_names
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
         self.seen = seen or FirstColumns(n_values)
@@ -101,7 +105,10 @@ class SideBlocks(BlocksOf):
 
     def spaced(self) -> SideBlocks:
         """Some evenly spaced rows with their side columns, in memory."""
-        some = ArrayBlocks(self.blocks.spaced_rows(), self.blocks.spaced_weights())
+        return self.of(ArrayBlocks(self.blocks.spaced_rows(), self.blocks.spaced_weights()))
+
+    def of(self, some: ArrayBlocks) -> SideBlocks:
+        """Some of the wide rows, in memory, as these are seen."""
         return SideBlocks(some, self.n_features, self.reduced_as, self.seen, self.roles, self.planned)
 
     def whole(self):

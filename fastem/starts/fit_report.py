@@ -170,6 +170,7 @@ class Outcome:
     collapse: object = None
     result: object = None
     failure: str = ""
+    is_near: bool = False  # whether the start was near the end
 
     def restart(self, best, n_effective, unit) -> Restart:
         """The record of this start."""

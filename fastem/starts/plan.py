@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from fastem.driver.stopping import NEAR
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior
 from fastem.models.gaussian.noise import Background
 from fastem.models.mixture import Mixture
@@ -100,6 +101,11 @@ class Stop:
     tol: float = 1e-3
     max_iter: int = 1000
     rule: str | Callable = "gain"
+
+    @property
+    def near(self) -> Stop:
+        """The same for a run that begins near the end."""
+        return replace(self, rule=NEAR) if self.rule == "gain" else self
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def dropped(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     """
     model = replace(model, shares=model.shares.constant())
     K = model.emission.shape[0]
-    few, n_effective = few_of(plan, blocks, rng), effective_rows(blocks)
+    few, n_effective = few_of(plan, blocks, rng).whole(), effective_rows(blocks)
     threads = for_pass(n_threads, few, K)
 
     def total(mixture):
@@ -108,7 +108,7 @@ def reseeded(model, lost, plan: Plan, blocks, scales, rng, n_threads):
     """The mixture in which each lost component takes one half of another, where that is sound and the likelihood gains
     most."""
     kept = np.delete(np.arange(model.emission.shape[0]), lost)
-    few = few_of(plan, blocks, rng)
+    few = few_of(plan, blocks, rng).whole()
     n_threads = for_pass(n_threads, few, model.emission.shape[0])
     membership, X = posterior_of(model, few.X, kept), filled(few.X, few.sample_weight)
     for _ in lost[1:]:
@@ -125,7 +125,7 @@ def split_merge_start(model, plan: Plan, blocks, scales, rng, n_threads):
     Ueda, Nakano, Ghahramani, Hinton: SMEM algorithm for mixture models. Neural Computation 12 (2000) 2109-2128.
     """
     K = model.emission.shape[0]
-    few = few_of(plan, blocks, rng)
+    few = few_of(plan, blocks, rng).whole()
     n_threads = for_pass(n_threads, few, K)
     membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
     weighted = membership * few.sample_weight[:, None]

@@ -12,6 +12,8 @@ from fastem.driver.passes import collect, require_same_data
 from fastem.driver.progress import Progress
 from fastem.errors import CollapsedComponent, IllDefinedCovariance
 from fastem.models.gaussian.candidates import truncated
+from fastem.models.gaussian.short_runs import is_ordinary
+from fastem.rows.side_columns import SideBlocks
 from fastem.rows.validation import generator
 from fastem.starts.collapse import Collapse
 from fastem.starts.diagnosis import best_sound, effective_rows
@@ -83,6 +85,7 @@ class Restarts:
                     start = self._start(outcome.start)
                     if not (self.plan.start.given or outcome.start == LAST_FIT):
                         start = self.plan.family.settled(start, self.blocks, self.n_threads)
+                    outcome.is_near = self._is_near(start, outcome.start)
                 else:
                     start = self.running
                 outcome.result = self._climbed(start)
@@ -142,6 +145,12 @@ class Restarts:
         further = FURTHER.get(init, (init,))
         return further[(self.number - 1) % len(further)]
 
+    def _is_near(self, start, kind) -> bool:
+        """Whether EM begins near its end: long runs over some of the rows, with all that these carry, led there."""
+        if isinstance(self.blocks, SideBlocks):
+            return False
+        return kind == COARSE or (kind == EMEM and not self.plan.start.given and is_ordinary(start))
+
     def _can_merge(self) -> bool:
         """Whether there is a result with components to merge."""
         return bool(self.results) and self.best(self.n_effective).model.emission.shape[0] > 1
@@ -192,12 +201,13 @@ class Restarts:
         """The result of one run of em."""
         plan, rows = self.plan, truncated(self.blocks, self.plan.truncate)
         limits = {"tol": plan.stop.tol, "max_iter": max_iter}
+        stop = plan.stop.near if self.present.is_near else plan.stop
         progress = Progress(plan.verbose, plan.verbose_interval, self.number, n_rows=self.blocks.n_rows, **limits)
         with progress:
             result = em(
                 start,
                 rows,
-                stop=plan.stop.rule,
+                stop=stop.rule,
                 accelerate=plan.accelerate,
                 n_threads=self.n_threads,
                 callback=both(self._after_iteration, both(progress, self._write)),

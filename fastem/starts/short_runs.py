@@ -14,19 +14,22 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.candidates import truncated
+from fastem.models.gaussian.short_runs import is_ordinary
 from fastem.models.mixture import Mixture
-from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.blocks import ArrayBlocks, Blocks
+from fastem.rows.side_columns import SideBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import Unlike
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
-from fastem.starts.subsample import all_rows, subsample, subsample_rows
+from fastem.starts.subsample import all_rows, sample_of, subsample_rows
 from fastem.starts.tournament import tournament
 
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
 CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
+SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with errors or bounds
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
@@ -47,30 +50,33 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
 
     start(init, rows) makes a mixture.
     """
-    sample = ArrayBlocks(*subsample(blocks, rng, plan.n_components))
+    sample = sample_of(blocks, rng, plan.n_components)
     few, n_effective = spaced(sample, plan), effective_rows(blocks)
-    n_runs = max(RUNS, plan.restarts.n_init)
     if plan.start.init == EMEM:
         best = emem_start(start, few, plan, scales, rng, n_threads, n_effective, max(DRAWS, plan.restarts.n_init))
     else:
+        n_runs = max(RUNS, plan.restarts.n_init)
         rounds = (SHORT_RUN, (n_runs + 1) // 2), (SHORT_RUN, 1)
-        starts = [lambda: start(plan.start.init, few)] * n_runs
+        starts = [lambda: start(plan.start.init, few.whole())] * n_runs
         best = contest(starts, few, rounds, plan, n_threads, n_effective)
     threads = for_pass(n_threads, sample, plan.n_components)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
     rows = truncated(sample, plan.truncate)
     shares = best.shares.constant()  # the subsample has no covariates on which they could depend
     known = best if shares is best.shares else replace(best, shares=shares)
-    found = em(known, rows, stop="gain", accelerate=plan.accelerate, n_threads=threads, **limits).model
+    stop = Stop().near if is_ordinary(known) else Stop()
+    found = em(known, rows, stop=stop.rule, accelerate=plan.accelerate, n_threads=threads, **limits).model
     return found if known is best else replace(found, shares=best.shares)
 
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
+    Where rows carry errors or bounds, the best for the values alone and the same starts run again, with these.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
     each of which is a start; where all are alike, there is nothing to choose.
     """
+    compared, few = few, few.whole()
     family, starts, found = plan.family, [], Unlike(few.sample_weight, plan.n_components)
     X, weight, K = filled(few.X, few.sample_weight), few.sample_weight, plan.n_components
     threads = for_pass(n_threads, few, K)
@@ -89,8 +95,11 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
     if runs is None:
         runs, rounds = len(partitions) * [None], family.start_rounds
-    starts = [run or one for run, one in zip(runs, partitions)] + starts
-    return contest(starts, few, rounds, plan, n_threads, n_effective)
+    begun = [run or one for run, one in zip(runs, partitions)] + starts
+    best = contest(begun, few, rounds, plan, n_threads, n_effective)
+    if compared is few:
+        return best
+    return contest([lambda: best, *partitions, *starts], compared, SIDE_ROUNDS, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:
@@ -125,18 +134,20 @@ def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=mer
     """
     settings = {"n_effective": n_effective, "by": by, "same": SAME}
     rows = truncated(few, plan.truncate)
-    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol), n_threads, **settings)
+    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol).near, n_threads, **settings)
     return best.model
 
 
-def few_of(plan: Plan, blocks, rng) -> ArrayBlocks:
+def few_of(plan: Plan, blocks, rng) -> Blocks:
     """The rows on which starts are compared."""
-    return spaced(ArrayBlocks(*subsample(blocks, rng, plan.n_components)), plan)
+    return spaced(sample_of(blocks, rng, plan.n_components), plan)
 
 
-def spaced(sample: ArrayBlocks, plan: Plan) -> ArrayBlocks:
+def spaced(sample: Blocks, plan: Plan) -> Blocks:
     """Some of the rows of a subsample, evenly spaced, as float64: beside far rows, float32 holds too little of the
     others for starts to be told apart."""
+    if isinstance(sample, SideBlocks):
+        return sample.of(spaced(sample.blocks, plan))
     n = sample.n_rows
     size = min(n, max(FEW, n // FEW_DIVISOR, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features)))
     rows = slice(None) if n == size else np.arange(size) * n // size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.kernels import arithmetic
+from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.scale import robust_variances
 from fastem.starts.named import START_NAMES
 
@@ -24,7 +25,18 @@ def subsample(blocks, rng, n_components):
     return far_and_near(blocks, size, rng) if n > size else blocks.take(np.arange(n))
 
 
-def far_and_near(blocks, size, rng):
+def sample_of(blocks, rng, n_components) -> Blocks:
+    """These rows as blocks, with their side columns where these say something of the values."""
+    n, size = blocks.n_counted, subsample_rows(n_components)
+    if not getattr(blocks, "about_values", False):
+        return ArrayBlocks(*subsample(blocks, rng, n_components))
+    wide = blocks.blocks
+    return blocks.of(
+        ArrayBlocks(*(far_and_near(wide, size, rng, blocks.seen) if n > size else wide.take(np.arange(n))))
+    )
+
+
+def far_and_near(blocks, size, rng, seen=lambda X: X):
     """About `size` rows, not more, drawn so that small and far clusters are among them, and the weights that make up
     for it.
 
@@ -32,10 +44,12 @@ def far_and_near(blocks, size, rng):
     it then stands for max(1, threshold / merit) rows. The threshold comes from evenly spaced rows; if too many are
     taken, those of highest priority stay, which is the merit over a uniform number.
 
+    seen(X): the columns of the rows that are looked at.
+
     Bachem, Lucic, Krause: Scalable k-means clustering via lightweight coresets. KDD 2018 (the merit). Duffield, Lund,
     Thorup: Priority sampling for estimation of arbitrary subset sums. Journal of the ACM 54 (2007) 32.
     """
-    typical = blocks.spaced_rows()
+    typical = seen(blocks.spaced_rows())
     middle, scale = middle_and_scale(typical)
     merit = squared_distances(typical, middle, scale)
     usual, seed = merit.mean(), int(rng.integers(2**63))
@@ -43,7 +57,7 @@ def far_and_near(blocks, size, rng):
     threshold = usual_weight * threshold_of(usual + merit, size * len(merit) / blocks.n_counted)
 
     def of_block(X, weight, start):
-        merit = usual + squared_distances(X, middle, scale)
+        merit = usual + squared_distances(seen(X), middle, scale)
         if weight is not None:
             merit *= weight
         with np.errstate(over="ignore"):

@@ -6,7 +6,7 @@ from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, em
 from fastem.driver.result import EMResult
-from fastem.driver.stopping import relative
+from fastem.driver.stopping import gain, relative
 
 OVERLAPPING = INSTANCES[1]
 
@@ -103,3 +103,25 @@ def test_the_estimator_hands_it_on(stop):
     assert model.converged_ and model.stop_reason_ != default.stop_reason_
     with pytest.raises(ValueError, match="'stop' parameter"):
         GaussianMixture(stop="never").fit(OVERLAPPING.X)
+
+
+def steps_until(history, **settings):
+    """After how many steps of a run with this history nothing seems to be left, of 300 rows."""
+    for n in range(1, len(history)):
+        result = EMResult(None, None, history[: n + 1], n_rows=300.0)
+        if gain(result, None, **settings)[0] < 1e-3:
+            return n
+    return len(history)
+
+
+def test_what_is_quickly_gained_does_not_hide_what_comes_slowly():
+    steps = np.arange(200)
+    history = (-0.03 * 0.2**steps - 0.006 * 0.97**steps).tolist()  # 1.8 of the total comes slowly
+    least = -0.2 / 300
+    assert history[steps_until(history, n_estimates=2)] < least
+    assert history[steps_until(history)] > least
+
+
+def test_a_run_that_stands_still_is_not_looked_at_for_long():
+    history = (-(1e-6 ** np.arange(1, 12.0))).tolist()
+    assert steps_until(history) <= 4
