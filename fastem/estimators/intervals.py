@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.models.bounded_rows import BoundedRows
 from fastem.models.mixture import Mixture
-from fastem.rows.intervals import Representatives, require_bounds, scale_of
+from fastem.rows.intervals import Representatives, bounds_of, require_bounds, scale_of
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
@@ -26,6 +26,7 @@ def open_intervals(
     kind: type[BoundedRows],
     require: Callable | None = None,
     seen=Representatives,
+    least: float = -np.inf,
 ):
     """Rows with bounds of their values as :func:`fastem.estimators.beside.opened` gives them.
 
@@ -37,6 +38,8 @@ def open_intervals(
         ``require(wide rows, number of values, names, place)`` raises where the family cannot describe rows.
     seen : callable
         ``seen(d, centre, spread)`` of the columns is the function that gives starts what they see of wide rows.
+    least : float
+        No value is below.
     """
     if set(sides) != {"lower", "upper"}:
         missing = "upper" if "lower" in sides else "lower"
@@ -66,13 +69,33 @@ def open_intervals(
         require_bounds(rows, d, names, place_of)
         if require is not None:
             require(rows, d, names, place_of)
-        return widths_of(rows, weight, d)
+        return widths_of(rows, weight, d), told(bounds_of(rows, d), weight, least)
 
-    row_error = rounding_of_widths(wide.each(of_block), wide.dtype, names)  # one pass, which keeps spaced rows
+    widths, is_told = zip(*wide.each(of_block))  # one pass, which keeps spaced rows
+    if check is None:
+        require_told(np.any(is_told, axis=0), names)
+    row_error = rounding_of_widths(widths, wide.dtype, names)
     of_rows = seen(d, *scale_of(wide.spaced_rows(), d)) if check is None else None  # new rows are not looked at
     blocks = SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper"))
     blocks.row_error = row_error
     return blocks, unit
+
+
+def told(bounds, weight, least):
+    """(d,) whether some row of positive weight says anything of a column."""
+    says = (bounds.lower > least) | (bounds.upper < np.inf)
+    return (says if weight is None else says[:, weight > 0]).any(axis=1)
+
+
+def require_told(is_told, names):
+    """ValueError for columns of which no row says anything."""
+    empty = np.flatnonzero(~is_told)
+    if len(empty):
+        listed = ", ".join(str(i) if names is None else repr(names[i]) for i in empty)
+        raise ValueError(
+            f"Column {listed} of X: every value is missing in the rows of positive weight, since it may be anything "
+            "between lower and upper. Leave it out."
+        )
 
 
 def widths_of(rows, weight, d):

@@ -4,7 +4,7 @@ them or not."""
 from __future__ import annotations
 
 MEAN_WEIGHTS = "For the mixture with their means as weights, use from_parameters(weights_, …)."
-OF_ROWS = f"which knows no covariates, on which the weights of this mixture depend. {MEAN_WEIGHTS}"
+OF_ROWS = f"because it takes rows without covariates, on which the weights depend. {MEAN_WEIGHTS}"
 OF_DRAWS = f"because its rows are drawn, and nothing draws their covariates. {MEAN_WEIGHTS}"
 OF_STEPS = "because the step of the weights needs the covariates of all rows. Call fit with all rows."
 UNGATED = {

@@ -23,7 +23,7 @@ def open_positive(estimator, X, sides, sample_weight, check=None):
         require_possible(rows, d, names, place, whole)
 
     seen = WholeRepresentatives if whole else partial(Representatives, least=0.0)
-    return open_intervals(estimator, X, sides, sample_weight, check, estimator._rows_between, require, seen)
+    return open_intervals(estimator, X, sides, sample_weight, check, estimator._rows_between, require, seen, 0.0)
 
 
 class WholeRepresentatives(Representatives):

@@ -107,7 +107,7 @@ def in_units(estimator, rows, targets, sizes, covariates, weight):
     with np.errstate(over="ignore", invalid="ignore"):
         mean = counted @ targets / counted.sum()
     width = abs(targets - mean).max(axis=0)
-    if gaussian and not (has_square(width) | (width == 0)).all():
+    if not (has_square(width) | (width == 0)).all():
         raise ValueError(
             f"y varies by {width[~has_square(width)].max():.1e}, whose square float64 cannot hold. Give it in another "
             "unit."

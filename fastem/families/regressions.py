@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
@@ -337,7 +337,9 @@ class MixtureOfRegressions(Estimator):
 
     set_predict_request = set_predict_request
 
-    def predict(self, X, return_std: bool = False, *, covariates=None, trials=None, exposure=None):
+    def predict(
+        self, X, return_std: bool = False, *, covariates=None, trials=None, exposure=None
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation. Without
         trials or exposure: of one trial, of the exposure 1."""
         model, wide = self._wide(X, None, given_sides(covariates, trials, exposure))
@@ -443,6 +445,6 @@ class MixtureOfRegressions(Estimator):
         errors = errors[:, 0] if self._flat else errors
         return Errors(errors[..., 1:], errors[..., 0], gate_errors(model, covariance))
 
-    def sample(self, *arguments, **named):
+    def sample(self, *arguments, **named) -> NoReturn:
         """Not defined, because the mixture does not describe X."""
         raise TypeError("a mixture of regressions does not describe X, so it cannot draw rows. Use predict.")

@@ -66,8 +66,13 @@ def newton_step(gradient, curvature, factor):
     square, width = float((step * gradient).sum()), range_of(step)
     if not np.isfinite(width) or not square > 0:
         return None
-    t = 1.0 if width < 1e-8 else float(arithmetic.log1p(width)) / width
+    t = damping(width)
     return t * step, square * (t - convexity(width * t) * t**2)
+
+
+def damping(width) -> float:
+    """The share of a Newton step that gains most for sure, where it changes no linear predictor by more than width."""
+    return 1.0 if width < 1e-8 else float(arithmetic.log1p(width)) / width
 
 
 @cache

@@ -23,11 +23,13 @@ from functools import cached_property
 import numpy as np
 
 from fastem import kernels
+from fastem.errors import IllDefinedCovariance
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import unpack_gram
 from fastem.kernels.threads import resolve
 from fastem.models.emission import KernelCall, flattened
 from fastem.models.gate import Gate, GatePass
+from fastem.models.gate_steps import damping
 from fastem.models.rounding import UNIT
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
@@ -249,7 +251,15 @@ class Regressions(BlockModel):
             if statistics.counts[k] > np.finfo(np.float64).tiny:
                 for j in range(m):
                     coefficients[k, :, j], variances[k, j] = self._step(statistics, k, j)
+        rounding = (UNIT * self._sizes(coefficients)) ** 2
+        exact = (np.maximum(variances, self.floor) <= rounding).any(axis=1)
+        if self.is_gaussian and exact.any():  # all that is left of y
+            raise IllDefinedCovariance(np.flatnonzero(exact).tolist())
         return replace(self, weights=weights, coefficients=coefficients, variances=variances, shares=shares)
+
+    def _sizes(self, coefficients):
+        """(K, m) the most that the terms of a linear predictor sum to, in absolute value."""
+        return arithmetic.matmul(np.ascontiguousarray(np.swapaxes(abs(coefficients), 1, 2)), self.widest)
 
     def _step(self, statistics, k, j):
         """The coefficients (P,) of an output, and its variance."""
@@ -260,14 +270,12 @@ class Regressions(BlockModel):
             left = statistics.squares[k, j] - arithmetic.matmul(step, slope)
             return now + step, max(left / statistics.counts[k], self.floor[j])
         step = solved(curvature + RIDGE * np.eye(len(now)), slope - RIDGE * now)
-        width = float(abs(step) @ self.widest)
-        t = 1.0 if width < 1e-8 else float(arithmetic.log1p(width)) / width
-        return now + t * step, 1.0
+        return now + damping(float(abs(step) @ self.widest)) * step, 1.0
 
     def log_likelihood_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
         """About how far rounding has taken the log-likelihood: that of a linear predictor and of its difference from y,
         by Cauchy and Schwarz over the rows, and of the sums."""
-        size = arithmetic.matmul(np.ascontiguousarray(np.swapaxes(abs(self.coefficients), 1, 2)), self.widest)  # (K, m)
+        size = self._sizes(self.coefficients)
         counts = statistics.counts[:, None]
         off = UNIT * (len(self.widest) + 3) * size
         if self.is_gaussian:

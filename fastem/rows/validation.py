@@ -35,6 +35,8 @@ HOW_TO_LABEL = (
 def column_names(X):
     """Names of a table's columns if all are strings, else None; names of mixed kinds are refused."""
     names = getattr(X, "columns", None)
+    if names is None and hasattr(X, "to_frame") and isinstance(getattr(X, "name", None), str):
+        names = [X.name]  # a series
     if names is None or callable(names):
         names = getattr(X, "column_names", None)
     elif hasattr(X, "column_names") and not all(isinstance(name, str) for name in names):

@@ -75,6 +75,7 @@ def standard(model, wide):
     """(n, P - 1 + m) predictors and targets, each of unit variance."""
     z, y, sizes, _ = model.split(wide)
     columns = np.column_stack([z, model.rates(y, sizes)])
+    columns = columns / np.maximum(abs(columns).max(axis=0), np.finfo(np.float64).tiny)  # whose squares are numbers
     spread = columns.std(axis=0)
     return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
 

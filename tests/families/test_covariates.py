@@ -369,10 +369,10 @@ WITHOUT = {
     "partial_fit": ("X", "the step of the weights needs the covariates of all rows"),
     "adapt": ("X", "the step of the weights needs the covariates of all rows"),
     "sample": (3, "nothing draws their covariates"),
-    "marginal": ([0], "knows no covariates"),
-    "impute": ("X", "knows no covariates"),
-    "to_sklearn": (None, "knows no covariates"),
-    "logcdf": ("X", "knows no covariates"),
+    "marginal": ([0], "takes rows without covariates"),
+    "impute": ("X", "takes rows without covariates"),
+    "to_sklearn": (None, "takes rows without covariates"),
+    "logcdf": ("X", "takes rows without covariates"),
 }
 
 
@@ -484,3 +484,13 @@ def test_names_of_covariates_are_those_of_the_last_fit():
     for covariates in (C, None):
         model.fit(X, covariates=pd.DataFrame(C, columns=["age", "sex"]))
         assert not hasattr(model.fit(X, covariates=covariates), "covariate_names_")
+
+
+def test_a_series_of_covariates_keeps_its_name():
+    rng = np.random.default_rng(0)
+    X, C = rng.normal(size=(100, 2)), pd.DataFrame({"age": rng.normal(size=100)})
+    for given in (C, C["age"]):
+        model = fastem.GaussianMixture(2, random_state=0).fit(X, covariates=given)
+        assert model.covariate_names_.tolist() == ["age"]
+    with pytest.raises(ValueError, match="height"):
+        model.predict(X, covariates=C["age"].rename("height"))

@@ -11,7 +11,7 @@ import reference
 from scipy.optimize import minimize
 from scipy.stats import gamma, geom
 
-from fastem import ExponentialMixture, GammaMixture, GeometricMixture
+from fastem import ExponentialMixture, GammaMixture, GeometricMixture, StudentTMixture
 from fastem.models.waiting_intervals import mean_share, waited
 from fastem.rows.intervals import Bounds
 
@@ -87,9 +87,10 @@ def test_the_likelihood_rises_and_methods_agree(kind):
     assert np.isclose(score.sum(), model.log_likelihood_, rtol=1e-12)
     assert np.array_equal(model.predict_proba(X, **given).argmax(axis=1), model.predict(X, **given))
     exact = np.full(X.shape, np.nan)
-    plain = quiet(kind(2, random_state=0), X)
+    settings = {"random_state": 0, "init_params": "kmeans"}
+    plain = quiet(kind(2, **settings), X)
     assert np.allclose(plain.score_samples(X, lower=exact, upper=exact), plain.score_samples(X), rtol=1e-12)
-    again = quiet(kind(2, random_state=0), X, lower=exact, upper=exact)
+    again = quiet(kind(2, **settings), X, lower=exact, upper=exact)
     assert np.isclose(again.log_likelihood_, plain.log_likelihood_, rtol=1e-12)
     times = np.arange(len(X)) % 3
     often = np.repeat(np.arange(len(X)), times)
@@ -201,3 +202,16 @@ def test_the_gamma_likelihood_is_as_exact_as_it_says():
     ends = ((rate * low, rate * high if np.isfinite(high) else high) for low, high in zip(lower, upper))
     exact = sum(reference.gamma_interval(flint, shape, low, high)[0] for low, high in ends)
     assert abs(model.log_likelihood_ - exact) <= model.log_likelihood_error_ < 1e-11
+
+
+@pytest.mark.parametrize("kind", [ExponentialMixture, GeometricMixture, GammaMixture, StudentTMixture])
+def test_a_column_of_which_no_row_says_anything_is_refused(kind):
+    X = np.random.default_rng(0).gamma(2, 2, (60, 2)).round() + 1
+    lower, upper, weight = X.copy(), X.copy(), np.ones(60)
+    lower[1:, 1], upper[1:, 1], weight[0] = -np.inf, np.inf, 0
+    with pytest.raises(ValueError, match=r"Column 1 of X: every value is missing .* Leave it out"):
+        kind(1).fit(X, lower=lower, upper=upper, sample_weight=weight)
+    if kind is not StudentTMixture:  # its values are positive: zero says nothing
+        lower[1:, 1] = 0
+        with pytest.raises(ValueError, match=r"Column 1 of X: every value is missing .* Leave it out"):
+            kind(1).fit(X, lower=lower, upper=upper, sample_weight=weight)

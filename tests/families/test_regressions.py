@@ -450,3 +450,40 @@ def test_covariates_in_another_order_than_in_the_fit_are_refused(tmp_path):
     frame = pd.DataFrame(X, columns=["x"]).join(C)
     with pytest.raises(ValueError, match="in the same order"):
         model.fit(frame, y, covariates=["age", "sex"]).score(frame, y, covariates=["sex", "age"])
+
+
+@pytest.mark.parametrize("far", [0.0, 1e5])
+@pytest.mark.parametrize("K", [1, 2])
+def test_targets_of_which_only_rounding_is_left_need_a_floor(far, K):
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = X[:, 0] + far
+    with pytest.raises(ValueError, match="increase reg_covar"):
+        MixtureOfRegressions(K, reg_covar=0, random_state=0).fit(X, y)
+    history = np.array(MixtureOfRegressions(1, random_state=0).fit(X, y).history_)
+    assert (np.diff(history) >= -1e-9).all()
+
+
+def test_errors_of_coefficients_that_are_no_maximum_are_refused():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 1))
+    y = np.where(rng.random(400) < 0.5, 1 + 2 * X[:, 0], -1 - X[:, 0]) + 0.7 * rng.normal(size=400)
+    model = MixtureOfRegressions(2, random_state=0, tol=1e-8, max_iter=5000).fit(X, y)
+    errors = model.standard_errors(X, y).coef
+    assert np.isfinite(errors).all()
+    model.coef_ = model.coef_ + 2 * errors
+    with pytest.raises(ValueError, match="not at a maximum"):
+        model.standard_errors(X, y)
+
+
+@pytest.mark.filterwarnings("error")
+def test_counts_and_exposures_beyond_the_range_of_numbers():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    y = np.random.default_rng(1).poisson(np.exp(X[:, 0])).astype(float)
+    for scale in (1e200, 1e300):
+        with pytest.raises(ValueError, match=r"y varies by .* whose square float64 cannot hold"):
+            MixtureOfRegressions(2, family="poisson", random_state=0).fit(X, y * scale)
+    one = MixtureOfRegressions(1, family="poisson", random_state=0).fit(X, y)
+    rare = MixtureOfRegressions(1, family="poisson", random_state=0).fit(X, y, exposure=np.full(200, 1e-300))
+    assert np.allclose(rare.coef_, one.coef_, rtol=1e-4) and np.isclose(
+        rare.intercept_[0], one.intercept_[0] + 300 * np.log(10)
+    )

@@ -7,7 +7,7 @@ import numpy as np
 from fastem.estimators.beside import of_blocks
 from fastem.kernels.packing import packed_index, packed_lower, unpack_symmetric
 from fastem.models.gaussian.linear_algebra import eigvalsh
-from fastem.models.gaussian.noisy_rows import NoisyRows
+from fastem.models.gaussian.noisy_rows import INFINITE, NoisyRows
 from fastem.models.mixture import Mixture
 from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
@@ -115,6 +115,14 @@ def require_errors(X, d, names, place):
         raise ValueError(
             f"errors must hold {what}s of at least 0, but that of {place(row)}, column {name} is "
             f"{along[row, column]:g}. Where a value was not measured, give inf, or NaN in X."
+        )
+    large = measured & np.isfinite(along) & ~(along < (INFINITE**2 if full else INFINITE))
+    if large.any():
+        row, column = np.argwhere(large)[0]
+        name = column if names is None else repr(names[column])
+        raise ValueError(
+            f"errors: the {what} of {place(row)}, column {name} is {along[row, column]:.1e}, too large for "
+            "sums of squares. Divide the column and its errors by a scale; where a value was not measured, give inf."
         )
     if not full:
         return

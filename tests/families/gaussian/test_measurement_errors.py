@@ -55,13 +55,39 @@ def test_without_errors_it_is_the_plain_fit(covariance_type, missing):
     X = load_iris().data.copy()
     if missing:
         X[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
-    plain = GaussianMixture(3, covariance_type=covariance_type, random_state=0, tol=1e-6).fit(X)
+    settings = {"covariance_type": covariance_type, "tol": 1e-6, "init_params": "kmeans"}
+    plain = GaussianMixture(3, random_state=0, **settings).fit(X)
     for zero in (np.zeros(X.shape), np.zeros((*X.shape, 4))):
-        model = fitted(X, zero, 3, covariance_type=covariance_type, tol=1e-6)
+        model = fitted(X, zero, 3, **settings)
         for name in ("weights_", "means_", "covariances_", "log_likelihood_"):
             assert np.allclose(getattr(model, name), getattr(plain, name), rtol=1e-7, atol=1e-9), name
     assert np.allclose(plain.denoise(X, np.zeros(X.shape))[0], plain.impute(X), rtol=1e-12)
     assert np.allclose(plain.score_samples(X, errors=np.zeros(X.shape)), plain.score_samples(X), rtol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_starts_are_compared_with_the_errors(seed):
+    """Two clusters that errors as wide as their distance hide: for the values alone one component is as good."""
+    rng = np.random.default_rng(1000 + seed)
+    X, errors = rng.normal(0, 0.8, (250, 2)) + 2.5 * rng.integers(0, 2, (250, 1)), rng.uniform(0.5, 4, (250, 2))
+    X = X + errors * rng.normal(size=errors.shape)
+    found = fitted(X, errors, 2).log_likelihood_
+    others = [
+        fitted(X, errors, 2, init_params=init, tol=1e-5, max_iter=3000) for init in ("kmeans", "random_from_data")
+    ]
+    assert found > max(one.log_likelihood_ for one in others) - 0.3
+    assert found > fitted(X, errors, 1).log_likelihood_ + 1
+
+
+@pytest.mark.parametrize("scale", [1e150, 1e155])
+def test_errors_beyond_the_range_of_numbers_are_refused(scale):
+    X, errors = np.random.default_rng(0).normal(size=(60, 2)), np.full((60, 2), 0.1)
+    errors[3, 1] = scale
+    with pytest.raises(ValueError, match=r"errors: the standard deviation of row 3, column 1 .* give inf"):
+        fitted(X, errors, 1)
+    if scale < 1e154:
+        with pytest.raises(ValueError, match="errors: the variance of row 3, column 1"):
+            fitted(X, errors[:, :, None] ** 2 * np.eye(2), 1)
 
 
 def test_equal_errors_and_one_component_in_closed_form():
