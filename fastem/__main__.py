@@ -16,13 +16,6 @@ from fastem.shell.parser import parser
 __all__ = ["main"]
 
 
-SIDES = {  # columns beside the values, by the names of the parameters that take them
-    "errors": "columns with the standard deviations of each row's measurement errors",
-    "lower": "columns with the lower bounds of values that are known to lie between bounds",
-    "upper": "columns with the upper bounds",
-}
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 

@@ -165,9 +165,10 @@ estimate of the end (tqdm).""",
         default=True,
         check=flag,
         doc="""bool
-Where there are many rows (at least five times as many as the named starts use) and no start is given, at least six
-short runs of EM on a subsample find the start, or `n_init` runs if that is more; the worse ones are dropped early. The
-fit then uses all rows until `tol` holds. False: start from `init_params` as it is.""",
+Where there are many rows (at least five times as many as the named starts use) and no start is given, short runs of EM
+on a subsample find the start, the worse of which are dropped early: from twice as many partitions as elsewhere with
+"emem", or `n_init` times as many; else at least six, or `n_init` if that is more. The fit then uses all rows until
+`tol` holds. False: start from `init_params` as it is.""",
     )
     stop: Any = parameter(
         default="gain",

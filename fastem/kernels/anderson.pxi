@@ -4,7 +4,7 @@
 # where so many steps lead; here the steps are added, by doubling.
 
 cdef enum:
-    DEPTH = 8                # these stand in driver/acceleration.py too
+    DEPTH = 8                # these are those of driver/acceleration.py, as a test says; but for FARTHEST
     STEADY = 3
     PAUSE = 4
     LONGEST_PAUSE = 32
@@ -274,7 +274,7 @@ cdef bint looks_ahead(Memory* memory, double* last, const double* x, const doubl
     cdef double* new_image
     cdef Py_ssize_t i, depth = min(DEPTH, max(1, (P + 1) // 2)), n
     cdef double length, before = 0, along = 0
-    cdef bint seen = memory.n_seen > 0, found = False
+    cdef bint seen = memory.n_seen > 0
     if seen:
         before, along = sqrt(dot(last + P, last + P, P)), dot(f, last + P, P)
         n = <Py_ssize_t>memory.n_kept

@@ -26,6 +26,7 @@ from fastem.models.emission import Emission, KernelCall, flattened
 from fastem.models.gate_steps import Curvature, bounded_step, convexity, newton_step, precisions, range_of
 from fastem.models.mixture import Mixture
 from fastem.models.weights import FREE, Shares, WeightRule
+from fastem.rows.cross_moments import CrossMoments
 from fastem.rows.e_step import BlockModel
 from fastem.rows.statistics import Statistics
 
@@ -33,7 +34,6 @@ MISSING = (
     "covariates cannot be combined with missing values where the covariances of columns are not 0. Choose "
     "covariance_type 'diag' or 'spherical', or impute the values."
 )
-DOUBLE = kernels.for_dtype(np.float64)  # of sums over covariates alone
 NEWTON_COLUMNS = 48  # coefficients of the gate, K (p + 1), up to which the curvature is summed
 FAR = 0.1  # the largest range of what two gates differ by, up to which the curvature of one serves the other
 
@@ -322,13 +322,11 @@ class GatePass:
     def gram(self, covariates, weight, n_threads) -> np.ndarray:
         """(p + 1, p + 1) sums of (1, u)(1, u)'."""
         p = covariates.shape[1]
-        part = DOUBLE.Part("moments", p, 1, {"point": np.zeros(p)})
-        sums, _, _ = DOUBLE.expect((part,), as_double(covariates), weight, self.centre, 1, n_threads)
-        (named,) = DOUBLE.named_sums((part,), sums)
+        sums = CrossMoments(self.centre).e_step_of_block(as_double(covariates), weight, n_threads, {})
         gram = np.empty((p + 1, p + 1))
-        gram[0, 0] = named["weight"]
-        gram[0, 1:] = gram[1:, 0] = named["first"] / self.scale
-        gram[1:, 1:] = unpack_symmetric(named["second"], p) / np.outer(self.scale, self.scale)
+        gram[0, 0] = sums.weight
+        gram[0, 1:] = gram[1:, 0] = sums.first / self.scale
+        gram[1:, 1:] = unpack_symmetric(sums.second, p) / np.outer(self.scale, self.scale)
         return gram
 
 

@@ -1,4 +1,4 @@
-"""The inverse of an observed information, which is the covariance of estimates where the likelihood is at its maximum."""
+"""The inverse of an observed information: the covariance of estimates, where the likelihood is at its maximum."""
 
 from __future__ import annotations
 

@@ -8,6 +8,8 @@ with a prior, its logarithm is added to both sides.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, xlogy
@@ -26,7 +28,7 @@ MOST_TURNS = 25  # of the zigzag
 RUN = {"tol": 1e-8, "max_iter": 1000, "stop": "log_likelihood"}  # to the maximum, by EM alone
 
 
-def bound(model, X, *, ax=None):
+def bound(model, X, *, ax=None) -> Any:
     """An iteration of EM: the log-likelihood, and the bound that the E-step has made it touch.
 
     The parameters θ go along the line from those of `model` (0) to those that the M-step gives (1), in the
@@ -98,7 +100,7 @@ def bound(model, X, *, ax=None):
     return ax
 
 
-def alternation(model, X, *, ax=None):
+def alternation(model, X, *, ax=None) -> Any:
     """EM as alternate maximisation of F(q, θ): its contours, and the zigzag of M-steps (across) and E-steps (up).
 
     θ goes along the line from the parameters of `model` (0) to the maximum that EM finds from there (1), and q through
@@ -162,7 +164,7 @@ def alternation(model, X, *, ax=None):
     return ax
 
 
-def animate(model, X, columns=None, *, n_frames=40, figure=None):
+def animate(model, X, columns=None, *, n_frames=40, figure=None) -> Any:
     """The fit step by step: the components over the data, and the log-likelihood so far.
 
     EM goes from the parameters of `model` to the maximum, without acceleration. A frame is an iteration; of more than

@@ -20,6 +20,7 @@ NEARER = 4  # times that the point is moved to the mean; from 1e24 deviations aw
 class ColumnMoments(BlockModel):
     """A model without a density: its E-step sums the rows and their squares about a point."""
 
+    part = "column_moments"  # of the compiled pass
     far = 1e4  # squared distance of the mean from the point, in variances: beyond, four digits of these are lost
 
     def __init__(self, about):
@@ -28,7 +29,7 @@ class ColumnMoments(BlockModel):
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         d = len(self.about)
         module = kernels.for_dtype(X.dtype)
-        parts = (module.Part("column_moments", d, 1, {"point": np.zeros(d, X.dtype)}),)
+        parts = (module.Part(self.part, d, 1, {"point": np.zeros(d, X.dtype)}),)
         sums, _, _ = module.expect(parts, X, sample_weight, self.about, 1, n_threads)
         return Statistics(**module.named_sums(parts, sums)[0])
 

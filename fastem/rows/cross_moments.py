@@ -6,30 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastem import kernels
 from fastem.kernels.packing import unpack_symmetric
 from fastem.rows.blocks import Blocks
-from fastem.rows.column_moments import among_the_rows, finite_sums, near_the_mean, resolved_variances
-from fastem.rows.e_step import BlockModel
+from fastem.rows.column_moments import ColumnMoments, among_the_rows, finite_sums, near_the_mean, resolved_variances
 from fastem.rows.statistics import Statistics
 
 FAR = 10.0  # squared distance of the mean from the point of the sums, in variances: beyond, a digit is lost
 
 
-class CrossMoments(BlockModel):
+class CrossMoments(ColumnMoments):
     """A model without a density: its E-step sums the rows and their products about a point."""
 
-    far = FAR
-
-    def __init__(self, about):
-        self.about = about
-
-    def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
-        d = len(self.about)
-        module = kernels.for_dtype(X.dtype)
-        parts = (module.Part("moments", d, 1, {"point": np.zeros(d, X.dtype)}),)
-        sums, _, _ = module.expect(parts, X, sample_weight, self.about, 1, n_threads)
-        return Statistics(**module.named_sums(parts, sums)[0])
+    part, far = "moments", FAR
 
     @staticmethod
     def mean_and_variances(sums):

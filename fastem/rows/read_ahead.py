@@ -11,7 +11,7 @@ AHEAD = 2  # items that wait; one more is being made and one is in use
 
 
 @contextmanager
-def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
+def read_ahead(items: Iterable) -> Iterator[Iterator]:
     """Iterate over items that a thread makes ahead of their use.
 
     What the thread raises is raised here, in its turn; on leaving, the thread ends after the item that it is making.
@@ -23,7 +23,7 @@ def read_ahead(items: Iterable, ahead: int = AHEAD) -> Iterator[Iterator]:
     ...     list(squares)
     [0, 1, 4, 9]
     """
-    waiting: queue.Queue = queue.Queue(ahead)
+    waiting: queue.Queue = queue.Queue(AHEAD)
     stopped = threading.Event()
 
     def put(entry):

@@ -36,7 +36,6 @@ def tournament(
     stop: Stop,
     n_threads: int,
     *,
-    accelerate: str | None = None,
     same: float | None = None,
     n_effective: float | None = None,
     by: Callable = merit,
@@ -53,7 +52,6 @@ def tournament(
     stop : Stop
         A run stops in a round when its rule holds; `max_iter` bounds the iterations of a round.
     n_threads : int
-    accelerate : str, optional
     same : float, optional
         Runs whose mean log-likelihoods differ by less reach the same optimum: one of them is kept.
     n_effective : float, optional
@@ -67,16 +65,16 @@ def tournament(
     """
     n_effective = effective_rows(blocks) if n_effective is None else n_effective
     failure, runs, holds = None, list(starts), rule_of_history(stop, blocks)
+    limits = {"tol": stop.tol, "stop": stop.rule, "n_threads": n_threads}
     looked_at: dict[int, Blocks] = {}  # the rows of each run, by its id: they may remember what it found
     for n_iter, n_left in rounds:
         if len(runs) == 1 and not callable(runs[0]):  # there is nothing left to compare
             break
-        limits = {"tol": stop.tol, "stop": stop.rule, "accelerate": accelerate, "n_threads": n_threads}
         begun, error = made(run if callable(run) else partial(goes_on, run, looked_at) for run in runs)
         failure, ended, looked_at = error or failure, [], {}
         begun = [one if isinstance(one, ShortRun) else ShortRun(one, blocks.for_one_run()) for one in begun]
         n_steps = min(n_iter, stop.max_iter)
-        ran = short_runs(begun, blocks, n_steps if accelerate is None else 0, n_threads, STILL * stop.tol)
+        ran = short_runs(begun, blocks, n_steps, n_threads, STILL * stop.tol)
         for start, run in zip(begun, ran):
             most = n_steps + start.n_iter
             done = is_number(run) and (run.n_iter == most or holds(run))

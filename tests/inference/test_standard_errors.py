@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from fastem import (
-    ConvergenceWarning,
     BernoulliMixture,
     CategoricalMixture,
+    ConvergenceWarning,
     GaussianMixture,
     MixtureOfFactorAnalyzers,
     StudentTMixture,

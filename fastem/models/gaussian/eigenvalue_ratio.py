@@ -17,10 +17,8 @@ import numpy as np
 
 from fastem.kernels.packing import unpack_symmetric
 from fastem.models.gaussian.dense import Full
-from fastem.models.gaussian.diagonal import Diagonal, Spherical
+from fastem.models.gaussian.diagonal import Spherical
 from fastem.models.gaussian.linear_algebra import eigh, product
-
-SERVED = {Full: "full", Diagonal: "diag", Spherical: "spherical"}
 
 
 def least_bound(values, counts, ratio) -> float:

@@ -229,7 +229,7 @@ class FactorModel(BlockModel):
         """Fill ``log_density`` (n,), as :meth:`fastem.models.mixture.Mixture.score` does."""
         self.density.score(X, n_threads, **outputs)
 
-    def sample(self, n, rng):
+    def sample(self, n, rng) -> tuple[np.ndarray, np.ndarray]:
         """n rows (n, d) and their factors (n, q)."""
         z = rng.standard_normal((n, self.n_factors))
         noise = rng.standard_normal((n, len(self.mean))) * np.sqrt(self.noise)
@@ -237,11 +237,11 @@ class FactorModel(BlockModel):
 
     # the posterior of z, and the bound for any other Gaussian in its place
 
-    def posterior(self, X):
+    def posterior(self, X) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of z: means (n, q), and the covariance (q, q), which is the same for every row."""
         return (np.asarray(X, np.float64) - self.mean) @ self.to_factors.T, self.posterior_covariance
 
-    def elbo(self, X, means, covariances):
+    def elbo(self, X, means, covariances) -> np.ndarray:
         """E_q[log p(x, z)] + H(q) of each row, for q(z) = N(means, covariances).
 
         Parameters
@@ -262,7 +262,7 @@ class FactorModel(BlockModel):
         posterior_trace = (information * covariances).sum(axis=(-2, -1))
         return -0.5 * (log_x + square + posterior_trace - log_det - self.n_factors)
 
-    def kl(self, X, means, covariances):
+    def kl(self, X, means, covariances) -> np.ndarray:
         """KL(q ‖ p(z|x)) of each row, arguments as in `elbo`."""
         means, covariances, log_det = _checked_gaussians(means, covariances, len(X), self.n_factors)
         centre, covariance = self.posterior(X)
