@@ -127,7 +127,9 @@ def test_noise_is_no_cluster_that_merges():
 def test_the_observed_information_is_refused_where_the_likelihood_is_another(asked):
     X = cluttered() if "noise" in asked else rows()
     model = GaussianMixture(3, random_state=0, tol=1e-8, **asked).fit(X)
-    with pytest.raises(ValueError, match=r"cannot handle constraints, a prior or noise.*method='bootstrap'"):
+    with pytest.raises(
+        ValueError, match=r"cannot handle constraints, a prior, noise or truncation.*method='bootstrap'"
+    ):
         standard_errors(model, X)
 
 

@@ -45,15 +45,17 @@ def gain(result, previous, n_estimates=5):
 
     The total is divided by `ENOUGH` and a share of the rows, so that with tol=1e-3 it is less than 0.1 + 1e-6 n: next
     to nothing beside the differences that a test or a criterion looks at, whatever n is. What is quickly gained hides
-    at first what comes slowly, so the last estimates count together; unless so little was gained that nothing is left
-    even at a rate of convergence of one less 1 / `SLOW`.
+    at first what comes slowly, so the last estimates count together; unless ever less was gained, and so little that
+    nothing is left even at a rate of convergence of one less 1 / `SLOW`.
     """
     if len(result.history) < 2:
         return np.inf, "there is to gain"
     change = abs(result.history[-1] - result.history[-2])
     left = max(left_to_gain(result, before) for before in range(n_estimates))
-    if len(result.history) > 3:
-        left = min(left, SLOW * max(change, abs(result.history[-2] - result.history[-3])))
+    if len(result.history) > 3 and not result.has_jumped:
+        first, second, third = np.diff(result.history[-4:])
+        if first >= second >= third:
+            left = min(left, SLOW * second)
     most = max(change, left * result.n_rows / (ENOUGH + SHARE * result.n_rows))
     return most, "the log-likelihood's change and what is left to gain are"
 
@@ -80,23 +82,31 @@ def due(n_iter) -> bool:
 def left_to_gain(result, before_last=0) -> float:
     """Aitken's estimate, per row, after the last step or one before.
 
-    Once a step has been accelerated, it and the plain one after it count as one.
+    Once a step has been accelerated, it and the plain one after it count as one; but plain ones may follow, so that the
+    last two count each for itself as well where they gain less and less.
     """
     stride = 2 if result.has_jumped else 1
-    history = result.history[-1 - (2 + before_last) * stride :: stride][:3]
     gained = result.history[-1] - result.history[-2]
     if gained <= STILL * (1 + abs(result.history[-1])):  # standing still up to rounding
         return abs(gained)
-    if len(history) < 3 or len(result.history) <= (2 + before_last) * stride:
+    if len(result.history) <= (2 + before_last) * stride:
         return np.inf
-    before, last = history[1] - history[0], history[2] - history[1]
+    history = result.history[: len(result.history) - before_last * stride]
+    left = by_aitken(*history[-1 - 2 * stride :: stride])
+    each = by_aitken(*history[-3:])
+    return max(left, each) if each < np.inf else left
+
+
+def by_aitken(first, second, third) -> float:
+    """What is left after three values of a history, if it converges linearly; infinite where the gains grow."""
+    before, last = second - first, third - second
     if last <= 0:
         return 0.0
     return last * last / (before - last) if last < before else np.inf
 
 
 CERTIFIED = "the total log-likelihood has still to gain, by Newton's decrement where that is known,"
-ENOUGH, SHARE, SLOW = 100.0, 1e-3, 1000.0
+ENOUGH, SHARE, SLOW = 100.0, 1e-3, 3000.0
 STILL = 1e-14  # of a mean log-likelihood
 RULES = {
     "gain": gain,

@@ -44,8 +44,8 @@ def open_gated(X, covariates, sample_weight, owner):
         return replace(plan, weights=GateRule(centre=centre, scale=scale))
 
     names = names_given(covariates)
-    roles = {"roles": ("covariates",), "about_values": False}
-    return SideBlocks(wide, d, of_gated_rows, planned=planned, side_names=names, **roles), unit
+    settings = {"roles": ("covariates",), "side_names": names, "in_starts": len(centre) > 0}
+    return SideBlocks(wide, d, of_gated_rows, planned=planned, **settings), unit
 
 
 def names_given(covariates):

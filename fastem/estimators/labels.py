@@ -35,7 +35,7 @@ def open_labelled(estimator, X, labels, sample_weight):
     d = wide.n_features - p
     wide, unit = in_moderate_weights(wide)
     wide.check(lambda rows, place: require_labels(rows[:, d:], K, place))
-    return SideBlocks(wide, d, partial(of_labelled_rows, n_values=d), roles=("labels",), about_values=False), unit
+    return SideBlocks(wide, d, partial(of_labelled_rows, n_values=d), roles=("labels",), in_starts=False), unit
 
 
 def of_labelled_rows(model, n_values) -> LabelledRows | None:

@@ -35,7 +35,7 @@ def inverse_information(model, wide, weight) -> np.ndarray:
         step = np.zeros(len(x))
         step[i] = widths[i]
         columns.append((gradient(x + step) - gradient(x - step))[used] / (2 * widths[i]))
-    if model.is_gaussian and (model.variances <= model.floor).any():
+    if model.at_floor.any():
         raise ValueError("a variance is at its floor, where the likelihood has no maximum: choose fewer components.")
     rows = ArrayBlocks(wide, weight)
     covariance = np.zeros((len(x), len(x)))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NoReturn, Self
 import numpy as np
 
 from fastem.driver.em import em
-from fastem.errors import convergence_warning, warn
+from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
 from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, keep_names, require_covariates
 from fastem.estimators.estimator import Estimator, as_regressor
@@ -177,7 +177,7 @@ class MixtureOfRegressions(Estimator):
 
         Warns
         -----
-        ConvergenceWarning
+        ConvergenceWarning, DegenerateComponentWarning
         """
         self._check_parameters()
         owner, sides = type(self).__name__, given_sides(covariates, trials, exposure)
@@ -208,6 +208,10 @@ class MixtureOfRegressions(Estimator):
                 f"{owner} did not converge in {self.n_iter_} iterations. Increase max_iter or tol.",
                 convergence_warning(),
             )
+        held = "at the floor: its variance is held at reg_covar times that of y"
+        if result.model.at_floor.any():
+            low = np.flatnonzero(result.model.at_floor)
+            warn("; ".join(f"component {k}: {held}" for k in low), DegenerateComponentWarning)
         return self
 
     def _fitted(self, model, wide, weight):

@@ -257,6 +257,11 @@ class Regressions(BlockModel):
             raise IllDefinedCovariance(np.flatnonzero(exact).tolist())
         return replace(self, weights=weights, coefficients=coefficients, variances=variances, shares=shares)
 
+    @property
+    def at_floor(self) -> np.ndarray:
+        """(K,) whether a variance of the component is held by the floor."""
+        return self.is_gaussian & (self.variances <= self.floor).any(axis=1)
+
     def _sizes(self, coefficients):
         """(K, m) the most that the terms of a linear predictor sum to, in absolute value."""
         return arithmetic.matmul(np.ascontiguousarray(np.swapaxes(abs(coefficients), 1, 2)), self.widest)

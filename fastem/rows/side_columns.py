@@ -70,8 +70,8 @@ class SideBlocks(BlocksOf):
         ``planned(plan)``: what they make of the plan of a fit. Default: the same.
     side_names : (p,) array of str, optional
         The names of the side columns, where they have some that a fit keeps.
-    about_values : bool
-        Whether they say something of the values, as errors and bounds do, without which starts cannot be compared.
+    in_starts : bool
+        Whether starts are compared with them.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class SideBlocks(BlocksOf):
         roles: tuple[str, ...] = ("errors",),
         planned: Callable = lambda plan: plan,
         side_names: np.ndarray | None = None,
-        about_values: bool = True,
+        in_starts: bool = True,
     ):
-        self.about_values = about_values
+        self.in_starts = in_starts
         self.roles, self.planned, self.side_names = roles, planned, side_names
         self.blocks, self.n_features, self.reduced_as = wide, n_values, reduced_as
         self.seen = seen or FirstColumns(n_values)

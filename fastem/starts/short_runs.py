@@ -6,7 +6,6 @@ stopping rule holds, so its result is a fixed point of the whole likelihood.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -29,12 +28,13 @@ from fastem.starts.tournament import tournament
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
 CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
-SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with errors or bounds
+SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with side columns
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs,
-FEW = 5000  # and so many where there are not more
+FEW = 5000  # and so many where there are not more,
+FEW_BESIDE = 2000  # or so many where they have side columns
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
@@ -62,16 +62,13 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     threads = for_pass(n_threads, sample, plan.n_components)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
     rows = truncated(sample, plan.truncate)
-    shares = best.shares.constant()  # the subsample has no covariates on which they could depend
-    known = best if shares is best.shares else replace(best, shares=shares)
-    stop = Stop().near if is_ordinary(known) else Stop()
-    found = em(known, rows, stop=stop.rule, accelerate=plan.accelerate, n_threads=threads, **limits).model
-    return found if known is best else replace(found, shares=best.shares)
+    stop = Stop().near if is_ordinary(best) else Stop()
+    return em(best, rows, stop=stop.rule, accelerate=plan.accelerate, n_threads=threads, **limits).model
 
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
-    Where rows carry errors or bounds, the best for the values alone and the same starts run again, with these.
+    Where rows have side columns, the best for the values alone and the same starts run again, with these.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
     each of which is a start; where all are alike, there is nothing to choose.
@@ -99,6 +96,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
     if compared is few:
         return best
+    compared = spaced(compared, plan, FEW_BESIDE, compared.n_rows)
     return contest([lambda: best, *partitions, *starts], compared, SIDE_ROUNDS, plan, n_threads, n_effective)
 
 
@@ -143,12 +141,12 @@ def few_of(plan: Plan, blocks, rng) -> Blocks:
     return spaced(sample_of(blocks, rng, plan.n_components), plan)
 
 
-def spaced(sample: Blocks, plan: Plan) -> Blocks:
+def spaced(sample: Blocks, plan: Plan, least=FEW, divisor=FEW_DIVISOR) -> Blocks:
     """Some of the rows of a subsample, evenly spaced, as float64: beside far rows, float32 holds too little of the
-    others for starts to be told apart."""
+    others for starts to be told apart. At least so many, and one in `divisor`."""
     if isinstance(sample, SideBlocks):
-        return sample.of(spaced(sample.blocks, plan))
+        return sample.of(spaced(sample.blocks, plan, least, divisor))
     n = sample.n_rows
-    size = min(n, max(FEW, n // FEW_DIVISOR, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features)))
+    size = min(n, max(least, n // divisor, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features)))
     rows = slice(None) if n == size else np.arange(size) * n // size
     return ArrayBlocks(sample.X[rows].astype(np.float64, copy=False), sample.sample_weight[rows])

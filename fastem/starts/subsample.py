@@ -26,9 +26,9 @@ def subsample(blocks, rng, n_components):
 
 
 def sample_of(blocks, rng, n_components) -> Blocks:
-    """These rows as blocks, with their side columns where these say something of the values."""
+    """These rows as blocks, with the side columns that starts are compared with."""
     n, size = blocks.n_counted, subsample_rows(n_components)
-    if not getattr(blocks, "about_values", False):
+    if not getattr(blocks, "in_starts", False):
         return ArrayBlocks(*subsample(blocks, rng, n_components))
     wide = blocks.blocks
     return blocks.of(

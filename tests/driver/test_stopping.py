@@ -5,8 +5,9 @@ import pytest
 from instances import INSTANCES, STRUCTURES, start
 
 from fastem import GaussianMixture, em
+from fastem.driver.acceleration import Anderson
 from fastem.driver.result import EMResult
-from fastem.driver.stopping import gain, relative
+from fastem.driver.stopping import gain, left_to_gain, relative
 
 OVERLAPPING = INSTANCES[1]
 
@@ -125,3 +126,18 @@ def test_what_is_quickly_gained_does_not_hide_what_comes_slowly():
 def test_a_run_that_stands_still_is_not_looked_at_for_long():
     history = (-(1e-6 ** np.arange(1, 12.0))).tolist()
     assert steps_until(history) <= 4
+
+
+def test_gains_that_grow_are_no_sign_of_arrival():
+    history = (1e-14 * 10 ** np.arange(9.0)).tolist()  # EM leaves a saddle
+    assert steps_until(history) == len(history)
+
+
+def test_plain_steps_after_accelerated_ones_count_each_for_itself():
+    gains = [1e-3, 1e-3, 0.04, 5e-3, 1e-3, 9e-4]  # the last two are plain: a rate of 0.9
+    result = EMResult(None, None, np.cumsum([0.0, *gains]).tolist(), n_rows=300.0)
+    result.accelerator = Anderson(None)
+    result.accelerator.has_jumped = True
+    assert left_to_gain(result) == pytest.approx(9e-4**2 / 1e-4)
+    result.history = np.cumsum([0.0, 0.05, 5e-3, 0.04, 4e-3]).tolist()  # each second one is accelerated
+    assert left_to_gain(result) == pytest.approx(0.044**2 / 0.011)

@@ -494,3 +494,15 @@ def test_a_series_of_covariates_keeps_its_name():
         assert model.covariate_names_.tolist() == ["age"]
     with pytest.raises(ValueError, match="height"):
         model.predict(X, covariates=C["age"].rename("height"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_starts_are_compared_with_the_covariates(seed):
+    """Classes that the covariates tell apart, and the values hardly."""
+    rng = np.random.default_rng(seed)
+    C, K = rng.normal(size=(800, 2)), 2
+    z = (C @ (3 * rng.normal(size=(2, K))) + rng.gumbel(size=(800, K))).argmax(axis=1)
+    X = (rng.random((800, 4)) < rng.uniform(0.2, 0.8, (K, 4))[z]).astype(float)
+    found = fastem.BernoulliMixture(K, random_state=0).fit(X, covariates=C)
+    known = fastem.BernoulliMixture(K, init_params=z, tol=1e-5, max_iter=3000).fit(X, covariates=C)
+    assert found.log_likelihood_ > known.log_likelihood_ - 0.3

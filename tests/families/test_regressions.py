@@ -299,6 +299,7 @@ def test_what_cannot_be_used_is_refused(change, sentence):
         fitted(X, y, **change)
 
 
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
 @pytest.mark.filterwarnings("error", "ignore::fastem.ConvergenceWarning")
 @pytest.mark.parametrize("seed", range(5))
 def test_components_of_fewer_rows_than_coefficients_do_not_fall(seed):
@@ -487,3 +488,13 @@ def test_counts_and_exposures_beyond_the_range_of_numbers():
     assert np.allclose(rare.coef_, one.coef_, rtol=1e-4) and np.isclose(
         rare.intercept_[0], one.intercept_[0] + 300 * np.log(10)
     )
+
+
+def test_a_variance_at_the_floor_is_said():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 1))
+    y = np.where(rng.random(200) < 0.5, 2 * X[:, 0], -X[:, 0] + 0.3 * rng.normal(size=200))
+    with pytest.warns(fastem.DegenerateComponentWarning, match=r"^component \d: at the floor: its variance is held"):
+        model = MixtureOfRegressions(2, random_state=0).fit(X, y)
+    with pytest.raises(ValueError, match="a variance is at its floor"):
+        model.standard_errors(X, y)
