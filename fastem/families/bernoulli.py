@@ -10,7 +10,7 @@ import numpy as np
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
 LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
@@ -49,15 +49,7 @@ class Bernoulli(ExponentialFamily):
 
     def conditions(self, columns):
         certain = np.minimum(self.probabilities, 1 - self.probabilities) <= 2 * LEAST_PROBABILITY
-        return [
-            (
-                f"{row.sum()} of its probabilities are at 0 or 1, first in column {columns[row.argmax()]}"
-                if row.any()
-                else "ok",
-                True,
-            )
-            for row in certain
-        ]
+        return at_a_bound(certain, columns, "of its probabilities are at 0 or 1")
 
     def sample(self, component, n, rng):
         return (rng.random((n, self.shape[1])) < self.probabilities[component]).astype(np.float64)

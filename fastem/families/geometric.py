@@ -11,7 +11,7 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.estimators.parameters import attribute
 from fastem.families.positive_intervals import TakesBounds
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
 LEAST_FAILURE = 1e-10  # with a probability of 0 of a failure, every count except 0 would be impossible
@@ -46,15 +46,7 @@ class Geometric(ExponentialFamily):
 
     def conditions(self, columns):
         certain = 1 - self.probabilities <= 2 * LEAST_FAILURE
-        return [
-            (
-                f"{row.sum()} of its probabilities are at 1, first in column {columns[row.argmax()]}"
-                if row.any()
-                else "ok",
-                True,
-            )
-            for row in certain
-        ]
+        return at_a_bound(certain, columns, "of its probabilities are at 1")
 
     def sample(self, component, n, rng):
         return rng.geometric(self.probabilities[component], (n, self.shape[1])) - 1.0

@@ -12,6 +12,7 @@ from fastem.estimators.intervals import open_intervals
 from fastem.models.bounded_rows import FeatureRows
 from fastem.models.waiting_intervals import WaitingRows
 from fastem.rows.intervals import Representatives, bounds_of, exact_values
+from fastem.rows.validation import first_cell
 
 
 def open_positive(estimator, X, sides, sample_weight, check=None):
@@ -44,8 +45,7 @@ def require_possible(X, d, names, place, whole) -> None:
     else:
         bad, what = upper <= 0, "contain positive numbers"
     if bad.any():
-        row, column = np.argwhere(bad.T)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(bad.T, names)
         raise ValueError(
             f"lower and upper must {what}, but those of {place(row)}, column {name} are {lower[column, row]:g} and "
             f"{upper[column, row]:g}."

@@ -199,6 +199,13 @@ class ExponentialFamily(Emission):
         return None
 
 
+def at_a_bound(certain, columns, what) -> list[tuple[str, bool]]:
+    """What :meth:`ExponentialFamily.conditions` says of parameters (K, d) that are certain; what: they, and where they are."""
+    return [
+        (f"{row.sum()} {what}, first in column {columns[row.argmax()]}" if row.any() else "ok", True) for row in certain
+    ]
+
+
 def log_sizes(counts, sums) -> np.ndarray:
     """(K,) at least the sums of |log x|, from the sums of the features of x by their kind."""
     logs = sums[LOGARITHM]

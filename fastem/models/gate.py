@@ -180,10 +180,9 @@ class Gate(Shares):
         u = (covariates.astype(np.float64) - self.centre) / self.scale
         return np.column_stack([np.ones(len(u)), u])
 
-    def log_probabilities(self, covariates, weights):
-        """(m, K) log pi."""
-        u, gamma = self.design(covariates), self.at(weights)
-        return logits(u, gamma) - log_norm_of(u, gamma)[:, None]
+    def probabilities(self, covariates, weights) -> np.ndarray:
+        """(m, K) pi."""
+        return probabilities(self.design(covariates), self.at(weights))
 
     def gradient(self, statistics, weights):
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * self.at(weights)
@@ -422,7 +421,7 @@ class GatedRows(BlockModel):
 
     def probabilities(self, covariates) -> np.ndarray:
         """(m, K) pi."""
-        return probabilities(self.terms.gate.design(covariates), self.terms.gamma)
+        return self.mixture.shares.probabilities(covariates, self.mixture.weights)
 
     def score(self, X, n_threads=1, **outputs) -> None:
         """Fill the given arrays: see :meth:`fastem.models.mixture.Mixture.score`."""

@@ -142,7 +142,7 @@ class Regressions(BlockModel):
         """The components' probabilities from the covariates alone, (n, K), or (1, K) where these do not matter."""
         if not isinstance(self.shares, Gate):
             return self.weights[None]
-        return np.exp(self.shares.log_probabilities(covariates, self.weights))
+        return self.shares.probabilities(covariates, self.weights)
 
     def __getstate__(self):
         """Without what is derived, which cannot be pickled."""

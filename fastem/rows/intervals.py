@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastem.rows.scale import has_square
+from fastem.rows.validation import first_cell
 
 EXACT, INTERVAL, MISSING = range(3)
 EVEN = np.array((7, 13, 1, 11, 5, 15, 3, 9)) / 16  # blocks have multiples of 8 rows
@@ -123,16 +124,14 @@ def require_bounds(X, d, names, place) -> None:
     with np.errstate(invalid="ignore"):
         bad = ~none & ~((lower <= upper) & (lower < np.inf) & (upper > -np.inf))
     if bad.any():
-        row, column = np.argwhere(bad)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(bad, names)
         raise ValueError(
             f"lower and upper must be bounds, lower <= upper, but those of {place(row)}, column {name} are "
             f"{lower[row, column]:g} and {upper[row, column]:g}. Give NaN in both where the value of X itself is exact."
         )
     bad = none & np.isinf(values)
     if bad.any():
-        row, column = np.argwhere(bad)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(bad, names)
         raise ValueError(
             f"Input X contains infinity where lower and upper are NaN: {place(row)}, column {name}. Give a finite "
             "value."

@@ -395,8 +395,13 @@ def require_values(X, columns, what, allowed, place=numbered):
         block = X[start : start + 65536]
         good = allowed(block)
         if not good.all():
-            row, column = np.argwhere(~good)[0]
-            name = column if columns is None else repr(columns[column])
+            row, column, name = first_cell(~good, columns)
             value = block[row, column]
             negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
             raise ValueError(f"{negative}X must hold {what}, but {place(start + row)}, column {name} is {value:g}.")
+
+
+def first_cell(bad, names) -> tuple[int, int, object]:
+    """Row and column of the first that is true in (m, d), and how messages name the column."""
+    row, column = np.argwhere(bad)[0]
+    return row, column, column if names is None else repr(names[column])

@@ -13,6 +13,7 @@ from fastem.rows.scale import robust_variances
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_numbers, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights
+from fastem.rows.validation import first_cell
 
 ROUNDING = 1e-7  # of a covariance of errors: an eigenvalue below zero by less, in units of the largest, is zero
 TYPICAL = 4.0  # times the median error: a value with a larger one is not looked at where starts are sought
@@ -110,16 +111,14 @@ def require_errors(X, d, names, place):
     what = "variance" if full else "standard deviation"
     bad = measured & ~(along >= 0)
     if bad.any():
-        row, column = np.argwhere(bad)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(bad, names)
         raise ValueError(
             f"errors must hold {what}s of at least 0, but that of {place(row)}, column {name} is "
             f"{along[row, column]:g}. Where a value was not measured, give inf, or NaN in X."
         )
     large = measured & np.isfinite(along) & ~(along < (INFINITE**2 if full else INFINITE))
     if large.any():
-        row, column = np.argwhere(large)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(large, names)
         raise ValueError(
             f"errors: the {what} of {place(row)}, column {name} is {along[row, column]:.1e}, too large for "
             "sums of squares. Divide the column and its errors by a scale; where a value was not measured, give inf."

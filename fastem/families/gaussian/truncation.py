@@ -10,6 +10,7 @@ import numpy as np
 
 from fastem.models.gaussian.box_moments import MOST_COLUMNS
 from fastem.models.gaussian.interval_rows import are_independent
+from fastem.rows.validation import first_cell
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,8 +49,7 @@ def require_inside(X, box, names, place) -> None:
     """ValueError at the first row outside of a box."""
     outside = (X < box[0]) | (X > box[1])
     if outside.any():
-        row, column = np.argwhere(outside)[0]
-        name = column if names is None else repr(names[column])
+        row, column, name = first_cell(outside, names)
         raise ValueError(
             f"X must lie within truncation, but {place(row)}, column {name} is {X[row, column]:g}, which is not "
             f"between {box[0, column]:g} and {box[1, column]:g}."
