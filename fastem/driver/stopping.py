@@ -51,7 +51,10 @@ def gain(result, previous, n_estimates=5):
     if len(result.history) < 2:
         return np.inf, "there is to gain"
     change = abs(result.history[-1] - result.history[-2])
-    left = max(left_to_gain(result, before) for before in range(n_estimates))
+    estimates = [left_to_gain(result, before) for before in range(n_estimates)]
+    if result.has_jumped:  # a step that was accelerated some time ago gained more than those before it
+        estimates[2:] = [one for one in estimates[2:] if one < np.inf]
+    left = max(estimates)
     if len(result.history) > 3 and not result.has_jumped:
         first, second, third = np.diff(result.history[-4:])
         if first >= second >= third:

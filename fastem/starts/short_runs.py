@@ -144,9 +144,9 @@ def few_of(plan: Plan, blocks, rng) -> Blocks:
 def spaced(sample: Blocks, plan: Plan, least=FEW, divisor=FEW_DIVISOR) -> Blocks:
     """Some of the rows of a subsample, evenly spaced, as float64: beside far rows, float32 holds too little of the
     others for starts to be told apart. At least so many, and one in `divisor`."""
-    if isinstance(sample, SideBlocks):
-        return sample.of(spaced(sample.blocks, plan, least, divisor))
     n = sample.n_rows
     size = min(n, max(least, n // divisor, ROWS_PER_DIRECTION * plan.least_rows(sample.n_features)))
     rows = slice(None) if n == size else np.arange(size) * n // size
-    return ArrayBlocks(sample.X[rows].astype(np.float64, copy=False), sample.sample_weight[rows])
+    wide = sample.blocks if isinstance(sample, SideBlocks) else sample
+    some = ArrayBlocks(wide.X[rows].astype(np.float64, copy=False), wide.sample_weight[rows])
+    return sample.of(some) if isinstance(sample, SideBlocks) else some

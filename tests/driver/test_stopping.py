@@ -141,3 +141,12 @@ def test_plain_steps_after_accelerated_ones_count_each_for_itself():
     assert left_to_gain(result) == pytest.approx(9e-4**2 / 1e-4)
     result.history = np.cumsum([0.0, 0.05, 5e-3, 0.04, 4e-3]).tolist()  # each second one is accelerated
     assert left_to_gain(result) == pytest.approx(0.044**2 / 0.011)
+
+
+def test_accelerated_steps_now_and_then_do_not_keep_a_run_from_arriving():
+    gains = 1e-13 * 0.99 ** np.arange(63)
+    gains[::8] *= 7
+    result = EMResult(None, None, np.cumsum([-2.0, *gains]).tolist(), n_rows=300.0)
+    result.accelerator = Anderson(None)
+    result.accelerator.has_jumped = True
+    assert gain(result, None)[0] < 1e-9
