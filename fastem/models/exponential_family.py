@@ -200,7 +200,7 @@ class ExponentialFamily(Emission):
 
 
 def at_a_bound(certain, columns, what) -> list[tuple[str, bool]]:
-    """What :meth:`ExponentialFamily.conditions` says of parameters (K, d) that are certain; what: they, and where they are."""
+    """What :meth:`ExponentialFamily.conditions` says of certain (K, d) parameters; what: they, and where they are."""
     return [
         (f"{row.sum()} {what}, first in column {columns[row.argmax()]}" if row.any() else "ok", True) for row in certain
     ]
