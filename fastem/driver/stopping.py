@@ -94,9 +94,9 @@ def left_to_gain(result, before_last=0) -> float:
         return abs(gained)
     if len(result.history) <= (2 + before_last) * stride:
         return np.inf
-    history = result.history[: len(result.history) - before_last * stride]
-    left = by_aitken(*history[-1 - 2 * stride :: stride])
-    each = by_aitken(*history[-3:])
+    end = len(result.history) - before_last * stride
+    left = by_aitken(*result.history[end - 1 - 2 * stride : end : stride])
+    each = by_aitken(*result.history[end - 3 : end])
     return max(left, each) if each < np.inf else left
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.models.bounded_rows import BoundedRows
 from fastem.models.mixture import Mixture
+from fastem.rows.column_moments import require_some_values
 from fastem.rows.intervals import Representatives, bounds_of, require_bounds, scale_of
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
@@ -69,33 +70,24 @@ def open_intervals(
         require_bounds(rows, d, names, place_of)
         if require is not None:
             require(rows, d, names, place_of)
-        return widths_of(rows, weight, d), told(bounds_of(rows, d), weight, least)
+        return widths_of(rows, weight, d), told(rows, weight, d, least) if is_fit else None
 
+    is_fit = check is None  # new rows are not looked at
     widths, is_told = zip(*wide.each(of_block))  # one pass, which keeps spaced rows
-    if check is None:
-        require_told(np.any(is_told, axis=0), names)
+    if is_fit:
+        require_some_values(np.any(is_told, axis=0), names, "(it may be anything between lower and upper)")
     row_error = rounding_of_widths(widths, wide.dtype, names)
-    of_rows = seen(d, *scale_of(wide.spaced_rows(), d)) if check is None else None  # new rows are not looked at
+    of_rows = seen(d, *scale_of(wide.spaced_rows(), d)) if is_fit else None
     blocks = SideBlocks(wide, d, partial(model_of_rows, kind), of_rows, roles=("lower", "upper"))
     blocks.row_error = row_error
     return blocks, unit
 
 
-def told(bounds, weight, least):
-    """(d,) whether some row of positive weight says anything of a column."""
+def told(rows, weight, d, least):
+    """(d,) whether some of these wide rows of positive weight says anything of a column."""
+    bounds = bounds_of(rows, d)
     says = (bounds.lower > least) | (bounds.upper < np.inf)
     return (says if weight is None else says[:, weight > 0]).any(axis=1)
-
-
-def require_told(is_told, names):
-    """ValueError for columns of which no row says anything."""
-    empty = np.flatnonzero(~is_told)
-    if len(empty):
-        listed = ", ".join(str(i) if names is None else repr(names[i]) for i in empty)
-        raise ValueError(
-            f"Column {listed} of X: every value is missing in the rows of positive weight, since it may be anything "
-            "between lower and upper. Leave it out."
-        )
 
 
 def widths_of(rows, weight, d):

@@ -132,6 +132,16 @@ class ObservedMoments:
         return Statistics(weight=sums[0], first=sums[1], second=sums[2])
 
 
+def require_some_values(has_some, names, how="(NaN)"):
+    """ValueError for the columns (d,) of which no row that counts says anything."""
+    empty = np.flatnonzero(~has_some)
+    if len(empty):
+        listed = ", ".join(str(i) if names is None else repr(names[i]) for i in empty)
+        raise ValueError(
+            f"Column {listed} of X: every value is missing {how} in the rows of positive weight. Leave it out."
+        )
+
+
 def observed_variances(blocks, n_threads):
     """Variances (d,) of the values that are not missing; the compiled pass shows whether any is.
 
@@ -147,12 +157,7 @@ def observed_variances(blocks, n_threads):
     blocks.check(lambda X, place: require_finite(X, columns=names, place=place, allowed=not_infinite))
     with np.errstate(over="ignore", invalid="ignore"):
         sums = blocks.reduce(ObservedMoments(np.zeros(blocks.n_features)), n_threads)
-        empty = np.flatnonzero(sums.weight == 0)
-        if len(empty):
-            listed = ", ".join(str(i) if names is None else repr(names[i]) for i in empty)
-            raise ValueError(
-                f"Column {listed} of X: every value is missing (NaN) in the rows of positive weight. Leave it out."
-            )
+        require_some_values(sums.weight > 0, names)
         mean = sums.first / sums.weight
         sums = blocks.reduce(ObservedMoments(mean), n_threads)
     limit = np.finfo(blocks.dtype).max

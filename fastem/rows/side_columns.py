@@ -72,7 +72,14 @@ class SideBlocks(BlocksOf):
         The names of the side columns, where they have some that a fit keeps.
     in_starts : bool
         Whether starts are compared with them.
+
+    Attributes
+    ----------
+    row_error : float
+        What rounding of the side columns may do to the log-likelihood of all rows, beside what a model says.
     """
+
+    row_error = 0.0
 
     def __init__(
         self,
@@ -109,7 +116,9 @@ class SideBlocks(BlocksOf):
 
     def of(self, some: ArrayBlocks) -> SideBlocks:
         """Some of the wide rows, in memory, as these are seen."""
-        return SideBlocks(some, self.n_features, self.reduced_as, self.seen, self.roles, self.planned)
+        found = SideBlocks(some, self.n_features, self.reduced_as, self.seen, self.roles, self.planned)
+        found.row_error = self.row_error
+        return found
 
     def whole(self):
         wide = self.blocks.whole()

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 import fastem
 from fastem import GaussianMixture
+from fastem.families.gaussian.intervals import open_bounds
 from fastem.rows import blocks
 
 
@@ -318,3 +319,11 @@ def test_a_floor_that_has_no_digits_beside_wide_intervals_is_no_defect(seed):
         warnings.simplefilter("ignore")
         model = GaussianMixture(5, reg_covar=1e-12, max_iter=30, random_state=3).fit(X, lower=lower, upper=upper)
     assert "defect" not in model.stop_reason_
+
+
+def test_some_of_the_rows_keep_what_rounding_does_to_narrow_intervals():
+    X = 1e6 + np.random.default_rng(0).normal(size=(50, 1))
+    sides = {"lower": X - 1e-4, "upper": X + 1e-4}
+    rows, _ = open_bounds(GaussianMixture(1), X, sides, None)
+    assert rows.row_error > 0
+    assert rows.spaced().row_error == rows.row_error
