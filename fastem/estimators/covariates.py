@@ -11,7 +11,8 @@ from fastem.estimators import wide_rows
 from fastem.estimators.checks import check_features, require_same_names
 from fastem.estimators.estimator import checked_new, require_fitted
 from fastem.kernels.threads import for_pass
-from fastem.models.gate import Gate, GatedRows, GateRule
+from fastem.models.gate import Gate, GateRule
+from fastem.models.gated_rows import GatedRows
 from fastem.models.mixture import Mixture
 from fastem.rows.scale import has_square
 from fastem.rows.side_columns import SideBlocks, named_columns
@@ -229,7 +230,7 @@ def reduced(estimator, X, covariates, sample_weight=None):
 
 
 def scored(estimator, X, covariates, name, dtype=None, by_component=False) -> np.ndarray:
-    """One of the outputs of :meth:`fastem.models.gate.GatedRows.score` of all rows."""
+    """One of the outputs of :meth:`fastem.models.gated_rows.GatedRows.score` of all rows."""
     return wide_rows.output(partial(of_blocks, estimator, X, covariates), name, dtype, by_component)
 
 

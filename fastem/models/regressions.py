@@ -28,8 +28,9 @@ from fastem.kernels import arithmetic
 from fastem.kernels.packing import unpack_gram
 from fastem.kernels.threads import resolve
 from fastem.models.emission import KernelCall, flattened
-from fastem.models.gate import Gate, GatePass
+from fastem.models.gate import Gate
 from fastem.models.gate_steps import damping
+from fastem.models.gated_rows import GatePass
 from fastem.models.rounding import UNIT
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
@@ -202,7 +203,8 @@ class Regressions(BlockModel):
 
     def e_step_of_block(self, X, sample_weight, n_threads, kept) -> Statistics:
         """``counts`` (K,), ``slope`` (K, P, m), ``squares`` (K, m), ``curvature`` (K, 1 or m, P, P), with ``weight``,
-        ``log_likelihood`` and ``entropy``, and those of a gate: see the top, and :class:`fastem.models.gate.GatedRows`.
+        ``log_likelihood`` and ``entropy``, and those of a gate: see the top, and
+        :class:`fastem.models.gated_rows.GatedRows`.
         """
         X = np.ascontiguousarray(X, np.float64)
         weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)

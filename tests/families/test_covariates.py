@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import fastem
-from fastem.models import gate, gate_steps
+from fastem.models import gate, gate_steps, gated_rows
 from fastem.rows import blocks
 from fastem.starts import subsample
 
@@ -143,9 +143,9 @@ def test_one_step_never_falls_from_anywhere(newton, monkeypatch):
             coefficients=gate.centred(size * rng.normal(size=(3, 3))),
         )
         before = type(start.model_)(start.weights_, start.model_.emission, shares)
-        sums = gate.GatedRows(before).e_step(np.column_stack([X, C]))
+        sums = gated_rows.GatedRows(before).e_step(np.column_stack([X, C]))
         after = before.m_step(sums)
-        values = gate.GatedRows(after).e_step(np.column_stack([X, C]))
+        values = gated_rows.GatedRows(after).e_step(np.column_stack([X, C]))
         objective = [sums.log_likelihood + before.log_prior(), values.log_likelihood + after.log_prior()]
         assert objective[1] > objective[0] - 1e-9
         assert np.isfinite(u).all() and np.isclose(
@@ -167,24 +167,24 @@ def test_a_curvature_of_another_gate_serves_near_it(size):
     rng = np.random.default_rng(1)
     for _ in range(20):
         gamma = gate.centred(model.shares.coefficients + 0.3 * rng.normal(size=(3, 3)))
-        there = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
+        there = gated_rows.GatedRows(with_gate(model, gamma)).e_step(rows)
         assert there.gate_curvature.any()
         known = gate_steps.Curvature(there.gate_curvature, gamma, there.gate_gram)
         moved = gate.centred(gamma + size / 6 * rng.choice([-1, 1], size=(3, 3)))
         before = with_gate(model, moved, known)
         assert 0 < known.spread(moved) < gate.FAR
-        exact = gate.GatedRows(with_gate(model, moved)).e_step(rows).gate_curvature
+        exact = gated_rows.GatedRows(with_gate(model, moved)).e_step(rows).gate_curvature
         bound = known.matrix * np.exp(known.spread(moved))
         assert np.linalg.eigvalsh(bound - exact).min() > -1e-12 * bound.max()
-        sums = gate.GatedRows(before).e_step(rows)
+        sums = gated_rows.GatedRows(before).e_step(rows)
         assert not sums.gate_curvature.any()
         after = before.m_step(sums)
-        values = gate.GatedRows(after).e_step(rows)
+        values = gated_rows.GatedRows(after).e_step(rows)
         assert values.log_likelihood + after.log_prior() > sums.log_likelihood + before.log_prior() - 1e-9
         bound = before.expected_log_joint(sums, after) + sums.entropy
         assert bound <= values.log_likelihood + 1e-9 * abs(bound)
         assert after.shares.known is known
-        few = gate.GatedRows(before).e_step(rows[:50])
+        few = gated_rows.GatedRows(before).e_step(rows[:50])
         assert before.m_step(few).shares.known is None
 
 
@@ -193,13 +193,13 @@ def test_a_curvature_of_another_gate_counts_as_much_more_as_it_is_far():
     X, C = of_family("PoissonMixture", 200)
     rows, model = np.column_stack([X, C]), fitted("PoissonMixture", X, C, max_iter=3).model_
     gamma = model.shares.coefficients
-    here = gate.GatedRows(with_gate(model, gamma)).e_step(rows)
+    here = gated_rows.GatedRows(with_gate(model, gamma)).e_step(rows)
     far = gate_steps.Curvature(None, gate.centred(gamma + np.array([[0.01], [0.0], [-0.02]])), here.gate_gram)
     assert 0.01 < far.spread(gamma) < gate.FAR
     far = far._replace(matrix=here.gate_curvature / np.exp(far.spread(gamma)))
     near = gate_steps.Curvature(here.gate_curvature, gamma, here.gate_gram)
     models = [with_gate(model, gamma, known) for known in (near, far)]
-    sums = [gate.GatedRows(one).e_step(rows) for one in models]
+    sums = [gated_rows.GatedRows(one).e_step(rows) for one in models]
     images = [one.m_step(one_sums) for one, one_sums in zip(models, sums)]
     assert np.allclose(images[0].shares.coefficients, images[1].shares.coefficients, rtol=1e-9)
     # along the image the curvature itself is the smaller bound, so that it decides
@@ -215,7 +215,7 @@ def test_newtons_step_is_as_long_as_is_certain_to_pay(size):
     X, C = of_family("PoissonMixture", 200)
     model, rng = fitted("PoissonMixture", X, C, max_iter=3).model_, np.random.default_rng(0)
     shares = replace(model.shares, coefficients=gate.centred(size * rng.normal(size=(3, 3))), known=None)
-    sums = gate.GatedRows(replace(model, shares=shares)).e_step(np.column_stack([X, C]))
+    sums = gated_rows.GatedRows(replace(model, shares=shares)).e_step(np.column_stack([X, C]))
     gradient = gate.sums_of(sums) - sums.gate_expected - shares.penalty() * shares.coefficients
     step, gain = gate_steps.newton_step(gradient, sums.gate_curvature, 1.0)
     flat = gate.centred(step).ravel()
@@ -239,7 +239,7 @@ def test_integer_weights_are_repeated_rows():
     )
     assert np.isclose(model.log_likelihood_, repeated.log_likelihood_, rtol=1e-9)
     assert np.allclose(model.gate_coefficients_, repeated.gate_coefficients_, atol=1e-4)
-    far, rows = gate.GatedRows(with_gate(model.model_, model.model_.shares.coefficients)), np.column_stack([X, C])
+    far, rows = gated_rows.GatedRows(with_gate(model.model_, model.model_.shares.coefficients)), np.column_stack([X, C])
     ours, theirs = far.e_step(rows, weight), far.e_step(rows.repeat(weight, axis=0))
     for name in ("gate_expected", "gate_gram", "gate_curvature", "gate_log_norm", "gate_first"):
         assert np.allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-10, atol=1e-9)
@@ -250,7 +250,7 @@ def test_the_curvature_is_that_of_the_formula():
     X, C = of_family("GaussianMixture", 300)
     model = fitted("GaussianMixture", X, C, max_iter=3).model_
     weight = np.random.default_rng(0).uniform(0, 2, 300)
-    sums = gate.GatedRows(with_gate(model, model.shares.coefficients)).e_step(np.column_stack([X, C]), weight)
+    sums = gated_rows.GatedRows(with_gate(model, model.shares.coefficients)).e_step(np.column_stack([X, C]), weight)
     u = model.shares.design(C)
     pi = gate.probabilities(u, model.shares.coefficients)
     spread = np.einsum("n,nkj,np,nq->kpjq", weight, np.eye(3) * pi[:, None] - pi[:, :, None] * pi[:, None], u, u)

@@ -20,7 +20,7 @@ from fastem import (
 )
 from fastem.datasets import load_faithful
 from fastem.inference.observed_information import At, along
-from fastem.models.gate import GatedRows
+from fastem.models.gated_rows import GatedRows
 from fastem.rows.blocks import ArrayBlocks
 
 X = load_faithful().data

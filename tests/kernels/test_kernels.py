@@ -22,7 +22,8 @@ from fastem.models.exponential_family import (
     SQUARE,
     Features,
 )
-from fastem.models.gate import Gate, GatePass
+from fastem.models.gate import Gate
+from fastem.models.gated_rows import GatePass
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.interval_rows import IntervalRows
 from fastem.models.gaussian.kernel_arrays import TiedKernel
