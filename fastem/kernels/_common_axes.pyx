@@ -15,7 +15,7 @@ def lower(
     double[:, :, ::1] scatter, double[:, ::1] axes, const double[::1] counts, bint equal_volumes, double enough,
     Py_ssize_t most
 ):
-    """Turn axes (d, d) and, with them, scatters (d, d, K) about them, until a sweep gains no more than enough.
+    """Turn axes, the rows of (d, d), and with them scatters (d, d, K) about them, until a sweep gains no more than enough.
 
     What is lowered, per row and column, is log |Sigma_k| where variances are the most likely ones along the axes: with
     spreads s_kj there, sum_k n_k sum_j log s_kj for volumes of their own, log sum_k (prod_j s_kj)^(1/d) for equal ones.
@@ -38,12 +38,13 @@ def lower(
     return sweeps.done
 
 
-def turn_to_axes(double[:, :, ::1] matrix, double[:, ::1] axes, Py_ssize_t most):
-    """Turn axes (d, d) and, with them, a symmetric matrix (d, d, 1) about them, until it is diagonal: Jacobi's method.
+def turn_to_axes(double[:, ::1] matrix, double[:, ::1] axes, Py_ssize_t most):
+    """Turn axes, the rows of (d, d), and with them a symmetric matrix (d, d) about them, until it is diagonal: Jacobi's
+    method.
 
     See jacobi.pxi. Returns the number of sweeps.
     """
     cdef Py_ssize_t sweeps, d = matrix.shape[0]
     with nogil:
-        sweeps = turn_to_axes_of(&matrix[0, 0, 0], &axes[0, 0], d, most)
+        sweeps = turn_to_axes_of(&matrix[0, 0], &axes[0, 0], d, most)
     return sweeps

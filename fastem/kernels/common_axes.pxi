@@ -66,14 +66,14 @@ cdef double change(
 cdef void turn(
     double* scatter, double* axes, Py_ssize_t d, Py_ssize_t K, Py_ssize_t i, Py_ssize_t j, Turn by
 ) noexcept nogil:
-    """The plane of two axes turned."""
+    """The plane of two axes, which are rows, turned."""
     cdef Py_ssize_t r, k
     cdef double c = by.c, s = by.s, x, y, z
     cdef double* first
     cdef double* second
     cdef double* cross = scatter + (i * d + j) * K
+    turn_plane(axes + i * d, axes + j * d, d, c, s)
     for r in range(d):
-        turn_two(&axes[r * d + i], &axes[r * d + j], c, s)
         if r == i or r == j:
             continue
         first = scatter + (r * d + i if r < i else i * d + r) * K  # the triangle above the diagonal is all that is read

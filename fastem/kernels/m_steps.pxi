@@ -41,7 +41,7 @@ cdef struct Run:
     double* own              # as covariances: of each component alone
     double* best             # as covariances
     double* lift             # K: see count_flat
-    double* work             # 2 x d x d
+    double* work             # 2 x d x (d + 1)
     double* along            # K x d
     double* axes             # K x d x d
     double* candidates       # (K + 1) x (d x d + 1)
@@ -368,7 +368,7 @@ cdef bint equal_volumes(Run* run) noexcept nogil:
 
 
 cdef void sorted_axes(double* matrix, double* axes, Py_ssize_t d) noexcept nogil:
-    """The axes (d, d) of a symmetric matrix, which becomes diagonal, by ascending eigenvalues."""
+    """The axes of a symmetric matrix, which becomes diagonal, by ascending eigenvalues: rows of (d, d)."""
     cdef Py_ssize_t i, j, m, least
     for i in range(d * d):
         axes[i] = i % (d + 1) == 0
@@ -380,19 +380,19 @@ cdef void sorted_axes(double* matrix, double* axes, Py_ssize_t d) noexcept nogil
                 least = j
         matrix[i * d + i], matrix[least * d + least] = matrix[least * d + least], matrix[i * d + i]
         for m in range(d):
-            axes[m * d + i], axes[m * d + least] = axes[m * d + least], axes[m * d + i]
+            axes[i * d + m], axes[least * d + m] = axes[least * d + m], axes[i * d + m]
 
 
 cdef void compose(const double* axes, const double* variances, Py_ssize_t d, double* covariance) noexcept nogil:
-    """The covariance of these variances along axes."""
+    """The covariance of these variances along axes, which are rows."""
     cdef Py_ssize_t i, j, m
-    cdef double s
+    memset(covariance, 0, d * d * sizeof(double))
+    for m in range(d):
+        for i in range(d):
+            add_times(covariance + i * d, axes[m * d + i] * variances[m], axes + m * d, i + 1)
     for i in range(d):
-        for j in range(i + 1):
-            s = 0
-            for m in range(d):
-                s += axes[i * d + m] * variances[m] * axes[j * d + m]
-            covariance[i * d + j] = covariance[j * d + i] = s
+        for j in range(i):
+            covariance[j * d + i] = covariance[i * d + j]
 
 
 cdef void own_axes(Run* run) noexcept nogil:
@@ -412,24 +412,26 @@ cdef void own_axes(Run* run) noexcept nogil:
 cdef double turned_on(Run* run, double* axes, Py_ssize_t most) noexcept nogil:
     """Axes that all share, turned by so many sweeps at most; run.along: the variances along them. What is minimised."""
     cdef Py_ssize_t k, i, j, m, d = run.job.d, K = run.job.K
-    cdef double* half = run.work + d * d
+    cdef double* columns = run.work + d * d
+    cdef double* half = columns + d * d
+    cdef double* row = half + d
     cdef double* turned = run.axes
     cdef const double* own
-    cdef double s, value = 0
+    cdef double value = 0
     cdef Sweeps sweeps
+    for i in range(d):
+        for j in range(d):
+            columns[i * d + j] = axes[j * d + i]
     for k in range(K):
         own = run.covariances + k * d * d
         for i in range(d):
-            for j in range(d):
-                half[i * d + j] = 0
-                for m in range(d):
-                    half[i * d + j] += own[i * d + m] * axes[m * d + j]
-        for i in range(d):
-            for j in range(d):
-                s = 0
-                for m in range(d):
-                    s += axes[m * d + i] * half[m * d + j]
-                turned[(i * d + j) * K + k] = run.counts[k] * s
+            memset(half, 0, 2 * d * sizeof(double))
+            for m in range(d):
+                add_times(half, axes[i * d + m], own + m * d, d)
+            for m in range(d):
+                add_times(row + i, half[m], columns + m * d + i, d - i)
+            for j in range(i, d):
+                turned[(i * d + j) * K + k] = run.counts[k] * row[j]
     sweeps.done, sweeps.before, sweeps.beyond, sweeps.ended = 0, 0, 1, False
     lower_axes(turned, axes, run.counts, d, K, run.volume == c'E', NEAR, most, &sweeps, run.pairs, <double*>(run.pairs + K))
     for k in range(K):
@@ -538,8 +540,8 @@ cdef bint are_above_floor(const Run* run) noexcept nogil:
 
 
 cdef bint in_floors(Run* run, double* covariance) noexcept nogil:
-    """The covariance's axes and variances in units of the floor: in run.work, and on the diagonal behind it. Whether any
-    of these is below 1."""
+    """The covariance's axes (rows) and variances in units of the floor: in run.work, and on the diagonal behind it. Whether
+    any of these is below 1."""
     cdef Py_ssize_t i, j, d = run.job.d
     cdef double* turned = run.work + d * d
     cdef bint below = False
@@ -600,7 +602,7 @@ cdef bint raised(Run* run) noexcept nogil:
             for j in range(i + 1):
                 s = 0
                 for m in range(d):
-                    s += run.work[i * d + m] * max(turned[m * (d + 1)], 1) * run.work[j * d + m]
+                    s += run.work[m * d + i] * max(turned[m * (d + 1)], 1) * run.work[m * d + j]
                 own[i * d + j] = own[j * d + i] = s * sqrt(run.floor[i] * run.floor[j])
     return any_below
 

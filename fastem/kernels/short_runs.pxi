@@ -277,7 +277,7 @@ cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, ch
 
 cdef inline Py_ssize_t of_m_step(Py_ssize_t K, Py_ssize_t d) noexcept nogil:
     """Numbers in memory that an M-step needs."""
-    return K * (4 + 5 + d + 3 * d * d) + 2 * d * d + (K + 1) * (d * d + 1)
+    return K * (4 + 5 + d + 3 * d * d) + 2 * d * (d + 1) + (K + 1) * (d * d + 1)
 
 
 cdef void take(Run* run, double* memory) noexcept nogil:
@@ -291,7 +291,7 @@ cdef void take(Run* run, double* memory) noexcept nogil:
     run.best = run.own + K * d * d
     run.lift = run.best + K * d * d
     run.work = run.lift + K
-    run.candidates = run.work + 2 * d * d
+    run.candidates = run.work + 2 * d * (d + 1)
     run.pairs = <Pair*>(run.candidates + (K + 1) * (d * d + 1))
 
 

@@ -87,11 +87,11 @@ def flat(matrices):
 
 def eigh_of_graded(matrix):
     """The same of one matrix whose columns may be in unlike units."""
-    turned, axes = np.array(matrix, np.float64, order="C")[:, :, None], np.eye(len(matrix))
+    turned, axes = np.array(matrix, np.float64, order="C"), np.eye(len(matrix))
     turn_to_axes(turned, axes, MOST_SWEEPS)
-    values = np.diagonal(turned[:, :, 0])
+    values = np.diagonal(turned)
     order = np.argsort(values, kind="stable")
-    return values[order], np.ascontiguousarray(axes[:, order])
+    return values[order], np.ascontiguousarray(axes[order].T)
 
 
 def eigh_of_even(matrices):

@@ -114,11 +114,11 @@ class Oriented(Pieces, Full):
     @classmethod
     def axes_from(cls, start, scatter, counts, enough, most=MOST_SWEEPS):
         """What is minimised, axes and variances; the axes are turned for as long as a sweep lowers it by enough."""
-        axes = np.ascontiguousarray(start)
-        turned = np.ascontiguousarray(np.moveaxis(product(product(axes.T, scatter), axes), 0, 2))
-        lower_along_common_axes(turned, axes, counts, cls.volume == "E", enough, most)
+        rows = start.T.copy()
+        turned = np.ascontiguousarray(np.moveaxis(product(product(rows, scatter), start), 0, 2))
+        lower_along_common_axes(turned, rows, counts, cls.volume == "E", enough, most)
         variances, value = cls.along(np.moveaxis(turned, 2, 0), counts)
-        return value, axes, variances
+        return value, np.ascontiguousarray(rows.T), variances
 
     @classmethod
     def along(cls, turned, counts):
