@@ -73,6 +73,11 @@ def of_blocks(self, X, sides, function: Callable, sample_weight=None) -> list:
         raise ValueError(f"{next(iter(sides))} cannot be combined with noise, whose density has none. Set noise=None.")
     if getattr(self, "truncation", None) is not None:
         raise ValueError(refusal("truncation", kind_of(sides)).format("truncation", " and ".join(sides)))
+    if getattr(self, "gate_coefficients_", None) is not None and "covariates" not in sides:
+        raise ValueError(
+            f"{' and '.join(sides)} cannot be combined with covariates, on which the weights of this mixture depend. "
+            "Pass covariates= alone."
+        )
     blocks, _ = opened(self, X, sample_weight, sides, lambda d, names: check_features(self, d, names))
     model, n_threads = blocks.reduced_as(mixture), for_pass(self.n_threads, blocks, mixture.n_components)
     return blocks.blocks.each(lambda rows, weight, start: function(model, rows, weight, n_threads))

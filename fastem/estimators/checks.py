@@ -90,6 +90,13 @@ def check_features(estimator, n_features, names):
         )
 
 
+def require_names_of_last_fit(estimator, names):
+    """ValueError where a warm start would take the last fit's parameters for those of other columns."""
+    fitted = getattr(estimator, "feature_names_in_", None)
+    if fitted is not None and names is not None:
+        require_same_names(fitted, names)
+
+
 def require_same_names(fitted, names, what="feature"):
     """ValueError where the names of columns at prediction are not those of the fit, in their order."""
     if list(fitted) != list(names):

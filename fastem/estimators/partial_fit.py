@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from fastem.driver.partial_steps import Stepwise, checked_memory
+from fastem.driver.result import EMResult
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.planning import request_of
 from fastem.estimators.reproducible import require_reproducible
+from fastem.starts.diagnosis import diagnose
 
 E = TypeVar("E")
 
@@ -17,8 +20,11 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
 
     The first batch of an estimator that is not fitted gives the start and what :meth:`fit` learns of the columns.
     After :meth:`fit`, batches continue from it, and its rows count as earlier batches of this size. After loading an
-    estimator or setting its attributes, batches continue from the model alone. The history stays that of the last
-    :meth:`fit`.
+    estimator or setting its attributes, batches continue from the model alone.
+
+    No pass over all rows tells how likely they are under the new parameters: `log_likelihood_`, its error,
+    `lower_bound_` and `remaining_gain_` are NaN then, `converged_` is False, and there is no `n_samples_` or
+    `total_weight_`. `history_`, `steps_` and `fit_report_` stay those of the last :meth:`fit`.
 
     Parameters
     ----------
@@ -76,7 +82,19 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     stream.update(batch)
     self._stream = stream
     self._keep_model(stream.model)
+    forget_fit(self, stream)
     return self
+
+
+def forget_fit(estimator, stream) -> None:
+    """What the last fit says of its rows does not hold of the parameters after a batch."""
+    for name in ("n_samples_", "total_weight_"):
+        vars(estimator).pop(name, None)
+    estimator.lower_bound_ = estimator.log_likelihood_ = estimator.log_likelihood_error_ = math.nan
+    estimator.remaining_gain_, estimator.remaining_gain_method_ = math.nan, ""
+    estimator.converged_, estimator.stop_reason_ = False, "partial_fit learns batch by batch"
+    sums = EMResult(stream.model, stream.statistics, [])
+    estimator.component_status_ = [diagnosis.status for diagnosis in diagnose(sums, stream.weight)]
 
 
 def require_unchanged(estimator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from fastem.estimators.checks import require_names_of_last_fit
 from fastem.estimators.compatibility import Request, require_compatible
 from fastem.estimators.constraints import require_values_to_keep
 from fastem.estimators.labels import labelled_sample
@@ -72,7 +73,7 @@ def plan_for(plan, estimator, blocks, unit, labels, n_threads):
     require_reproducible(estimator, labels=labels is not None, bounds="lower" in sides)
     require_values_to_keep(estimator.fixed, values, is_warm(estimator))
     if is_warm(estimator):
-        require_same_shape(estimator, blocks.n_features)
+        require_same_columns(estimator, blocks.n_features, blocks.names)
         plan = replace(plan, start=replace(plan.start, last=estimator._mixture()))
     if labels is None:
         return plan, blocks
@@ -96,7 +97,7 @@ def plan_in_memory(estimator, blocks, unit) -> Plan:
     return plan
 
 
-def require_same_shape(estimator, n_features) -> None:
+def require_same_columns(estimator, n_features, names) -> None:
     """Raise ValueError where a warm start has not the components and columns of the last fit."""
     estimator._require_fitted()  # attributes may have been set by hand
     K = len(estimator.weights_)
@@ -109,6 +110,7 @@ def require_same_shape(estimator, n_features) -> None:
             f"X has {n_features} features, but with warm_start=True {type(estimator).__name__} is expecting "
             f"{estimator.n_features_in_} features as input, as in the last fit."
         )
+    require_names_of_last_fit(estimator, names)
 
 
 def require_enough_rows(blocks, n_components, owner) -> None:

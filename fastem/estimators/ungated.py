@@ -17,7 +17,8 @@ UNGATED = {
     "quantile": "because what is rare depends on the covariates of the row. Use score_samples(X, covariates=…).",
     **dict.fromkeys(("partial_fit", "adapt"), OF_STEPS),
     "sample": OF_DRAWS,
-    **dict.fromkeys(("marginal", "conditional", "predict_columns", "logcdf", "impute", "to_sklearn"), OF_ROWS),
+    **dict.fromkeys(("marginal", "conditional", "predict_columns", "logcdf", "impute", "denoise"), OF_ROWS),
+    "to_sklearn": OF_ROWS,
 }
 
 

@@ -26,6 +26,7 @@ from fastem.inference.observed_information import errors_of, information
 from fastem.kernels.threads import for_jobs, for_pass
 from fastem.kernels.workers import parallel_map
 from fastem.models.gate import Gate
+from fastem.models.gaussian.candidates import truncated
 from fastem.models.gaussian.emission import Gaussian
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import in_moderate_weights
@@ -278,7 +279,7 @@ def _by_bootstrap(estimator, blocks, n_draws, n_jobs, rng):
         try:
             result = em(
                 model,
-                ArrayBlocks(blocks.X, drawn.astype(np.float64)),
+                truncated(ArrayBlocks(blocks.X, drawn.astype(np.float64)), getattr(estimator, "truncate", None)),
                 n_threads=1,
                 **strict({"tol": estimator.tol, "max_iter": estimator.max_iter}),
             )

@@ -53,9 +53,11 @@ def fit(arguments: argparse.Namespace) -> int | None:
         raise
     if sides:  # what follows is about the values
         blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
+    names = names_of(blocks, arguments.columns)
+    if arguments.columns is not None:  # a saved model must know which, also of a file without names
+        model.feature_names_in_ = np.array(names, dtype=object)
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
-    names = names_of(blocks, arguments.columns)
     if arguments.plot is not None:
         rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
         rows = blocks.spaced_rows() if rows is None else rows

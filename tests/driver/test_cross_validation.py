@@ -128,3 +128,15 @@ def test_wrong_numbers(asked, message):
         model.cross_validated_score(X, np.eye(N)[0])
     with pytest.raises(fastem.NotFittedError):
         GaussianMixture(1).cross_validated_score(X)
+
+
+@pytest.mark.parametrize("sides", ["errors", "lower and upper", "labels"])
+def test_what_the_rows_had_beside_them_is_not_left_out(sides):
+    given = {
+        "errors": {"errors": np.ones_like(X)},
+        "lower and upper": {"lower": X - 1, "upper": X + 1},
+        "labels": {"labels": np.where(X[:, 0] > 3, 1, 0)},
+    }[sides]
+    model = GaussianMixture(2, covariance_type="diag", random_state=0).fit(X, **given)
+    with pytest.raises(ValueError, match=f"cross_validated_score takes no {sides}, with which"):
+        model.cross_validated_score(X)

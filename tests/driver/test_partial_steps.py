@@ -7,6 +7,7 @@ from coins import TOSSES, Coins
 from containers import CONTAINERS
 from instances import INSTANCES, STRUCTURES, start
 
+import fastem
 from fastem import (
     ExponentialMixture,
     GammaMixture,
@@ -183,6 +184,28 @@ def test_partial_fit_is_stepwise():
     for batch in batches:
         stream.update(batch)
     assert np.allclose(model.means_, stream.model.emission.means, rtol=1e-12)
+
+
+def test_after_a_batch_nothing_is_said_of_the_rows_of_the_last_fit(tmp_path):
+    X = OVERLAPPING.X
+    model = GaussianMixture(3, random_state=0).fit(X[:200]).partial_fit(X[200:])
+    gone = ("log_likelihood_", "log_likelihood_error_", "lower_bound_", "remaining_gain_")
+    assert np.isnan([getattr(model, name) for name in gone]).all() and not model.converged_
+    assert not hasattr(model, "n_samples_") and not hasattr(model, "total_weight_")
+    assert "BIC" not in model.summary() and "partial_fit" in model.summary()
+    model.save(tmp_path / "model.npz")
+    again = fastem.load(tmp_path / "model.npz", GaussianMixture)
+    assert again.summary() == model.summary() and again.score(X) == model.score(X)
+    assert np.isfinite(model.fit(X).log_likelihood_) and model.n_samples_ == len(X)
+
+
+def test_a_component_that_a_stream_leaves_is_named():
+    rng = np.random.default_rng(0)
+    model = GaussianMixture(2, random_state=0).fit(rng.normal(size=(200, 1)) + 30 * (np.arange(200)[:, None] < 40))
+    assert model.component_status_ == ["ok", "ok"]
+    for _ in range(200):
+        model.partial_fit(rng.normal(size=(200, 1)), memory=1)
+    assert sorted(status.split(":")[0] for status in model.component_status_) != ["ok", "ok"]
 
 
 def test_partial_fit_with_a_memory_is_stepwise_with_it():

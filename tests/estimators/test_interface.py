@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import fastem
-from fastem import GaussianMixture
+from fastem import GaussianMixture, GaussianMixtureRegressor
 from fastem.datasets import load_faithful
 from fastem.estimators.parameters import COLUMNS, parameter, tagged
 from fastem.families import ESTIMATORS
@@ -336,3 +336,14 @@ def test_import_does_not_bring_scikit_learn(tmp_path):
     assert {"fastem", "numpy"} <= set(loaded)
     assert not {"sklearn", "pandas", "polars", "pyarrow"} & set(loaded)
     assert fastem.__version__
+
+
+def test_a_warm_start_does_not_take_columns_for_others():
+    frame = pandas.DataFrame(FAITHFUL, columns=["a", "b"])
+    model = GaussianMixture(2, random_state=0).fit(frame).set_params(warm_start=True)
+    line = GaussianMixtureRegressor(2, random_state=0).fit(frame, FAITHFUL[:, 0]).set_params(warm_start=True)
+    with pytest.raises(ValueError, match="in the same order"):
+        model.fit(frame[["b", "a"]])
+    with pytest.raises(ValueError, match="in the same order"):
+        line.fit(frame[["b", "a"]], FAITHFUL[:, 0])
+    assert model.fit(FAITHFUL).n_features_in_ == model.fit(frame).n_features_in_

@@ -506,3 +506,22 @@ def test_starts_are_compared_with_the_covariates(seed):
     found = fastem.BernoulliMixture(K, random_state=0).fit(X, covariates=C)
     known = fastem.BernoulliMixture(K, init_params=z, tol=1e-5, max_iter=3000).fit(X, covariates=C)
     assert found.log_likelihood_ > known.log_likelihood_ - 0.3
+
+
+@pytest.mark.parametrize("method", ["score_samples", "score", "predict", "predict_proba", "bic", "aic", "icl"])
+@pytest.mark.parametrize("name", ["GaussianMixture", "StudentTMixture", "ExponentialMixture"])
+def test_other_side_columns_do_not_hide_that_covariates_are_missing(name, method):
+    """Errors of 0, or bounds, would otherwise be answered with the rows' mean weights."""
+    X, C = of_family(name, 200)
+    model = fitted(name, X, C)
+    with pytest.raises(ValueError, match="lower and upper cannot be combined with covariates"):
+        getattr(model, method)(X, lower=X, upper=X + 1)
+    if name == "GaussianMixture":
+        with pytest.raises(ValueError, match=r"errors cannot be combined with covariates.*Pass covariates= alone"):
+            getattr(model, method)(X, errors=np.zeros_like(X))
+
+
+def test_rows_with_errors_are_not_denoised_without_their_covariates():
+    X, C = of_family("GaussianMixture", 200)
+    with pytest.raises(ValueError, match="denoise cannot be had after a fit with covariates"):
+        fitted("GaussianMixture", X, C).denoise(X, errors=np.ones_like(X))

@@ -176,6 +176,17 @@ def test_every_family_of_covariances_has_errors(covariance_type):
         assert 0.6 < np.min(ratio) and np.max(ratio) < 1.7, name
 
 
+def test_the_bootstrap_draws_fits_of_the_same_kind():
+    """Where each row looks at one component, as in the fit, means vary more than where it looks at both."""
+    rng = np.random.default_rng(0)
+    X = np.append(rng.normal(0, 1, 1000), rng.normal(2.5, 1, 1000))[:, None]
+    start = {"means_init": [[0.0], [2.5]], "weights_init": [0.5, 0.5], "precisions_init": [[[1.0]], [[1.0]]]}
+    model = GaussianMixture(2, truncate=1, tol=1e-8, max_iter=3000, **start).fit(X)
+    draws = {"n_draws": 40, "random_state": 1}
+    found = standard_errors(model, X, "bootstrap", **draws).means
+    assert np.median(found / standard_errors(model.set_params(truncate=2), X, "bootstrap", **draws).means) > 1.02
+
+
 def test_loadings_that_may_be_rotated_leave_the_errors_of_the_rest():
     rng = np.random.default_rng(1)
     z = rng.integers(0, 2, 1500)

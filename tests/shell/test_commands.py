@@ -315,3 +315,18 @@ def test_a_column_for_weights_and_for_labels(refused):
     Path("x.csv").write_text("a,b,k\n" + "".join(f"{a},{b},{i % 2}\n" for i, (a, b) in enumerate(X)))
     said = refused("fit", "x.csv", "--components", 2, "--labels", "k", "--weights", "k")
     assert "labels names the column 'k', which sample_weight names already" in said
+
+
+@pytest.mark.parametrize("suffix", ["csv", "npy"])
+def test_a_saved_model_knows_which_columns_of_a_file_without_names(run, suffix):
+    rows = np.column_stack([X, np.arange(len(X))])
+    if suffix == "csv":
+        np.savetxt("rows.csv", rows, delimiter=",")
+    else:
+        np.save("rows.npy", rows)
+    run("fit", f"rows.{suffix}", "--columns", "1,0", "--components", 2, "--save", "model.npz")
+    saved = fastem.load("model.npz", fastem.GaussianMixture)
+    assert saved.feature_names_in_.tolist() == ["x1", "x0"]
+    found = json.loads(run("score", "model.npz", f"rows.{suffix}", "--json"))["mean_log_density"]
+    assert found == pytest.approx(saved.score(X[:, [1, 0]]))
+    assert "x1, x0" in run("describe", "model.npz")

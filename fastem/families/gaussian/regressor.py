@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from fastem.errors import not_fitted
+from fastem.estimators.checks import require_names_of_last_fit
 from fastem.estimators.compatibility import require_compatible
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.metadata_routing import set_predict_request
@@ -94,7 +95,10 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
         targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
-        mixture = self.mixture_ if self.warm_start and self.__sklearn_is_fitted__() else GaussianMixture()
+        mixture = GaussianMixture()
+        if self.warm_start and self.__sklearn_is_fitted__():
+            require_names_of_last_fit(self, names)
+            mixture = self.mixture_
         mixture.set_params(**self.get_params(deep=False))
         require_compatible(request_of(mixture, regression=True))
         mixture.fit(np.column_stack([rows, targets]), sample_weight=as_sample_weight(sample_weight, len(rows)))
