@@ -12,7 +12,7 @@ from fastem.models.exponential_family import ExponentialFamily
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered
 from fastem.starts.from_memberships import density_from_membership
-from fastem.starts.named import MERGED
+from fastem.starts.named import MERGED, ROWS
 from fastem.starts.plan import Family, Scales
 
 
@@ -20,8 +20,8 @@ from fastem.starts.plan import Family, Scales
 class DensityFamily(Family):
     """What an exponential family gives to a fit: a check of the rows, and the bounds that come from the columns."""
 
-    start_kinds: ClassVar = {MERGED: 1, "kmeans": 1, "k-means++": 1, "random_from_data": 1, "random": 4}
-    start_rounds: ClassVar = ((20, 3), (40, 1))
+    start_kinds: ClassVar = {MERGED: 1, "kmeans": 1, "k-means++": 1, ROWS: 16, "random": 2}
+    start_rounds: ClassVar = ((10, 9), (20, 5), (40, 3), (80, 1))  # few of these start near the best optimum
 
     density: type[ExponentialFamily]
 

@@ -170,5 +170,6 @@ class Unlike:
 def alike(labels, others, weight, n_clusters) -> bool:
     """Whether two partitions are nearly the same: each cluster shares most of its weight with one of the others."""
     shared = np.bincount(labels * n_clusters + others, weight, minlength=n_clusters**2).reshape(n_clusters, n_clusters)
+    shared = shared[shared.any(axis=1)]  # a cluster without rows has none to share
     larger = np.maximum(shared.sum(axis=1, keepdims=True), shared.sum(axis=0))
-    return bool((shared.max(axis=1) >= ALIKE * larger[np.arange(n_clusters), shared.argmax(axis=1)]).all())
+    return bool((shared.max(axis=1) >= ALIKE * larger[np.arange(len(shared)), shared.argmax(axis=1)]).all())

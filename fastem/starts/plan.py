@@ -193,6 +193,10 @@ class Family(Protocol):
         """Columns of the rows, each for partitions of its own. Default: all together."""
         return [slice(None)]
 
+    def start_sizes(self, n_components: int) -> Sequence[int]:
+        """Into how many clusters partitions of the rows may divide them. Default: one for each component."""
+        return (n_components,)
+
     def complete(self, X, weight):
         """The rows of a start without missing values."""
         return X

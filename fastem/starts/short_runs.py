@@ -7,6 +7,7 @@ stopping rule holds, so its result is a fixed point of the whole likelihood.
 from __future__ import annotations
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -83,8 +84,8 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
             continue
         if K >= MANY and kind != MERGED and found.partitions:
             continue
-        for columns in family.views(X.shape[1]):
-            for labels in PARTITIONS[kind](X[:, columns], weight, K, rng, threads):
+        for columns, n_clusters in product(family.views(X.shape[1]), family.start_sizes(K)):
+            for labels in PARTITIONS[kind](X[:, columns], weight, n_clusters, rng, threads):
                 found.add(labels)
     partitions = [partial(start, labels, few) for labels in found.partitions]
     if len(starts) + len(partitions) == 1:

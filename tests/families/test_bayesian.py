@@ -566,3 +566,15 @@ def test_the_rounding_of_a_prior_far_from_unit_size_is_that_of_its_terms():
     model = BayesianGaussianMixture(2, covariance_type="tied", random_state=0, max_iter=5).fit(X).model_
     assert abs(model.log_prior()) < 100
     assert log_prior_error(model) > 16 * np.finfo(float).eps * 10 * abs(model.log_prior())
+
+
+@pytest.mark.parametrize("seed", [2, 4, 5])
+@pytest.mark.parametrize("distance", [2, 6])
+def test_the_default_start_keeps_no_component_that_the_bound_is_better_without(distance, seed):
+    rng = np.random.default_rng(seed)
+    z = rng.choice(4, 800, p=[0.4, 0.3, 0.2, 0.1])
+    X = distance * rng.normal(size=(4, 3))[z] + rng.normal(size=(800, 3))
+    bound = 800 * BayesianGaussianMixture(6, random_state=seed).fit(X).lower_bound_
+    starts = [z, *("merged", "kmeans", "random_from_data")]
+    others = [800 * BayesianGaussianMixture(6, init_params=one, random_state=1).fit(X).lower_bound_ for one in starts]
+    assert bound > max(others) - 1.2

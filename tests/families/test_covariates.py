@@ -170,7 +170,7 @@ def test_a_curvature_of_another_gate_serves_near_it(size):
         there = gated_rows.GatedRows(with_gate(model, gamma)).e_step(rows)
         assert there.gate_curvature.any()
         known = gate_steps.Curvature(there.gate_curvature, gamma, there.gate_gram)
-        moved = gate.centred(gamma + size / 6 * rng.choice([-1, 1], size=(3, 3)))
+        moved = gate.centred(gamma + size / 6 * rng.uniform(-1, 1, size=(3, 3)))
         before = with_gate(model, moved, known)
         assert 0 < known.spread(moved) < gate.FAR
         exact = gated_rows.GatedRows(with_gate(model, moved)).e_step(rows).gate_curvature

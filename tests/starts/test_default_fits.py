@@ -125,6 +125,7 @@ def test_partitions_are_alike_where_each_cluster_is_one_of_the_others():
     assert alike(labels, moved, weight, 3)
     moved[-2:] = 0  # few rows, but many of their cluster
     assert not alike(labels, moved, weight, 3) and not alike(labels, np.minimum(labels, 1), weight, 3)
+    assert alike(labels, (labels + 1) % 3, weight, 5)  # beside clusters without rows
 
 
 @pytest.mark.parametrize("d", [9, 17, 33])

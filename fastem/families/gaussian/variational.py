@@ -29,6 +29,7 @@ from fastem.rows.validation import real_numbers
 from fastem.starts.given import checked_array
 from fastem.starts.plan import Scales
 
+SIZES = (1, 2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 25, 32, 40, 50, 64, 80, 100)  # of clusters in starts, below K
 PRIOR_STEPS = 100  # of EM at most for the moments of rows with missing values
 
 
@@ -65,6 +66,10 @@ class VariationalFamily(CovarianceFamily):
         prior = NormalWishart(mean, float(self.mean_precision or 1.0), dof, scale)
         rounding = rounding_variances(rows)
         return Scales(floor=floor, prior=prior, rounding_variance=rounding, weight=float(blocks.total_weight))
+
+    def start_sizes(self, n_components):
+        """Fewer as well: EM seldom empties a component that shares a cluster with another one."""
+        return [K for K in SIZES if K < n_components] + [n_components]
 
     def continued(self, mixture, scales):
         gaussians = super().continued(mixture, scales)
