@@ -13,10 +13,10 @@ import numpy as np
 from fastem.driver.em import EMResult, em
 from fastem.models.regressions import Regressions
 from fastem.rows.blocks import ArrayBlocks
+from fastem.starts.clusters import lloyd, nearest
 
 ROWS = 4000  # of the subsample
 FIRST, SECOND = 15, 100  # iterations
-LLOYD_STEPS = 10
 MILD = 1e-3  # of the rows' number, on the diagonal of few rows' normal equations: they give no wild slopes
 
 
@@ -80,11 +80,6 @@ def standard(model, wide):
     return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
 
 
-def nearest(rows, centres):
-    """(n,) the nearest centre."""
-    return np.array([((rows - centre) ** 2).sum(axis=1) for centre in centres]).argmin(axis=0)
-
-
 def of_labels(model, wide, weight, labels):
     return of_memberships(model, wide, weight, np.eye(len(model.weights))[labels])
 
@@ -96,19 +91,14 @@ def random_centres(rows, K, rng):
 def cells(model, wide, weight, rng):
     """From the cells of random rows."""
     rows = standard(model, wide)
-    return of_labels(model, wide, weight, nearest(rows, random_centres(rows, len(model.weights), rng)))
+    return of_labels(model, wide, weight, nearest(rows, random_centres(rows, len(model.weights), rng), 1))
 
 
 def clusters(model, wide, weight, rng):
     """From k-means."""
     rows = standard(model, wide)
-    centres = random_centres(rows, len(model.weights), rng)
-    for _ in range(LLOYD_STEPS):
-        labels = nearest(rows, centres)
-        centres = np.array(
-            [rows[labels == k].mean(axis=0) if (labels == k).any() else c for k, c in enumerate(centres)]
-        )
-    return of_labels(model, wide, weight, nearest(rows, centres))
+    counts = np.ones(len(rows)) if weight is None else weight
+    return of_labels(model, wide, weight, lloyd(rows, counts, random_centres(rows, len(model.weights), rng)))
 
 
 def lines(model, wide, weight, rng):
