@@ -168,14 +168,22 @@ SITUATIONS = {
     "two scales": situation(EXPONENTIAL, 500, (6, 4), exponential(column(1, 5))),
     "scales far apart": situation(EXPONENTIAL, 1000, (5, 3, 2), exponential(column(1, 15, 200))),
     "four columns of scales": situation(EXPONENTIAL, 500, 3, exponential(drawn(1).uniform(0.3, 4, (3, 4)))),
+    "few values among many": situation(EXPONENTIAL, 3000, (3, 94, 3), exponential(column(0.1, 10, 1000))),
+    "uneven clusters of scales": situation(
+        EXPONENTIAL, 5000, (40, 30, 10, 10, 7, 3), exponential(np.exp(0.7 * drawn(2).normal(size=(6, 10))))
+    ),
     "two rates that overlap": situation(POISSON, 500, (4, 6), poisson(column(1.2, 2.7))),
     "mostly zero": situation(POISSON, 800, (5, 3, 2), poisson(column(0.3, 4, 14))),
     "six columns of counts": situation(POISSON, 400, (1, 2, 1, 2), poisson(drawn(2).gamma(1.5, 2, (4, 6)))),
     "eight sparse groups": situation(POISSON, 1000, 8, poisson(drawn(3).gamma(2, 0.4, (8, 20)))),
     "two waiting times": situation(GEOMETRIC, 500, 2, geometric(column(0.6, 0.08))),
+    "few waits among many": situation(GEOMETRIC, 3000, (5, 90, 5), geometric(column(0.8, 0.1, 0.002))),
     "three columns of waiting times": situation(GEOMETRIC, 500, 3, geometric(drawn(4).uniform(0.05, 0.8, (3, 3)))),
     "ten answers": situation(BERNOULLI, 400, 3, bernoulli(drawn(5).beta(0.8, 0.8, (3, 10)))),
     "twenty answers": situation(BERNOULLI, 600, 5, bernoulli(drawn(6).beta(1, 1, (5, 20)))),
+    "ten answers, uneven classes": situation(
+        BERNOULLI, 3000, (40, 30, 10, 10, 7, 3), bernoulli(drawn(1).uniform(0.05, 0.95, (6, 10)))
+    ),
     "four answers": situation(BERNOULLI, 400, 2, bernoulli(drawn(7).beta(0.7, 0.7, (2, 4)))),
     "seven raters, few rows": situation(CATEGORICAL, 118, 3, categorical(drawn(8).dirichlet([0.5] * 2, (3, 7)))),
     "five questions": situation(CATEGORICAL, 800, 3, categorical(drawn(9).dirichlet([1] * 4, (3, 5)))),

@@ -12,14 +12,14 @@ from fastem.families.categorical import Categorical
 from fastem.families.exponential import Exponential
 from fastem.families.gamma import Gamma
 from fastem.families.geometric import Geometric
-from fastem.families.mixed import Mixed
 from fastem.families.mixture_of_factor_analyzers import FactorAnalyzers
 from fastem.families.poisson import Poisson
-from fastem.families.student_t import StudentT
 from fastem.families.von_mises_fisher import VonMisesFisher
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.factor_models import FactorModel
 from fastem.models.gaussian.noise import WithNoise
+from fastem.models.gaussian.student_t import StudentT
+from fastem.models.mixed import Mixed
 
 ctx.prec = 400
 LOG_2PI = (2 * arb.pi()).log()

@@ -24,9 +24,9 @@ from fastem.families.gaussian.variational import (
     scale_as_given,
     variational_mixture,
 )
-from fastem.families.student_t import StudentT
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.student_t import StudentT
 from fastem.models.gaussian.variational import NormalWishart, VariationalGaussian
 from fastem.models.mixture import Mixture
 from fastem.models.weight_posteriors import POSTERIORS

@@ -27,8 +27,9 @@ from __future__ import annotations
 from fastem.plot.agreement import qq
 from fastem.plot.canvas import require_file_type
 from fastem.plot.criteria import selection
-from fastem.plot.densities import FEW_COLUMNS, mixture, responsibilities, uncertainty
+from fastem.plot.densities import FEW_COLUMNS, mixture
 from fastem.plot.fits import history, restarts
+from fastem.plot.memberships import responsibilities, uncertainty
 from fastem.plot.parameter_maps import loadings, parameters
 from fastem.plot.steps import alternation, animate, bound
 from fastem.plot.surfaces import density, regions

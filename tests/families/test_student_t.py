@@ -9,7 +9,7 @@ from instances import STRUCTURES, blobs
 
 from fastem import DegenerateComponentWarning, GaussianMixture, RoundingWarning, StudentTMixture, em
 from fastem.errors import StatisticsNotFinite
-from fastem.families.student_t import MOST_DEGREES, StudentT
+from fastem.models.gaussian.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
 

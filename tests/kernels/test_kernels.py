@@ -12,7 +12,6 @@ from scipy.special import entr, logsumexp
 
 from fastem import Statistics, kernels
 from fastem.families.gamma import Gamma
-from fastem.families.student_t import StudentT
 from fastem.models.exponential_family import (
     IDENTITY,
     INDICATOR,
@@ -28,6 +27,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.interval_rows import IntervalRows
 from fastem.models.gaussian.kernel_arrays import TiedKernel
 from fastem.models.gaussian.noisy_rows import NoisyRows
+from fastem.models.gaussian.student_t import StudentT
 from fastem.models.mixture import Mixture
 from fastem.models.regressions import Regressions
 from fastem.rows.missing_patterns import grouped

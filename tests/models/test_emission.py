@@ -9,10 +9,10 @@ import pytest
 from models import MODELS
 
 from fastem import GaussianMixture, StudentTMixture
-from fastem.families.mixed import Mixed
 from fastem.models.emission import Emission
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.dense import Full
+from fastem.models.mixed import Mixed
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
 
