@@ -37,6 +37,7 @@ from fastem.driver.remaining_gain import (
     COST,
     NEWTON,
     RATE,
+    UNCONFIRMED,
     SADDLE,
     RemainingGain,
     affordable_rows,
@@ -184,6 +185,8 @@ def em(
 
     def estimate(result):
         found = remaining_gain(result, blocks, threads, enough=tol)
+        if found.unconfirmed and found.total >= UNCONFIRMED * tol:
+            return np.inf
         if found.total < tol or found.ascent is not None:
             judged[result.n_iter] = found
         return found.total
@@ -221,7 +224,7 @@ def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=None) 
     """What is left to gain in total: by Newton's decrement where the model and its rows give it, else by the rate.
 
     enough: see :func:`fastem.driver.remaining_gain.newton`."""
-    least = 0.0
+    least, unconfirmed = 0.0, False
     if has_newton(result.model) and hasattr(blocks, "n_rows"):
         n_rows = blocks.n_rows
         if not only_if_cheap or (isinstance(blocks, ArrayBlocks) and is_long(result, n_rows)):
@@ -229,9 +232,10 @@ def remaining_gain(result, blocks, n_threads, only_if_cheap=False, enough=None) 
             found = newton(result, blocks, n_threads, affordable_rows(result, n_rows), enough, budget)
             if found.method == NEWTON:
                 return found
-            least = found.total
+            least, unconfirmed = found.total, found.unconfirmed
     left = left_to_gain(result) if len(result.history) > 1 else np.inf
-    return RemainingGain(max(left * result.statistics.weight * result.unit, least), RATE)
+    total = max(left * result.statistics.weight * result.unit, least)
+    return RemainingGain(total, RATE, unconfirmed=unconfirmed)
 
 
 def _climb(result, blocks, threads, max_iter, arrived, callback, judged):

@@ -38,17 +38,20 @@ LENGTHS = 0.5, -0.5, 0.05, -0.05, 0.005, -0.005  # of steps from a saddle, in un
 LEAST = 1e-16  # of Q per row: a gain of EM's next step that is all rounding
 ROUNDED = 1e-14  # of a mean log-likelihood: a change that is all rounding
 AMISS = 0.25  # by how much the slope of Q along EM's step may differ from that of a maximum at its end, relatively
+UNCONFIRMED = 1e-3  # of what is to be left, up to which the rate certifies where Newton's estimate does not hold
 NEWTON, RATE = "newton", "rate"
 SADDLE = "the point is no maximum: the observed information has a negative eigenvalue"
 
 
 class RemainingGain(NamedTuple):
     """total: what the log-likelihood of all rows can still gain; method: "newton" or "rate"; ascent: a direction in
-    the model's coordinates in which a stationary point that is no maximum is left, or None."""
+    the model's coordinates in which a stationary point that is no maximum is left, or None; unconfirmed: whether
+    Newton's estimate was made, but the log-likelihood is no parabola as far as that reaches, as on a plateau."""
 
     total: float
     method: str
     ascent: np.ndarray | None = None
+    unconfirmed: bool = False
 
 
 def has_newton(model) -> bool:
@@ -123,7 +126,9 @@ def newton(result, blocks, n_threads, n_rows, enough=None, budget=np.inf) -> Rem
             break
     if ascent is not None:
         return RemainingGain(np.inf, NEWTON, ascent)
-    return RemainingGain(next_gain * scale, RATE) if total is None else RemainingGain(total * scale, NEWTON)
+    if total is None:
+        return RemainingGain(next_gain * scale, RATE, unconfirmed=True)
+    return RemainingGain(total * scale, NEWTON)
 
 
 def where_it_runs_to(image, model):

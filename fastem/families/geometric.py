@@ -93,8 +93,8 @@ class GeometricMixture(TakesBounds, ExponentialFamilyMixture):
     >>> rng = np.random.default_rng(0)
     >>> X = np.vstack([rng.geometric([0.9, 0.1], (500, 2)), rng.geometric([0.1, 0.9], (500, 2))]) - 1
     >>> GeometricMixture(2, random_state=0).fit(X).probabilities_.round(1)
-    array([[0.9, 0.1],
-           [0.1, 0.9]])
+    array([[0.1, 0.9],
+           [0.9, 0.1]])
 
     References
     ----------

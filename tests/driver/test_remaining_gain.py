@@ -8,7 +8,7 @@ import reference
 from coins import Coins
 from instances import INSTANCES, STRUCTURES, start
 
-from fastem import GaussianMixture, em
+from fastem import ExponentialMixture, GaussianMixture, em
 from fastem.datasets import load_faithful
 from fastem.driver import remaining_gain as estimates
 from fastem.driver.em import remaining_gain
@@ -286,3 +286,13 @@ def test_a_saddle_of_many_rows_is_confirmed_by_one_pass(monkeypatch):
     monkeypatch.setattr(ArrayBlocks, "reduce", lambda self, *rest: (seen.append(self.n_rows), reduce(self, *rest))[1])
     found = newton(result, blocks, 1, FEWEST, budget=FEWEST)
     assert found.ascent is not None and found.total == np.inf and seen.count(len(rows)) <= 2
+
+
+@pytest.mark.parametrize("seed, start", [(0, "merged"), (10, "merged"), (3, "random_from_data"), (5, "k-means++")])
+def test_a_plateau_is_not_certified_by_the_rate(seed, start):
+    """EM gains a thousandth a step there, and 54 to 57 after some hundred steps; Newton's estimate is not confirmed."""
+    rng = np.random.default_rng(seed)
+    rows = rng.exponential(np.array([0.1, 10, 1000])[rng.choice(3, 3000, p=[0.03, 0.94, 0.03])])[:, None]
+    model = ExponentialMixture(3, init_params=start, random_state=seed, stop="certified", tol=0.01, max_iter=5000)
+    told = model.fit(rows).log_likelihood_
+    assert model.converged_ and model.set_params(warm_start=True, tol=1e-6).fit(rows).log_likelihood_ < told + 0.1

@@ -26,11 +26,11 @@ def value(name, axes, scatter, counts):
 
 def lowered(name, axes, scatter, counts, enough=TIGHT, most=2000):
     """What the kernel makes of axes and scatters, and its number of sweeps."""
-    axes = axes.copy()
+    rows = axes.T.copy()
     turned = np.ascontiguousarray(np.moveaxis(axes.T @ scatter @ axes, 0, 2))
-    sweeps = _common_axes.lower(turned, axes, counts, name[0] == "E", enough, most)
+    sweeps = _common_axes.lower(turned, rows, counts, name[0] == "E", enough, most)
     above = np.triu(np.moveaxis(turned, 2, 0))  # below the diagonal nothing is turned
-    return axes, above + np.swapaxes(np.triu(above, 1), 1, 2), sweeps
+    return rows.T, above + np.swapaxes(np.triu(above, 1), 1, 2), sweeps
 
 
 @pytest.mark.parametrize("d, k", [(2, 3), (3, 1), (4, 9), (7, 4)])
