@@ -134,6 +134,8 @@ class Family(Protocol):
     ----------
     has_noise : bool
         Whether there is a density of noise after those of the components.
+    has_common_parts : bool
+        Whether all components share some of what describes the width of one.
     start_kinds : {kind: runs}
         The named starts between which short runs of EM choose.
     start_partitions : tuple of str
@@ -144,6 +146,7 @@ class Family(Protocol):
     """
 
     has_noise: ClassVar[bool] = False
+    has_common_parts: ClassVar[bool] = False
     start_kinds: ClassVar[Mapping[str, int]] = {MERGED: 1, "kmeans": 1}
     start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))

@@ -21,6 +21,7 @@ from fastem.rows.side_columns import SideBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import Unlike
+from fastem.starts.moves import split_merges
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import all_rows, sample_of, subsample_rows
@@ -29,6 +30,7 @@ from fastem.starts.tournament import tournament
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
 CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
+MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))  # of moves from the best of these, in the compiled module too
 SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with side columns
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
@@ -69,7 +71,9 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
-    Where rows have side columns, the best for the values alone and the same starts run again, with these.
+    Where components share parts of their covariances, two of the best may be merged and another split: clusters of
+    uneven sizes are seldom found otherwise. Where rows have side columns, the best for the values alone and the same
+    starts run again, with these.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
     each of which is a start; where all are alike, there is nothing to choose.
@@ -95,6 +99,11 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
         runs, rounds = len(partitions) * [None], family.start_rounds
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
+    if family.has_common_parts and rounds is CHEAP_ROUNDS and 1 < K < MANY:
+        moved = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads)]
+        runs = family.short_runs(plan, moved, truncated(few, plan.truncate), scales)
+        begun = [run or partial(start, labels, few) for run, labels in zip(runs, moved)]
+        best = contest([lambda: best, *begun], few, MOVE_ROUNDS, plan, n_threads, n_effective)
     if compared is few:
         return best
     compared = spaced(compared, plan, FEW_BESIDE, compared.n_rows)

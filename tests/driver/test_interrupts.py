@@ -25,7 +25,7 @@ FITS = {
     "accelerated": lambda: (GaussianMixture(4, n_init=2, accelerate="anderson", **SETTINGS), X),
     "many rows": lambda: (GaussianMixture(3, **SETTINGS), np.tile(X, (17, 1)) + 0.1),  # from a coarse start
     "Student-t": lambda: (StudentTMixture(3, **SETTINGS), X[:1500]),
-    "mixed": lambda: (mixed_mixture(2, **SETTINGS), mixed(np.random.default_rng(0), 3000)),
+    "mixed": lambda: (mixed_mixture(3, **SETTINGS), mixed(np.random.default_rng(0), 3000)),
     "factor analyzers": lambda: (MixtureOfFactorAnalyzers(2, n_factors=1, **SETTINGS), X),
     "stream": lambda: (GaussianMixture(3, n_init=2, **SETTINGS), lambda: iter(np.array_split(X, 3))),
 }

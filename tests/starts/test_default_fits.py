@@ -146,3 +146,20 @@ def test_contests_are_long_only_where_steps_are_compiled(kind, monkeypatch):
     monkeypatch.setattr(short_runs, "contest", lambda *args: seen.append(args[2]) or contest(*args))
     GaussianMixture(2, random_state=0, max_iter=2, **asked).fit(X)
     assert seen == [short_runs.CHEAP_ROUNDS if kind == "complete" else Family.start_rounds]
+
+
+@pytest.mark.parametrize(
+    "covariance_type, seed",
+    [("EEE", 7), ("EEE", 16), ("VEE", 7), ("VEE", 16), ("VEE", 21), ("EVE", 16), ("EVE", 21), ("EEV", 6), ("EEV", 13)],
+)
+def test_clusters_of_uneven_sizes_and_one_shape_are_found(covariance_type, seed):
+    """Without merging and splitting components of the best start the fits end 4 to 58 below."""
+    rng = np.random.default_rng(seed)
+    K, d = 5, 3
+    z = rng.choice(K, 2000, p=[0.6, 0.2, 0.1, 0.06, 0.04])
+    deviations = np.exp(0.4 * rng.normal(size=d))
+    axes = np.linalg.qr(rng.normal(size=(K, d, d)))[0]
+    roots = deviations * (axes if covariance_type == "EEV" else np.repeat(axes[:1], K, axis=0))
+    X = 2.5 * rng.normal(size=(K, d))[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(2000, d)))
+    known = GaussianMixture(K, covariance_type=covariance_type, init_params=z).fit(X).log_likelihood_
+    assert GaussianMixture(K, covariance_type=covariance_type, random_state=0).fit(X).log_likelihood_ > known - 1

@@ -14,7 +14,7 @@ from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_pri
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.noise import Background, alone, data_box
-from fastem.models.gaussian.structures import STRUCTURES, check_dimension
+from fastem.models.gaussian.structures import LETTERS, STRUCTURES, check_dimension
 from fastem.models.gaussian.truncated import truncated
 from fastem.models.weights import fixed_components
 from fastem.rows.blocks import ArrayBlocks
@@ -114,6 +114,12 @@ class GaussianFamily(CovarianceFamily):
     @property
     def has_noise(self) -> bool:
         return self.noise is not None
+
+    @property
+    def has_common_parts(self) -> bool:
+        """Common axes, or a common shape along axes of their own: where these are the columns, starts do without."""
+        _, form, orientation = LETTERS.get(self.structure, "VVV")
+        return orientation == "E" or (form == "E" and orientation == "V")
 
     @property
     def start_kinds(self):
