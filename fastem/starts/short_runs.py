@@ -32,6 +32,7 @@ RUNS = 6  # of one kind of start, on a subsample
 CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
 MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))  # of moves from the best of these, in the compiled module too
 SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with side columns
+GATED_ROUNDS = ((5, 10), (15, 5), (40, 2), (60, 1))  # where these are covariates
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
 MOST_LONG_RUN = 300  # iterations of the winner on the subsample; with tol=0 the fit itself must begin
 FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
@@ -100,14 +101,27 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
     if family.has_common_parts and rounds is CHEAP_ROUNDS and 1 < K < MANY:
-        moved = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads)]
-        runs = family.short_runs(plan, moved, truncated(few, plan.truncate), scales)
-        begun = [run or partial(start, labels, few) for run, labels in zip(runs, moved)]
-        best = contest([lambda: best, *begun], few, MOVE_ROUNDS, plan, n_threads, n_effective)
+        best = moved(best, start, few, plan, scales, rng, n_threads, n_effective)
     if compared is few:
         return best
+    rounds, n = SIDE_ROUNDS, len(found.partitions)
+    if compared.roles == ("covariates",):  # which may tell clusters apart that the values do not
+        rounds = GATED_ROUNDS
+        for labels in PARTITIONS[MERGED](filled(compared.blocks.X, weight), weight, K, rng, threads):
+            found.add(labels)
+    starts = [lambda: best, *partitions, *starts, *(partial(start, labels, few) for labels in found.partitions[n:])]
     compared = spaced(compared, plan, FEW_BESIDE, compared.n_rows)
-    return contest([lambda: best, *partitions, *starts], compared, SIDE_ROUNDS, plan, n_threads, n_effective)
+    return contest(starts, compared, rounds, plan, n_threads, n_effective)
+
+
+def moved(best, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
+    """The best of a mixture and those that merge two of its components and split another, by runs in the compiled
+    module."""
+    threads = for_pass(n_threads, few, plan.n_components)
+    labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads)]
+    runs = plan.family.short_runs(plan, labels, truncated(few, plan.truncate), scales)
+    begun = [run or partial(start, one, few) for run, one in zip(runs, labels)]
+    return contest([lambda: best, *begun], few, MOVE_ROUNDS, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:

@@ -72,7 +72,7 @@ def log_densities(model, X):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_likelihood_rises_and_is_that_of_the_formula(name):
     X, C = of_family(name)
-    model = fitted(name, X, C)
+    model = fitted(name, X, C, init_params="random_from_data")
     history = np.array(model.history_)
     assert len(history) > 3 and (np.diff(history) >= -1e-12 * abs(history[1:])).all()
     joint = log_densities(model, X) + reference.log_gate(C, model.gate_coefficients_)
@@ -525,3 +525,15 @@ def test_rows_with_errors_are_not_denoised_without_their_covariates():
     X, C = of_family("GaussianMixture", 200)
     with pytest.raises(ValueError, match="denoise cannot be had after a fit with covariates"):
         fitted("GaussianMixture", X, C).denoise(X, errors=np.ones_like(X))
+
+
+@pytest.mark.parametrize("seed", [10, 17])
+def test_clusters_that_covariates_tell_apart_are_found(seed):
+    """Partitions of the values alone led 85 to 120 below."""
+    rng = np.random.default_rng(seed)
+    z = rng.choice(5, 1500, p=[0.6, 0.2, 0.1, 0.06, 0.04])
+    roots = rng.normal(size=(5, 2, 2))
+    X = 4 * rng.normal(size=(5, 2))[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(1500, 2)))
+    C = z + 0.7 * rng.normal(size=1500)
+    known = fastem.GaussianMixture(5, init_params=z).fit(X, covariates=C).log_likelihood_
+    assert fastem.GaussianMixture(5, random_state=0).fit(X, covariates=C).log_likelihood_ > known - 1
