@@ -50,8 +50,10 @@ def merge_pair(membership, i, j):
     return np.delete(pooled, j, axis=1)
 
 
-def split_merges(model, few, rng, n_threads) -> list[np.ndarray]:
+def split_merges(model, few, rng, n_threads, least=-1.0) -> list[np.ndarray]:
     """Responsibilities (n, K) of some rows in which two components that share rows are merged and another is split.
+
+    least : the cosine of two components' responsibilities above which they are tried
 
     Ueda, Nakano, Ghahramani, Hinton: SMEM algorithm for mixture models. Neural Computation 12 (2000) 2109-2128.
     """
@@ -62,6 +64,7 @@ def split_merges(model, few, rng, n_threads) -> list[np.ndarray]:
     length[length == 0] = 1
     shared = matmul((weighted / length).T, membership / length)
     pairs = sorted(combinations(range(K), 2), key=lambda pair: -shared[pair])[:MOST_CANDIDATES]
+    pairs = [pair for pair in pairs if shared[pair] > least]
     by_weight = np.argsort(-weighted.sum(axis=0), kind="stable").tolist()
     moves = [
         (rank + place, (i, j), k)

@@ -40,6 +40,7 @@ ROWS_PER_DIRECTION = 20  # or this many per component and row that its covarianc
 FEW = 5000  # and so many where there are not more,
 FEW_BESIDE = 2000  # or so many where they have side columns
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
+SHARED = 0.02  # cosine of two components' responsibilities from which they are merged
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
@@ -118,7 +119,9 @@ def moved(best, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> 
     """The best of a mixture and those that merge two of its components and split another, by runs in the compiled
     module."""
     threads = for_pass(n_threads, few, plan.n_components)
-    labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads)]
+    labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
+    if not labels:  # no cluster is divided between components
+        return best
     runs = plan.family.short_runs(plan, labels, truncated(few, plan.truncate), scales)
     begun = [run or partial(start, one, few) for run, one in zip(runs, labels)]
     return contest([lambda: best, *begun], few, MOVE_ROUNDS, plan, n_threads, n_effective)
