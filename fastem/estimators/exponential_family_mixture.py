@@ -22,6 +22,7 @@ class DensityFamily(Family):
 
     start_kinds: ClassVar = {MERGED: 1, "kmeans": 1, "k-means++": 1, ROWS: 16, "random": 2}
     start_rounds: ClassVar = ((10, 9), (20, 5), (40, 3), (80, 1))  # few of these start near the best optimum
+    move_rounds: ClassVar = ((20, 2), (40, 1))
 
     density: type[ExponentialFamily]
 

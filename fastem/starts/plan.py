@@ -134,8 +134,6 @@ class Family(Protocol):
     ----------
     has_noise : bool
         Whether there is a density of noise after those of the components.
-    has_common_parts : bool
-        Whether all components share some of what describes the width of one.
     start_kinds : {kind: runs}
         The named starts between which short runs of EM choose.
     start_partitions : tuple of str
@@ -143,13 +141,15 @@ class Family(Protocol):
         own `start` makes a mixture from the others by their names.
     start_rounds : sequence of (iterations, runs that are left)
         The rounds of these runs. Random starts climb late.
+    move_rounds : sequence of (iterations, runs that are left)
+        The rounds of runs that merge two components of the best of these and split another. Default: none.
     """
 
     has_noise: ClassVar[bool] = False
-    has_common_parts: ClassVar[bool] = False
     start_kinds: ClassVar[Mapping[str, int]] = {MERGED: 1, "kmeans": 1}
     start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
+    move_rounds: ClassVar[Sequence[tuple[int, int]]] = ()
 
     def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list | None:
         """Of each partition (n,) of rows in memory the :class:`ShortRun` that begins at the mixture that `start` makes

@@ -6,6 +6,7 @@ stopping rule holds, so its result is a fixed point of the whole likelihood.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -30,7 +31,6 @@ from fastem.starts.tournament import tournament
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
 CHEAP_ROUNDS = ((5, 6), (15, 3), (40, 1))  # of steps in the compiled module: iterations, and how many runs are left
-MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))  # of moves from the best of these, in the compiled module too
 SIDE_ROUNDS = ((3, 6), (10, 3), (20, 1))  # over rows with side columns
 GATED_ROUNDS = ((5, 10), (15, 5), (40, 2), (60, 1))  # where these are covariates
 SHORT_RUN = 5  # iterations after which the worse half of the runs is dropped, and then all but one
@@ -40,6 +40,7 @@ ROWS_PER_DIRECTION = 20  # or this many per component and row that its covarianc
 FEW = 5000  # and so many where there are not more,
 FEW_BESIDE = 2000  # or so many where they have side columns
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
+LEAST_TOL = 1e-6  # of such runs
 SHARED = 0.02  # cosine of two components' responsibilities from which they are merged
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
@@ -73,8 +74,8 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
     """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
-    Where components share parts of their covariances, two of the best may be merged and another split: clusters of
-    uneven sizes are seldom found otherwise. Where rows have side columns, the best for the values alone and the same
+    Where a family has rounds for it, two components of the best may be merged and another split: clusters of uneven
+    sizes are seldom found otherwise. Where rows have side columns, the best for the values alone and the same
     starts run again, with these.
 
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
@@ -101,7 +102,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
         runs, rounds = len(partitions) * [None], family.start_rounds
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
-    if family.has_common_parts and rounds is CHEAP_ROUNDS and 1 < K < MANY:
+    if family.move_rounds and 1 < K < MANY and not np.isnan(few.X).any():  # whose steps take long
         best = moved(best, start, few, plan, scales, rng, n_threads, n_effective)
     if compared is few:
         return best
@@ -116,15 +117,17 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
 
 
 def moved(best, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
-    """The best of a mixture and those that merge two of its components and split another, by runs in the compiled
-    module."""
-    threads = for_pass(n_threads, few, plan.n_components)
+    """The best of a mixture and those that merge two of its components and split another."""
+    K = plan.n_components
+    threads = for_pass(n_threads, few, K)
     labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
+    labels = [one for one in labels if np.bincount(one, few.sample_weight, minlength=K).all()]
     if not labels:  # no cluster is divided between components
         return best
+    plan = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
     runs = plan.family.short_runs(plan, labels, truncated(few, plan.truncate), scales)
-    begun = [run or partial(start, one, few) for run, one in zip(runs, labels)]
-    return contest([lambda: best, *begun], few, MOVE_ROUNDS, plan, n_threads, n_effective)
+    begun = [run or partial(start, one, few) for run, one in zip(runs or len(labels) * [None], labels)]
+    return contest([lambda: best, *begun], few, plan.family.move_rounds, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:

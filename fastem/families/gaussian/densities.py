@@ -85,6 +85,7 @@ class CovarianceFamily(Family):
         return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
 
 
+MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))
 COMPLETE = "noise", "prior", "truncation", "truncate"  # parameters with which no value may be missing
 
 
@@ -116,10 +117,10 @@ class GaussianFamily(CovarianceFamily):
         return self.noise is not None
 
     @property
-    def has_common_parts(self) -> bool:
-        """Common axes, or a common shape along axes of their own: where these are the columns, starts do without."""
+    def move_rounds(self):
+        """Of covariances with common axes, or a common shape along axes of their own."""
         _, form, orientation = LETTERS.get(self.structure, "VVV")
-        return orientation == "E" or (form == "E" and orientation == "V")
+        return MOVE_ROUNDS if orientation == "E" or (form == "E" and orientation == "V") else ()
 
     @property
     def start_kinds(self):

@@ -181,8 +181,8 @@ def runs_from(counts, means, covariances, structure, floor, blocks, begun) -> li
     rows = np.concatenate([shares, (means - centre).reshape(R, -1), covariances.reshape(R, -1)], axis=1)
     ordinary = found & [floor_with_digits(*one, floor) is floor for one in zip(means, counts)]
     if LETTERS[structure] in ("EEV", "VEV"):  # the common shape is spread over axes that flat rows do not determine
-        values = eigvalsh(covariances.reshape(-1, d, d))
-        ordinary &= (values[:, 0] > FLAT * values[:, -1]).reshape(R, K).all(axis=1)
+        values = eigvalsh(covariances[ordinary].reshape(-1, d, d))  # of the others they may be no numbers
+        ordinary[ordinary] = (values[:, 0] > FLAT * values[:, -1]).reshape(-1, K).all(axis=1)
     return [
         ShortRun(pattern, blocks, [], row, centre, has_moved=True) if ready else None
         for row, ready in zip(rows, ordinary)

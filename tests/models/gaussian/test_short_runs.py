@@ -6,8 +6,9 @@ import pytest
 from fastem.driver.em import em
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
-from fastem.models.gaussian.short_runs import LETTERS, short_runs
+from fastem.models.gaussian.short_runs import FIXED_ORDER, LETTERS, runs_from, short_runs
 from fastem.models.gaussian.soundness import beside_others
+from fastem.models.gaussian.structures import STRUCTURES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.from_memberships import component_moments, from_membership, from_moments, runs_from_moments
@@ -208,3 +209,13 @@ def test_runs_that_are_plainly_sound_are_sound():
                     conditions = run.model.emission.diagnose(run.model.weights, counts)
                     assert not plain or all(sound for _, sound in conditions)
     assert n_plain > 50
+
+
+@pytest.mark.parametrize("structure", ["EEV", "VEV"])
+def test_covariances_that_are_no_numbers_begin_no_run(structure):
+    """Those of others do: what is left of a component without rows must not end the search."""
+    X, floor, one = np.random.default_rng(0).normal(size=(40, 3)), np.full(3, 1e-6), np.eye(3) + 0.1
+    covariances = np.array([[one, np.full((3, 3), np.nan)], [one, 2 * one]]).reshape(2, 2, 9)
+    counts, means = np.full((2, 2), 20.0), np.tile([np.zeros(3), np.ones(3)], (2, 1, 1))
+    runs = runs_from(counts, means, covariances, STRUCTURES[structure], floor, ArrayBlocks(X), lambda model: model)
+    assert [run is not None for run in runs] == [False, not FIXED_ORDER]
