@@ -438,7 +438,7 @@ def test_pairs(family, first, monkeypatch):
             continue
         monkeypatch.setattr("fastem.starts.subsample.SUBSAMPLE", 12 if "coarse" in names else 60)
         asked = {"max_iter": 4, "random_state": 0} | merged_parameters(pair, X)
-        if family.name == "mixed" and not names & ITS_OWN_START:  # its short runs take most of the time
+        if family.name != "full" and not names & ITS_OWN_START:  # short runs take most of the time
             asked.setdefault("init_params", "kmeans")
         if set(asked) - set(known):
             with pytest.raises(TypeError, match="got an unexpected keyword argument"):

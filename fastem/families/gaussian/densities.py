@@ -118,9 +118,11 @@ class GaussianFamily(CovarianceFamily):
 
     @property
     def move_rounds(self):
-        """Of covariances with common axes, or a common shape along axes of their own."""
+        """Of covariances with common axes, or a common shape along axes of their own; none beside noise, which has its
+        own starts."""
         _, form, orientation = LETTERS.get(self.structure, "VVV")
-        return MOVE_ROUNDS if orientation == "E" or (form == "E" and orientation == "V") else ()
+        is_common = orientation == "E" or (form == "E" and orientation == "V")
+        return MOVE_ROUNDS if is_common and not self.has_noise else ()
 
     @property
     def start_kinds(self):
