@@ -13,6 +13,7 @@ from fastem.estimators.reproducible import require_reproducible
 from fastem.starts.diagnosis import diagnose
 
 E = TypeVar("E")
+JUDGED = 16  # batches: after each of so many, and then after every so many-th, components are diagnosed
 
 
 def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, memory: float | None = None) -> E:
@@ -24,7 +25,8 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
 
     No pass over all rows tells how likely they are under the new parameters: `log_likelihood_`, its error,
     `lower_bound_` and `remaining_gain_` are NaN then, `converged_` is False, and there is no `n_samples_` or
-    `total_weight_`. `history_`, `steps_` and `fit_report_` stay those of the last :meth:`fit`.
+    `total_weight_`. `component_status_` is made anew after each of the first 16 batches, then after every 16th.
+    `history_`, `steps_` and `fit_report_` stay those of the last :meth:`fit`.
 
     Parameters
     ----------
@@ -93,8 +95,9 @@ def forget_fit(estimator, stream) -> None:
     estimator.lower_bound_ = estimator.log_likelihood_ = estimator.log_likelihood_error_ = math.nan
     estimator.remaining_gain_, estimator.remaining_gain_method_ = math.nan, ""
     estimator.converged_, estimator.stop_reason_ = False, "partial_fit learns batch by batch"
-    sums = EMResult(stream.model, stream.statistics, [])
-    estimator.component_status_ = [diagnosis.status for diagnosis in diagnose(sums, stream.weight)]
+    if stream.n_batches <= JUDGED or stream.n_batches % JUDGED < 1:  # it may take as long as a batch
+        sums = EMResult(stream.model, stream.statistics, [])
+        estimator.component_status_ = [diagnosis.status for diagnosis in diagnose(sums, stream.weight)]
 
 
 def require_unchanged(estimator) -> None:

@@ -24,7 +24,7 @@ from fastem.kernels.workers import parallel_map
 from fastem.models.mixture import Mixture
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
-from fastem.starts.regroup import split
+from fastem.starts.moves import split
 from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
 

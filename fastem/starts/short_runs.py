@@ -102,7 +102,8 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
         runs, rounds = len(partitions) * [None], family.start_rounds
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
-    if family.move_rounds and 1 < K < MANY and not np.isnan(few.X).any():  # whose steps take long
+    is_complete = not np.isnan(few.X).any()  # steps over rows with missing values take long
+    if family.move_rounds and 1 < K < MANY and is_complete:
         best = moved(best, start, few, plan, scales, rng, n_threads, n_effective)
     if compared is few:
         return best

@@ -15,7 +15,7 @@ from fastem.models.gaussian.noise import WithNoise, in_box
 from fastem.models.gaussian.parsimonious import FAMILIES as GAUSSIAN_FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
-from fastem.starts.regroup import split
+from fastem.starts.moves import split
 
 REALS = [np.float64, np.float32]
 TYPES = [structure.name for structure in STRUCTURES]
