@@ -33,7 +33,7 @@ def open_gated(X, covariates, sample_weight, owner):
     wide, width = open_beside(X, {"covariates": in_type_of(X, covariates)}, sample_weight, owner)
     wide, unit = in_moderate_weights(wide)
     d = wide.n_features - width["covariates"]
-    centre, scale = units(wide, d, column_names(covariates))
+    centre, scale, of_weights = units(wide, d, column_names(covariates))
     if wide.dtype == np.float32 and not is_moderate(scale).all():
         worst = int((~is_moderate(scale)).argmax())
         raise ValueError(
@@ -42,7 +42,7 @@ def open_gated(X, covariates, sample_weight, owner):
         )
 
     def planned(plan):
-        return replace(plan, weights=GateRule(centre=centre, scale=scale))
+        return replace(plan, weights=GateRule(centre=centre, scale=scale, unit=of_weights))
 
     names = names_given(covariates)
     settings = {"roles": ("covariates",), "side_names": names, "in_starts": len(centre) > 0}
@@ -95,8 +95,9 @@ def require_finite_covariates(blocks, d, names=None):
 
 
 def units(blocks, d, names=None):
-    """The means (p,) of the covariates and their largest deviations, of rows that count; ValueError where a covariate
-    is missing, is the same in all rows, or varies beyond the range of numbers. names: see :func:`side_names`."""
+    """The means (p,) of the covariates and their largest deviations, of rows that count, and the unit of their weights,
+    the largest where that is below 1; ValueError where a covariate is missing, is the same in all rows, or varies beyond
+    the range of numbers. names: see :func:`side_names`."""
     require_finite_covariates(blocks, d, names)
 
     def of_block(X, weight, start):
@@ -104,10 +105,10 @@ def units(blocks, d, names=None):
         weight = np.ones(len(X)) if weight is None else weight
         counted, weight = counted[weight > 0], weight[weight > 0]
         least, most = (f(axis=0, initial=start) for f, start in ((counted.min, np.inf), (counted.max, -np.inf)))
-        return weight.sum(), (weight[:, None] * counted).sum(axis=0), least, most
+        return weight.sum(), (weight[:, None] * counted).sum(axis=0), least, most, weight.max(initial=0)
 
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
-        weight, total, least, most = zip(*blocks.each(of_block))
+        weight, total, least, most, heaviest = zip(*blocks.each(of_block))
     if not sum(weight) > 0:
         raise ValueError("All sample_weight are zero: at least one row must count.")
     least, most = np.min(least, axis=0), np.max(most, axis=0)
@@ -128,7 +129,7 @@ def units(blocks, d, names=None):
             f"covariates: {name!s} varies by {(most / 2 - least / 2)[extreme][0]:.1e}, whose square float64 cannot "
             "hold. Give it in another unit."
         )
-    return centre, width
+    return centre, width, min(1.0, float(max(heaviest)))
 
 
 def coefficients_of(mixture) -> np.ndarray:
@@ -225,7 +226,7 @@ def reduced(estimator, X, covariates, sample_weight=None):
     check_features(estimator, d, blocks.names)
     blocks.check(lambda rows, place: checked_new(estimator, rows, blocks.names, place))
     require_covariates(estimator, model.shares, blocks.blocks.n_features - d, blocks.side_names)
-    rule = GateRule(**dict(zip(("centre", "scale"), units(blocks.blocks, d))))
+    rule = GateRule(**dict(zip(("centre", "scale", "unit"), units(blocks.blocks, d))))
     return blocks, unit, replace(model, shares=rule.shares_after(model.shares, model.n_components))
 
 

@@ -123,6 +123,7 @@ def in_units(estimator, rows, targets, sizes, covariates, weight):
         widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
         shares=shares,
         sized=sizes is not None,
+        unit=1.0 if weight is None else min(1.0, float(weight.max())),
     )
     return basis, model, np.column_stack([z, targets, *([] if sizes is None else [sizes]), side])
 

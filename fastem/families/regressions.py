@@ -34,7 +34,7 @@ from fastem.models.gate import Gate, GateRule
 from fastem.models.regressions import TARGETS, Regressions
 from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.validation import as_sample_weight, generator, require_finite, require_rows
+from fastem.rows.validation import as_sample_weight, generator, in_moderate_units, require_finite, require_rows
 from fastem.starts.regressions import best_start
 
 MODEL_ARRAYS = "weights_", "coef_", "intercept_", "variances_", "gate_coefficients_"
@@ -189,14 +189,14 @@ class MixtureOfRegressions(Estimator):
         targets = targets.astype(np.float64)
         sizes = sizes_of(sides, targets.shape[1])
         require_targets(targets, self.family, sizes)
-        weight = as_sample_weight(sample_weight, len(rows))
+        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(rows)))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
         given = covariates_of(sides)
         self._basis, pattern, wide = in_units(self, rows, targets, sizes, given, weight)
         result = self._fitted(pattern, wide, weight)
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
-        self.log_likelihood_, self.n_parameters_ = float(result.log_likelihood), int(result.model.n_parameters)
+        self.log_likelihood_, self.n_parameters_ = unit * float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
         self._set_attributes(result.model)
         keep_names(self, None if given is None else given.names)
@@ -244,7 +244,7 @@ class MixtureOfRegressions(Estimator):
                     f"gate_coefficients_ are of {len(shares.centre)} covariates, but there are "
                     f"{len(pattern.shares.centre)}"
                 )
-            rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale)
+            rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale, unit=pattern.shares.unit)
             shares = rule.shares_after(shares, K)
         coefficients = np.swapaxes(lines, 1, 2).copy()
         weights = np.asarray(self.weights_, np.float64)
@@ -437,12 +437,12 @@ class MixtureOfRegressions(Estimator):
         """
         sides = given_sides(covariates, trials, exposure)
         model, wide = self._wide(X, y, sides)
-        weight = as_sample_weight(sample_weight, len(wide))
+        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(wide)))
         _, targets, sizes, _ = model.split(wide)
         rows, _, sides = split_columns(X, sides, type(self).__name__)
         basis, pattern, wide = in_units(self, rows, targets, sizes, covariates_of(sides), weight)
         model = self._of_attributes(basis, pattern)
-        covariance = inverse_information(model, wide, weight)
+        covariance = inverse_information(model, wide, weight) / unit
         K, P, m = model.coefficients.shape
         own = covariance[: K * P * m, : K * P * m].reshape(K, P, m, K, P, m)
         errors = np.array([[basis.deviations(own[k, :, j, k, :, j]) for j in range(m)] for k in range(K)])

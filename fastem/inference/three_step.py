@@ -152,7 +152,8 @@ def three_step(
             f"no row is assigned to component {there.argmin()}. Use assignment='soft', or fewer components."
         )
     classification = arithmetic.matmul(by_class, assigned) / by_class.sum(axis=1)[:, None]
-    fit = LogitOfClasses(gate.design(covariates), weight, *said_of_classes(assigned, classification, correction))
+    said = said_of_classes(assigned, classification, correction)
+    fit = LogitOfClasses(gate.design(covariates), weight, *said, gate.unit)
     vector = fit.maximum()
     if correction == "BCH" and fit.shares.min() < 0 and fit.furthest(vector) > SEPARATED:
         warn(
@@ -188,12 +189,14 @@ class LogitOfClasses:
     shares : (n, K), whose rows add up to 1
     errors : (K, K) or None
         Then the shares are of assignments, which have these probabilities given the class.
+    unit : float
+        Of the weights, in which the prior counts.
     """
 
-    def __init__(self, u, weight, shares, errors):
+    def __init__(self, u, weight, shares, errors, unit):
         self.u, self.weight, self.shares, self.errors = u, weight, shares, errors
         self.K, self.P = shares.shape[1], u.shape[1]
-        self.prior = prior_curvature(self.K, self.P)
+        self.unit, self.prior = unit, unit * prior_curvature(self.K, self.P)
 
     def at(self, vector):
         """The objective, pi (n, K) and the shares (n, K)."""
@@ -241,8 +244,17 @@ class LogitOfClasses:
         return complete - missing, complete
 
     def maximum(self):
+        """The best of those from 0 and, where the objective is not concave, from the maximum without its errors."""
+        zero = np.zeros((self.K - 1) * self.P)
+        if self.errors is None:
+            return self.maximum_from(zero)
+        plain = LogitOfClasses(self.u, self.weight, self.shares, None, self.unit)
+        found = [self.maximum_from(start) for start in (zero, plain.maximum())]
+        return max(found, key=lambda vector: self.at(vector)[0])
+
+    def maximum_from(self, vector):
         """By Newton's steps, shortened until they climb; where the objective is not concave, by the complete data's."""
-        vector, arrived = np.zeros((self.K - 1) * self.P), ARRIVED + ROUNDED * float(self.weight.sum())
+        arrived = ARRIVED * self.unit + ROUNDED * float(self.weight.sum())
         value, pi, shares = self.at(vector)
         for _ in range(MOST_STEPS):
             slope = arithmetic.matmul(self.weight, self.scores(pi, shares)) - arithmetic.matmul(self.prior, vector)
@@ -260,7 +272,8 @@ class LogitOfClasses:
         return vector
 
     def sandwich(self, vector):
-        """The covariance ((K - 1) P, (K - 1) P) of the coordinates; NaN where the information has no inverse."""
+        """The covariance ((K - 1) P, (K - 1) P) of the coordinates: the prior's where the rows say nothing of one; NaN where
+        the information has no inverse."""
         if not len(vector):
             return np.zeros((0, 0))
         _, pi, shares = self.at(vector)
@@ -270,7 +283,7 @@ class LogitOfClasses:
         except np.linalg.LinAlgError:
             return np.full((scores.shape[1],) * 2, np.nan)
         squares = arithmetic.matmul(np.ascontiguousarray((scores * self.weight[:, None]).T), scores)
-        return arithmetic.matmul(arithmetic.matmul(inverse, squares), inverse)
+        return arithmetic.matmul(arithmetic.matmul(inverse, squares + self.prior), inverse)
 
 
 def solution(curvatures, slope):

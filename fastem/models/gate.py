@@ -33,6 +33,8 @@ class Gate(Shares):
     ----------
     centre, scale : (p,)
         Of the covariates: u = (c - centre) / scale is between -1 and 1 in the rows of the fit.
+    unit : float
+        Of the sample weights, in which the prior of the slopes counts.
     coefficients : (K, p + 1) or None
         gamma, the intercept first; their sum over the components is 0. None: not begun, the weights are the same for
         all rows.
@@ -44,6 +46,7 @@ class Gate(Shares):
 
     centre: np.ndarray = None
     scale: np.ndarray = None
+    unit: float = 1.0
     coefficients: np.ndarray | None = None
     known: Curvature | None = None
 
@@ -92,9 +95,9 @@ class Gate(Shares):
         return np.vstack([*errors, np.zeros(P)])
 
     def to_array(self, weights) -> np.ndarray:
-        """(K + 2, p + 1) the coefficients, and then (0, centre) and (1, scale): of which :meth:`from_array` makes the
+        """(K + 2, p + 1) the coefficients, and then (0, centre) and (unit, scale): of which :meth:`from_array` makes the
         same gate to the last bit."""
-        units = np.column_stack([[0.0, 1.0], [self.centre, self.scale]])
+        units = np.column_stack([[0.0, self.unit], [self.centre, self.scale]])
         return np.concatenate([self.at(weights), units])
 
     @classmethod
@@ -103,14 +106,14 @@ class Gate(Shares):
         array = np.asarray(array, np.float64)
         if array.ndim != 2 or len(array) < 3 or not array.shape[1] or not np.isfinite(array).all():
             raise ValueError(f"a gate is a finite array (K + 2, p + 1). Got shape {array.shape} instead.")
-        centre, scale = array[-2:, 1:]
-        if not (scale > 0).all():
-            raise ValueError("the scale of a gate must be positive.")
-        return cls(centre=centre, scale=scale, coefficients=array[:-2])
+        (centre, scale), unit = array[-2:, 1:], float(array[-1, 0])
+        if not ((scale > 0).all() and unit > 0):
+            raise ValueError("the scale and the unit of a gate must be positive.")
+        return cls(centre=centre, scale=scale, unit=unit, coefficients=array[:-2])
 
     def penalty(self) -> np.ndarray:
         """(p + 1,) the precisions of the prior."""
-        return precisions(len(self.centre) + 1)
+        return self.unit * precisions(len(self.centre) + 1)
 
     def log_prior(self, weights):
         if self.coefficients is None:
@@ -124,10 +127,10 @@ class Gate(Shares):
         if not len(self.centre):  # one intercept each has a formula
             return replace(self, coefficients=replace(self, coefficients=None).at(counts / counts.sum()))
         gradient = sums_of(statistics) - statistics.gate_expected - self.penalty() * gamma
-        step, gain = bounded_step(gradient, statistics.gate_gram)
+        step, gain = bounded_step(gradient, statistics.gate_gram, self.unit)
         known = self.curvature(statistics, gamma)
         if known is not None:
-            newton = newton_step(gradient, known.matrix, known.factor(gamma))
+            newton = newton_step(gradient, known.matrix, known.factor(gamma), self.unit)
             if newton is not None and newton[1] > gain:
                 step = newton[0]
         return replace(self, coefficients=centred(gamma + step), known=known)
@@ -197,9 +200,10 @@ class GateRule(WeightRule):
 
     centre: np.ndarray = None
     scale: np.ndarray = None
+    unit: float = 1.0
 
     def shares(self, n_components) -> Gate:
-        return Gate(centre=self.centre, scale=self.scale)
+        return Gate(centre=self.centre, scale=self.scale, unit=self.unit)
 
     def shares_after(self, before, n_components):
         gate = self.shares(n_components)

@@ -10,7 +10,7 @@ With g_k = sum (r_k - pi_k) u the gradient:
    whose gamma_k . u differ by a range of v, is exp(v) times its matrix at most.
 
 A weak normal prior (`RIDGE`) of the slopes about their mean over the components keeps them finite where a covariate
-separates the components.
+separates the components. Where weights are small it is in their `unit`, so that it is as weak.
 
 D. Boehning: Multinomial logistic regression algorithm. Ann. Inst. Statist. Math. 44 (1992) 197-200.
 F. Bach: Self-concordant analysis for logistic regression. Electron. J. Statist. 4 (2010) 384-414.
@@ -47,19 +47,19 @@ class Curvature(NamedTuple):
         return float(arithmetic.exp(min(self.spread(coefficients), MOST_SPREAD)))
 
 
-def bounded_step(gradient, gram):
+def bounded_step(gradient, gram, unit=1.0):
     """Boehning's step, and what it gains at least."""
-    step = arithmetic.matmul(gradient, inverse_bound(gram.tobytes(), len(gram)))
+    step = arithmetic.matmul(gradient, inverse_bound(gram.tobytes(), len(gram), unit))
     return step, 0.5 * float((step * gradient).sum())
 
 
-def newton_step(gradient, curvature, factor):
+def newton_step(gradient, curvature, factor, unit=1.0):
     """The damped Newton step for a curvature of at most `factor` times this, and what it gains at least; None where
     the curvature has no inverse."""
     K, P = gradient.shape
     free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
     try:
-        solution = arithmetic.solve(factor * curvature[:free, :free] + prior_curvature(K, P), gradient[:-1].ravel())
+        solution = arithmetic.solve(factor * curvature[:free, :free] + unit * prior_curvature(K, P), gradient[:-1].ravel())
     except np.linalg.LinAlgError:
         return None
     step[:-1] = solution.reshape(K - 1, P)
@@ -82,12 +82,12 @@ def precisions(P):
 
 
 @lru_cache(maxsize=16)
-def inverse_bound(gram: bytes, P):
+def inverse_bound(gram: bytes, P, unit=1.0):
     """(P, P) inverse of Boehning's curvature of a component; all M-steps of a fit share the sum of u u'."""
     bound = 0.5 * np.frombuffer(gram).reshape(P, P)
     # of dependent covariates in rows of large weights, beside which the prior is nothing; a larger bound is one, too
     rounding = ROUNDING * P * np.diagonal(bound)
-    return arithmetic.inverse(bound + np.diag(precisions(P) + rounding))
+    return arithmetic.inverse(bound + np.diag(unit * precisions(P) + rounding))
 
 
 @cache

@@ -82,6 +82,8 @@ class Regressions(BlockModel):
     sized : bool
         Whether rows have sizes (m,), of each target: the number of trials of binomial ones, the logarithm of the
         exposure of Poisson ones.
+    unit : float
+        Of the sample weights, in which the prior of the coefficients counts.
     """
 
     weights: np.ndarray
@@ -92,6 +94,12 @@ class Regressions(BlockModel):
     widest: np.ndarray
     shares: Shares = FREE
     sized: bool = False
+    unit: float = 1.0
+
+    @property
+    def ridge(self) -> float:
+        """The precision of the prior."""
+        return RIDGE * self.unit
 
     @property
     def n_parameters(self):
@@ -276,7 +284,7 @@ class Regressions(BlockModel):
             step = solved(curvature, slope)
             left = statistics.squares[k, j] - arithmetic.matmul(step, slope)
             return now + step, max(left / statistics.counts[k], self.floor[j])
-        step = solved(curvature + RIDGE * np.eye(len(now)), slope - RIDGE * now)
+        step = solved(curvature + self.ridge * np.eye(len(now)), slope - self.ridge * now)
         return now + damping(float(abs(step) @ self.widest)) * step, 1.0
 
     def log_likelihood_error(self, statistics, n_rows=None, dtype=np.float64) -> float:
@@ -296,7 +304,7 @@ class Regressions(BlockModel):
         return float(lost.sum()) + UNKNOWN * (abs(statistics.log_likelihood) + statistics.weight)
 
     def log_prior(self):
-        own = 0.0 if self.is_gaussian else -0.5 * RIDGE * float((self.coefficients**2).sum())
+        own = 0.0 if self.is_gaussian else -0.5 * self.ridge * float((self.coefficients**2).sum())
         return own + self.shares.log_prior(self.weights)
 
     def parameters(self):
@@ -335,7 +343,7 @@ class Regressions(BlockModel):
             slope = statistics.slope / self.variances[:, None]
             logs = 0.5 * (statistics.squares / self.variances - statistics.counts[:, None]).ravel()
         else:
-            slope, logs = statistics.slope - RIDGE * self.coefficients, np.empty(0)
+            slope, logs = statistics.slope - self.ridge * self.coefficients, np.empty(0)
         return np.concatenate([slope.ravel(), logs, self.shares.gradient(statistics, self.weights)])
 
 

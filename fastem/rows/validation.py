@@ -341,7 +341,7 @@ def in_moderate_units(weight):
     """The weights and 1.0; where their sums would leave the range of float32: divided by a power of two, and that."""
     if weight is None or 1e-9 < weight.max() < 1e9:
         return weight, 1.0
-    unit = 2.0 ** (int(np.frexp(weight.max())[1]) - 1)
+    unit = 2.0 ** int(np.frexp(weight.max())[1])
     return weight / unit, float(unit)
 
 

@@ -1,5 +1,6 @@
 """Weights that depend on covariates: laws, direct maximisation, sources, and what is refused."""
 
+import pickle
 import warnings
 from dataclasses import replace
 from functools import partial
@@ -244,6 +245,21 @@ def test_integer_weights_are_repeated_rows():
     for name in ("gate_expected", "gate_gram", "gate_curvature", "gate_log_norm", "gate_first"):
         assert np.allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-10, atol=1e-9)
     assert ours.gate_curvature.any()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-8, 1e-3, 1e10])
+def test_the_prior_is_weak_in_any_unit_of_weight(unit):
+    X, C = of_family("GaussianMixture", 300)
+    plain = fitted("GaussianMixture", X, C, sample_weight=np.ones(300))
+    weight = np.full(300, unit)
+    other = fitted("GaussianMixture", X, C, sample_weight=weight)
+    assert np.allclose(other.gate_coefficients_, plain.gate_coefficients_, rtol=1e-4)
+    errors = [
+        fastem.standard_errors(model, X, sample_weight=w, covariates=C).parameters["gate_coefficients_"]
+        for model, w in ((plain, np.ones(300)), (other, weight), (pickle.loads(pickle.dumps(other)), weight))
+    ]
+    assert np.allclose(errors[1] * unit**0.5, errors[0], rtol=1e-3)
+    assert np.array_equal(errors[1], errors[2])
 
 
 def test_the_curvature_is_that_of_the_formula():

@@ -365,6 +365,18 @@ def test_weights_in_any_unit_are_the_same_regressions(unit):
     assert np.allclose(plain.coef_, other.coef_, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e-8, 1e-3, 1e10])
+@pytest.mark.parametrize("family, K", [("poisson", 2), ("binomial", 1)])
+def test_priors_are_weak_in_any_unit_of_weight(family, K, unit):
+    X, y, _ = crossing(400, family=family)
+    weight = np.full(len(y), unit)
+    plain, other = fitted(X, y, K, family=family), fitted(X, y, K, family=family, sample_weight=weight)
+    assert np.allclose(plain.coef_, other.coef_, rtol=1e-5)
+    assert np.isclose(other.log_likelihood_, unit * plain.log_likelihood_, rtol=1e-9)
+    errors, others = plain.standard_errors(X, y), other.standard_errors(X, y, weight)
+    assert np.allclose(others.coef * unit**0.5, errors.coef, rtol=1e-3)
+
+
 @pytest.mark.parametrize("seed", [5, 8, 9, 10])
 def test_columns_that_depend_on_others_up_to_rounding_get_no_coefficient(seed):
     """Four points determine three slopes."""

@@ -157,6 +157,40 @@ def test_other_side_columns_are_those_of_the_posteriors():
         fastem.three_step(model, x, age, bounds=bounds)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e-6, 1e-3])
+def test_the_prior_is_weak_in_any_unit_of_weight(unit):
+    model, X, C = classes(300)
+    plain, found = fastem.three_step(model, X, C), fastem.three_step(model, X, C, np.full(len(X), unit))
+    assert np.allclose(found.coefficients, plain.coefficients, rtol=1e-6)
+    assert np.allclose(found.standard_errors * unit**0.5, plain.standard_errors, rtol=1e-6)
+
+
+@pytest.mark.parametrize("correction", [None, "BCH", "ML"])
+def test_what_the_rows_do_not_say_is_as_uncertain_as_the_prior(correction):
+    """Of one covariate twice, only the sum of the coefficients is known."""
+    model, X, C = classes(1000)
+    c = C[:, :1]
+    alone, both = (fastem.three_step(model, X, rows, correction=correction) for rows in (c, np.hstack([c, c])))
+    assert np.allclose(both.coefficients[:, 1:].sum(axis=1), alone.coefficients[:, 1], rtol=1e-2, atol=1e-3)
+    assert (both.standard_errors[:-1, 1:] > 20 * alone.standard_errors[:-1, 1:]).all()
+
+
+def test_of_two_maxima_the_higher_one():
+    """Errors of classification make the objective one that is not concave; from 0 alone Newton ends 8 below, with slopes
+    of the other sign."""
+    rng = np.random.default_rng(1)
+    C = rng.normal(size=(400, 2))
+    shares = np.exp(C @ rng.normal(size=(2, 3)) * 1.5)
+    z = np.array([rng.choice(3, p=p / p.sum()) for p in shares])
+    X = rng.normal(size=(400, 1)) + 1.3 * z[:, None]
+    model = fastem.GaussianMixture(3, random_state=0, covariance_type="tied").fit(X)
+    posterior, errors = classified(model, X, "soft")
+    found = fastem.three_step(model, X, C, assignment="soft")
+    logs = np.column_stack([np.ones(400), C]) @ found.coefficients.T
+    pi = np.exp(logs) / np.exp(logs).sum(axis=1)[:, None]
+    assert (posterior * np.log(pi @ errors)).sum() == pytest.approx(-291.1, abs=0.2)
+
+
 def test_one_class_and_covariates_in_other_units():
     model, X, C = classes(300)
     alone = fastem.three_step(fastem.BernoulliMixture(1).fit(X), X, C)
