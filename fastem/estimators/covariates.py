@@ -96,8 +96,8 @@ def require_finite_covariates(blocks, d, names=None):
 
 def units(blocks, d, names=None):
     """The means (p,) of the covariates and their largest deviations, of rows that count, and the unit of their weights,
-    the largest where that is below 1; ValueError where a covariate is missing, is the same in all rows, or varies beyond
-    the range of numbers. names: see :func:`side_names`."""
+    the largest where that is below 1; ValueError where a covariate is missing, is the same in all rows, or varies
+    beyond the range of numbers. names: see :func:`side_names`."""
     require_finite_covariates(blocks, d, names)
 
     def of_block(X, weight, start):

@@ -272,7 +272,7 @@ class LogitOfClasses:
         return vector
 
     def sandwich(self, vector):
-        """The covariance ((K - 1) P, (K - 1) P) of the coordinates: the prior's where the rows say nothing of one; NaN where
+        """The covariance ((K - 1) P, (K - 1) P) of the coordinates: the prior's where the rows say nothing; NaN where
         the information has no inverse."""
         if not len(vector):
             return np.zeros((0, 0))

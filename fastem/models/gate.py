@@ -95,8 +95,8 @@ class Gate(Shares):
         return np.vstack([*errors, np.zeros(P)])
 
     def to_array(self, weights) -> np.ndarray:
-        """(K + 2, p + 1) the coefficients, and then (0, centre) and (unit, scale): of which :meth:`from_array` makes the
-        same gate to the last bit."""
+        """(K + 2, p + 1) the coefficients, and then (0, centre) and (unit, scale): of which :meth:`from_array` makes
+        the same gate to the last bit."""
         units = np.column_stack([[0.0, self.unit], [self.centre, self.scale]])
         return np.concatenate([self.at(weights), units])
 

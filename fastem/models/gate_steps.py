@@ -59,7 +59,8 @@ def newton_step(gradient, curvature, factor, unit=1.0):
     K, P = gradient.shape
     free, step = (K - 1) * P, np.zeros((K, P))  # the last component is the reference
     try:
-        solution = arithmetic.solve(factor * curvature[:free, :free] + unit * prior_curvature(K, P), gradient[:-1].ravel())
+        information = factor * curvature[:free, :free] + unit * prior_curvature(K, P)
+        solution = arithmetic.solve(information, gradient[:-1].ravel())
     except np.linalg.LinAlgError:
         return None
     step[:-1] = solution.reshape(K - 1, P)

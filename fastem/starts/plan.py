@@ -143,6 +143,8 @@ class Family(Protocol):
         The rounds of these runs. Random starts climb late.
     move_rounds : sequence of (iterations, runs that are left)
         The rounds of runs that merge two components of the best of these and split another. Default: none.
+    incomplete_rounds : (start_rounds, move_rounds) or ()
+        Those of rows with missing values, where what is filled in hides clusters. Default: the same.
     """
 
     has_noise: ClassVar[bool] = False
@@ -150,6 +152,7 @@ class Family(Protocol):
     start_partitions: ClassVar[tuple[str, ...]] = (MERGED, "kmeans")
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
     move_rounds: ClassVar[Sequence[tuple[int, int]]] = ()
+    incomplete_rounds: ClassVar[Sequence] = ()
 
     def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list | None:
         """Of each partition (n,) of rows in memory the :class:`ShortRun` that begins at the mixture that `start` makes

@@ -21,6 +21,7 @@ from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.side_columns import SideBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
+from fastem.starts.incomplete import partitions_of_complete
 from fastem.starts.merged_clusters import Unlike
 from fastem.starts.moves import split_merges
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
@@ -94,17 +95,21 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
         for columns, n_clusters in product(family.views(X.shape[1]), family.start_sizes(K)):
             for labels in PARTITIONS[kind](X[:, columns], weight, n_clusters, rng, threads):
                 found.add(labels)
+            for labels in partitions_of_complete(PARTITIONS[kind], few.X[:, columns], weight, n_clusters, rng, threads):
+                found.add(labels)
     partitions = [partial(start, labels, few) for labels in found.partitions]
     if len(starts) + len(partitions) == 1:
         return [*partitions, *starts][0]()
     runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
+    of_starts, of_moves = family.start_rounds, family.move_rounds
+    if np.isnan(few.X).any() and family.incomplete_rounds:
+        of_starts, of_moves = family.incomplete_rounds
     if runs is None:
-        runs, rounds = len(partitions) * [None], family.start_rounds
+        runs, rounds = len(partitions) * [None], of_starts
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     best = contest(begun, few, rounds, plan, n_threads, n_effective)
-    is_complete = not np.isnan(few.X).any()  # steps over rows with missing values take long
-    if family.move_rounds and 1 < K < MANY and is_complete:
-        best = moved(best, start, few, plan, scales, rng, n_threads, n_effective)
+    if of_moves and 1 < K < MANY:
+        best = moved(best, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
     if compared is few:
         return best
     rounds, n = SIDE_ROUNDS, len(found.partitions)
@@ -117,7 +122,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     return contest(starts, compared, rounds, plan, n_threads, n_effective)
 
 
-def moved(best, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
+def moved(best, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
     """The best of a mixture and those that merge two of its components and split another."""
     K = plan.n_components
     threads = for_pass(n_threads, few, K)
@@ -128,7 +133,7 @@ def moved(best, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> 
     plan = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
     runs = plan.family.short_runs(plan, labels, truncated(few, plan.truncate), scales)
     begun = [run or partial(start, one, few) for run, one in zip(runs or len(labels) * [None], labels)]
-    return contest([lambda: best, *begun], few, plan.family.move_rounds, plan, n_threads, n_effective)
+    return contest([lambda: best, *begun], few, rounds, plan, n_threads, n_effective)
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:

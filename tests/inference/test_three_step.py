@@ -176,8 +176,8 @@ def test_what_the_rows_do_not_say_is_as_uncertain_as_the_prior(correction):
 
 
 def test_of_two_maxima_the_higher_one():
-    """Errors of classification make the objective one that is not concave; from 0 alone Newton ends 8 below, with slopes
-    of the other sign."""
+    """Errors of classification make the objective one that is not concave; from 0 alone Newton ends 8 below, with
+    slopes of the other sign."""
     rng = np.random.default_rng(1)
     C = rng.normal(size=(400, 2))
     shares = np.exp(C @ rng.normal(size=(2, 3)) * 1.5)

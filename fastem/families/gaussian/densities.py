@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class CovarianceFamily(Family):
     covariance_type : str
     reg_covar : float
     """
+
+    incomplete_rounds: ClassVar = ((5, 4), (20, 1)), ((10, 4), (30, 2), (50, 1))
 
     covariance_type: str
     reg_covar: float
