@@ -17,6 +17,7 @@ import fastem
 from fastem.errors import CollapsedComponent
 from fastem.estimators.compatibility import FEATURES, REFUSED, Request
 from fastem.estimators.planning import request_of
+from fastem.starts.named import MERGED, ROWS
 from fastem.starts.plan import Stop
 
 K, N = 2, 64
@@ -230,11 +231,19 @@ CASES = [
     Case("cross-validation", law=predicts),
 ]
 SHORT = {  # starts of small data that take little time; with 60 rows a subsample, no start is coarse, with 12 all are
-    "subsample.SUBSAMPLE": 60,
-    "short_runs.RUNS": 2,
-    "short_runs.SHORT_RUN": 2,
-    "regroup.SPLIT_RUN": 2,
-    "regroup.MOST_CANDIDATES": 2,
+    "starts.subsample.SUBSAMPLE": 60,
+    "starts.short_runs.RUNS": 2,
+    "starts.short_runs.SHORT_RUN": 2,
+    "starts.short_runs.SIDE_ROUNDS": ((2, 2), (2, 1)),
+    "starts.short_runs.GATED_ROUNDS": ((2, 2), (2, 1)),
+    "starts.regroup.SPLIT_RUN": 2,
+    "starts.regroup.MOST_CANDIDATES": 2,
+    "estimators.exponential_family_mixture.DensityFamily.start_kinds": {MERGED: 1, ROWS: 2},
+    "estimators.exponential_family_mixture.DensityFamily.start_rounds": ((2, 2), (2, 1)),
+    "estimators.exponential_family_mixture.DensityFamily.move_rounds": ((2, 1),),
+    "families.mixed.MixedFamily.start_kinds": {MERGED: 1, ROWS: 2},
+    "families.mixed.MixedFamily.start_rounds": ((2, 2), (2, 1)),
+    "families.gaussian.densities.CovarianceFamily.incomplete_rounds": (((2, 2), (2, 1)), ((2, 1),)),
 }
 DATA = ("missing values", "float32")  # before what holds the rows
 FIXABLE = {name: ("weights", "means", "covariances") if name == "full" else ("weights",) for name in FAMILIES}
@@ -417,7 +426,7 @@ def check_laws(model, pair, X):
 def short_starts(monkeypatch):
     """Starts that take little time; and what the driver is asked for over all rows is noted."""
     for name, few in SHORT.items():
-        monkeypatch.setattr(f"fastem.starts.{name}", few)
+        monkeypatch.setattr(f"fastem.{name}", few)
     driver = fastem.starts.restarts.em
     monkeypatch.setattr(
         "fastem.starts.restarts.em",
@@ -438,7 +447,9 @@ def test_pairs(family, first, monkeypatch):
             continue
         monkeypatch.setattr("fastem.starts.subsample.SUBSAMPLE", 12 if "coarse" in names else 60)
         asked = {"max_iter": 4, "random_state": 0} | merged_parameters(pair, X)
-        if family.name != "full" and not names & ITS_OWN_START:  # short runs take most of the time
+        if (
+            family.name != "full" or "truncation" in names
+        ) and not names & ITS_OWN_START:  # short runs take most of the time
             asked.setdefault("init_params", "kmeans")
         if set(asked) - set(known):
             with pytest.raises(TypeError, match="got an unexpected keyword argument"):
