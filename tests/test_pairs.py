@@ -11,13 +11,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 from models import MODELS, Family, points
+from short_starts import shorten
 from spark_session import frame_of, spark_session
 
 import fastem
 from fastem.errors import CollapsedComponent
 from fastem.estimators.compatibility import FEATURES, REFUSED, Request
 from fastem.estimators.planning import request_of
-from fastem.starts.named import MERGED, ROWS
 from fastem.starts.plan import Stop
 
 K, N = 2, 64
@@ -230,21 +230,6 @@ CASES = [
     Case("partial_fit"),
     Case("cross-validation", law=predicts),
 ]
-SHORT = {  # starts of small data that take little time; with 60 rows a subsample, no start is coarse, with 12 all are
-    "starts.subsample.SUBSAMPLE": 60,
-    "starts.short_runs.RUNS": 2,
-    "starts.short_runs.SHORT_RUN": 2,
-    "starts.short_runs.SIDE_ROUNDS": ((2, 2), (2, 1)),
-    "starts.short_runs.GATED_ROUNDS": ((2, 2), (2, 1)),
-    "starts.regroup.SPLIT_RUN": 2,
-    "starts.regroup.MOST_CANDIDATES": 2,
-    "estimators.exponential_family_mixture.DensityFamily.start_kinds": {MERGED: 1, ROWS: 2},
-    "estimators.exponential_family_mixture.DensityFamily.start_rounds": ((2, 2), (2, 1)),
-    "estimators.exponential_family_mixture.DensityFamily.move_rounds": ((2, 1),),
-    "families.mixed.MixedFamily.start_kinds": {MERGED: 1, ROWS: 2},
-    "families.mixed.MixedFamily.start_rounds": ((2, 2), (2, 1)),
-    "families.gaussian.densities.CovarianceFamily.incomplete_rounds": (((2, 2), (2, 1)), ((2, 1),)),
-}
 DATA = ("missing values", "float32")  # before what holds the rows
 FIXABLE = {name: ("weights", "means", "covariances") if name == "full" else ("weights",) for name in FAMILIES}
 MOVES = ["reseed", "drop", "split and merge"]
@@ -425,8 +410,7 @@ def check_laws(model, pair, X):
 @pytest.fixture(autouse=True)
 def short_starts(monkeypatch):
     """Starts that take little time; and what the driver is asked for over all rows is noted."""
-    for name, few in SHORT.items():
-        monkeypatch.setattr(f"fastem.{name}", few)
+    shorten(monkeypatch)
     driver = fastem.starts.restarts.em
     monkeypatch.setattr(
         "fastem.starts.restarts.em",

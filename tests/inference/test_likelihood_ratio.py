@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from models import MODELS
 from scipy.stats import multivariate_normal
+from short_starts import shorten
 
 from fastem import PPCA, GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
@@ -235,6 +236,7 @@ def test_weights_that_count_no_rows_cannot_be_drawn(make):
 def short(monkeypatch):
     """Fits of few iterations."""
     monkeypatch.setattr("fastem.inference.model_search.DEFAULTS", {"tol": 1e-3, "max_iter": 5})
+    shorten(monkeypatch)
 
 
 @pytest.mark.parametrize("family", MODELS, ids=str)

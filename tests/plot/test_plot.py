@@ -291,14 +291,15 @@ def test_columns_of_different_kinds_are_drawn_in_their_order():
 @pytest.mark.parametrize("picture", [plot.responsibilities, plot.uncertainty, plot.mixture])
 def test_every_family(family, picture):
     data = family.data(200)
-    model = family.make(2, random_state=0).fit(data)
+    fit = {"random_state": 0, "init_params": "kmeans", "max_iter": 20}
+    model = family.make(2, **fit).fit(data)
     one, other = np.ravel(drawn(picture(model, data, ax=Figure()))), np.ravel(picture(model.model_, data, ax=Figure()))
     for a, b in zip(one, other, strict=True):
         assert [type(artist) for artist in a.get_children()] == [type(artist) for artist in b.get_children()]
     if not family.one_column:
         return
     one = data[:, :1].copy()
-    (ax,) = drawn(picture(family.make(2, random_state=0).fit(one), one, ax=Figure()))
+    (ax,) = drawn(picture(family.make(2, **fit).fit(one), one, ax=Figure()))
     if picture is plot.mixture:
         whole = (one == np.floor(one)).all()
         assert ax.get_ylabel() == ("probability" if whole else "density")

@@ -27,7 +27,7 @@ def one_cloud_and_three_points(seed):
 )
 def test_the_groups_that_are_there_stay(family, settings):
     """At least four groups: points of equal rows, whose components are at the floor, are groups as well."""
-    for seed in range(5):
+    for seed in range(2 if family is fastem.StudentTMixture else 5):  # whose fits take many iterations
         X = one_cloud_and_three_points(seed)
         model = family(6, on_collapse="drop", random_state=seed, **settings).fit(X)
         assert 4 <= len(model.weights_) <= 6

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from models import MODELS
 from scipy.linalg import eigh
+from short_starts import shorten
 
 import fastem
 from fastem import GaussianMixture, MixedMixture, MixtureOfFactorAnalyzers, PoissonMixture, StudentTMixture
@@ -151,8 +152,9 @@ def test_the_tree_keeps_long_clusters_whole(n):
 )
 @pytest.mark.parametrize("family", MODELS, ids=str)
 @pytest.mark.filterwarnings("ignore:component")
-def test_new_starts_serve_every_family(family, init_params, dtype):
+def test_new_starts_serve_every_family(family, init_params, dtype, monkeypatch):
     """The same for any number of threads; the components are unlike each other, and EM does not fall from there."""
+    shorten(monkeypatch)
     X = family.data(150).astype(dtype)
     weight = np.random.default_rng(0).integers(0, 3, len(X)).astype(float)
     fit = {"init_params": init_params, "random_state": 0, "max_iter": 5, "tol": 0}
