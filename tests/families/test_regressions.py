@@ -377,6 +377,16 @@ def test_priors_are_weak_in_any_unit_of_weight(family, K, unit):
     assert np.allclose(others.coef * unit**0.5, errors.coef, rtol=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_experts_find_the_pieces_of_a_curve(seed):
+    """Runs that had begun with weights that are the same for all rows were dropped before their gates had moved."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-4, 4, (800, 1))
+    y = 2 * np.sin(2 * x[:, 0]) + 0.2 * rng.normal(size=800)
+    model = MixtureOfRegressions(6, random_state=seed).fit(x, y, covariates=x)
+    assert model.score(x, y, covariates=x) > 0.9
+
+
 @pytest.mark.parametrize("seed", [5, 8, 9, 10])
 def test_columns_that_depend_on_others_up_to_rounding_get_no_coefficient(seed):
     """Four points determine three slopes."""
