@@ -47,6 +47,7 @@ class StudentTFamily(CovarianceFamily):
     """
 
     start_partitions: ClassVar = (MERGED,)  # its k-means does not see far rows
+    move_rounds: ClassVar = ((5, 4), (15, 2), (30, 1))
 
     degrees_of_freedom: Any = None
 

@@ -22,8 +22,8 @@ from fastem.rows.side_columns import SideBlocks
 from fastem.starts.diagnosis import effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.incomplete import partitions_of_complete
-from fastem.starts.merged_clusters import Unlike
-from fastem.starts.moves import split_merges
+from fastem.starts.merged_clusters import Unlike, alike
+from fastem.starts.moves import posterior_of, split_merges
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
 from fastem.starts.subsample import all_rows, sample_of, subsample_rows
@@ -43,6 +43,7 @@ FEW_BESIDE = 2000  # or so many where they have side columns
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
 LEAST_TOL = 1e-6  # of such runs
 SHARED = 0.02  # cosine of two components' responsibilities from which they are merged
+MOST_MOVES = 3  # times that two components are merged and another is split
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
@@ -123,17 +124,28 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
 
 
 def moved(best, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
-    """The best of a mixture and those that merge two of its components and split another."""
-    K = plan.n_components
-    threads = for_pass(n_threads, few, K)
-    labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
-    labels = [one for one in labels if np.bincount(one, few.sample_weight, minlength=K).all()]
-    if not labels:  # no cluster is divided between components
-        return best
-    plan = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
-    runs = plan.family.short_runs(plan, labels, truncated(few, plan.truncate), scales)
-    begun = [run or partial(start, one, few) for run, one in zip(runs or len(labels) * [None], labels)]
-    return contest([lambda: best, *begun], few, rounds, plan, n_threads, n_effective)
+    """The best of a mixture and those that merge two of its components and split another; again where that has found
+    other clusters."""
+    K, weight, threads = plan.n_components, few.sample_weight, for_pass(n_threads, few, plan.n_components)
+    near = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
+    clusters = posterior_of(best, few.X, np.arange(K)).argmax(axis=1)
+    for _ in range(MOST_MOVES):
+        labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
+        labels = [one for one in labels if np.bincount(one, weight, minlength=K).all()]
+        if not labels:  # no cluster is divided between components
+            break
+        runs = plan.family.short_runs(near, labels, truncated(few, plan.truncate), scales)
+        begun = [run or partial(start, one, few) for run, one in zip(runs or len(labels) * [None], labels)]
+        best = contest([partial(itself, best), *begun], few, rounds, near, n_threads, n_effective)
+        before, clusters = clusters, posterior_of(best, few.X, np.arange(K)).argmax(axis=1)
+        if alike(before, clusters, weight, K):
+            break
+    return best
+
+
+def itself(model: Mixture) -> Mixture:
+    """A start that has been made."""
+    return model
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:

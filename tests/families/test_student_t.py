@@ -312,3 +312,16 @@ def test_coordinates_of_any_degrees_of_freedom():
         warnings.simplefilter("error", RuntimeWarning)
         most = emission.from_vector(vector + np.where(np.arange(len(vector)) >= len(vector) - 2, 1e3, 0))
     assert (most.degrees_of_freedom == MOST_DEGREES).all()
+
+
+@pytest.mark.parametrize("seed", [5, 10])
+def test_clusters_of_uneven_sizes_and_heavy_tails_are_found(seed):
+    """Without merging and splitting components of the best start the fits end 183 and 127 below."""
+    rng = np.random.default_rng(seed)
+    K, d = 5, 3
+    share = 0.6 ** np.arange(K)
+    z = rng.choice(K, 800, p=share / share.sum())
+    roots = 0.5 * rng.normal(size=(K, d, d)) + 0.7 * np.eye(d)
+    X = 3 * rng.normal(size=(K, d))[z] + np.einsum("nij,nj->ni", roots[z], rng.standard_t(4, size=(800, d)))
+    known = StudentTMixture(K, init_params=z).fit(X).log_likelihood_
+    assert StudentTMixture(K, random_state=0).fit(X).log_likelihood_ > known - 1

@@ -147,7 +147,7 @@ def test_contests_are_long_only_where_steps_are_compiled(kind, monkeypatch):
     monkeypatch.setattr(short_runs, "contest", lambda *args: seen.append(args[2]) or contest(*args))
     GaussianMixture(2, random_state=0, max_iter=2, **asked).fit(X)
     of_kind = {"complete": [short_runs.CHEAP_ROUNDS], "missing values": list(CovarianceFamily.incomplete_rounds)}
-    assert seen == of_kind.get(kind, [Family.start_rounds])
+    assert list(dict.fromkeys(seen)) == of_kind.get(kind, [Family.start_rounds])
 
 
 @pytest.mark.parametrize("covariance_type, d, K, seed", [("full", 3, 5, 0), ("full", 3, 5, 13), ("tied", 3, 5, 11)])
