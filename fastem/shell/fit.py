@@ -13,7 +13,7 @@ import numpy as np
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.shell.models import FACTORS, estimator
-from fastem.shell.rows import NamedColumns, names_of, require_other_file, rows_to_fit, sides_of
+from fastem.shell.rows import NamedColumns, names_of, require_other_files, rows_to_fit, sides_of
 
 NOT_CONVERGED = 3  # the exit code with --strict
 PARAMETERS = (  # options that are parameters of an estimator
@@ -27,15 +27,14 @@ def fit(arguments: argparse.Namespace) -> int | None:
     from fastem import plot
     from fastem.plot.canvas import require_file_type
 
-    require_other_file("--save", arguments.save, arguments.files)
-    require_other_file("--plot", arguments.plot, arguments.files)
+    require_other_files(arguments, arguments.files)
     if arguments.plot is not None:
         require_file_type(arguments.plot)
     if arguments.resume and arguments.checkpoint is None:
         raise ValueError("--resume needs the file to go on from: name it with --checkpoint")
     if arguments.resume and not Path(arguments.checkpoint).exists():
         print(f"fastem: nothing to resume in {arguments.checkpoint}: the fit begins anew", file=sys.stderr)
-    family = "bayesian" if arguments.bayesian else arguments.family
+    family = arguments.family
     model = estimator(family, {name: value for name, value in vars(arguments).items() if name in PARAMETERS})
     sides = sides_of(arguments)
     if family in FACTORS:

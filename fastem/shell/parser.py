@@ -61,13 +61,17 @@ def _fit(fit: argparse.ArgumentParser) -> None:
         metavar="K",
         help="number of components; of factor_analysis and ppca: of factors",
     )
-    fit.add_argument(
+    family = fit.add_mutually_exclusive_group()
+    family.add_argument(
         "--model",
         dest="family",
         choices=FAMILIES | FACTORS,
         default="gaussian",
         metavar="FAMILY",
         help="see below (gaussian)",
+    )
+    family.add_argument(
+        "--bayesian", dest="family", action="store_const", const="bayesian", help="the same as --model bayesian"
     )
     _sides(fit, SIDES_OF_FIT)
     fit.add_argument(
@@ -77,7 +81,6 @@ def _fit(fit: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="structure: full, tied, diag, spherical, VEV, … (default: full); see below",
     )
-    fit.add_argument("--bayesian", action="store_true", default=False, help="the same as --model bayesian")
     fit.add_argument(
         "--noise", type=_noise, metavar="box|VOLUME", help="a component of constant density for stray rows"
     )
@@ -142,9 +145,8 @@ def _select(select: argparse.ArgumentParser) -> None:
         "--threads", dest="n_jobs", type=int, metavar="N", help="threads; the result does not depend on them"
     )
     select.add_argument("--progress", action="store_true", default=False, help="count the models that have ended")
-    select.add_argument(
-        "--save", "--model", default=None, metavar="MODEL.npz", help="write the best model to this file"
-    )
+    select.add_argument("--model", type=_no_family, help=argparse.SUPPRESS)
+    select.add_argument("--save", default=None, metavar="MODEL.npz", help="write the best model to this file")
     select.add_argument("--plot", default=None, metavar="FILE.png", help="draw the criterion; also .svg, .pdf")
     _json(select)
 
@@ -274,6 +276,13 @@ def numbers(text: str) -> list[int]:
 def comma_list(text: str) -> list[str]:
     """The names in ``a,b``; a name that has a comma must be in double quotes."""
     return [name.strip() for name in next(csv.reader([text]), [])]
+
+
+def _no_family(text: str) -> NoReturn:
+    raise argparse.ArgumentTypeError(
+        f"select compares Gaussian mixtures. Got {text!r}: leave it out (--save names the file of the best model), or "
+        "compare the BIC of fits of that family, which fastem fit --model prints"
+    )
 
 
 def _kinds(text: str) -> list[str] | dict[str, list[str]]:

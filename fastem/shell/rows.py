@@ -88,19 +88,29 @@ def _are_numbered(columns: list[str]) -> bool:
     return all(re.fullmatch(r"x\d+", name) for name in columns)
 
 
-def require_place(option: str, path: str | None) -> None:
+def require_place(option: str, path: str) -> None:
     """ValueError where no file can be written there: before the work, not after it."""
-    if path is not None and not Path(path).absolute().parent.is_dir():
+    if not Path(path).absolute().parent.is_dir():
         raise ValueError(f"{option} {path}: there is no such folder")
-    if path is not None and Path(path).is_dir():
+    if Path(path).is_dir():
         raise ValueError(f"{option} {path} is a folder: name a file in it")
 
 
-def require_other_file(option: str, path: str | None, read: Sequence[str]) -> None:
-    """ValueError where what is written would replace a file that is read."""
-    require_place(option, path)
-    if path is not None and is_one_of(Path(path), list(read)):
-        raise ValueError(f"{option} {path} is one of the files that are read: name another")
+OUTPUTS = ("save", "plot", "checkpoint", "output")  # options that name files to write
+
+
+def require_other_files(arguments: argparse.Namespace, read: Sequence[str]) -> None:
+    """ValueError where what is written would replace a file that is read, or another that is written."""
+    named = {f"--{name}": getattr(arguments, name, None) for name in OUTPUTS}
+    written: dict[Path, str] = {}
+    for option, path in named.items():
+        if path is None:
+            continue
+        require_place(option, path)
+        if is_one_of(Path(path), list(read)):
+            raise ValueError(f"{option} {path} is one of the files that are read: name another")
+        if (other := written.setdefault(Path(path).resolve(), option)) != option:
+            raise ValueError(f"{option} {path} is the file that {other} writes: name another")
 
 
 class NamedColumns:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from fastem.shell.rows import require_other_file, rows_to_fit
+from fastem.shell.rows import require_other_files, rows_to_fit
 
 BAR = 40  # characters of the longest bar
 CHOICES = ("criterion", "random_state", "n_jobs", "tol", "max_iter")
@@ -21,8 +21,7 @@ def select(arguments: argparse.Namespace) -> int | None:
     from fastem import plot
     from fastem.plot.canvas import require_file_type
 
-    require_other_file("--save", arguments.save, arguments.files)
-    require_other_file("--plot", arguments.plot, arguments.files)
+    require_other_files(arguments, arguments.files)
     if arguments.plot is not None:
         require_file_type(arguments.plot)
     selected = fastem.select(

@@ -17,7 +17,7 @@ from fastem.driver.atomic_write import written_whole
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
-from fastem.shell.rows import require_other_file, rows_for, sides_of
+from fastem.shell.rows import require_other_files, rows_for, sides_of
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -26,7 +26,7 @@ def predict(arguments: argparse.Namespace) -> None:
     from fastem.estimators.predictions import Predictions, text_writer, write_each, writer_for
     from fastem.rows.sources.kept_columns import kept_columns
 
-    require_other_file("--output", arguments.output, [arguments.model, *arguments.files])
+    require_other_files(arguments, [arguments.model, *arguments.files])
     if arguments.output is not None:
         writer_for(Path(arguments.output))
     model = loaded(arguments.model)
@@ -52,7 +52,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
 def impute(arguments: argparse.Namespace) -> None:
     """``fastem impute``: the rows of files with their missing values filled in."""
-    require_other_file("--output", arguments.output, [arguments.model, *arguments.files])
+    require_other_files(arguments, [arguments.model, *arguments.files])
     model = loaded(arguments.model)
     if not hasattr(model, "impute"):
         raise ValueError(f"{arguments.model} holds a {type(model).__name__}; only Gaussian mixtures fill in values")
@@ -64,7 +64,7 @@ def impute(arguments: argparse.Namespace) -> None:
 
 def sample(arguments: argparse.Namespace) -> None:
     """``fastem sample``: rows that are drawn from a model, each with its component."""
-    require_other_file("--output", arguments.output, [arguments.model])
+    require_other_files(arguments, [arguments.model])
     model = loaded(arguments.model)
     X, z = model.sample(arguments.rows, arguments.random_state)
     with table_to(arguments.output) as writer:
@@ -100,7 +100,7 @@ def report(arguments: argparse.Namespace) -> None:
     """``fastem report``: one page with the table and pictures of a model and rows."""
     from fastem.shell.report import page
 
-    require_other_file("--output", arguments.output, [arguments.model, *arguments.files])
+    require_other_files(arguments, [arguments.model, *arguments.files])
     model = loaded(arguments.model)
     html = page(model, rows_for(model, arguments), columns_of(model))
     with written_whole(Path(arguments.output)) as beside, open(beside, "w", encoding="utf-8") as file:

@@ -284,8 +284,10 @@ def test_without_a_checkpoint_the_way_is_said(capsys, monkeypatch):
     assert capsys.readouterr().err == "fastem: interrupted after 3 iterations; with --checkpoint FILE a fit can go on\n"
 
 
-@pytest.mark.parametrize("option", ["--save", "--plot"])
-@pytest.mark.parametrize("command", ["fit", "select"])
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("fit", "--save"), ("fit", "--plot"), ("fit", "--checkpoint"), ("select", "--save"), ("select", "--plot")],
+)
 def test_rows_are_never_replaced(refused, command, option):
     Path("x.csv").write_text("\n".join(f"{a},{b}" for a, b in X))
     Path("x.png").write_bytes(Path("x.csv").read_bytes())
@@ -294,6 +296,30 @@ def test_rows_are_never_replaced(refused, command, option):
         said = refused(command, name, "--components", 2, option, f"./{name}")
         assert f"{option} ./{name} is one of the files that are read: name another" in said
         assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("fit", ["--save", "--plot"]),
+        ("fit", ["--save", "--checkpoint"]),
+        ("fit", ["--plot", "--checkpoint"]),
+        ("select", ["--save", "--plot"]),
+    ],
+)
+def test_no_output_replaces_another(refused, command, options):
+    first, second = options
+    said = refused(command, "faithful", "--components", 2, first, "x.png", second, "./x.png")
+    assert f"{second} ./x.png is the file that {first} writes: name another" in said
+    assert not Path("x.png").exists()
+
+
+def test_a_family_is_named_once_and_in_select_not_at_all(refused, run):
+    both = refused("fit", "faithful", "--components", 2, "--model", "poisson", "--bayesian")
+    assert "--bayesian" in both and "--model" in both
+    said = refused("select", "faithful", "--components", "1:2", "--model", "poisson")
+    assert "select compares Gaussian mixtures. Got 'poisson'" in said and not Path("poisson").exists()
+    assert "ayesian" in run("fit", "faithful", "--components", 2, "--bayesian").splitlines()[0]
 
 
 def test_a_model_is_never_replaced_by_its_sample(refused, model):
