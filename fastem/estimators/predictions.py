@@ -121,10 +121,10 @@ def _write_frame(asked, X, path, keep, sides):
 
 
 def writer_for(path: Path) -> Callable:
-    """The function that opens a file of this name for predictions; raises an error where the name is wrong."""
+    """The function that opens a table of this name; raises an error where the name is wrong."""
     suffix = path.suffix.lower()
     if suffix not in WRITERS:
-        raise ValueError(f"{path}: the name of a file of predictions must end in {', '.join(WRITERS)}")
+        raise ValueError(f"{path}: the name of a table must end in {', '.join(WRITERS)}")
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no such folder")
     if path.is_dir():

@@ -183,14 +183,18 @@ def _predict(predict: argparse.ArgumentParser) -> None:
 
 def _impute(impute: argparse.ArgumentParser) -> None:
     _model_and_rows(impute)
-    impute.add_argument("--output", default=None, metavar="FILLED.csv", help="default: the standard output")
+    impute.add_argument(
+        "--output", default=None, metavar="FILLED.csv", help="default: the standard output; also .parquet"
+    )
 
 
 def _sample(sample: argparse.ArgumentParser) -> None:
     sample.add_argument("model", **MODEL)
     sample.add_argument("--rows", type=int, default=1000, metavar="N", help="how many (default: 1000)")
     sample.add_argument("--seed", dest="random_state", type=int, default=0, help="default: 0")
-    sample.add_argument("--output", default=None, metavar="ROWS.csv", help="default: the standard output")
+    sample.add_argument(
+        "--output", default=None, metavar="ROWS.csv", help="default: the standard output; also .parquet"
+    )
 
 
 def _score(score: argparse.ArgumentParser) -> None:

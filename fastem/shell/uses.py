@@ -3,32 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.predictions import Predictions, text_writer, write_each, writer_for
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
 from fastem.shell.rows import require_other_files, rows_for, sides_of
 
+COMPONENT = "component"  # a column of a sample
+PAGES = (".html", ".htm")
+
 
 def predict(arguments: argparse.Namespace) -> None:
     """``fastem predict``: a label, its probability and the log-density for every row of files."""
     from fastem import write_predictions
-    from fastem.estimators.predictions import Predictions, text_writer, write_each, writer_for
     from fastem.rows.sources.kept_columns import kept_columns
 
     require_other_files(arguments, [arguments.model, *arguments.files])
-    if arguments.output is not None:
-        writer_for(Path(arguments.output))
+    require_table(arguments.output)
     model = loaded(arguments.model)
     if not hasattr(model, "predict_proba"):
         raise ValueError(
@@ -53,24 +52,29 @@ def predict(arguments: argparse.Namespace) -> None:
 def impute(arguments: argparse.Namespace) -> None:
     """``fastem impute``: the rows of files with their missing values filled in."""
     require_other_files(arguments, [arguments.model, *arguments.files])
+    require_table(arguments.output)
     model = loaded(arguments.model)
     if not hasattr(model, "impute"):
         raise ValueError(f"{arguments.model} holds a {type(model).__name__}; only Gaussian mixtures fill in values")
     filled = np.asarray(model.impute(rows_for(model, arguments)))
-    with table_to(arguments.output) as writer:
-        writer.writerow(columns_of(model))
-        writer.writerows(filled.tolist())
+    write_table(arguments.output, dict(zip(columns_of(model), filled.T)))
 
 
 def sample(arguments: argparse.Namespace) -> None:
     """``fastem sample``: rows that are drawn from a model, each with its component."""
     require_other_files(arguments, [arguments.model])
+    require_table(arguments.output)
     model = loaded(arguments.model)
     X, z = model.sample(arguments.rows, arguments.random_state)
-    with table_to(arguments.output) as writer:
-        labelled = np.ndim(z) == 1
-        writer.writerow([*columns_of(model), *(["component"] if labelled else [])])
-        writer.writerows([*row, *([label] if labelled else [])] for row, label in zip(X.tolist(), z.tolist()))
+    table = dict(zip(columns_of(model), X.T))
+    if np.ndim(z) == 1:  # not the factors of a factor model
+        if COMPONENT in table:
+            raise ValueError(
+                f"{arguments.model} has a column {COMPONENT!r}, as a sample has, which says the component of each row: "
+                "fit the column under another name, or sample in Python"
+            )
+        table[COMPONENT] = z
+    write_table(arguments.output, table)
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -101,6 +105,8 @@ def report(arguments: argparse.Namespace) -> None:
     from fastem.shell.report import page
 
     require_other_files(arguments, [arguments.model, *arguments.files])
+    if Path(arguments.output).suffix.lower() not in PAGES:
+        raise ValueError(f"{arguments.output}: the name of a report must end in {', '.join(PAGES)}")
     model = loaded(arguments.model)
     html = page(model, rows_for(model, arguments), columns_of(model))
     with written_whole(Path(arguments.output)) as beside, open(beside, "w", encoding="utf-8") as file:
@@ -120,15 +126,17 @@ def columns_of(model: Any) -> list[str]:
     return [str(name) for name in getattr(model, "feature_names_in_", numbered_names(model.n_features_in_))]
 
 
-@contextmanager
-def table_to(path: str | None) -> Iterator[Any]:
-    """A writer of CSV, to a file that appears at once, or to the standard output."""
+def require_table(path: str | None) -> None:
+    """An error where no table can be written under this name: before the work, not after it."""
+    if path is not None:
+        writer_for(Path(path))
+
+
+def write_table(path: str | None, table: dict[str, np.ndarray]) -> None:
+    """Columns by their names, as CSV to the standard output, or to a file of the kind that its name says."""
+    kinds, columns = {name: column.dtype for name, column in table.items()}, list(table.values())
     if path is None:
-        yield csv.writer(sys.stdout, lineterminator="\n")
+        text_writer(sys.stdout, kinds)(columns)
         return
-    with written_whole(Path(path)) as beside, open(beside, "w", encoding="utf-8", newline="") as file:
-        yield _csv(file)
-
-
-def _csv(file: TextIO) -> Any:
-    return csv.writer(file, lineterminator="\n")
+    with written_whole(Path(path)) as beside, writer_for(Path(path))(beside, kinds) as write:
+        write(columns)

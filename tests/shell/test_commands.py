@@ -217,6 +217,29 @@ def test_impute_sample_score_describe(run, model):
     assert json.loads(run("describe", "model.npz", "--json"))["n_samples"] == 272
 
 
+def test_tables_are_of_the_kind_that_their_names_say(run, refused, model):
+    holes = X.copy()
+    holes[3, 1] = np.nan
+    np.savetxt("holes.csv", holes, delimiter=",", header="eruptions,waiting", comments="")
+    for words in (["impute", "model.npz", "holes.csv"], ["sample", "model.npz", "--rows", 50]):
+        expected = rows_of(run(*words))
+        for name in ("out.csv", "out.parquet"):
+            assert run(*words, "--output", name) == ""
+        assert rows_of(Path("out.csv").read_text()) == expected
+        table = pyarrow.parquet.read_table("out.parquet").to_pylist()
+        assert [{name: str(value) for name, value in row.items()} for row in table] == expected
+        for name in ("out.npy", "out.csv.gz"):
+            assert "the name of a table must end in .csv, .txt, .parquet" in refused(*words, "--output", name)
+            assert not Path(name).exists()
+    assert "a report must end in .html" in refused("report", "model.npz", "faithful", "--output", "out.pdf")
+
+
+def test_a_column_named_as_that_of_components_is_refused(run, refused):
+    np.savetxt("rows.csv", X, delimiter=",", header="component,waiting", comments="")
+    run("fit", "rows.csv", "--components", 2, "--save", "model.npz")
+    assert "model.npz has a column 'component'" in refused("sample", "model.npz")
+
+
 def test_a_report_is_one_page(run, model):
     assert "report in report.html" in run("report", "model.npz", "faithful", "--output", "report.html")
     page = Path("report.html").read_text()
