@@ -130,20 +130,40 @@ def _bin_numbers(x, first, width, number):
     return np.clip(place, 0, number - 1).astype(np.intp), (place >= 0) & (place < number)
 
 
+def bars_of(x, low, high, discrete) -> tuple[float, float, int]:
+    """The bins of a histogram of one column: one for each count where there are not too many."""
+    return bins(x, low, high, 100 if discrete else int(np.clip(2 * len(x) ** (1 / 3), 10, 100)))
+
+
 def draw_histogram(ax, x, low, high, discrete) -> float:
-    """Rows of one column as a density, a bar for each count where there are not too many; the highest bar's height."""
-    most = 100 if discrete else int(np.clip(2 * len(x) ** (1 / 3), 10, 100))
-    first, width, number = bins(x, low, high, most)
+    """Rows of one column as a density; the highest bar's height."""
+    first, width, number = bars_of(x, low, high, discrete)
     place, inside = _bin_numbers(x, first, width, number)
     density = np.bincount(place[inside], minlength=number) / (len(x) * width)
     ax.stairs(density, first + width * np.arange(number + 1), fill=True, color=GREY, alpha=0.45, label="data")
     return float(density.max())
 
 
-def draw_bins(ax, lower, upper, weight) -> float:
-    """Rows of one column that lie between bounds, as a density: each spread evenly over its interval, and those with an
-    open end left out, so that the bars hold the share of the others. The highest bar's height."""
-    closed = np.isfinite(lower) & np.isfinite(upper) & (upper > lower)
+def bar_ends(lower, upper, shown, discrete) -> tuple[np.ndarray, np.ndarray]:
+    """Where the bars of rows between bounds begin and end: of an exact value those of its bin in a histogram, of counts
+    half a count beyond both bounds, which are counts of the interval."""
+    if discrete:
+        return lower - 0.5, upper + 0.5
+    exact = lower == upper
+    if not exact.any():
+        return lower, upper
+    first, width, number = bars_of(lower[exact], *shown, discrete)
+    edges = first + width * np.arange(number + 1)
+    place, _ = _bin_numbers(lower[exact], first, width, number)
+    lower, upper = lower.copy(), upper.copy()
+    lower[exact], upper[exact] = edges[place], edges[place + 1]
+    return lower, upper
+
+
+def draw_bars(ax, lower, upper, weight) -> float:
+    """Rows of one column as a density, each spread evenly from its lower to its upper end, and those with an open end
+    left out, so that the bars hold the share of the others. The highest bar's height."""
+    closed = np.isfinite(lower) & np.isfinite(upper)
     total, lower, upper, weight = weight.sum(), lower[closed], upper[closed], weight[closed]
     edges = np.unique(np.concatenate([lower, upper]))
     rise = np.zeros(len(edges))

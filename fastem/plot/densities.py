@@ -11,8 +11,9 @@ from fastem.plot.canvas import (
     GREY,
     MOST_ROWS,
     axes_grid,
+    bar_ends,
     colour,
-    draw_bins,
+    draw_bars,
     draw_histogram,
     draw_rows,
     label_component,
@@ -22,7 +23,16 @@ from fastem.plot.canvas import (
     sample_rows,
     short,
 )
-from fastem.plot.parameter_maps import chosen_places, fitted_names, fitted_rows, mixture_of, parameters
+from fastem.plot.parameter_maps import (
+    chosen_places,
+    fitted_names,
+    fitted_rows,
+    parameters,
+    require_in_memory,
+    ungated_mixture_of,
+)
+from fastem.rows.intervals import bounds_of, require_bounds
+from fastem.rows.sources.open_beside import open_beside
 
 MOST_PEAK = 6  # times the highest bar of a histogram, that a component is shown whole
 LEAST_CELL = 0.6  # inches of a picture in a grid that has room for the numbers of components
@@ -46,10 +56,10 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
     columns : sequence of int or str, optional
         Default: the first four.
     ax : axes, array of axes, or figure, optional
-    lower, upper : (n,) or (n, 1) arrays, optional
+    lower, upper : (n,) or (n, 1) arrays, or names of columns, optional
         The bounds to which the values of the only column were fitted; see :meth:`fastem.GaussianMixture.fit`. The
-        histogram is then theirs: each row lies evenly in its interval, and one with an open end is in no bar. At least
-        one row must have two bounds.
+        histogram is then theirs: each row lies evenly in its interval, an exact one in its bar, and one with an open
+        end is in none. At least one row must have two bounds.
     sample_weight : (n,), optional
         Only with bounds: the counts of bins.
 
@@ -71,7 +81,7 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
     4
     """
     if lower is not None or upper is not None:
-        return _draw_intervals(model, X, lower, upper, sample_weight, ax)
+        return _draw_intervals(model, X, columns, {"lower": lower, "upper": upper}, sample_weight, ax)
     if sample_weight is not None:
         raise ValueError("sample_weight is drawn only with lower and upper. Leave it out.")
     fitted, X, names = fitted_rows(model, X)
@@ -172,25 +182,37 @@ def rows_apart(fitted, X) -> tuple[np.ndarray, str]:
     return apart, what if apart.any() else ""
 
 
-def _draw_intervals(model, X, lower, upper, sample_weight, ax):
-    """The densities of one column over the histogram of its intervals."""
-    fitted, names = mixture_of(model), fitted_names(model, 1)
+def _draw_intervals(model, X, columns, sides, sample_weight, ax):
+    """The densities of one column over the histogram of its intervals and exact values."""
+    fitted = ungated_mixture_of(model)
+    require_in_memory(X)
     if fitted.emission.shape[1] != 1:
         raise ValueError(
             f"lower and upper are drawn for a mixture of one column, but this one has {fitted.emission.shape[1]}."
         )
-    if lower is None or upper is None:
+    if any(side is None for side in sides.values()):
         raise ValueError("lower and upper belong together. Give both.")
-    lower, upper = (np.asarray(side, np.float64).reshape(-1) for side in (lower, upper))
-    weight = np.ones(len(lower)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    if not (np.shape(X)[0] == len(lower) == len(upper) == len(weight)):
-        raise ValueError("X, lower, upper and sample_weight must have one entry for each row.")
-    x = np.unique(np.concatenate([lower, upper]))
-    x = x[np.isfinite(x)]
-    if not (np.isfinite(lower) & np.isfinite(upper) & (upper > lower)).any():
-        raise ValueError("No row has two bounds lower < upper, so there is no histogram to draw.")
+    blocks, _ = open_beside(X, sides, sample_weight, type(model).__name__)
+    if blocks.n_features != 3:
+        raise ValueError(
+            f"X, lower and upper have {blocks.n_features} columns together, but this picture is of one column. Give "
+            "one column of each."
+        )
+    names = fitted_names(model, 1) if blocks.names is None else [str(blocks.names[0])]
+    chosen_places(model, columns, names)
+    wide, weight = blocks.whole().X, blocks.whole().sample_weight
+    require_bounds(wide, 1, names, blocks.place)
+    (lower,), (upper,) = bounds_of(wide, 1)
+    weight = np.ones(len(lower)) if weight is None else weight
+    known = (weight > 0) & (np.isfinite(lower) | np.isfinite(upper))
+    if not (known & np.isfinite(lower) & np.isfinite(upper)).any():
+        raise ValueError("No row of positive weight has two finite bounds, so there is no histogram to draw.")
+    lower, upper, weight = lower[known], upper[known], weight[known]
+    x = np.concatenate([lower, upper])
+    x = np.unique(x[np.isfinite(x)])
     ax, shown = axes_grid(ax)[0, 0], limits(x, *_reach(fitted.emission, 0))
-    return _draw_density(ax, fitted, x, shown, names[0], bars=lambda ax: draw_bins(ax, lower, upper, weight))
+    ends = bar_ends(lower, upper, shown, fitted.emission.discrete)
+    return _draw_density(ax, fitted, x, shown, short(names[0]), bars=lambda ax: draw_bars(ax, *ends, weight))
 
 
 def there(rows):

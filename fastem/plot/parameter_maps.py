@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators.estimator import checked_rows, require_fitted
+from fastem.estimators.ungated import MEAN_WEIGHTS
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.families.own import OwnModel
+from fastem.models.gate import Gate
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, colour_bar, colours_of, heat_map
 from fastem.rows.sources.columns import choose, numbered_names
+from fastem.rows.sources.open_rows import in_memory
 from fastem.rows.validation import as_matrix, column_names, require_finite
 
 FAR, SHARES = "RdBu_r", "cividis"  # colours of deviations from a mean, and of probabilities
@@ -24,7 +27,7 @@ def parameters(model, columns=None, *, names=None, ax=None) -> Any:
 
     The colour of a cell says how far the component's mean of the column lies from the mean of all components, in
     standard deviations of the column under the fit, from -2 to 2: a column that separates nothing is pale.
-    Probabilities have colours from 0 to 1.
+    Probabilities have colours from 0 to 1. After a fit with covariates the weights are the means of its rows' weights.
 
     Parameters
     ----------
@@ -120,7 +123,9 @@ def mixture_of(model) -> Mixture:
 
 def fitted_rows(model, X):
     """The mixture, its rows, checked, and the names of their columns."""
-    drawn, names = mixture_of(model), column_names(X)
+    drawn = ungated_mixture_of(model)
+    require_in_memory(X)
+    names = column_names(X)
     if drawn is not model:
         X = checked_rows(model, X)
     else:
@@ -129,6 +134,27 @@ def fitted_rows(model, X):
         if X.shape[1] != drawn.emission.shape[1]:
             raise ValueError(f"X has {X.shape[1]} columns, but this mixture has {drawn.emission.shape[1]}")
     return drawn, X, fitted_names(model, X.shape[1]) if names is None else [str(name) for name in names]
+
+
+def ungated_mixture_of(model) -> Mixture:
+    """The same; ValueError where its weights are those of no row alone."""
+    drawn = mixture_of(model)
+    shares = getattr(drawn, "shares", None)
+    if isinstance(shares, Gate) and shares.coefficients is not None:
+        raise ValueError(
+            f"this picture takes no covariates, on which the weights of this {type(model).__name__} depend. "
+            f"{MEAN_WEIGHTS} plot.parameters draws its components."
+        )
+    return drawn
+
+
+def require_in_memory(X) -> None:
+    """TypeError where the rows are elsewhere."""
+    if not in_memory(X) and not hasattr(X, "__array__") and not isinstance(X, (list, tuple)):
+        raise TypeError(
+            f"a picture is drawn of rows in memory, an array or a frame. Got {type(X).__name__} instead: give "
+            "fastem.open_rows(X).spaced_rows(), some thousands of its rows."
+        )
 
 
 def fitted_names(model, d):

@@ -8,6 +8,7 @@ with a prior, its logarithm is added to both sides.
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ def animate(model, X, columns=None, *, n_frames=40, figure=None) -> Any:
     Raises
     ------
     ValueError
-        `n_frames` is below 2, or `columns` are more than two.
+        `n_frames` is no whole number of at least 2, or `columns` are more than two.
 
     Examples
     --------
@@ -204,8 +205,8 @@ def animate(model, X, columns=None, *, n_frames=40, figure=None) -> Any:
     >>> film = plot.animate(start, X, n_frames=4, figure=Figure())
     >>> film.save("fit.gif", writer="pillow")
     """
-    if n_frames < 2:
-        raise ValueError(f"n_frames must be at least 2. Got {n_frames} instead.")
+    if not isinstance(n_frames, numbers.Integral) or n_frames < 2:
+        raise ValueError(f"n_frames must be a whole number of at least 2. Got {n_frames!r} instead.")
     fitted, X, names = fitted_rows(model, X)
     X = sample_rows(X, MOST_ROWS)
     chosen = chosen_places(model, columns, names)[: None if columns is not None else 2]

@@ -146,8 +146,9 @@ def test_a_film_is_a_page_too():
 
 
 def test_what_a_film_refuses():
-    with pytest.raises(ValueError, match="n_frames must be at least 2"):
-        plot.animate(early(), X, n_frames=1, figure=Figure())
+    for n_frames in (1, 2.5, "4"):
+        with pytest.raises(ValueError, match="n_frames must be a whole number of at least 2"):
+            plot.animate(early(), X, n_frames=n_frames, figure=Figure())
     wide = np.hstack([X, X])
     with pytest.raises(ValueError, match="one or two columns"):
         plot.animate(early(rows=wide + np.random.default_rng(0).normal(size=wide.shape)), wide, [0, 1, 2])
