@@ -24,6 +24,7 @@ returned. Of more than a million rows, a random million is used, the same each t
 
 from __future__ import annotations
 
+from fastem.families.factor_analysis import FactorEstimator
 from fastem.plot.agreement import qq
 from fastem.plot.canvas import require_file_type
 from fastem.plot.criteria import selection
@@ -54,14 +55,14 @@ __all__ = [
 ]
 
 
-def write(path, model, X) -> None:
+def write(path, model, X, **beside) -> None:
     """Write the picture of a mixture, or of the loadings of factors, to a file, whose suffix chooses its type; without
-    pyplot, so on any machine."""
-    if hasattr(model, "components_"):
+    pyplot, so on any machine. beside: what :func:`mixture` takes beside the rows."""
+    if isinstance(model, FactorEstimator):
         _write(path, (6.4, 4.8), lambda figure: loadings(model, ax=figure))
         return
     m = min(X.shape[1], FEW_COLUMNS)
-    _write(path, (6.4, 4.8) if m <= 2 else (2.2 * m, 1.9 * m), lambda figure: mixture(model, X, ax=figure))
+    _write(path, (6.4, 4.8) if m <= 2 else (2.2 * m, 1.9 * m), lambda figure: mixture(model, X, ax=figure, **beside))
 
 
 def write_selection(path, selected) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.shell.models import FACTORS, estimator
-from fastem.shell.rows import NamedColumns, names_of, require_other_files, rows_to_fit, sides_of
+from fastem.shell.picture import rows_to_draw
+from fastem.shell.rows import names_of, require_other_files, rows_to_fit, sides_of
 
 NOT_CONVERGED = 3  # the exit code with --strict
 PARAMETERS = (  # options that are parameters of an estimator
@@ -24,7 +25,6 @@ PARAMETERS = (  # options that are parameters of an estimator
 
 def fit(arguments: argparse.Namespace) -> int | None:
     """Run ``fastem fit``; the exit code where it is not 0."""
-    from fastem import plot
     from fastem.plot.canvas import require_file_type
 
     require_other_files(arguments, arguments.files)
@@ -43,7 +43,8 @@ def fit(arguments: argparse.Namespace) -> int | None:
         require_sides(model, sides)
     except TypeError as error:
         raise ValueError(f"--model {family}: {error}") from error
-    blocks = rows_to_fit(arguments, [name for names in sides.values() for name in names])
+    blocks = rows_to_fit(arguments, sides)
+    drawn = rows_to_draw(blocks, sides) if arguments.plot is not None else None
     keeping = {name: getattr(arguments, name) for name in ("checkpoint", "checkpoint_seconds", "resume")}
     try:
         model.fit(blocks, **sides, **({} if family in FACTORS else keeping))
@@ -52,16 +53,14 @@ def fit(arguments: argparse.Namespace) -> int | None:
         raise
     if sides:  # what follows is about the values
         blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
-    names = names_of(blocks, arguments.columns)
+    names = names_of(blocks, arguments)
     if arguments.columns is not None:  # a saved model must know which, also of a file without names
         model.feature_names_in_ = np.array(names, dtype=object)
     if arguments.save is not None:  # before the summary, whose reader may close the pipe
         model.save(arguments.save)
-    if arguments.plot is not None:
-        rows = getattr(blocks, "X", None)  # all that is in memory; of what is read, some thousands
-        rows = blocks.spaced_rows() if rows is None else rows
-        plot.write(arguments.plot, model, rows if blocks.names is None else NamedColumns(rows, names))
     model.feature_names_in_ = np.array(names, dtype=object)  # of files without names, the places of the columns
+    if drawn is not None:
+        drawn.write(arguments.plot, model, names)
     if arguments.json:
         print(json.dumps(as_dict(model)))
     else:

@@ -199,6 +199,7 @@ def _sample(sample: argparse.ArgumentParser) -> None:
 
 def _score(score: argparse.ArgumentParser) -> None:
     _model_and_rows(score)
+    _sides(score, SIDES)
     _json(score)
 
 

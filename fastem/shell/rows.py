@@ -10,20 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.refused_sides import refused, require_sides
 from fastem.rows.missing_codes import with_missing_codes
 from fastem.rows.side_columns import require_named_once
-from fastem.rows.sources.columns import numbered_names
+from fastem.rows.sources.columns import choose, column_place, numbered_names
 from fastem.rows.sources.files import column_names, is_one_of
 from fastem.rows.sources.open_rows import open_rows
 
 
-def names_of(blocks: Any, columns: list[str] | None) -> list[str]:
+def names_of(blocks: Any, arguments: argparse.Namespace, more: Sequence[str] = ()) -> list[str]:
     """The names of columns; where the file has none, ``x0, x1, ...`` after their place in it."""
     if blocks.names is not None:
         return list(blocks.names)
-    if columns is None:
-        return numbered_names(blocks.n_features)
-    return [f"x{column}" if column.isdecimal() else column for column in columns]
+    known = column_names(arguments.files)
+    columns = None if arguments.columns is None else [*arguments.columns, *more]
+    return [known[j] for j in choose(known, columns, arguments.files[0], arguments.weights)[0]]
 
 
 SIDES = {  # columns beside the values, by the names of the parameters that take them
@@ -36,24 +37,45 @@ SIDES_OF_FIT = SIDES | {"labels": "the column of the components that are known, 
 
 
 def sides_of(arguments: argparse.Namespace) -> dict[str, list[str]]:
-    """The columns beside the values that are named, by what they are."""
-    named = {role: getattr(arguments, role, None) for role in SIDES_OF_FIT}
-    return {role: names for role, names in named.items() if names is not None}
+    """The columns beside the values that are given by name or number, as names, by what they are."""
+    given = {role: getattr(arguments, role, None) for role in SIDES_OF_FIT}
+    given = {role: words for role, words in given.items() if words is not None}
+    known = column_names(arguments.files) if given else []
+    return {
+        role: [known[column_place(known, word, arguments.files[0], f"--{role}")] for word in words]
+        for role, words in given.items()
+    }
 
 
-def rows_to_fit(arguments: argparse.Namespace, more: Sequence[str] = ()) -> Any:
-    """The files as blocks; more: columns that are read beside those chosen."""
-    require_named_once(sides_of(arguments), arguments.weights)
-    columns = arguments.columns
+def sides_for(model: Any, arguments: argparse.Namespace) -> dict[str, list[str]]:
+    """The same for a fitted model; ValueError where it takes none of these."""
+    sides = sides_of(arguments)
+    try:
+        require_sides(model, sides)
+        if sides and not hasattr(model, "predict_proba"):
+            raise refused(model, next(iter(sides)))
+    except TypeError as error:
+        raise ValueError(f"{arguments.model}: {error}") from error
+    return sides
+
+
+def rows_to_fit(arguments: argparse.Namespace, sides: dict[str, list[str]] | None = None) -> Any:
+    """The files as blocks of the columns chosen, and of those beside them."""
+    sides = sides or {}
+    require_named_once(sides, arguments.weights)
+    columns, more = arguments.columns, [name for names in sides.values() for name in names]
     if more and columns is not None:
         columns = [*columns, *more]
     blocks = open_rows(arguments.files, sample_weight=arguments.weights, columns=columns)
-    return with_missing_codes(blocks, getattr(arguments, "missing", None))
+    blocks = with_missing_codes(blocks, getattr(arguments, "missing", None))
+    if more:
+        blocks.names = np.array(names_of(blocks, arguments, more), dtype=object)
+    return blocks
 
 
-def rows_for(model: Any, arguments: argparse.Namespace, beside: Sequence[str] = ()) -> Any:
+def rows_for(model: Any, arguments: argparse.Namespace, sides: dict[str, list[str]] | None = None) -> Any:
     """The files as blocks of the columns that a fitted model knows, and of those beside them that are named."""
-    names, beside = getattr(model, "feature_names_in_", None), list(beside)
+    names, beside = getattr(model, "feature_names_in_", None), [name for of in (sides or {}).values() for name in of]
     weights = getattr(arguments, "weights", None)
     columns = columns_to_read(names, arguments)
     if beside and columns is None:
@@ -65,6 +87,23 @@ def rows_for(model: Any, arguments: argparse.Namespace, beside: Sequence[str] = 
         names = np.array([*known, *beside], dtype=object)
     blocks.names = names  # the columns stand for those that the model was fitted to
     return blocks
+
+
+def require_told(model: Any, blocks: Any, sides: dict[str, list[str]], arguments: argparse.Namespace) -> None:
+    """ValueError where columns beside the values, without which rows tell a model nothing, are not named."""
+
+    def refusal(what: str, options: str) -> ValueError:
+        takes = f"name these columns with {options}" if hasattr(arguments, "lower") else "a report takes none"
+        return ValueError(f"{arguments.model} was fitted {what}: {takes}")
+
+    if getattr(model, "gate_coefficients_", None) is not None and "covariates" not in sides:
+        raise refusal("with covariates, on which its weights depend", "--covariates")
+    if sides or "lower" not in getattr(model, "side_columns_", ()):
+        return
+    n = sum(blocks.each(lambda X, weight, start: int(np.isnan(X).all(axis=1).sum())))
+    if n:  # as rows of which nothing is known they would have the log-density 0
+        what = f"to values between bounds, and {n} of {blocks.n_rows} rows have no value and no bounds"
+        raise refusal(what, "--lower and --upper")
 
 
 def columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:

@@ -12,10 +12,9 @@ import numpy as np
 
 from fastem.driver.atomic_write import written_whole
 from fastem.estimators.predictions import Predictions, text_writer, write_each, writer_for
-from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
-from fastem.shell.rows import require_other_files, rows_for, sides_of
+from fastem.shell.rows import require_other_files, require_told, rows_for, sides_for
 
 COMPONENT = "component"  # a column of a sample
 PAGES = (".html", ".htm")
@@ -33,12 +32,9 @@ def predict(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{arguments.model} holds a {type(model).__name__}, which has no components to label rows with"
         )
-    sides = sides_of(arguments)
-    try:
-        require_sides(model, sides)
-    except TypeError as error:
-        raise ValueError(f"{arguments.model}: {error}") from error
-    blocks = rows_for(model, arguments, [name for names in sides.values() for name in names])
+    sides = sides_for(model, arguments)
+    blocks = rows_for(model, arguments, sides)
+    require_told(model, blocks, sides, arguments)
     asked = {"probabilities": arguments.probabilities, "outliers": arguments.outliers}
     asked["keep"] = kept_columns(arguments.files, arguments.keep) if arguments.keep else None
     if arguments.output is None:
@@ -80,9 +76,11 @@ def sample(arguments: argparse.Namespace) -> None:
 def score(arguments: argparse.Namespace) -> None:
     """``fastem score``: how probable the rows of files are under a model."""
     model = loaded(arguments.model)
-    blocks = rows_for(model, arguments)
-    facts = {"rows": blocks.n_rows, "mean log-density": model.score(blocks)}
-    facts |= {"BIC": model.bic(blocks), "AIC": model.aic(blocks)}
+    sides = sides_for(model, arguments)
+    blocks = rows_for(model, arguments, sides)
+    require_told(model, blocks, sides, arguments)
+    facts = {"rows": blocks.n_rows, "mean log-density": model.score(blocks, **sides)}
+    facts |= {"BIC": model.bic(blocks, **sides), "AIC": model.aic(blocks, **sides)}
     if arguments.json:
         print(json.dumps({name.replace(" ", "_").replace("-", "_").lower(): value for name, value in facts.items()}))
     else:
@@ -108,7 +106,9 @@ def report(arguments: argparse.Namespace) -> None:
     if Path(arguments.output).suffix.lower() not in PAGES:
         raise ValueError(f"{arguments.output}: the name of a report must end in {', '.join(PAGES)}")
     model = loaded(arguments.model)
-    html = page(model, rows_for(model, arguments), columns_of(model))
+    blocks = rows_for(model, arguments)
+    require_told(model, blocks, {}, arguments)
+    html = page(model, blocks, columns_of(model))
     with written_whole(Path(arguments.output)) as beside, open(beside, "w", encoding="utf-8") as file:
         file.write(html)
     print(f"report in {arguments.output}")
