@@ -344,6 +344,11 @@ def checked_rows(estimator, X):
     return estimator._new_rows(X)
 
 
+def predictive(estimator):
+    """The mixture, or the factor model, whose density is that of rows under a fitted estimator."""
+    return estimator._predictive()
+
+
 def checked_blocks(estimator, X, sample_weight=None):
     """Rows of any kind for a fitted estimator, in blocks, checked against its fit."""
     return estimator._checked_blocks(X, sample_weight)

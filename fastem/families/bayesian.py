@@ -26,8 +26,7 @@ from fastem.families.gaussian.variational import (
 )
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
-from fastem.models.gaussian.student_t import StudentT
-from fastem.models.gaussian.variational import NormalWishart, VariationalGaussian
+from fastem.models.gaussian.variational import NormalWishart, VariationalGaussian, predictive_mixture
 from fastem.models.mixture import Mixture
 from fastem.models.weight_posteriors import POSTERIORS
 from fastem.models.weights import FREE_WEIGHTS
@@ -253,10 +252,7 @@ of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`
         if self.predictive == "plug-in":
             return model
         if getattr(self, "_predicts", (None, None))[0] is not model:
-            scale, freedom = model.emission.predictive()
-            no_floor = np.zeros(self.n_features_in_)
-            density = Mixture(model.weights, StudentT(model.emission.means, scale, no_floor, freedom, False))
-            self._predicts = model, density
+            self._predicts = model, predictive_mixture(model)
         return self._predicts[1]
 
     def _score(self, X, **outputs):

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from fastem.plot.canvas import GREY, axes_grid, colour, sample_rows, short
-from fastem.plot.parameter_maps import chosen_places, fitted_rows
+from fastem.plot.parameter_maps import chosen_places, density_of, fitted_rows
 
 DRAWN = 100_000  # rows of the fitted mixture
 POINTS = 200  # quantiles
@@ -31,13 +31,13 @@ def qq(model, X, column=0, *, ax=None) -> Any:
     -------
     Axes
     """
-    fitted, X, names = fitted_rows(model, X)
+    _, X, names = fitted_rows(model, X)
     (j,) = chosen_places(model, [column], names)
     values = sample_rows(X, MOST_ROWS)[:, j].astype(np.float64)
     values = np.sort(values[~np.isnan(values)])
     if not len(values):
         raise ValueError(f"every value of column {names[j]!r} of X is missing: choose another column.")
-    drawn = np.sort(fitted.sample(DRAWN, np.random.default_rng(0))[0][:, j])
+    drawn = np.sort(density_of(model).sample(DRAWN, np.random.default_rng(0))[0][:, j])
     shares = (np.arange(min(POINTS, len(values))) + 0.5) / min(POINTS, len(values))
     after, before = shares * (len(values) - 1) + 1, (1 - shares) * (len(values) - 1) + 1
     ends = (betaincinv(after, before, end) for end in (0.025, 0.975))  # of the share below an order statistic

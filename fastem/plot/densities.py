@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastem.models.gaussian.student_t import StudentT
+from fastem.models.gaussian.truncated import TruncatedGaussian
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import (
     GREY,
@@ -25,9 +27,11 @@ from fastem.plot.canvas import (
 )
 from fastem.plot.parameter_maps import (
     chosen_places,
+    density_of,
     fitted_names,
     fitted_rows,
     parameters,
+    part_of,
     require_in_memory,
     ungated_mixture_of,
 )
@@ -46,6 +50,9 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
 
     Two columns: an ellipse at one and at two standard deviations of each component, over the rows; more than 3000 rows
     are drawn as a histogram. One column: the weighted densities over a histogram. More columns: both, for all pairs.
+    Ellipses are of `means_` and `covariances_`: of Student-t components at one and two scales, the roots of their scale
+    matrices, of truncated ones as they are before the truncation. Densities are those of `score_samples`: of a Bayesian
+    mixture the predictive ones.
     For mixtures of other families than the Gaussian, one column is drawn so too (counts: the probability of each); for
     several columns their :func:`parameters` are drawn.
 
@@ -88,24 +95,25 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
     if X.shape[1] > 1 and not fitted.emission.has_ellipses:
         return parameters(model, columns, names=names, ax=ax)
     chosen = chosen_places(model, columns, names)[: None if columns is not None else FEW_COLUMNS]
-    emission = fitted.emission.marginal(chosen) if X.shape[1] > 1 else fitted.emission
+    emission = part_of(fitted.emission, chosen) if X.shape[1] > 1 else fitted.emission
+    density = density_of(model)
     kept = sample_rows(X, MOST_ROWS)
-    X = kept[:, chosen].astype(np.float64)
+    values = kept[:, chosen].astype(np.float64)
     names = [short(names[j]) for j in chosen]
-    empty = np.flatnonzero(np.isnan(X).all(axis=0))
+    empty = np.flatnonzero(np.isnan(values).all(axis=0))
     if len(empty):
         raise ValueError(
             f"every value of column {names[empty[0]]!r} of X is missing: choose other columns with columns="
         )
-    shown = [limits(there(X[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
+    shown = [limits(there(values[:, j]), *_reach(emission, j)) for j in range(len(chosen))]
     if len(chosen) == 1:
-        part = fitted if fitted.emission.shape[1] == 1 else Mixture(fitted.weights, emission)
-        return _draw_density(axes_grid(ax)[0, 0], part, X[:, 0], shown[0], names[0])
+        part = density if X.shape[1] == 1 else Mixture(density.weights, part_of(density.emission, chosen))
+        return _draw_density(axes_grid(ax)[0, 0], part, values[:, 0], shown[0], names[0])
     if len(chosen) == 2:
         (ax,) = axes_grid(ax).flat
-        _draw_plane(ax, emission, X, 0, 1, shown, names)
+        _draw_plane(ax, emission, values, 0, 1, shown, names)
         draw_apart(ax, fitted, kept, 0, 1, chosen)
-        name_ellipses(ax)
+        name_ellipses(ax, emission)
         ax.set_title(title_of(model, fitted))
         return ax
     axes = axes_grid(ax, len(chosen), len(chosen), cell=(2.2, 1.9))
@@ -114,16 +122,16 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
         if j > i:
             axes[i, j].set_axis_off()
         elif j == i:
-            part = Mixture(fitted.weights, emission.marginal([j]))
-            _draw_density(axes[i, j], part, X[:, j], shown[j], names[j], size)
+            part = Mixture(density.weights, part_of(density.emission, [chosen[j]]))
+            _draw_density(axes[i, j], part, values[:, j], shown[j], names[j], size)
             axes[i, j].set(ylabel=names[i] if i == 0 else "", yticks=[])
         else:
-            _draw_plane(axes[i, j], emission, X, j, i, shown, names, size)
+            _draw_plane(axes[i, j], emission, values, j, i, shown, names, size)
             draw_apart(axes[i, j], fitted, kept, j, i, chosen)
         axes[i, j].locator_params(nbins=3)
         axes[i, j].tick_params(labelsize=size or "xx-small")
         axes[i, j].label_outer()
-    name_ellipses(axes[0, -1], axes[1, 0])
+    name_ellipses(axes[0, -1], emission, axes[1, 0])
     axes[0, -1].set_title(title_of(model, fitted), size="medium", loc="right")  # to the left there is room
     return axes
 
@@ -135,14 +143,15 @@ def title_of(model, fitted) -> str:
     return f"{kind}, {K} component{'s' * (K != 1)}"
 
 
-def name_ellipses(ax, drawn=None) -> None:
+def name_ellipses(ax, emission, drawn=None) -> None:
     """A legend of the ellipses and of the rows that are drawn apart, in `ax`; drawn: axes that hold them."""
     from matplotlib.lines import Line2D
 
     named = [line for line in (ax if drawn is None else drawn).collections if not line.get_label().startswith("_")]
     widths = dict(zip(DEVIATIONS, (1.8, 1.2)))
+    unit = "scale" if isinstance(emission, StudentT) else "standard deviation"
     ellipses = [
-        Line2D([], [], color=GREY, linewidth=width, label=f"{radius} standard deviation{'s' * (radius > 1)}")
+        Line2D([], [], color=GREY, linewidth=width, label=f"{radius} {unit}{'s' * (radius > 1)}")
         for radius, width in widths.items()
     ]
     ax.legend(handles=[*ellipses, *named], fontsize="x-small", framealpha=0.8, edgecolor="none", loc="best")
@@ -170,7 +179,7 @@ def rows_apart(fitted, X) -> tuple[np.ndarray, str]:
     emission, K = fitted.emission, fitted.emission.shape[0]
     if fitted.n_components > K:
         apart, what = fitted.posterior(X).argmax(axis=1) == K, "noise"
-    elif hasattr(emission, "degrees_of_freedom"):
+    elif isinstance(emission, StudentT):
         from scipy.special import chdtri
 
         inverse = np.linalg.inv(emission.dense_covariances())
@@ -212,7 +221,7 @@ def _draw_intervals(model, X, columns, sides, sample_weight, ax):
     x = np.unique(x[np.isfinite(x)])
     ax, shown = axes_grid(ax)[0, 0], limits(x, *_reach(fitted.emission, 0))
     ends = bar_ends(lower, upper, shown, fitted.emission.discrete)
-    return _draw_density(ax, fitted, x, shown, short(names[0]), bars=lambda ax: draw_bars(ax, *ends, weight))
+    return _draw_density(ax, density_of(model), x, shown, short(names[0]), bars=lambda ax: draw_bars(ax, *ends, weight))
 
 
 def there(rows):
@@ -230,12 +239,15 @@ def _reach(emission, j):
 
 
 def grid_of(emission, x, shown):
-    """Where densities of one column are computed: between the rows; for counts at each; for Gaussians also at peaks."""
+    """Where densities of one column are computed: between the rows; for counts at each; for Gaussians also at peaks,
+    and within their box where there is one."""
     low, high = max(x.min(), shown[0]), min(x.max(), shown[1])
     if emission.discrete:
         return np.arange(np.ceil(low), high + 1, max(1, np.ceil((high - low) / 400)))
     if not emission.has_ellipses:
         return np.linspace(low, high, 400)
+    if isinstance(emission, TruncatedGaussian):
+        shown = np.clip(shown, *emission.box[:, 0])
     centres, reach = _reach(emission, 0)
     peaks = centres[:, None] + reach[:, None] * np.linspace(-2, 2, 41)
     return np.unique(np.clip(np.append(peaks, np.linspace(*shown, 400)), *shown))
@@ -274,7 +286,7 @@ def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
     from matplotlib.patheffects import withStroke
 
     draw_rows(ax, *there(X[:, [i, j]]).T, shown[i], shown[j])
-    part = emission.marginal([i, j])
+    part = part_of(emission, [i, j])
     for k, (mean, covariance) in enumerate(zip(part.means, part.covariance.covariances)):
         deviation = np.sqrt(np.diagonal(covariance))
         slope = np.clip(covariance[0, 1] / (deviation[0] * deviation[1] or 1), -1, 1)  # the correlation

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from fastem.estimators.estimator import checked_rows, require_fitted
+from fastem.estimators.estimator import checked_rows, predictive, require_fitted
 from fastem.estimators.ungated import MEAN_WEIGHTS
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.families.own import OwnModel
 from fastem.models.gate import Gate
+from fastem.models.gaussian.student_t import StudentT
+from fastem.models.gaussian.truncated import TruncatedGaussian
+from fastem.models.gaussian.variational import VariationalGaussian, predictive_mixture
 from fastem.models.mixture import Mixture
 from fastem.plot.canvas import axes_grid, colour_bar, colours_of, heat_map
 from fastem.rows.sources.columns import choose, numbered_names
@@ -26,8 +29,9 @@ def parameters(model, columns=None, *, names=None, ax=None) -> Any:
     """A parameter of each component (down) and column (across): means, rates, probabilities of each code.
 
     The colour of a cell says how far the component's mean of the column lies from the mean of all components, in
-    standard deviations of the column under the fit, from -2 to 2: a column that separates nothing is pale.
-    Probabilities have colours from 0 to 1. After a fit with covariates the weights are the means of its rows' weights.
+    standard deviations of the column under the fit, from -2 to 2: a column that separates nothing is pale. Student-t
+    components of which one has no variance have colours in scales, the roots of their scale matrices. Probabilities
+    have colours from 0 to 1. After a fit with covariates the weights are the means of its rows' weights.
 
     Parameters
     ----------
@@ -53,12 +57,13 @@ def parameters(model, columns=None, *, names=None, ax=None) -> Any:
     order = [i for place in chosen_places(model, columns, names) for i in np.flatnonzero(places == place)]
     values, labels = values[:, order], [labels[i] for i in order]
     shares = np.array([codes[i] is not None or title == "probabilities" for i in order])
-    far = np.where(shares, 0, separations(mixture_of(model), K)[:, places[order]])
+    far, unit = separations(mixture_of(model), K)
+    far = np.where(shares, 0, far[:, places[order]])
     (ax,) = axes_grid(ax).flat
     if shares.any():
         colour_bar(ax, SHARES, 0, 1, "probability")
     if not shares.all():
-        colour_bar(ax, FAR, -MOST_FAR, MOST_FAR, "mean of the component − mean of all, in deviations")
+        colour_bar(ax, FAR, -MOST_FAR, MOST_FAR, f"mean of the component − mean of all, in {unit}")
     colours = np.where(
         shares[:, None], colours_of(SHARES, np.where(shares, values, 0)), colours_of(FAR, 0.5 + far / (2 * MOST_FAR))
     )
@@ -67,19 +72,23 @@ def parameters(model, columns=None, *, names=None, ax=None) -> Any:
     return ax
 
 
-def separations(mixture, K) -> np.ndarray:
+def separations(mixture, K) -> tuple[np.ndarray, str]:
     """(K, d): how far the mean of a column in a component lies from its mean in the mixture, in standard deviations of
-    the mixture; of families that do not state these, from rows that are drawn."""
+    the mixture, and the word for these; of families that do not state them, from rows that are drawn. Of Student-t
+    components without a variance, in the scales that they have."""
     emission, weights = mixture.emission, mixture.weights[:K] / mixture.weights[:K].sum()
-    d = emission.shape[1]
+    d, unit = emission.shape[1], "deviations"
     if emission.has_ellipses:
         means, variances = np.asarray(emission.means), emission.covariance.variances(K, d)
     else:
         drawn = [emission.sample(k, DRAWN, np.random.default_rng(0)) for k in range(K)]
         means, variances = (np.array([moment(rows, axis=0) for rows in drawn]) for moment in (np.mean, np.var))
+    if isinstance(emission, StudentT):
+        nu = emission.degrees_of_freedom[:, None]
+        variances, unit = (variances * nu / (nu - 2), unit) if (nu > 2).all() else (variances, "scales")
     mean = weights @ means
     deviation = np.sqrt(weights @ (variances + (means - mean) ** 2))
-    return (means - mean) / np.where(deviation > 0, deviation, 1)
+    return (means - mean) / np.where(deviation > 0, deviation, 1), unit
 
 
 def loadings(model, *, ax=None) -> Any:
@@ -146,6 +155,25 @@ def ungated_mixture_of(model) -> Mixture:
             f"{MEAN_WEIGHTS} plot.parameters draws its components."
         )
     return drawn
+
+
+def density_of(model) -> Mixture:
+    """The mixture whose density `score_samples` of an estimator gives: of a Bayesian one the predictive density."""
+    drawn = ungated_mixture_of(model)
+    if drawn is not model:
+        return predictive(model)
+    return predictive_mixture(drawn) if isinstance(drawn.emission, VariationalGaussian) else drawn
+
+
+def part_of(emission, columns):
+    """The densities of some columns; ValueError where they are none of this family."""
+    if len(columns) < emission.shape[1] and isinstance(emission, TruncatedGaussian) and not emission.by_column:
+        raise ValueError(
+            f"this picture is of {len(columns)} of {emission.shape[1]} columns that depend on each other within a "
+            "box, so their density is no normal density on a box. Draw plot.responsibilities or plot.parameters, or "
+            "fit covariance_type='diag'."
+        )
+    return emission.marginal(columns)
 
 
 def require_in_memory(X) -> None:

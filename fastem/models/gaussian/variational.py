@@ -52,6 +52,8 @@ from fastem.models.gaussian.conjugate_prior import ConjugatePrior
 from fastem.models.gaussian.covariance import of_components
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.student_t import StudentT
+from fastem.models.mixture import Mixture
 from fastem.rows.statistics import Statistics
 
 
@@ -203,3 +205,10 @@ def log_wishart_constant(log_det_scale, dof, d):
     from scipy.special import multigammaln  # here, because it takes long to import
 
     return -0.5 * dof * (log_det_scale + d * np.log(2)) - multigammaln(0.5 * np.asarray(dof), d)
+
+
+def predictive_mixture(mixture) -> Mixture:
+    """Of a mixture of these: that of Student-t densities which integrates over the posterior."""
+    scale, freedom = mixture.emission.predictive()
+    no_floor = np.zeros(mixture.emission.shape[1])
+    return Mixture(mixture.weights, StudentT(mixture.emission.means, scale, no_floor, freedom, False))
