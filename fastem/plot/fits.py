@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from fastem.driver.model import log_prior
+from fastem.models.gaussian.variational import VariationalGaussian
 from fastem.plot.canvas import GREY, axes_grid, colour, legend, line_style, marker
 
 
 def history(fit, *, gap=False, ax=None) -> Any:
     """The mean log-likelihood of each iteration as a staircase: the gain of its M-step, then that of its E-step.
 
-    Between two iterations stands the lower bound that the M-step has raised; the E-step makes it touch. A fit without
-    bounds (read from a file, or of FactorAnalysis) shows its log-likelihoods only.
+    Of a fit with a prior it is the mean log-posterior, of a Bayesian mixture the mean ELBO. Between two iterations
+    stands the lower bound that the M-step has raised; the E-step makes it touch. A fit without bounds (read from a
+    file, or of FactorAnalysis) shows its values only.
 
     Parameters
     ----------
@@ -26,7 +29,7 @@ def history(fit, *, gap=False, ax=None) -> Any:
     -------
     Axes
     """
-    values, bounds = _trace(fit)
+    values, bounds, what = _trace(fit)
     (ax,) = axes_grid(ax).flat
     height = (lambda y: np.where(y < values[-1], values[-1] - y, np.nan)) if gap else np.asarray
     iteration = np.arange(len(values))
@@ -41,10 +44,10 @@ def history(fit, *, gap=False, ax=None) -> Any:
         ax.hlines(height(bounds), middle, iteration[1:], **line)
         ax.plot(middle, height(bounds), "_", color=colour(0), label="bound")
     size = 4 if len(values) <= 50 else 2
-    ax.plot(iteration, height(values), "o", markersize=size, color=colour(2), label="log-likelihood")
+    ax.plot(iteration, height(values), "o", markersize=size, color=colour(2), label=what)
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.ticklabel_format(axis="y", useOffset=False)
-    ax.set(xlabel="iteration", ylabel="below the last one" if gap else "mean log-likelihood")
+    ax.set(xlabel="iteration", ylabel="below the last one" if gap else f"mean {what}")
     if gap:
         ax.set_yscale("log")
     legend(ax)
@@ -53,6 +56,8 @@ def history(fit, *, gap=False, ax=None) -> Any:
 
 def restarts(fits, *, ax=None) -> Any:
     """The mean log-likelihoods of several fits to the same data, beside each other; the best in bold.
+
+    As in :func:`history`, they may be log-posteriors or ELBOs: of all fits, or they do not compare.
 
     Parameters
     ----------
@@ -71,9 +76,17 @@ def restarts(fits, *, ax=None) -> Any:
         raise TypeError(
             f"restarts expects several fits, or a mixture that was fitted in this process: {fits!r} is none.{hint}"
         )
-    traces = [_trace(fit)[0] for fit in fits]
-    if not traces:
+    fits = list(fits)
+    if not fits:
         raise ValueError("fits is empty: there is nothing to draw")
+    traces, _, kinds = zip(*map(_trace, fits))
+    what = kinds[0]
+    other = next((i for i, kind in enumerate(kinds) if kind != what), None)
+    if other is not None:
+        raise ValueError(
+            f"fits cannot be compared, because fit 0 has {what}s, and fit {other} has {kinds[other]}s. Give "
+            "fits of one kind."
+        )
     best = int(np.argmax([values[-1] for values in traces]))
     (ax,) = axes_grid(ax).flat
     for i, values in enumerate(traces):
@@ -89,7 +102,7 @@ def restarts(fits, *, ax=None) -> Any:
         )
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.ticklabel_format(axis="y", useOffset=False)
-    ax.set(xlabel="iteration", ylabel="mean log-likelihood")
+    ax.set(xlabel="iteration", ylabel=f"mean {what}")
     if len(traces) <= 12:
         legend(ax)
     return ax
@@ -114,7 +127,8 @@ def _starts(model, ax):
 
 
 def _trace(fit):
-    """Mean log-likelihood of the start and after each iteration, and the bounds between them where they are known."""
+    """The mean of what a fit maximises at its start and after each iteration, the bounds between them where they are
+    known, and the word for it."""
     for name in ("history", "history_", "loglike_"):
         if hasattr(fit, name):
             values = np.asarray(getattr(fit, name), np.float64)
@@ -126,4 +140,11 @@ def _trace(fit):
     steps = getattr(fit, "steps", getattr(fit, "steps_", ()))
     bounds = np.array([step.bound for step in steps])
     known = len(bounds) == len(values) - 1 > 0 and np.isfinite(bounds).all()
-    return values, bounds if known else None
+    return values, bounds if known else None, objective_of(fit.model if hasattr(fit, "model") else fit.model_)
+
+
+def objective_of(model) -> str:
+    """What EM maximises of a model, in words."""
+    if isinstance(getattr(model, "emission", None), VariationalGaussian):
+        return "ELBO"
+    return "log-posterior" if log_prior(model) != 0 else "log-likelihood"

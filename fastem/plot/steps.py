@@ -19,6 +19,7 @@ from fastem.driver.em import em
 from fastem.models.weight_posteriors import WeightPosterior
 from fastem.plot.canvas import GREY, MOST_ROWS, axes_grid, colour, legend, limits, sample_rows
 from fastem.plot.densities import mixture, there
+from fastem.plot.fits import objective_of
 from fastem.plot.parameter_maps import chosen_places, fitted_rows
 
 BEHIND, AHEAD, POINTS = -0.6, 1.9, 76  # of a line of parameters from one point (0) to the next (1)
@@ -243,7 +244,7 @@ def animate(model, X, columns=None, *, n_frames=40, figure=None) -> Any:
         right.plot(history, color=GREY, linewidth=0.8)
         right.plot(history[: number + 1], color=colour(0), linewidth=2)
         right.plot([number], history[number], "o", color=colour(1))
-        right.set(xlabel="iteration", ylabel="mean log-likelihood")
+        right.set(xlabel="iteration", ylabel=f"mean {objective_of(fitted)}")
         right.ticklabel_format(axis="y", useOffset=False)
 
     return FuncAnimation(figure, draw, frames=len(frames), init_func=lambda: None, interval=250, repeat_delay=1500)
