@@ -183,6 +183,7 @@ def _predict(predict: argparse.ArgumentParser) -> None:
 
 def _impute(impute: argparse.ArgumentParser) -> None:
     _model_and_rows(impute)
+    _sides(impute, {role: SIDES[role] for role in ("lower", "upper")})
     impute.add_argument(
         "--output", default=None, metavar="FILLED.csv", help="default: the standard output; also .parquet"
     )

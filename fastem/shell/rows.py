@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -92,18 +92,21 @@ def rows_for(model: Any, arguments: argparse.Namespace, sides: dict[str, list[st
 def require_told(model: Any, blocks: Any, sides: dict[str, list[str]], arguments: argparse.Namespace) -> None:
     """ValueError where columns beside the values, without which rows tell a model nothing, are not named."""
 
-    def refusal(what: str, options: str) -> ValueError:
-        takes = f"name these columns with {options}" if hasattr(arguments, "lower") else "a report takes none"
-        return ValueError(f"{arguments.model} was fitted {what}: {takes}")
+    def refuse(what: str, roles: tuple[str, ...]) -> NoReturn:
+        options = " and ".join(f"--{role}" for role in roles)
+        there = all(hasattr(arguments, role) for role in roles)
+        takes = f"name these columns with {options}" if there else f"fastem {arguments.command} takes no such columns"
+        raise ValueError(f"{arguments.model} was fitted {what}: {takes}")
 
     if getattr(model, "gate_coefficients_", None) is not None and "covariates" not in sides:
-        raise refusal("with covariates, on which its weights depend", "--covariates")
+        refuse("with covariates, on which its weights depend", ("covariates",))
     if sides or "lower" not in getattr(model, "side_columns_", ()):
         return
     n = sum(blocks.each(lambda X, weight, start: int(np.isnan(X).all(axis=1).sum())))
     if n:  # as rows of which nothing is known they would have the log-density 0
-        what = f"to values between bounds, and {n} of {blocks.n_rows} rows have no value and no bounds"
-        raise refusal(what, "--lower and --upper")
+        refuse(
+            f"to values between bounds, and {n} of {blocks.n_rows} rows have no value and no bounds", ("lower", "upper")
+        )
 
 
 def columns_to_read(known: Sequence[str] | None, arguments: argparse.Namespace) -> list[str] | None:

@@ -52,7 +52,10 @@ def impute(arguments: argparse.Namespace) -> None:
     model = loaded(arguments.model)
     if not hasattr(model, "impute"):
         raise ValueError(f"{arguments.model} holds a {type(model).__name__}; only Gaussian mixtures fill in values")
-    filled = np.asarray(model.impute(rows_for(model, arguments)))
+    sides = sides_for(model, arguments)
+    blocks = rows_for(model, arguments, sides)
+    require_told(model, blocks, sides, arguments)
+    filled = np.asarray(model.impute(blocks, **sides))
     write_table(arguments.output, dict(zip(columns_of(model), filled.T)))
 
 

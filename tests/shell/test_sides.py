@@ -49,10 +49,14 @@ def test_scores_are_those_of_the_rows_as_they_are_known(run, refused):
     del model.feature_names_in_
     expected = {"mean_log_density": model.score(rows, **sides), "bic": model.bic(rows, **sides)}
     assert {name: found[name] for name in expected} == pytest.approx(expected)
-    for words in (["score"], ["predict"]):
+    filled = np.array(run("impute", "model.npz", "rounded.csv", *INTERVALS).split()[1:], dtype=float)
+    np.testing.assert_allclose(filled, model.impute(rows, **sides)[:, 0])
+    for words in (["score"], ["predict"], ["impute"]):
         said = refused(*words, "model.npz", "rounded.csv")
         assert "400 of 400 rows have no value and no bounds: name these columns with --lower and --upper" in said
-    assert "a report takes none" in refused("report", "model.npz", "rounded.csv", "--output", "report.html")
+    assert "fastem report takes no such columns" in refused(
+        "report", "model.npz", "rounded.csv", "--output", "report.html"
+    )
 
 
 def test_covariates_of_scores(run, refused):
@@ -63,7 +67,8 @@ def test_covariates_of_scores(run, refused):
     assert found["mean_log_density"] == pytest.approx(model.score(HIDDEN[:, None], covariates=LOWER[:, None]))
     said = refused("score", "model.npz", "rounded.csv")
     assert "with covariates, on which its weights depend: name these columns with --covariates" in said
-    assert "a report takes none" in refused("report", "model.npz", "rounded.csv", "--output", "report.html")
+    for words in (["report", "--output", "report.html"], ["impute"]):
+        assert f"fastem {words[0]} takes no such columns" in refused(*words, "model.npz", "rounded.csv")
 
 
 def test_factors_have_no_side_columns(run, refused):
