@@ -63,7 +63,7 @@ def sample(arguments: argparse.Namespace) -> None:
     """``fastem sample``: rows that are drawn from a model, each with its component."""
     require_other_files(arguments, [arguments.model])
     require_table(arguments.output)
-    model = loaded(arguments.model)
+    model = loaded_density(arguments.model)
     X, z = model.sample(arguments.rows, arguments.random_state)
     table = dict(zip(columns_of(model), X.T))
     if np.ndim(z) == 1:  # not the factors of a factor model
@@ -78,7 +78,7 @@ def sample(arguments: argparse.Namespace) -> None:
 
 def score(arguments: argparse.Namespace) -> None:
     """``fastem score``: how probable the rows of files are under a model."""
-    model = loaded(arguments.model)
+    model = loaded_density(arguments.model)
     sides = sides_for(model, arguments)
     blocks = rows_for(model, arguments, sides)
     require_told(model, blocks, sides, arguments)
@@ -122,6 +122,16 @@ def loaded(path: str) -> Any:
     from fastem import load
 
     return load(path)
+
+
+def loaded_density(path: str) -> Any:
+    """The same; ValueError where the model is none of rows alone."""
+    from fastem import MixtureOfRegressions
+
+    model = loaded(path)
+    if isinstance(model, MixtureOfRegressions):
+        raise ValueError(f"{path} holds a MixtureOfRegressions, which describes y given X: use it in Python")
+    return model
 
 
 def columns_of(model: Any) -> list[str]:

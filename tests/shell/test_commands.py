@@ -353,6 +353,12 @@ def test_a_model_is_never_replaced_by_its_sample(refused, model):
     assert Path("model.npz").read_bytes() == before
 
 
+def test_regressions_are_no_densities(refused):
+    fastem.MixtureOfRegressions(1).fit(X[:, :1], X[:, 1]).save("model.npz")
+    for words in (["score", "model.npz", "faithful"], ["sample", "model.npz"]):
+        assert "holds a MixtureOfRegressions, which describes y given X" in refused(*words)
+
+
 def test_a_key_named_as_a_prediction_is_refused(refused, model):
     Path("x.csv").write_text("eruptions,waiting,label\n" + "".join(f"{a},{b},k\n" for a, b in X))
     assert "keep has the column 'label', which predictions have too" in refused(
