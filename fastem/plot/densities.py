@@ -111,7 +111,7 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
         return _draw_density(axes_grid(ax)[0, 0], part, values[:, 0], shown[0], names[0])
     if len(chosen) == 2:
         (ax,) = axes_grid(ax).flat
-        _draw_plane(ax, emission, values, 0, 1, shown, names)
+        _draw_plane(ax, emission, values, shown, names)
         draw_apart(ax, fitted, kept, 0, 1, chosen)
         name_ellipses(ax, emission)
         ax.set_title(title_of(model, fitted))
@@ -126,7 +126,8 @@ def mixture(model, X, columns=None, *, ax=None, lower=None, upper=None, sample_w
             _draw_density(axes[i, j], part, values[:, j], shown[j], names[j], size)
             axes[i, j].set(ylabel=names[i] if i == 0 else "", yticks=[])
         else:
-            _draw_plane(axes[i, j], emission, values, j, i, shown, names, size)
+            part = part_of(fitted.emission, [chosen[j], chosen[i]])
+            _draw_plane(axes[i, j], part, values[:, [j, i]], [shown[j], shown[i]], [names[j], names[i]], size)
             draw_apart(axes[i, j], fitted, kept, j, i, chosen)
         axes[i, j].locator_params(nbins=3)
         axes[i, j].tick_params(labelsize=size or "xx-small")
@@ -279,14 +280,13 @@ def _draw_density(ax, fitted, x, shown, name, size=None, bars=None):
     return ax
 
 
-def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
-    """Ellipses of the components in the plane of columns i and j over the rows."""
+def _draw_plane(ax, part, X, shown, names, size="medium"):
+    """Ellipses of the components of two columns over the rows."""
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Polygon
     from matplotlib.patheffects import withStroke
 
-    draw_rows(ax, *there(X[:, [i, j]]).T, shown[i], shown[j])
-    part = part_of(emission, [i, j])
+    draw_rows(ax, *there(X).T, *shown)
     for k, (mean, covariance) in enumerate(zip(part.means, part.covariance.covariances)):
         deviation = np.sqrt(np.diagonal(covariance))
         slope = np.clip(covariance[0, 1] / (deviation[0] * deviation[1] or 1), -1, 1)  # the correlation
@@ -302,5 +302,5 @@ def _draw_plane(ax, emission, X, i, j, shown, names, size="medium"):
             )
             ax.add_patch(ellipse)
         label_component(ax, k, *mean, size=size)
-    ax.set(xlabel=names[i], ylabel=names[j], xlim=shown[i], ylim=shown[j])
+    ax.set(xlabel=names[0], ylabel=names[1], xlim=shown[0], ylim=shown[1])
     return ax

@@ -26,8 +26,8 @@ from fastem.plot.canvas import (
 from fastem.plot.parameter_maps import chosen_places, density_of, fitted_rows, mixture_of, part_of
 
 CELLS = 150  # of a grid in each direction
-PEAK = 6.0 * np.linspace(-1, 1, 37)  # deviations from a component between the points of a grid: points more
-MOST_PEAKS = 16
+PEAK = 6.0 * np.linspace(-1, 1, 25)  # deviations from a component between the points of a grid: points more
+MOST_PEAKS = 8
 FAR = 3.1  # standard deviations, that 99 % of a component in a plane are within
 LEVELS = (0.5, 0.75, 0.9, 0.95, 0.99)  # shares of the rows that the contours contain
 DRAWN = 100_000  # rows, of which these are shares
@@ -51,15 +51,17 @@ def density(model, X, columns=None, *, ax=None) -> Any:
     -------
     Axes
     """
-    part, rows, names, shown, _ = plane(model, X, columns)
-    is_noisy = isinstance(part.emission, WithNoise)
+    _, rows, names, shown, chosen = plane(model, X, columns)
+    whole = density_of(model)
+    is_noisy = isinstance(whole.emission, WithNoise)
     if is_noisy:
-        part = alone(Mixture(part.weights, part.emission.emission))
+        whole = alone(Mixture(whole.weights, whole.emission.emission))
+    part = Mixture(whole.weights, part_of(whole.emission, chosen))
     (ax,) = axes_grid(ax).flat
     draw_rows(ax, *rows.T, *shown)
     x, y = (with_peaks(axis, part.emission, j) for j, axis in enumerate(axes_within(part.emission, shown)))
     values = np.exp(log_density(part, points_of(x, y))).reshape(len(y), len(x))
-    drawn, _ = part.sample(DRAWN, np.random.default_rng(0))
+    drawn = whole.sample(DRAWN, np.random.default_rng(0))[0][:, chosen]
     heights = np.exp(np.quantile(log_density(part, drawn), np.subtract(1, LEVELS)))
     named = [(height, share) for height, share in zip(heights, LEVELS) if values.min() < height < values.max()]
     colours = colours_of("viridis", np.linspace(0.85, 0, len(LEVELS)))[: len(named)]

@@ -49,6 +49,14 @@ def test_contours_and_regions_of_a_truncated_mixture_lie_within_its_box():
     assert min(ax.images[0].get_extent()) == 0
 
 
+def test_independent_columns_of_a_truncated_mixture_are_drawn_in_pairs():
+    model = truncated(3, covariance_type="diag")
+    axes = plot.mixture(model, POSITIVE, ax=Figure())
+    assert axes.shape == (3, 3) and len(axes[2, 1].patches) == 2
+    (curve,) = (line for line in axes[1, 1].lines if line.get_label() == "mixture")
+    assert trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(1, abs=0.01)
+
+
 def test_columns_that_depend_on_each_other_within_a_box_have_no_densities_of_their_own():
     model = truncated(3)
     for picture, columns in ((plot.mixture, None), (plot.mixture, [0]), (plot.density, None), (plot.regions, [1, 2])):
