@@ -151,8 +151,9 @@ def name_ellipses(ax, emission, drawn=None) -> None:
     named = [line for line in (ax if drawn is None else drawn).collections if not line.get_label().startswith("_")]
     widths = dict(zip(DEVIATIONS, (1.8, 1.2)))
     unit = "scale" if isinstance(emission, StudentT) else "standard deviation"
+    before = " before truncation" if isinstance(emission, TruncatedGaussian) else ""
     ellipses = [
-        Line2D([], [], color=GREY, linewidth=width, label=f"{radius} {unit}{'s' * (radius > 1)}")
+        Line2D([], [], color=GREY, linewidth=width, label=f"{radius} {unit}{'s' * (radius > 1)}{before}")
         for radius, width in widths.items()
     ]
     ax.legend(handles=[*ellipses, *named], fontsize="x-small", framealpha=0.8, edgecolor="none", loc="best")

@@ -53,6 +53,7 @@ def test_independent_columns_of_a_truncated_mixture_are_drawn_in_pairs():
     model = truncated(3, covariance_type="diag")
     axes = plot.mixture(model, POSITIVE, ax=Figure())
     assert axes.shape == (3, 3) and len(axes[2, 1].patches) == 2
+    assert axes[0, 2].get_legend().get_texts()[0].get_text() == "1 standard deviation before truncation"
     (curve,) = (line for line in axes[1, 1].lines if line.get_label() == "mixture")
     assert trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(1, abs=0.01)
 
