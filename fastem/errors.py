@@ -162,5 +162,21 @@ class IllDefinedCovariance(ValueError):
         )
 
 
+class ExactRegression(IllDefinedCovariance):
+    """Nothing but rounding is left of the targets of a component, and there is no floor under its variance."""
+
+    def __init__(self, components, size):
+        self.components, self.size = components, size
+        ValueError.__init__(self, components, size)
+
+    def __str__(self):
+        return (
+            f"the rows of component {', '.join(map(str, self.components))} are fitted exactly: what is left of y is no "
+            f"more than the rounding of numbers of about {self.size:.1e}, so that the likelihood has no maximum. "
+            "Increase reg_covar, choose fewer components or, where y varies little about a large number, subtract that "
+            "from y."
+        )
+
+
 class LogLikelihoodFell(RuntimeWarning):
     """An EM step lowered the log-likelihood by more than rounding explains: the model has a defect."""

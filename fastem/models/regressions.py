@@ -23,7 +23,7 @@ from functools import cached_property
 import numpy as np
 
 from fastem import kernels
-from fastem.errors import IllDefinedCovariance
+from fastem.errors import ExactRegression
 from fastem.kernels import arithmetic
 from fastem.kernels.packing import unpack_gram
 from fastem.kernels.threads import resolve
@@ -261,10 +261,10 @@ class Regressions(BlockModel):
             if statistics.counts[k] > np.finfo(np.float64).tiny:
                 for j in range(m):
                     coefficients[k, :, j], variances[k, j] = self._step(statistics, k, j)
-        rounding = (UNIT * self._sizes(coefficients)) ** 2
-        exact = (np.maximum(variances, self.floor) <= rounding).any(axis=1)
+        sizes = self._sizes(coefficients)
+        exact = (np.maximum(variances, self.floor) <= (UNIT * sizes) ** 2).any(axis=1)
         if self.is_gaussian and exact.any():  # all that is left of y
-            raise IllDefinedCovariance(np.flatnonzero(exact).tolist())
+            raise ExactRegression(np.flatnonzero(exact).tolist(), sizes[exact].max())
         return replace(self, weights=weights, coefficients=coefficients, variances=variances, shares=shares)
 
     @property

@@ -480,7 +480,7 @@ def test_covariates_in_another_order_than_in_the_fit_are_refused(tmp_path):
 def test_targets_of_which_only_rounding_is_left_need_a_floor(far, K):
     X = np.random.default_rng(0).normal(size=(200, 2))
     y = X[:, 0] + far
-    with pytest.raises(ValueError, match="increase reg_covar"):
+    with pytest.raises(ValueError, match="Increase reg_covar"):
         MixtureOfRegressions(K, reg_covar=0, random_state=0).fit(X, y)
     history = np.array(MixtureOfRegressions(1, random_state=0).fit(X, y).history_)
     assert (np.diff(history) >= -1e-9).all()

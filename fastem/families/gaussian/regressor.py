@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -27,6 +28,9 @@ from fastem.rows.validation import (
     require_rows,
     require_unmasked,
 )
+
+MOST_WHOLE = 1 << 53  # float64 holds all whole numbers up to here
+LEAST_STEPS = 1e3  # of float64, by which larger ones must vary
 
 
 class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
@@ -94,15 +98,15 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
             names, rows = column_names(X), as_matrix(X, type(self).__name__)
         require_rows(rows, 2, type(self).__name__)
         require_finite(rows, columns=names)
-        targets, self._flat = checked_targets(y, len(rows), type(self).__name__)
+        targets, flat = checked_targets(y, len(rows), type(self).__name__)
         mixture = GaussianMixture()
         if self.warm_start and self.__sklearn_is_fitted__():
             require_names_of_last_fit(self, names)
-            mixture = self.mixture_
+            mixture = copy(self.mixture_)  # the last one stays as it is where this fit fails
         mixture.set_params(**self.get_params(deep=False))
         require_compatible(request_of(mixture, regression=True))
         mixture.fit(np.column_stack([rows, targets]), sample_weight=as_sample_weight(sample_weight, len(rows)))
-        self.mixture_ = mixture
+        self.mixture_, self._flat = mixture, flat
         d = rows.shape[1]
         self._keep_columns(d, names)
         self._conditional = Conditional(mixture.model_, np.arange(d), np.arange(d, d + targets.shape[1]))
@@ -162,6 +166,7 @@ def checked_targets(y, n, owner):
     flat = targets.ndim == 1
     try:
         require_numbers_beside(targets)
+        require_digits(targets)
         targets = targets if targets.dtype in (np.float32, np.float64) else targets.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"y must hold numbers: {error}") from error
@@ -172,3 +177,17 @@ def checked_targets(y, n, owner):
     targets = targets.reshape(n, -1)
     require_finite(targets, "y")
     return targets, flat
+
+
+def require_digits(y) -> None:
+    """ValueError where a column of y (n,) or (n, m) holds whole numbers that float64 hardly tells apart."""
+    if y.dtype.kind not in "iu" or not y.size:
+        return
+    for column in y.reshape(len(y), -1).T:
+        least, most = int(column.min()), int(column.max())
+        size = max(-least, most)
+        if size > MOST_WHOLE and 0 < most - least < LEAST_STEPS * np.spacing(float(size)):
+            raise ValueError(
+                f"y is about {size:.0e} and varies by {most - least}, of which float64 keeps few digits or none. "
+                "Subtract a constant from y, such as y[0], and add it to predictions."
+            )
