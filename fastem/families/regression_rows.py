@@ -95,15 +95,19 @@ def checked_side(given, role, n):
     return side
 
 
-def in_units(estimator, rows, targets, sizes, covariates, weight):
-    """The basis of these rows, a model without predictors, and the rows of the model."""
+def in_units(asked, rows, targets, sizes, covariates, weight):
+    """The basis of these rows, a model without predictors, and the rows of the model.
+
+    asked : (K, family, reg_covar)
+    """
+    K, family, reg_covar = asked
     counted = np.ones(len(rows)) if weight is None else of_largest(weight)
     basis = Basis.of(rows, weight)
     z, side, shares = basis.rows(rows), np.empty((len(rows), 0)), FREE
     if covariates is not None:
         side = covariates.X
         shares = Gate(None, None, *units(ArrayBlocks(side, weight, covariates.names), 0))
-    K, m, gaussian = estimator.n_components, targets.shape[1], estimator.family == "gaussian"
+    m, gaussian = targets.shape[1], family == "gaussian"
     with np.errstate(over="ignore", invalid="ignore"):
         mean = counted @ targets / counted.sum()
     width = abs(targets - mean).max(axis=0)
@@ -118,8 +122,8 @@ def in_units(estimator, rows, targets, sizes, covariates, weight):
         weights=np.full(K, 1 / K),
         coefficients=np.zeros((K, 1 + basis.size, m)),
         variances=np.tile(spread if gaussian else np.ones(m), (K, 1)),
-        family=estimator.family,
-        floor=max(estimator.reg_covar, 1e-300) * spread,
+        family=family,
+        floor=max(reg_covar, 1e-300) * spread,
         widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
         shares=shares,
         sized=sizes is not None,

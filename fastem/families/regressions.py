@@ -10,11 +10,12 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
-from fastem.estimators.covariates import GATE_ARRAYS, gate_of_attributes, keep_gate, keep_names, require_covariates
+from fastem.estimators.covariates import GATE_ARRAYS, keep_gate, keep_names, require_covariates
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import parameter
 from fastem.families.gaussian.regressor import checked_targets
+from fastem.families.regression_attributes import model_of_attributes
 from fastem.families.regression_errors import Errors, gate_errors, inverse_information
 from fastem.families.regression_rows import (
     checked_covariates,
@@ -30,9 +31,8 @@ from fastem.families.regression_rows import (
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
 from fastem.models.design import Basis
-from fastem.models.gate import Gate, GateRule
+from fastem.models.gate import Gate
 from fastem.models.regressions import TARGETS, Regressions
-from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import as_sample_weight, generator, in_moderate_units, require_finite, require_rows
 from fastem.starts.regressions import best_start
@@ -48,6 +48,7 @@ SAVED_KINDS = {
     "history_": list,
     "n_parameters_": int,
     "n_features_in_": int,
+    "side_columns_": list,
 }
 
 
@@ -89,6 +90,8 @@ class MixtureOfRegressions(Estimator):
     n_parameters_, n_iter_, n_features_in_ : int
     converged_ : bool
     history_ : list
+    side_columns_ : list of str
+        Which of "covariates", "trials" and "exposure" the fit had.
 
     Examples
     --------
@@ -185,7 +188,7 @@ class MixtureOfRegressions(Estimator):
         rows, names, sides = split_columns(X, sides, owner)
         require_rows(rows, 2, owner)
         require_finite(rows, columns=names)
-        targets, self._flat = checked_targets(y, len(rows), owner)
+        targets, flat = checked_targets(y, len(rows), owner)
         targets = targets.astype(np.float64)
         sizes = sizes_of(sides, targets.shape[1])
         require_targets(targets, self.family, sizes)
@@ -193,16 +196,20 @@ class MixtureOfRegressions(Estimator):
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
         given = covariates_of(sides)
-        self._basis, pattern, wide = in_units(self, rows, targets, sizes, given, weight)
+        asked = self.n_components, self.family, self.reg_covar
+        basis, pattern, wide = in_units(asked, rows, targets, sizes, given, weight)
         result = self._fitted(pattern, wide, weight)
+        lines = basis.of_columns(np.swapaxes(result.model.coefficients, 1, 2))
+        if self.family == "gaussian" and self.n_components == 1 and rows.size <= MOST_REFINED:
+            lines = basis.refined(rows, targets, weight, lines[0])[None]
+        # nothing above changes the estimator, which stays as it is where a fit fails
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
         self.log_likelihood_, self.n_parameters_ = unit * float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
-        self._set_attributes(result.model)
+        self._flat, self.side_columns_ = flat, list(sides)
+        self._set_attributes(basis, result.model, lines)
         keep_names(self, None if given is None else given.names)
-        if self.family == "gaussian" and self.n_components == 1 and rows.size <= MOST_REFINED:
-            self._refine(rows, targets, weight)
-        self._keep(self._basis, result.model)
+        self._keep(basis, result.model)
         if not self.converged_ and self.max_iter > 0:
             warn(
                 f"{owner} did not converge in {self.n_iter_} iterations. Increase max_iter or tol.",
@@ -220,47 +227,22 @@ class MixtureOfRegressions(Estimator):
         n_threads = for_pass(self.n_threads, ArrayBlocks(wide, weight), self.n_components)
         return em(start, wide, tol=self.tol, max_iter=self.max_iter, n_threads=n_threads, sample_weight=weight)
 
-    def _of_attributes(self, basis, pattern) -> Regressions:
-        """The model that the attributes make in a basis; ValueError where they make none."""
-        K = self.n_components
-        coef, intercept = (np.asarray(getattr(self, name), np.float64) for name in ("coef_", "intercept_"))
-        coef, intercept = (coef[:, None], intercept[:, None]) if coef.ndim == 2 else (coef, intercept)
-        m, d = pattern.floor.size, len(basis.means)
-        if coef.shape != (K, m, d) or intercept.shape != (K, m) or np.shape(self.weights_) != (K,):
-            raise ValueError(
-                f"coef_ {np.shape(self.coef_)}, intercept_ {np.shape(self.intercept_)} and weights_ "
-                f"{np.shape(self.weights_)} are not of {K} components, {m} outputs and {d} columns"
-            )
-        lines = basis.of_basis(np.concatenate([intercept[..., None], coef], axis=2))
-        variances = pattern.variances
-        if pattern.is_gaussian:
-            variances = np.asarray(self.variances_, np.float64).reshape(K, m)
-            if not (variances > 0).all():
-                raise ValueError("variances_ must be positive")
-        shares = FREE if getattr(self, "gate_coefficients_", None) is None else gate_of_attributes(self, K)
-        if isinstance(pattern.shares, Gate):
-            if isinstance(shares, Gate) and len(shares.centre) != len(pattern.shares.centre):
-                raise ValueError(
-                    f"gate_coefficients_ are of {len(shares.centre)} covariates, but there are "
-                    f"{len(pattern.shares.centre)}"
-                )
-            rule = GateRule(centre=pattern.shares.centre, scale=pattern.shares.scale, unit=pattern.shares.unit)
-            shares = rule.shares_after(shares, K)
-        coefficients = np.swapaxes(lines, 1, 2).copy()
-        weights = np.asarray(self.weights_, np.float64)
-        return replace(pattern, weights=weights, coefficients=coefficients, variances=variances, shares=shares)
-
     def _restore(self):
         """The model of loaded arrays; ValueError where they make none."""
         self._check_parameters()
+        vars(self).setdefault("side_columns_", [])  # files of version 0.1 do not have it
         self._require_saved(SAVED_KINDS)
+        if self.n_components != len(self.weights_):
+            raise ValueError(
+                f"the arrays contain {len(self.weights_)} components, but n_components is {self.n_components}"
+            )
         self._flat = self.coef_.ndim == 2
         m = 1 if self._flat else self.coef_.shape[1]
         saved = getattr(self, "basis_", None) is not None
         basis = Basis.from_array(self.basis_) if saved else Basis.plain(self.n_features_in_)
         ones = np.ones((self.n_components, m))
         pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
-        model = self._of_attributes(basis, pattern)
+        model = model_of_attributes(self, basis, pattern)
         if saved:  # these have all digits of the model
             if np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
                 raise ValueError(
@@ -272,8 +254,15 @@ class MixtureOfRegressions(Estimator):
 
     def _require_savable(self):
         super()._require_savable()
-        if not self._is_of_attributes():
-            self._adopt_attributes()
+        family, K = self.model_.family, len(self.weights_)
+        if self.n_components != K:
+            raise ValueError(
+                f"there are {K} weights_, but n_components is {self.n_components}. Set n_components before saving."
+            )
+        if self.family != family:
+            raise ValueError(
+                f"the fit was of family={family!r}, but family is {self.family!r}. Set family before saving."
+            )
 
     def _keep(self, basis, model):
         """Keep a model with the attributes that it is of."""
@@ -282,22 +271,16 @@ class MixtureOfRegressions(Estimator):
     def _fitted_arrays(self):
         return [getattr(self, name, None) for name in MODEL_ARRAYS]
 
-    def _set_attributes(self, model):
-        self.basis_, self.lines_ = self._basis.to_array(), np.swapaxes(model.coefficients, 1, 2).copy()
-        lines = self._basis.of_columns(self.lines_)  # (K, m, 1 + d)
-        intercept, slopes = lines[..., 0].copy(), lines[..., 1:].copy()
+    def _set_attributes(self, basis, model, lines):
+        """Those of a model in a basis; lines: (K, m, 1 + d) its coefficients of the columns, the intercept first."""
+        self.basis_, self.lines_ = basis.to_array(), np.swapaxes(model.coefficients, 1, 2).copy()
         self.weights_ = model.weights
-        self.coef_, self.intercept_ = (a[:, 0] if self._flat else a for a in (slopes, intercept))
+        parts = lines[..., 1:].copy(), lines[..., 0].copy()
+        self.coef_, self.intercept_ = (part[:, 0] for part in parts) if self._flat else parts
         vars(self).pop("variances_", None)
         if model.is_gaussian:
             self.variances_ = model.variances[:, 0] if self._flat else model.variances
         keep_gate(self, model)
-
-    def _refine(self, X, Y, weight):
-        """The last digits of the one regression."""
-        lines = np.column_stack([self.intercept_.reshape(-1, 1), self.coef_.reshape(Y.shape[1], -1)])
-        lines = self._basis.refined(X, Y, weight, lines)
-        self.intercept_, self.coef_ = lines[:, 0].reshape(self.intercept_.shape), lines[:, 1:].reshape(self.coef_.shape)
 
     @property
     def model_(self):
@@ -308,14 +291,14 @@ class MixtureOfRegressions(Estimator):
         return self._regressions
 
     def _adopt_attributes(self):
-        model = self._of_attributes(self._basis, self._regressions)
-        self.lines_ = np.swapaxes(model.coefficients, 1, 2).copy()
+        model = model_of_attributes(self, self._basis, self._regressions)
+        self.lines_, self.n_parameters_ = np.swapaxes(model.coefficients, 1, 2).copy(), model.n_parameters
         self._keep(self._basis, model)
 
     def _wide(self, X, y, sides):
         """The model, and its rows (n, P + m + …) with their side columns. y None: 0."""
         model, owner = self.model_, type(self).__name__
-        require_sizes(self.family, sides)
+        require_sizes(model.family, sides)
         rows, names, sides = split_columns(X, sides, owner)
         check_features(self, rows.shape[1], names)
         require_finite(rows, columns=names)
@@ -332,10 +315,12 @@ class MixtureOfRegressions(Estimator):
             side = given.X
             require_covariates(self, model.shares, given.n_features, given.names)
         if y is not None:
+            if sizes is None and "exposure" in getattr(self, "side_columns_", ()):
+                raise ValueError("this model was fitted with exposure. Pass exposure=.")
             targets, _ = checked_targets(y, len(rows), owner)
             if targets.shape[1] != m:
                 raise ValueError(f"y has {targets.shape[1]} outputs, but the fit had {m}.")
-            require_targets(targets, self.family, sizes)
+            require_targets(targets, model.family, sizes)
         columns = [self._basis.rows(rows), targets, *([] if sizes is None else [sizes]), side]
         return replace(model, sized=sizes is not None), np.column_stack(columns)
 
@@ -440,8 +425,9 @@ class MixtureOfRegressions(Estimator):
         weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(wide)))
         _, targets, sizes, _ = model.split(wide)
         rows, _, sides = split_columns(X, sides, type(self).__name__)
-        basis, pattern, wide = in_units(self, rows, targets, sizes, covariates_of(sides), weight)
-        model = self._of_attributes(basis, pattern)
+        asked = len(model.weights), model.family, self.reg_covar
+        basis, pattern, wide = in_units(asked, rows, targets, sizes, covariates_of(sides), weight)
+        model = model_of_attributes(self, basis, pattern)
         covariance = inverse_information(model, wide, weight) / unit
         K, P, m = model.coefficients.shape
         own = covariance[: K * P * m, : K * P * m].reshape(K, P, m, K, P, m)
