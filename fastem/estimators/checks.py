@@ -74,6 +74,17 @@ def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda v
     return check
 
 
+def checked_numbers(n_components) -> list[int]:
+    """Numbers of components, ascending, each once."""
+    listed = [n_components] if isinstance(n_components, numbers.Integral) else list(n_components)
+    for K in listed:
+        if not isinstance(K, numbers.Integral) or isinstance(K, bool) or K < 1:
+            raise ValueError(f"n_components must hold whole numbers of at least 1. Found {K!r}.")
+    if not listed:
+        raise ValueError("n_components is empty: name at least one number of components.")
+    return sorted({int(K) for K in listed})
+
+
 def check_features(estimator, n_features, names):
     """Compare the columns at prediction with those of the fit."""
     kind = type(estimator).__name__

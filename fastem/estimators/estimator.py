@@ -82,6 +82,10 @@ class Estimator:
         """The constructor's parameters by name."""
         return {name: getattr(self, name) for name in self._parameter_names()}
 
+    def _saved_parameters(self) -> dict:
+        """Those that a file contains."""
+        return self.get_params(deep=False)
+
     def set_params(self, **params: Any) -> Self:
         """Set constructor parameters; returns self."""
         valid = self._parameter_names()

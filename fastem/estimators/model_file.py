@@ -73,7 +73,7 @@ def save(estimator: Any, path: str | os.PathLike) -> None:
     if not present:
         raise ValueError(f"this {type(estimator).__name__} is not fitted yet. Call fit before save.")
     arrays = {name: _writable(getattr(estimator, name)) for name in present}
-    parameters, parameter_arrays = _split_parameters(estimator.get_params(deep=False), estimator._defaults())
+    parameters, parameter_arrays = _split_parameters(estimator._saved_parameters(), estimator._defaults())
     arrays |= parameter_arrays
     for name, array in arrays.items():
         problem = _problem(array)

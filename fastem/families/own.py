@@ -4,140 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 
-from fastem.driver.atomic_write import written_whole
 from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
-from fastem.estimators.checks import real, whole
-from fastem.estimators.estimator import require_fitted
+from fastem.estimators.checks import checked_numbers, real, whole
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.parameters import attribute, parameter
+from fastem.estimators.planning import require_enough_rows
+from fastem.families.load import read_estimator
+from fastem.families.own_density import Density, OwnModel, WholeRows, stacked
+from fastem.models import criteria
 from fastem.rows.sources.open_rows import open_rows
-from fastem.rows.statistics import Statistics
-from fastem.rows.validation import generator, require_finite
+from fastem.rows.validation import generator, in_moderate_units, require_finite
+from fastem.starts.given import checked_array, checked_weights
+from fastem.starts.tournament import FAILURES
 
-LEAST_WEIGHT = 1e-8  # of a component, in rows: one with less keeps its parameters
-
-
-@dataclass(frozen=True)
-class Density:
-    """A density by its functions."""
-
-    log_prob: Callable
-    estimate: Callable
-
-    def fitted(self, X, weight) -> np.ndarray:
-        """The parameters of a weighted fit, as an array."""
-        found = np.asarray(self.estimate(X, weight), np.float64)
-        if not np.isfinite(found).all():
-            raise ValueError(f"estimate returned parameters that are not finite: {found}")
-        return found
-
-    def log_density(self, X, parameters) -> np.ndarray:
-        """(n,) its logarithm; ValueError where log_prob gives another shape or NaN."""
-        values = np.asarray(self.log_prob(X, parameters), np.float64)
-        if values.shape != (len(X),):
-            raise ValueError(f"log_prob must return one number for each row, ({len(X)},), but returned {values.shape}.")
-        if np.isnan(values).any():
-            row = int(np.isnan(values).argmax())
-            raise ValueError(f"log_prob returned NaN for row {row} with the parameters {parameters}.")
-        return values
-
-
-@dataclass(frozen=True)
-class OwnModel:
-    """The fitted mixture: what :func:`fastem.em` drives.
-
-    Its E-step keeps the responsibilities of all rows: a density that gives no sums of its own needs them in its M-step.
-    """
-
-    weights: np.ndarray
-    parameters_: np.ndarray
-    density: Density
-    d: int
-    rows: np.ndarray | None = None
-
-    discrete = has_ellipses = takes_missing = False
-
-    @property
-    def n_components(self) -> int:
-        return len(self.weights)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.weights), self.d
-
-    @property
-    def emission(self) -> OwnModel:
-        """Itself: what is asked of an emission, it answers."""
-        return self
-
-    @property
-    def n_parameters(self) -> int:
-        return self.parameters_.size + len(self.weights) - 1
-
-    def column_parameters(self):
-        """None: which column a parameter is of, is not known."""
-        return None
-
-    def log_joint(self, X) -> np.ndarray:
-        """(n, K) log p(x, z = k)."""
-        with np.errstate(divide="ignore"):
-            logs = np.log(self.weights)
-        return np.stack([self.density.log_density(X, at) for at in self.parameters_], axis=1) + logs
-
-    def posterior(self, X) -> np.ndarray:
-        """(n, K) p(z = k | x)."""
-        return posterior_of(self.log_joint(X))[0]
-
-    def e_step(self, X, sample_weight) -> Statistics:
-        """The responsibilities times the weights, and the log-likelihood."""
-        posterior, total = posterior_of(self.log_joint(X))
-        return Statistics(
-            joint=posterior * sample_weight[:, None], log_likelihood=sample_weight @ total, weight=sample_weight.sum()
-        )
-
-    def m_step(self, statistics) -> OwnModel:
-        """Each component fitted to its share of the rows."""
-        counts = statistics.joint.sum(axis=0)
-        found = [
-            self.density.fitted(self.rows, joint) if count > LEAST_WEIGHT else before
-            for joint, count, before in zip(statistics.joint.T, counts, self.parameters_)
-        ]
-        return replace(self, weights=counts / counts.sum(), parameters_=np.array(found))
-
-    def score(self, X, n_threads, *, labels=None, responsibilities=None, log_density=None) -> None:
-        """Write what is asked for into the arrays given."""
-        posterior, total = posterior_of(self.log_joint(X))
-        for out, values in ((labels, posterior.argmax(axis=1)), (responsibilities, posterior), (log_density, total)):
-            if out is not None:
-                out[:] = values
-
-
-@dataclass(frozen=True)
-class WholeRows:
-    """Rows of which the E-step keeps every one."""
-
-    X: np.ndarray
-    sample_weight: np.ndarray
-
-    def reduce(self, model, n_threads) -> Statistics:
-        return model.e_step(self.X, self.sample_weight)
-
-
-def posterior_of(log_joint) -> tuple[np.ndarray, np.ndarray]:
-    """(n, K) responsibilities and (n,) log-densities of log p(x, z = k)."""
-    most = log_joint.max(axis=1)
-    if not np.isfinite(most).all():
-        row = int((~np.isfinite(most)).argmax())
-        raise ValueError(f"log_prob is {most[row]} for row {row} in every component: no component can produce it.")
-    joint = np.exp(log_joint - most[:, None])
-    total = joint.sum(axis=1)
-    return joint / total[:, None], most + np.log(total)
+FUNCTIONS = "log_prob", "estimate"  # parameters, which a file cannot contain
 
 
 class Mixture(FittedMixture):
@@ -195,6 +80,7 @@ largest.""",
     parameters_: np.ndarray = attribute()
 
     _parameter_arrays = ("parameters_",)
+    on_collapse: ClassVar[str] = "raise"  # nothing is dropped
 
     @classmethod
     def of(cls, log_prob: Callable, estimate: Callable) -> Kind:
@@ -203,9 +89,11 @@ largest.""",
         Parameters
         ----------
         log_prob : callable
-            ``log_prob(X, parameters)``: (n,) the log-density of rows, by the parameters of one component.
+            ``log_prob(X, parameters)``: (n,) the log-density of rows, by the parameters of one component; -inf where it
+            cannot produce a row.
         estimate : callable
-            ``estimate(X, weight)``: the parameters of the weighted maximum likelihood, a number or an array.
+            ``estimate(X, weight)``: the parameters of the weighted maximum likelihood, a number or an array. X, in
+            float64, and weight cannot be written to.
 
         Returns
         -------
@@ -233,61 +121,77 @@ largest.""",
             raise ValueError(f"a density of one's own is fitted to rows in memory, but X is {blocks.holder}.")
         rows, names = np.asarray(blocks.X, np.float64), blocks.names
         require_finite(rows, columns=names)
+        require_enough_rows(blocks, self.n_components, "Mixture")
         weight = np.ones(len(rows)) if blocks.sample_weight is None else blocks.sample_weight
-        rng = generator(self.random_state)
-        results = [self._run(rows, weight, rng) for _ in range(self.n_init)]
-        best = max(results, key=lambda result: result.history[-1])
-        self._keep(best, rows, weight, names)
+        moderate, unit = in_moderate_units(weight)
+        best = self._best(WholeRows(rows[weight > 0], moderate[weight > 0]))
+        self._keep(best, unit)
+        self._keep_columns(rows.shape[1], names)
+        self.n_samples_, self.total_weight_ = len(rows), float(weight.sum())
         if not best.converged and self.max_iter > 0:
             warn(
                 f"The best start did not converge: {best.stop_reason}. Increase max_iter or tol.", convergence_warning()
             )
         return self
 
-    def _run(self, rows, weight, rng):
+    def _best(self, blocks):
+        """The result of the best start; the first error where all break down."""
+        rng, results, errors = generator(self.random_state), [], []
+        for _ in range(self.n_init):
+            try:
+                results.append(self._run(blocks, rng))
+            except FAILURES as error:
+                errors.append(error)
+        if not results:
+            raise errors[0]
+        return max(results, key=lambda result: result.history[-1])
+
+    def _run(self, blocks, rng):
         """EM from rows that are drawn at random and the rows near them."""
+        rows, weight = blocks.X, blocks.sample_weight
         K, density = self.n_components, Density(self.log_prob, self.estimate)
         deviation = rows.std(axis=0)
         scaled = rows / np.where(deviation > 0, deviation, 1)
         seeds = scaled[rng.choice(len(rows), K, replace=False, p=weight / weight.sum())]
         nearest = ((scaled[:, None] - seeds) ** 2).sum(axis=2).argmin(axis=1)
         joint = weight[:, None] * (0.9 * (nearest[:, None] == np.arange(K)) + 0.1 / K)
-        parameters = np.array([density.fitted(rows, of_k) for of_k in joint.T])
+        parameters = stacked([density.fitted(rows, of_k) for of_k in joint.T])
         start = OwnModel(joint.sum(axis=0) / weight.sum(), parameters, density, rows.shape[1], rows)
-        return em(start, WholeRows(rows, weight), tol=self.tol, max_iter=self.max_iter)
+        return em(start, blocks, tol=self.tol, max_iter=self.max_iter)
 
-    def _keep(self, result, rows, weight, names):
+    def _keep(self, result, unit):
+        """The attributes of a result, whose rows were weighed in a unit."""
+        vars(self).pop("bic_", None)  # of a `select` among other rows
         self._keep_model(replace(result.model, rows=None))
-        self._keep_columns(rows.shape[1], names)
         self.converged_, self.n_iter_, self.history_ = result.converged, result.n_iter, list(result.history)
         self.lower_bounds_, self.lower_bound_ = result.history[1:], result.history[-1]
-        self.log_likelihood_, self.stop_reason_ = result.log_likelihood, result.stop_reason
-        self.remaining_gain_, self.remaining_gain_method_ = result.remaining_gain, result.remaining_gain_method
+        self.log_likelihood_, self.stop_reason_ = result.log_likelihood * unit, result.stop_reason
+        self.log_likelihood_error_ = result.log_likelihood_error * unit
+        self.remaining_gain_, self.remaining_gain_method_ = result.remaining_gain * unit, result.remaining_gain_method
         self.n_parameters_, self.component_status_ = result.model.n_parameters, ["ok"] * self.n_components
-        self.n_samples_, self.total_weight_ = len(rows), float(weight.sum())
 
     def _arrays(self, emission):
         return {"parameters_": emission.parameters_}
 
     def _of_attributes(self):
-        density = Density(self.log_prob, self.estimate)
-        return OwnModel(np.asarray(self.weights_), np.asarray(self.parameters_), density, self.n_features_in_)
+        weights = checked_weights(self.weights_, np.size(self.weights_), "weights_")
+        shape = (len(weights), *np.shape(self.parameters_)[1:])
+        parameters = checked_array(self.parameters_, "parameters", shape, "parameters_")
+        return OwnModel(weights, parameters, Density(self.log_prob, self.estimate), self.n_features_in_)
 
-    def save(self, path) -> None:
-        """Write the fitted mixture to an .npz file, without its functions; `load` of what :meth:`of` gave reads it."""
-        self._require_fitted()
-        path = Path(path)
-        arrays = {name: np.asarray(getattr(self, name)) for name in SAVED if hasattr(self, name)}
-        if hasattr(self, "feature_names_in_"):
-            arrays["feature_names_in_"] = np.asarray(self.feature_names_in_, str)
-        with written_whole(path) as beside, open(beside, "wb") as file:
-            np.savez(file, **arrays)
+    def __sklearn_is_fitted__(self):
+        return super().__sklearn_is_fitted__() and hasattr(self, "n_features_in_")
 
+    @classmethod
+    def from_parameters(cls, *arrays: Any, **parameters: Any) -> NoReturn:
+        """Not defined, because parameters of a density of one's own do not tell of how many columns it is."""
+        raise TypeError(
+            "a mixture of a density of one's own has no from_parameters, because its parameters do not tell of how "
+            "many columns it is. Call fit; then weights_ and parameters_ may be set."
+        )
 
-SAVED = (
-    *("weights_", "parameters_", "n_features_in_", "converged_", "n_iter_", "log_likelihood_", "lower_bound_"),
-    *("stop_reason_", "n_parameters_", "n_samples_", "total_weight_", "history_"),
-)
+    def _saved_parameters(self):
+        return {name: value for name, value in super()._saved_parameters().items() if name not in FUNCTIONS}
 
 
 @dataclass(frozen=True)
@@ -303,25 +207,15 @@ class Kind:
         return self.make(n_components, **functions, **parameters)
 
     def load(self, path) -> Mixture:
-        """The fitted mixture that `save` has written."""
-        with np.load(path, allow_pickle=False) as file:
-            if not {"weights_", "parameters_"} <= set(file.files):
-                raise ValueError(f"{path} holds no mixture of a density of one's own, but {', '.join(file.files)}")
-            model = self(len(file["weights_"]))
-            for name in file.files:
-                array = file[name]
-                value = array.item() if array.ndim == 0 else array
-                setattr(model, name, value.astype(object) if array.dtype.kind == "U" and array.ndim else value)
-        model.history_ = list(model.history_)
-        model.component_status_ = ["ok"] * model.n_components
-        model.remaining_gain_ = float("nan")
-        require_fitted(model)
-        return model
+        """The fitted mixture that `save` has written, with the functions of this density; see :func:`fastem.load`."""
+        return read_estimator(path, {self.make.__name__: self})
 
     def select(self, X, n_components=range(1, 10), *, sample_weight=None, **parameters: Any) -> Mixture:
         """The mixture of the least BIC, of several numbers of components; its `bic_` maps each number to its BIC."""
-        fits = {K: self(K, **parameters).fit(X, sample_weight=sample_weight) for K in n_components}
-        found = {K: fit.n_parameters_ * np.log(fit.total_weight_) - 2 * fit.log_likelihood_ for K, fit in fits.items()}
+        fits = {K: self(K, **parameters).fit(X, sample_weight=sample_weight) for K in checked_numbers(n_components)}
+        found = {
+            K: float(criteria.bic(fit.log_likelihood_, fit.n_parameters_, fit.total_weight_)) for K, fit in fits.items()
+        }
         best = fits[min(found, key=lambda K: found[K])]
-        best.bic_ = {K: float(value) for K, value in found.items()}
+        best.bic_ = found
         return best

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +10,7 @@ from typing import Any
 
 from fastem.driver.progress import require_callback
 from fastem.errors import did_you_mean, warn
+from fastem.estimators.checks import checked_numbers
 from fastem.estimators.parameters import SEARCH, tagged
 from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
@@ -229,7 +229,7 @@ def select(
     >>> selection.best.covariance_type, selection.best.n_components, round(selection.best_row.bic, 1)
     ('EEE', 3, 2314.3)
     """
-    numbers_ = _checked_numbers(n_components)
+    numbers_ = checked_numbers(n_components)
     if criterion not in CRITERIA:
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
     kind = BayesianGaussianMixture if criterion == "elbo" else GaussianMixture
@@ -331,17 +331,6 @@ def _not_below_narrower(search, table) -> list[Row]:
 def _record(row):
     """Its columns in a table."""
     return {name: value for name, value in vars(row).items() if name != "estimator"}
-
-
-def _checked_numbers(n_components) -> list[int]:
-    """Numbers of components, ascending, each once."""
-    listed = [n_components] if isinstance(n_components, numbers.Integral) else list(n_components)
-    for K in listed:
-        if not isinstance(K, numbers.Integral) or isinstance(K, bool) or K < 1:
-            raise ValueError(f"n_components must hold whole numbers of at least 1. Found {K!r}.")
-    if not listed:
-        raise ValueError("n_components is empty: name at least one number of components.")
-    return sorted({int(K) for K in listed})
 
 
 def _checked_families(covariance_types, known, usual) -> list[str]:
