@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 import numpy as np
@@ -144,7 +143,7 @@ class Estimator:
     def _is_of_attributes(self) -> bool:
         """Whether the model that was kept is that of the attributes; False where none was."""
         arrays = self._fitted_arrays()
-        return len(arrays) == len(self._model_arrays) and all(map(is_, arrays, self._model_arrays))
+        return len(arrays) == len(self._model_arrays) and all(map(is_same, arrays, self._model_arrays))
 
     def _require_new_values(self, X, names, place=numbered):
         """Raise ValueError at the first row that this fitted model cannot describe; place(row of X) names it."""
@@ -333,6 +332,11 @@ class Estimator:
 
 describe_methods(Estimator)
 refuse_sides(Estimator)
+
+
+def is_same(value, other) -> bool:
+    """Whether an attribute is still what it was: the same array, or as large a number, which a pickle makes anew."""
+    return value is other or (isinstance(value, float) and isinstance(other, float) and value == other)
 
 
 def weighted_sum(values, weight) -> float:

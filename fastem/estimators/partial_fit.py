@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any, TypeVar
 
 from fastem.driver.partial_steps import Stepwise, checked_memory
@@ -80,6 +81,7 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
         stream = Stepwise(self._mixture(), n_threads=self.n_threads)
     elif stream.n_batches == 0:
         require_sums_of_values(self)
+    stream = copy(stream)  # that of a copy of the estimator stays, and where the batch cannot be used its own
     stream.memory = memory
     stream.update(batch)
     self._stream = stream

@@ -1,5 +1,8 @@
 """Partial E-steps: the bound climbs, and EM itself is the special case."""
 
+import copy
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -331,6 +334,24 @@ def test_batches_go_on_where_only_the_way_of_fitting_has_changed():
     arrays = with_noise.weights_, with_noise.means_, with_noise.covariances_
     named = {name: getattr(with_noise, f"{name}_") for name in ("noise_weight", "noise_box")}
     assert GaussianMixture.from_parameters(*arrays, **named).partial_fit(X).noise_weight_ > 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        fastem.BayesianGaussianMixture(2, random_state=0),
+        GaussianMixture(2, noise="box", random_state=0),
+        StudentTMixture(2, random_state=0),
+    ],
+    ids=str,
+)
+def test_copies_and_pickles_go_on_where_the_stream_was_and_leave_it(model):
+    X = OVERLAPPING.X
+    for rows in np.split(X[:180], 3):
+        model.partial_fit(rows)
+    others = [duplicate(model) for duplicate in (copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one)))]
+    scores = [other.partial_fit(X[:50]).score(X) for other in (*others, model)]
+    assert len(set(scores)) == 1
 
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
