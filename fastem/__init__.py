@@ -32,7 +32,7 @@ from fastem.rows.statistics import Statistics
 from fastem.versions import show_versions
 
 if TYPE_CHECKING:
-    from fastem import plot, theory
+    from fastem import online, plot, theory
 
 __all__ = [
     *ESTIMATORS,
@@ -57,6 +57,7 @@ __all__ = [
     "em",
     "likelihood_ratio_test",
     "load",
+    "online",
     "open_rows",
     "plot",
     "select",
@@ -68,7 +69,7 @@ __all__ = [
 ]
 
 
-LAZY = "plot", "theory"  # imported when asked for
+LAZY = "online", "plot", "theory"  # imported when asked for
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from typing import assert_type
 import numpy as np
 
 import fastem
-from fastem import datasets, plot, theory
+from fastem import datasets, online, plot, theory
 
 X = datasets.load_faithful().data
 gaussian = assert_type(fastem.GaussianMixture(2, covariance_type="full").fit(X), fastem.GaussianMixture)
@@ -61,6 +61,7 @@ errors = assert_type(fastem.standard_errors(gaussian, X), fastem.StandardErrors)
 test = assert_type(fastem.likelihood_ratio_test(gaussian, X), fastem.LikelihoodRatioTest)
 assert_type(fastem.three_step(gaussian, X, X[:, 0]), fastem.ThreeStep)
 result = assert_type(fastem.em(gaussian.model_, X), fastem.EMResult)
+online.Stepwise(gaussian.model_).update(X)
 blocks = fastem.open_rows(X)
 statistics = fastem.Statistics(log_likelihood=-1.0, weight=1.0, counts=np.ones(2))
 fastem.write_predictions(gaussian, X, "labels.csv")

@@ -8,7 +8,7 @@ import pytest
 import fastem
 
 
-@pytest.mark.parametrize("room", ["plot", "theory"])
+@pytest.mark.parametrize("room", ["online", "plot", "theory"])
 def test_a_room_is_there_after_the_import_and_not_imported_by_it(room):
     code = f"import sys, fastem; assert 'fastem.{room}' not in sys.modules; print(fastem.{room}.__name__)"
     ran = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, check=True)

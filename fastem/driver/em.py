@@ -8,7 +8,6 @@ The log-likelihood never falls; the driver checks that it does not.
 
 from __future__ import annotations
 
-import numbers
 import time
 from collections.abc import Callable
 
@@ -47,7 +46,7 @@ from fastem.driver.remaining_gain import (
     newton,
 )
 from fastem.driver.result import EMResult
-from fastem.driver.stopping import left_to_gain, stopping_rule
+from fastem.driver.stopping import left_to_gain, require_limits, stopping_rule
 from fastem.errors import LogLikelihoodFell, LogLikelihoodNotFinite, warn
 from fastem.kernels.threads import for_pass, matrices_by
 from fastem.rows.blocks import ArrayBlocks
@@ -165,8 +164,7 @@ def em(
     >>> result.remaining_gain < 1e-3, result.remaining_gain_method
     (True, 'newton')
     """
-    if not all(isinstance(value, numbers.Real) and value >= 0 for value in (tol, max_iter)):
-        raise ValueError(f"tol and max_iter must be numbers of at least 0. Got tol={tol!r}, max_iter={max_iter!r}.")
+    require_limits(tol, max_iter)
     require_asked(callback, checkpoint, checkpoint_seconds, resume)
     blocks, unit = weighed_blocks(model.model if isinstance(model, EMResult) else model, data, sample_weight)
     keeper = None

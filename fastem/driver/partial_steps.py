@@ -15,7 +15,7 @@ from fastem.driver.history import lower_bound, objective
 from fastem.driver.model import log_prior, rebased
 from fastem.driver.passes import as_blocks, collect, dtype_of, n_components, weighed_blocks
 from fastem.driver.result import EMResult
-from fastem.driver.stopping import stopping_rule
+from fastem.driver.stopping import require_limits, stopping_rule
 from fastem.kernels.threads import for_pass, resolve
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.statistics import Statistics
@@ -73,6 +73,7 @@ def incremental_em(
     >>> round(incremental_em(start, X, tol=1e-9).log_likelihood, 2)
     -1130.26
     """
+    require_limits(tol, max_iter)
     arrived = stopping_rule("log_likelihood", model, tol)
     whole, unit = weighed_blocks(model, data, sample_weight)
     blocks = parts_of(whole, n_blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 
 import numpy as np
@@ -121,6 +122,14 @@ RULES = {
 }
 NEAR = "gain from near"  # for fits of which fastem chooses the start
 BY_HISTORY = ("gain", NEAR, "log_likelihood", "relative", "aitken")  # what these look at is the history alone
+
+
+def require_limits(tol, max_iter) -> None:
+    """ValueError where these are no numbers of at least 0, or `max_iter` is not a whole one."""
+    if not all(isinstance(value, numbers.Real) and value >= 0 for value in (tol, max_iter)):
+        raise ValueError(f"tol and max_iter must be numbers of at least 0. Got tol={tol!r}, max_iter={max_iter!r}.")
+    if not isinstance(max_iter, numbers.Integral):
+        raise ValueError(f"max_iter must be a whole number of at least 0. Got {max_iter!r} instead.")
 
 
 def stopping_rule(stop: str | Callable, model, tol: float, newton: Callable | None = None) -> Callable:

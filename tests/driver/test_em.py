@@ -11,7 +11,7 @@ from instances import INSTANCES, STRUCTURES, start
 
 from fastem import EMResult, GaussianMixture, LogLikelihoodFell, Statistics, em, kernels
 from fastem.datasets import load_faithful
-from fastem.driver.partial_steps import Stepwise
+from fastem.driver.partial_steps import Stepwise, incremental_em
 from fastem.driver.passes import collect
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
@@ -486,3 +486,9 @@ def test_a_tolerance_and_a_limit_are_numbers(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=rf"tol and max_iter must be numbers of at least 0. Got .*{name}={value!r}"):
         em(Scripted([-1.0]), TOSSES, **wrong)
+
+
+@pytest.mark.parametrize("climb", [em, incremental_em])
+def test_a_limit_is_a_whole_number(climb):
+    with pytest.raises(ValueError, match=r"max_iter must be a whole number of at least 0. Got 2.5 instead"):
+        climb(Scripted([-1.0]), TOSSES, max_iter=2.5)
