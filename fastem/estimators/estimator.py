@@ -20,6 +20,9 @@ from fastem.models import criteria
 from fastem.rows.sources.open_rows import in_memory, is_dask, is_spark, open_rows
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
+SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of a fit; files of version 0.1 do not have them
+LEAST = {"n_samples_": 1, "total_weight_": np.finfo(np.float64).smallest_subnormal, "n_iter_": 0, "n_parameters_": 0}
+OF_NUMBERS = "history_", "loglike_"  # saved lists; others are of text
 CHOICES = "_output", "_metadata_requests"  # of a user, beside the parameters; a clone has them
 
 
@@ -245,16 +248,23 @@ class Estimator:
 
     def _require_saved(self, kinds):
         """Raise ValueError where a loaded attribute is missing or has another type."""
+        if any(hasattr(self, name) for name in SIZES):
+            kinds = kinds | SIZES
         for name, kind in kinds.items():
-            if not isinstance(getattr(self, name, None), kind):
+            value = getattr(self, name, None)
+            if type(value) is not kind:
                 raise ValueError(f"{name} is missing or is not of type {kind.__name__}")
+            if name in LEAST and not value >= LEAST[name]:
+                raise ValueError(f"{name} is {value!r}, which is less than that of any fit")
+            if kind is list and not all(isinstance(one, float if name in OF_NUMBERS else str) for one in value):
+                raise ValueError(f"{name} must hold {'numbers' if name in OF_NUMBERS else 'text'} alone")
         d = self.n_features_in_
         values = sum(np.size(getattr(self, name, ())) for name in self._saved_arrays)
         if not 1 <= d <= values:  # before anything of this size is made
             raise ValueError(f"n_features_in_ is {d}, but the arrays contain {values} values")
         names = getattr(self, "feature_names_in_", None)
-        if names is not None and len(names) != d:
-            raise ValueError(f"feature_names_in_ has {len(names)} names for {d} columns")
+        if names is not None and (len(names) != d or not all(isinstance(name, str) for name in names)):
+            raise ValueError(f"feature_names_in_ must hold the names of {d} columns. Got {list(names)!r} instead.")
 
     @property
     def model_(self) -> Any:

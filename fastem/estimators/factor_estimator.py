@@ -12,7 +12,7 @@ import numpy as np
 from fastem.errors import convergence_warning, interruption, warn, warn_of_rounding, warn_of_statuses
 from fastem.estimators.checks import real, whole
 from fastem.estimators.containers import chosen_container, in_container, set_output
-from fastem.estimators.estimator import Estimator
+from fastem.estimators.estimator import SIZES, Estimator
 from fastem.estimators.factor_summary import factor_summary
 from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
@@ -41,7 +41,6 @@ _SAVED_KINDS = {
     "n_parameters_": int,
     "n_features_in_": int,
 }
-_SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of the fit; files of version 0.1 do not have them
 
 
 class FactorEstimator(Estimator, general=True):
@@ -84,7 +83,7 @@ class FactorEstimator(Estimator, general=True):
 
     _parameter_arrays = ATTRIBUTES
     _saved_arrays = ("components_", "mean_", "noise_variance_", "feature_names_in_")
-    _saved_scalars = (*_SAVED_KINDS, *_SIZES)
+    _saved_scalars = (*_SAVED_KINDS, *SIZES)
 
     def fit(self, X, y=None, sample_weight=None) -> Self:
         """Fit to rows.
@@ -321,7 +320,6 @@ class FactorEstimator(Estimator, general=True):
         self._check_parameters()
         vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
         self._require_saved(_SAVED_KINDS)
-        self._require_saved({name: kind for name, kind in _SIZES.items() if hasattr(self, name)})
         d = self.n_features_in_
         if self.mean_.shape != (d,) or self.components_.ndim != 2 or self.components_.shape[1] != d:
             raise ValueError(

@@ -10,7 +10,7 @@ from fastem.driver.checkpoint import stable_text
 from fastem.estimators.containers import set_output
 from fastem.estimators.covariates import GATE_ARRAYS, class_probabilities, keep_gate, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score
-from fastem.estimators.estimator import Estimator
+from fastem.estimators.estimator import SIZES, Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
 from fastem.estimators.metadata_routing import set_predict_proba_request, set_predict_request
@@ -34,9 +34,8 @@ _SAVED_KINDS = {
     "stop_reason_": str,
     "component_status_": list,
     "history_": list,
+    "side_columns_": list,
 }
-
-_OF_ROWS = {"n_samples_": int, "total_weight_": float, "side_columns_": list}  # files of version 0.1 do not have them
 
 _OF_MODEL = ("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise")  # parameters: what it is,
 _OF_MODEL += ("reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed")  # and what its M-step keeps to
@@ -54,7 +53,7 @@ class FittedMixture(Estimator):
     _parameter_arrays: ClassVar[tuple[str, ...]] = ()
     _optional_arrays: ClassVar[tuple[str, ...]] = ()  # attributes that are not always there
     _made_with: ClassVar[dict[str, str]] = {}  # parameters of the model, by name, as text; none in old pickles
-    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *_OF_ROWS)
+    _saved_scalars: ClassVar[tuple[str, ...]] = (*_SAVED_KINDS, *SIZES)
 
     weights_: np.ndarray = attribute()
     converged_: bool = attribute()
@@ -203,12 +202,14 @@ class FittedMixture(Estimator):
 
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
-        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
+        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have these
+        vars(self).setdefault("side_columns_", [])
         self._require_saved(_SAVED_KINDS)
-        self._require_saved({name: kind for name, kind in _OF_ROWS.items() if hasattr(self, name)})
         K = len(self.weights_)
         if self.n_components != K and not self._may_have(K):  # before anything of this size is made
             raise ValueError(f"the arrays contain {K} components, but n_components is {self.n_components}")
+        if len(self.component_status_) != K:
+            raise ValueError(f"component_status_ has {len(self.component_status_)} statuses for {K} components")
         self._check_parameters()
         model = self._of_attributes()
         _, d = model.emission.shape
@@ -318,7 +319,7 @@ def arrays_of(estimator, mixture) -> dict:
 def around(estimator, mixture, *, names=None, converged=True, reason="", statuses=None):
     """The estimator with a mixture in its attributes, which counts as fitted although it comes from no fit."""
     d = mixture.emission.shape[1]
-    for name in _OF_ROWS:
+    for name in (*SIZES, "side_columns_"):
         vars(estimator).pop(name, None)
     estimator._keep_model(mixture)
     estimator._keep_columns(d, names)

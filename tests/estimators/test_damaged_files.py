@@ -164,6 +164,16 @@ def edited(path, change):
         lambda h: h["attributes"].update(n_parameters_="hello"),
         lambda h: h["attributes"].update(history_="hello"),
         lambda h: h["attributes"].pop("n_iter_"),
+        lambda h: h["attributes"].update(n_iter_=-1),
+        lambda h: h["attributes"].update(n_iter_=True),
+        lambda h: h["attributes"].update(n_samples_=-5),
+        lambda h: h["attributes"].pop("n_samples_"),
+        lambda h: h["attributes"].pop("total_weight_"),
+        lambda h: h["attributes"].update(total_weight_=-3.0),
+        lambda h: h["attributes"].update(history_=[1.0, "a"]),
+        lambda h: h["attributes"].update(component_status_=["ok"]),
+        lambda h: h["attributes"].update(component_status_=["ok", 2]),
+        lambda h: h["attributes"].update(side_columns_=[3]),
         lambda h: h["parameters"].update(n_components=9),
         lambda h: h["parameters"].update(covariance_type="foo"),
     ],
@@ -173,6 +183,25 @@ def test_a_model_file_that_contradicts_itself_is_refused(model, tmp_path, change
     model.save(path)
     edited(path, change)
     with pytest.raises(ValueError, match=r"model\.npz"):
+        fastem.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "words"),
+    [
+        ("feature_names_in_", np.array([1.0, 2.0]), "feature_names_in_ must hold the names of 2 columns"),
+        ("covariances_", np.array([[[1.0, 0.5], [0.0, 1.0]]] * 2), "covariances_ are not symmetric"),
+    ],
+)
+def test_arrays_of_a_file_that_are_none_of_a_fit_are_refused(model, tmp_path, name, array, words):
+    path = tmp_path / "model.npz"
+    model.save(path)
+    edited(path, lambda h: h["arrays"].update({name: {"shape": list(array.shape), "dtype": array.dtype.str}}))
+    with np.load(path) as file:
+        parts = {name: file[name] for name in file.files}
+    with open(path, "wb") as file:
+        np.savez(file, **parts | {name: array})
+    with pytest.raises(ValueError, match=words):
         fastem.load(path)
 
 

@@ -204,8 +204,7 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
         if "covariances_" not in forms:
             return checked_covariance(forms["precisions_"], structure, K, d, no_floor, "precisions_")
         covariances = checked_array(forms["covariances_"], "covariances", shape, "covariances_")
-        if issubclass(structure, Full) and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
-            raise ValueError("covariances_ are not symmetric")
+        require_symmetric(covariances, structure)
         try:
             with np.errstate(invalid="ignore", divide="ignore"):
                 covariance = structure.from_covariances(covariances, no_floor)
@@ -222,6 +221,7 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
     def _restore(self):
         super()._restore()
         covariance = self._mixture().emission.covariance
+        require_symmetric(self.covariances_, type(covariance))
         try:
             expected = (
                 type(covariance).from_covariances(self.covariances_, np.zeros(self.n_features_in_)).precisions_cholesky
@@ -230,3 +230,9 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
             raise ValueError("covariances_ are not positive definite") from None
         if np.abs(self.precisions_cholesky_ - expected).max() > 1e-5 * np.abs(expected).max():
             raise ValueError("precisions_cholesky_ does not match covariances_")
+
+
+def require_symmetric(covariances, structure) -> None:
+    """ValueError where matrices of a structure whose covariances are full are not symmetric."""
+    if issubclass(structure, Full) and not np.allclose(covariances, np.swapaxes(covariances, -1, -2)):
+        raise ValueError("covariances_ are not symmetric")
