@@ -240,9 +240,11 @@ class MixtureOfRegressions(Estimator):
         m = 1 if self._flat else self.coef_.shape[1]
         saved = getattr(self, "basis_", None) is not None
         basis = Basis.from_array(self.basis_) if saved else Basis.plain(self.n_features_in_)
-        ones = np.ones((self.n_components, m))
-        pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), np.ones(1 + basis.size))
+        ones, widest = np.ones((self.n_components, m)), np.append(1.0, np.full(basis.size, len(basis.kept) > 0))
+        pattern = Regressions(self.weights_, None, ones, self.family, np.zeros(m), widest)
         model = model_of_attributes(self, basis, pattern)
+        if saved and self.n_parameters_ != model.n_parameters:
+            raise ValueError(f"n_parameters_ is {self.n_parameters_}, but the arrays have {model.n_parameters}")
         if saved:  # these have all digits of the model
             if np.shape(self.lines_) != (self.n_components, m, 1 + basis.size):
                 raise ValueError(

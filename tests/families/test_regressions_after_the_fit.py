@@ -90,6 +90,21 @@ def test_parameters_that_were_changed_are_of_the_next_fit(tmp_path):
     assert np.array_equal(counts.set_params(family="gaussian").predict(X), mean)
 
 
+@pytest.mark.parametrize("columns", [X, np.ones((200, 1)), np.column_stack([X, X[:, 0]])], ids=["2", "0", "2 of 3"])
+@pytest.mark.parametrize("covariates", [None, X[:, :1]], ids=["plain", "gated"])
+def test_a_loaded_model_has_the_parameters_of_its_arrays(columns, covariates, tmp_path):
+    one, path = MixtureOfRegressions(2, random_state=0).fit(columns, Y, covariates=covariates), tmp_path / "m.npz"
+    one.save(path)
+    again = fastem.load(path)
+    again.intercept_ = again.intercept_ + 1
+    assert np.allclose(again.predict(columns, covariates=covariates), one.predict(columns, covariates=covariates) + 1)
+    assert again.n_parameters_ == one.n_parameters_
+    again.n_parameters_ = 99
+    again.save(path)
+    with pytest.raises(ValueError, match="n_parameters_ is 99, but the arrays have"):
+        fastem.load(path)
+
+
 def test_exposure_is_not_forgotten(tmp_path):
     exposure = RNG.uniform(1, 9, 200)
     y = RNG.poisson(exposure * np.exp(X[:, 0]))
