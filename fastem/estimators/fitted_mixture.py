@@ -199,6 +199,21 @@ class FittedMixture(Estimator):
                 f"there are {len(self.weights_)} weights_, but n_components is {self.n_components}. Set n_components "
                 "before saving."
             )
+        now = self._parameters_of_model()
+        changed = [name for name in now.keys() - {"n_components"} if self._made_with.get(name, now[name]) != now[name]]
+        if changed and not self._makes_its_model():
+            name = min(changed)
+            raise ValueError(
+                f"the fit had {name}={self._made_with[name]}, but now {name}={now[name]}, which makes another model of "
+                "its attributes, or none. Set it back before saving, or fit again."
+            )
+
+    def _makes_its_model(self) -> bool:
+        """Whether the parameters, which may have changed since, make the model of the fit of its attributes."""
+        try:
+            return self._of_attributes().n_parameters == self.n_parameters_
+        except ValueError:
+            return False
 
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""

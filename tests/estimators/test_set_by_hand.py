@@ -134,6 +134,28 @@ def test_another_number_of_components_and_columns(tmp_path):
     assert fastem.load(tmp_path / "model.npz").n_features_in_ == 1
 
 
+@pytest.mark.parametrize(
+    ("model", "changed"),
+    [
+        (GaussianMixture(2, random_state=0), {"covariance_type": "diag"}),
+        (GaussianMixture(2, random_state=0), {"covariance_type": "EEV"}),
+        (GaussianMixture(2, random_state=0), {"equal_weights": True}),
+        (fastem.BayesianGaussianMixture(2, random_state=0), {"covariance_type": "tied"}),
+        (fastem.MixtureOfFactorAnalyzers(2, n_factors=1, random_state=0), {"n_factors": 2}),
+    ],
+    ids=str,
+)
+def test_parameters_that_make_another_model_than_the_attributes_are_not_saved(model, changed, tmp_path):
+    path, ((name, value),) = tmp_path / "model.npz", changed.items()
+    before = {name: getattr(model.fit(X), name)}
+    with pytest.raises(
+        ValueError, match=rf"the fit had {name}=.*, but now {name}=.*{value}.* Set it back before saving"
+    ):
+        model.set_params(**changed).save(path)
+    model.set_params(**before, tol=1e-9).save(path)
+    assert_same_densities(fastem.load(path), model, X)
+
+
 def test_noise_set_by_hand(tmp_path):
     model = GaussianMixture(2, noise="box", random_state=0).fit(X)
     model.noise_weight_ = model.noise_weight_ + 0.1
