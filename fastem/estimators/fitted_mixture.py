@@ -38,6 +38,7 @@ _SAVED_KINDS = {
 }
 
 _OF_MODEL = ("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise")  # parameters: what it is,
+_OF_MODEL += ("kinds", "weight_concentration_prior_type")
 _OF_MODEL += ("reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed")  # and what its M-step keeps to
 
 
@@ -201,7 +202,7 @@ class FittedMixture(Estimator):
             )
         now = self._parameters_of_model()
         changed = [name for name in now.keys() - {"n_components"} if self._made_with.get(name, now[name]) != now[name]]
-        if changed and not self._makes_its_model():
+        if "kinds" in changed or (changed and not self._makes_its_model()):  # kinds say which array is of which column
             name = min(changed)
             raise ValueError(
                 f"the fit had {name}={self._made_with[name]}, but now {name}={now[name]}, which makes another model of "
