@@ -183,8 +183,8 @@ largest.""",
         return super().__sklearn_is_fitted__() and hasattr(self, "n_features_in_")
 
     @classmethod
-    def from_parameters(cls, *arrays: Any, **parameters: Any) -> NoReturn:
-        """Not defined, because parameters of a density of one's own do not tell of how many columns it is."""
+    def _named_arrays(cls, arrays, parameters) -> NoReturn:
+        """Those of :meth:`from_parameters`: none."""
         raise TypeError(
             "a mixture of a density of one's own has no from_parameters, because its parameters do not tell of how "
             "many columns it is. Call fit; then weights_ and parameters_ may be set."
