@@ -53,4 +53,4 @@ def shares_of_attributes(estimator, pattern, K):
     centre, scale = pattern.shares.centre, pattern.shares.scale
     if isinstance(gate, Gate) and len(gate.centre) != len(centre):
         raise ValueError(f"gate_coefficients_ are of {len(gate.centre)} covariates, but there are {len(centre)}")
-    return GateRule(centre=centre, scale=scale, unit=pattern.unit).shares_after(gate, K)
+    return GateRule(centre=centre, scale=scale, unit=pattern.shares.unit).shares_after(gate, K)
