@@ -227,6 +227,36 @@ def covariates(rival, n: int, d: int, K: int, p: int, iterations: list[int], n_t
     return {"ms": both[0], "plain_ms": both[1]}
 
 
+def gate_passes(rival, n: int, d: int, K: int, p: int) -> dict:
+    """Milliseconds of processor time of a pass over binary rows: without covariates, with the gate, and with the gate's
+    curvature, which Newton's step wants where the gate has moved."""
+    from dataclasses import replace
+
+    from fastem import BernoulliMixture
+    from fastem.models.gate import Gate
+    from fastem.models.gated_rows import GatedRows
+
+    X, C = answers_and_covariates(n, d, K, p)
+    plain, wide = BernoulliMixture(K, random_state=0, max_iter=3), np.hstack([X, C])
+    fit_quietly(plain, X)
+    coefficients = np.random.default_rng(0).normal(size=(K, p + 1))
+    gate = Gate(centre=C.mean(axis=0), scale=abs(C - C.mean(axis=0)).max(axis=0), coefficients=coefficients)
+    curved = GatedRows(replace(plain.model_, shares=gate))
+    settled = GatedRows(curved.mixture.m_step(curved.e_step_of_block(wide, None, 1, {})))
+    known = settled.mixture.shares.known._replace(coefficients=settled.mixture.shares.coefficients)
+    settled = GatedRows(replace(settled.mixture, shares=replace(settled.mixture.shares, known=known)))
+    kept: dict = {}
+
+    def one(model, rows):
+        begin = time.process_time()
+        model.e_step_of_block(rows, None, 1, kept)
+        return 1e3 * (time.process_time() - begin)
+
+    passes = (plain.model_, X), (settled, wide), (curved, wide)
+    times = [[one(*of) for of in passes] for _ in range(1 + 3 * FAMILY_REPEATS)][1:]
+    return dict(zip(("plain_ms", "gate_ms", "curved_ms"), np.median(times, axis=0)))
+
+
 def errors(rival, n: int, d: int, K: int, iterations: list[int], n_threads: int) -> dict:
     """Milliseconds of an iteration over rows with errors, and log-likelihoods after so many iterations."""
     X, S, start = measured_rows(n, d, K)
@@ -415,6 +445,7 @@ TASKS = {
         select,
         missing,
         covariates,
+        gate_passes,
         errors,
         side_columns,
         regressions,
