@@ -43,8 +43,8 @@ SECOND_LEGEND = f"""\
 An iteration of a mixture of {REGRESSIONS["K"]} regressions on {REGRESSIONS["n"]} rows of {REGRESSIONS["d"]} columns,
 and of Gaussians over these and the target."""
 PASS_LEGEND = """\
-Processor time of one thread. The curvature is summed in passes after which the gate has moved, more than half of the first
-60 of a fit, and then in none."""
+Processor time of one thread. The curvature is summed in passes after which the gate has moved, more than half of the
+first 60 of a fit, and then in none."""
 LEGEND = f"""\
 An iteration of EM on {SHAPE["n"]} rows of {SHAPE["d"]} binary columns, {SHAPE["K"]} classes, {SHAPE["p"]} covariates:
 the difference of a long and a short fit over that of their iterations, {ITERATIONS[FASTEM.name]} of fastem and
