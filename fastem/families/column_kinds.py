@@ -11,7 +11,7 @@ from fastem.families.gamma import GammaMixture
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.poisson import PoissonMixture
 from fastem.families.von_mises_fisher import VonMisesFisherMixture
-from fastem.rows.side_columns import named_columns
+from fastem.rows.side_columns import named_columns, require_one
 from fastem.rows.validation import real_numbers
 
 # kind of column: the mixture for it, and the parameters of that mixture
@@ -77,14 +77,15 @@ def numbers_of(given, names):
             f"kinds names the column {chosen[0]!r}, but the columns of X have no names. Give numbers of columns from "
             "0, or pass a frame."
         )
-    known = {name: place for place, name in enumerate(names)}
+    columns = list(names)
     for name in chosen:
-        if name not in known:
+        if name not in columns:
             raise ValueError(
                 f"kinds names the column {name!r}, which X does not have among its values. They are in the columns "
-                f"{', '.join(known)}."
+                f"{', '.join(columns)}."
             )
-    return [known[name] for name in chosen]
+        require_one(columns, name, "kinds")
+    return [columns.index(name) for name in chosen]
 
 
 def mixture_of_kind(kind, n_components=1):

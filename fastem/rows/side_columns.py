@@ -245,6 +245,12 @@ def require_named_once(sides: Mapping[str, list[str]], sample_weight) -> None:
             )
 
 
+def require_one(columns: list[str], name: str, role: str) -> None:
+    """ValueError where `role` names a column, and several have this name."""
+    if columns.count(name) > 1:
+        raise ValueError(f"{role} names the column {name!r}, but X has several columns named {name!r}. Rename them.")
+
+
 def at_the_end(blocks: Blocks, sides: Mapping[str, list[str]]) -> Blocks:
     """The same rows with these columns behind all others.
 
@@ -257,18 +263,19 @@ def at_the_end(blocks: Blocks, sides: Mapping[str, list[str]]) -> Blocks:
     if blocks.names is None:
         role, names = next(iter(sides.items()))
         raise TypeError(f"{role} names the column {names[0]!r}, but the columns of X have no names. Pass an array.")
-    known = {name: place for place, name in enumerate(blocks.names.tolist())}
+    columns: list[str] = blocks.names.tolist()
     chosen: list[int] = []
     for role, names in sides.items():
         for name in names:
-            if name not in known:
+            if name not in columns:
                 raise ValueError(
-                    f"{role} names the column {name!r}, which X does not have. Its columns are {', '.join(known)}."
+                    f"{role} names the column {name!r}, which X does not have. Its columns are {', '.join(columns)}."
                 )
-            if known[name] in chosen:
+            require_one(columns, name, role)
+            if columns.index(name) in chosen:
                 raise ValueError(f"{role} names the column {name!r}, which is named already. Name each column once.")
-            chosen.append(known[name])
-    values = [place for place in known.values() if place not in chosen]
+            chosen.append(columns.index(name))
+    values = [place for place in range(len(columns)) if place not in chosen]
     if not values:
         raise ValueError(f"{' and '.join(sides)} name all columns of X, so that no values are left.")
     order = np.array(values + chosen)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastem.estimators.refused_sides import require_sides
 from fastem.estimators.summary import as_dict
+from fastem.rows.side_columns import at_the_end
 from fastem.shell.models import FACTORS, estimator
 from fastem.shell.picture import rows_to_draw
 from fastem.shell.rows import names_of, require_other_files, rows_to_fit, sides_of
@@ -52,7 +53,7 @@ def fit(arguments: argparse.Namespace) -> int | None:
         error.args = (interrupted(model, arguments),)
         raise
     if sides:  # what follows is about the values
-        blocks = blocks.columns(np.array([blocks.names.tolist().index(name) for name in model.feature_names_in_]))
+        blocks = at_the_end(blocks, sides).columns(np.arange(model.n_features_in_))
     names = names_of(blocks, arguments)
     if arguments.columns is not None:  # a saved model must know which, also of a file without names
         model.feature_names_in_ = np.array(names, dtype=object)

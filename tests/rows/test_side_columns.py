@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 from containers import CONTAINERS, frame, pieces
 
-from fastem import GaussianMixture, MixtureOfRegressions
+from fastem import GaussianMixture, MixedMixture, MixtureOfRegressions
 from fastem.rows import blocks
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
@@ -204,3 +204,24 @@ def test_names_are_not_looked_for_in_numbers():
 
     assert named_columns(np.zeros((3, 2)).view(Unlisted)) is None
     assert named_columns(np.zeros(3).view(Unlisted)) is None
+
+
+@pytest.mark.parametrize("make", [lambda table: table, lambda table: lambda: iter([table[:20], table[20:]])])
+def test_columns_of_equal_names_are_all_values(make):
+    given = rows(40, 4)
+    twice = make(pd.DataFrame(given, columns=["a", "a", "b", "w"]))
+    for opened in (open_rows(twice, "w"), open_beside(twice, {"covariates": "w"})[0].columns(np.arange(3))):
+        assert np.array_equal(all_of(opened), given[:, :3]) and list(opened.names) == ["a", "a", "b"]
+
+
+def test_a_name_that_several_columns_have():
+    twice = pd.DataFrame(rows(40), columns=["w", "w", "b"])
+    words = "names the column 'w', but X has several columns named 'w'. Rename them."
+    for fit in (
+        lambda: GaussianMixture(2).fit(twice, sample_weight="w"),
+        lambda: GaussianMixture(2).fit([twice], labels="w"),
+        lambda: MixtureOfRegressions(2).fit(twice, rows(40)[:, 0], covariates="w"),
+        lambda: MixedMixture(2, kinds={"gaussian": ["w", "b"]}).fit(twice),
+    ):
+        with pytest.raises(ValueError, match=re.escape(words)):
+            fit()
