@@ -14,7 +14,7 @@ from fastem.models.weights import FREE
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
-from fastem.rows.sources.open_beside import as_side
+from fastem.rows.sources.open_beside import as_side, require_same_order
 from fastem.rows.validation import as_matrix, column_names, require_numbers_named
 
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
@@ -50,15 +50,16 @@ def require_sizes(family, sides):
             raise ValueError(f"{role} is only for family={own!r}, but this is family={family!r}.")
 
 
-def sizes_of(sides, m):
+def sizes_of(sides, m, targets=None):
     """(n, m) numbers of trials, or the logarithms of exposures, of side columns as :func:`split_columns` gives them;
-    None where there are none; ValueError where they are something else."""
+    None where there are none; ValueError where they are something else. targets: the names of the targets, or None."""
     role = next((role for role in FAMILIES if role in sides), None)
     if role is None:
         return None
-    sizes, _ = sides[role]
+    sizes, names = sides[role]
     if sizes.shape[1] not in (1, m):
         raise ValueError(f"{role} has {sizes.shape[1]} columns, but y has {m}. Give one column, or one for each of y.")
+    require_same_order({"y": targets, role: names})
     with np.errstate(invalid="ignore"):
         right = np.isfinite(sizes) & (sizes > 0)
         right &= (sizes == np.floor(sizes)) if role == "trials" else True

@@ -34,7 +34,14 @@ from fastem.models.design import Basis
 from fastem.models.gate import Gate
 from fastem.models.regressions import TARGETS, Regressions
 from fastem.rows.blocks import ArrayBlocks
-from fastem.rows.validation import as_sample_weight, generator, in_moderate_units, require_finite, require_rows
+from fastem.rows.validation import (
+    as_sample_weight,
+    column_names,
+    generator,
+    in_moderate_units,
+    require_finite,
+    require_rows,
+)
 from fastem.starts.regressions import best_start
 
 MODEL_ARRAYS = "weights_", "coef_", "intercept_", "variances_", "gate_coefficients_"
@@ -190,7 +197,7 @@ class MixtureOfRegressions(Estimator):
         require_finite(rows, columns=names)
         targets, flat = checked_targets(y, len(rows), owner)
         targets = targets.astype(np.float64)
-        sizes = sizes_of(sides, targets.shape[1])
+        sizes = sizes_of(sides, targets.shape[1], column_names(y))
         require_targets(targets, self.family, sizes)
         weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(rows)))
         if len(rows) < self.n_components:
@@ -311,7 +318,7 @@ class MixtureOfRegressions(Estimator):
                 if gated
                 else f"this {owner} was fitted without covariates, so it cannot take them."
             )
-        side, sizes, targets = np.empty((len(rows), 0)), sizes_of(sides, m), np.zeros((len(rows), m))
+        side, sizes, targets = np.empty((len(rows), 0)), sizes_of(sides, m, column_names(y)), np.zeros((len(rows), m))
         if gated:
             given = covariates_of(sides)
             side = given.X

@@ -225,3 +225,30 @@ def test_a_name_that_several_columns_have():
     ):
         with pytest.raises(ValueError, match=re.escape(words)):
             fit()
+
+
+@pytest.mark.parametrize("as_table", AS_TABLES)
+def test_columns_that_belong_to_those_of_X_stand_as_they_do(as_table):
+    """A frame of errors or bounds in another order would be taken by position."""
+    X = pd.DataFrame(rows(40), columns=NAMES)
+    for role in ("errors", "lower", "upper"):
+        for order in (["c", "b", "a"], ["a", "b_err", "b"]):
+            other = as_table(X.set_axis(order, axis=1))
+            with pytest.raises(ValueError, match=f"{role} has column '[bc]' in the place of '[ac]' of X"):
+                open_beside(as_table(X), {role: other})
+        for order in (NAMES, ["a_err", "b_err", "c_err"], ["a", "y", "c"]):
+            open_beside(as_table(X), {role: as_table(X.set_axis(order, axis=1))})
+    open_beside(as_table(X), {"covariates": as_table(X[["c", "b", "a"]])})  # of which none belongs to one of X
+
+
+def test_bounds_in_two_orders_beside_an_array():
+    lower = pd.DataFrame(rows(40), columns=NAMES)
+    with pytest.raises(ValueError, match="upper has column 'c' in the place of 'a' of lower"):
+        GaussianMixture(1, covariance_type="diag").fit(rows(40), lower=lower, upper=lower[["c", "b", "a"]] + 1)
+
+
+def test_trials_in_another_order_than_targets():
+    y = pd.DataFrame(np.zeros((40, 2)), columns=["p", "q"])
+    model = MixtureOfRegressions(1, family="binomial")
+    with pytest.raises(ValueError, match="trials has column 'q' in the place of 'p' of y"):
+        model.fit(rows(40), y, trials=y[["q", "p"]] + 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from fastem.rows.side_columns import (
     wide_names,
 )
 from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
-from fastem.rows.validation import require_numbers_beside, require_numbers_named, require_unmasked
+from fastem.rows.validation import column_names, require_numbers_beside, require_numbers_named, require_unmasked
+
+LIKE_X = "errors", "lower", "upper"  # side columns of which each belongs to one of X
 
 
 def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem") -> tuple[Blocks, dict[str, int]]:
@@ -54,6 +57,7 @@ def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem")
     require_named_once(named, sample_weight)
     require_numbers_named(X, named)
     arrays = {role: given for role, given in sides.items() if role not in named}
+    names = {role: column_names(given) for role, given in arrays.items() if role in LIKE_X}
     if arrays and is_spark(X):
         from fastem.rows.sources.spark_frame import AN_ARRAY
 
@@ -69,9 +73,29 @@ def open_beside(X, sides: Mapping[str, Any], sample_weight=None, owner="fastem")
     blocks = open_rows(X, sample_weight, owner=owner)
     if named:
         blocks = at_the_end(blocks, named)
+    values = None if blocks.names is None else blocks.names[: len(blocks.names) - sum(map(len, named.values()))]
+    require_same_order({"X": values} | names)
     for role, array in arrays.items():
         blocks = with_array(blocks, array, role)
     return blocks, {role: len(names) for role, names in named.items()} | widths
+
+
+def require_same_order(names: Mapping[str, Any]) -> None:
+    """ValueError where two tables that belong together column by column both have a column, and not in one place.
+
+    names : {role: names of its columns, or None}
+        Those of the same places may differ: the errors of column x are often in a column x_err.
+    """
+    known = [(role, list(own)) for role, own in names.items() if own is not None]
+    for (first, columns), (role, own) in combinations(known, 2):
+        if len(own) != len(columns):
+            continue  # refused later, or packed
+        for name, other in zip(own, columns):
+            if name != other and name in columns:
+                raise ValueError(
+                    f"{role} has column {name!r} in the place of {other!r} of {first}, and is taken by its place. "
+                    f"Give both the same order, or {role} other names."
+                )
 
 
 def as_numbers(given, role) -> np.ndarray:
