@@ -198,10 +198,20 @@ def has_text(objects) -> bool:
     return any(issubclass(kind, (str, bytes)) for kind in set(map(type, objects)))
 
 
-def require_unmasked(array, name) -> None:
-    """ValueError where entries are masked: numpy would give what is behind the mask."""
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(f"{name} is a masked array with masked entries: remove or impute them first.")
+def require_unmasked(given, name) -> None:
+    """ValueError where entries of an array, or of a list of arrays, are masked: numpy would give what is behind the
+    mask."""
+    if has_masked(given):
+        kind = "masked array" if isinstance(given, np.ma.MaskedArray) else type(given).__name__
+        raise ValueError(f"{name} is a {kind} with masked entries: remove or impute them first.")
+
+
+def has_masked(given) -> bool:
+    """Whether entries of an array, or of arrays in a list, are masked."""
+    if isinstance(given, (list, tuple)):
+        nested = any(issubclass(kind, (list, tuple, np.ma.MaskedArray)) for kind in set(map(type, given)))
+        return nested and any(map(has_masked, given))
+    return isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given)
 
 
 def require_numbers_beside(array):

@@ -23,12 +23,20 @@ def in_shape(values, shape):
 
 KINDS = {
     "masked": lambda shape: np.ma.masked_equal(in_shape([1.0, 2.0, 0.0], shape), 2.0),
+    "in a list of masked rows": lambda shape: list(KINDS["masked"](shape)),
     "complex": lambda shape: in_shape([1 + 1j, 0j], shape),
     "a datetime": lambda shape: in_shape(np.arange(2).astype("datetime64[D]"), shape),
     "a timedelta": lambda shape: in_shape(np.arange(2).astype("timedelta64[D]"), shape),
 }
-WORDS = {"masked": "masked", "complex": "complex", "a datetime": "datetime64", "a timedelta": "timedelta64"}
+WORDS = {
+    "masked": "masked",
+    "in a list of masked rows": "masked",
+    "complex": "complex",
+    "a datetime": "datetime64",
+    "a timedelta": "timedelta64",
+}
 BESIDE = {
+    "X": ((N, 2), lambda given: G.fit(given)),
     "sample_weight": ((N,), lambda given: G.fit(X, sample_weight=given)),
     "sample_weight of chunks": ((N,), lambda given: G.fit([X[:9], X[9:]], sample_weight=given)),
     "sample_weight of a score": ((N,), lambda given: G.fit(X).score(X, sample_weight=given)),
@@ -66,6 +74,12 @@ def test_of_dask_as_well(kind):
     rows = dask.array.from_array(X, chunks=(100, 2))
     with pytest.raises(ValueError, match=rf"covariates must be .*{WORDS[kind]}"):
         G.fit(rows, covariates=dask.array.from_array(KINDS[kind]((N,)), chunks=100))
+
+
+@pytest.mark.parametrize("given", [KINDS["masked"]((N,)), list(KINDS["masked"]((N,)))], ids=type)
+def test_of_what_is_masked_beside_dask(given):
+    with pytest.raises(ValueError, match=r"covariates is a .* with masked entries"):
+        G.fit(dask.array.from_array(X, chunks=(100, 2)), covariates=given)
 
 
 def test_the_sentence_says_what_to_do():

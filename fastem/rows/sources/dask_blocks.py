@@ -18,7 +18,7 @@ from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
 from fastem.rows.side_columns import require_length
 from fastem.rows.statistics import folded, merged_nodes, total_of
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_numbers_beside
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_numbers_beside, require_unmasked
 
 try:
     import dask
@@ -215,6 +215,7 @@ def beside(X, arrays):
         X = X.compute_chunk_sizes()
     parts, widths = [X.rechunk({1: -1})], {}
     for role, given in arrays.items():
+        require_unmasked(given, role)
         array = dask.array.asarray(given)
         try:
             require_numbers_beside(np.empty(0, array.dtype))
