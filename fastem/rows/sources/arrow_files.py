@@ -18,7 +18,8 @@ from fastem.rows.sources.arrow_tables import (
     require_numbers,
 )
 from fastem.rows.sources.columns import column_place
-from fastem.rows.sources.text_files import MISSING, DelimitedFile, is_text_file
+from fastem.rows.sources.file_kinds import read_files
+from fastem.rows.sources.text_files import MISSING, DelimitedFile
 
 try:
     import pyarrow
@@ -30,16 +31,14 @@ try:
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
 
-FORMATS = {**dict.fromkeys((".parquet", ".pq"), "parquet"), **dict.fromkeys((".feather", ".arrow"), "ipc")}
 
-
-def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, columns=None) -> StreamBlocks:
+def open_dataset(paths: list[Path], files: list[Path], kind: str, sample_weight=None, columns=None) -> StreamBlocks:
     """Files of one kind, at or below some paths, as blocks.
 
     The keys of hive partitions (``year=2024/``) below a folder are columns. All errors but those about values name
     the file.
     """
-    opened = _opened(paths, files)
+    opened = _opened(paths, files, kind)
     if isinstance(opened, pyarrow.dataset.Dataset):
         return StreamBlocks(DatasetSource(opened, sample_weight, columns))
     if isinstance(opened, list):
@@ -48,31 +47,20 @@ def open_dataset(paths: list[Path], files: list[Path], sample_weight=None, colum
     return StreamBlocks(TableSource(schema, batches, None, str(paths[0]), sample_weight, columns))
 
 
-def names_in(paths: list[Path], files: list[Path]) -> list[str]:
+def names_in(paths: list[Path], files: list[Path], kind: str) -> list[str]:
     """The names of all columns of files of one kind."""
-    opened = _opened(paths, files)
+    opened = _opened(paths, files, kind)
     if isinstance(opened, list):
         return list(opened[0].names)
     return names_of(opened.schema if isinstance(opened, pyarrow.dataset.Dataset) else opened[0], str(paths[0]))
 
 
-def format_of(file: Path) -> str | None:
-    """The kind of a file by its name; pyarrow unpacks what ends in .gz or .zst. None: fastem does not read it."""
-    return "csv" if is_text_file(file) else FORMATS.get(file.suffix.lower())
-
-
-def _opened(paths, files):
+def _opened(paths, files, kind):
     """Files of one kind as a dataset; where they are Arrow streams, their schema and a function that opens them; where
     they are text that pyarrow does not read, a list of it."""
-    kinds = {format_of(file) for file in files} - {None}
-    if len(kinds) != 1:
-        contents = f"several kinds of files ({', '.join(sorted(kinds))})" if kinds else "no file that fastem reads"
-        raise ValueError(f"{', '.join(map(str, paths[:3]))}: found {contents}; give Parquet, Feather or CSV files")
-    (kind,) = kinds
-    chosen = [file for file in files if format_of(file) == kind]
     form = pyarrow.dataset.IpcFileFormat()
     if kind == "csv":
-        tables = _alike([DelimitedFile(path) for path in chosen])
+        tables = _alike([DelimitedFile(path) for path in files])
         if any(map(_reads_itself, tables)):
             return _without_keys(tables, paths)
         form = _form_of_text(tables)
@@ -83,17 +71,17 @@ def _opened(paths, files):
         keys = pyarrow.dataset.HivePartitioning.discover()
         options = {"partition_base_dir": paths[0].absolute().as_posix(), "partitioning": keys}
     try:
-        if kind == "ipc" and not any(_is_ipc_file(file) for file in chosen):
-            with pyarrow.OSFile(os.fspath(chosen[0])) as file, pyarrow.ipc.open_stream(file) as stream:
-                return stream.schema, lambda: _of_streams(chosen)
+        if kind == "ipc" and not any(_is_ipc_file(file) for file in files):
+            with pyarrow.OSFile(os.fspath(files[0])) as file, pyarrow.ipc.open_stream(file) as stream:
+                return stream.schema, lambda: _of_streams(files)
         return pyarrow.dataset.FileSystemDatasetFactory(
             pyarrow.fs.LocalFileSystem(),
-            [file.absolute().as_posix() for file in chosen],
+            [file.absolute().as_posix() for file in files],
             form,
             pyarrow.dataset.FileSystemFactoryOptions(**options),
         ).finish()
     except (pyarrow.ArrowException, OSError) as error:
-        for file in chosen if kind == "csv" else ():
+        for file in files if kind == "csv" else ():
             require_numbers(file)  # knows the line
         raise ValueError(f"{paths[0]} cannot be read by pyarrow: {first_line(error)}") from None
 
@@ -186,7 +174,7 @@ def _form_of_text(tables: list[DelimitedFile]):
 
 def column_of(path: Path, name: str):
     """The values of a column of a file, numbers or not, row by row."""
-    dataset = _opened([path], [path])
+    dataset = _opened([path], *read_files([path]))
     if not isinstance(dataset, pyarrow.dataset.Dataset):
         raise ValueError(f"{path} is an Arrow stream, of which no column can be kept: save it as Feather or Parquet")
     place = column_place(dataset.schema.names, name, path)

@@ -14,19 +14,13 @@ from fastem.datasets import SHIPPED, Dataset
 from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.sources.chunks import ChunkSource
 from fastem.rows.sources.columns import choose, numbered_names
-from fastem.rows.sources.text_files import COMPRESSED, TEXT_SUFFIXES, DelimitedFile
+from fastem.rows.sources.file_kinds import files_in, read_files, require_known
+from fastem.rows.sources.text_files import DelimitedFile, is_text_file
 from fastem.rows.validation import as_sample_weight
 
-__all__ = ["column_names", "files_in", "is_one_of", "open_files"]
+__all__ = ["column_names", "is_one_of", "open_files"]
 
 AT_ONCE = 64e6  # bytes of text up to which a file is read once and not in every pass
-SHEET = "Save the sheet as CSV, or in Python pass pandas.read_excel(path), or write it with its to_csv or to_parquet."
-WAYS = {  # of other kinds, how to get at their rows
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods"), SHEET),
-    ".json": "Write it as CSV or Parquet, with pandas.read_json(path).to_parquet(...).",
-    ".npz": "Save one array of it with numpy.save, as .npy.",
-}
-ARROW_SUFFIXES = (".parquet", ".pq", ".feather", ".arrow")
 
 
 def open_files(paths, sample_weight=None, columns=None) -> Blocks:
@@ -52,12 +46,12 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
         return _at_once(table, given[0], sample_weight, columns)
     if isinstance(table, DelimitedFile) and (table.streamed or table.delimiter is None):
         return _line_by_line(table, given[0], sample_weight, columns)
-    files = _files_of(given)
-    if _are_npy(files):
+    files, kind = read_files(given)
+    if kind == "npy":
         return _mapped(files, sample_weight, columns)
     from fastem.rows.sources.arrow_files import open_dataset  # imports pyarrow, which is optional
 
-    blocks = open_dataset(given, files, sample_weight, columns)
+    blocks = open_dataset(given, files, kind, sample_weight, columns)
     if isinstance(table, DelimitedFile) and table.names == numbered_names(len(table.names)):
         blocks.names = None  # as of small files
     return blocks
@@ -65,29 +59,6 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
 
 def _as_paths(paths) -> list[Path]:
     return [Path(path) for path in (paths if isinstance(paths, (list, tuple)) else [paths])]
-
-
-def _files_of(given: list[Path]) -> list[Path]:
-    """The files at all these paths."""
-    for path in given:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: no such file or folder")
-    return [file for path in given for file in files_in(path)]
-
-
-def _are_npy(files: list[Path]) -> bool:
-    return bool(files) and all(file.suffix.lower() == ".npy" for file in files)
-
-
-def files_in(path: Path) -> list[Path]:
-    """A file itself; of a folder all files below it, sorted, without hidden ones."""
-    if not path.is_dir():
-        return [path]
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-    )
 
 
 def is_one_of(path: Path, read) -> bool:
@@ -160,12 +131,12 @@ def column_names(paths) -> list[str]:
     table = _text_of(given)
     if table is not None:
         return list(table.names)
-    files = _files_of(given)
-    if _are_npy(files):
+    files, kind = read_files(given)
+    if kind == "npy":
         return numbered_names(_mapped_matrix(files[0]).shape[1])
     from fastem.rows.sources.arrow_files import names_in
 
-    return names_in(given, files)
+    return names_in(given, files, kind)
 
 
 class ShippedTable:
@@ -186,8 +157,8 @@ def _text_of(given: list[Path]) -> ShippedTable | DelimitedFile | None:
     (path,) = given
     if str(path) in SHIPPED and not path.exists():
         return ShippedTable(SHIPPED[str(path)]())
-    _require_known(path)
-    return None if path.suffix.lower() in (".npy", *ARROW_SUFFIXES) else DelimitedFile(path)
+    require_known(path)
+    return DelimitedFile(path) if is_text_file(path) else None
 
 
 def _mapped_matrix(path: Path) -> np.ndarray:
@@ -206,21 +177,6 @@ def _mapped_matrix(path: Path) -> np.ndarray:
     if array.size == 0:
         raise ValueError(f"{path} holds an array of shape {array.shape}; it needs at least one row and one column")
     return array
-
-
-def _require_known(path: Path) -> None:
-    """An error where there is no such file, or where fastem does not read its kind, or where it is empty."""
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file, nor a shipped data set ({', '.join(SHIPPED)})")
-    known = (*TEXT_SUFFIXES, ".npy", *ARROW_SUFFIXES)
-    suffix = Path(path.stem).suffix if path.suffix.lower() in COMPRESSED else path.suffix
-    if path.suffix.lower() in WAYS:
-        raise ValueError(f"{path}: fastem does not read this kind of file. {WAYS[path.suffix.lower()]}")
-    if suffix.lower() not in known or (suffix != path.suffix and suffix.lower() not in TEXT_SUFFIXES):
-        ending = f"the suffix {path.suffix!r}" if path.suffix else "no suffix"
-        raise ValueError(f"{path} has {ending}; fastem reads {', '.join(known)}, and text in .gz, .zst")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path} is empty; it needs at least one row of numbers")
 
 
 def _first_sentence(error: Exception) -> str:

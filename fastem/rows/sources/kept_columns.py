@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastem.datasets import SHIPPED
-from fastem.rows.sources.files import ARROW_SUFFIXES, files_in
+from fastem.rows.sources.file_kinds import read_files
 from fastem.rows.sources.text_files import DelimitedFile, is_text_file
 
 
@@ -19,11 +19,11 @@ def kept_columns(paths: Sequence[str], names: Sequence[str]) -> dict[str, Iterat
     ValueError
         A file has no such column, or is of a kind that has no columns but numbers.
     """
-    files = [file for path in paths for file in files_in(Path(path))]
-    for file in files:
-        known = is_text_file(file) or file.suffix.lower() in ARROW_SUFFIXES
-        if (str(file) in SHIPPED and not file.exists()) or not known:
-            raise ValueError(f"{file} has no columns to keep: only text files, Parquet and Feather have them")
+    given = list(map(Path, paths))
+    shipped = [path for path in given if str(path) in SHIPPED and not path.exists()]
+    files, kind = (shipped, "shipped") if shipped else read_files(given)
+    if kind in ("shipped", "npy"):
+        raise ValueError(f"{files[0]} has no columns to keep: only text files, Parquet and Feather have them")
     return {name: _values(files, name) for name in names}
 
 
