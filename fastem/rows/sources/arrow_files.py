@@ -40,7 +40,7 @@ def open_dataset(paths: list[Path], files: list[Path], kind: str, sample_weight=
     """
     opened = _opened(paths, files, kind)
     if isinstance(opened, pyarrow.dataset.Dataset):
-        return StreamBlocks(DatasetSource(opened, sample_weight, columns))
+        return StreamBlocks(DatasetSource(list(opened.get_fragments()), opened.schema, sample_weight, columns))
     if isinstance(opened, list):
         return StreamBlocks(TextSource(opened, sample_weight, columns))
     schema, batches = opened

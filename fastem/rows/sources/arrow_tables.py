@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +11,14 @@ import numpy as np
 from fastem.rows.blocks import StreamBlocks, block_rows
 from fastem.rows.rechunk import Columns
 from fastem.rows.sources.chunks import ONE_SHOT, weighed
-from fastem.rows.sources.columns import choose, suggest_columns
+from fastem.rows.sources.columns import choose, listed, suggest_columns
 from fastem.rows.sources.text_files import DelimitedFile
 from fastem.rows.validation import HOW_TO_CONVERT, as_sample_weight, is_time_type
 
 try:
     import pyarrow
     import pyarrow.dataset
+    import pyarrow.fs
     import pyarrow.parquet
 except ImportError as error:
     raise ImportError(f"Arrow tables and files need pyarrow ({error}): pip install 'fastem[arrow]'") from error
@@ -36,15 +36,41 @@ def open_arrow(X, sample_weight=None, columns=None) -> StreamBlocks:
         raise TypeError(
             f"X is a {type(X).__name__} of pyarrow, which is one column. Pass a table, pyarrow.table({{'x': X}})."
         )
-    if isinstance(X, pyarrow.dataset.Dataset):
-        return StreamBlocks(DatasetSource(X, sample_weight, columns))
-    if isinstance(X, (pyarrow.Table, pyarrow.RecordBatch)):
-        return StreamBlocks(
-            TableSource(X.schema, lambda: _batches(X), X.num_rows, "the Arrow table", sample_weight, columns)
-        )
+    source = _file_fragments(X)
+    if source is not None:
+        return StreamBlocks(DatasetSource(*source, sample_weight, columns))
     what = f"the {type(X).__name__}"
-    schema = pyarrow.RecordBatchReader.from_stream(X).schema
-    return StreamBlocks(TableSource(schema, lambda: _streamed_anew(X), None, what, sample_weight, columns))
+    if isinstance(X, (pyarrow.Table, pyarrow.RecordBatch)):
+        known = X.schema, lambda: _batches(X), X.num_rows, "the Arrow table"
+    elif isinstance(X, pyarrow.parquet.ParquetFile):
+        known = X.schema_arrow, lambda: naming_place(X.iter_batches(BATCH_ROWS), what), X.metadata.num_rows, what
+    elif isinstance(X, (pyarrow.dataset.Dataset, pyarrow.dataset.Scanner, pyarrow.dataset.Fragment)):
+        scanner = X if isinstance(X, pyarrow.dataset.Scanner) else X.scanner()
+        known = scanner.projected_schema, lambda: naming_place(scanner.to_batches(), what), None, what
+    elif hasattr(X, "__arrow_c_stream__"):
+        known = pyarrow.RecordBatchReader.from_stream(X).schema, lambda: _streamed_anew(X), None, what
+    else:
+        raise TypeError(
+            f"X is a {type(X).__name__} of pyarrow, which fastem does not read. Pass a table, or "
+            "pyarrow.dataset.dataset(path)."
+        )
+    return StreamBlocks(TableSource(*known, sample_weight, columns))
+
+
+def _file_fragments(X):
+    """The files of a dataset and its schema; None of what is filtered or in memory, which pyarrow reads as a whole."""
+    if isinstance(X, pyarrow.dataset.Fragment):
+        fragments, schema = [X], X.physical_schema
+    elif isinstance(X, pyarrow.dataset.Dataset):
+        try:
+            fragments, schema = list(X.get_fragments()), X.schema
+        except ValueError:  # of one that is filtered
+            return None
+    else:
+        return None
+    if not fragments:
+        raise ValueError("the dataset holds no files")
+    return (fragments, schema) if all(isinstance(one, pyarrow.dataset.FileFragment) for one in fragments) else None
 
 
 def _streamed_anew(X):
@@ -152,27 +178,25 @@ class TableSource:
 class DatasetSource(TableSource):
     """Files of a pyarrow dataset, row group by row group; an error names the file and the row group."""
 
-    def __init__(self, dataset, sample_weight=None, columns=None):
-        self.fragments = list(dataset.get_fragments())
-        if not self.fragments:
-            raise ValueError("the dataset holds no files")
-        self.counts = [_counted(fragment) for fragment in self.fragments]
+    def __init__(self, fragments, schema, sample_weight=None, columns=None):
+        self.fragments = fragments
+        self.stamps = [_stamp(fragment) for fragment in fragments]
+        self.counts = [_counted(fragment) for fragment in fragments]
         n_rows = None if None in self.counts else sum(self.counts)
-        self.stamps = {fragment.path: _stamp(fragment.path) for fragment in self.fragments}
         more = f" and {len(self.fragments) - 1} more" if len(self.fragments) > 1 else ""
-        super().__init__(dataset.schema, None, n_rows, f"{self.fragments[0].path}{more}", sample_weight, columns)
+        super().__init__(schema, None, n_rows, f"{self.fragments[0].path}{more}", sample_weight, columns)
         self.batch_rows = min(block_rows(self.n_features), BATCH_ROWS)
 
     def place(self, row):
         for fragment, count in zip(self.fragments, self.counts):
             if count is None or row < count:
-                return f"row {row} of {fragment.path}"
+                return f"row {row} of {_groups_of(fragment)}{fragment.path}"
             row -= count
         return f"row {row} of {self.what}"
 
     def batches(self):
         for i, fragment in enumerate(self.fragments):
-            if _stamp(fragment.path) != self.stamps[fragment.path]:
+            if _stamp(fragment) != self.stamps[i]:
                 raise ValueError(f"{fragment.path} has changed since it was opened: do not write to it during a fit.")
             count = 0
             for batch in self._of_file(fragment):
@@ -203,8 +227,11 @@ class DatasetSource(TableSource):
                 )
         if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
             # in pieces of the columns, because a row group may be larger than memory
-            with pyarrow.parquet.ParquetFile(fragment.path, buffer_size=PIECE, pre_buffer=False) as file:
-                for group in range(file.num_row_groups):
+            with (
+                fragment.open() as opened,
+                pyarrow.parquet.ParquetFile(opened, buffer_size=PIECE, pre_buffer=False) as file,
+            ):
+                for group in _row_groups(fragment):
                     yield from naming_place(
                         file.iter_batches(self.batch_rows, row_groups=[group], columns=names),
                         f"{fragment.path}, row group {group}",
@@ -217,7 +244,8 @@ class DatasetSource(TableSource):
             batches = fragment.to_batches(columns=names, batch_size=self.batch_rows)
             yield from naming_place(batches, fragment.path)
         except ValueError:  # pyarrow's errors too
-            require_numbers(fragment.path, names)  # knows the line
+            if isinstance(fragment.filesystem, pyarrow.fs.LocalFileSystem):
+                require_numbers(fragment.path, names)  # knows the line
             raise
 
 
@@ -271,19 +299,31 @@ def _counted(fragment):
     """The number of rows of a file, if its metadata hold it, else None."""
     if isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
         try:
-            return fragment.metadata.num_rows
+            return sum(group.num_rows for group in fragment.row_groups)
         except (pyarrow.ArrowException, OSError) as error:
             raise ValueError(f"{fragment.path} cannot be read: {first_line(error)}") from None
     return None
 
 
-def _stamp(path):
+def _row_groups(fragment) -> list[int]:
+    """The numbers of the row groups of a Parquet file that belong to the dataset."""
+    return [group.id for group in fragment.row_groups]
+
+
+def _groups_of(fragment) -> str:
+    """The words for the row groups, where they are not all those of the file."""
+    if not isinstance(fragment, pyarrow.dataset.ParquetFileFragment):
+        return ""
+    groups = _row_groups(fragment)
+    return f"row groups {listed(groups)} of " if len(groups) < fragment.metadata.num_row_groups else ""
+
+
+def _stamp(fragment):
     """Size and time of change of a file."""
-    try:
-        stat = os.stat(path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
-    return stat.st_size, stat.st_mtime_ns
+    info = fragment.filesystem.get_file_info(fragment.path)
+    if not info.is_file:
+        raise ValueError(f"{fragment.path} cannot be read: No such file")
+    return info.size, info.mtime_ns
 
 
 def _is_number_type(kind) -> bool:
