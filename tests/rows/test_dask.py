@@ -181,6 +181,23 @@ def test_rows_that_were_filtered_have_their_weights():
     )
 
 
+@pytest.mark.parametrize("holder", ["array", "frame"])
+def test_predictions_of_empty_chunks(holder):
+    """As of rows that were filtered."""
+    few = X[:300]
+    chosen = (np.arange(300) < 90) | (np.arange(300) >= 200)
+    own = few[chosen]
+    mixture, factors = GaussianMixture(2, random_state=0).fit(few), FactorAnalysis(1, max_iter=2).fit(few)
+    if holder == "array":
+        rows = da.from_array(few, (100, 3))[da.from_array(chosen, 100)]
+    else:
+        rows = dd.from_pandas(pd.DataFrame(few), npartitions=3)
+        rows = rows.map_partitions(lambda part: part[chosen[part.index]])
+    calls = [mixture.predict, mixture.predict_proba, mixture.score_samples, mixture.impute, factors.transform]
+    for call in [*calls, lambda rows: mixture.is_outlier(rows, 0.1)]:
+        assert np.array_equal(np.asarray(call(rows).compute()), call(own))
+
+
 @pytest.mark.parametrize("family", MODELS, ids=str)
 def test_every_family_is_fitted_there(client, family):
     """What it checks and examines travels to the workers."""

@@ -189,15 +189,19 @@ def active_client():
 
 
 def mapped(X, function, dtype, width=None):
-    """A lazy Dask array of function(rows) for the rows of a Dask array or frame: (n,), or (n, width)."""
+    """A lazy Dask array of function(rows) for the rows of a Dask array or frame: (n,), or (n, width). Chunks may be
+    empty, as those of rows that were filtered are."""
+    none = np.empty((0,) if width is None else (0, width), dtype)
+
+    def of_chunk(rows):
+        return function(rows) if len(rows) else none
+
     if hasattr(X, "to_dask_array"):
-        return X.map_partitions(
-            function, meta=np.empty((0,) if width is None else (0, width), dtype), enforce_metadata=False
-        )
+        return X.map_partitions(of_chunk, meta=none, enforce_metadata=False)
     if X.numblocks[1] > 1:
         X = X.rechunk({1: -1})
     shape = {"drop_axis": 1} if width is None else {"chunks": (X.chunks[0], (width,))}
-    return X.map_blocks(function, dtype=dtype, meta=np.empty((0,) * (1 if width is None else 2), dtype), **shape)
+    return X.map_blocks(of_chunk, dtype=dtype, meta=none, **shape)
 
 
 def beside(X, arrays):
