@@ -9,7 +9,15 @@ from passes import bits, problem, score
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastem.rows.blocks
-from fastem import PPCA, FactorAnalysis, GaussianMixture, MixtureOfFactorAnalyzers
+from fastem import (
+    PPCA,
+    FactorAnalysis,
+    GaussianMixture,
+    GaussianMixtureRegressor,
+    MixtureOfFactorAnalyzers,
+    MixtureOfRegressions,
+    three_step,
+)
 from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.column_moments import observed_variances
@@ -202,6 +210,28 @@ def test_fits_of_factors_with_any_number_of_blas_threads(d, q):
             arrays += [np.array([fit.log_likelihood_ for fit in [*fits, mixture]]), mixture.factor_scores(X)]
         found.append(sha256(*arrays, mixture.components_, mixture.noise_variances_, mixture.means_))
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("n, d, q", [(271, 3, 1), (30, 40, 9), (3000, 20, 3)])
+def test_what_is_computed_of_rows_by_blas_in_every_layout(n, d, q, tmp_path):
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(n, d)), rng.normal(size=(2 * d + 20, d))
+    mixture = GaussianMixture.from_parameters(
+        [0.5, 0.5], [np.full(d, -0.2), np.full(d, 0.2)], np.tile(np.eye(d), (2, 1, 1))
+    )
+    factors = MixtureOfFactorAnalyzers(2, n_factors=q, random_state=0, max_iter=1, tol=1e9).fit(Y)
+    regressor = GaussianMixtureRegressor(2, random_state=0, max_iter=1, tol=1e9).fit(Y, Y[:, 0] ** 2)
+    uses = {
+        "transform": FactorAnalysis.from_parameters(np.zeros(d), Y[:q], np.ones(d)).transform,
+        "factor scores": factors.factor_scores,
+        "predict": regressor.predict,
+        "regressions": lambda X: MixtureOfRegressions(1, max_iter=1).fit(X, X[:, 0] ** 2).coef_,
+        "three steps": lambda X: three_step(mixture, X, X[:, :2]).coefficients,
+    }
+    for name, use in uses.items():
+        expected = use(X).tobytes()
+        for layout, same in layouts(X, tmp_path).items():
+            assert use(same).tobytes() == expected, (name, layout)
 
 
 @pytest.mark.parametrize("rows, inner, columns", [(3, 4, 5), (100, 100, 53), (700, 700, 9), (4096, 90, 3)])

@@ -252,7 +252,7 @@ class FactorEstimator(Estimator, general=True):
             scores = np.empty((len(rows), model.n_factors), rows.dtype)
             for start in range(0, len(rows), TRANSFORM_ROWS):
                 some = slice(start, start + TRANSFORM_ROWS)
-                scores[some] = product(rows[some] - model.mean, model.to_factors.T)
+                scores[some] = product(np.subtract(rows[some], model.mean, order="C"), model.to_factors.T)
             return scores
 
         scores = self._evaluated(X, "factors", factors, getattr(X, "dtype", np.float64), model.n_factors)

@@ -113,7 +113,8 @@ class FactorAnalyzers(Gaussian):
     def factor_scores(self, component, X):
         """(n, q) E[z | x] = W^T C^-1 (x - mean) of one component."""
         loadings, upper = self.covariance.loadings[component], self.covariance.precisions_cholesky[component]
-        return product(X - self.means[component], product(upper, product(upper.T, loadings)))
+        residual = np.subtract(X, self.means[component], order="C")
+        return product(residual, product(upper, product(upper.T, loadings)))
 
 
 @dataclass(frozen=True)

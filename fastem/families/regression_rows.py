@@ -75,7 +75,7 @@ def split_columns(X, sides, owner):
     given, which are columns of X where they are named."""
     named = {role: own for role, given in sides.items() if (own := named_columns(given)) is not None}
     require_numbers_named(X, named)
-    rows, names = as_matrix(X, owner).astype(np.float64), column_names(X)
+    rows, names = as_matrix(X, owner).astype(np.float64, order="C"), column_names(X)
     arrays = {role: given for role, given in sides.items() if role not in named}
     found = {role: (checked_side(given, role, len(rows)), column_names(given)) for role, given in arrays.items()}
     if not named:
@@ -90,7 +90,7 @@ def split_columns(X, sides, owner):
 
 def checked_side(given, role, n):
     """(n, p) float64; ValueError where it is something else. n None: any number of rows."""
-    side = as_side(given, role).astype(np.float64)
+    side = as_side(given, role).astype(np.float64, order="C")
     if n is not None:
         require_length(side, n, role)
     return side

@@ -134,7 +134,7 @@ def three_step(
         raise ValueError("three_step cannot be combined with noise, which is no class.")
     if named_columns(covariates) is not None:
         raise ValueError("three_step expects an array of covariates, not names of columns.")
-    names, covariates = column_names(covariates), as_side(covariates, "covariates").astype(np.float64)
+    names, covariates = column_names(covariates), as_side(covariates, "covariates").astype(np.float64, order="C")
     require_length(covariates, n, "covariates")
     weight = as_sample_weight(sample_weight, n)
     weight, unit = in_moderate_units(np.ones(n) if weight is None else weight)

@@ -101,7 +101,8 @@ class Conditional:
         mean = self.mixture.emission.means[component, self.wanted]
         if slopes is None:
             return np.broadcast_to(mean, (len(rows), len(mean)))
-        return mean + (rows - self.given.emission.means[component]) @ slopes[component % len(slopes)].T
+        residual = np.subtract(rows, self.given.emission.means[component], order="C")
+        return mean + residual @ slopes[component % len(slopes)].T
 
     @cached_property
     def covariances(self):

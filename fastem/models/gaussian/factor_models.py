@@ -239,7 +239,8 @@ class FactorModel(BlockModel):
 
     def posterior(self, X) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of z: means (n, q), and the covariance (q, q), which is the same for every row."""
-        return (np.asarray(X, np.float64) - self.mean) @ self.to_factors.T, self.posterior_covariance
+        residual = np.subtract(X, self.mean, dtype=np.float64, order="C")
+        return residual @ self.to_factors.T, self.posterior_covariance
 
     def elbo(self, X, means, covariances) -> np.ndarray:
         """E_q[log p(x, z)] + H(q) of each row, for q(z) = N(means, covariances).
