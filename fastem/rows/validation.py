@@ -5,27 +5,15 @@ Messages follow scikit-learn's, so that its users and its `check_estimator` reco
 
 from __future__ import annotations
 
-import datetime
-
 import numpy as np
 
 from fastem.errors import shown
+from fastem.rows.objects import HOW_TO_CONVERT, HOW_TO_READ_TEXT, has_text, numbers_of
 
-TIME_OBJECTS = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 NOT_NUMBERS = ("str", "utf8", "dictionary", "large_string", "cat", "enum", "binary", "bytes", "list", "struct")
 MOST_NAMED = 8  # columns in a message
 TEXT_KINDS = "SUTV"  # of numpy's dtypes; V: nothing that is known, records for one
-SOME_OBJECTS = 1000  # rows of objects that are looked at for dates; float() refuses the others, without advice
-HOW_TO_CONVERT = (
-    "A date or a duration is a number only in a unit and from an origin that you choose: convert the column first, for "
-    "example (t - t.min()) / numpy.timedelta64(1, 'D') for days."
-)
-HOW_TO_READ_TEXT = (
-    "Text in memory is never read as numbers: convert it first, with astype(float) or pandas.to_numeric (names of "
-    "classes: pandas.factorize)."
-)
-
-
+SOME_OBJECTS = 1000  # rows of a frame that are looked at for text, before all are converted
 HOW_TO_LABEL = (
     "Labels are the numbers of components, whole numbers from 0 to n_components - 1, or -1 where not known: convert it "
     "first (names of classes: pandas.factorize)."
@@ -74,12 +62,8 @@ def as_matrix(X, owner, least_rows=1):
         raise ValueError(f"X is not a rectangular array of numbers: {error}") from error
     if array.dtype == object:
         require_no_text_objects(array, column_names(X))
-    if array.dtype == object and hasattr(X, "dtypes") and hasattr(X, "to_numpy"):
-        array = _without_nulls(X, array)
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: X has shape {array.shape} and type {array.dtype}.")
-    if array.dtype == object:
-        require_no_time_objects(array, column_names(X))
     if array.dtype.kind in "Mm":
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_CONVERT}")
     if array.dtype.kind in TEXT_KINDS:
@@ -93,6 +77,8 @@ def as_matrix(X, owner, least_rows=1):
             kind = "scalar" if array.ndim == 0 else "1D"
             raise ValueError(f"Expected 2D array, got {kind} array of shape {array.shape} instead. {hint}")
         raise ValueError(f"Found array with dim {array.ndim}, while dim <= 2 is required by {owner}.")
+    if array.dtype == object:
+        array = numbers_of_columns(array, column_names(X))
     if array.dtype not in (np.float32, np.float64) or not array.dtype.isnative:
         try:
             array = array.astype(np.float32 if array.dtype == np.dtype(">f4") else np.float64)
@@ -193,11 +179,6 @@ def require_no_text_objects(array, names):
         raise ValueError(f"X must hold numbers, but {_text_in(list(text))} ({shown(first)}). {HOW_TO_READ_TEXT}")
 
 
-def has_text(objects) -> bool:
-    """Whether there is a text among objects (n,)."""
-    return any(issubclass(kind, (str, bytes)) for kind in set(map(type, objects)))
-
-
 def require_unmasked(given, name) -> None:
     """ValueError where entries of an array, or of a list of arrays, are masked: numpy would give what is behind the
     mask."""
@@ -214,15 +195,21 @@ def has_masked(given) -> bool:
     return isinstance(given, np.ma.MaskedArray) and np.ma.is_masked(given)
 
 
-def require_numbers_beside(array):
-    """ValueError where an array that is given beside the rows, or for a parameter, holds what numpy would make other
-    numbers of: text, dates and durations, complex numbers. Callers name the argument."""
-    if array.dtype.kind in "SUT" or (array.dtype == object and has_text(array.ravel())):
+def numbers_beside(array):
+    """An array that is given beside the rows, or for a parameter; objects as numbers. ValueError where it holds what
+    numpy would make other numbers of: text, dates and durations, complex numbers. Callers name the argument."""
+    if array.dtype == object:
+        try:
+            return numbers_of(array)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"it {error}") from error
+    if array.dtype.kind in "SUT":
         raise ValueError(f"it holds text. {HOW_TO_READ_TEXT}")
     if array.dtype.kind in "Mm":
         raise ValueError(f"its dtype is {array.dtype}. {HOW_TO_CONVERT}")
     if array.dtype.kind == "c":
         raise ValueError(f"it is complex, {array.dtype}")
+    return array
 
 
 def is_text(kind, frame, place) -> bool:
@@ -242,15 +229,16 @@ def described(kind) -> str:
     return str(kind) if categories is None else f"categories of {categories}"
 
 
-def require_no_time_objects(array, names):
-    """ValueError at the first date, time or duration among the objects of an array (n, d)."""
-    for row in array[:SOME_OBJECTS] if array.ndim == 2 else ():
-        for column, value in enumerate(row):
-            if isinstance(value, TIME_OBJECTS):
-                name = column if names is None else repr(names[column])
-                raise ValueError(
-                    f"X must hold numbers, but column {name} holds {type(value).__name__}. {HOW_TO_CONVERT}"
-                )
+def numbers_of_columns(array, names):
+    """An array of objects (n, d) as float64; ValueError or TypeError at the first column that holds something else."""
+    found = np.empty(array.shape)
+    for j, column in enumerate(array.T):
+        try:
+            found[:, j] = numbers_of(column)
+        except (TypeError, ValueError) as error:
+            name = j if names is None else repr(names[j])
+            raise type(error)(f"X must hold numbers, but column {name} {error}") from error
+    return found
 
 
 def require_rows(rows, least, owner):
@@ -264,14 +252,6 @@ def _too_few(rows, least, what, owner):
     return (
         f"Found array with {number} {what}(s) (shape={rows.shape}) while a minimum of {least} is required by {owner}."
     )
-
-
-def _without_nulls(frame, array):
-    """A frame's nullable columns as floats, nulls as NaN (which are then reported with their place)."""
-    try:
-        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):  # it holds not only numbers and nulls: the caller says what
-        return array
 
 
 def real_numbers(value):
@@ -326,8 +306,7 @@ def as_sample_weight(sample_weight, n=None, some=True):
         )
     require_unmasked(sample_weight, "sample_weight")
     try:
-        weight = np.asarray(sample_weight)
-        require_numbers_beside(weight)
+        weight = numbers_beside(np.asarray(sample_weight))
         weight = np.require(weight, np.float64, ["C", "A"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"sample_weight must hold numbers: {error}") from error

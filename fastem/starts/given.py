@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.rows.validation import require_finite, require_numbers_beside, require_unmasked
+from fastem.rows.validation import numbers_beside, require_finite, require_unmasked
 
 
 def checked_membership(membership, n, n_components):
@@ -48,8 +48,7 @@ def checked_array(value, name, shape, source=""):
     where = f" in {source}" if source else ""
     require_unmasked(value, source or name)
     try:
-        require_numbers_beside(np.asarray(value))
-        array = np.array(value, dtype=np.float64)
+        array = np.array(numbers_beside(np.asarray(value)), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"The parameter '{name}' must contain numbers in the shape of {shape}{where}: {error}"

@@ -23,8 +23,8 @@ from fastem.rows.validation import (
     as_matrix,
     as_sample_weight,
     column_names,
+    numbers_beside,
     require_finite,
-    require_numbers_beside,
     require_rows,
     require_unmasked,
 )
@@ -165,7 +165,7 @@ def checked_targets(y, n, owner):
     targets = np.asarray(y)
     flat = targets.ndim == 1
     try:
-        require_numbers_beside(targets)
+        targets = numbers_beside(targets)
         require_digits(targets)
         targets = targets if targets.dtype in (np.float32, np.float64) else targets.astype(np.float64)
     except (TypeError, ValueError) as error:

@@ -18,7 +18,7 @@ from fastem.rows.blocks import Blocks
 from fastem.rows.e_step import e_step
 from fastem.rows.side_columns import require_length
 from fastem.rows.statistics import folded, merged_nodes, total_of
-from fastem.rows.validation import as_matrix, as_sample_weight, column_names, require_numbers_beside, require_unmasked
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, numbers_beside, require_unmasked
 
 try:
     import dask
@@ -222,7 +222,7 @@ def beside(X, arrays):
         require_unmasked(given, role)
         array = dask.array.asarray(given)
         try:
-            require_numbers_beside(np.empty(0, array.dtype))
+            numbers_beside(np.empty(0, array.dtype))
         except ValueError as error:
             raise ValueError(f"{role} must be an array of numbers: {error}") from error
         array = array[:, None] if array.ndim == 1 else array

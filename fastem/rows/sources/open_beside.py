@@ -18,7 +18,7 @@ from fastem.rows.side_columns import (
     wide_names,
 )
 from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
-from fastem.rows.validation import column_names, require_numbers_beside, require_numbers_named, require_unmasked
+from fastem.rows.validation import column_names, numbers_beside, require_numbers_named, require_unmasked
 
 LIKE_X = "errors", "lower", "upper"  # side columns of which each belongs to one of X
 
@@ -102,8 +102,7 @@ def as_numbers(given, role) -> np.ndarray:
     """An array of float32 or float64 of any shape; ValueError where it is something else."""
     require_unmasked(given, role)
     try:
-        array = np.asarray(given)
-        require_numbers_beside(array)
+        array = numbers_beside(np.asarray(given))
         return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{role} must be an array of numbers, or names of columns of X: {error}") from error

@@ -236,6 +236,17 @@ def is_dask(X) -> bool:
     return hasattr(X, "__dask_graph__") and not _is_delayed(X)
 
 
+def _grouped(X, sample_weight, columns, owner):
+    raise TypeError(
+        f"X is a {type(X).__name__}, whose rows are in groups. Pass the frame itself, or the rows of a group."
+    )
+
+
+def _is_grouped(X):
+    """Whether X is what a frame's groupby gives."""
+    return type(X).__name__.endswith("GroupBy")
+
+
 def _is_delayed(X):
     return any(kind.__module__ == "dask.delayed" for kind in type(X).__mro__)
 
@@ -308,6 +319,7 @@ def _is_list_of_chunks(X):
 OPENERS = (
     (is_spark, _spark),  # first: its columns are attributes, whatever their names
     (_is_delayed, _delayed),  # it has an attribute of any name, too
+    (_is_grouped, _grouped),  # it has the columns of its frame
     (lambda X: hasattr(X, "reduce") and not hasattr(X, "__array__"), _blocks),
     (lambda X: _is_path(X) or (isinstance(X, (list, tuple)) and len(X) > 0 and all(map(_is_path, X))), _files),
     (is_dask, _dask),
