@@ -609,8 +609,8 @@ def test_a_header_of_numbers_is_warned_of(write, recwarn):
 
 
 def test_an_index_is_warned_of(write, recwarn):
-    text = ",a\n" + "".join(f"{i},{i * i % 7}\n" for i in range(20))
-    with pytest.warns(UserWarning, match="column 'x0' counts the rows 0, 1"):
+    text = "n,a\n" + "".join(f"{i},{i * i % 7}\n" for i in range(20))
+    with pytest.warns(UserWarning, match="column 'n' counts the rows 0, 1"):
         open_rows(write(text))
     recwarn.clear()
     open_rows(write(text), columns=["a"])

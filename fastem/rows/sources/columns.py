@@ -54,7 +54,7 @@ def suggest_columns(names: Sequence[str], numeric: Sequence[int]) -> str:
         return "choose the numeric columns with --columns"
     # A name with a comma in it cannot stand in a list with commas; its number can.
     words = [str(i) if "," in names[i] or names.count(names[i]) > 1 else names[i] for i in numeric]
-    python = [i if word.isdecimal() else names[i] for i, word in zip(numeric, words)]
+    python = [names[i] if word == names[i] else i for i, word in zip(numeric, words)]
     return (
         f"choose the numeric columns: --columns {shlex.quote(','.join(words))}, or in Python "
         f"fastem.open_rows(..., columns={python!r})"

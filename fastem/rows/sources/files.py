@@ -41,7 +41,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     given = _as_paths(paths)
     table = _text_of(given)
     if isinstance(table, DelimitedFile):
-        table.warn_of_slips(whole=columns is None)
+        table.look_for_slips(whole=columns is None)
     if table is not None and not (given[0].exists() and given[0].stat().st_size > AT_ONCE):
         return _at_once(table, given[0], sample_weight, columns)
     if isinstance(table, DelimitedFile) and (table.streamed or table.delimiter is None):
@@ -49,6 +49,8 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
     files, kind = read_files(given)
     if kind == "npy":
         return _mapped(files, sample_weight, columns)
+    if kind == "csv" and table is None:
+        DelimitedFile(files[0]).look_for_slips(whole=columns is None)
     from fastem.rows.sources.arrow_files import open_dataset  # imports pyarrow, which is optional
 
     blocks = open_dataset(given, files, kind, sample_weight, columns)

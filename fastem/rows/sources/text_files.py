@@ -47,8 +47,10 @@ class DelimitedFile:
 
     Attributes
     ----------
+    header : list of str, or None
+        The fields of the first line where it names the columns, or numbers them 0, 1, ..., as pandas does.
     names : list of str
-        From the header, or ``x0, x1, ...`` where there is none.
+        From the header, or ``x0, x1, ...`` where there is none or it numbers them.
     delimiter : str or None
         ``None`` stands for any run of blanks.
     skipped_lines : int
@@ -69,15 +71,18 @@ class DelimitedFile:
         if commented:
             lines.insert(0, (first[0], first[1][COMMENT_SIGN.match(first[1]).end() :]))
         numbers, texts = map(list, zip(*lines))
+        self.header: list[str] | None = None
         self.delimiter = _sniff_delimiter(texts)
         self._sample = [_split(text, self.delimiter) for text in texts]
         self.skipped_lines = numbers[0] - 1  # lines before the first row of data
         if commented or self._first_is_header(numbers[0]):
-            header = self._sample.pop(0)
+            self.header = header = self._sample.pop(0)
             self.skipped_lines = numbers[0]
             if not self._sample:
                 raise ValueError(f"{path} holds only a header ({', '.join(header)}); it needs a row of numbers too")
             self.names = [" ".join(name.split()) or f"x{i}" for i, name in enumerate(header)]
+            if list(map(str.strip, header)) == _numbers(len(header)):
+                self.names = numbered_names(len(header))
             self._width_from = f"the header (line {numbers[0]}) has"
         else:
             self.names = numbered_names(Counter(map(len, self._sample)).most_common(1)[0][0])
@@ -134,10 +139,17 @@ class DelimitedFile:
             values = array("d", self._numbers_of(lines, chosen))
             return np.frombuffer(values, dtype=np.float64).reshape(-1, len(chosen))
 
-    def warn_of_slips(self, whole: bool) -> None:
-        """Warn where the first row may be a header, and, where all columns are read, where one only counts the rows."""
+    def look_for_slips(self, whole: bool) -> None:
+        """Warn where the first row may be a header, and, where all columns are read, where one only counts the rows;
+        ValueError where that is the index of pandas, which has no name."""
         rows = [[_value(cell) for cell in row] for row in self._sample]
-        if self.names == numbered_names(len(self.names)) and _counts(rows[0]) and not any(map(_counts, rows[1:])):
+        if whole and self.header is not None and not self.header[0].strip() and _counts_from_0(rows):
+            raise ValueError(
+                f"{self.path}: the first column has no name and counts the rows 0, 1, …, as the index does that pandas "
+                f"writes. Write the file with index=False, or "
+                f"{suggest_columns(self.names, [i for i in range(1, len(self.names)) if i not in self.text])}"
+            )
+        if self.header is None and _counts(rows[0]) and not any(map(_counts, rows[1:])):
             warn(
                 f"{self.path}: the first line, {', '.join(cell.strip() for cell in self._sample[0])}, may be a header. "
                 "It is read as a row of numbers: if it names the columns, start every name with a letter.",
@@ -216,8 +228,10 @@ class DelimitedFile:
         return cells
 
     def _first_is_header(self, number: int) -> bool:
-        """Whether the first line names the columns: it holds text and no number."""
+        """Whether the first line names the columns: it holds text and no number, or numbers the columns."""
         first, *rows = self._sample
+        if _numbers_columns(first, rows):
+            return True
         kinds = [_kind(cell) for cell in first]
         if "number" not in kinds:
             return "text" in kinds
@@ -289,6 +303,38 @@ def _counts(values: list[float]) -> bool:
     """Whether values are whole numbers, each one more than the one before."""
     whole = all(value == value // 1 for value in values)
     return whole and len(values) > 1 and all(b == a + 1 for a, b in pairwise(values))
+
+
+def _counts_from_0(rows: list[list[float]]) -> bool:
+    """Whether the first fields of some rows count them."""
+    return len(rows) > 1 and [row[0] for row in rows] == list(range(len(rows)))
+
+
+def _numbers(n_columns: int) -> list[str]:
+    """The names that pandas gives to the columns of an array."""
+    return [str(i) for i in range(n_columns)]
+
+
+def _numbers_columns(first: list[str], rows: list[list[str]]) -> bool:
+    """Whether a line numbers the columns 0, 1, …, as pandas writes them, behind an empty field for its index.
+
+    Such a line may also be a row. It is none where other rows begin with an index, or have points in their numbers,
+    or where there are four columns and more; but where other rows go on so themselves, it is one of them.
+    """
+    cells = [cell.strip() for cell in first]
+    indexed = cells[0] == ""
+    if cells[indexed:] != _numbers(len(cells) - indexed) or len(cells) < 2 or not rows:
+        return False
+    values = [[_value(cell) for cell in row] for row in rows]
+    index = [row[0] for row in rows]
+    if indexed and (_counts_from_0(values) or any(_kind(cell) == "text" for cell in index)):
+        return True
+    if any(_counts(row[indexed:]) for row in values):
+        return False
+    with_points = any(
+        not cell.strip().lstrip("+-").isdecimal() for row in rows for cell in row[indexed:] if cell.strip()
+    )
+    return with_points or len(cells) - indexed >= 4
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
