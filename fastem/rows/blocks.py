@@ -1,13 +1,14 @@
 """Data as blocks of rows, over which the statistics of a model are summed.
 
-The size of the blocks depends on the number of columns alone, and their sums are added in the same tree: so neither the
-container of the rows nor its chunks change a bit of the result.
+The size of the blocks depends on the number of columns alone, those of values and what stands beside them but weights,
+and their sums are added in the same tree: so neither the container of the rows nor its chunks change a bit of a result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from copy import copy
 from functools import cached_property
 from itertools import accumulate
 from typing import ClassVar
@@ -84,6 +85,10 @@ class Blocks:
     def columns(self, chosen: np.ndarray) -> Blocks:
         """The same rows with some of their columns."""
         return ColumnBlocks(self, chosen)
+
+    def cut_for(self, n_columns: int) -> Blocks:
+        """The same rows in blocks as large as those of so many columns; these, where something else cuts them."""
+        return self
 
     def head(self, size: int) -> np.ndarray:
         """The first rows of the first block, (m, d), at most `size`."""
@@ -213,6 +218,11 @@ class ArrayBlocks(Blocks):
     def whole(self):
         return self
 
+    def cut_for(self, n_columns):
+        found = ArrayBlocks(self.X, self.sample_weight, self.names)
+        found.block_rows = block_rows(n_columns)
+        return found
+
     @property
     def n_rows(self):
         return len(self.X)
@@ -247,6 +257,12 @@ class StreamBlocks(Blocks):
         self._spaced_rows: np.ndarray | None = None  # kept in the first complete pass, with their weights
         self._spaced_weights: np.ndarray | None = None
         self._memory = BlockMemory(AHEAD + 3)  # one more is filled, one is in use, and one is just let go
+        self.block_rows = block_rows(self.n_features)
+
+    def cut_for(self, n_columns):
+        found = StreamBlocks(self.source)
+        found.names, found.block_rows = self.names, block_rows(n_columns)
+        return found
 
     @property
     def n_rows_known(self) -> bool:
@@ -283,7 +299,7 @@ class StreamBlocks(Blocks):
 
     def __iter__(self):
         n, total, spaced, of_weights = 0, 0.0, SpacedRows() if self._spaced_rows is None else None, SpacedRows()
-        with read_ahead(rechunked(self.source.chunks(), block_rows(self.n_features), self._memory)) as blocks:
+        with read_ahead(rechunked(self.source.chunks(), self.block_rows, self._memory)) as blocks:
             for X, sample_weight in blocks:
                 if spaced is not None:
                     spaced.add(X, n)
@@ -320,6 +336,13 @@ class BlocksOf(Blocks):
     def n_rows_known(self) -> bool:
         """Whether the number of rows is known without reading them."""
         return getattr(self.blocks, "n_rows_known", True)
+
+    def cut_for(self, n_columns):
+        found = copy(self)
+        found.blocks = self.blocks.cut_for(n_columns)
+        for of_blocks in ("weights", "_ranks"):  # that were computed
+            vars(found).pop(of_blocks, None)
+        return found
 
     @property
     def read_anew(self) -> bool:

@@ -29,7 +29,7 @@ class BesideBlocks(BlocksOf):
     """
 
     def __init__(self, blocks: Blocks, array: np.ndarray, role: str):
-        self.blocks, self.array, self.role = blocks, array, role
+        self.blocks, self.array, self.role = blocks.cut_for(blocks.n_features + array.shape[1]), array, role
         self.holder, self.weighted = blocks.holder, blocks.weighted
         self.dtype, self.n_features = np.result_type(blocks.dtype, array.dtype), blocks.n_features + array.shape[1]
         self.names = wide_names(blocks.names, role, array.shape[1])
@@ -131,7 +131,11 @@ class WeightColumnBlocks(BlocksOf):
     weighted = True
 
     def __init__(self, blocks: Blocks):
-        self.blocks, self.n_features, self.dtype = blocks, blocks.n_features - 1, blocks.dtype
+        self.blocks, self.n_features, self.dtype = (
+            blocks.cut_for(blocks.n_features - 1),
+            blocks.n_features - 1,
+            blocks.dtype,
+        )
         self.holder, self.names = blocks.holder, blocks.names[:-1]
         self.check_weights()
 

@@ -122,4 +122,5 @@ def with_array(blocks: Blocks, array: np.ndarray, role: str) -> Blocks:
         return BesideBlocks(blocks, array, role)
     require_length(array, blocks.n_rows, role)
     names = wide_names(blocks.names, role, array.shape[1])
-    return ArrayBlocks(np.concatenate([blocks.X, array], axis=1), blocks.sample_weight, names)
+    wide = np.empty((len(array), blocks.n_features + array.shape[1]), np.result_type(blocks.X, array))
+    return ArrayBlocks(np.concatenate([blocks.X, array], axis=1, out=wide), blocks.sample_weight, names)
