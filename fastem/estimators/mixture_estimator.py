@@ -33,6 +33,7 @@ from fastem.rows.side_columns import named_columns
 from fastem.starts.collapse import POLICIES
 from fastem.starts.fit_report import FitReport
 from fastem.starts.given import checked_weights
+from fastem.starts.labels import as_labels
 from fastem.starts.named import START_NAMES
 from fastem.starts.plan import NO_SCALES, Family, Plan, Scales
 
@@ -321,10 +322,10 @@ spherical), of all components with any covariance_type.""",
             among the values. Pass the covariates of new rows to :meth:`predict`, …,
             in the same order; where they have names, others are refused.
         labels : (n,) or (n, K) or names of columns, optional
-            What is known of the rows: the component of each row, from 0 to K - 1, or -1 where not known;
+            What is known of the rows: the component of each row, from 0 to K - 1, or -1, NaN or None where not known;
             or a prior of each component for each row, which multiplies the weights: not negative, on any scale (with
             noise K + 1 columns). A component without labelled rows gets a number that the labels do not use.
-            Names are those of columns of X, which are then not among the values, NaN where a label is not known.
+            Names are those of columns of X, which are then not among the values.
             Predictions do not use labels. Cannot be combined with other side columns.
         callback : callable, optional
             Called after each iteration with the :class:`fastem.EMResult` so far; a true answer ends this start's run.
@@ -419,7 +420,9 @@ spherical), of all components with any covariance_type.""",
         for name, value in self.get_params(deep=False).items():
             if name not in self._parameters or RESUME not in self._parameters[name].tags:
                 asked[name] = stable_text(value)
-        return asked if labels is None else asked | {"labels": stable_text(np.asarray(labels))}
+        if labels is not None:
+            asked["labels"] = stable_text(np.asarray(labels) if named_columns(labels) else as_labels(labels))
+        return asked
 
     def _constrained(self, mixture) -> Mixture:
         if mixture.emission.shape[0] != self.n_components:  # the constraints are of another number of components

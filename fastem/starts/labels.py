@@ -18,7 +18,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.e_step import BlockModel
 from fastem.rows.scale import standardised
 from fastem.rows.statistics import merged
-from fastem.rows.validation import require_unmasked
+from fastem.rows.validation import numbers_beside, require_unmasked
 from fastem.starts.clusters import nearest, sphered
 from fastem.starts.named import EMEM, MEMBERSHIPS, MERGED
 from fastem.starts.subsample import all_rows, subsample_rows
@@ -29,8 +29,7 @@ MOST_GROUPS = 256  # groups of equal priors; with more, K + 1 passes over the ro
 def checked_priors(labels, n, n_components, n_densities):
     """The distinct priors (G, n_densities), sorted, and which of them each row has (n,), from labels (n,) of components
     or from priors of all densities (n, n_densities)."""
-    require_unmasked(labels, "labels")
-    array = np.asarray(labels)
+    array = as_labels(labels)
     if array.ndim == 1:
         return priors_of_labels(array, n, n_components, n_densities)
     if array.shape != (n, n_densities):
@@ -39,8 +38,6 @@ def checked_priors(labels, n, n_components, n_densities):
             f"labels must have shape {(n,)}, or {(n, n_densities)} with a prior of each component for each row{noise}. "
             f"Got shape {array.shape} instead."
         )
-    if array.dtype.kind not in "fiub":
-        raise ValueError(f"labels contains priors of type {array.dtype}, but priors must be numbers.")
     bad = ~(np.isfinite(array) & (array >= 0)).all(axis=1)
     if bad.any():
         row = int(bad.argmax())
@@ -54,23 +51,32 @@ def checked_priors(labels, n, n_components, n_densities):
     return distinct_rows(array.astype(np.float64))
 
 
+def as_labels(labels) -> np.ndarray:
+    """Labels or priors as an array of numbers, None and pandas' NA as NaN; ValueError where they are something else."""
+    require_unmasked(labels, "labels")
+    try:
+        array = numbers_beside(np.asarray(labels))
+    except ValueError as error:
+        raise ValueError(f"labels must be whole numbers, or priors of components: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"labels must be whole numbers, or priors of components. Got type {array.dtype} instead.")
+    return array
+
+
 def priors_of_labels(labels, n, n_components, n_densities):
-    """The same from labels; -1: nothing is known of the row."""
+    """The same from labels; -1 or NaN: nothing is known of the row."""
     if labels.shape != (n,):
         raise ValueError(f"labels has {len(labels)} entries, but X has {n} rows.")
-    if labels.dtype.kind not in "iu":
-        raise ValueError(
-            f"labels has type {labels.dtype}, but labels must be whole numbers (astype(int)), -1 where not known."
-        )
-    bad = (labels < -1) | (labels >= n_components)
+    known = np.where(np.isnan(labels), -1, labels)
+    bad = ~((known >= -1) & (known < n_components) & (known == np.floor(known)))
     if bad.any():
         row = int(bad.argmax())
         raise ValueError(
-            f"labels contains {labels[row]} in row {row}, but labels must be from 0 to n_components - 1 = "
-            f"{n_components - 1}, or -1 where the component is not known."
+            f"labels contains {labels[row]:g} in row {row}, but labels must be whole numbers from 0 to n_components - "
+            f"1 = {n_components - 1}, or -1 or NaN where the component is not known."
         )
-    values, value_of_row = np.unique(labels, return_inverse=True)
-    priors = np.array([np.eye(n_densities)[v] if v >= 0 else np.ones(n_densities) for v in values.astype(int)])
+    values, value_of_row = np.unique(known.astype(int), return_inverse=True)
+    priors = np.array([np.eye(n_densities)[v] if v >= 0 else np.ones(n_densities) for v in values])
     distinct, place = distinct_rows(priors)
     return distinct, place[value_of_row]
 
@@ -79,8 +85,7 @@ def priors_of_columns(columns, n_densities):
     """The same from columns of wide rows that were checked: labels (n, 1), NaN where not known, or priors."""
     if columns.shape[1] > 1:
         return distinct_rows(columns.astype(np.float64))
-    known = np.where(np.isnan(columns[:, 0]), -1, columns[:, 0]).astype(int)
-    return priors_of_labels(known, len(columns), n_densities, n_densities)
+    return priors_of_labels(columns[:, 0], len(columns), n_densities, n_densities)
 
 
 def certain_component(priors, n_components):

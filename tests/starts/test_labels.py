@@ -254,7 +254,7 @@ X3, Z3 = overlapping(6)
 @pytest.mark.parametrize(
     "labels, words",
     [
-        ([0, 1, 2, 3, 0, 1], "labels contains 3 in row 3, but labels must be from 0 to n_components - 1 = 2"),
+        ([0, 1, 2, 3, 0, 1], "labels contains 3 in row 3, but labels must be whole numbers from 0 to .* = 2"),
         ([0, 1, -2, 0, 0, 1], "labels contains -2 in row 2"),
         ([0, 1], "labels has 2 entries, but X has 6 rows"),
         ([0, 1, 2, 0, 0, 0.5], "must be whole numbers"),
@@ -478,3 +478,21 @@ def test_the_start_of_many_labelled_rows_looks_at_some():
     found = GaussianMixture(3, random_state=0).fit(X, labels=known)
     from_truth = GaussianMixture(3, init_params=(label + 1) % 3).fit(X, labels=known)
     assert found.log_likelihood_ > from_truth.log_likelihood_ - 1
+
+
+def test_labels_that_are_not_known_in_every_form_and_beside_every_container(tmp_path):
+    X, z = overlapping(60)
+    known = np.where(np.arange(60) % 3, -1, z)
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    missing = pd.Series(known).where(known >= 0)
+
+    def fit(rows, labels, **others):
+        return GaussianMixture(3, random_state=0, max_iter=3).fit(rows, labels=labels, **others).history_
+
+    expected = fit(X, known)
+    forms = [missing.to_numpy(), missing.astype("Int64"), missing.astype(object).where(known >= 0, None).tolist()]
+    for labels in forms:
+        for rows in (X, frame, [X[:25], X[25:]]):
+            assert np.allclose(fit(rows, labels), expected, rtol=1e-12)
+        assert np.allclose(fit(frame.assign(l=labels), "l"), expected, rtol=1e-12)
+        assert fit(X, labels, checkpoint=tmp_path / "part") == expected
