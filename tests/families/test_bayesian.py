@@ -554,7 +554,7 @@ def test_scikit_learns_own_tests(theirs, function, values, monkeypatch):
 
 def test_a_prior_without_a_scale_is_refused():
     """Its density is no number: the evidence was -inf without a word."""
-    X = (1e8 + np.random.default_rng(0).normal(0, 3, (150, 3))).astype(np.float32)
+    X = 1e8 + np.random.default_rng(0).normal(0, 3e-8, (150, 3))
     with pytest.raises(ValueError, match=r"Column 0 of X does not vary beyond the rounding .*covariance_prior"):
         BayesianGaussianMixture(1, covariance_type="diag", reg_covar=0.0).fit(X)
 

@@ -82,6 +82,16 @@ def test_one_row_that_counts_twice_is_two_rows(name, source):
     assert np.isclose(model.score(X[200:201]), twice.score(X[200:201]), rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", sorted(CONSTANT.keys() - {"bounded"}))
+@pytest.mark.parametrize("deviation", [0.7, 2.5])  # in units of the last digit
+def test_float32_columns_that_vary_in_their_last_digits(name, deviation):
+    """Their values are what they are, and describe clusters as in float64; they were taken for constant."""
+    rng = np.random.default_rng(0)
+    X = (1e7 + deviation * (rng.choice([-1, 1], (400, 1)) + 0.15 * rng.normal(size=(400, 3)))).astype(np.float32)
+    found, expected = (CONSTANT[name](2).fit(rows) for rows in (X, X.astype(np.float64)))
+    assert np.isclose(found.score(X), expected.score(X.astype(np.float64)), rtol=1e-3)
+
+
 def test_a_column_that_underflows_is_one_of_the_rows_that_count():
     X = np.random.default_rng(0).normal(0, 1e-170, (300, 1))
     with pytest.raises(ValueError, match="squares of column 0 of X underflow float64"):
