@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastem.errors import did_you_mean, shown, warn
+from fastem.rows.side_columns import named_columns
 
 Check = Callable[[str, str, Any], None]
 
@@ -99,6 +100,18 @@ def check_features(estimator, n_features, names):
         raise ValueError(
             f"X has {n_features} features, but {kind} is expecting {estimator.n_features_in_} features as input."
         )
+
+
+def require_no_named(method, **given):
+    """ValueError where a method that fits and then uses the same rows is given the name of a column of X: that column
+    is none of the values, and X is used as a whole."""
+    second = method.removeprefix("fit_")
+    for role, value in given.items():
+        if value is not None and named_columns(value) is not None:
+            raise ValueError(
+                f"{method} cannot leave out the column that {role}={value!r} names where it calls {second}. Call fit, "
+                f"then {second} with the rows without it."
+            )
 
 
 def require_names_of_last_fit(estimator, names):

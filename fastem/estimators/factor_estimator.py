@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastem.errors import convergence_warning, interruption, warn, warn_of_rounding, warn_of_statuses
-from fastem.estimators.checks import real, whole
+from fastem.estimators.checks import real, require_no_named, whole
 from fastem.estimators.containers import chosen_container, in_container, set_output
 from fastem.estimators.estimator import SIZES, Estimator
 from fastem.estimators.factor_summary import factor_summary
@@ -264,6 +264,7 @@ class FactorEstimator(Estimator, general=True):
 
     def fit_transform(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then the posterior means of the factors."""
+        require_no_named("fit_transform", sample_weight=sample_weight)
         return self.fit(X, y, sample_weight).transform(X)
 
     def inverse_transform(self, X) -> np.ndarray:

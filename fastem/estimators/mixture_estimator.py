@@ -15,7 +15,7 @@ from fastem.driver.partial_steps import Stepwise
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, warn, warn_of_statuses
 from fastem.estimators.beside import given, kind_of, opened
-from fastem.estimators.checks import choice, flag, real, whole
+from fastem.estimators.checks import choice, flag, real, require_no_named, whole
 from fastem.estimators.compatibility import refusal, require_compatible
 from fastem.estimators.constraints import weight_rule
 from fastem.estimators.covariates import keep_names
@@ -403,11 +403,7 @@ spherical), of all components with any covariance_type.""",
 
     def fit_predict(self, X, y=None, sample_weight=None, *, labels=None, **sides) -> np.ndarray:
         """Fit, then the most probable component of each row. See :meth:`fit` for the parameters."""
-        if labels is not None and named_columns(labels) is not None:
-            raise ValueError(
-                f"fit_predict cannot leave out the column that labels={labels!r} names where it predicts. Call fit, "
-                "then predict with the rows without it."
-            )
+        require_no_named("fit_predict", labels=labels, sample_weight=sample_weight)
         self.fit(X, y, sample_weight, **given({"labels": labels}), **sides)
         return self.predict(X, **given(sides))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.checks import require_no_named
 from fastem.estimators.containers import chosen_container, in_container
 from fastem.estimators.covariates import scored
 
@@ -17,6 +18,7 @@ def transform(self, X) -> Any:
 
 def fit_transform(self, X, y=None, sample_weight=None) -> Any:
     """Fit, then the posterior probabilities of the components as features, (n, K)."""
+    require_no_named("fit_transform", sample_weight=sample_weight)
     return self.fit(X, y, sample_weight).transform(X)
 
 

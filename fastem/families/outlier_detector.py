@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastem.errors import shown
+from fastem.estimators.checks import require_no_named
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.outliers import require_densities_that_fall
@@ -119,6 +120,7 @@ class OutlierDetector(Estimator):
 
     def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then 1 for each row, or -1 for an outlier."""
+        require_no_named("fit_predict", sample_weight=sample_weight)
         return self.fit(X, y, sample_weight).predict(X)
 
     def get_params(self, deep: bool = True) -> dict:

@@ -66,6 +66,11 @@ def as_matrix(X, owner, least_rows=1):
         raise ValueError(f"Complex data not supported: X has shape {array.shape} and type {array.dtype}.")
     if array.dtype.kind in "Mm":
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_CONVERT}")
+    if array.dtype.names:
+        raise ValueError(
+            f"X is an array of records with the fields {', '.join(array.dtype.names)}. Pass pandas.DataFrame(X), or "
+            "numpy.lib.recfunctions.structured_to_unstructured(X)."
+        )
     if array.dtype.kind in TEXT_KINDS:
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_READ_TEXT}")
     if array.ndim != 2:

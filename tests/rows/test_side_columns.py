@@ -9,7 +9,7 @@ import pyarrow
 import pytest
 from containers import CONTAINERS, frame, pieces
 
-from fastem import GaussianMixture, MixedMixture, MixtureOfRegressions
+from fastem import FactorAnalysis, GaussianMixture, MixedMixture, MixtureOfRegressions, OutlierDetector
 from fastem.rows import blocks
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import open_beside
@@ -204,6 +204,24 @@ def test_names_are_not_looked_for_in_numbers():
 
     assert named_columns(np.zeros((3, 2)).view(Unlisted)) is None
     assert named_columns(np.zeros(3).view(Unlisted)) is None
+
+
+def test_a_column_of_weights_cannot_be_left_out_of_the_same_rows():
+    """A fit, and then an error about names that the fit had not seen."""
+    for model, method in (
+        (GaussianMixture(2), "fit_predict"),
+        (GaussianMixture(2), "fit_transform"),
+        (FactorAnalysis(1), "fit_transform"),
+        (OutlierDetector(), "fit_predict"),
+    ):
+        with pytest.raises(ValueError, match=f"{method} cannot leave out the column that sample_weight='ex' names"):
+            getattr(model, method)(TABLE, sample_weight="ex")
+
+
+@pytest.mark.parametrize("make", [lambda: TABLE.to_records(), lambda: [TABLE.to_records()[:, None]]])
+def test_records_are_no_matrix(make):
+    with pytest.raises(ValueError, match=r"records with the fields index, a, b, ex, ey. Pass pandas.DataFrame\(X\)"):
+        open_rows(make())
 
 
 @pytest.mark.parametrize("make", [lambda table: table, lambda table: lambda: iter([table[:20], table[20:]])])
