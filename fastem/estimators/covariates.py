@@ -18,7 +18,7 @@ from fastem.rows.scale import has_square
 from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
-from fastem.rows.validation import column_names, require_finite
+from fastem.rows.validation import column_names, power_of_two, require_finite
 
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_", "covariate_names_"  # attributes, which are saved
 LEAST_WIDTH = 1e-15  # of a covariate, and over 1 the most: float32 holds the products of such
@@ -96,7 +96,7 @@ def require_finite_covariates(blocks, d, names=None):
 
 def units(blocks, d, names=None):
     """The means (p,) of the covariates and their largest deviations, of rows that count, and the unit of their weights,
-    the largest where that is below 1; ValueError where a covariate is missing, is the same in all rows, or varies
+    about the largest where that is below 1; ValueError where a covariate is missing, is the same in all rows, or varies
     beyond the range of numbers. names: see :func:`side_names`."""
     require_finite_covariates(blocks, d, names)
 
@@ -129,7 +129,7 @@ def units(blocks, d, names=None):
             f"covariates: {name!s} varies by {(most / 2 - least / 2)[extreme][0]:.1e}, whose square float64 cannot "
             "hold. Give it in another unit."
         )
-    return centre, width, min(1.0, float(max(heaviest)))
+    return centre, width, min(1.0, power_of_two(max(heaviest)))
 
 
 def coefficients_of(mixture) -> np.ndarray:

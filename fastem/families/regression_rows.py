@@ -15,7 +15,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side, require_same_order
-from fastem.rows.validation import as_matrix, column_names, require_numbers_named
+from fastem.rows.validation import as_matrix, column_names, power_of_two, require_numbers_named
 
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 
@@ -128,7 +128,7 @@ def in_units(asked, rows, targets, sizes, covariates, weight):
         widest=np.append(1.0, abs(z[counted > 0]).max(axis=0)),
         shares=shares,
         sized=sizes is not None,
-        unit=1.0 if weight is None else min(1.0, float(weight.max())),
+        unit=1.0 if weight is None else min(1.0, power_of_two(weight.max())),
     )
     return basis, model, np.column_stack([z, targets, *([] if sizes is None else [sizes]), side])
 

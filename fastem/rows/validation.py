@@ -335,8 +335,13 @@ def in_moderate_units(weight):
     """The weights and 1.0; where their sums would leave the range of float32: divided by a power of two, and that."""
     if weight is None or 1e-9 < weight.max() < 1e9:
         return weight, 1.0
-    unit = 2.0 ** int(np.frexp(weight.max())[1])
+    unit = power_of_two(weight.max())
     return weight / unit, float(unit)
+
+
+def power_of_two(most) -> float:
+    """The largest that is not above a number."""
+    return 2.0 ** (int(np.frexp(most)[1]) - 1)
 
 
 def generator(random_state) -> np.random.Generator:

@@ -280,7 +280,7 @@ def test_splits_cut_one_component():
 
 def test_select_on_the_command_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    words = "select faithful --components 1:3 --covariance VVV,EEE --plot p.svg --model best.npz".split()
+    words = "select faithful --components 1:3 --covariance VVV,EEE --plot p.svg --save best.npz".split()
     assert main(words) == 0
     out, err = capsys.readouterr()
     assert err == "" and "least BIC: EEE with 3 components" in out
