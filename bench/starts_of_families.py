@@ -149,6 +149,22 @@ def normal(means, deviations):
     return lambda z, rng: rng.normal(means[z], deviations[z])
 
 
+def uneven(K, d, seed):
+    rng = drawn(seed)
+    means, roots = 3 * rng.normal(size=(K, d)), 0.5 * rng.normal(size=(K, d, d)) + 0.7 * np.eye(d)
+    return lambda z, rng: means[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(len(z), d)))
+
+
+def with_gaps(draw, share):
+    """Rows of which this share of the values is missing."""
+
+    def gaps(z, rng):
+        X = draw(z, rng)
+        return np.where(rng.random(X.shape) < share, np.nan, X)
+
+    return gaps
+
+
 def among_noise(draw, K):
     """Components below K of a situation, and noise in a box."""
 
@@ -204,6 +220,12 @@ SITUATIONS = {
         tails(2.5 * drawn(14).normal(size=(4, 5)), np.array([1, 1, 0.5, 2]), np.array([3.0, 3, 8, 5])),
     ),
     "tails in one column": situation(T, 500, 2, tails(column(0, 5), np.array([1.0, 2]), np.array([2.0, 6]))),
+    "tails of uneven clusters": situation(
+        T,
+        1500,
+        (45, 27, 16, 10, 6),
+        tails(3 * drawn(33).normal(size=(5, 3)), np.array([0.6, 1, 1.5, 0.8, 0.5]), np.full(5, 4.0)),
+    ),
     "on a sphere": situation(VMF, 400, 3, directions(3, 3, [3, 10, 40], 15)),
     "ten columns of directions": situation(VMF, 600, 5, directions(5, 10, [8], 16)),
     "forty columns of directions": situation(VMF, 600, 6, directions(6, 40, [15, 20, 25, 30, 40, 60], 17)),
@@ -239,6 +261,12 @@ SITUATIONS = {
             6,
         ),
         kinds=2 * ["gaussian"] + 2 * ["categorical"],
+    ),
+    "gaps in uneven clusters": situation(
+        "GaussianMixture", 1000, (45, 27, 16, 10, 6), with_gaps(uneven(5, 3, 53), 0.3)
+    ),
+    "gaps along columns": situation(
+        "GaussianMixture", 2000, 8, with_gaps(uneven(8, 4, 35), 0.1), covariance_type="diag"
     ),
     "noise, three groups": situation(
         "GaussianMixture", 600, (1, 1, 1, 1.3), among_noise(gaussians(3, 20), 3), noise="box"

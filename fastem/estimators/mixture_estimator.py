@@ -130,8 +130,8 @@ Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rn
 "merged", from "kmeans" and, for few components, several by the nearest of random rows; where values are
 missing, also from partitions of the complete rows; where covariances have common axes or shapes, of Student-t densities
 and where values are missing, also from mixtures that merge two components of the best of these and split another. With
-covariates, partitions of values and covariates together are starts as well. Where a part of the start is given (`means_init`, …),
-"emem" is "merged".
+covariates, partitions of values and covariates together are starts as well. Where a part of the start is given
+(`means_init`, …), "emem" is "merged".
 "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the
 clusters' pooled covariance is a sphere; "hierarchical" merges rows, at most 2000, so that the
