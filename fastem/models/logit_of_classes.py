@@ -75,20 +75,20 @@ class LogitOfClasses:
             )
         return complete - missing, complete
 
-    def maximum(self) -> tuple[np.ndarray, bool]:
+    def maximum(self, most_steps=MOST_STEPS) -> tuple[np.ndarray, bool]:
         """The coordinates of the best of the maxima from 0 and, where the objective is not concave, from the maximum
         without its errors; and whether Newton's steps arrived there."""
         zero = np.zeros((self.K - 1) * self.P)
         if self.errors is None:
-            return self.maximum_from(zero)
+            return self.maximum_from(zero, most_steps)
         plain, _ = LogitOfClasses(self.u, self.weight, self.shares, None, self.unit).maximum()
         return max((self.maximum_from(start) for start in (zero, plain)), key=lambda found: self.at(found[0])[0])
 
-    def maximum_from(self, vector) -> tuple[np.ndarray, bool]:
+    def maximum_from(self, vector, most_steps=MOST_STEPS) -> tuple[np.ndarray, bool]:
         """By Newton's steps, shortened until they climb; where the objective is not concave, by the complete data's."""
         arrived = ARRIVED * self.unit + ROUNDED * float(self.weight.sum())
         value, pi, shares = self.at(vector)
-        for _ in range(MOST_STEPS):
+        for _ in range(most_steps):
             slope = arithmetic.matmul(self.weight, self.scores(pi, shares)) - arithmetic.matmul(self.prior, vector)
             step = solution(self.curvatures(pi), slope)
             if arithmetic.matmul(step, slope) < 2 * arrived:

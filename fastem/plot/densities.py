@@ -197,6 +197,7 @@ def _draw_intervals(model, X, columns, sides, sample_weight, ax):
     """The densities of one column over the histogram of its intervals and exact values."""
     fitted = ungated_mixture_of(model)
     require_in_memory(X)
+    X = np.reshape(X, (-1, 1)) if np.ndim(X) == 1 else X
     if fitted.emission.shape[1] != 1:
         raise ValueError(
             f"lower and upper are drawn for a mixture of one column, but this one has {fitted.emission.shape[1]}."

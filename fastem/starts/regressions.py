@@ -19,6 +19,8 @@ from fastem.starts.clusters import lloyd, nearest
 
 ROWS = 4000  # of the subsample
 FIRST, SECOND = 15, 100  # iterations
+GATE_STEPS = 5  # of Newton, for the gate of a partition,
+MOST_OF_GATE = 100  # and its coefficients, up to which that is cheap
 SURE = 0.8  # that rows of a partition belong where it says, for the gate that it begins with
 MILD = 1e-3  # of the rows' number, on the diagonal of few rows' normal equations: they give no wild slopes
 
@@ -37,12 +39,21 @@ def best_start(model: Regressions, wide, weight, n_init: int, rng) -> Regression
     if len(counted) > ROWS:
         counted = np.sort(rng.choice(counted, ROWS, replace=False))
     rows, weight = wide[counted], None if weight is None else weight[counted]
-    blocks, kinds = ArrayBlocks(rows, weight), (clusters, lines, cells, lines)
-    runs = [short(kinds[i % len(kinds)](model, rows, weight, rng), blocks, FIRST) for i in range(n_init)]
+    blocks = ArrayBlocks(rows, weight)
+    runs = [short(start(i, model, rows, weight, rng), blocks, FIRST) for i in range(n_init)]
     runs = sorted(runs, key=merit, reverse=True)[: max(1, n_init // 3)]
     if len(runs) > 1:
         runs = [short(run.model, blocks, SECOND) for run in runs]
     return max(runs, key=merit).model
+
+
+def start(i, model, wide, weight, rng) -> Regressions:
+    """The start of this number: every other one from lines, the others from clusters and from cells, with gate and
+    without."""
+    if i % 2:
+        return lines(model, wide, weight, rng)
+    partition, gated = ((clusters, True), (cells, False), (clusters, False), (cells, True))[i // 2 % 4]
+    return of_partition(model, wide, weight, partition(model, wide, weight, rng), gated)
 
 
 def short(model, blocks, n_iter) -> EMResult:
@@ -83,16 +94,21 @@ def standard(model, wide):
     return (columns - columns.mean(axis=0)) / np.where(spread > 0, spread, 1)
 
 
-def of_labels(model, wide, weight, labels):
-    """Least squares of each group, and the gate that tells the groups apart: without it, runs that part the rows by
-    their covariates are behind until their gates have moved."""
+def of_partition(model, wide, weight, labels, gated):
+    """Least squares of each group; gated: and the gate that tells the groups apart.
+
+    Without it, runs that part the rows by their covariates are behind until their gates have moved; with it, those
+    whose groups the covariates do not tell apart begin with one that is wrong.
+    """
     memberships = np.eye(len(model.weights))[labels]
     found, gate = of_memberships(model, wide, weight, memberships), model.shares
-    if not isinstance(gate, Gate) or not len(gate.centre):
+    if not gated or not isinstance(gate, Gate) or not len(gate.centre):
+        return found
+    if gate.n_parameters(len(found.weights)) > MOST_OF_GATE:
         return found
     counts = np.ones(len(wide)) if weight is None else weight
     known = SURE * memberships + (1 - SURE) / len(model.weights)
-    vector, _ = LogitOfClasses(gate.design(model.split(wide)[3]), counts, known).maximum()
+    vector, _ = LogitOfClasses(gate.design(model.split(wide)[3]), counts, known).maximum(GATE_STEPS)
     gate, weights = gate.from_vector(vector, found.weights)
     return replace(found, shares=gate, weights=weights)
 
@@ -102,16 +118,16 @@ def random_centres(rows, K, rng):
 
 
 def cells(model, wide, weight, rng):
-    """From the cells of random rows."""
+    """(n,) the cells of random rows."""
     rows = standard(model, wide)
-    return of_labels(model, wide, weight, nearest(rows, random_centres(rows, len(model.weights), rng), 1))
+    return nearest(rows, random_centres(rows, len(model.weights), rng), 1)
 
 
 def clusters(model, wide, weight, rng):
-    """From k-means."""
+    """(n,) those of k-means."""
     rows = standard(model, wide)
     counts = np.ones(len(rows)) if weight is None else weight
-    return of_labels(model, wide, weight, lloyd(rows, counts, random_centres(rows, len(model.weights), rng)))
+    return lloyd(rows, counts, random_centres(rows, len(model.weights), rng))
 
 
 def lines(model, wide, weight, rng):

@@ -17,11 +17,23 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize("given", [X, X[:, :2], COUNTS], ids=["3 columns", "2 columns", "whole numbers"])
-def test_columns_that_are_named_by_their_numbers(given, path):
+def test_columns_that_are_named_by_their_numbers_may_begin_with_a_row(given, path):
+    """A curve may begin at (0, 1): such a line is never left out without a word."""
     pd.DataFrame(given).to_csv(path, index=False)
-    blocks = open_rows(path)
-    assert blocks.names is None and np.array_equal(blocks.X, given)
-    assert np.array_equal(open_rows(path, columns=["1"]).X, given[:, [1]])
+    with pytest.warns(UserWarning, match="the first line, 0, 1.*may be a header"):
+        assert open_rows(path).n_rows == len(given) + 1
+
+
+def test_numbers_of_columns_are_no_names(path):
+    """In Python; a text may be either, and names win."""
+    pd.DataFrame(X).to_csv(path)
+    assert np.array_equal(open_rows(path, columns=[1, 2]).X, X[:, :2])
+    assert np.array_equal(open_rows(path, columns=["1", "2"]).X, X[:, 1:])
+
+
+def test_a_file_that_is_named_twice_is_read_twice(path):
+    pd.DataFrame(X, columns=[*"abc"]).to_csv(path, index=False)
+    assert open_rows([path, path]).n_rows == 2 * len(X)
 
 
 @pytest.mark.parametrize("given", [X, X[:, :2], X[:, :1], COUNTS], ids=["3", "2", "1", "whole numbers"])

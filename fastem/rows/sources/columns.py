@@ -29,8 +29,8 @@ def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weig
 
 
 def column_place(names: Sequence[str], column: str | int, what, role: str | None = None) -> int:
-    """The place of one column, given by name or number; a name wins over a number."""
-    same = [i for i, name in enumerate(names) if name == str(column)]
+    """The place of one column, given by name or number; a name wins over a number that is written as a text."""
+    same = [i for i, name in enumerate(names) if name == column]
     if len(same) > 1:
         raise ValueError(f"{what} has several columns named {column!r}; choose by number: {listed(same)}")
     if same:

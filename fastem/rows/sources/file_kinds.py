@@ -28,14 +28,15 @@ def read_files(given: list[Path]) -> tuple[list[Path], str]:
             if file == path or (file.suffix.lower() in PACKED and kind_of(Path(file.stem)) is not None):
                 require_known(file)
             files.append(file)
-    kinds = {file: kind for file in files if (kind := kind_of(file)) is not None}
-    if len(set(kinds.values())) != 1:
-        several = f"several kinds of files ({', '.join(sorted(set(kinds.values())))})"
+    known = [file for file in files if kind_of(file) is not None]
+    kinds = sorted({kind_of(file) for file in known})
+    if len(kinds) != 1:
+        several = f"several kinds of files ({', '.join(kinds)})"
         raise ValueError(
             f"{', '.join(map(str, given[:3]))}: found {several if kinds else 'no file that fastem reads'}; give files "
             "of one kind: Parquet, Feather, CSV or .npy"
         )
-    return list(kinds), next(iter(kinds.values()))
+    return known, kinds[0]
 
 
 def kind_of(file: Path) -> str | None:

@@ -48,7 +48,7 @@ class DelimitedFile:
     Attributes
     ----------
     header : list of str, or None
-        The fields of the first line where it names the columns, or numbers them 0, 1, ..., as pandas does.
+        The fields of the first line where it names the columns, or numbers them 0, 1, ... behind the index of pandas.
     names : list of str
         From the header, or ``x0, x1, ...`` where there is none or it numbers them.
     delimiter : str or None
@@ -316,25 +316,19 @@ def _numbers(n_columns: int) -> list[str]:
 
 
 def _numbers_columns(first: list[str], rows: list[list[str]]) -> bool:
-    """Whether a line numbers the columns 0, 1, …, as pandas writes them, behind an empty field for its index.
+    """Whether a line numbers the columns 0, 1, … behind an empty field, as pandas writes them where it writes its
+    index: other lines begin with a count of the rows or a text, or with a whole number before others that all have
+    points.
 
-    Such a line may also be a row. It is none where other rows begin with an index, or have points in their numbers,
-    or where there are four columns and more; but where other rows go on so themselves, it is one of them.
+    Without the index such a line may as well be a row.
     """
     cells = [cell.strip() for cell in first]
-    indexed = cells[0] == ""
-    if cells[indexed:] != _numbers(len(cells) - indexed) or len(cells) < 2 or not rows:
+    if len(cells) < 2 or cells[0] != "" or cells[1:] != _numbers(len(cells) - 1):
         return False
-    values = [[_value(cell) for cell in row] for row in rows]
-    index = [row[0] for row in rows]
-    if indexed and (_counts_from_0(values) or any(_kind(cell) == "text" for cell in index)):
+    index, others = [row[0].strip() for row in rows], [cell for row in rows for cell in row[1:] if cell.strip()]
+    if _counts_from_0([[_value(cell)] for cell in index]) or any(_kind(cell) == "text" for cell in index):
         return True
-    if any(_counts(row[indexed:]) for row in values):
-        return False
-    with_points = any(
-        not cell.strip().lstrip("+-").isdecimal() for row in rows for cell in row[indexed:] if cell.strip()
-    )
-    return with_points or len(cells) - indexed >= 4
+    return all(map(str.isdecimal, index)) and all(_kind(cell) == "number" and "." in cell for cell in others)
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
