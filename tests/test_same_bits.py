@@ -18,6 +18,7 @@ from fastem import (
     MixtureOfRegressions,
     three_step,
 )
+from fastem.families.gaussian.covariance_mixture import BASIC
 from fastem.models.gaussian.linear_algebra import inverse_factor, product
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.column_moments import observed_variances
@@ -107,7 +108,7 @@ def test_fits(structure, real, weighted, several_blocks, tmp_path):
     expected = fitted_and_scored(X, weight, **params, n_threads=1)
     for n_threads in THREADS[1:]:
         assert fitted_and_scored(X, weight, **params, n_threads=n_threads) == expected, n_threads
-    if weighted:  # rows are read alike without weights
+    if weighted and structure.name in BASIC:  # rows are read alike without weights, and for other structures
         for name, same in layouts(X, tmp_path).items():
             assert np.array_equal(same, X)
             assert fitted_and_scored(same, weight, **params, n_threads=2) == expected, name

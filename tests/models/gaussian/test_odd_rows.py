@@ -50,7 +50,7 @@ def test_components_on_rounded_values(name, mixture):
     """Most of the components have columns without variance, and shapes or volumes that others share with them."""
     for seed in range(4 if mixture is GaussianMixture else 1):  # the others' fits take many iterations
         X = np.round(np.random.default_rng(seed).normal(size=(60, 4)))
-        checked(mixture(8, covariance_type=name, random_state=seed), X)
+        checked(mixture(8, covariance_type=name, random_state=seed, max_iter=300), X)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
