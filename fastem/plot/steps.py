@@ -20,7 +20,7 @@ from fastem.models.weight_posteriors import WeightPosterior
 from fastem.plot.canvas import GREY, MOST_ROWS, axes_grid, colour, legend, limits, sample_rows
 from fastem.plot.densities import mixture, there
 from fastem.plot.fits import objective_of
-from fastem.plot.parameter_maps import chosen_places, fitted_rows
+from fastem.plot.parameter_maps import chosen_places, fitted_rows, part_of
 
 BEHIND, AHEAD, POINTS = -0.6, 1.9, 76  # of a line of parameters from one point (0) to the next (1)
 GRID = 61  # parameters, and distributions q, of the plane
@@ -213,6 +213,8 @@ def animate(model, X, columns=None, *, n_frames=40, figure=None) -> Any:
     chosen = chosen_places(model, columns, names)[: None if columns is not None else 2]
     if len(chosen) > 2:
         raise ValueError(f"columns must choose one or two columns. Got {columns!r} instead.")
+    if fitted.emission.has_ellipses and X.shape[1] > 1:
+        part_of(fitted.emission, chosen)  # else the frames, which are drawn later, would be refused
     models = [fitted]
     result = em(fitted, X, **RUN, callback=lambda now: models.append(now.model))
     last = len(models) - 1

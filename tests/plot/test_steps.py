@@ -152,3 +152,11 @@ def test_what_a_film_refuses():
     wide = np.hstack([X, X])
     with pytest.raises(ValueError, match="one or two columns"):
         plot.animate(early(rows=wide + np.random.default_rng(0).normal(size=wide.shape)), wide, [0, 1, 2])
+
+
+def test_a_film_of_dependent_columns_in_a_box_is_refused_before_its_frames():
+    rng = np.random.default_rng(0)
+    rows = np.vstack([rng.normal(size=(60, 3)), rng.normal(size=(60, 3)) + 4])
+    model = fastem.GaussianMixture(2, truncation=(-5, 9), init_params="kmeans", max_iter=0, random_state=0).fit(rows)
+    with pytest.raises(ValueError, match="columns that depend on each other within a box"):
+        plot.animate(model, rows, figure=Figure())
