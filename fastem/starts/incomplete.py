@@ -26,11 +26,12 @@ def partitions_of_complete(partition, X, weight, n_clusters, rng, n_threads) -> 
     if is_complete.all() or is_complete.sum() < ROWS_PER_VALUE * n_clusters * d:
         return
     rows, of_rows = np.ascontiguousarray(X[is_complete]), weight[is_complete]
+    spread = np.average((rows - np.average(rows, axis=0, weights=of_rows)) ** 2, axis=0, weights=of_rows)
+    least = np.where(spread > 0, LEAST_VARIANCE * spread, 1)  # a column that does not vary says nothing
     for labels in partition(rows, of_rows, n_clusters, rng, n_threads):
         counts, means, squares = clusters.moments(rows, of_rows, labels, n_clusters, False)
         used = np.flatnonzero(counts)
-        variances = squares[used, 0] / counts[used, None]
-        variances += LEAST_VARIANCE * np.average(variances, axis=0, weights=counts[used]) + np.finfo(np.float64).tiny
+        variances = np.maximum(squares[used, 0] / counts[used, None], least)
         cost = np.zeros((n, len(used)))
         for j in range(d):  # a missing value fits all clusters alike
             fit = (X[:, j, None] - means[used, j]) ** 2 / variances[:, j] + np.log(variances[:, j])

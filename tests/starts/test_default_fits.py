@@ -7,6 +7,7 @@ from fastem import ExponentialMixture, GaussianMixture, PoissonMixture
 from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts import short_runs
+from fastem.starts.incomplete import partitions_of_complete
 from fastem.starts.merged_clusters import alike, partitions
 from fastem.starts.plan import Family
 from fastem.starts.subsample import far_and_near
@@ -178,3 +179,15 @@ def test_clusters_of_uneven_sizes_and_one_shape_are_found(covariance_type, seed)
     X = 2.5 * rng.normal(size=(K, d))[z] + np.einsum("nij,nj->ni", roots[z], rng.normal(size=(2000, d)))
     known = GaussianMixture(K, covariance_type=covariance_type, init_params=z).fit(X).log_likelihood_
     assert GaussianMixture(K, covariance_type=covariance_type, random_state=0).fit(X).log_likelihood_ > known - 1
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_complete_rows_that_are_points_are_partitioned_among_others():
+    """Clusters without any variance, and a column that is the same in all complete rows but not in the others."""
+    rng = np.random.default_rng(0)
+    X = np.repeat([[0.0, 0, 1], [5, 5, 1], [9, 0, 1]], 60, axis=0)
+    X[rng.random(X.shape) < 0.1] = np.nan
+    X[np.isnan(X[:, 0]), 2] = 2
+    (labels, *_) = partitions_of_complete(partitions, X, np.ones(len(X)), 3, rng, 1)
+    places = [set(labels[60 * k : 60 * k + 60][~np.isnan(X[60 * k : 60 * k + 60, 0])]) for k in range(3)]
+    assert [len(place) for place in places] == [1, 1, 1] and len(set.union(*places)) == 3
