@@ -27,7 +27,7 @@ from fastem.starts.named import MEMBERSHIPS
 from fastem.starts.short_runs import pays
 
 REALS = ["float64", "float32"]
-THREADS = [1, 2, 3, 5, 8, 16]
+THREADS = [1, 2, 5, 16]
 
 
 def shifted(X, order="C"):
