@@ -37,9 +37,10 @@ _SAVED_KINDS = {
     "side_columns_": list,
 }
 
-_OF_MODEL = ("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise")  # parameters: what it is,
-_OF_MODEL += ("kinds", "weight_concentration_prior_type")
-_OF_MODEL += ("reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed")  # and what its M-step keeps to
+_OF_MODEL = (  # parameters: what it is, and what its M-step keeps to
+    *("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise", "kinds"),
+    *("weight_concentration_prior_type", "reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed"),
+)
 
 
 class FittedMixture(Estimator):

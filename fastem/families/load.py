@@ -64,10 +64,11 @@ def read_estimator(path: str | os.PathLike, known: Mapping[str, Callable], kind:
         if header["class"] not in known:
             raise ValueError(f"it contains a {header['class']!r}, {_instead(header['class'], known)}")
         make = known[header["class"]]
-        if not isinstance(make(), kind):
+        blank = make()
+        if not isinstance(blank, kind):
             raise ValueError(f"it contains a {header['class']}, not a {kind.__name__}")
         check_arrays(header["arrays"], arrays)
-        return _build(make, header, arrays)
+        return _build(make, blank, header, arrays)
     except KeyError as error:
         raise ValueError(f"{path} is damaged: {error} is missing. Save the model again.") from None
     except (AttributeError, TypeError) as error:  # a value has the wrong type
@@ -85,9 +86,8 @@ def _instead(name, known) -> str:
     return f"but this version knows only {', '.join(known)}"
 
 
-def _build(make: Callable, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
-    """An estimator with the parameters, attributes and arrays of the file."""
-    blank = make()
+def _build(make: Callable, blank: Estimator, header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """An estimator with the parameters, attributes and arrays of the file; blank: one with the default parameters."""
     cls = type(blank)
     array_parameters = set(header["array_parameters"])
     unknown = (set(arrays) - array_parameters - set(cls._saved_arrays)) | (

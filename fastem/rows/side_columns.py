@@ -131,11 +131,8 @@ class WeightColumnBlocks(BlocksOf):
     weighted = True
 
     def __init__(self, blocks: Blocks):
-        self.blocks, self.n_features, self.dtype = (
-            blocks.cut_for(blocks.n_features - 1),
-            blocks.n_features - 1,
-            blocks.dtype,
-        )
+        self.n_features, self.dtype = blocks.n_features - 1, blocks.dtype
+        self.blocks = blocks.cut_for(self.n_features)
         self.holder, self.names = blocks.holder, blocks.names[:-1]
         self.check_weights()
 

@@ -1,6 +1,7 @@
 """What pictures take beside a fit and its rows, and what they refuse: bounds, covariates, rows elsewhere."""
 
 import numpy as np
+import polars
 import pytest
 from matplotlib.figure import Figure
 
@@ -86,7 +87,6 @@ def test_weights_that_depend_on_covariates_are_not_drawn(given):
 
 
 def test_pictures_are_of_rows_in_memory():
-    polars = pytest.importorskip("polars")
     model = fitted(X, 2)
     for rows in ("faithful", polars.DataFrame(X).lazy(), fastem.open_rows(X)):
         for picture in (plot.mixture, plot.responsibilities, plot.density, plot.qq):

@@ -29,26 +29,6 @@ def in_an_empty_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(capsys):
-    """Runs a command that must end with a code, 0 by default; returns what it printed."""
-
-    def _run(*words, code=0):
-        assert main([str(word) for word in words]) == code
-        return capsys.readouterr().out
-
-    return _run
-
-
-@pytest.fixture
-def refused(capsys):
-    def _refused(*words):
-        assert main([str(word) for word in words]) == 2
-        return capsys.readouterr().err
-
-    return _refused
-
-
-@pytest.fixture
 def model(run):
     run("fit", "faithful", "--components", 2, "--save", "model.npz")
     return fastem.load("model.npz", fastem.GaussianMixture)

@@ -23,24 +23,6 @@ def a_folder_with_rounded_rows(tmp_path, monkeypatch):
     np.savetxt("rounded.csv", rows, delimiter=",", header="u,lu,hu,age", comments="")
 
 
-@pytest.fixture
-def run(capsys):
-    def _run(*words):
-        assert main([str(word) for word in words]) == 0
-        return capsys.readouterr().out
-
-    return _run
-
-
-@pytest.fixture
-def refused(capsys):
-    def _refused(*words):
-        assert main([str(word) for word in words]) == 2
-        return capsys.readouterr().err
-
-    return _refused
-
-
 def test_scores_are_those_of_the_rows_as_they_are_known(run, refused):
     run(*FIT, "--save", "model.npz")
     model = fastem.load("model.npz", fastem.GaussianMixture)
