@@ -97,3 +97,14 @@ INSTANCES = [
 def dense(covariance, n_components, d):
     """(K, d, d) covariances of any structure."""
     return np.array([covariance.pooled(weights, d) for weights in np.eye(n_components)])
+
+
+def uneven_clusters(rng, n, K, d, draw):
+    """Rows (n, d) of clusters of which each has 0.6 of the weight of the one before, and their labels.
+
+    draw(shape): about a centre, in units of the cluster's root.
+    """
+    share = 0.6 ** np.arange(K)
+    z = rng.choice(K, n, p=share / share.sum())
+    roots = 0.5 * rng.normal(size=(K, d, d)) + 0.7 * np.eye(d)
+    return 3 * rng.normal(size=(K, d))[z] + np.einsum("nij,nj->ni", roots[z], draw((n, d))), z

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from instances import STRUCTURES, blobs
+from instances import STRUCTURES, blobs, uneven_clusters
 
 from fastem import DegenerateComponentWarning, GaussianMixture, RoundingWarning, StudentTMixture, em
 from fastem.errors import StatisticsNotFinite
@@ -318,10 +318,6 @@ def test_coordinates_of_any_degrees_of_freedom():
 def test_clusters_of_uneven_sizes_and_heavy_tails_are_found(seed):
     """Without merging and splitting components of the best start the fits end 183 and 127 below."""
     rng = np.random.default_rng(seed)
-    K, d = 5, 3
-    share = 0.6 ** np.arange(K)
-    z = rng.choice(K, 800, p=share / share.sum())
-    roots = 0.5 * rng.normal(size=(K, d, d)) + 0.7 * np.eye(d)
-    X = 3 * rng.normal(size=(K, d))[z] + np.einsum("nij,nj->ni", roots[z], rng.standard_t(4, size=(800, d)))
-    known = StudentTMixture(K, init_params=z).fit(X).log_likelihood_
-    assert StudentTMixture(K, random_state=0).fit(X).log_likelihood_ > known - 1
+    X, z = uneven_clusters(rng, 800, 5, 3, lambda shape: rng.standard_t(4, shape))
+    known = StudentTMixture(5, init_params=z).fit(X).log_likelihood_
+    assert StudentTMixture(5, random_state=0).fit(X).log_likelihood_ > known - 1
