@@ -64,12 +64,6 @@ def cross_validated_score(
     (-4.16, -4.21)
     """
     owner = type(self).__name__
-    sides = " and ".join(getattr(self, "side_columns_", ()))
-    if sides:
-        raise ValueError(
-            f"cross_validated_score takes no {sides}, with which this mixture was fitted. Fit again to the rows of all "
-            f"folds but one, with their {sides}, and score the rows of that one."
-        )
     for name, value, least in [("n_folds", n_folds, 2), ("n_iter", n_iter, 1)]:
         if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}. Got {value!r} instead.")

@@ -160,6 +160,11 @@ def merge_components(self, X, sample_weight=None) -> Merging:
         ``pairs``, ``entropies``; ``clusters(n)``, ``predict(X, n)``, ``predict_proba(X, n)`` for any number of
         clusters, by default as many as ``elbow()`` says.
 
+    Raises
+    ------
+    ValueError
+        The rows of the fit had `errors`, or `lower` and `upper`, which are not taken here.
+
     References
     ----------
     Baudry, Raftery, Celeux, Lo, Gottardo: Combining mixture components for clustering. Journal of Computational

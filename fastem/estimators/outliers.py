@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastem.estimators.sides_of_fit import require_read_whole
+
 
 def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     """Whether each row is so improbable that the fitted density gives only a share `rate` of such rows, or of less.
@@ -20,6 +22,11 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     -------
     array of bool, (n,)
 
+    Raises
+    ------
+    ValueError
+        The rows of the fit had `errors`, or `lower` and `upper`, which are not taken here.
+
     Examples
     --------
     >>> from fastem import GaussianMixture
@@ -34,6 +41,7 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
 def threshold_of(model, rate) -> float:
     """The log-density below which a share `rate` of the rows of a fitted density lies."""
     require_densities_that_fall(model)
+    require_read_whole(model, "is_outlier")
     return model.quantile(rate, n_samples=draws_for(rate))
 
 

@@ -45,7 +45,7 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     ------
     ValueError
         The batch cannot be used; parameters ask for another model than that which the batches go on from, such as
-        another number of components; or the rows of the fit had `lower` and `upper`.
+        another number of components; or the rows of the fit had `errors`, or `lower` and `upper`.
 
     Examples
     --------
@@ -79,8 +79,6 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     stream = getattr(self, "_stream", None)
     if stream is None or stream.model is not self._mixture():
         stream = Stepwise(self._mixture(), n_threads=self.n_threads)
-    elif stream.n_batches == 0:
-        require_sums_of_values(self)
     stream = copy(stream)  # that of a copy of the estimator stays, and where the batch cannot be used its own
     stream.memory = memory
     stream.update(batch)
@@ -112,12 +110,3 @@ def require_unchanged(estimator) -> None:
                 f"partial_fit goes on from a model with {name}={before}, but now {name}={text}. Set it back, or call "
                 "fit."
             )
-
-
-def require_sums_of_values(estimator) -> None:
-    """ValueError where the sums of the last fit are of intervals, to which those of a batch cannot be added."""
-    if "lower" in getattr(estimator, "side_columns_", ()):
-        raise ValueError(
-            "partial_fit cannot go on from a fit with lower and upper, because its sums are of intervals, and those of "
-            "a batch of values. Make a mixture of the parameters alone by from_parameters, and go on from it."
-        )

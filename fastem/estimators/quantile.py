@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.sides_of_fit import require_read_whole
 from fastem.rows.scale import weighted_quantile
 
 LEAST_BELOW = 10  # drawn rows below a threshold: with fewer it is too uncertain
@@ -34,6 +35,11 @@ def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, r
     float, or an array of the shape of q
         In nats. Compare with ``score_samples``.
 
+    Raises
+    ------
+    ValueError
+        X is given, and the rows of the fit had `errors`, or `lower` and `upper`, which are not taken here.
+
     Examples
     --------
     >>> from fastem import GaussianMixture
@@ -56,6 +62,7 @@ def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, r
 
 def quantile_of_rows(estimator, q, X, sample_weight):
     """The quantiles q of the log-densities of rows, in the shape of q."""
+    require_read_whole(estimator, "quantile(q, X)")
     blocks = estimator._new_blocks(X, sample_weight)
     parts = estimator._of_blocks(blocks, lambda rows, weight: (estimator._log_density(rows), weight))
     log_density = np.concatenate([of_block for of_block, _ in parts])

@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any
 
 from fastem.errors import did_you_mean
-from fastem.estimators.ungated import UNGATED, require_ungated
+from fastem.estimators.sides_of_fit import require_read_whole, require_ungated
 
 WITH_BOUNDS = "Mixtures whose components have a distribution function at hand do, such as GaussianMixture."
 ROLES = {
@@ -76,11 +76,11 @@ def refuse_sides(cls) -> None:
 
 def refusing(method: Callable[..., Any], taken: list[inspect.Parameter], owner: type) -> Callable[..., Any]:
     """The method, with a TypeError by the user's own class where it is given what it does not take, and a ValueError
-    where it cannot be had of a mixture with covariates."""
+    where it cannot be had after a fit to rows with side columns."""
     listed = [parameter.name for parameter in taken]
     by_place = [parameter for parameter in taken if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
     needed = [parameter.name for parameter in by_place if parameter.default is parameter.empty]
-    gateless = method.__name__ in UNGATED and "covariates" not in listed
+    gateless = "covariates" not in listed
     known = set(listed) | (ROLES.keys() if SIDES in listed else set())
 
     @wraps(method)
@@ -89,6 +89,7 @@ def refusing(method: Callable[..., Any], taken: list[inspect.Parameter], owner: 
             return method(self, *args, **named)
         if gateless:
             require_ungated(self, method.__name__)
+        require_read_whole(self, method.__name__)
         if named and (given := named.keys() - known):
             if roles := given & ROLES.keys():
                 raise refused(self, min(roles), f".{method.__name__}")

@@ -12,7 +12,10 @@ from fastem.estimators.covariates import scored
 
 
 def transform(self, X) -> Any:
-    """The posterior probabilities of the components as features, (n, K); see :meth:`set_output` for frames."""
+    """The posterior probabilities of the components as features, (n, K); see :meth:`set_output` for frames.
+
+    Not after a fit with `errors`, or `lower` and `upper`: see :meth:`predict_proba`.
+    """
     return in_container(posterior(self, X), X, self.get_feature_names_out(), chosen_container(self))
 
 

@@ -19,6 +19,7 @@ from fastem.estimators.covariates import reduced
 from fastem.estimators.estimator import checked_blocks
 from fastem.estimators.fitted_mixture import arrays_of
 from fastem.estimators.mixture_estimator import MixtureEstimator
+from fastem.estimators.sides_of_fit import require_read_whole
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.gaussian_information import errors_by_formula, has_formula
 from fastem.inference.model_search import strict
@@ -166,7 +167,7 @@ def standard_errors(
     if not isinstance(n_draws, numbers.Integral) or n_draws < 2:
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     n_jobs = for_jobs(n_jobs)
-    require_no_sides(estimator)
+    require_read_whole(estimator, "standard_errors")
     gated = isinstance(estimator.model_.shares, Gate) if estimator.__sklearn_is_fitted__() else False
     if gated or covariates is not None:
         if method != "louis":
@@ -188,17 +189,6 @@ def standard_errors(
         )
     errors = _by_bootstrap(estimator, blocks, int(n_draws), n_jobs, generator(random_state))
     return with_estimates(errors, estimator)
-
-
-def require_no_sides(estimator):
-    """ValueError where the rows of the fit had side columns other than covariates, which are taken beside X."""
-    sides = " and ".join(role for role in getattr(estimator, "side_columns_", ()) if role != "covariates")
-    if sides:
-        raise ValueError(
-            f"standard_errors takes no {sides}, with which this mixture was fitted. Fit again to rows drawn with "
-            f"replacement, together with their {sides}, some 200 times, and take the standard deviations over these "
-            "fits."
-        )
 
 
 def with_estimates(errors, estimator):

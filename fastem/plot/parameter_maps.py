@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastem.estimators.estimator import checked_rows, predictive, require_fitted
-from fastem.estimators.ungated import MEAN_WEIGHTS
+from fastem.estimators.sides_of_fit import MEAN_WEIGHTS
 from fastem.families.factor_analysis import FactorEstimator
 from fastem.families.own import OwnModel
 from fastem.models.gate import Gate

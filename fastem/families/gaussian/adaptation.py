@@ -89,6 +89,11 @@ def adapt(
     GaussianMixture
         Fitted, with the parameters of this one.
 
+    Raises
+    ------
+    ValueError
+        The rows of the fit had `errors`, or `lower` and `upper`, which are not taken here.
+
     References
     ----------
     Reynolds, Quatieri, Dunn: Speaker verification using adapted Gaussian mixture models. Digital Signal Processing

@@ -36,6 +36,11 @@ def impute(self, X, *, draws: int | None = None, random_state=None, lower=None, 
         Observed values are as they were. Without `draws` also a frame, see :meth:`set_output`.
         A row in which every value is missing gets the mean of the mixture.
 
+    Raises
+    ------
+    ValueError
+        The rows of the fit had `errors`, which are not taken here: see :meth:`denoise`.
+
     References
     ----------
     Ghahramani, Jordan: Supervised learning from incomplete data via an EM approach. NIPS 6 (1994).
