@@ -22,6 +22,7 @@ from fastem.inference.model_search import ModelSearch, kept, searched_parameters
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models.mixture import Mixture
+from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
 from fastem.starts.moves import split
@@ -153,7 +154,7 @@ def likelihood_ratio_test(
         if missing.any():  # as in X; which values are missing does not depend on a row's component
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
-            return ratio(*fitted(rows, seed, 1))
+            return ratio(*fitted(ArrayBlocks(rows, None, blocks.names), seed, 1))
         except FAILURES:
             return np.nan
 
@@ -234,10 +235,7 @@ def refitted(estimator, pair):
     def best(K, rows, seed, n_threads, starts=()):
         asked = parameters | {"n_components": K, "random_state": seed, "n_threads": n_threads}
         starts = asked["init_params"], *starts
-        fits = [
-            type(estimator)(**asked | {"init_params": start}).fit(rows.X, sample_weight=rows.sample_weight)
-            for start in starts
-        ]
+        fits = [type(estimator)(**asked | {"init_params": start}).fit(rows) for start in starts]
         sound = [fit for fit in fits if any(one.chosen and one.sound for one in fit.fit_report_.restarts)]
         require_sound(K, sound, "; ".join(fits[0].component_status_))
         return max(sound, key=lambda fit: fit.log_likelihood_)

@@ -1,12 +1,13 @@
 """Standard errors against a numerical Hessian and closed forms; the likelihood ratio test on rows of known origin."""
 
 import numpy as np
+import pandas
 import pytest
 from models import MODELS
 from scipy.stats import multivariate_normal
 from short_starts import shorten
 
-from fastem import PPCA, GaussianMixture, PoissonMixture, likelihood_ratio_test, standard_errors
+from fastem import PPCA, GaussianMixture, MixedMixture, PoissonMixture, likelihood_ratio_test, standard_errors
 from fastem.datasets import load_faithful
 from fastem.inference import likelihood_ratio
 from fastem.inference.gaussian_information import coordinates
@@ -219,7 +220,7 @@ def test_missing_values_of_weighted_rows_are_drawn_as_often_as_they_count(monkey
     search = likelihood_ratio.ModelSearch
     monkeypatch.setattr(likelihood_ratio, "ModelSearch", lambda X, *rest: drawn.append(X) or search(X, *rest))
     likelihood_ratio_test(GaussianMixture(1), open_rows(rows, sample_weight=weight), n_draws=2, random_state=0)
-    assert [(len(X), np.isnan(X).sum()) for X in drawn[1:]] == [(60, 30)] * 2
+    assert [(blocks.n_rows, np.isnan(blocks.X).sum()) for blocks in drawn[1:]] == [(60, 30)] * 2
 
 
 @pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture])
@@ -259,6 +260,18 @@ def test_a_test_of_counts_finds_the_number_of_groups(monkeypatch):
     asked = {"n_draws": 9, "random_state": 0}
     assert likelihood_ratio_test(PoissonMixture(1, tol=1e-4, max_iter=50), rows, **asked).p_value == 0.1
     assert likelihood_ratio_test(PoissonMixture(2, tol=1e-4, max_iter=50), rows, **asked).p_value > 0.1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_columns_have_their_names_in_fits_and_draws(short):
+    """By which kinds are named; as numbers they give the same test."""
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"a": rng.normal(size=60), "b": rng.poisson(4, 60)})
+    by_name, by_place = (
+        likelihood_ratio_test(MixedMixture(1, kinds={"gaussian": a, "poisson": b}), rows, n_draws=2, random_state=0)
+        for a, b, rows in [(["a"], ["b"], frame), ([0], [1], frame.to_numpy())]
+    )
+    assert by_name.statistic == by_place.statistic and np.array_equal(by_name.draws, by_place.draws)
 
 
 @pytest.mark.parametrize("family", MODELS, ids=str)
