@@ -38,6 +38,10 @@ class LogLikelihoodNotFinite(ValueError, FloatingPointError):
     """The log-likelihood of a model is NaN or infinite."""
 
 
+class OutsideSupport(ValueError):
+    """A row has values that no density of the family gives, or that lie outside of its truncation."""
+
+
 class CollapsedComponent(ValueError):
     """A component collapsed onto too few rows, and on_collapse="raise" asks for an error."""
 

@@ -10,11 +10,13 @@ model. A model needs ``log_joint(X)``, the (n, K) log p(x, z = k), and for :func
 from __future__ import annotations
 
 import inspect
+import numbers
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logsumexp, rel_entr, softmax, xlogy
 
+from fastem.errors import OutsideSupport
 from fastem.estimators.estimator import checked_rows
 from fastem.models.weight_posteriors import WeightPosterior
 from fastem.rows.validation import as_sample_weight, generator
@@ -140,12 +142,21 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
     p : with ``sample(n, random_state)`` and ``score_samples(X)``
     q : with ``score_samples(X)``
     n_samples : int
+        At least 2.
     random_state : int, Generator, RandomState or None
 
     Returns
     -------
     Divergence
-        ``value`` and ``standard_error``. Infinite where q excludes what p draws.
+        ``value`` and ``standard_error``. Infinite where q excludes what p draws: its log-density is -inf there, or it
+        is one of fastem's densities and refuses such rows, as a GammaMixture does those that are not positive.
+
+    Raises
+    ------
+    TypeError
+        p or q has not the methods.
+    ValueError
+        `n_samples` is no whole number of at least 2, or q is of rows of other columns.
 
     Examples
     --------
@@ -161,15 +172,22 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
         for name in names:
             if not callable(getattr(model, name, None)):
                 raise TypeError(f"{type(model).__name__} has no method {name}")
-    if n_samples < 2:
-        raise ValueError(f"n_samples is {n_samples}; a standard error needs at least 2")
+    if not isinstance(n_samples, numbers.Integral) or n_samples < 2:
+        raise ValueError(
+            f"n_samples must be a whole number of at least 2, from which there is a standard error. Got {n_samples!r} "
+            "instead."
+        )
     if "random_state" not in inspect.signature(p.sample).parameters:
         raise TypeError(f"{type(p).__name__}.sample has no parameter random_state, which makes the draws repeatable")
     drawn = p.sample(n_samples, random_state=int(generator(random_state).integers(2**31)))
     X = drawn[0] if isinstance(drawn, tuple) else drawn
-    ratio = np.asarray(p.score_samples(X), np.float64) - np.asarray(q.score_samples(X), np.float64)
+    own, excluded = p.score_samples(X), Divergence(np.inf, 0.0)
+    try:
+        ratio = np.asarray(own, np.float64) - np.asarray(q.score_samples(X), np.float64)
+    except OutsideSupport:
+        return excluded
     if np.isposinf(ratio).any():
-        return Divergence(np.inf, 0.0)
+        return excluded
     return Divergence(float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n_samples)))
 
 

@@ -189,8 +189,42 @@ def test_the_divergence_of_fitted_mixtures():
     assert value > -3 * error and error > 0
     with pytest.raises(TypeError, match="object has no method score_samples"):
         theory.kl_divergence(two, object())
-    with pytest.raises(ValueError, match="n_samples"):
-        theory.kl_divergence(two, one, 1)
+    for wrong in (1, 0, 2.5, "10", None):
+        with pytest.raises(ValueError, match="n_samples must be a whole number of at least 2"):
+            theory.kl_divergence(two, one, wrong)
+
+
+def own_box(X, width):
+    return np.where((X[:, 0] >= 0) & (X[:, 0] <= width), -np.log(width), -np.inf)
+
+
+EXCLUDING = {
+    "truncated": fastem.GaussianMixture(1, truncation=(0.0, np.inf)),
+    "gamma": fastem.GammaMixture(1),
+    "counts": fastem.PoissonMixture(1),
+    "codes": fastem.CategoricalMixture(1),
+    "mixed": fastem.MixedMixture(1, kinds={"exponential": [0]}),
+    "own": fastem.Mixture.of(own_box, lambda X, weight: X.max())(1),
+}
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+@pytest.mark.parametrize("name", EXCLUDING)
+def test_the_divergence_from_what_excludes_a_draw_is_infinite(name):
+    """Whether its log-density says so or it refuses the row; not from what is asked of other columns."""
+    rows = 1.0 + np.random.default_rng(0).poisson(2, (50, 1))
+    q = EXCLUDING[name].fit(rows)
+    p = GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]])
+    assert theory.kl_divergence(p, q, 100, 0) == (np.inf, 0.0)
+    with pytest.raises(ValueError, match="features"):
+        theory.kl_divergence(GaussianMixture.from_parameters([1.0], np.zeros((1, 2)), [np.eye(2)]), q, 100, 0)
+
+
+def test_the_divergence_from_directions_is_infinite_where_rows_have_other_lengths():
+    p = GaussianMixture.from_parameters([1.0], np.zeros((1, 2)), [np.eye(2)])
+    directions = p.sample(50, 0)[0]
+    q = fastem.VonMisesFisherMixture(1).fit(directions / np.linalg.norm(directions, axis=1, keepdims=True))
+    assert theory.kl_divergence(p, q, 100, 0) == (np.inf, 0.0)
 
 
 def test_a_fitted_estimator_stands_for_its_model():

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastem.errors import OutsideSupport
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
@@ -131,7 +132,7 @@ class VonMisesFisher(ExponentialFamily):
             if not good.all():
                 row = int(np.argmin(good))
                 what = "It has no direction; remove it." if norms[row] == 0 else "Divide rows by their norms."
-                raise ValueError(
+                raise OutsideSupport(
                     f"X must hold unit vectors, but the norm of {place(start + row)} is {norms[row]:.9g}. {what}"
                 )
 

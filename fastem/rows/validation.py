@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.errors import shown
+from fastem.errors import OutsideSupport, shown
 from fastem.rows.objects import HOW_TO_CONVERT, HOW_TO_READ_TEXT, has_text, numbers_of
 
 NOT_NUMBERS = ("str", "utf8", "dictionary", "large_string", "cat", "enum", "binary", "bytes", "list", "struct")
@@ -389,7 +389,7 @@ def require_distinct_rows(blocks, n_components):
 
 
 def require_values(X, columns, what, allowed, place=numbered):
-    """ValueError that names the first row and column not `allowed` (a function of a block). X must hold `what`."""
+    """OutsideSupport that names the first row and column not `allowed` (a function of a block). X must hold `what`."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
         good = allowed(block)
@@ -397,7 +397,7 @@ def require_values(X, columns, what, allowed, place=numbered):
             row, column, name = first_cell(~good, columns)
             value = block[row, column]
             negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
-            raise ValueError(f"{negative}X must hold {what}, but {place(start + row)}, column {name} is {value:g}.")
+            raise OutsideSupport(f"{negative}X must hold {what}, but {place(start + row)}, column {name} is {value:g}.")
 
 
 def first_cell(bad, names) -> tuple[int, int, object]:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from fastem.errors import OutsideSupport
 from fastem.models.gaussian.box_moments import MOST_COLUMNS
 from fastem.models.gaussian.interval_rows import are_independent
 from fastem.rows.validation import first_cell
@@ -46,11 +47,11 @@ def box_of(truncation, structure, d) -> np.ndarray:
 
 
 def require_inside(X, box, names, place) -> None:
-    """ValueError at the first row outside of a box."""
+    """OutsideSupport at the first row outside of a box."""
     outside = (X < box[0]) | (X > box[1])
     if outside.any():
         row, column, name = first_cell(outside, names)
-        raise ValueError(
+        raise OutsideSupport(
             f"X must lie within truncation, but {place(row)}, column {name} is {X[row, column]:g}, which is not "
             f"between {box[0, column]:g} and {box[1, column]:g}."
         )
