@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,10 @@ from scipy.special import logsumexp, rel_entr, softmax, xlogy
 
 from fastem.errors import OutsideSupport
 from fastem.estimators.estimator import checked_rows
+from fastem.models.mixture import Mixture
 from fastem.models.weight_posteriors import WeightPosterior
+from fastem.models.weights import FREE
+from fastem.rows.statistics import Statistics
 from fastem.rows.validation import as_sample_weight, generator
 
 
@@ -118,10 +122,40 @@ def gap(model, X, q, sample_weight=None) -> float:
 
 
 def q_function(at, given, statistics) -> float:
-    """Q(at | given) = E[log p(x, z; at)] under the posterior of `given`, from the statistics of its E-step alone."""
+    """Q(at | given) = E[log p(x, z; at)] under the posterior of `given`, from the statistics of its E-step alone.
+
+    Parameters
+    ----------
+    at, given : models, or fitted mixture estimators
+        Of one kind: the same family, structure, and numbers of components and columns.
+    statistics : Statistics
+        Of the E-step of `given`.
+
+    Raises
+    ------
+    TypeError
+        A model has no ``expected_log_joint``, or `statistics` are none.
+    ValueError
+        `at` or `statistics` are of another kind of mixture than `given`.
+
+    Examples
+    --------
+    >>> from fastem import GaussianMixture, theory
+    >>> from fastem.datasets import load_faithful
+    >>> X = load_faithful().data
+    >>> given = GaussianMixture(2, random_state=0, max_iter=3).fit(X).model_
+    >>> statistics = given.e_step(X)
+    >>> next_one = given.m_step(statistics)  # which maximises Q
+    >>> bool(theory.q_function(next_one, given, statistics) > theory.q_function(given, given, statistics))
+    True
+    """
     at, given = (model.model_ if hasattr(type(model), "model_") else model for model in (at, given))
     if not callable(getattr(given, "expected_log_joint", None)):
         raise TypeError(f"{type(given).__name__} has no method expected_log_joint(statistics, at)")
+    if not isinstance(statistics, Statistics):
+        raise TypeError(f"statistics must be those of an E-step of given. Got {type(statistics).__name__} instead.")
+    if isinstance(given, Mixture):
+        _require_same_kind(at, given, statistics)
     return given.expected_log_joint(statistics, at)
 
 
@@ -189,6 +223,37 @@ def kl_divergence(p, q, n_samples: int = 10_000, random_state=None) -> Divergenc
     if np.isposinf(ratio).any():
         return excluded
     return Divergence(float(ratio.mean()), float(ratio.std(ddof=1) / np.sqrt(n_samples)))
+
+
+def _require_same_kind(at, given, statistics):
+    """ValueError where another model or statistics are not of a mixture's kind, so that its sums tell nothing of it."""
+    sums = _sums_of(given)
+    if type(getattr(at, "emission", None)) is not type(given.emission) or sums.differences(_sums_of(at)):
+        raise ValueError(
+            f"at is {_kind_of(at)}, but given is {_kind_of(given)}. Q compares mixtures of the same family, structure, "
+            "and numbers of components and columns."
+        )
+    wrong = [name for name in sums.differences(statistics) if name in sums]
+    if wrong:
+        raise ValueError(
+            f"statistics are not those of given, {_kind_of(given)}, whose E-step returns {sums}. Their {wrong[0]} is "
+            f"missing or of another shape. Pass given.e_step(X)."
+        )
+
+
+def _sums_of(mixture):
+    """The sums of a mixture over a row of its first component."""
+    return replace(mixture, shares=FREE).e_step(mixture.emission.sample(0, 1, np.random.default_rng(0)))
+
+
+def _kind_of(model):
+    """In words."""
+    emission = getattr(model, "emission", None)
+    if emission is None:
+        return f"a {type(model).__name__}"
+    K, d = emission.shape
+    parts = [emission, *([emission.covariance] if hasattr(emission, "covariance") else [])]
+    return f"a mixture of {K} {' '.join(type(part).__name__ for part in parts)} of {d} column(s)"
 
 
 def _log_joint(model, X):

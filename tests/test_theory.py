@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import reference
 from instances import INSTANCES, STRUCTURES, random_mixture, start
+from models import MODELS
 from scipy.stats import norm
 
 import fastem
@@ -67,6 +68,62 @@ def test_q_from_the_statistics_is_q_from_the_rows(instance, structure):
         expected = (posterior * model.log_joint(instance.X)).sum()
         assert np.isclose(theory.q_function(model, given, statistics), expected, rtol=1e-10)
     assert np.isclose(statistics.entropy, theory.entropy(posterior), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("other", STRUCTURES, ids=str)
+def test_q_at_another_structure_is_q_from_the_rows_or_refused(structure, other):
+    """Also where sums happened to have shapes that could be multiplied."""
+    given, at = start(OVERLAPPING, structure), two_models(OVERLAPPING, other)[1]
+    statistics = given.e_step(OVERLAPPING.X)
+    expected = (given.posterior(OVERLAPPING.X) * at.log_joint(OVERLAPPING.X)).sum()
+    try:
+        found = theory.q_function(at, given, statistics)
+    except ValueError as error:
+        assert str(error).startswith("at is a mixture of 4 Gaussian ") and structure != other
+    else:
+        assert np.isclose(found, expected, rtol=1e-10)
+
+
+POSITIVE = 1.0 + np.random.default_rng(0).poisson(4, (40, 2))
+GIVEN = GaussianMixture(2, random_state=0).fit(POSITIVE).model_
+OTHERS = {
+    "fewer components": GaussianMixture(1),
+    "another structure": GaussianMixture(2, covariance_type="diag", random_state=0),
+    "another family": fastem.ExponentialMixture(2, random_state=0),
+    "noise": GaussianMixture(2, noise="box", random_state=0),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.filterwarnings("ignore")
+def test_q_of_mixtures_of_two_kinds_is_refused(name):
+    other = OTHERS[name].fit(POSITIVE).model_
+    ours, theirs = GIVEN.e_step(POSITIVE), other.e_step(POSITIVE)
+    for at, given, statistics in ((other, GIVEN, ours), (GIVEN, other, theirs)):
+        with pytest.raises(ValueError, match=r"^at is a mixture of . .*, but given is a mixture of . "):
+            theory.q_function(at, given, statistics)
+    with pytest.raises(ValueError, match=r"^statistics are not those of given.* Pass given.e_step\(X\)"):
+        theory.q_function(GIVEN, GIVEN, theirs)
+
+
+def test_q_of_other_columns_is_refused():
+    one = GaussianMixture(2, random_state=0).fit(POSITIVE[:, :1]).model_
+    with pytest.raises(ValueError, match=r"Gaussian Full of 1 column.s., but given is .* of 2 column.s."):
+        theory.q_function(one, GIVEN, GIVEN.e_step(POSITIVE))
+    with pytest.raises(ValueError, match=r"^statistics are not those of given"):
+        theory.q_function(GIVEN, GIVEN, one.e_step(POSITIVE[:, :1]))
+    with pytest.raises(TypeError, match="Got NoneType instead"):
+        theory.q_function(GIVEN, GIVEN, None)
+
+
+@pytest.mark.parametrize("family", MODELS, ids=str)
+@pytest.mark.filterwarnings("ignore")
+def test_q_of_every_family_is_taken(family):
+    rows = family.data(60)
+    given = family.make(2, random_state=0, max_iter=2).fit(rows).model_
+    statistics = given.e_step(rows)
+    least = theory.q_function(given, given, statistics)
+    assert theory.q_function(given.m_step(statistics), given, statistics) >= least - 1e-9 * abs(least)
 
 
 def test_statistics_about_other_means_are_those_of_the_rows(structure):
