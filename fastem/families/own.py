@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NoReturn, Self
@@ -211,11 +212,24 @@ class Kind:
         return read_estimator(path, {self.make.__name__: self})
 
     def select(self, X, n_components=range(1, 10), *, sample_weight=None, **parameters: Any) -> Mixture:
-        """The mixture of the least BIC, of several numbers of components; its `bic_` maps each number to its BIC."""
-        fits = {K: self(K, **parameters).fit(X, sample_weight=sample_weight) for K in checked_numbers(n_components)}
+        """The mixture of the least BIC, of several numbers of components; its `bic_` maps each number to its BIC.
+
+        Numbers with which no fit succeeds have NaN there, and a warning says why; where none succeeds, the first error
+        is raised.
+        """
+        numbers, fits, errors = checked_numbers(n_components), {}, {}
+        for K in numbers:
+            try:
+                fits[K] = self(K, **parameters).fit(X, sample_weight=sample_weight)
+            except FAILURES as error:
+                errors[K] = error
+        if not fits:
+            raise errors[numbers[0]]
+        for K, error in errors.items():
+            warn(f"a mixture of {K} component(s) cannot be fitted: {type(error).__name__}: {error}", UserWarning)
         found = {
             K: float(criteria.bic(fit.log_likelihood_, fit.n_parameters_, fit.total_weight_)) for K, fit in fits.items()
         }
         best = fits[min(found, key=lambda K: found[K])]
-        best.bic_ = found
+        best.bic_ = dict.fromkeys(numbers, math.nan) | found
         return best

@@ -170,6 +170,23 @@ def test_more_components_than_rows_and_numbers_of_them():
     assert Rayleigh.select(X, 2, random_state=0).n_components == 2
 
 
+def test_a_number_that_cannot_be_fitted_leaves_the_others():
+    """Three values, so that a fourth component has no rows; where all fail, the first error is raised."""
+    rows = np.repeat([1.0, 5.0, 30.0], 20)[:, None]
+    with pytest.warns(
+        UserWarning, match=r"^a mixture of 4 component\(s\) cannot be fitted: ValueError: .* n_components = 4"
+    ):
+        best = Rayleigh.select(rows, [4, 1, 2], random_state=0)
+    assert list(best.bic_) == [1, 2, 4] and np.isnan(best.bic_[4])
+    assert best.bic_[best.n_components] == min(best.bic_[1], best.bic_[2])
+    for call, message in [
+        (lambda: Rayleigh.select(rows, [4, 5]), "n_components = 4"),
+        (lambda: Rayleigh.select(np.where(rows > 9, np.nan, rows), [1, 2]), "NaN"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 def test_what_is_set_or_selected_does_not_outlive_what_it_was_of():
     best = Rayleigh.select(X, [1, 2], random_state=0)
     assert not hasattr(best.fit(X[:100]), "bic_")
