@@ -18,7 +18,7 @@ import numpy as np
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
-from fastem.inference.model_search import ModelSearch, kept, searched_parameters, strict
+from fastem.inference.model_search import ModelSearch, kept, require_one_for_all, searched_parameters, strict
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models.mixture import Mixture
@@ -98,7 +98,8 @@ def likelihood_ratio_test(
     ----------
     estimator : any of fastem's mixtures
         Both hypotheses have its family and its other parameters, except those of a start; it need not be fitted.
-        Without `noise`, `truncation`, `truncate` and `fixed`, which are refused, as by :func:`fastem.select`. `tol` is
+        Without `noise`, `truncation`, `truncate` and `fixed`, which are refused, as by :func:`fastem.select`, and so
+        are arrays with a value for each component (`weight_concentration_prior`, `degrees_of_freedom`). `tol` is
         1e-6 at most, `max_iter` is 1000 at least. The starts of a GaussianMixture are those of
         :func:`fastem.select`; those of others are `n_init` restarts, at least 3, and the smaller fit with each of its
         heaviest components split.
@@ -135,6 +136,7 @@ def likelihood_ratio_test(
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
     require_taken(estimator)
+    require_one_for_all(estimator.get_params(deep=False), "likelihood_ratio_test")
     if n_components is None:
         n_components = estimator.n_components, estimator.n_components + 1
     smaller, larger = checked_pair(n_components)

@@ -39,6 +39,7 @@ from fastem.starts.tournament import FAILURES, race, tournament
 ROWS = 2000  # on which starts are made and compared
 ROUNDS = ((20, 5), (40, 3))  # iterations, and how many starts are left after them
 SAME = 1e-5  # difference of mean log-likelihoods after the rounds, below which two runs climb to the same place
+OF_COMPONENTS = ("weight_concentration_prior", "degrees_of_freedom")  # parameters that may have a value for each
 DEFAULTS = {"tol": 1e-5, "max_iter": 1000}  # models are compared, so each must be near its optimum
 
 
@@ -244,6 +245,16 @@ def searched_parameters(estimator) -> dict:
     """The estimator's parameters that a search takes; `tol` and `max_iter` strict enough to compare models."""
     settings = {name: getattr(estimator, name) for name in tagged(estimator, SEARCH)}
     return settings | strict(settings)
+
+
+def require_one_for_all(settings, asked) -> None:
+    """ValueError at the first parameter {name: value} with a value for each component, of which numbers differ."""
+    for name in OF_COMPONENTS:
+        if np.ndim(value := settings.get(name)):
+            raise ValueError(
+                f"{asked}() takes one {name} for all components, because it fits several numbers of them. Pass a "
+                f"number. Got {value!r} instead."
+            )
 
 
 def strict(settings) -> dict:

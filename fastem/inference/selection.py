@@ -16,7 +16,7 @@ from fastem.families.bayesian import BayesianGaussianMixture
 from fastem.families.gaussian.covariance_mixture import BASIC
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.inference.fold_search import fold_searches, held_out_deviances
-from fastem.inference.model_search import DEFAULTS, SAME, ModelSearch
+from fastem.inference.model_search import DEFAULTS, SAME, ModelSearch, require_one_for_all
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
 from fastem.models import criteria
@@ -234,6 +234,7 @@ def select(
         raise ValueError(f"criterion must be one of {', '.join(CRITERIA)}. Got {criterion!r} instead.")
     kind = BayesianGaussianMixture if criterion == "elbo" else GaussianMixture
     _check_parameters(parameters, kind)
+    require_one_for_all(parameters, "select")
     require_callback(callback, "a row of the table")
     n_jobs = for_jobs(n_jobs)
     blocks = open_rows(X, sample_weight, owner="select")

@@ -220,6 +220,13 @@ def test_what_is_of_gaussians_alone(call):
         call(GaussianMixture().fit(X).set_params(covariance_type="diag"))
 
 
+def test_what_noise_takes_no_part_in_is_refused_by_its_own_name():
+    model = GaussianMixture(2, noise="box", random_state=0, max_iter=2).fit(X)
+    for name in ("component_distances", "component_overlap"):
+        with pytest.raises(TypeError, match=f"^{name} works only for Gaussians without noise"):
+            getattr(model, name)()
+
+
 # ---- prediction of columns ------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,16 @@ from models import MODELS
 from scipy.stats import multivariate_normal
 from short_starts import shorten
 
-from fastem import PPCA, GaussianMixture, MixedMixture, PoissonMixture, likelihood_ratio_test, standard_errors
+from fastem import (
+    PPCA,
+    GaussianMixture,
+    MixedMixture,
+    PoissonMixture,
+    StudentTMixture,
+    likelihood_ratio_test,
+    select,
+    standard_errors,
+)
 from fastem.datasets import load_faithful
 from fastem.inference import likelihood_ratio
 from fastem.inference.gaussian_information import coordinates
@@ -195,6 +204,22 @@ def test_what_the_test_does_not_know_is_refused_by_name(parameters):
     ):
         with pytest.raises(TypeError, match=rf"^likelihood_ratio_test\(\) takes no {name}: leave it out\. .*{name}="):
             likelihood_ratio_test(kind(1, **parameters), X, n_draws=1)
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        lambda value: likelihood_ratio_test(GaussianMixture(2, weight_concentration_prior=value), X, n_draws=1),
+        lambda value: likelihood_ratio_test(PoissonMixture(2, weight_concentration_prior=value), X, n_draws=1),
+        lambda value: likelihood_ratio_test(StudentTMixture(2, degrees_of_freedom=value), X, n_draws=1),
+        lambda value: select(X, [2], weight_concentration_prior=value),
+    ],
+)
+def test_values_of_each_component_are_refused_by_name(test):
+    """They were refused as if there were one component, or three."""
+    for value in ([2.0, 2.0], np.array([2.0])):
+        with pytest.raises(ValueError, match=r"takes one \w+ for all components, .* Pass a number\. Got "):
+            test(value)
 
 
 @pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture], ids=["searched", "refitted"])

@@ -45,4 +45,5 @@ def component_overlap(self) -> np.ndarray:
     T. Kailath: The divergence and Bhattacharyya distance measures in signal selection. IEEE Transactions on
     Communication Technology 15 (1967) 52-60.
     """
-    return np.exp(-self.component_distances("bhattacharyya"))
+    mixture = gaussian_mixture(self, "component_overlap")
+    return np.exp(-distances_between(mixture.emission, "bhattacharyya"))
