@@ -11,12 +11,13 @@ from fastem.estimators.exponential_family_mixture import DensityFamily, Exponent
 from fastem.estimators.parameters import attribute, parameter
 from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters
-from fastem.models.exponential_family import INDICATOR, ExponentialFamily, Features
+from fastem.models.exponential_family import INDICATOR, LEVELS, ExponentialFamily, Features
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered, real_numbers, require_values
 from fastem.starts.plan import Scales
 
 LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
+MANY_CATEGORIES = 32  # of a column, from which looking a row's up takes less time than a sum over all of them
 MOST_CATEGORIES = 1 << 16  # of a column; a column with more contains identifiers rather than categories
 
 
@@ -45,8 +46,11 @@ class Categorical(ExponentialFamily):
         return int(self.shape[0] * (self.n_categories - 1).sum())
 
     def levels(self):
-        """Column and code of each feature: all codes except 0, whose indicator follows from the others."""
-        return np.nonzero(self.exists()[:, 1:]) + np.array([[0], [1]])
+        """Column and code of each feature: all codes except 0, whose indicator follows from the others. Columns of many
+        codes are last."""
+        column, level = np.nonzero(self.exists()[:, 1:]) + np.array([[0], [1]])
+        order = np.argsort(self.n_categories[column] >= MANY_CATEGORIES, kind="stable")
+        return column[order], level[order]
 
     def exists(self):
         """(d, L) whether a column has this code."""
@@ -55,6 +59,14 @@ class Categorical(ExponentialFamily):
     def features(self):
         column, level = self.levels()
         return Features(np.full(len(column), INDICATOR), column, level, np.zeros(self.shape[1]))
+
+    def terms(self):
+        """The codes of a column that has many are looked up."""
+        column, level = self.levels()
+        many = self.n_categories[column] >= MANY_CATEGORIES
+        terms = ~many | (level == 1)
+        kind, level = np.where(many, LEVELS, INDICATOR), np.where(many, self.n_categories[column] - 1, level)
+        return Features(kind[terms], column[terms], level[terms], np.zeros(self.shape[1]))
 
     def natural(self):
         column, level = self.levels()

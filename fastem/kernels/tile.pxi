@@ -57,7 +57,7 @@ cdef struct Tile:
     Py_ssize_t stride      # vectors from one column to the next
     Py_ssize_t d
     Py_ssize_t K
-    Py_ssize_t n_features  # of an exponential family
+    Py_ssize_t n_features  # of an exponential family: terms of features
     bint further           # not the first part: add to joint
     bint rounded           # components below 2^-60 of the row's largest may have any log p between theirs and that
     Py_ssize_t* pause      # of the thread: tiles until components are left out again, where that did not pay; see pruned.pxi
@@ -90,7 +90,7 @@ cdef struct Family:
     Py_ssize_t n_acc         # vectors of sums that it needs at a time
     Py_ssize_t n_scratch     # rows of scratch
     # 0 unless the layout says otherwise
-    Py_ssize_t n_features    # of an exponential family
+    Py_ssize_t n_features    # of an exponential family: terms of features
     bint grouped             # it takes rows in groups, by their patterns of missing values
     bint linear              # log p = constant - |A x + b|^2 and nothing in common; params: constant, A, b, means (see nearby.pxi)
     # follows from the layout

@@ -19,8 +19,8 @@ from fastem.models.emission import ColumnParameters, Emission, KernelCall, flatt
 from fastem.models.rounding import UNIT, Rounding
 from fastem.rows.validation import numbered
 
-# As in kernels/exponential_family.pxi: x, log x, [x = level], x**2, 1 / x, log(1 - x)
-IDENTITY, LOGARITHM, INDICATOR, SQUARE, RECIPROCAL, LOG_COMPLEMENT = range(6)
+# As in kernels/exponential_family.pxi: x, log x, [x = level], x**2, 1 / x, log(1 - x); the last one is only of terms
+IDENTITY, LOGARITHM, INDICATOR, SQUARE, RECIPROCAL, LOG_COMPLEMENT, LEVELS = range(7)
 
 
 class Features(NamedTuple):
@@ -79,6 +79,11 @@ class ExponentialFamily(Emission):
     def features(self) -> Features:
         """t."""
 
+    def terms(self) -> Features:
+        """The features as the kernels take them, where the last ones may be of kind LEVELS: each stands for the
+        indicators of the levels 1, 2, …, up to its own, of a column. Default: each feature is a term."""
+        return self.features()
+
     @abstractmethod
     def natural(self) -> tuple[np.ndarray, np.ndarray]:
         """constant (K,) and eta (K, m)."""
@@ -111,9 +116,9 @@ class ExponentialFamily(Emission):
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""
         (K, d), module = self.shape, kernels.for_dtype(dtype)
-        features, (constant, eta) = self.features(), self.natural()
+        terms, (constant, eta) = self.terms(), self.natural()
         constant = np.maximum(log_weights + constant, module.lowest)
-        params = flattened(dict(zip(("constant", "eta", *features._fields), (constant, eta, *features))), dtype)
+        params = flattened(dict(zip(("constant", "eta", *terms._fields), (constant, eta, *terms))), dtype)
         return KernelCall((module.Part("exponential_family", d, K, params),), np.zeros(d, dtype), self.unpack)
 
     def unpack(self, sums) -> dict:

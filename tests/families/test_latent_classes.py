@@ -35,6 +35,31 @@ def test_polcas_log_likelihoods(counts, codes, K, printed):
     assert model.n_parameters_ == free
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("codes", [(3, 40), (40, 3, 50), (600,)])
+def test_columns_of_many_codes_are_looked_up(codes, tmp_path):
+    """Log-densities and the next M-step by numpy; a term for each such column, however many codes it has."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 2, 900)
+    X = np.stack([np.where(z, rng.integers(0, L, 900), rng.integers(0, L, 900) // 2) for L in codes], axis=1)
+    X[0] = np.array(codes) - 1
+    model = fastem.CategoricalMixture(2, random_state=0, max_iter=5, tol=1e-2).fit(X)
+    mixture = model.model_
+    assert mixture.emission.terms().kind.size == sum(1 if L >= 32 else L - 1 for L in codes)
+    joint = np.log(model.weights_) + sum(np.log(model.probabilities_[:, j, X[:, j]]).T for j in range(len(codes)))
+    density = np.logaddexp.reduce(joint, axis=1)
+    np.testing.assert_allclose(model.score_samples(X), density, rtol=1e-13)
+    r = np.exp(joint - density[:, None])
+    after = mixture.m_step(mixture.e_step(X.astype(float)))
+    for j, L in enumerate(codes):
+        expected = np.stack([np.bincount(X[:, j], r_k, L) for r_k in r.T]) / r.sum(axis=0)[:, None]
+        np.testing.assert_allclose(after.emission.probabilities[:, j, :L], expected, rtol=1e-6, atol=2e-10)
+    again = mixture.from_vector(mixture.to_vector())
+    np.testing.assert_allclose(again.emission.probabilities, mixture.emission.probabilities, rtol=1e-12)
+    model.save(tmp_path / "model.npz")
+    assert np.array_equal(fastem.load(tmp_path / "model.npz").score_samples(X), model.score_samples(X))
+
+
 def test_stepmix_with_covariates():
     """Its one-step estimate starts from its own classes, and has no prior: the same maximum."""
     stepmix = pytest.importorskip("stepmix")

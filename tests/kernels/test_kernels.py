@@ -15,6 +15,7 @@ from fastem.families.gamma import Gamma
 from fastem.models.exponential_family import (
     IDENTITY,
     INDICATOR,
+    LEVELS,
     LOG_COMPLEMENT,
     LOGARITHM,
     RECIPROCAL,
@@ -164,6 +165,35 @@ def test_features_are_those_of_the_formulas(build, real, n, K):
     module.score((part,), X, np.zeros(2, real), K, 2, joint=own)
     sizes = np.abs(constant) + np.abs(t) @ np.abs(eta.T)
     assert np.all(np.abs(own - log_joint) <= 32 * np.finfo(real).eps * sizes)
+
+
+@pytest.mark.parametrize("build", BUILDS)
+@pytest.mark.parametrize("real", REALS)
+@pytest.mark.parametrize("n, K", [(1, 1), (37, 3), (4000, 6)])
+def test_levels_that_are_looked_up_are_their_indicators(build, real, n, K):
+    """The same log-densities to the last bit; also of values that are no level, which have none of the indicators. Sums
+    are of other orders, but those of any number of threads."""
+    rng = np.random.default_rng(n)
+    X = np.stack([rng.normal(size=n), rng.integers(0, 41, n), rng.integers(0, 8, n)], axis=1).astype(real)
+    for place, value in enumerate((41.0, 2.5, -1.0, np.inf, -np.inf, 1e30)):
+        X[place::9, 1] = value
+    constant, eta, weight = rng.normal(size=K), rng.normal(size=(K, 1 + 40 + 5)), rng.uniform(size=n)
+    column, level = np.repeat([0, 1, 2], [1, 40, 5]), np.r_[0, 1:41, 1:6]
+    indicators = Features(np.r_[IDENTITY, np.full(45, INDICATOR)], column, level, np.zeros(3))
+    terms = Features(np.array([IDENTITY, LEVELS, LEVELS]), np.arange(3), np.array([0, 40, 5]), np.zeros(3))
+    module, found = importlib.import_module(f"fastem.kernels._{build}_{real}"), []
+    for features, n_threads in ((indicators, 1), (terms, 1), (terms, 2)):
+        packed = dict(zip(("constant", "eta", *Features._fields), (constant, eta, *features)))
+        part = module.Part("exponential_family", 3, K, {name: np.ravel(a).astype(real) for name, a in packed.items()})
+        joint = np.empty((n, K), real)
+        module.score((part,), X, np.zeros(3, real), K, n_threads, joint=joint)
+        sums, *totals = module.expect((part,), X, weight, np.zeros(3, real), K, n_threads)
+        found.append((joint, totals, sums, module.named_sums((part,), sums)[0]))
+    (joint, totals, sums, named), one, two = found
+    assert np.array_equal(joint, one[0]) and totals == one[1] == two[1] and np.array_equal(one[2], two[2])
+    for name in ("first", "counts", "base"):
+        assert named[name].shape == one[3][name].shape
+    np.testing.assert_allclose(one[2], sums, rtol=1e-12 if real == "float64" else 1e-4, atol=1e-12 * n)
 
 
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
