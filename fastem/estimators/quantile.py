@@ -24,7 +24,8 @@ def quantile(self, q, X=None, sample_weight=None, *, n_samples: int = 100_000, r
         The rows of which a share lies below. By default rows from the fitted density: exact for one Gaussian, else
         drawn, so that the true share is q up to a standard error of ``sqrt(q (1 - q) / n_samples)``.
     sample_weight : (n,), optional
-        A weight of 2 counts as two equal rows.
+        A weight of 2 counts as two equal rows. Weights that are not all whole are no numbers of rows: their unit is
+        nothing to the result, and equal ones are none.
     n_samples : int
         Rows to draw; at least 10 / q.
     random_state : int, Generator, RandomState or None

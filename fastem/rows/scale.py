@@ -52,18 +52,20 @@ def weighted_quartiles(X, weight):
 
 
 def weighted_quantile(values, weight, q):
-    """What np.quantile says of values (n,) that are each repeated as often as its weight, which need not be whole."""
-    order = np.argsort(values, kind="stable")
-    ends = np.cumsum(weight[order])
-    if not ends[-1] > 0:
+    """What np.quantile says of values (n,) that are each repeated as often as its weight.
+
+    Weights that are not all whole are no numbers of rows: the least counts as one, so that their unit is nothing to it.
+    """
+    counted = weight > 0
+    if not counted.any():
         raise ValueError("All sample_weight are zero: at least one row must count.")
-    values, ends = values[order][weight[order] > 0], ends[weight[order] > 0]
-    place = np.maximum(q * (ends[-1] - 1), 0)
-    low, high = (
-        values[np.minimum(np.searchsorted(ends, step, side="right"), len(values) - 1)]
-        for step in (np.floor(place), np.ceil(place))
-    )
-    return np.where(low == high, low, low + (place % 1) * (high - low))
+    values, weight = values[counted], weight[counted]
+    order = np.argsort(values, kind="stable")
+    row = 1.0 if (weight % 1 == 0).all() else weight.min()
+    ends = np.cumsum(weight[order])
+    firsts = np.concatenate([[0.0], ends[:-1]])
+    places = np.column_stack([firsts, np.maximum(firsts, ends - row)])  # of a value's first and last row
+    return np.interp(q * (ends[-1] - row), places.ravel(), np.repeat(values[order], 2))
 
 
 def sorted_columns(X):

@@ -66,6 +66,18 @@ def test_quantiles_of_repeated_rows(q):
     assert np.isclose(model.quantile(q, X, WEIGHT), model.quantile(q, np.repeat(X, WEIGHT, axis=0)), rtol=1e-12)
 
 
+@pytest.mark.parametrize("q", [0.0, 0.1, 0.37, 0.5, 1.0])
+def test_quantiles_do_not_depend_on_the_unit_of_weights_that_are_no_numbers_of_rows(q):
+    model = fastem.GaussianMixture(2, random_state=0).fit(X)
+    log_density, shares = model.score_samples(X), np.random.default_rng(1).dirichlet(np.ones(40))
+    threshold = model.quantile(q, X, shares)
+    for unit in (0.1, 7.3, 1e12, 1e-200):
+        assert np.isclose(model.quantile(q, X, shares * unit), threshold, rtol=1e-12)
+    assert shares[log_density < threshold].sum() <= q + 1e-12 and shares[log_density <= threshold].sum() >= q - 1 / 40
+    assert np.isclose(model.quantile(q, X, np.full(40, 1 / 40)), np.quantile(log_density, q), rtol=1e-12)
+    assert model.quantile([0, 1], X, shares).tolist() == [log_density.min(), log_density.max()]
+
+
 @pytest.mark.parametrize(
     "weight, words",
     [
