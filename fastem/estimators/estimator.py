@@ -345,8 +345,8 @@ refuse_sides(Estimator)
 
 
 def is_same(value, other) -> bool:
-    """Whether an attribute is still what it was: the same array, or as large a number, which a pickle makes anew."""
-    return value is other or (isinstance(value, float) and isinstance(other, float) and value == other)
+    """Whether an attribute is still what it was: the same array, or an equal one, as a pickle and a copy make it."""
+    return value is other or (type(value) is type(other) and np.array_equal(value, other))
 
 
 def weighted_sum(values, weight) -> float:

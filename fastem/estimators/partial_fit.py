@@ -21,8 +21,10 @@ def partial_fit(self: E, X: Any, y: Any = None, sample_weight: Any = None, *, me
     """Learn from one more batch of rows: a step of stepwise EM; see :class:`fastem.online.Stepwise`.
 
     The first batch of an estimator that is not fitted gives the start and what :meth:`fit` learns of the columns.
-    After :meth:`fit`, batches continue from it, and its rows count as earlier batches of this size. After loading an
-    estimator or setting its attributes, batches continue from the model alone.
+    After :meth:`fit`, batches continue from it, and its rows count as earlier batches of this size; also in copies and
+    pickles. After :func:`fastem.load`, :meth:`from_parameters`, `prune` or setting attributes, there is a model without
+    rows: it says to which components the rows of the first batch belong, and the parameters are then those of this
+    batch alone.
 
     No pass over all rows tells how likely they are under the new parameters: `log_likelihood_`, its error,
     `lower_bound_` and `remaining_gain_` are NaN then, `converged_` is False, and there is no `n_samples_` or

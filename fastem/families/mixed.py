@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastem.estimators.estimator import is_same
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import parameter
 from fastem.families.column_kinds import MIXTURE_OF_KIND, columns_of, mixture_of_kind
@@ -22,7 +23,7 @@ from fastem.starts.plan import NO_SCALES, Family, Scales
 def without_old_forms(given, known):
     """{attribute: array} without forms of matrices that are those of the last fit, where another form was replaced."""
     forms = given.keys() & {*FORMS}
-    replaced = {name for name in forms if not any(given[name] is array for array in known)}
+    replaced = {name for name in forms if not any(is_same(given[name], array) for array in known)}
     return {name: array for name, array in given.items() if name not in forms or name in (replaced or forms)}
 
 
