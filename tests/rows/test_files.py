@@ -490,6 +490,7 @@ def both_ways(write, monkeypatch, text, name="table.csv", **given):
         ("a b\n1 2\n3 4\n", [[1, 2], [3, 4]], ["a", "b"]),
         ("5,2\n3,4\n", [[5, 2], [3, 4]], None),
         ("# comment\na,b\n1,\n3,4\n", [[1, None], [3, 4]], ["a", "b"]),
+        ("a,b\n1,2\n#3,4\n# in May, by hand\n#by hand, in May\n5,6\n", [[1, 2], [5, 6]], ["a", "b"]),
     ],
 )
 def test_small_and_large_files_hold_the_same(write, monkeypatch, text, rows, names):
@@ -505,6 +506,10 @@ def test_small_and_large_files_hold_the_same(write, monkeypatch, text, rows, nam
         ("a,b\n1,2\n3,?\n5,6\n", "line 3, column 'b': '?' is not a number"),
         ("a,b\n1,2\n3\n", "line 3 has 1 field where the header"),
         ("# c\na,b\n1,2\n3\n", "line 4 has 1 field where the header"),
+        ("a,b\n#N/A,2\n3,4\n", "line 2, column 'a': '#N/A' is not a number"),
+        ("a;b\n1;2\n#DIV/0!;4\n", "line 3, column 'a': '#DIV/0!' is not a number"),
+        ("a b\n1 2\n3 4\n#REF! 4\n", "line 4, column 'a': '#REF!' is not a number"),
+        ("a\n1\n#N/A\n2\n", "line 3, column 'a': '#N/A' is not a number"),
     ],
 )
 def test_small_and_large_files_are_blamed_alike(write, monkeypatch, text, message):

@@ -34,6 +34,7 @@ BLOCK = 1 << 16  # lines that are read at a time where numpy does not read the f
 FEW = 5  # rows, below which a column may count by chance
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 COMMENT_SIGN = re.compile(r"#+ *(?=[^\s,;])")  # numpy.savetxt writes its header as a comment: "# a b"
+FIELD_WITH_SIGN = re.compile(r"\s*#(?![\d.+-])[^\s#]+\s*")  # "#N/A"; not "# of May", nor "#1", of a row that is none
 
 
 def is_text_file(path: Path) -> bool:
@@ -206,7 +207,7 @@ class DelimitedFile:
         try:
             with self._open() as file:
                 for number, line in enumerate(file, start=1):
-                    if number > skip and line.strip() and (comments or not line.lstrip().startswith("#")):
+                    if number > skip and line.strip() and (comments or not self._is_comment(line)):
                         if "\0" in line:
                             raise ValueError(f"{self.path}, line {number} holds a zero byte; save it as UTF-8 text")
                         yield number, line
@@ -216,6 +217,13 @@ class DelimitedFile:
             raise ValueError(f"{self.path} is damaged, or not compressed as its name says: {error}") from None
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path} is not UTF-8 text ({error.reason}); save it as UTF-8") from None
+
+    def _is_comment(self, line: str) -> bool:
+        """Whether a line begins with #, and that is not the first field of a row, as #N/A of a spreadsheet is."""
+        if not line.lstrip().startswith("#"):
+            return False
+        cells = _split(line, self.delimiter)
+        return len(cells) != len(self.names) or not FIELD_WITH_SIGN.fullmatch(cells[0])
 
     def _cells(self, number: int, line: str) -> list[str]:
         """The fields of a line, as many as there must be."""
