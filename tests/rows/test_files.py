@@ -445,6 +445,24 @@ def test_columns_and_weights_by_number(tmp_path, name):
         open_rows(path, "w")
 
 
+@pytest.mark.parametrize("columns", [["a", "w", "b"], ["a", "b"], None])
+@pytest.mark.parametrize("kind", ["csv", "comments", "parquet", "table"])
+def test_the_column_of_the_weights_is_none_of_the_values(tmp_path, write, kind, columns):
+    frame = pandas.DataFrame({"a": [5.0, 7.0], "w": [1.0, 2.0], "b": [3.0, 9.0]})
+    if kind == "table":
+        given = pyarrow.Table.from_pandas(frame)
+    elif kind == "parquet":
+        given = tmp_path / "rows.parquet"
+        frame.to_parquet(given)
+    else:
+        given = write("# by hand\n" * (kind == "comments") + frame.to_csv(index=False))
+    blocks = open_rows(given, sample_weight="w", columns=columns)
+    assert blocks.names.tolist() == ["a", "b"] and rows_of(blocks).tolist() == [[5.0, 3.0], [7.0, 9.0]]
+    assert np.concatenate([weight for _, weight in blocks]).tolist() == [1.0, 2.0]
+    with pytest.raises(ValueError, match="no columns were chosen"):
+        open_rows(given, sample_weight="w", columns=["w"])
+
+
 def test_arrow_streams_in_several_files(tmp_path):
     for i in range(2):
         table = pyarrow.table({"a": [2.0 * i, 2.0 * i + 1]})

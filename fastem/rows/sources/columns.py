@@ -9,7 +9,7 @@ __all__ = ["choose", "column_place", "listed", "numbered_names", "suggest_column
 
 
 def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weight: str | int | None = None):
-    """The places of the wanted columns, and that of the weights, which are among the columns only if asked for."""
+    """The places of the wanted columns, and that of the weights, which are never among them."""
     weight_place = None if weight is None else column_place(names, weight, what, "sample_weight")
     if columns is None:
         return [i for i in range(len(names)) if i != weight_place], weight_place
@@ -23,6 +23,7 @@ def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weig
         if place in chosen:
             raise ValueError(f"{what}: column {column!r} was chosen twice; choose it once")
         chosen.append(place)
+    chosen = [place for place in chosen if place != weight_place]
     if not chosen:
         raise ValueError(f"{what}: no columns were chosen; its columns are {listed(names)}")
     return chosen, weight_place
