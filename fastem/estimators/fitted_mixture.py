@@ -15,7 +15,7 @@ from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
 from fastem.estimators.metadata_routing import set_predict_proba_request, set_predict_request
 from fastem.estimators.outliers import is_outlier
-from fastem.estimators.parameters import attribute
+from fastem.estimators.parameters import MODEL, attribute, tagged
 from fastem.estimators.quantile import quantile
 from fastem.estimators.summary import as_html, summary
 from fastem.estimators.transform import fit_transform, get_feature_names_out, predict_proba, transform
@@ -36,11 +36,6 @@ _SAVED_KINDS = {
     "history_": list,
     "side_columns_": list,
 }
-
-_OF_MODEL = (  # parameters: what it is, and what its M-step keeps to
-    *("n_components", "covariance_type", "n_factors", "degrees_of_freedom", "noise", "kinds"),
-    *("weight_concentration_prior_type", "reg_covar", "max_eigenvalue_ratio", "equal_weights", "fixed"),
-)
 
 
 class FittedMixture(Estimator):
@@ -192,7 +187,7 @@ class FittedMixture(Estimator):
         self._model, self._model_arrays, self._made_with = model, self._fitted_arrays(), self._parameters_of_model()
 
     def _parameters_of_model(self) -> dict[str, str]:
-        return {name: stable_text(getattr(self, name)) for name in _OF_MODEL if name in self._parameters}
+        return {name: stable_text(getattr(self, name)) for name in tagged(self, MODEL)}
 
     def _require_savable(self):
         super()._require_savable()

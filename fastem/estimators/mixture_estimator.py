@@ -23,7 +23,7 @@ from fastem.estimators.fitted_mixture import FittedMixture
 from fastem.estimators.fitting import fit_to
 from fastem.estimators.labels import open_labelled
 from fastem.estimators.metadata_routing import set_partial_fit_request
-from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
+from fastem.estimators.parameters import COLUMNS, MODEL, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.partial_fit import partial_fit
 from fastem.estimators.planning import plan_of, request_of
 from fastem.estimators.refused_sides import require_sides
@@ -99,7 +99,9 @@ class MixtureEstimator(FittedMixture, general=True):
 
     _attributes: ClassVar[str] = ATTRIBUTES
 
-    n_components: int = parameter(default=1, check=whole(1), doc="int\nNumber of components, K.", kw_only=False)
+    n_components: int = parameter(
+        default=1, check=whole(1), doc="int\nNumber of components, K.", kw_only=False, tags=[MODEL]
+    )
     tol: float = parameter(
         default=1e-3,
         check=real(0.0),
@@ -209,14 +211,16 @@ that hold many rows which no other describes. "raise": the start fails with a
 Attempts to improve the finished fit by merging two components and splitting another, each a further restart.""",
         tags=[SEARCH],
     )
-    equal_weights: bool = parameter(default=False, check=flag, doc="bool\nAll weights are 1/K.", tags=[COLUMNS, SEARCH])
+    equal_weights: bool = parameter(
+        default=False, check=flag, doc="bool\nAll weights are 1/K.", tags=[COLUMNS, MODEL, SEARCH]
+    )
     weight_concentration_prior: Any = parameter(
         default=None,
         check=None,
         doc="""float or (K,), optional
 Concentration a of a Dirichlet prior of the weights, at least 1: it adds a - 1 rows to each component. EM then maximises
 the log-posterior, which `history_` and `lower_bound_` contain (up to a constant); `log_likelihood_` is without it.""",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     fixed: dict | None = parameter(
         default=None,
@@ -226,7 +230,7 @@ Parameters that keep their start, by name: {"weights": True} for all components,
 is `weights_init`, or the last fit (`warm_start`). Weights that are not fixed share the rest. Gaussian mixtures can also
 fix "means" (`means_init`) and "covariances" (`precisions_init`): of some components where each has its own (full, diag,
 spherical), of all components with any covariance_type.""",
-        tags=[COLUMNS],
+        tags=[COLUMNS, MODEL],
     )
 
     steps_: Sequence[Step] = attribute()

@@ -20,6 +20,7 @@ from fastem.estimators.checks import Check
 
 COLUMNS = "columns"  # a tag: it is of a fit to all columns, so a mixture of some columns does not have it
 RESUME = "resume"  # it does not change the result of a fit, so it may differ when a fit is resumed
+MODEL = "model"  # of what the model is, and what its M-step keeps to: batches go on from no other
 SEARCH = "search"  # it applies where many models are fitted from starts that they share
 INDENT = "    "  # of the docstring of a class
 PARAMETERS, ATTRIBUTES = f"{INDENT}{{parameters}}", f"{INDENT}{{attributes}}"

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastem.estimators.checks import choice, positive, real
 from fastem.estimators.fitted_mixture import around
-from fastem.estimators.parameters import COLUMNS, RESUME, SEARCH, attribute, parameter
+from fastem.estimators.parameters import COLUMNS, MODEL, RESUME, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian.covariance_mixture import BASIC, CovarianceMixture, for_sklearn
 from fastem.families.gaussian.mixture import GaussianMixture
@@ -94,6 +94,7 @@ class BayesianGaussianMixture(CovarianceMixture, without=("equal_weights", "fixe
         doc="""str
 "full", "tied", "diag" or "spherical": how free the posterior of the precisions is. The prior is that of full matrices
 in all four; see :mod:`fastem.models.gaussian.variational`.""",
+        tags=[MODEL],
     )
     reg_covar: float = parameter(
         default=1e-6,
@@ -101,47 +102,47 @@ in all four; see :mod:`fastem.models.gaussian.variational`.""",
         doc="""float
 The default of `covariance_prior` is at or above ``reg_covar`` times the variance of each column, so that it is not
 singular. The covariances need no floor: the prior is one.""",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     weight_concentration_prior_type: str = parameter(
         default="dirichlet_process",
         check=choice(POSTERIORS),
         doc="""str
 "dirichlet_process" (stick breaking: later components are smaller) or "dirichlet_distribution".""",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     weight_concentration_prior: float | None = parameter(
         default=None,
         check=positive,
         doc="float, optional\nLow values leave more components without rows. Default: 1 / n_components.",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     mean_precision_prior: float | None = parameter(
         default=None,
         check=positive,
         doc="""float, optional
 How many rows the prior's mean counts for: large values draw the means to `mean_prior`. Default: 1.""",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     mean_prior: Any = parameter(
         default=None,
         check=None,
         doc="(d,), optional\nThe mean of the components' means. Default: the mean of the rows.",
-        tags=[COLUMNS, SEARCH],
+        tags=[COLUMNS, MODEL, SEARCH],
     )
     degrees_of_freedom_prior: float | None = parameter(
         default=None,
         check=positive,
         doc="""float, optional
 How many rows the prior's covariance counts for; above d - 1. Default: d.""",
-        tags=[COLUMNS, SEARCH],
+        tags=[COLUMNS, MODEL, SEARCH],
     )
     covariance_prior: Any = parameter(
         default=None,
         check=None,
         doc="""(d, d), (d,) or float, by covariance_type, optional
 The prior's scatter: `degrees_of_freedom_prior` times a typical covariance. Default: the covariance of the rows.""",
-        tags=[COLUMNS, SEARCH],
+        tags=[COLUMNS, MODEL, SEARCH],
     )
     predictive: str = parameter(
         default="exact",

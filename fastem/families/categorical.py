@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastem.estimators.exponential_family_mixture import DensityFamily, ExponentialFamilyMixture
-from fastem.estimators.parameters import attribute, parameter
+from fastem.estimators.parameters import MODEL, attribute, parameter
 from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, LEVELS, ExponentialFamily, Features
@@ -222,6 +222,7 @@ class CategoricalMixture(ExponentialFamilyMixture):
         check=None,
         doc="""int, sequence of int (one per column) or None
 The codes of a column are 0 .. n_categories - 1. None: up to the largest in the data.""",
+        tags=[MODEL],
     )
 
     _density = Categorical

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastem.estimators.estimator import is_same
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import parameter
+from fastem.estimators.parameters import MODEL, parameter
 from fastem.families.column_kinds import MIXTURE_OF_KIND, columns_of, mixture_of_kind
 from fastem.families.gaussian.covariance_mixture import FORMS
 from fastem.models.mixed import Mixed
@@ -135,6 +135,7 @@ component), "poisson", "bernoulli", "categorical", "exponential", "gamma", "von_
 one direction). The mixture of each kind says which values its columns may contain. Values of "gaussian" columns may be
 missing (NaN): a row is described by the others. In other columns NaN is refused; for "categorical" ones, missing can be
 a category.""",
+        tags=[MODEL],
     )
 
     _parameter_arrays = tuple(

@@ -15,7 +15,7 @@ import numpy as np
 from fastem.estimators.checks import real, whole
 from fastem.estimators.factor_estimator import LEAST_FLOOR
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import attribute, parameter
+from fastem.estimators.parameters import MODEL, attribute, parameter
 from fastem.kernels.packing import packed_lower, unpack_symmetric
 from fastem.models.gaussian.covariance import outer
 from fastem.models.gaussian.dense import Full
@@ -200,11 +200,13 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         default=1,
         check=whole(0),
         doc="int\nFactors of each component, at most as many as columns. 0: diagonal covariances.",
+        tags=[MODEL],
     )
     reg_covar: float = parameter(
         default=1e-6,
         check=real(LEAST_FLOOR, finite=True),
         doc="float\nLeast noise variance, relative to the variance of each column; at least 1e-8.",
+        tags=[MODEL],
     )
 
     _parameter_arrays = ("means_", "components_", "noise_variances_")

@@ -13,7 +13,7 @@ from fastem.driver.em import em
 from fastem.errors import convergence_warning, warn
 from fastem.estimators.checks import checked_numbers, real, whole
 from fastem.estimators.fitted_mixture import FittedMixture
-from fastem.estimators.parameters import attribute, parameter
+from fastem.estimators.parameters import MODEL, attribute, parameter
 from fastem.estimators.planning import require_enough_rows
 from fastem.families.load import read_estimator
 from fastem.families.own_density import Density, OwnModel, WholeRows, stacked
@@ -61,16 +61,20 @@ class Mixture(FittedMixture):
     array([1., 9.])
     """
 
-    n_components: int = parameter(default=1, check=whole(1), doc="int\nNumber of components, K.", kw_only=False)
+    n_components: int = parameter(
+        default=1, check=whole(1), doc="int\nNumber of components, K.", kw_only=False, tags=[MODEL]
+    )
     log_prob: Any = parameter(
         default=None,
         doc="callable\n``log_prob(X, parameters)``: (n,) the log-density of rows, by the parameters of one component.",
+        tags=[MODEL],
     )
     estimate: Any = parameter(
         default=None,
         doc="""callable
 ``estimate(X, weight)``: the parameters, a number or an array, at which the weighted log-likelihood of rows is
 largest.""",
+        tags=[MODEL],
     )
     tol: float = parameter(default=1e-3, check=real(0.0), doc="float\nSee :func:`fastem.em`.")
     max_iter: int = parameter(default=1000, check=whole(0), doc="int\nMost iterations of a start.")

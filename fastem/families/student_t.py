@@ -12,7 +12,7 @@ import numpy as np
 from fastem.driver.history import objective
 from fastem.driver.passes import collect
 from fastem.estimators.beside import TakesSideColumns
-from fastem.estimators.parameters import attribute, parameter
+from fastem.estimators.parameters import MODEL, attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.families.gaussian.intervals import open_student_bounds
@@ -162,6 +162,7 @@ class StudentTMixture(TakesSideColumns, CovarianceMixture):
         check=None,
         doc="""float or (K,) array, optional
 None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedom mean heavier tails.""",
+        tags=[MODEL],
     )
 
     _parameter_arrays = (*CovarianceMixture._parameter_arrays, "degrees_of_freedom_")

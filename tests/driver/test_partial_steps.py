@@ -320,12 +320,26 @@ def test_batches_do_not_go_on_with_another_model(before, after, tmp_path):
         model.set_params(**parameters).partial_fit(X)
 
 
-def test_batches_do_not_go_on_with_other_factors_or_degrees_of_freedom():
-    X = OVERLAPPING.X
-    for make, name in ((MixtureOfFactorAnalyzers, "n_factors"), (StudentTMixture, "degrees_of_freedom")):
-        model = make(2, random_state=0, **{name: 1}).partial_fit(X)
-        with pytest.raises(ValueError, match=rf"^partial_fit goes on from a model with {name}=1, but now {name}=2"):
-            model.set_params(**{name: 2}).partial_fit(X)
+BAYESIAN = partial(fastem.BayesianGaussianMixture, 2, random_state=0)
+OTHER_MODELS = [
+    (partial(MixtureOfFactorAnalyzers, 2, random_state=0), {"n_factors": 2}),
+    (partial(StudentTMixture, 2, random_state=0, degrees_of_freedom=1), {"degrees_of_freedom": 2}),
+    (partial(GaussianMixture, 2, random_state=0), {"prior": {"shrinkage": 2.0}}),
+    (partial(fastem.CategoricalMixture, 1, random_state=0), {"n_categories": 90}),
+    *((BAYESIAN, {name: 7.0}) for name in ("weight_concentration_prior", "mean_precision_prior")),
+    (BAYESIAN, {"degrees_of_freedom_prior": 7.0}),
+    (BAYESIAN, {"mean_prior": [100.0, 100.0]}),
+    (BAYESIAN, {"covariance_prior": 7 * np.eye(2)}),
+]
+
+
+@pytest.mark.parametrize("make, after", OTHER_MODELS, ids=str)
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+def test_batches_do_not_go_on_with_another_density_or_prior(make, after):
+    X = abs(OVERLAPPING.X).round() if make.func is fastem.CategoricalMixture else OVERLAPPING.X
+    model, name = make().partial_fit(X), next(iter(after))
+    with pytest.raises(ValueError, match=rf"^partial_fit (goes on from a model with {name}=|.*{name})"):
+        model.set_params(**after).partial_fit(X)
 
 
 def test_batches_go_on_where_only_the_way_of_fitting_has_changed():

@@ -9,7 +9,7 @@ import numpy as np
 from fastem.errors import IllDefinedCovariance, not_fitted
 from fastem.estimators.checks import choice, real
 from fastem.estimators.mixture_estimator import MixtureEstimator
-from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
+from fastem.estimators.parameters import COLUMNS, MODEL, SEARCH, attribute, parameter
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.diagonal import Diagonal, Spherical
 from fastem.models.gaussian.emission import Gaussian
@@ -116,6 +116,7 @@ class CovarianceMixture(MixtureEstimator):
 orientation, equal (E), variable (V) or the identity's (I): EII VII EEI VEI EVI VVI EEE VEE EVE VVE EEV VEV EVV VVV;
 for one column E or V. VVV is full, EEE tied, VVI diag, VII spherical; see
 :mod:`fastem.models.gaussian.parsimonious`.""",
+        tags=[MODEL],
     )
     reg_covar: float = parameter(
         default=1e-6,
@@ -127,7 +128,7 @@ diagonal, it does not depend on the units of the data and does not touch compone
 floor, but an error where a covariance is singular. A floor below the digits of the data's type, 1.2e-7 for float32, is
 raised to them, with a warning. A constant column has no scale of its own: it takes the mean variance of the others, or,
 if no column varies, its square (a column of zeros: 1), so units matter there, in the log-likelihood by a constant.""",
-        tags=[SEARCH],
+        tags=[MODEL, SEARCH],
     )
     means_init: Any = parameter(
         default=None, check=None, doc="(K, d), optional\nThe means of the start.", tags=[COLUMNS]

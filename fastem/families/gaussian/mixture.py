@@ -12,7 +12,7 @@ from fastem.estimators.beside import TakesSideColumns
 from fastem.estimators.checks import real, whole
 from fastem.estimators.compatibility import refusal
 from fastem.estimators.constraints import checked_fixed
-from fastem.estimators.parameters import COLUMNS, SEARCH, attribute, parameter
+from fastem.estimators.parameters import COLUMNS, MODEL, SEARCH, attribute, parameter
 from fastem.estimators.scikit_learn import from_sklearn, to_sklearn
 from fastem.families.gaussian import measurement_errors
 from fastem.families.gaussian.adaptation import adapt
@@ -89,6 +89,7 @@ class GaussianMixture(TakesSideColumns, CovarianceMixture):
 A further component of constant density 1 / volume, for rows that belong to no cluster (not counted in `n_components`).
 The volume is given as a float; "box": the product of the columns' ranges, so that units do not matter. At the start the
 noise has a weight of 5 %, and the weights of `weights_init` are scaled to 95 %.""",
+        tags=[MODEL],
     )
     prior: Any = parameter(
         default=None,
@@ -101,7 +102,7 @@ by K^(2/d) (its mean variance, for families along the columns). A dict sets some
 all: each covariance has it, or the one covariance that all components share. With any prior, EM maximises the
 log-posterior, which `history_` and `lower_bound_` contain, up to a constant. mclust's own estimates are its mode for
 EEE, VVV, VII and VVI, but not for EII, EEI and EEV, so the results of these differ a little.""",
-        tags=[COLUMNS, SEARCH],
+        tags=[COLUMNS, MODEL, SEARCH],
     )
     max_eigenvalue_ratio: float | None = parameter(
         default=None,
@@ -110,7 +111,7 @@ EEE, VVV, VII and VVI, but not for EII, EEI and EEV, so the results of these dif
 Upper bound of the largest eigenvalue of all covariances divided by the least, as in tclust. It replaces `reg_covar`.
 For "full" and "diag" columns are in units of their standard deviation (that of their middle half, where it is less), so
 that the data's units do not matter; for "spherical" they are not scaled.""",
-        tags=[COLUMNS, SEARCH],
+        tags=[COLUMNS, MODEL, SEARCH],
     )
 
     truncation: Any = parameter(
@@ -121,7 +122,7 @@ A box in which alone rows could be seen, two numbers or arrays (d,), -inf and in
 were outside is not known. `means_`, `covariances_` and `weights_` are of all rows, seen or not; densities, predictions
 and :meth:`sample` of seen ones. For "diag" and "spherical", and for any structure of up to three columns; see
 :mod:`fastem.models.gaussian.truncated`.""",
-        tags=[COLUMNS],
+        tags=[COLUMNS, MODEL],
     )
 
     truncate: int | None = parameter(
