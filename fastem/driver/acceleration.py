@@ -210,6 +210,17 @@ def accelerator(name, model):
     return ACCELERATORS[name](model)
 
 
+def going_on(name, result):
+    """The accelerator of a result to go on from, with what it remembers; a new one, where another name is given."""
+    if name is None:
+        return result.accelerator
+    new = accelerator(name, result.model)
+    if type(new) is type(result.accelerator):
+        return result.accelerator
+    new.has_jumped = result.has_jumped
+    return new
+
+
 def em_step(model, image):
     """Where a model is, and EM's step from it; not finite where a coordinate is at infinity, e.g. a weight of 0."""
     x = model.to_vector()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastem.driver.acceleration import accelerator
+from fastem.driver.acceleration import accelerator, going_on
 from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, require_asked, stable_text
 from fastem.driver.history import objective
 from fastem.driver.model import (
@@ -105,7 +105,8 @@ def em(
     accelerate : {None, "anderson", "squarem"}
         For a model with ``to_vector()`` and ``from_vector(vector)``: extrapolate from the last steps once they
         are nearly those of a linear map. An extrapolated model is dropped if its log-likelihood falls, or if EM's step
-        from it is not the predicted one. See :mod:`fastem.driver.acceleration`.
+        from it is not the predicted one. From a result, None goes on as it was accelerated. See
+        :mod:`fastem.driver.acceleration`.
     n_threads : int, optional
         By default all that the process may use; one where a pass is so short that more would cost more than they save.
     callback : callable, optional
@@ -191,7 +192,7 @@ def em(
 
     arrived = stopping_rule(stop, model, tol, estimate)
     require(model, "e_step", "m_step", what="model must have")
-    proposals = accelerator(accelerate, model) if result is None else result.accelerator
+    proposals = accelerator(accelerate, model) if result is None else going_on(accelerate, result)
     statistics = collect(blocks, model, threads)
     require_weighed(statistics, model, blocks)
     if result is None:
@@ -203,6 +204,7 @@ def em(
         result.row_error = getattr(blocks, "row_error", 0.0)
     else:
         require_same_data(statistics, result.statistics)
+        result.accelerator = proposals
     if not (result.converged and keeper is not None):  # a checkpoint may hold a finished fit
         try:
             with matrices_by(threads):

@@ -45,6 +45,19 @@ def test_fewer_passes_where_components_overlap():
     assert np.median(speedups["anderson"]) >= 3 and np.median(speedups["squarem"]) >= 1.5, speedups
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_going_on_from_a_result_is_accelerated_as_asked(name):
+    X, model = two_overlapping(2, 2.0)
+    settings = {"tol": 1e-10, "max_iter": 9000, "accelerate": name}
+    plain, fast = em(model, X, tol=0, max_iter=5), em(model, X, **settings)
+    gone_on = em(plain, X, **settings)
+    assert gone_on.has_jumped and not any(step.accelerated for step in list(gone_on.steps)[:5])
+    assert gone_on.n_passes <= fast.n_passes + 5
+    other = next(one for one in NAMES if one != name)
+    half = em(em(model, X, tol=0, max_iter=12, accelerate=other), X, **settings | {"max_iter": 12})
+    assert type(half.accelerator) is ACCELERATORS[name]
+
+
 def test_it_ends_at_em_s_own_optimum_where_there_are_several():
     """Unguarded, Anderson's mixing ends lower from each of these starts."""
     for seed in (0, 4, 8):
