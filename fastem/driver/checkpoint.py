@@ -8,12 +8,10 @@ could matter.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import numbers
 import os
 import pickle
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -27,18 +25,8 @@ from fastem.errors import CheckpointError, shown, warn
 
 KEPT_FROM = 20  # times what it costs to keep a state in memory, between two of them
 INTERRUPTS = (KeyboardInterrupt, SystemExit, OSError)  # after which a fit can go on
-FORMAT = "fastem checkpoint 4"
+FORMAT = "fastem checkpoint 5"
 NOT_STORABLE = (pickle.PicklingError, AttributeError, TypeError)  # raised for objects that cannot be pickled
-
-
-def stable_text(value) -> str:
-    """A setting as text that is the same in every process."""
-    if hasattr(value, "__array__"):
-        value = np.asarray(value)
-        return f"array {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()[:16]}"
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
-        return type(value).__name__  # its state is in the checkpoint
-    return getattr(value, "__qualname__", re.sub(" at 0x[0-9a-f]+", "", repr(value)))
 
 
 def require_asked(callback=None, checkpoint=None, checkpoint_seconds=60.0, resume=False) -> None:
@@ -118,7 +106,7 @@ class Checkpoint:
         if not isinstance(head, dict) or head.get("format") != FORMAT:
             raise CheckpointError(f"{self.path} is not a checkpoint of this version of fastem: delete it.")
         current = self._head()
-        for name in current["asked"].keys() | head["asked"].keys():
+        for name in current["asked"] | head["asked"]:
             then, now = (repr(asked.get(name)) for asked in (head["asked"], current["asked"]))
             if then != now:
                 raise CheckpointError(

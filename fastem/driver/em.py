@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastem.driver.acceleration import accelerator, going_on
-from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, require_asked, stable_text
+from fastem.driver.checkpoint import INTERRUPTS, Checkpoint, require_asked
 from fastem.driver.history import objective
 from fastem.driver.model import (
     Model,
@@ -46,6 +46,7 @@ from fastem.driver.remaining_gain import (
     newton,
 )
 from fastem.driver.result import EMResult
+from fastem.driver.settings_text import stable_text, start_text
 from fastem.driver.stopping import left_to_gain, require_limits, stopping_rule
 from fastem.errors import LogLikelihoodFell, LogLikelihoodNotFinite, warn
 from fastem.kernels.threads import for_pass, matrices_by
@@ -171,7 +172,7 @@ def em(
     keeper = None
     if checkpoint is not None:
         begun = model.model if isinstance(model, EMResult) else model
-        asked = {"model": type(begun).__name__, "n_parameters": n_parameters(begun)}
+        asked = {"model": type(begun).__name__, "n_parameters": n_parameters(begun), "start": start_text(model)}
         asked |= {"tol": tol, "stop": stable_text(stop), "accelerate": accelerate}
         keeper = Checkpoint(checkpoint, asked, checkpoint_seconds, resume)
         keeper.require_storable(model)

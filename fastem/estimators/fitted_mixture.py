@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fastem.driver.checkpoint import stable_text
+from fastem.driver.settings_text import stable_text
 from fastem.estimators.containers import set_output
 from fastem.estimators.covariates import GATE_ARRAYS, class_probabilities, keep_gate, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastem.driver.acceleration import ACCELERATORS
-from fastem.driver.checkpoint import stable_text
 from fastem.driver.history import Step
 from fastem.driver.partial_steps import Stepwise
+from fastem.driver.settings_text import stable_text
 from fastem.driver.stopping import RULES
 from fastem.errors import convergence_warning, warn, warn_of_statuses
 from fastem.estimators.beside import given, kind_of, opened

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastem import em
+from fastem import GaussianMixture, em
 from fastem.driver.checkpoint import Checkpoint
 from fastem.errors import CheckpointError
 from fastem.models.gaussian.diagonal import Diagonal
@@ -104,6 +104,56 @@ def test_other_data_are_noticed(tmp_path):
     with pytest.raises(CheckpointError, match="the data are not those of the fit"):
         em(start(), changed, tol=0, checkpoint=path, resume=True)
     assert path.exists()
+
+
+def test_another_start_is_noticed(tmp_path):
+    path, other = tmp_path / "fit.ckpt", start()
+    interrupted(path)
+    other = Mixture(np.array([0.4, 0.2, 0.2, 0.2]), other.emission)
+    with pytest.raises(CheckpointError, match=r"another fit: start was 'array .* and is 'array "):
+        em(other, X, tol=0, checkpoint=path, resume=True)
+    path.unlink()
+    half = em(start(), X, tol=0, max_iter=2)
+    with pytest.raises(Stop):  # the result has gone on when it is resumed
+        em(half, X, tol=0, checkpoint=path, checkpoint_seconds=0, callback=stop_after(5))
+    assert em(half, X, tol=0, max_iter=7, checkpoint=path, resume=True).n_iter == 7
+
+
+def by_labels(labels):
+    return lambda X, n_components, rng: labels
+
+
+SEEDED = np.random.default_rng(1)
+DRAWN = [np.random.default_rng() for _ in range(2)]
+HALVES = np.arange(len(X)) % 2
+DEADLINES = [lambda result, end=end: result.n_iter > end for end in (1e3, 1e4)]
+
+
+@pytest.mark.parametrize(
+    "name, first, other, noticed",
+    [
+        ("init_params", lambda X, K, rng: (X[:, 0] > 1).astype(int), lambda X, K, rng: (X[:, 1] > 1).astype(int), True),
+        ("init_params", by_labels(HALVES), by_labels(1 - HALVES), True),
+        ("init_params", by_labels(HALVES), by_labels(HALVES.copy()), False),
+        ("random_state", SEEDED, np.random.default_rng(2), True),
+        ("random_state", SEEDED, SEEDED, False),
+        ("random_state", *DRAWN, False),
+        ("stop", *DEADLINES, False),
+    ],
+)
+def test_another_function_or_seed_is_noticed(tmp_path, name, first, other, noticed):
+    path = tmp_path / "fit.ckpt"
+    settings = {"init_params": "random", "random_state": 0, "tol": 0, "accelerate": None, "max_iter": 7}
+    with pytest.raises(Stop):
+        GaussianMixture(2, **settings | {name: first}).fit(
+            X, checkpoint=path, checkpoint_seconds=0, callback=stop_after(5)
+        )
+    resumed = GaussianMixture(2, **settings | {name: other})
+    if noticed:
+        with pytest.raises(CheckpointError, match=f"another fit: {name} was '.*' and is '"):
+            resumed.fit(X, checkpoint=path, resume=True)
+    else:
+        assert resumed.fit(X, checkpoint=path, resume=True).n_iter_ == 7
 
 
 @pytest.mark.parametrize(
