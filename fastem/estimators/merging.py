@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastem.estimators.transform import responsibilities
 from fastem.kernels.threads import for_pass
 from fastem.rows.rechunk import slices
 
@@ -62,19 +63,36 @@ class Merging:
         return np.unique(cluster, return_inverse=True)[1]
 
     def predict_proba(self, X, n_clusters: int | None = None) -> np.ndarray:
-        """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`."""
-        cluster = self.clusters(n_clusters)
-        posterior = np.asarray(self.model.predict_proba(X))
-        K = len(self.model.weights_)
-        if K != len(cluster):
-            raise ValueError(f"model now has {K} components, but {len(cluster)} were merged. Merge them again.")
-        components, noise = posterior[:, :K], posterior[:, K:]
-        return np.column_stack([*(components[:, cluster == c].sum(axis=1) for c in range(cluster.max() + 1)), noise])
+        """(n, n_clusters) posterior probabilities of the clusters for rows, see :meth:`clusters`. Those of noise stand
+        behind them."""
+        cluster = self._clusters_of_model(n_clusters)
+        noise = self.model.model_.n_components - len(cluster)
+        width, dtype = int(cluster.max()) + 1 + noise, getattr(X, "dtype", np.float64)
+        return self.model._evaluated(X, "probabilities", lambda rows: self._merged(rows, cluster), dtype, width)
 
     def predict(self, X, n_clusters: int | None = None) -> np.ndarray:
         """(n,) the most probable cluster of each row, which is not always that of its most probable component."""
-        labels = self.predict_proba(X, n_clusters).argmax(axis=1)
-        return np.where(labels > self.clusters(n_clusters).max(), -1, labels)
+        cluster = self._clusters_of_model(n_clusters)
+
+        def labels(rows):
+            most = self._merged(rows, cluster).argmax(axis=1)
+            return np.where(most > cluster.max(), -1, most)
+
+        return self.model._evaluated(X, "label", labels, np.intp)
+
+    def _merged(self, rows, cluster):
+        """(m, number of clusters, and one with noise) the probabilities of checked rows."""
+        components = responsibilities(self.model, rows)
+        K = len(cluster)
+        sums = [components[:, :K][:, cluster == c].sum(axis=1) for c in range(cluster.max() + 1)]
+        return np.column_stack([*sums, components[:, K:]])
+
+    def _clusters_of_model(self, n_clusters):
+        """:meth:`clusters`; ValueError where the model is no longer that of the components."""
+        cluster, K = self.clusters(n_clusters), len(self.model.weights_)
+        if K != len(cluster):
+            raise ValueError(f"model now has {K} components, but {len(cluster)} were merged. Merge them again.")
+        return cluster
 
     def elbow(self) -> int:
         """The number of clusters at which the curve of the entropy bends: where two straight lines fit best, one up to

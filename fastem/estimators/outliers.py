@@ -21,6 +21,7 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     Returns
     -------
     array of bool, (n,)
+        Lazy for Dask; for Spark a lazy frame with the column ``outlier``.
 
     Raises
     ------
@@ -35,7 +36,13 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     >>> model.is_outlier([[2.0, 54.0], [2.0, 80.0]])
     array([False,  True])
     """
-    return self.score_samples(X) < threshold_of(self, rate)
+    threshold = threshold_of(self, rate)
+    return evaluated_density(self, X, "outlier", lambda log_density: log_density < threshold, np.bool_)
+
+
+def evaluated_density(estimator, X, name, function, dtype):
+    """function(log-densities), (m,) both, of the rows of X for a fitted estimator; lazy as :meth:`predict` is."""
+    return estimator._evaluated(X, name, lambda rows: function(estimator._log_density(rows)), dtype)
 
 
 def threshold_of(model, rate) -> float:

@@ -44,13 +44,15 @@ def framed(estimator, values, X):
 def posterior(estimator, X):
     """(n, K) posterior probabilities, as an array."""
     K = estimator._mixture().n_components if estimator.__sklearn_is_fitted__() else 0
+    dtype = getattr(X, "dtype", np.float64)
+    return estimator._evaluated(X, "probabilities", lambda rows: responsibilities(estimator, rows), dtype, K)
 
-    def responsibilities(rows):
-        values = np.empty((len(rows), K), rows.dtype)
-        estimator._score(rows, responsibilities=values)
-        return values
 
-    return estimator._evaluated(X, "probabilities", responsibilities, getattr(X, "dtype", np.float64), K)
+def responsibilities(estimator, rows):
+    """(m, K) posterior probabilities of checked rows, in their type."""
+    values = np.empty((len(rows), estimator._mixture().n_components), rows.dtype)
+    estimator._score(rows, responsibilities=values)
+    return values
 
 
 def get_feature_names_out(self, input_features=None) -> np.ndarray:

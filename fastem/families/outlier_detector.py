@@ -11,7 +11,7 @@ from fastem.errors import shown
 from fastem.estimators.checks import require_no_named
 from fastem.estimators.estimator import Estimator
 from fastem.estimators.fitted_mixture import FittedMixture
-from fastem.estimators.outliers import require_densities_that_fall
+from fastem.estimators.outliers import evaluated_density, require_densities_that_fall
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.mixture import GaussianMixture
 
@@ -112,11 +112,17 @@ class OutlierDetector(Estimator):
 
     def decision_function(self, X) -> np.ndarray:
         """The log-density of each row above the threshold; below 0: an outlier."""
-        return self.score_samples(X) - self.offset_
+        self._require_fitted()
+        offset = self.offset_
+        return evaluated_density(self.mixture_, X, "decision", lambda log_density: log_density - offset, np.float64)
 
     def predict(self, X) -> np.ndarray:
         """1 for each row, or -1 for an outlier."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        self._require_fitted()
+        offset = self.offset_
+        return evaluated_density(
+            self.mixture_, X, "label", lambda log_density: np.where(log_density < offset, -1, 1), np.intp
+        )
 
     def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
         """Fit, then 1 for each row, or -1 for an outlier."""

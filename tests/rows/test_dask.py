@@ -14,7 +14,7 @@ from distributed.comm import CommClosedError
 from distributed.security import Security
 from models import MODELS
 
-from fastem import PPCA, FactorAnalysis, GaussianMixture, Statistics, em
+from fastem import PPCA, FactorAnalysis, GaussianMixture, OutlierDetector, Statistics, em
 from fastem.kernels.threads import resolve
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
@@ -179,6 +179,17 @@ def test_rows_that_were_filtered_have_their_weights():
         em(start(), X[own], sample_weight=weight[own], max_iter=2).statistics.vector,
         rtol=1e-10,
     )
+
+
+def test_outliers_and_merged_clusters_are_lazy():
+    rows, chunks = X[:600], da.from_array(X[:600], chunks=(250, 3))
+    model = GaussianMixture(4, random_state=0).fit(rows)
+    detector, merging = OutlierDetector(GaussianMixture(2), contamination=0.1).fit(rows), model.merge_components(rows)
+    calls = [model.is_outlier, detector.predict, detector.decision_function]
+    for call in (*calls, lambda X: merging.predict(X, 2), lambda X: merging.predict_proba(X, 2)):
+        lazy, expected = call(chunks), call(rows)
+        assert isinstance(lazy, da.Array) and (lazy.shape, lazy.dtype) == (expected.shape, expected.dtype)
+        assert np.allclose(lazy.compute(), expected)
 
 
 @pytest.mark.parametrize("holder", ["array", "frame"])

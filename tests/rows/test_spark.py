@@ -12,7 +12,7 @@ from models import MODELS
 from spark_session import frame_of, spark_session
 from test_readme import BLOCKS
 
-from fastem import GaussianMixture, PoissonMixture, em, open_rows, select, write_predictions
+from fastem import GaussianMixture, OutlierDetector, PoissonMixture, em, open_rows, select, write_predictions
 from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.mixture import Mixture
@@ -65,6 +65,17 @@ def test_a_fit_starts_and_scores_there(spark):
     assert (column(labels, "label") == expected.predict(X)).all()
     assert np.allclose(column(model.score_samples(frame), "log_density"), expected.score_samples(X), rtol=1e-12)
     assert np.allclose(column(model.predict_proba(frame), "probabilities"), expected.predict_proba(X), rtol=1e-9)
+
+
+def test_outliers_and_merged_clusters_are_told_there(spark):
+    frame = frame_of(spark, X)
+    model = GaussianMixture(4, random_state=0).fit(X)
+    detector, merging = OutlierDetector(GaussianMixture(2), contamination=0.1).fit(X), model.merge_components(X)
+    assert (column(model.is_outlier(frame, 0.01), "outlier") == model.is_outlier(X, 0.01)).all()
+    assert (column(detector.predict(frame), "label") == detector.predict(X)).all()
+    assert np.allclose(column(detector.decision_function(frame), "decision"), detector.decision_function(X))
+    assert (column(merging.predict(frame, 2), "label") == merging.predict(X, 2)).all()
+    assert np.allclose(column(merging.predict_proba(frame, 2), "probabilities"), merging.predict_proba(X, 2))
 
 
 def test_any_share_of_the_partitions_gives_the_same_bits(spark):

@@ -14,9 +14,13 @@ from fastem.rows.sources.spark_frame import number_types
 try:
     import pyarrow
     import pyspark
-    from pyspark.sql.types import ArrayType, DoubleType, LongType, StructType
+    from pyspark.sql.types import ArrayType, BooleanType, DoubleType, LongType, StructType
 except ImportError as error:
     raise ImportError(f"Spark frames need pyspark and pyarrow ({error}): pip install 'fastem[spark]'") from error
+
+
+KINDS = {"b": (BooleanType, np.bool_), "i": (LongType, np.int64)}  # of numpy's types: Spark's, and how values travel
+NUMBERS = DoubleType, np.float64  # of all others
 
 
 def with_columns(frame, columns: dict, computed: Callable, chosen: Sequence[str]):
@@ -43,7 +47,7 @@ def with_columns(frame, columns: dict, computed: Callable, chosen: Sequence[str]
     number_types(frame, chosen)
     fields = StructType([*frame.schema.fields])
     for name, (kind, width) in columns.items():
-        number = LongType() if np.dtype(kind).kind == "i" else DoubleType()
+        number = KINDS.get(np.dtype(kind).kind, NUMBERS)[0]()
         fields = fields.add(name, number if width is None else ArrayType(number, False), False)
     numbered = frame.toDF(*(f"c{i}" for i in range(len(frame.columns))))  # mapInArrow takes no names with dots
     return numbered.mapInArrow(partial(_widened, computed, frame.columns, list(chosen), columns), fields)
@@ -66,7 +70,7 @@ def _widened(computed, names, chosen, columns, batches):
 
 def _arrow_array(values, kind, width):
     """(m,) numbers, or (m, width) as lists of them."""
-    values = np.ascontiguousarray(values, np.int64 if np.dtype(kind).kind == "i" else np.float64)
+    values = np.ascontiguousarray(values, KINDS.get(np.dtype(kind).kind, NUMBERS)[1])
     if width is None:
         return pyarrow.array(values)
     ends = np.arange(0, values.size + 1, width, dtype=np.int32)
