@@ -39,7 +39,8 @@ def incremental_em(
     Parameters
     ----------
     model
-        With ``entropy`` among its statistics and ``expected_log_joint``, which give the bound.
+        With ``entropy`` among its statistics and ``expected_log_joint``, which give the bound; or an
+        :class:`fastem.EMResult`, whose model is the start.
     data : (n, d) array or :class:`fastem.rows.blocks.Blocks`
         Blocks give (X, sample_weight) in every iteration over them; one at a time is in memory, and the sums of each
         are kept.
@@ -74,6 +75,7 @@ def incremental_em(
     -1130.26
     """
     require_limits(tol, max_iter)
+    model = model.model if isinstance(model, EMResult) else model
     arrived = stopping_rule("log_likelihood", model, tol)
     whole, unit = weighed_blocks(model, data, sample_weight)
     blocks = parts_of(whole, n_blocks)
@@ -82,9 +84,9 @@ def incremental_em(
     def collected(rows, model):
         return collect(rows, model, for_pass(threads, rows, n_components(model)))
 
-    parts = [collected(as_blocks(*block), model) for block in blocks]
+    parts = [collected(rows, model) for rows in that_count(blocks)]
     if not parts:
-        raise ValueError(f"there are no rows: {type(whole).__name__} gave no blocks")
+        raise ValueError(f"there are no rows that count: {type(whole).__name__} gave no blocks with weight")
     total = sum(parts[1:], parts[0])
     result = EMResult(model, total, [lower_bound(model, total, model)], unit=unit, dtype=dtype_of(whole))
     if not np.isfinite(result.history[0]):
@@ -93,9 +95,9 @@ def incremental_em(
         )
     while result.n_iter < max_iter and not result.converged:
         old = reference = model  # all sums of a sweep are about this model's parameters
-        for i, block in enumerate(blocks):
+        for i, rows in enumerate(that_count(blocks)):
             model = reference.m_step(total)
-            fresh = rebased(reference, collected(as_blocks(*block), model), model)
+            fresh = rebased(reference, collected(rows, model), model)
             total = total - parts[i] + fresh
             parts[i] = fresh
         result.model = model
@@ -110,6 +112,11 @@ def incremental_em(
     result.n_passes += 1
     result.history.append(objective(model, result.statistics))
     return result
+
+
+def that_count(parts):
+    """The parts in which a row has weight, as blocks: the sums of the others are 0."""
+    return (as_blocks(X, weight) for X, weight in parts if weight is None or np.any(weight))
 
 
 def parts_of(blocks, n_blocks):

@@ -32,6 +32,13 @@ OVERLAPPING = REGULAR[1]
 NOISE = Family("noise", partial(GaussianMixture, noise="box"), lambda rng, n: OVERLAPPING.X[:n])
 
 
+def test_parts_without_weight_are_left_out():
+    X, begin = OVERLAPPING.X, start(OVERLAPPING, STRUCTURES[0])
+    rows, weight = np.concatenate([X + 9, X]), np.repeat([0.0, 1.0], len(X))
+    found = incremental_em(begin, rows, sample_weight=weight, n_blocks=10, tol=0, max_iter=5)
+    assert np.allclose(found.history, incremental_em(begin, X, n_blocks=5, tol=0, max_iter=5).history, rtol=1e-12)
+
+
 @pytest.mark.parametrize("structure", STRUCTURES, ids=str)
 @pytest.mark.parametrize("instance", REGULAR, ids=str)
 @pytest.mark.parametrize("n_blocks", [1, 7])
