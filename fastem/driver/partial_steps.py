@@ -161,12 +161,13 @@ class Stepwise:
     Parameters
     ----------
     model
-        The start.
+        The start; or an :class:`fastem.EMResult` to go on from.
     alpha : float
         From 0 (only the last batch counts: EM, if each batch is all rows) to 1; above 1/2 it converges.
     n_threads : int, optional
     statistics : Statistics, optional
-        Of `model`, to go on from; otherwise the first batch makes the averages.
+        Of `model`, to go on from, in the unit of the batches' weights; otherwise the first batch makes the averages. A
+        result has its own, and knows their unit.
     memory : float, optional
         At least 1, for a stream that drifts: steps do not fall below 1/memory, from where a batch that is m batches
         old counts (1 - 1/memory)^m times as much as the last one. By default nothing is forgotten, the steps vanish,
@@ -208,12 +209,18 @@ class Stepwise:
         statistics: Statistics | None = None,
         memory: float | None = None,
     ):
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha is {alpha}; it must be from 0 to 1")
+        is_number = isinstance(alpha, numbers.Real) and not isinstance(alpha, bool)
+        if not (is_number and 0 <= alpha <= 1):
+            raise ValueError(f"alpha is {alpha!r}; it must be a number from 0 to 1")
+        unit = 1.0
+        if isinstance(model, EMResult):
+            if statistics is not None:
+                raise TypeError("model is an EMResult, which has its statistics: leave statistics out")
+            model, statistics, unit = model.model, model.statistics, model.unit
         self.model, self.alpha, self.n_threads = model, alpha, n_threads
         self.memory = checked_memory(memory)
         self.statistics = None if statistics is None else (1 / statistics.weight) * statistics
-        self.weight_before = 0.0 if statistics is None else statistics.weight
+        self.weight_before = 0.0 if statistics is None else unit * statistics.weight
         self.n_batches = 0
         self.weight = 0.0
 

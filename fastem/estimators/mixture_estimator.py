@@ -433,7 +433,7 @@ spherical), of all components with any covariance_type.""",
     def _keep(self, result, report, n_effective, unit, blocks):
         self.fit_report_ = report
         self._keep_model(result.model)
-        self._stream = Stepwise(result.model, n_threads=self.n_threads, statistics=result.statistics)
+        self._stream = Stepwise(result, n_threads=self.n_threads)
         self._stream.weight_before *= unit
         self.converged_ = result.converged
         self.n_iter_ = result.n_iter
