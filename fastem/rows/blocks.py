@@ -21,7 +21,7 @@ from fastem.rows.read_ahead import AHEAD, read_ahead
 from fastem.rows.rechunk import BlockMemory, rechunked
 from fastem.rows.spaced_rows import SpacedRows, spacing
 from fastem.rows.statistics import Statistics, merged
-from fastem.rows.validation import numbered
+from fastem.rows.validation import numbered, power_of_two
 
 BLOCK_VALUES = 1 << 22  # values of X in a block: a fraction of a second of work, so that Ctrl-C is heard
 
@@ -117,11 +117,11 @@ class Blocks:
     @cached_property
     def weights(self) -> np.ndarray:
         """(blocks, 5): the first row of each block; how many of its weights are positive, their maximum; the sum of
-        their ratios to it, and of the squares of these."""
+        their ratios to the power of two below it, which are exact, and of the squares of these."""
 
         def of_block(X, weight, start):
             most = weight.max()
-            ratio = weight / most if most > 0 else weight
+            ratio = weight / power_of_two(most)
             return start, np.count_nonzero(weight), most, ratio.sum(), arithmetic.matmul(ratio, ratio)
 
         return np.array(self.each(of_block))
@@ -143,7 +143,9 @@ class Blocks:
     @property
     def total_weight(self) -> float:
         """The sum of the weights; the number of rows where they have none."""
-        return float(arithmetic.matmul(self.weights[:, 2], self.weights[:, 3])) if self.weighted else float(self.n_rows)
+        if not self.weighted:
+            return float(self.n_rows)
+        return float(arithmetic.matmul(power_of_two(self.weights[:, 2]), self.weights[:, 3]))
 
     @property
     def n_effective(self) -> float:
@@ -153,7 +155,7 @@ class Blocks:
         most = self.weights[:, 2]
         if not most.max() > 0:
             return 0.0
-        ratio = most / most.max()
+        ratio = power_of_two(most) / power_of_two(most.max())
         first, second = (arithmetic.matmul(ratio**p, self.weights[:, 2 + p]) for p in (1, 2))
         return float(first**2 / second)
 

@@ -339,9 +339,9 @@ def in_moderate_units(weight):
     return weight / unit, float(unit)
 
 
-def power_of_two(most) -> float:
-    """The largest that is not above a number."""
-    return 2.0 ** (int(np.frexp(most)[1]) - 1)
+def power_of_two(most):
+    """The largest that is not above a positive number, or above each of an array."""
+    return np.ldexp(1.0, np.frexp(most)[1] - 1)
 
 
 def generator(random_state) -> np.random.Generator:
