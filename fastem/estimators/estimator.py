@@ -367,6 +367,11 @@ def predictive(estimator):
     return estimator._predictive()
 
 
+def log_density(estimator, rows) -> np.ndarray:
+    """Log-densities (m,) of rows (m, d) that were checked against a fitted estimator."""
+    return estimator._log_density(rows)
+
+
 def checked_blocks(estimator, X, sample_weight=None):
     """Rows of any kind for a fitted estimator, in blocks, checked against its fit."""
     return estimator._checked_blocks(X, sample_weight)

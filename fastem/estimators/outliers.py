@@ -37,12 +37,7 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     array([False,  True])
     """
     threshold = threshold_of(self, rate)
-    return evaluated_density(self, X, "outlier", lambda log_density: log_density < threshold, np.bool_)
-
-
-def evaluated_density(estimator, X, name, function, dtype):
-    """function(log-densities), (m,) both, of the rows of X for a fitted estimator; lazy as :meth:`predict` is."""
-    return estimator._evaluated(X, name, lambda rows: function(estimator._log_density(rows)), dtype)
+    return self._evaluated(X, "outlier", lambda rows: self._log_density(rows) < threshold, np.bool_)
 
 
 def threshold_of(model, rate) -> float:

@@ -9,11 +9,12 @@ import numpy as np
 
 from fastem.errors import shown
 from fastem.estimators.checks import require_no_named
-from fastem.estimators.estimator import Estimator
+from fastem.estimators.estimator import Estimator, checked_new, log_density, predictive, require_fitted
 from fastem.estimators.fitted_mixture import FittedMixture
-from fastem.estimators.outliers import evaluated_density, require_densities_that_fall
+from fastem.estimators.outliers import require_densities_that_fall
 from fastem.estimators.parameters import attribute, parameter
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.rows.validation import numbered
 
 
 def check_contamination(owner, name, value):
@@ -95,6 +96,10 @@ class OutlierDetector(Estimator):
         self.offset_ = mixture.quantile(self.contamination, X, sample_weight)
         return self
 
+    def _require_fitted(self):
+        super()._require_fitted()
+        require_fitted(self.mixture_)  # whose attributes a user may have set since the last use
+
     @property
     def model_(self) -> Any:
         """The fitted model of the mixture."""
@@ -105,23 +110,28 @@ class OutlierDetector(Estimator):
     def _takes_missing(self):
         return (GaussianMixture() if self.mixture is None else self.mixture)._takes_missing
 
-    def score_samples(self, X) -> np.ndarray:
-        """Log-density of each row, shape (n,), natural logarithm."""
-        self._require_fitted()
-        return self.mixture_.score_samples(X)
+    @property
+    def random_state(self) -> Any:
+        """That of the fitted mixture, for :meth:`sample`."""
+        return self.mixture_.random_state
+
+    def _predictive(self):
+        return predictive(self.mixture_)
+
+    def _log_density(self, rows):
+        return log_density(self.mixture_, rows)
+
+    def _require_new_values(self, X, names, place=numbered):
+        checked_new(self.mixture_, X, names, place)
 
     def decision_function(self, X) -> np.ndarray:
         """The log-density of each row above the threshold; below 0: an outlier."""
-        self._require_fitted()
-        offset = self.offset_
-        return evaluated_density(self.mixture_, X, "decision", lambda log_density: log_density - offset, np.float64)
+        return self._evaluated(X, "decision", lambda rows: self._log_density(rows) - self.offset_, np.float64)
 
     def predict(self, X) -> np.ndarray:
         """1 for each row, or -1 for an outlier."""
-        self._require_fitted()
-        offset = self.offset_
-        return evaluated_density(
-            self.mixture_, X, "label", lambda log_density: np.where(log_density < offset, -1, 1), np.intp
+        return self._evaluated(
+            X, "label", lambda rows: np.where(self._log_density(rows) < self.offset_, -1, 1), np.intp
         )
 
     def fit_predict(self, X, y=None, sample_weight=None) -> np.ndarray:
@@ -137,11 +147,13 @@ class OutlierDetector(Estimator):
         return found
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, also those of the mixture as ``mixture__name``; returns self."""
+        """Set parameters, also those of the mixture as ``mixture__name`` (of the default one where there is none);
+        returns self."""
         own = {name: value for name, value in params.items() if not name.startswith("mixture__")}
         super().set_params(**own)
         inner = {name.removeprefix("mixture__"): value for name, value in params.items() if name not in own}
         if inner:
+            self.mixture = GaussianMixture() if self.mixture is None else self.mixture
             self.mixture.set_params(**inner)
         return self
 

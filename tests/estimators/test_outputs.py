@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from fastem import GaussianMixture, OutlierDetector, PoissonMixture, write_predictions
+from fastem import BayesianGaussianMixture, GaussianMixture, OutlierDetector, PoissonMixture, write_predictions
 from fastem.datasets import load_faithful, load_iris
 
 X = load_faithful().data
@@ -86,6 +86,28 @@ def test_an_outlier_detector():
     OutlierDetector(contamination=np.float32(0.5)).fit(X)
     with pytest.raises(ValueError, match="must be one of fastem's mixtures"):
         OutlierDetector(3).fit(X)
+
+
+def test_an_outlier_detector_says_of_rows_what_its_mixture_says():
+    mixture = BayesianGaussianMixture(
+        2, random_state=0, n_threads=1
+    )  # whose predictive density is not that of its model
+    detector = OutlierDetector(mixture).fit(X)
+    many = np.tile(X, (1 + 20_000 // X.size, 1))  # read by several threads
+    for name in ("score", "bic", "aic", "score_samples"):
+        assert np.array_equal(getattr(detector, name)(many), getattr(detector.mixture_, name)(many))
+    assert np.array_equal(detector.sample(3)[0], detector.mixture_.sample(3)[0])
+    counts = OutlierDetector(PoissonMixture(2, random_state=0)).fit(abs(X).round())
+    for ask in (counts.score, counts.predict, counts.score_samples):
+        with pytest.raises(ValueError, match="must hold counts"):
+            ask(abs(X) + 0.5)
+
+
+def test_parameters_of_the_default_mixture_can_be_set():
+    detector = OutlierDetector().set_params(mixture__n_components=2, contamination=0.1)
+    assert detector.mixture.n_components == 2 and len(detector.fit(X).mixture_.weights_) == 2
+    with pytest.raises(ValueError, match="Invalid parameter 'n_component'"):
+        OutlierDetector().set_params(mixture__n_component=2)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -451,6 +451,6 @@ def test_a_list_of_weights_of_chunks_says_how_to_give_them():
 def test_the_sum_of_whole_weights_is_exact():
     weight = np.r_[50.0, np.random.default_rng(0).integers(0, 3, 999)]
     rows = np.arange(2000.0).reshape(1000, 2)
-    for blocks in (open_rows(rows, weight), open_rows([(rows[:30], weight[:30]), (rows[30:], weight[30:])])):
-        assert blocks.total_weight == weight.sum()
-        assert blocks.n_effective == weight.sum() ** 2 / (weight @ weight)
+    for opened in (open_rows(rows, weight), open_rows([(rows[:30], weight[:30]), (rows[30:], weight[30:])])):
+        assert opened.total_weight == weight.sum()
+        assert opened.n_effective == weight.sum() ** 2 / (weight @ weight)
