@@ -110,6 +110,10 @@ class FittedMixture(Estimator):
         """The attributes that make a mixture, in the order in which :meth:`from_parameters` takes them."""
         return cls._parameter_arrays
 
+    def _needed(self) -> tuple[str, ...]:
+        """The attributes that make a mixture with these parameters."""
+        return self._parameters_to_give()
+
     @classmethod
     def _settable(cls) -> tuple[str, ...]:
         """All attributes that :meth:`from_parameters` takes by name."""

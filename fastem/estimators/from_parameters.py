@@ -25,7 +25,8 @@ def from_parameters(cls: type[E], weights: Any, *arrays: Any, **parameters: Any)
     *arrays
         In the shapes of the attributes, e.g. means (K, d).
     **parameters
-        Arrays by name, and parameters of the constructor, e.g. ``covariance_type``. `n_components` is K.
+        Arrays by name, and parameters of the constructor, e.g. ``covariance_type``. `n_components` is K. What is in
+        units of the rows (`reg_covar`, `max_eigenvalue_ratio`) holds from the next :meth:`fit` on.
 
     Returns
     -------
@@ -37,7 +38,7 @@ def from_parameters(cls: type[E], weights: Any, *arrays: Any, **parameters: Any)
     ValueError
         An array has not the shape or the values that it must have.
     TypeError
-        An array is missing, or a name is not known.
+        An array is missing, two are the same matrices in two forms, or a name is not known.
 
     Examples
     --------
@@ -57,8 +58,11 @@ def from_parameters(cls: type[E], weights: Any, *arrays: Any, **parameters: Any)
     for name, array in named.items():
         setattr(estimator, name, array)
     if not estimator.__sklearn_is_fitted__():
-        needed = ", ".join(name.removesuffix("_") for name in cls._parameters_to_give())
-        raise TypeError(f"{cls.__name__}.from_parameters needs weights, {needed}. Got weights, {', '.join(named)}.")
+        needed, got = (
+            ", ".join(["weights", *(name.removesuffix("_") for name in names)])
+            for names in (estimator._needed(), named)
+        )
+        raise TypeError(f"{cls.__name__}.from_parameters needs {needed}. Got {got}.")
     estimator._check_parameters()
     estimator._require_fitted()
     return estimator

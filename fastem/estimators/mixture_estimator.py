@@ -428,6 +428,11 @@ spherical), of all components with any covariance_type.""",
     def _constrained(self, mixture) -> Mixture:
         if mixture.emission.shape[0] != self.n_components:  # the constraints are of another number of components
             return mixture
+        if self.equal_weights and np.ptp(mixture.weights) > 1e-6:
+            raise ValueError(
+                f"equal_weights=True needs equal weights_, but they are {mixture.weights.tolist()}. Set "
+                "equal_weights=False."
+            )
         return plan_of(self).constrained(mixture, self._scales())
 
     def _keep(self, result, report, n_effective, unit, blocks):

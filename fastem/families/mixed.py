@@ -207,15 +207,14 @@ a category.""",
         """None by place, because they depend on the kinds."""
         return ()
 
+    def _needed(self):
+        kinds = dict.fromkeys([self.kinds] if isinstance(self.kinds, str) else self.kinds)
+        return tuple(f"{kind}_{name}" for kind in kinds for name in mixture_of_kind(kind)._parameters_to_give())
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = "gaussian" in ([self.kinds] if isinstance(self.kinds, str) else self.kinds)
         return tags
 
     def __sklearn_is_fitted__(self):
-        if not hasattr(self, "weights_"):
-            return False
-        kinds = [self.kinds] if isinstance(self.kinds, str) else self.kinds
-        return all(
-            hasattr(self, f"{kind}_{name}") for kind in {*kinds} for name in mixture_of_kind(kind)._parameters_to_give()
-        )
+        return hasattr(self, "weights_") and all(hasattr(self, name) for name in self._needed())

@@ -211,6 +211,19 @@ def test_what_from_parameters_refuses():
         make(HALVES, MEANS)
     with pytest.raises(TypeError, match="takes weights, means, covariances, but got 4 arrays"):
         make(HALVES, MEANS, EYES, EYES)
+    with pytest.raises(TypeError, match="got covariances and precisions, which are forms of the same matrices"):
+        make(HALVES, MEANS, EYES, precisions=2 * np.array(EYES))
+    with pytest.raises(ValueError, match=r"equal_weights=True needs equal weights_, but they are \[0\.3, 0\.7\]"):
+        make([0.3, 0.7], MEANS, EYES, equal_weights=True)
+    assert make(HALVES, MEANS, EYES, equal_weights=True).n_parameters_ == make(HALVES, MEANS, EYES).n_parameters_ - 1
+    with pytest.raises(
+        TypeError, match=r"MixedMixture\.from_parameters needs weights, gaussian_means, gaussian_cov.* Got"
+    ):
+        fastem.MixedMixture.from_parameters([0.5, 0.5])
+    with pytest.raises(
+        TypeError, match=r"needs weights, poisson_rates, gamma_shapes, gamma_rates\. Got weights, gamma_r"
+    ):
+        fastem.MixedMixture.from_parameters([1.0], gamma_rates=[[1.0]], kinds=["poisson", "gamma"])
     with pytest.raises(TypeError, match="got means twice"):
         make(HALVES, MEANS, EYES, means=MEANS)
     with pytest.raises(TypeError, match="Its parameters: n_components"):

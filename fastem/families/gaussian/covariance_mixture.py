@@ -166,6 +166,17 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
     def _settable(cls):
         return (*super()._settable(), "precisions_")
 
+    @classmethod
+    def _named_arrays(cls, arrays, parameters):
+        named, others = super()._named_arrays(arrays, parameters)
+        forms = [name.removesuffix("_") for name in FORMS if name in named]
+        if len(forms) > 1:
+            raise TypeError(
+                f"{cls.__name__}.from_parameters got {' and '.join(forms)}, which are forms of the same matrices. Give "
+                "one of them."
+            )
+        return named, others
+
     def __sklearn_is_fitted__(self):
         others = {"weights_", *self._parameter_arrays} - {*FORMS}
         return "_forms" in vars(self) and all(hasattr(self, name) for name in others)
