@@ -19,6 +19,7 @@ from fastem.rows.side_columns import SideBlocks, named_columns
 from fastem.rows.sources.open_beside import as_side, open_beside
 from fastem.rows.sources.open_rows import in_moderate_weights, open_to_fit
 from fastem.rows.validation import column_names, power_of_two, require_finite
+from fastem.starts.given import checked_attribute
 
 GATE_ARRAYS = "gate_coefficients_", "gate_in_units_", "covariate_names_"  # attributes, which are saved
 LEAST_WIDTH = 1e-15  # of a covariate, and over 1 the most: float32 holds the products of such
@@ -162,21 +163,13 @@ def keep_names(estimator, names) -> None:
 def gate_of_attributes(estimator, K) -> Gate:
     """The gate of the fit, where its coefficients are those that the user sees, who may have set them since; else one
     of these; ValueError where they make none."""
-    coefficients = estimator.gate_coefficients_
+    coefficients = checked_attribute(estimator, "gate_coefficients_", (K, "p + 1"))
     if getattr(estimator, "gate_in_units_", None) is not None:
-        gate = Gate.from_array(estimator.gate_in_units_)
+        gate = Gate.from_array(checked_attribute(estimator, "gate_in_units_", ("K + 2", "p + 1")))
         if len(gate.coefficients) == K and np.array_equal(gate.in_units(None), coefficients):
             return gate
-    return gate_of_coefficients(coefficients, K)
-
-
-def gate_of_coefficients(coefficients, K) -> Gate:
-    """The gate of coefficients (K, p + 1) in the units of the covariates; ValueError where they make none."""
-    coefficients = np.asarray(coefficients, np.float64)
-    if coefficients.ndim != 2 or len(coefficients) != K or not coefficients.shape[1]:
+    if not coefficients.shape[1]:
         raise ValueError(f"gate_coefficients_ must have shape ({K}, p + 1). Got {coefficients.shape} instead.")
-    if not np.isfinite(coefficients).all():
-        raise ValueError("gate_coefficients_ must be finite.")
     p = coefficients.shape[1] - 1
     return Gate(centre=np.zeros(p), scale=np.ones(p), coefficients=coefficients - coefficients.mean(axis=0))
 

@@ -12,6 +12,7 @@ from fastem.models.exponential_family import ExponentialFamily
 from fastem.rows.column_moments import column_moments
 from fastem.rows.validation import numbered
 from fastem.starts.from_memberships import density_from_membership
+from fastem.starts.given import checked_attribute
 from fastem.starts.named import MERGED, ROWS
 from fastem.starts.plan import Family, Scales
 
@@ -60,11 +61,9 @@ class ExponentialFamilyMixture(MixtureEstimator):
     def _arrays(self, emission):
         return {f"{name}_": getattr(emission, name) for name in emission.arrays}
 
-    def _checked_array(self, name, least=-np.inf, most=np.inf, strict=False, shape="(K, d)"):
-        """A fitted attribute as float64, checked because a user may have set it."""
-        array = np.asarray(getattr(self, name), dtype=np.float64)
-        if array.ndim != len(shape.strip("(),").split(",")):
-            raise ValueError(f"{name} must have shape {shape}, but it has {array.shape}")
+    def _checked_array(self, name, least=-np.inf, most=np.inf, strict=False, shape=("K", "d")):
+        """A fitted attribute as :func:`checked_attribute`, in its range."""
+        array = checked_attribute(self, name, shape)
         inside = (array > least) & (array < most) if strict else (array >= least) & (array <= most)
         if not inside.all():
             brackets = "()" if strict else "[]"

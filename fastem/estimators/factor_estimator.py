@@ -24,7 +24,8 @@ from fastem.models.gaussian.linear_algebra import product
 from fastem.rows.cross_moments import MomentBlocks
 from fastem.rows.scale import covariance_floor
 from fastem.rows.sources.open_rows import open_to_fit
-from fastem.rows.validation import as_matrix, real_numbers, require_rows
+from fastem.rows.validation import as_matrix, require_rows
+from fastem.starts.given import checked_attribute
 
 LEAST_FLOOR = 1e-8  # of the noise, relative to the data: below it, the likelihood shows rounding
 ATTRIBUTES = "mean_", "components_", "noise_variance_"  # which make a model
@@ -180,21 +181,18 @@ class FactorEstimator(Estimator, general=True):
 
     def _of_attributes(self) -> FactorModel:
         """The model that the attributes make, which a user may have set; ValueError where they make none."""
-        mean, components, noise = (real_numbers(getattr(self, name)) for name in ATTRIBUTES)
-        if mean is None or components is None or noise is None or mean.ndim != 1:
-            raise ValueError("mean_ (d,), components_ (n_components, d) and noise_variance_ (d,) must be numbers")
+        mean = checked_attribute(self, "mean_", ("d",))
+        components = checked_attribute(self, "components_", ("n_components", "d"))
+        noise = checked_attribute(self, "noise_variance_", ("d",) if np.ndim(self.noise_variance_) else ())
         d = len(mean)
-        if components.ndim != 2 or components.shape[1] != d or noise.shape not in ((), (d,)):
+        if components.shape[1] != d or noise.shape not in ((), (d,)):
             raise ValueError(
                 f"mean_ {mean.shape}, components_ {components.shape} and noise_variance_ {noise.shape} do not have the "
                 "same columns"
             )
-        if not (np.isfinite(mean).all() and np.isfinite(components).all()):
-            raise ValueError("mean_ and components_ must be finite")
-        if not ((noise > 0) & np.isfinite(noise)).all():
-            raise ValueError(f"noise_variance_ must be positive and finite, but it contains {noise.min()}")
-        noise = np.broadcast_to(noise.astype(np.float64), d)
-        model = self._model_class(mean.astype(np.float64), components.astype(np.float64).T, noise, np.zeros(d))
+        if not (noise > 0).all():
+            raise ValueError(f"noise_variance_ must be positive, but it contains {noise.min()}")
+        model = self._model_class(mean, components.T, np.broadcast_to(noise, d), np.zeros(d))
         fitted = getattr(self, "_fitted", None)
         is_of_fit = fitted is not None and all(
             np.array_equal(getattr(model, name), getattr(fitted, name)) for name in ("mean", "loadings", "noise")
@@ -208,7 +206,8 @@ class FactorEstimator(Estimator, general=True):
             return
         model = self._of_attributes()
         d = len(model.mean)
-        self.noise_variance_ = np.array(model.noise)
+        for name, array in zip(ATTRIBUTES, (model.mean, model.loadings.T, model.noise)):
+            setattr(self, name, np.array(array))
         self.converged_, self.n_iter_, self.stop_reason_ = True, 0, "its parameters were given"
         self.log_likelihood_ = self.log_likelihood_error_ = float("nan")
         self.loglike_ = []
@@ -239,7 +238,7 @@ class FactorEstimator(Estimator, general=True):
         """
         estimator = cls(**{"n_components": len(components)} | parameters)
         for name, value in zip(ATTRIBUTES, (mean, components, noise_variance)):
-            setattr(estimator, name, np.array(value, np.float64))
+            setattr(estimator, name, value)
         estimator._check_parameters()
         estimator._require_fitted()
         return estimator
@@ -269,11 +268,11 @@ class FactorEstimator(Estimator, general=True):
 
     def inverse_transform(self, X) -> np.ndarray:
         """Expected rows (n, d) for factors X (n, n_components)."""
-        self._require_fitted()
-        factors = as_matrix(X, type(self).__name__) if len(self.components_) else np.empty((len(X), 0))
-        if factors.shape[1] != len(self.components_):
-            raise ValueError(f"X has {factors.shape[1]} columns, but there are {len(self.components_)} components.")
-        return factors @ self.components_ + self.mean_
+        model = self.model_
+        factors = as_matrix(X, type(self).__name__) if model.n_factors else np.empty((len(X), 0))
+        if factors.shape[1] != model.n_factors:
+            raise ValueError(f"X has {factors.shape[1]} columns, but there are {model.n_factors} components.")
+        return factors @ model.loadings.T + model.mean
 
     def get_covariance(self) -> np.ndarray:
         """(d, d) covariance of the fitted density, ``components_.T @ components_`` plus the noise."""

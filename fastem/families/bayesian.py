@@ -31,7 +31,7 @@ from fastem.models.mixture import Mixture
 from fastem.models.weight_posteriors import POSTERIORS
 from fastem.models.weights import FREE_WEIGHTS
 from fastem.rows.missing_patterns import patterns
-from fastem.starts.given import checked_array
+from fastem.starts.given import checked_attribute, checked_weights
 
 PRIORS = "weight_concentration_prior_", "mean_precision_prior_", "degrees_of_freedom_prior_"
 
@@ -219,19 +219,20 @@ of exp(E[log p(x, k)]), whose integral is below 1; samples are then from :meth:`
         return super().__sklearn_is_fitted__() and all(hasattr(self, name) for name in PRIORS)
 
     def _of_attributes(self):
-        means = self._checked_means()
+        means = self._means()
         K, d = means.shape
+        checked_weights(self.weights_, K, "weights_")  # the model's are those of weight_concentration_
         for name in PRIORS:
             positive(type(self).__name__, name, getattr(self, name))
         scale = given_scale(self.covariance_prior_, STRUCTURES[self.covariance_type], d)
-        mean = checked_array(self.mean_prior_, "means", (d,), "mean_prior_")
+        mean = checked_attribute(self, "mean_prior_", (d,))
         dof = degrees_of_freedom(self.degrees_of_freedom_prior_, d)
         prior = NormalWishart(mean, float(self.mean_precision_prior_), dof, scale)
         tied = self.covariance_type == "tied"
-        freedom = checked_array(self.degrees_of_freedom_, "degrees_of_freedom", () if tied else (K,))
-        precision = checked_array(self.mean_precision_, "mean_precision", (K,))
+        freedom = checked_attribute(self, "degrees_of_freedom_", () if tied else (K,))
+        precision = checked_attribute(self, "mean_precision_", (K,))
         sticks = self.weight_concentration_prior_type == "dirichlet_process"
-        concentration = checked_array(self.weight_concentration_, "weight_concentration", (2, K) if sticks else (K,))
+        concentration = checked_attribute(self, "weight_concentration_", (2, K) if sticks else (K,))
         for name, array, least in [
             ("degrees_of_freedom_", freedom, d - 1),
             ("mean_precision_", precision, 0),

@@ -241,7 +241,7 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
         require_codes(X, names, self.n_categories_, place)
 
     def _emission(self):
-        probabilities = self._checked_array("probabilities_", least=0, most=1, shape="(K, d, L)")
+        probabilities = self._checked_array("probabilities_", least=0, most=1, shape=("K", "d", "L"))
         exists = probabilities[0] > 0
         n_categories = exists.sum(axis=1)
         in_front = np.arange(exists.shape[1]) < n_categories[:, None]

@@ -182,8 +182,12 @@ a category.""",
         return members
 
     def _emission(self):
-        members = {kind: member._emission() for kind, member in self._members().items()}
-        columns = self._columns()
+        members, columns = {}, self._columns()
+        for kind, member in self._members().items():
+            try:
+                members[kind] = member._emission()
+            except ValueError as error:
+                raise ValueError(f"the arrays of kind {kind!r}: {error}") from error
         for kind, emission in members.items():
             if emission.shape != (len(self.weights_), len(columns[kind])):
                 raise ValueError(

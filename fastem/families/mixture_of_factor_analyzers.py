@@ -26,7 +26,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.column_moments import column_variances
 from fastem.rows.scale import covariance_floor, rounding_variances
 from fastem.starts.from_memberships import from_membership
-from fastem.starts.given import checked_array
+from fastem.starts.given import checked_attribute
 from fastem.starts.plan import Family, Scales
 
 START_STEPS = 5  # steps from the covariance of a component to its factors
@@ -222,12 +222,10 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
         }
 
     def _emission(self):
-        means = np.asarray(self.means_, dtype=np.float64)
-        if means.ndim != 2:
-            raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
+        means = checked_attribute(self, "means_", ("K", "d"))
         K, d = means.shape
-        components = checked_array(self.components_, "components_", (K, self.n_factors, d))
-        noise = checked_array(self.noise_variances_, "noise_variances_", (K, d))
+        components = checked_attribute(self, "components_", (K, self.n_factors, d))
+        noise = checked_attribute(self, "noise_variances_", (K, d))
         if not (noise > 0).all():
             raise ValueError(f"noise_variances_ must be positive, but it contains {noise.min()}")
         none = np.zeros(d)

@@ -20,7 +20,7 @@ from fastem.families.own_density import Density, OwnModel, WholeRows, stacked
 from fastem.models import criteria
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator, in_moderate_units, require_finite
-from fastem.starts.given import checked_array, checked_weights
+from fastem.starts.given import checked_attribute, checked_weights
 from fastem.starts.tournament import FAILURES
 
 FUNCTIONS = "log_prob", "estimate"  # parameters, which a file cannot contain
@@ -181,7 +181,7 @@ largest.""",
     def _of_attributes(self):
         weights = checked_weights(self.weights_, np.size(self.weights_), "weights_")
         shape = (len(weights), *np.shape(self.parameters_)[1:])
-        parameters = checked_array(self.parameters_, "parameters", shape, "parameters_")
+        parameters = checked_attribute(self, "parameters_", shape)
         return OwnModel(weights, parameters, Density(self.log_prob, self.estimate), self.n_features_in_)
 
     def __sklearn_is_fitted__(self):

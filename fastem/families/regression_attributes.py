@@ -10,7 +10,7 @@ from fastem.estimators.covariates import gate_of_attributes
 from fastem.models.gate import Gate, GateRule
 from fastem.models.regressions import Regressions
 from fastem.models.weights import FREE
-from fastem.starts.given import checked_array, checked_weights
+from fastem.starts.given import checked_attribute, checked_weights
 
 
 def model_of_attributes(estimator, basis, pattern) -> Regressions:
@@ -18,16 +18,13 @@ def model_of_attributes(estimator, basis, pattern) -> Regressions:
     K, m, d = np.size(estimator.weights_), pattern.floor.size, len(basis.means)
     outputs = (K,) if np.ndim(estimator.intercept_) == 1 else (K, m)
 
-    def attribute(name, shape):
-        return checked_array(getattr(estimator, name, None), name.removesuffix("_"), shape, name)
-
     weights = checked_weights(estimator.weights_, K, "weights_")
-    coef = attribute("coef_", (*outputs, d)).reshape(K, m, d)
-    intercept = attribute("intercept_", outputs).reshape(K, m, 1)
+    coef = checked_attribute(estimator, "coef_", (*outputs, d)).reshape(K, m, d)
+    intercept = checked_attribute(estimator, "intercept_", outputs).reshape(K, m, 1)
     require_none_of_dropped(coef, basis)
     variances = np.ones((K, m))
     if pattern.is_gaussian:
-        variances = attribute("variances_", outputs).reshape(K, m)
+        variances = checked_attribute(estimator, "variances_", outputs).reshape(K, m)
         if not (variances > 0).all():
             raise ValueError(f"variances_ must be positive. Got {variances.min():.5g}.")
     coefficients = np.swapaxes(basis.of_basis(np.concatenate([intercept, coef], axis=2)), 1, 2).copy()

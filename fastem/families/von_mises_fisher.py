@@ -245,7 +245,7 @@ class VonMisesFisherMixture(ExponentialFamilyMixture):
     def _emission(self):
         directions = self._checked_array("mean_directions_", least=-1 - 1e-6, most=1 + 1e-6)
         concentrations = self._checked_array(
-            "concentrations_", least=LEAST_CONCENTRATION, most=MOST_CONCENTRATION, shape="(K,)"
+            "concentrations_", least=LEAST_CONCENTRATION, most=MOST_CONCENTRATION, shape=("K",)
         )
         if len(concentrations) != len(directions):
             raise ValueError(f"there are {len(directions)} mean_directions_, but {len(concentrations)} concentrations_")

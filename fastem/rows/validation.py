@@ -260,7 +260,9 @@ def _too_few(rows, least, what, owner):
 
 
 def real_numbers(value):
-    """A parameter as an array of real numbers, of any shape; None where it is something else, or ragged."""
+    """A parameter as an array of real numbers, of any shape; None where it is something else, ragged, or masked."""
+    if has_masked(value):
+        return None
     try:
         array = np.asarray(value)
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Checks of what a user gives to start from: memberships and arrays."""
+"""Checks of what a user gives: memberships and arrays to start from, and fitted attributes."""
 
 from __future__ import annotations
 
@@ -38,26 +38,34 @@ def checked_membership(membership, n, n_components):
 
 
 def checked_array(value, name, shape, source=""):
-    """float64 and of the right shape, or None.
+    """A float64 copy of finite numbers in the right shape, or None.
 
+    shape : tuple
+        Lengths; one that may be any has a name in place of a number, e.g. ``("K", "d")``.
     source : str
         The parameter or attribute that has the value, where scikit-learn's messages, in which `name` is, do not say it.
     """
     if value is None:
         return None
     where = f" in {source}" if source else ""
+    expected = str(shape).replace("'", "")
     require_unmasked(value, source or name)
     try:
         array = np.array(numbers_beside(np.asarray(value)), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"The parameter '{name}' must contain numbers in the shape of {shape}{where}: {error}"
+            f"The parameter '{name}' must contain numbers in the shape of {expected}{where}: {error}"
         ) from error
-    if array.shape != shape:
-        raise ValueError(f"The parameter '{name}' should have the shape of {shape}, but got {array.shape}{where}")
+    if array.ndim != len(shape) or any(not isinstance(n, str) and n != m for n, m in zip(shape, array.shape)):
+        raise ValueError(f"The parameter '{name}' should have the shape of {expected}, but got {array.shape}{where}")
     if not np.isfinite(array).all():
         raise ValueError(f"The parameter '{name}' contains NaN or infinity{where}.")
     return array
+
+
+def checked_attribute(estimator, name, shape):
+    """A fitted attribute, which a user may have set, as :func:`checked_array`; None where it is not there."""
+    return checked_array(getattr(estimator, name, None), name.removesuffix("_"), shape, name)
 
 
 def checked_weights(value, n_components, source="weights_init"):

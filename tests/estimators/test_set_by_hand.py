@@ -177,6 +177,71 @@ def test_noise_set_by_hand(tmp_path):
     assert np.allclose(again.score_samples(X), model.score_samples(X), rtol=1e-9)
 
 
+def normal(X, parameters):
+    return -0.5 * (X[:, 0] - parameters[0]) ** 2
+
+
+def weighted_means(X, weight):
+    return weight @ X / weight.sum()
+
+
+GATED = {"covariates": X[:, :1]}
+SEVERAL = {
+    **{str(family): (lambda family=family: fitted(family), family.data(90), {}) for family in MODELS},
+    "tied": (lambda: GaussianMixture(2, covariance_type="tied", random_state=0).fit(X), X, {}),
+    "noise": (lambda: GaussianMixture(2, noise="box", random_state=0).fit(X), X, {}),
+    "gate": (lambda: fastem.StudentTMixture(2, random_state=0).fit(X, **GATED), X, GATED),
+    "process": (lambda: fastem.BayesianGaussianMixture(2, random_state=0).fit(X), X, {}),
+    "factor analysis": (lambda: fastem.FactorAnalysis(1).fit(X), X, {}),
+    "ppca": (lambda: fastem.PPCA(1).fit(X), X, {}),
+    "regressions": (lambda: fastem.MixtureOfRegressions(2, random_state=0).fit(X, X[:, 0]), X, {"y": X[:, 0]}),
+    "own": (lambda: fastem.Mixture.of(normal, weighted_means)(2, random_state=0).fit(X), X, {}),
+}
+
+
+def broken(array):
+    """What a user may set by mistake in place of an array of numbers, or of a number."""
+    first = np.arange(array.size).reshape(array.shape) == 0
+    yield "nan", np.where(first, np.nan, array)
+    yield "inf", np.where(first, np.inf, array)
+    yield "text", array.astype(str)
+    yield "masked", np.ma.masked_array(array, first)
+    yield "an axis more", array[None].repeat(3, axis=0)
+    if array.ndim:
+        yield "a row more", np.concatenate([array, array[:1]])
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_what_makes_no_model_is_refused_in_each_fitted_array(name):
+    make, rows, beside = SEVERAL[name]
+    model, accepted = make(), set()
+    for name in [name for name in model._saved_arrays if name not in ("basis_", "lines_")]:  # these are of files
+        array = np.asarray(getattr(model, name, None))
+        for what, value in broken(array) if array.dtype.kind in "iuf" else ():
+            try:
+                setattr(model, name, value)
+                model.score_samples(rows, **beside)
+                accepted.add((name, what))
+            except ValueError as error:
+                assert "more" in what or all(word in str(error) for word in name.split("_")), (what, error)
+        setattr(model, name, array)
+    assert accepted <= {("components_", "a row more")}  # of factor analysis: a factor more
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_means_that_are_no_numbers_come_in_by_no_other_door(bad):
+    theirs = ScikitLearns(2, random_state=0).fit(X)
+    theirs.means_[0, 0] = bad
+    with pytest.raises(ValueError, match="NaN or infinity in means_"):
+        GaussianMixture.from_parameters([1.0], [[bad, 0.0]], np.eye(2)[None])
+    with pytest.raises(ValueError, match="NaN or infinity in means_"):
+        fastem.StudentTMixture.from_parameters([1.0], [[bad, 0.0]], np.eye(2)[None], [4.0])
+    with pytest.raises(ValueError, match="NaN or infinity in means_"):
+        fastem.MixtureOfFactorAnalyzers.from_parameters([1.0], [[bad, 0.0]], np.ones((1, 1, 2)), np.ones((1, 2)))
+    with pytest.raises(ValueError, match="NaN or infinity in means_"):
+        GaussianMixture.from_sklearn(theirs)
+
+
 EYES = np.stack([np.eye(2)] * 2)
 MEANS, HALVES = [[0.0, 0.0], [5.0, 5.0]], [0.5, 0.5]
 
@@ -195,7 +260,7 @@ MEANS, HALVES = [[0.0, 0.0], [5.0, 5.0]], [0.5, 0.5]
         ("precisions_cholesky_", np.ones((2, 2, 2)), "upper triangular with a positive diagonal"),
         ("weights_", [0.5, 0.6], "normalized, .* in weights_"),
         ("weights_", [1.0], r"\(2,\), but got \(1,\) in weights_"),
-        ("means_", [1.0], "means_ must have shape"),
+        ("means_", [1.0], r"shape of \(K, d\), but got \(1,\) in means_"),
     ],
 )
 def test_attributes_that_make_no_model(attribute, value, words):
@@ -258,8 +323,9 @@ def test_factor_models(make, tmp_path):
         assert np.array_equal(fastem.load(tmp_path / "model.npz").score_samples(X), model.score_samples(X))
     for name, value, words in [
         ("noise_variance_", -np.ones(3), "noise_variance_ must be positive"),
+        ("noise_variance_", [np.inf, 1, 1], "NaN or infinity in noise_variance_"),
         ("mean_", np.zeros(2), "do not have the same columns"),
-        ("components_", [[1], [2, 3]], "must be numbers"),
+        ("components_", [[1], [2, 3]], r"must contain numbers in the shape of \(n_components, d\) in components_"),
     ]:
         broken = make.from_parameters(first.mean_, first.components_, first.noise_variance_)
         setattr(broken, name, value)

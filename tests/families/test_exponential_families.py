@@ -127,7 +127,7 @@ def test_directions_in_single_precision_are_units_to_single_precision():
         ("gamma", "shapes_", [[1.0, 2.0, 3.0]] * 2, "must have the same shape"),
         ("exponential", "rates_", [[0.0, 1.0, 1.0]], "must be in"),
         ("von Mises-Fisher", "concentrations_", [1.0, 2.0, 3.0], "2 mean_directions_, but 3"),
-        ("von Mises-Fisher", "concentrations_", [[1.0]], r"shape \(K,\)"),
+        ("von Mises-Fisher", "concentrations_", [[1.0]], r"shape of \(K,\)"),
         ("von Mises-Fisher", "mean_directions_", [[0.5, 0, 0]] * 2, "unit vectors"),
     ],
 )

@@ -16,7 +16,7 @@ from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.structures import STRUCTURES
 from fastem.rows.validation import real_numbers
 from fastem.starts.gaussian_start import checked_covariance
-from fastem.starts.given import checked_array
+from fastem.starts.given import checked_array, checked_attribute
 
 SEPARATE = Full, Diagonal, Spherical  # structures whose covariances do not depend on each other
 
@@ -191,16 +191,13 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
         if name not in self._forms:
             if not hasattr(self, "means_"):
                 raise AttributeError(f"{name} follows from {', '.join(self._forms)} where means_ are set. Set means_.")
-            covariance = self._covariance(self._checked_means())
+            covariance = self._covariance(self._means())
             forms = covariance.covariances, covariance.precisions_cholesky, covariance.precisions()
             self._forms = {other: read_only(form) for other, form in zip(FORMS, forms)} | self._forms
         return self._forms[name]
 
-    def _checked_means(self):
-        means = np.asarray(self.means_, dtype=np.float64)
-        if means.ndim != 2:
-            raise ValueError(f"means_ must have shape (K, d), but it has {means.shape}")
-        return means
+    def _means(self):
+        return checked_attribute(self, "means_", ("K", "d"))
 
     def _covariance(self, means):
         """The structure of the matrices that are set."""
@@ -227,7 +224,7 @@ if no column varies, its square (a column of zeros: 1), so units matter there, i
         return covariance
 
     def _emission(self):
-        means = self._checked_means()
+        means = self._means()
         return Gaussian(means, self._covariance(means), np.zeros(means.shape[1]))
 
     def _restore(self):

@@ -31,7 +31,7 @@ from fastem.models.gaussian.structures import STRUCTURES
 from fastem.models.gaussian.truncated import TruncatedGaussian, truncated
 from fastem.models.mixture import Mixture
 from fastem.rows.validation import generator, not_missing, numbered, require_finite
-from fastem.starts.given import checked_array, checked_weights
+from fastem.starts.given import checked_attribute, checked_weights
 from fastem.starts.plan import Scales
 
 
@@ -273,8 +273,8 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
         if not self._has_noise:
             return super()._of_attributes()
         emission = self._emission()
-        weights = np.append(self.weights_, self.noise_weight_)
-        weights = checked_weights(weights, len(emission.means) + 1, "weights_ and noise_weight_")
+        weights = checked_attribute(self, "weights_", ("K",)), checked_attribute(self, "noise_weight_", ())
+        weights = checked_weights(np.append(*weights), len(emission.means) + 1, "weights_ and noise_weight_")
         return Mixture(weights, self._noise_beside(emission))
 
     def _noise_beside(self, emission) -> WithNoise:
@@ -284,7 +284,7 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
             if not isinstance(log_volume, numbers.Real) or not np.isfinite(log_volume):
                 raise ValueError(f"noise_log_volume_ must be a finite number. Got {log_volume!r} instead.")
             return WithNoise(emission, float(log_volume))
-        box = checked_array(box, "noise_box", (2, emission.shape[1]), "noise_box_")
+        box = checked_attribute(self, "noise_box_", (2, emission.shape[1]))
         if not (box[1] > box[0]).all():
             raise ValueError("noise_box_ must contain the least value of each column and, in row 1, the largest.")
         within = in_box(emission, box)
