@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ METHODS = "fit", "partial_fit", "predict", "predict_proba", "score", "transform"
 
 
 def set_fit_request(self: E, **requests: Any) -> E:
-    """What a scikit-learn meta-estimator hands on to `fit`, with metadata routing enabled.
+    """What a scikit-learn meta-estimator hands on to `fit`, after ``sklearn.set_config(enable_metadata_routing=True)``.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def set_fit_request(self: E, **requests: Any) -> E:
     ------
     TypeError
         `fit` has no such argument.
+    RuntimeError
+        Metadata routing is not enabled: meta-estimators would not look at what is set here.
     """
     return requested(self, "fit", requests)
 
@@ -62,6 +65,11 @@ set_predict_proba_request = request_of("predict_proba")
 
 def requested(self, method, requests):
     """The estimator, which remembers these requests of a method."""
+    if not is_enabled():
+        raise RuntimeError(
+            f"set_{method}_request is only available when metadata routing is enabled. Call "
+            "sklearn.set_config(enable_metadata_routing=True) before it."
+        )
     known = routable(self, method)
     for name in requests:
         if name not in known:
@@ -70,6 +78,11 @@ def requested(self, method, requests):
     before = getattr(self, "_metadata_requests", {})
     self._metadata_requests = before | {method: before.get(method, {}) | requests}
     return self
+
+
+def is_enabled() -> bool:
+    """Whether scikit-learn routes metadata; where it was not imported, nobody can have asked it to."""
+    return "sklearn" in sys.modules and sys.modules["sklearn"].get_config()["enable_metadata_routing"]
 
 
 def routable(estimator, method) -> list[str]:

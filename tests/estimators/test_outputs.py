@@ -1,5 +1,6 @@
 """scikit-learn's conveniences: frames out, responsibilities as features, outliers, metadata routing."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars
 import pytest
 import sklearn
 from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDRegressor
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -126,8 +127,23 @@ def test_metadata_is_routed():
         assert np.allclose(found.means_, X[weight > 0].mean(axis=0))
         with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match="sample_weight"):
             GridSearchCV(GaussianMixture(), {"n_components": [1]}).fit(X, sample_weight=weight)
-    with pytest.raises(TypeError, match="has no argument 'weight', only sample_weight"):
-        model.set_fit_request(weight=True)
+        with pytest.raises(TypeError, match="has no argument 'weight', only sample_weight"):
+            model.set_fit_request(weight=True)
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "score", "predict", "predict_proba"])
+def test_requests_are_refused_as_scikit_learn_refuses_them_where_it_would_not_look_at_them(method):
+    with sklearn.config_context(enable_metadata_routing=False):
+        with pytest.raises(RuntimeError, match=r"only available when metadata routing is enabled"):
+            SGDRegressor().set_fit_request(sample_weight=True)
+        with pytest.raises(RuntimeError, match=rf"set_{method}_request is only available when .*set_config"):
+            getattr(GaussianMixture(), f"set_{method}_request")(covariates=True)
+
+
+def test_where_scikit_learn_was_not_imported_it_routes_nothing(monkeypatch):
+    monkeypatch.delitem(sys.modules, "sklearn")
+    with pytest.raises(RuntimeError, match="only available when metadata routing is enabled"):
+        GaussianMixture().set_fit_request(covariates=True)
 
 
 def test_noise_hides_outliers_from_a_threshold_of_the_density(tmp_path):
@@ -174,8 +190,8 @@ def by_hand(sides, folds):
 @pytest.mark.parametrize("kind", SIDES)
 def test_side_columns_are_routed(kind):
     sides, folds = SIDES[kind], KFold(3, shuffle=True, random_state=0)
-    expected = by_hand(sides, folds)
     with sklearn.config_context(enable_metadata_routing=True):
+        expected = by_hand(sides, folds)
         np.testing.assert_array_equal(cross_val_score(with_sides(sides), X, params=sides, cv=folds), expected)
         found = cross_validate(with_sides(sides), X, params=sides, cv=folds)
         np.testing.assert_array_equal(found["test_score"], expected)
@@ -190,7 +206,13 @@ def test_side_columns_are_routed(kind):
             cross_val_score(GaussianMixture(2), X, params=sides, cv=folds)
 
 
-def test_only_what_a_method_takes_can_be_asked_for():
+@pytest.fixture
+def routed():
+    with sklearn.config_context(enable_metadata_routing=True):
+        yield
+
+
+def test_only_what_a_method_takes_can_be_asked_for(routed):
     for name in ("sides", "labels"):
         with pytest.raises(TypeError, match=f"GaussianMixture.score has no argument '{name}', only sample_weight, err"):
             GaussianMixture().set_score_request(**{name: True})
