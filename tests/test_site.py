@@ -7,6 +7,8 @@ import pytest
 from matplotlib import pyplot
 
 from fastem import plot
+from fastem.check import LEAST
+from fastem.datasets import load_certified
 from fastem.families import ESTIMATORS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -41,6 +43,27 @@ def test_every_page_is_in_the_table_of_contents():
     index = PAGES[DOCS / "index.md"]
     names = [str(path.relative_to(DOCS).with_suffix("")) for path in PAGES]
     assert [name for name in names if name not in index and not name.startswith("pages/")] == []
+
+
+def rows_of_first_table(text):
+    """Cells of its rows below the head."""
+    lines = text[text.index("\n|") + 1 :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_page_of_accuracy_says_what_was_measured_and_what_there_is():
+    page, problems = PAGES[DOCS / "understand" / "accuracy.md"], load_certified()
+    measured = rows_of_first_table((DOCS.parent / "bench" / "ACCURACY.md").read_text(encoding="utf-8"))
+    said = rows_of_first_table(page)
+    assert said == [
+        [library, number, *(f"{median} ({least})" for least, median in zip(digits[::2], digits[1::2])), failed]
+        for library, number, *digits, failed in measured
+    ]
+    assert said[0][1] == str(len(problems)) and f"`fastem.datasets.load_certified()` has {len(problems)} pro" in page
+    assert [family for family in {problem.family for problem in problems} if f"`{family}`" not in page] == []
+    (most, worst), average, high = LEAST["low"], *("{:g} and {:g}".format(*LEAST[k]) for k in ("average", "high"))
+    assert f"{most:g} of the log-likelihood and {worst:g} of the worst parameter" in page
+    assert f"(average: {average}, high: {high})" in page
 
 
 def test_what_a_page_prints_and_draws_stands_below_the_code(run_pages, tmp_path, monkeypatch):
