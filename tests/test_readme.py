@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy
 from matplotlib import pyplot
 
 import fastem
@@ -57,6 +58,16 @@ def test_measurement_errors():
     names = {"fastem": fastem, "np": np, "X": fastem.datasets.load_faithful().data}
     exec(block("denoise"), names)
     assert names["means"].shape == names["rows"].shape == (272, 2) and names["covariances"].shape == (272, 2, 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_relative_entropy_of_certain_classes_is_one():
+    page = (ROOT / "docs" / "coming_from" / "stepmix.md").read_text(encoding="utf-8")
+    (table,) = re.findall(r"^\| `relative_entropy\(X\)` \| `(.*?)`", page, re.MULTILINE)
+    (code,) = re.findall(r"^relative_entropy = (.*?)  #", page, re.MULTILINE)
+    known = {"np": np, "scipy": scipy, "xlogy": scipy.special.xlogy, "n": 3, "K": 2}
+    for posteriors, expected in ((np.eye(2)[[0, 1, 0]], 1), (np.full((3, 2), 0.5), 0)):
+        assert [eval(formula, known | {"r": posteriors}) for formula in (table, code)] == [expected] * 2
 
 
 def test_priors_and_constraints():
