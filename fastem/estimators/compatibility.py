@@ -377,6 +377,13 @@ def require_compatible(request: Request) -> None:
             raise ValueError(sentence.format(asked[first], asked[second]))
 
 
+def may_have(parameters: Mapping[str, Any], feature: str) -> bool:
+    """Whether no pair of the table refuses a mixture of these parameters a feature."""
+    request = Request(parameters)
+    beside = {second if first == feature else first for first, second, _ in REFUSED if feature in (first, second)}
+    return not any(FEATURES[name](request) for name in beside)
+
+
 def refusal(first: str, second: str) -> str:
     """The sentence of two features, where only the rows show that one of them is present."""
     return next(sentence for one, other, sentence in REFUSED if (one, other) == (first, second))

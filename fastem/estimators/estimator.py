@@ -37,7 +37,6 @@ class Estimator:
     _saved_arrays: ClassVar[tuple[str, ...]] = ()
     _saved_scalars: ClassVar[tuple[str, ...]] = ()
     _parameters: ClassVar[dict[str, Parameter]] = {}
-    _attributes: ClassVar[str] = ""  # what docstrings say of the attributes that all subclasses have
     _model_arrays: ClassVar[list] = []  # of :meth:`_fitted_arrays` when the model was made; none in old pickles
 
     if TYPE_CHECKING:  # rows of subclasses are taken out of their bodies, but this is no subclass
@@ -56,10 +55,15 @@ class Estimator:
         rows = {name: row for name, row in rows.items() if name not in without}
         describe_methods(cls)
         refuse_sides(cls)
-        cls.__doc__ = documented(cls.__doc__, rows, cls._attributes)
+        cls.__doc__ = documented(cls.__doc__, rows, cls._described_attributes(rows))
         if "__init__" not in vars(cls) and rows != cls._parameters:
             cls.__init__ = constructor(cls, rows)
         cls._parameters = rows
+
+    @classmethod
+    def _described_attributes(cls, rows: dict[str, Parameter]) -> str:
+        """What the docstring of a class with these parameters says of the attributes that all subclasses have."""
+        return ""
 
     @classmethod
     def _defaults(cls) -> dict:

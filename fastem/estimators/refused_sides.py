@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 from fastem.errors import did_you_mean
+from fastem.estimators.compatibility import may_have
 from fastem.estimators.sides_of_fit import require_read_whole, require_ungated
 
 WITH_BOUNDS = "Mixtures whose components have a distribution function at hand do, such as GaussianMixture."
@@ -51,13 +52,18 @@ def require_sides(estimator, sides: Iterable[str]) -> None:
 
 def sides_of(estimator) -> list[str]:
     """The side columns that predictions and scores of this mixture take."""
-    return [role for role in ROLES if role in takes(estimator) or role == "covariates"]
+    return [role for role in ROLES if role in takes(estimator) or (role == "covariates" and gated(estimator))]
+
+
+def gated(estimator) -> bool:
+    """Whether the weights of a mixture of this class may depend on covariates."""
+    return may_have({name: row.default for name, row in estimator._parameters.items()}, "covariates")
 
 
 def taken_of(estimator, listed: list[str]) -> list[str]:
     """The arguments of a method that this estimator takes; listed: those of its signature."""
     listed = [one for one in listed if one != SIDES] + (sides_of(estimator) if SIDES in listed else [])
-    others = ROLES.keys() - takes(estimator).keys() - OF_EVERY_MIXTURE
+    others = ROLES.keys() - {"labels", *sides_of(estimator)}
     return [one for one in listed if one not in others]
 
 

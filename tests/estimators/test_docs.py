@@ -2,7 +2,9 @@
 
 import inspect
 
+import numpy as np
 import pytest
+import sklearn
 
 import fastem
 from fastem.families import ESTIMATORS
@@ -43,3 +45,23 @@ def test_no_docstring_sends_the_reader_to_an_internal_class(name):
     doc = inspect.getdoc(getattr(fastem, name))
     assert "fastem.estimators" not in doc and "{" + "parameters}" not in doc and "{" + "attributes}" not in doc
     assert all(f"\n{parameter} :" in doc for parameter in getattr(fastem, name)().get_params())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if "Mixture" in name])
+def test_covariates_are_spoken_of_where_a_fit_may_have_some(name):
+    """In the attributes, and in what a meta-estimator may hand on."""
+    model, rows = getattr(fastem, name)(), np.array([[0, 1.0], [1, 0], [1, 0], [0, 1]])
+    takes = True
+    try:
+        model.fit(rows, covariates=rows[:, :1])
+    except ValueError as error:  # or 0 is no value of the family
+        takes = "cannot be combined with covariates" not in str(error)
+    doc, routing = inspect.getdoc(type(model)), model.get_metadata_routing()
+    assert all((word in doc) == takes for word in ("gate_coefficients_", "gate_in_units_", "covariate_names_"))
+    for method in ("fit", "score", "predict", "predict_proba", "partial_fit"):
+        assert ("covariates" in getattr(routing, method).requests) == (takes and method != "partial_fit")
+    if not takes:
+        with sklearn.config_context(enable_metadata_routing=True):
+            with pytest.raises(TypeError, match=f"{name}.fit has no argument 'covariates'"):
+                model.set_fit_request(covariates=True)
