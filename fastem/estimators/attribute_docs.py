@@ -33,6 +33,8 @@ component_status_ : list of str
     "ok", or what is wrong with a component.
 fit_report_ : :class:`fastem.starts.fit_report.FitReport`
     The result of each restart and of each component; print it. Not saved to files.
+model_ : a model of :mod:`fastem.models`
+    The fitted model itself, which :func:`fastem.em` and :mod:`fastem.theory` take.
 n_parameters_ : int
 n_samples_ : int
     Rows of the fit.

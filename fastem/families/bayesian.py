@@ -64,6 +64,8 @@ class BayesianGaussianMixture(CovarianceMixture, without=("equal_weights", "fixe
     weight_concentration_prior_, mean_precision_prior_, degrees_of_freedom_prior_ : float
     mean_prior_ : (d,)
     covariance_prior_ : (d, d), (d,) or a number, by covariance_type
+    n_components_ : int
+        How many components hold rows.
     {attributes}
 
     Examples

@@ -196,6 +196,7 @@ class CategoricalMixture(ExponentialFamilyMixture):
         ``probabilities_[k, column, code]``; L is the largest number of categories of a column; codes that a column does
         not have are 0. The others are at least 1e-10, so that no row is impossible; `component_status_` says where.
     n_categories_ : (d,)
+        Categories of each column.
     {attributes}
 
     Examples
@@ -233,6 +234,7 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
 
     @property
     def n_categories_(self) -> np.ndarray:
+        """(d,) how many categories each column has."""
         self._require_fitted()
         return self._mixture().emission.n_categories
 

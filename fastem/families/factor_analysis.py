@@ -53,6 +53,8 @@ class FactorAnalysis(FactorEstimator):
         Rows of the fit, and
     total_weight_ : float
         the sum of their weights.
+    model_ : :class:`fastem.models.gaussian.factor_models.FactorModel`
+        The fitted model itself, which :func:`fastem.em` takes.
     feature_names_in_ : (d,), where X has names
 
     Examples
@@ -162,8 +164,12 @@ class PPCA(FactorEstimator):
         The same in every column.
     remaining_gain_, remaining_gain_method_
         0 and "closed form".
-    mean_, log_likelihood_, log_likelihood_error_, feature_status_, n_parameters_, n_features_in_, feature_names_in_, \
-    n_samples_, total_weight_
+    converged_, n_iter_, stop_reason_
+        True, 0, and that the maximum is known in closed form.
+    loglike_ : list
+        The log-likelihood, once.
+    mean_, log_likelihood_, log_likelihood_error_, feature_status_, model_, n_parameters_, n_features_in_, \
+    feature_names_in_, n_samples_, total_weight_
         As in :class:`FactorAnalysis`.
 
     Examples

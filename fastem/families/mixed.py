@@ -101,8 +101,10 @@ class MixedMixture(MixtureEstimator):
     ----------
     members_ : dict
         {kind: mixture of that kind over its columns}, fitted, e.g. ``members_["poisson"].rates_``.
-    gaussian_means_, poisson_rates_, … :
-        The same arrays by kind and name.
+    gaussian_means_, gaussian_covariances_, gaussian_precisions_cholesky_, poisson_rates_, bernoulli_probabilities_, \
+    categorical_probabilities_, exponential_rates_, gamma_shapes_, gamma_rates_, von_mises_fisher_mean_directions_, \
+    von_mises_fisher_concentrations_ :
+        The same arrays by kind and name, of the kinds that there are.
     {attributes}
 
     Examples

@@ -169,6 +169,8 @@ class MixtureOfFactorAnalyzers(MixtureEstimator):
     components_ : (K, q, d)
         Loadings.
     noise_variances_ : (K, d)
+    covariances_ : (K, d, d)
+        ``components_[k].T @ components_[k]`` and the noise on the diagonal.
     {attributes}
 
     Examples

@@ -42,6 +42,7 @@ class OutlierDetector(Estimator):
     Attributes
     ----------
     mixture_ : the fitted mixture
+    model_ : its model
     offset_ : float
         The log-density below which a row is an outlier.
     n_features_in_ : int

@@ -38,12 +38,17 @@ class Mixture(FittedMixture):
     weights_ : (K,)
     parameters_ : (K, ...)
         What `estimate` returned, of each component.
-    converged_ : bool
-    n_iter_ : int
-    history_ : list
-        Mean log-likelihood of the start and after each iteration.
     log_likelihood_, lower_bound_ : float
         In total, and per unit of weight.
+    history_, lower_bounds_ : list
+        Mean log-likelihood of the start and after each iteration; the same without the start.
+    model_ : the fitted model itself
+        :func:`fastem.em` takes it.
+    component_status_ : list of str
+        "ok" of each.
+    converged_, n_iter_, stop_reason_, log_likelihood_error_, remaining_gain_, remaining_gain_method_, n_parameters_, \
+    n_samples_, total_weight_, n_features_in_, feature_names_in_
+        As in :class:`fastem.GaussianMixture`.
 
     Examples
     --------

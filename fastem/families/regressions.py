@@ -97,6 +97,8 @@ class MixtureOfRegressions(Estimator):
     n_parameters_, n_iter_, n_features_in_ : int
     converged_ : bool
     history_ : list
+    model_ : :class:`fastem.models.regressions.Regressions`
+        The fitted model of rows in the basis of the fit.
     side_columns_ : list of str
         Which of "covariates", "trials" and "exposure" the fit had.
 

@@ -97,10 +97,12 @@ class Selection:
 
     @property
     def best_row(self) -> Row:
+        """The first of :attr:`ranked`."""
         return self.ranked[0]
 
     @property
     def best(self) -> GaussianMixture:
+        """The fitted model of :attr:`best_row`."""
         return self.best_row.estimator
 
     def to_frame(self) -> Any:

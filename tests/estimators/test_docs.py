@@ -1,10 +1,12 @@
 """Every parameter is documented where a user looks: numpydoc's validation of all estimators and their methods."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
 import sklearn
+from models import MODELS, points
 
 import fastem
 from fastem.families import ESTIMATORS
@@ -65,3 +67,35 @@ def test_covariates_are_spoken_of_where_a_fit_may_have_some(name):
         with sklearn.config_context(enable_metadata_routing=True):
             with pytest.raises(TypeError, match=f"{name}.fit has no argument 'covariates'"):
                 model.set_fit_request(covariates=True)
+
+
+X = points(np.random.default_rng(0), 60)
+FITS = {
+    **{str(family): lambda family=family: family.make(2, max_iter=2).fit(family.data(60)) for family in MODELS},
+    "noise": lambda: fastem.GaussianMixture(noise="box").fit(X),
+    "prior": lambda: fastem.GaussianMixture(prior={}).fit(X),
+    "gate": lambda: fastem.GaussianMixture(2, max_iter=2).fit(X, covariates=X[:, :1]),
+    "bayesian": lambda: fastem.BayesianGaussianMixture().fit(X),
+    "factor analysis": lambda: fastem.FactorAnalysis(1).fit(X),
+    "ppca": lambda: fastem.PPCA(1).fit(X),
+    "regressions": lambda: fastem.MixtureOfRegressions().fit(X, X[:, 0]),
+    "regressor": lambda: fastem.GaussianMixtureRegressor().fit(X[:, :2], X[:, 2]),
+    "detector": lambda: fastem.OutlierDetector().fit(X),
+    "own": lambda: fastem.Mixture.of(lambda X, m: -((X - m) ** 2).sum(axis=1), lambda X, w: w @ X / w.sum())().fit(X),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", FITS)
+def test_every_fitted_attribute_is_in_the_section_of_attributes(name):
+    model = FITS[name]()
+    section = re.split(r"\n\n(?=.*\n---)", inspect.getdoc(type(model)).partition("Attributes\n----------\n")[2])[0]
+    said = re.findall(r"\w+_\b", " ".join(line.split(" : ")[0] for line in section.splitlines() if line[0] != " "))
+    there = {name for name in dir(model) if re.fullmatch(r"[a-z]\w*_", name) and getattr(model, name, None) is not None}
+    assert there - {*said} == set()
+
+
+@pytest.mark.parametrize("name", fastem.__all__)
+def test_every_public_property_says_what_it_is(name):
+    members = inspect.getmembers(getattr(fastem, name), lambda value: isinstance(value, property))
+    assert [member for member, value in members if member[0] != "_" and not inspect.getdoc(value)] == []

@@ -49,6 +49,9 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         of them.
     model_ : the fitted mixture of X alone
         `score_samples`, `sample`, `bic` and `aic` use it: they describe X without the targets.
+    n_iter_ : int
+    converged_ : bool
+        Of the fit of `mixture_`.
     n_features_in_ : int
     feature_names_in_ : (d,), where X has names
 
