@@ -57,7 +57,10 @@ def positive(owner, name, value):
         )
 
 
-flag = whole(0, boolean=True)
+def flag(owner, name, value):
+    """True or False; 1 and 0 are taken for them."""
+    if not isinstance(value, (bool, np.bool_, numbers.Integral)) or value not in (0, 1):
+        raise ValueError(f"The {name!r} parameter of {owner} must be True or False. Got {shown(value)} instead.")
 
 
 def choice(choices: Collection[str], *, unless: Callable[[Any], bool] = lambda value: False, others: str = "") -> Check:

@@ -153,7 +153,7 @@ BAD_PARAMETERS = [
     ({"verbose": "much"}, ["'verbose'", "[0, inf) or 'bar'", "Got 'much'"]),
     ({"accelerate": "much"}, ["'accelerate'", "'anderson', 'squarem'} or None", "Got 'much'"]),
     ({"stop": "late"}, ["'stop'", "or a function", "Got 'late'"]),
-    ({"warm_start": "yes"}, ["'warm_start'", "Got 'yes'"]),
+    ({"warm_start": "yes"}, ["'warm_start'", "must be True or False", "Got 'yes'"]),
     ({"weight_concentration_prior": RAGGED}, ["weight_concentration_prior must be", "[[1], [2, 3]]"]),
     ({"fixed": {"weights": RAGGED}}, ["fixed['weights'] must be", "[[1], [2, 3]]"]),
     ({"prior": {"scale": RAGGED}}, ["prior['scale'] must be", "[[1], [2, 3]]"]),
