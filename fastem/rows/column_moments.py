@@ -109,7 +109,7 @@ def resolved_variances(blocks, mean, variance):
                 name = column if blocks.names is None else repr(blocks.names[column])
                 raise ValueError(
                     f"The squares of column {name} of X underflow {blocks.dtype} "
-                    f"(its standard deviation is about {width:.3g}): multiply X, or pass float64."
+                    f"(all its values lie within {width:.3g} of each other): multiply X, or pass float64."
                 )
     rounding = 4 * np.finfo(np.float64).eps * np.abs(mean)  # of float32 too: values near each other differ exactly
     return np.where(variance > rounding**2, variance, 0)
