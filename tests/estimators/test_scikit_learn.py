@@ -98,6 +98,26 @@ def test_what_scikit_learn_does_not_have_is_refused():
         GaussianMixture().to_sklearn()
 
 
+def test_the_pages_rows_of_what_scikit_learn_fits_and_fastem_refuses():
+    X = rows()
+    few, masked = np.repeat(X[:2], 20, axis=0), np.ma.masked_array(X, X == X[0, 0])
+    with pytest.warns(match="Number of distinct clusters"):
+        Theirs(3, random_state=0).fit(few)
+    theirs = Theirs(2, warm_start=True, random_state=0).fit(X).set_params(n_components=3).fit(X)
+    assert theirs.means_.shape == (2, X.shape[1]) and Theirs().fit(masked).means_.shape == (1, X.shape[1])
+    with pytest.raises(ValueError, match="distinct row"):
+        GaussianMixture(3).fit(few)
+    with pytest.raises(ValueError, match="n_components has changed"):
+        GaussianMixture(2, warm_start=True, random_state=0).fit(X).set_params(n_components=3).fit(X)
+    with pytest.raises(ValueError, match="masked"):
+        GaussianMixture().fit(masked)
+    standard = (X - X.mean(axis=0)) / X.std(axis=0)
+    for dtype, least in ((np.float64, 1e-146), (np.float32, 3.2e-16)):
+        GaussianMixture().fit((1.1 * least * standard).astype(dtype))
+        with pytest.raises(ValueError, match="underflow"):
+            GaussianMixture().fit((0.9 * least * standard).astype(dtype))
+
+
 @pytest.mark.parametrize("model", [pytest.param(model, id=name) for name, model in mixtures()])
 def test_onnx(model):
     skl2onnx = pytest.importorskip("skl2onnx")
