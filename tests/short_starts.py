@@ -14,6 +14,7 @@ SHORT = {
     "estimators.exponential_family_mixture.DensityFamily.start_rounds": ((2, 2), (2, 1)),
     "estimators.exponential_family_mixture.DensityFamily.move_rounds": ((2, 1),),
     "families.student_t.StudentTFamily.move_rounds": ((2, 1),),
+    "families.gaussian.densities.MOVE_ROUNDS": ((2, 1),),
     "starts.short_runs.MOST_MOVES": 1,
     "families.mixed.MixedFamily.start_kinds": {MERGED: 1, ROWS: 2},
     "families.mixed.MixedFamily.start_rounds": ((2, 2), (2, 1)),

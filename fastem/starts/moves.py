@@ -50,6 +50,14 @@ def merge_pair(membership, i, j):
     return np.delete(pooled, j, axis=1)
 
 
+def shared_rows(membership, weight):
+    """(K, K) the cosines of the components' responsibilities (n, K)."""
+    weighted = membership * weight[:, None]
+    length = np.sqrt((weighted * membership).sum(axis=0))
+    length[length == 0] = 1
+    return matmul((weighted / length).T, membership / length)
+
+
 def split_merges(model, few, rng, n_threads, least=-1.0) -> list[np.ndarray]:
     """Responsibilities (n, K) of some rows in which two components that share rows are merged and another is split.
 
@@ -59,13 +67,10 @@ def split_merges(model, few, rng, n_threads, least=-1.0) -> list[np.ndarray]:
     """
     K = model.emission.shape[0]
     membership, X = posterior_of(model, few.X, np.arange(K)), filled(few.X, few.sample_weight)
-    weighted = membership * few.sample_weight[:, None]
-    length = np.sqrt((weighted * membership).sum(axis=0))
-    length[length == 0] = 1
-    shared = matmul((weighted / length).T, membership / length)
+    shared = shared_rows(membership, few.sample_weight)
     pairs = sorted(combinations(range(K), 2), key=lambda pair: -shared[pair])[:MOST_CANDIDATES]
     pairs = [pair for pair in pairs if shared[pair] > least]
-    by_weight = np.argsort(-weighted.sum(axis=0), kind="stable").tolist()
+    by_weight = np.argsort(-(membership * few.sample_weight[:, None]).sum(axis=0), kind="stable").tolist()
     moves = [
         (rank + place, (i, j), k)
         for rank, (i, j) in enumerate(pairs)

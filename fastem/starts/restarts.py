@@ -22,7 +22,7 @@ from fastem.starts.labels import LabelledStart
 from fastem.starts.named import EMEM, MERGED, START_NAMES
 from fastem.starts.plan import Plan, Scales
 from fastem.starts.regroup import split_merge_start
-from fastem.starts.short_runs import coarse_start, emem_start, few_of, labelled_start, pays
+from fastem.starts.short_runs import chosen_start, coarse_start, labelled_start, pays
 
 COARSE, SPLIT_MERGE, LAST_FIT = "short runs on a subsample", "split and merge", "the last fit"
 # the starts after the first, in turn: one kind often repeats its mistake, and a tree is always the same
@@ -179,8 +179,7 @@ class Restarts:
         plan, rng, n_threads = self.plan.from_start(init), self.rng, self.n_threads
         if isinstance(init, str) and init == EMEM:
             if not plan.start.given:
-                few = few_of(plan, rows, rng)
-                return emem_start(self._start_from, few, plan, self.scales, rng, n_threads, self.n_effective)
+                return chosen_start(self._start_from, rows, plan, self.scales, rng, n_threads)
             plan = plan.from_start(MERGED)  # what is given is where EM begins, before any step
         return plan.begun(plan.mixture(rows, self.scales, rng, n_threads), self.scales)
 

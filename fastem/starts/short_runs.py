@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import islice, product
 
 import numpy as np
 
@@ -19,15 +19,17 @@ from fastem.models.gaussian.short_runs import is_ordinary
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.side_columns import SideBlocks
-from fastem.starts.diagnosis import effective_rows, merit
+from fastem.starts.contenders import MOST, STEPS, STEPS_OVER_ALL, as_sound, narrowed, still_open, the_same
+from fastem.starts.diagnosis import best_first, effective_rows, merit
 from fastem.starts.gaussian_start import filled
 from fastem.starts.incomplete import partitions_of_complete
 from fastem.starts.merged_clusters import Unlike, alike
 from fastem.starts.moves import posterior_of, split_merges
 from fastem.starts.named import EMEM, MERGED, PARTITIONS
 from fastem.starts.plan import Plan, Stop
+from fastem.starts.ranked_moves import ranked_moves
 from fastem.starts.subsample import all_rows, sample_of, subsample_rows
-from fastem.starts.tournament import tournament
+from fastem.starts.tournament import distinct, tournament
 
 PAYS_FROM = 5  # times as many rows as the subsample has
 RUNS = 6  # of one kind of start, on a subsample
@@ -43,6 +45,7 @@ FEW_BESIDE = 2000  # or so many where they have side columns
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
 LEAST_TOL = 1e-6  # of such runs
 SHARED = 0.02  # cosine of two components' responsibilities from which they are merged
+FEW_COMPONENTS = 16  # up to which moves by shared rows are tried beside ranked ones
 MOST_MOVES = 3  # times that two components are merged and another is split
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
@@ -60,22 +63,42 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     """
     sample = sample_of(blocks, rng, plan.n_components)
     few, n_effective = spaced(sample, plan), effective_rows(blocks)
+    rows = truncated(sample, plan.truncate)
     if plan.start.init == EMEM:
-        best = emem_start(start, few, plan, scales, rng, n_threads, n_effective, max(DRAWS, plan.restarts.n_init))
+        draws = max(DRAWS, plan.restarts.n_init)
+        models = emem_start(start, few, plan, scales, rng, n_threads, n_effective, draws)
     else:
         n_runs = max(RUNS, plan.restarts.n_init)
         rounds = (SHORT_RUN, (n_runs + 1) // 2), (SHORT_RUN, 1)
         starts = [lambda: start(plan.start.init, few.whole())] * n_runs
-        best = contest(starts, few, rounds, plan, n_threads, n_effective)
-    threads = for_pass(n_threads, sample, plan.n_components)
-    limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter)}
-    rows = truncated(sample, plan.truncate)
-    stop = Stop().near if is_ordinary(best) else Stop()
-    return em(best, rows, stop=stop.rule, accelerate=plan.accelerate, n_threads=threads, **limits).model
+        models = [contest(starts, few, rounds, plan, n_threads, n_effective)]
+    threads, near = for_pass(n_threads, sample, plan.n_components), Stop(plan.stop.tol).near
+    if len(models) > 1:
+        models = narrowed(models, few, rows, STEPS, near, threads, n_effective)
+        models = still_open(models, sample, threads)
+    limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter), "n_threads": threads}
+    stop = Stop().near if is_ordinary(models[0]) else Stop()
+    runs = [em(model, rows, stop=stop.rule, accelerate=plan.accelerate, **limits) for model in models]
+    if len(runs) == 1:
+        return runs[0].model
+    everything = truncated(blocks, plan.truncate)
+    return narrowed(as_sound(runs, n_effective), sample, everything, STEPS_OVER_ALL, near, n_threads, n_effective)[0]
 
 
-def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> Mixture:
-    """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data.
+def chosen_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
+    """The best of short runs on some of the rows; by all rows, where these leave it open."""
+    few, n_effective = spaced(sample_of(blocks, rng, plan.n_components), plan), effective_rows(blocks)
+    models = emem_start(start, few, plan, scales, rng, n_threads, n_effective)
+    if len(models) == 1 or pays(blocks, plan.n_components):
+        return models[0]
+    near, rows = Stop(plan.stop.tol).near, truncated(blocks, plan.truncate)
+    return narrowed(models, few, rows, STEPS, near, n_threads, n_effective)[0]
+
+
+def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> list[Mixture]:
+    """The best of short runs from the kinds of starts that suit the family, because each kind fails on other data; the
+    next best as well, where the rows have no side columns.
+
     Where a family has rounds for it, two components of the best may be merged and another split: clusters of uneven
     sizes are seldom found otherwise. Where rows have side columns, the best for the values alone and the same
     starts run again, with these.
@@ -83,7 +106,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     start(init, rows) makes a mixture from a kind, or from labels of the rows. Merged clusters give several partitions,
     each of which is a start; where all are alike, there is nothing to choose.
     """
-    compared, few = few, few.whole()
+    beside, few = few, few.whole()
     family, starts, found = plan.family, [], Unlike(few.sample_weight, plan.n_components)
     X, weight, K = filled(few.X, few.sample_weight), few.sample_weight, plan.n_components
     threads = for_pass(n_threads, few, K)
@@ -100,7 +123,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
                 found.add(labels)
     partitions = [partial(start, labels, few) for labels in found.partitions]
     if len(starts) + len(partitions) == 1:
-        return [*partitions, *starts][0]()
+        return [[*partitions, *starts][0]()]
     runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
     of_starts, of_moves = family.start_rounds, family.move_rounds
     if np.isnan(few.X).any() and family.incomplete_rounds:
@@ -108,44 +131,45 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     if runs is None:
         runs, rounds = len(partitions) * [None], of_starts
     begun = [run or one for run, one in zip(runs, partitions)] + starts
-    best = contest(begun, few, rounds, plan, n_threads, n_effective)
+    runs = leaders(begun, few, rounds, plan, n_threads, n_effective)
     if of_moves and 1 < K < MANY:
-        best = moved(best, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
-    if compared is few:
-        return best
+        runs = moved(runs, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
+    if beside is few:
+        return as_sound(runs, n_effective)
+    best = runs[0].model
     rounds, n = SIDE_ROUNDS, len(found.partitions)
-    if compared.roles == ("covariates",):  # which may tell clusters apart that the values do not
+    if beside.roles == ("covariates",):  # which may tell clusters apart that the values do not
         rounds = GATED_ROUNDS
-        for labels in PARTITIONS[MERGED](filled(compared.blocks.X, weight), weight, K, rng, threads):
+        for labels in PARTITIONS[MERGED](filled(beside.blocks.X, weight), weight, K, rng, threads):
             found.add(labels)
     starts = [lambda: best, *partitions, *starts, *(partial(start, labels, few) for labels in found.partitions[n:])]
-    compared = spaced(compared, plan, FEW_BESIDE, compared.n_rows)
-    return contest(starts, compared, rounds, plan, n_threads, n_effective)
+    beside = spaced(beside, plan, FEW_BESIDE, beside.n_rows)
+    return [contest(starts, beside, rounds, plan, n_threads, n_effective)]
 
 
-def moved(best, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> Mixture:
-    """The best of a mixture and those that merge two of its components and split another; again where that has found
-    other clusters."""
+def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> list:
+    """The best of some runs and of those that merge two components of the best and split another; again where that has
+    found other clusters."""
     K, weight, threads = plan.n_components, few.sample_weight, for_pass(n_threads, few, plan.n_components)
     near = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
-    clusters = posterior_of(best, few.X, np.arange(K)).argmax(axis=1)
+    clusters = posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
+    is_ranked = K > 2 and is_ordinary(runs[0].model) and not np.isnan(few.X).any()
     for _ in range(MOST_MOVES):
-        labels = [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
+        best = runs[0].model
+        labels = ranked_moves(best, few, rng, threads, SHARED) if is_ranked and is_ordinary(best) else []
+        if K <= FEW_COMPONENTS or not is_ranked:
+            labels += [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
         labels = [one for one in labels if np.bincount(one, weight, minlength=K).all()]
         if not labels:  # no cluster is divided between components
             break
-        runs = plan.family.short_runs(near, labels, truncated(few, plan.truncate), scales)
-        begun = [run or partial(start, one, few) for run, one in zip(runs or len(labels) * [None], labels)]
-        best = contest([partial(itself, best), *begun], few, rounds, near, n_threads, n_effective)
-        before, clusters = clusters, posterior_of(best, few.X, np.arange(K)).argmax(axis=1)
+        others = plan.family.short_runs(near, labels, truncated(few, plan.truncate), scales)
+        begun = [run or partial(start, one, few) for run, one in zip(others or len(labels) * [None], labels)]
+        ended = leaders([partial(the_same, best), *begun], few, rounds, near, n_threads, n_effective)
+        runs = list(islice(distinct(best_first([*ended, *runs[1:]], n_effective), SAME), MOST))
+        before, clusters = clusters, posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
         if alike(before, clusters, weight, K):
             break
-    return best
-
-
-def itself(model: Mixture) -> Mixture:
-    """A start that has been made."""
-    return model
+    return runs
 
 
 def labelled_start(start, init, plan: Plan, rng, n_threads, n_effective) -> Mixture:
@@ -178,10 +202,15 @@ def contest(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=mer
     by : function
         What runs are compared by; see :mod:`fastem.starts.diagnosis`.
     """
-    settings = {"n_effective": n_effective, "by": by, "same": SAME}
-    rows = truncated(few, plan.truncate)
-    (best,) = tournament(starts, rows, rounds, Stop(plan.stop.tol).near, n_threads, **settings)
+    (best,) = leaders(starts, few, rounds, plan, n_threads, n_effective, by, 1)
     return best.model
+
+
+def leaders(starts, few, rounds, plan: Plan, n_threads, n_effective=None, by=merit, most=MOST) -> list:
+    """The runs that are best then, up to so many, the best first."""
+    settings = {"n_effective": n_effective, "by": by, "same": SAME}
+    rows, (*earlier, (n_iter, _)) = truncated(few, plan.truncate), rounds
+    return tournament(starts, rows, (*earlier, (n_iter, most)), Stop(plan.stop.tol).near, n_threads, **settings)
 
 
 def few_of(plan: Plan, blocks, rng) -> Blocks:

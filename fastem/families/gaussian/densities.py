@@ -14,7 +14,7 @@ from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_pri
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
 from fastem.models.gaussian.noise import Background, alone, data_box
-from fastem.models.gaussian.structures import LETTERS, STRUCTURES, check_dimension
+from fastem.models.gaussian.structures import STRUCTURES, check_dimension
 from fastem.models.gaussian.truncated import truncated
 from fastem.models.weights import fixed_components
 from fastem.rows.blocks import ArrayBlocks
@@ -120,11 +120,8 @@ class GaussianFamily(CovarianceFamily):
 
     @property
     def move_rounds(self):
-        """Of covariances with common axes, or a common shape along axes of their own; none beside noise, which has its
-        own starts."""
-        _, form, orientation = LETTERS.get(self.structure, "VVV")
-        is_common = orientation == "E" or (form == "E" and orientation == "V")
-        return MOVE_ROUNDS if is_common and not self.has_noise else ()
+        """None beside noise, which has its own starts."""
+        return () if self.has_noise else MOVE_ROUNDS
 
     @property
     def start_kinds(self):
