@@ -27,7 +27,7 @@ def case(law):
     number = (rare.index(law) + 0.5) / len(rare) if law in rare else 0.0
     asked = {"n_components": 2, "covariance_type": "full", "random_state": 0, "max_iter": 4}
     asked |= {"stop": "certified"}
-    if law.__name__ == "certified_fits_have_nothing_to_gain":
+    if law.__name__ in ("certified_fits_have_nothing_to_gain", "history_never_falls"):
         asked |= {"init_params": "random_from_data"}  # the default start has nothing to gain
     use = random_sides.then_score_sides if sides else random_cases.then_sample
     return random_cases.Case("GaussianMixture", asked, X, None, None, use, "blobs", 0, number, sides)

@@ -85,9 +85,9 @@ and new starts of several kinds. A start that is given as a whole is not repeate
 Array: responsibilities (n, K) or labels (n,). Callable: ``f(X, n_components, rng)`` that returns such an array.
 "emem" is the best of short runs of EM from the kinds that suit the family: for Gaussians from all partitions of
 "merged", from "kmeans" and, for few components, several by the nearest of random rows; where values are
-missing, also from partitions of the complete rows; where covariances have common axes or shapes, of Student-t densities
-and where values are missing, also from mixtures that merge two components of the best of these and split another. With
-covariates, partitions of values and covariates together are starts as well. Where a part of the start is given
+missing, also from partitions of the complete rows; then from mixtures that merge two components of the best of these
+and split another (not beside noise, nor of mixed columns). Where some rows do not tell two starts apart, more of them
+do. With covariates, partitions of values and covariates together are starts as well. Where a part of the start is given
 (`means_init`, …), "emem" is "merged".
 "merged" merges many small k-means clusters, in a metric that neighbours give, by several criteria;
 "kmeans" takes a few k-means steps from k-means++ seeds, in standardised columns; "whitened" does so where the

@@ -58,9 +58,9 @@ def as_sound(runs, n_effective, by=merit) -> list:
 
 def log_densities(model, rows, n_threads):
     """(n,) those of rows in memory."""
-    densities = np.empty(rows.n_rows, rows.dtype)
+    densities = np.empty(rows.n_rows)
     model.score(rows.X, n_threads, log_density=densities)
-    return densities.astype(np.float64)
+    return densities
 
 
 def the_same(model):

@@ -143,6 +143,8 @@ class Family(Protocol):
         The rounds of these runs. Random starts climb late.
     move_rounds : sequence of (iterations, runs that are left)
         The rounds of runs that merge two components of the best of these and split another. Default: none.
+    driver_move_rounds : sequence of (iterations, runs that are left)
+        The same where `short_runs` has no runs whose steps are compiled. Default: `move_rounds`.
     incomplete_rounds : (start_rounds, move_rounds) or ()
         Those of rows with missing values, where what is filled in hides clusters. Default: the same.
     """
@@ -153,6 +155,10 @@ class Family(Protocol):
     start_rounds: ClassVar[Sequence[tuple[int, int]]] = ((3, 2), (8, 1))
     move_rounds: ClassVar[Sequence[tuple[int, int]]] = ()
     incomplete_rounds: ClassVar[Sequence] = ()
+
+    @property
+    def driver_move_rounds(self) -> Sequence[tuple[int, int]]:
+        return self.move_rounds
 
     def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list | None:
         """Of each partition (n,) of rows in memory the :class:`ShortRun` that begins at the mixture that `start` makes

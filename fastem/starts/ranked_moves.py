@@ -73,6 +73,8 @@ def merger_costs(model, X, weight, membership, least) -> dict:
         share = membership[:, i] + membership[:, j]
         rows = np.flatnonzero(share > OWN)
         w = weight[rows] * share[rows]
+        if not w.any():
+            continue
         of_two = w @ normalised(joint[rows][:, [i, j]].T)[0] - w.sum() * float(
             arithmetic.log(model.weights[i] + model.weights[j])
         )

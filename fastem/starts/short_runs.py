@@ -125,11 +125,11 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     if len(starts) + len(partitions) == 1:
         return [[*partitions, *starts][0]()]
     runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
-    of_starts, of_moves = family.start_rounds, family.move_rounds
-    if np.isnan(few.X).any() and family.incomplete_rounds:
-        of_starts, of_moves = family.incomplete_rounds
+    of_moves = family.move_rounds
     if runs is None:
-        runs, rounds = len(partitions) * [None], of_starts
+        runs, rounds, of_moves = len(partitions) * [None], family.start_rounds, family.driver_move_rounds
+        if family.incomplete_rounds and np.isnan(few.X).any():
+            rounds, of_moves = family.incomplete_rounds
     begun = [run or one for run, one in zip(runs, partitions)] + starts
     runs = leaders(begun, few, rounds, plan, n_threads, n_effective)
     if of_moves and 1 < K < MANY:
@@ -151,6 +151,9 @@ def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effect
     """The best of some runs and of those that merge two components of the best and split another; again where that has
     found other clusters."""
     K, weight, threads = plan.n_components, few.sample_weight, for_pass(n_threads, few, plan.n_components)
+    rng = np.random.default_rng(
+        rng.integers(2**63)
+    )  # what further starts draw does not depend on how many moves there are
     near = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
     clusters = posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
     is_ranked = K > 2 and is_ordinary(runs[0].model) and not np.isnan(few.X).any()

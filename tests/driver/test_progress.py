@@ -88,7 +88,8 @@ def test_a_bar_that_does_not_converge_says_so(bar_in):
 
 def test_a_bar_that_a_callback_ends_is_full(bar_in):
     with pytest.warns(UserWarning, match="the callback asked to stop"):
-        GaussianMixture(3, random_state=0, tol=1e-9, verbose="bar").fit(X, callback=lambda result: result.n_iter == 4)
+        model = GaussianMixture(3, init_params="kmeans", random_state=0, tol=1e-9, verbose="bar")
+        model.fit(X, callback=lambda result: result.n_iter == 4)
     assert " 4/4 [" in bar_in.getvalue().split("\r")[-1]
 
 

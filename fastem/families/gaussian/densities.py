@@ -88,6 +88,7 @@ class CovarianceFamily(Family):
 
 
 MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))
+DRIVER_MOVE_ROUNDS = ((5, 3), (15, 1))  # a step of the driver takes ten times as long
 COMPLETE = "noise", "prior", "truncation", "truncate"  # parameters with which no value may be missing
 
 
@@ -122,6 +123,10 @@ class GaussianFamily(CovarianceFamily):
     def move_rounds(self):
         """None beside noise, which has its own starts."""
         return () if self.has_noise else MOVE_ROUNDS
+
+    @property
+    def driver_move_rounds(self):
+        return () if self.has_noise else DRIVER_MOVE_ROUNDS
 
     @property
     def start_kinds(self):
