@@ -151,9 +151,7 @@ def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effect
     """The best of some runs and of those that merge two components of the best and split another; again where that has
     found other clusters."""
     K, weight, threads = plan.n_components, few.sample_weight, for_pass(n_threads, few, plan.n_components)
-    rng = np.random.default_rng(
-        rng.integers(2**63)
-    )  # what further starts draw does not depend on how many moves there are
+    rng = np.random.default_rng(rng.integers(2**63))  # later starts draw the same, however many moves there are
     near = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
     clusters = posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
     is_ranked = K > 2 and is_ordinary(runs[0].model) and not np.isnan(few.X).any()
