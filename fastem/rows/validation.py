@@ -73,6 +73,11 @@ def as_matrix(X, owner, least_rows=1):
         )
     if array.dtype.kind in TEXT_KINDS:
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_READ_TEXT}")
+    if array.ndim == 0 and array.dtype == object:
+        raise TypeError(
+            f"{owner} takes rows in memory here, an array or a frame, but X is {type(X).__name__}. Read it first, "
+            "as by numpy.vstack(list(chunks))."
+        )
     if array.ndim != 2:
         hint = (
             "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "

@@ -355,6 +355,15 @@ def test_a_file_without_the_basis_is_read_from_the_coefficients(tmp_path):
     assert np.allclose(fastem.load(tmp_path / "model.npz").predict(X), expected)
 
 
+@pytest.mark.parametrize("rows", [lambda X: iter([X]), lambda X: fastem.open_rows([X[:50], X[50:]])])
+def test_chunks_of_rows_are_refused_by_name(rows):
+    X, y, _ = crossing(100)
+    with pytest.raises(
+        TypeError, match=r"^MixtureOfRegressions takes rows in memory here, an array or a frame, but X is"
+    ):
+        MixtureOfRegressions(2).fit(rows(X), y)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("unit", [1e-300, 1e60])
 def test_weights_in_any_unit_are_the_same_regressions(unit):
