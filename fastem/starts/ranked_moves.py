@@ -105,7 +105,8 @@ def split_of(X, weight, share, structure, floor, rng, n_threads):
     if runs is None or runs[0] is None:
         return None
     (run,) = short_runs(runs, local, STEPS, n_threads)
-    if not (run.n_iter and np.isfinite(run.history[-1])):
+    n_rows = w.sum() / weight.sum() * len(weight)  # of few of them nothing is known: they may lie on a line by chance
+    if not (run.n_iter and np.isfinite(run.history[-1]) and run.is_plainly_sound(n_rows)):
         return None
     second = np.zeros(len(share), bool)
     second[rows] = run.model.posterior(X).argmax(axis=1) == 1

@@ -42,6 +42,7 @@ FEW_DIVISOR = 4  # the short runs see one in four rows of the subsample,
 ROWS_PER_DIRECTION = 20  # or this many per component and row that its covariance needs,
 FEW = 5000  # and so many where there are not more,
 FEW_BESIDE = 2000  # or so many where they have side columns
+DOUBT = 4  # times as many rows as elsewhere a component needs of a sample
 SAME = 1e-4  # mean log-likelihood, within which runs are on their way to the same optimum
 LEAST_TOL = 1e-6  # of such runs
 SHARED = 0.02  # cosine of two components' responsibilities from which they are merged
@@ -62,8 +63,8 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     start(init, rows) makes a mixture.
     """
     sample = sample_of(blocks, rng, plan.n_components)
-    few, n_effective = spaced(sample, plan), effective_rows(blocks)
-    rows = truncated(sample, plan.truncate)
+    few, rows = spaced(sample, plan), truncated(sample, plan.truncate)
+    n_effective = rows_that_judge(blocks, few)
     if plan.start.init == EMEM:
         draws = max(DRAWS, plan.restarts.n_init)
         models = emem_start(start, few, plan, scales, rng, n_threads, n_effective, draws)
@@ -87,12 +88,20 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
 
 def chosen_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     """The best of short runs on some of the rows; by all rows, where these leave it open."""
-    few, n_effective = spaced(sample_of(blocks, rng, plan.n_components), plan), effective_rows(blocks)
+    few = spaced(sample_of(blocks, rng, plan.n_components), plan)
+    n_effective = rows_that_judge(blocks, few)
     models = emem_start(start, few, plan, scales, rng, n_threads, n_effective)
     if len(models) == 1 or pays(blocks, plan.n_components):
         return models[0]
     near, rows = Stop(plan.stop.tol).near, truncated(blocks, plan.truncate)
     return narrowed(models, few, rows, STEPS, near, n_threads, n_effective)[0]
+
+
+def rows_that_judge(blocks, few) -> float:
+    """The effective rows that judge whether components of a start are sound. One that has few rows of a sample wins the
+    more likelihood there the fewer of all rows bear it out: it must have more of them than of all rows."""
+    whole = effective_rows(blocks)
+    return whole if few.n_rows == blocks.n_rows else min(whole, few.n_rows / DOUBT)
 
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> list[Mixture]:

@@ -34,6 +34,14 @@ def test_the_default_start_is_no_worse_than_the_clusters_that_rows_were_drawn_fr
         assert found.log_likelihood_ > known.log_likelihood_ - 1
 
 
+@pytest.mark.parametrize("seed", [8, 11, 13, 16])
+def test_a_start_does_not_take_few_rows_of_a_sample_for_a_component(seed):
+    """A split wins most where it puts a component on four rows, which count as fifty of all rows."""
+    rows = np.random.default_rng(seed).normal(size=(60_000, 2))
+    rows[:20_000] += 2
+    assert GaussianMixture(4, random_state=0).fit(rows).component_status_ == 4 * ["ok"]
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 def test_moves_of_components_that_are_apart_are_made_at_once(covariance_type):
     """Two clusters have two components each that overlap there, and two pairs of clusters have one."""
