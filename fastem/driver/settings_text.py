@@ -18,6 +18,8 @@ def stable_text(value) -> str:
     """A setting as text that is the same in every process."""
     if hasattr(value, "__array__"):
         value = np.asarray(value)
+        if value.dtype.kind == "O":  # an array of pointers, which are of this process
+            return f"array {value.shape} {digest(repr(value.tolist()).encode())}"
         return f"array {value.shape} {digest(np.ascontiguousarray(value))}"
     if isinstance(value, np.random.Generator):
         return generator_text(value)
@@ -39,18 +41,29 @@ def generator_text(generator) -> str:
     is in the checkpoint. Nor does a seed that the system drew, which no other process has."""
     seed = generator.bit_generator.seed_seq
     entropy = getattr(seed, "entropy", None)
-    if entropy is None or (isinstance(entropy, int) and entropy >= DRAWN):
+    if entropy is None or (np.ndim(entropy) == 0 and entropy >= DRAWN):
         return "Generator"
-    return f"Generator of seed {entropy!r}{seed.spawn_key or ''}"
+    entropy = int(entropy) if np.ndim(entropy) == 0 else [int(one) for one in entropy]
+    return f"Generator of seed {entropy}{seed.spawn_key or ''}"
 
 
 def function_text(function: FunctionType) -> str:
     """What a function does, as far as it says: its code, and the arrays that it was given beside. Other values may be
     of this process alone, such as the time when it must end."""
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    given = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    given = [*cells_of(function), *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
     arrays = [value for value in given if isinstance(value, np.ndarray) and value.dtype.kind in "biuf"]
     return f"{code_text(function.__code__)} {list(map(stable_text, arrays))}"
+
+
+def cells_of(function: FunctionType) -> list:
+    """The values of the variables that a function has from around it; not of those that are not assigned yet."""
+    values = []
+    for cell in function.__closure__ or ():
+        try:
+            values.append(cell.cell_contents)
+        except ValueError:
+            continue
+    return values
 
 
 def code_text(code: CodeType) -> str:
