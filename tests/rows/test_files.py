@@ -639,3 +639,14 @@ def test_an_index_is_warned_of(write, recwarn):
     open_rows(write(text), columns=["a"])
     open_rows(write("a,b\n0,1\n1,5\n"))  # by chance
     assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a,b\n#m,s\n1,2\n3,4\n", "#a,b\n#m,s\n1,2\n3,4\n", "a b\n1 2\n3 4\n#end here\n", "a,b\n1,2\n#bad,4\n3,4\n"],
+)
+def test_words_behind_a_sign_are_comments(text, tmp_path):
+    """Units below the names, and rows that were taken out by hand."""
+    (tmp_path / "rows.csv").write_text(text)
+    opened = open_rows(tmp_path / "rows.csv")
+    assert list(opened.names) == ["a", "b"] and opened.n_rows == 2

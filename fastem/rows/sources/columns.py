@@ -25,7 +25,8 @@ def choose(names: Sequence[str], columns: Sequence[str | int] | None, what, weig
         chosen.append(place)
     chosen = [place for place in chosen if place != weight_place]
     if not chosen:
-        raise ValueError(f"{what}: no columns were chosen; its columns are {listed(names)}")
+        beside = "" if weight_place is None else " beside that of the weights"
+        raise ValueError(f"{what}: no columns were chosen{beside}; its columns are {listed(names)}")
     return chosen, weight_place
 
 

@@ -34,7 +34,7 @@ BLOCK = 1 << 16  # lines that are read at a time where numpy does not read the f
 FEW = 5  # rows, below which a column may count by chance
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 COMMENT_SIGN = re.compile(r"#+ *(?=[^\s,;])")  # numpy.savetxt writes its header as a comment: "# a b"
-FIELD_WITH_SIGN = re.compile(r"\s*#(?![\d.+-])[^\s#]+\s*")  # "#N/A"; not "# of May", nor "#1", of a row that is none
+ERROR_CODE = re.compile(r"\s*#(N/?A|GETTING_DATA|[A-Z][A-Z0-9/_]*[!?])\s*")  # of a spreadsheet, as "#N/A", "#DIV/0!"
 
 
 def is_text_file(path: Path) -> bool:
@@ -223,7 +223,7 @@ class DelimitedFile:
         if not line.lstrip().startswith("#"):
             return False
         cells = _split(line, self.delimiter)
-        return len(cells) != len(self.names) or not FIELD_WITH_SIGN.fullmatch(cells[0])
+        return len(cells) != len(self.names) or not ERROR_CODE.fullmatch(cells[0])
 
     def _cells(self, number: int, line: str) -> list[str]:
         """The fields of a line, as many as there must be."""
