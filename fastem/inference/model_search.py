@@ -252,8 +252,8 @@ def require_one_for_all(settings, asked) -> None:
     for name in OF_COMPONENTS:
         if np.ndim(value := settings.get(name)):
             raise ValueError(
-                f"{asked}() takes one {name} for all components, because it fits several numbers of them. Pass a "
-                f"number. Got {value!r} instead."
+                f"{asked}() takes one {name} for all components, whatever their number: pass a number. Got "
+                f"{value!r} instead."
             )
 
 
