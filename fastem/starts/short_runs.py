@@ -101,7 +101,7 @@ def rows_that_judge(blocks, few) -> float:
     """The effective rows that judge whether components of a start are sound. One that has few rows of a sample wins the
     more likelihood there the fewer of all rows bear it out: it must have more of them than of all rows."""
     whole = effective_rows(blocks)
-    return whole if few.n_rows == blocks.n_rows else min(whole, few.n_rows / DOUBT)
+    return whole if few.n_rows == blocks.n_counted else min(whole, few.n_rows / DOUBT)
 
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> list[Mixture]:

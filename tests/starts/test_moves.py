@@ -42,6 +42,16 @@ def test_a_start_does_not_take_few_rows_of_a_sample_for_a_component(seed):
     assert GaussianMixture(4, random_state=0).fit(rows).component_status_ == 4 * ["ok"]
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_rows_of_weight_0_do_not_make_a_sample_of_the_others(seed):
+    """They are no reason to doubt that components of few rows are sound."""
+    rng = np.random.default_rng(seed)
+    X, weight = rng.normal(size=(67, 2)), np.repeat([1.0, 0.0], [60, 7])
+    X[:4] *= 0.05
+    fits = [GaussianMixture(5, random_state=0).fit(X[:n], sample_weight=weight[:n]) for n in (60, 67)]
+    assert fits[0].log_likelihood_ == pytest.approx(fits[1].log_likelihood_, abs=1e-6)
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "spherical"])
 def test_moves_of_components_that_are_apart_are_made_at_once(covariance_type):
     """Two clusters have two components each that overlap there, and two pairs of clusters have one."""
