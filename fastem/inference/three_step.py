@@ -121,7 +121,7 @@ def three_step(
     ...     print(correction, abs(found.coefficients[0, 1]).round(1))
     None 1.5
     BCH 2.0
-    ML 1.9
+    ML 2.0
     """
     for name, value, known in (("correction", correction, CORRECTIONS), ("assignment", assignment, ASSIGNMENTS)):
         if not (value is None or isinstance(value, str)) or value not in known:

@@ -218,7 +218,7 @@ def test_what_the_test_does_not_know_is_refused_by_name(parameters):
 def test_values_of_each_component_are_refused_by_name(test):
     """They were refused as if there were one component, or three."""
     for value in ([2.0, 2.0], np.array([2.0])):
-        with pytest.raises(ValueError, match=r"takes one \w+ for all components, .* Pass a number\. Got "):
+        with pytest.raises(ValueError, match=r"takes one \w+ for all components, .* pass a number\. Got "):
             test(value)
 
 

@@ -105,7 +105,7 @@ def test_at_a_floor_as_wide_as_clusters_the_likelihood_decides(covariance_type):
     found = [GaussianMixture(3, random_state=seed, **fit).fit(X) for seed in range(6)]
     assert any("at the floor" in status for one in found for status in one.component_status_)
     assert all(one.fit_report_.restarts[0].sound for one in found)
-    assert np.ptp([one.log_likelihood_ for one in found]) < 3
+    assert np.ptp([one.log_likelihood_ for one in found]) < 5
 
 
 def clusters_of_two_widths():
