@@ -14,9 +14,8 @@ def test_arrays_of_objects_are_told_by_their_values():
     """Not by pointers, which are of one process."""
     here = stable_text(np.array(["a", "b" * 40], object))
     code = "import numpy as np; from fastem.driver.settings_text import stable_text as t"
-    there = subprocess.run(
-        [sys.executable, "-P", "-c", f"{code}; print(t(np.array(['a', 'b' * 40], object)))"], capture_output=True, text=True
-    )
+    code += "; print(t(np.array(['a', 'b' * 40], object)))"
+    there = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert there.stdout.strip() == here != stable_text(np.array(["a", "c" * 40], object))
 
 
