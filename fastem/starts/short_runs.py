@@ -74,14 +74,10 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
         starts = [lambda: start(plan.start.init, few.whole())] * n_runs
         models = [contest(starts, few, rounds, plan, n_threads, n_effective)]
     threads, near = for_pass(n_threads, sample, plan.n_components), Stop(plan.stop.tol).near
-    if len(models) > 1:
-        models = narrowed(models, few, rows, STEPS, near, threads, n_effective)
-        models = still_open(models, sample, threads)
+    models = still_open(narrowed(models, few, rows, STEPS, near, threads, n_effective), sample, threads)
     limits = {"tol": plan.stop.tol, "max_iter": min(MOST_LONG_RUN, plan.stop.max_iter), "n_threads": threads}
     stop = Stop().near if is_ordinary(models[0]) else Stop()
     runs = [em(model, rows, stop=stop.rule, accelerate=plan.accelerate, **limits) for model in models]
-    if len(runs) == 1:
-        return runs[0].model
     everything = truncated(blocks, plan.truncate)
     return narrowed(as_sound(runs, n_effective), sample, everything, STEPS_OVER_ALL, near, n_threads, n_effective)[0]
 
@@ -91,7 +87,7 @@ def chosen_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     few = spaced(sample_of(blocks, rng, plan.n_components), plan)
     n_effective = rows_that_judge(blocks, few)
     models = emem_start(start, few, plan, scales, rng, n_threads, n_effective)
-    if len(models) == 1 or pays(blocks, plan.n_components):
+    if pays(blocks, plan.n_components):
         return models[0]
     near, rows = Stop(plan.stop.tol).near, truncated(blocks, plan.truncate)
     return narrowed(models, few, rows, STEPS, near, n_threads, n_effective)[0]
@@ -163,10 +159,11 @@ def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effect
     rng = np.random.default_rng(rng.integers(2**63))  # later starts draw the same, however many moves there are
     near = replace(plan, stop=replace(plan.stop, tol=max(plan.stop.tol, LEAST_TOL)))
     clusters = posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
-    is_ranked = K > 2 and is_ordinary(runs[0].model) and not np.isnan(few.X).any()
+    is_complete = not np.isnan(few.X).any()
     for _ in range(MOST_MOVES):
         best = runs[0].model
-        labels = ranked_moves(best, few, rng, threads, SHARED) if is_ranked and is_ordinary(best) else []
+        is_ranked = K > 2 and is_complete and is_ordinary(best)
+        labels = ranked_moves(best, few, rng, threads, SHARED) if is_ranked else []
         if K <= FEW_COMPONENTS or not is_ranked:
             labels += [one.argmax(axis=1) for one in split_merges(best, few, rng, threads, SHARED)]
         labels = [one for one in labels if np.bincount(one, weight, minlength=K).all()]
