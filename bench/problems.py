@@ -10,7 +10,7 @@ would collapse in 64 dimensions).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -52,6 +52,7 @@ class Problem:
     d: int
     K: int
     dtype: str = "float64"
+    is_dense: ClassVar[bool] = True  # whether every row may belong to every component
 
     @property
     def title(self) -> str:
