@@ -15,7 +15,7 @@ import numpy as np
 from fastem.driver.em import em
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.candidates import truncated
-from fastem.models.gaussian.short_runs import is_ordinary
+from fastem.models.gaussian.short_runs import ShortRun, is_ordinary
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks, Blocks
 from fastem.rows.side_columns import SideBlocks
@@ -64,7 +64,7 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     """
     sample = sample_of(blocks, rng, plan.n_components)
     few, rows = spaced(sample, plan), truncated(sample, plan.truncate)
-    n_effective = rows_that_judge(blocks, few)
+    n_effective = rows_that_judge(blocks, few, plan)
     if plan.start.init == EMEM:
         draws = max(DRAWS, plan.restarts.n_init)
         models = emem_start(start, few, plan, scales, rng, n_threads, n_effective, draws)
@@ -85,19 +85,27 @@ def coarse_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
 def chosen_start(start, blocks, plan: Plan, scales, rng, n_threads) -> Mixture:
     """The best of short runs on some of the rows; by all rows, where these leave it open."""
     few = spaced(sample_of(blocks, rng, plan.n_components), plan)
-    n_effective = rows_that_judge(blocks, few)
+    n_effective = rows_that_judge(blocks, few, plan)
     models = emem_start(start, few, plan, scales, rng, n_threads, n_effective)
-    if pays(blocks, plan.n_components):
+    if n_effective is None or pays(blocks, plan.n_components):
         return models[0]
     near, rows = Stop(plan.stop.tol).near, truncated(blocks, plan.truncate)
     return narrowed(models, few, rows, STEPS, near, n_threads, n_effective)[0]
 
 
-def rows_that_judge(blocks, few) -> float:
-    """The effective rows that judge whether components of a start are sound. One that has few rows of a sample wins the
-    more likelihood there the fewer of all rows bear it out: it must have more of them than of all rows."""
-    whole = effective_rows(blocks)
-    return whole if few.n_rows == blocks.n_counted else min(whole, few.n_rows / DOUBT)
+def rows_that_judge(blocks, few, plan: Plan) -> float | None:
+    """The effective rows that judge whether components of a start are sound; None: their own, which are all rows, and
+    many for each component. One that has few rows of a sample wins the more likelihood there the fewer of all rows bear
+    it out: it must have more of them than of all rows."""
+    if few.n_rows < blocks.n_counted:
+        return min(effective_rows(blocks), few.n_rows / DOUBT)
+    are_many = few.n_rows >= ROWS_PER_DIRECTION * plan.least_rows(few.n_features)
+    return None if are_many else effective_rows(few)
+
+
+def judged_by(few, n_effective) -> float:
+    """The effective rows that judge whether components are sound, as a number."""
+    return effective_rows(few) if n_effective is None else n_effective
 
 
 def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_draws=1) -> list[Mixture]:
@@ -140,7 +148,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     if of_moves and 1 < K < MANY:
         runs = moved(runs, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
     if beside is few:
-        return as_sound(runs, n_effective)
+        return [runs[0].model] if n_effective is None else as_sound(runs, n_effective)
     best = runs[0].model
     rounds, n = SIDE_ROUNDS, len(found.partitions)
     if beside.roles == ("covariates",):  # which may tell clusters apart that the values do not
@@ -149,7 +157,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
             found.add(labels)
     starts = [lambda: best, *partitions, *starts, *(partial(start, labels, few) for labels in found.partitions[n:])]
     beside = spaced(beside, plan, FEW_BESIDE, beside.n_rows)
-    return [contest(starts, beside, rounds, plan, n_threads, n_effective)]
+    return [contest(starts, beside, rounds, plan, n_threads, judged_by(few, n_effective))]
 
 
 def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> list:
@@ -162,6 +170,7 @@ def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effect
     is_complete = not np.isnan(few.X).any()
     for _ in range(MOST_MOVES):
         best = runs[0].model
+        first = runs[0] if isinstance(runs[0], ShortRun) else partial(the_same, best)
         is_ranked = K > 2 and is_complete and is_ordinary(best)
         labels = ranked_moves(best, few, rng, threads, SHARED) if is_ranked else []
         if K <= FEW_COMPONENTS or not is_ranked:
@@ -171,8 +180,9 @@ def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effect
             break
         others = plan.family.short_runs(near, labels, truncated(few, plan.truncate), scales)
         begun = [run or partial(start, one, few) for run, one in zip(others or len(labels) * [None], labels)]
-        ended = leaders([partial(the_same, best), *begun], few, rounds, near, n_threads, n_effective)
-        runs = list(islice(distinct(best_first([*ended, *runs[1:]], n_effective), SAME), MOST))
+        ended = leaders([first, *begun], few, rounds, near, n_threads, n_effective)
+        ranked = best_first([*ended, *runs[1:]], judged_by(few, n_effective))
+        runs = list(islice(distinct(ranked, SAME), MOST))
         before, clusters = clusters, posterior_of(runs[0].model, few.X, np.arange(K)).argmax(axis=1)
         if alike(before, clusters, weight, K):
             break

@@ -13,7 +13,7 @@ from itertools import islice
 import numpy as np
 
 from fastem.driver.em import EMResult, em, remaining_gain
-from fastem.driver.stopping import BY_HISTORY, stopping_rule
+from fastem.driver.stopping import BY_HISTORY, left_to_gain, stopping_rule
 from fastem.kernels.threads import for_pass
 from fastem.models.gaussian.short_runs import ShortRun, are_few_rows, short_runs
 from fastem.models.mixture import Mixture
@@ -55,7 +55,8 @@ def tournament(
     same : float, optional
         Runs whose mean log-likelihoods differ by less reach the same optimum: one of them is kept.
     n_effective : float, optional
-        Effective rows that tell whether a component is sound. Default: those of `blocks`.
+        Effective rows that tell whether a component is sound, where `blocks` are some of all rows. Default: those of
+        `blocks`, which are all that there are: a run that is not expected to reach the best is dropped then.
     by : function
         What runs are compared by; see :mod:`fastem.starts.diagnosis`.
 
@@ -63,7 +64,7 @@ def tournament(
     ------
     The error of the last start, where all starts fail.
     """
-    n_effective = effective_rows(blocks) if n_effective is None else n_effective
+    are_all, n_effective = n_effective is None, effective_rows(blocks) if n_effective is None else n_effective
     failure, runs, holds = None, list(starts), rule_of_history(stop, blocks)
     limits = {"tol": stop.tol, "stop": stop.rule, "n_threads": n_threads}
     looked_at: dict[int, Blocks] = {}  # the rows of each run, by its id: they may remember what it found
@@ -87,6 +88,8 @@ def tournament(
             raise failure
         ranked = best_first(ended, n_effective, by)
         runs = list(islice(ranked if same is None else distinct(ranked, same), n_left))
+        if are_all:
+            runs = [runs[0], *(run for run in runs[1:] if may_reach(run, objective_of(runs[0])))]
     return runs
 
 
@@ -217,6 +220,12 @@ def is_behind(run, reached, n_effective) -> bool:
         return True
     sound, value = merit(run, n_effective)
     return reached > (sound, value + hope)
+
+
+def may_reach(run, reached) -> bool:
+    """Whether twice what a run is expected to gain leads it to an objective; it may always at first, and where it gains
+    more and more."""
+    return run.n_iter < LAP or not objective_of(run) + 2 * left_to_gain(run) < reached
 
 
 def distinct(runs, same):

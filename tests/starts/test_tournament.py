@@ -15,7 +15,7 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.diagnosis import best_first, merit
 from fastem.starts.from_memberships import from_membership
 from fastem.starts.plan import Stop
-from fastem.starts.tournament import is_number, race, tournament
+from fastem.starts.tournament import is_number, may_reach, race, tournament
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(0, 1, (200, 2)) + 5 * RNG.integers(0, 3, (200, 2))
@@ -112,3 +112,29 @@ def test_a_run_without_a_likelihood_is_not_done():
     assert is_number(run)
     run.history[-1] = np.nan
     assert not is_number(run)
+
+
+def of_two_optima():
+    """Rows in three clusters, and starts that lead to two of the optima of two components, one far below the other."""
+    rows = np.random.default_rng(0).normal(size=(300, 1)) + np.repeat([[0.0], [20.0], [60.0]], 100, axis=0)
+    labels = np.repeat([[0, 0, 1], [0, 1, 1]], 100, axis=1)
+    begun = [from_membership(rows, np.ones(300), one, 2, Full, 1e-6 * rows.var(axis=0)) for one in labels]
+    return ArrayBlocks(rows), [lambda one=one: one for one in begun]
+
+
+def test_a_run_that_cannot_reach_the_best_is_dropped_before_its_turn():
+    rows, begun = of_two_optima()
+    (best,) = tournament(begun, rows, [(20, 2)], Stop(0.0), 1)
+    first, second = tournament(begun, rows, [(10, 2)], Stop(0.0), 1)  # at first nobody knows
+    assert first.n_iter == second.n_iter == 10 and best.history[-1] > second.history[-1] + 0.1
+    of_sample = tournament(begun, rows, [(20, 2)], Stop(0.0), 1, n_effective=1000.0)
+    assert len(of_sample) == 2  # other rows may tell otherwise
+
+
+def test_a_run_that_gains_more_and_more_stays():
+    rows, begun = of_two_optima()
+    _, second = tournament(begun, rows, [(20, 2)], Stop(0.0), 1, n_effective=1000.0)
+    reached = second.history[-1] + 0.1
+    assert not may_reach(second, reached)
+    second.history[-3:] = [reached - 0.3, reached - 0.29, reached - 0.1]
+    assert may_reach(second, reached)
