@@ -383,6 +383,35 @@ def test_text_files_lose_no_row(write, tmp_path, header):
     assert list(found.names) == column_names(tmp_path) == (["a", "b"] if header else ["x0", "x1"])
 
 
+FORMS = [" NA", " ", "nA", "\u00a03.5", "\u0661\u0662", "1\n   \n5,6"]  # of a field; behind the last a line of blanks
+
+
+@pytest.mark.parametrize("before", [0, 2000], ids=["at once", "far down"])  # pyarrow stumbles when opened, or later
+@pytest.mark.parametrize("field", FORMS)
+def test_a_text_file_holds_the_same_rows_alone_and_among_others(write, tmp_path, field, before):
+    text = "a,b\n" + f"1.{'0' * 1000},2\n" * before + f"3,{field}\n4,5\n"
+    (tmp_path / "year=2024").mkdir()
+    alone = rows_of(open_rows(write(text, "year=2024/0.csv")))
+    assert alone.shape[0] >= before + 2
+    for columns in (["a", "b", "year"], ["b", "year"]):
+        found = rows_of(open_rows(tmp_path, columns=columns))
+        np.testing.assert_array_equal(found[:, :-1], alone[:, -len(columns) + 1 :])
+        assert (found[:, -1] == 2024).all()
+
+
+def test_text_is_chosen_by_no_slip_of_pyarrow(write, tmp_path):
+    write("kind,a\nred, NA\nblue,1\n", "0.csv")
+    with pytest.raises(ValueError, match=r"column 'kind' holds values of type string, not numbers; .*--columns a"):
+        open_rows(tmp_path)
+    np.testing.assert_array_equal(rows_of(open_rows(tmp_path, columns=["a"])), [[np.nan], [1]])
+
+
+def test_several_files_with_columns_of_one_name(write, tmp_path):
+    write("a,a\n1,2\n3,4\n", "0.csv")
+    with pytest.raises(ValueError, match=r"0\.csv has several columns named 'a'; give each its own name"):
+        open_rows(tmp_path)
+
+
 def test_a_large_text_file_loses_no_row(write, monkeypatch):
     monkeypatch.setattr("fastem.rows.sources.files.AT_ONCE", 1)
     assert rows_of(open_rows(write("1;2\n3;4\n", "rows.txt"))).tolist() == [[1, 2], [3, 4]]
@@ -509,6 +538,7 @@ def both_ways(write, monkeypatch, text, name="table.csv", **given):
         ("5,2\n3,4\n", [[5, 2], [3, 4]], None),
         ("# comment\na,b\n1,\n3,4\n", [[1, None], [3, 4]], ["a", "b"]),
         ("a,b\n1,2\n#3,4\n# in May, by hand\n#by hand, in May\n5,6\n", [[1, 2], [5, 6]], ["a", "b"]),
+        ("a,a\n1,2\n3,4\n", [[1, 2], [3, 4]], ["a", "a"]),
     ],
 )
 def test_small_and_large_files_hold_the_same(write, monkeypatch, text, rows, names):

@@ -16,6 +16,7 @@ from fastem.rows.sources.arrow_tables import (
     names_of,
     naming_place,
     require_numbers,
+    require_own_names,
 )
 from fastem.rows.sources.columns import column_place
 from fastem.rows.sources.file_kinds import read_files
@@ -40,7 +41,8 @@ def open_dataset(paths: list[Path], files: list[Path], kind: str, sample_weight=
     """
     opened = _opened(paths, files, kind)
     if isinstance(opened, pyarrow.dataset.Dataset):
-        return StreamBlocks(DatasetSource(list(opened.get_fragments()), opened.schema, sample_weight, columns))
+        source = TextDataset if kind == "csv" else DatasetSource
+        return StreamBlocks(source(list(opened.get_fragments()), opened.schema, sample_weight, columns))
     if isinstance(opened, list):
         return StreamBlocks(TextSource(opened, sample_weight, columns))
     schema, batches = opened
@@ -63,7 +65,6 @@ def _opened(paths, files, kind):
         tables = _alike([DelimitedFile(path) for path in files])
         if any(map(_reads_itself, tables)):
             return _without_keys(tables, paths)
-        form = _form_of_text(tables)
     if kind == "parquet":
         form = pyarrow.dataset.ParquetFileFormat()
     options = {}
@@ -74,16 +75,36 @@ def _opened(paths, files, kind):
         if kind == "ipc" and not any(_is_ipc_file(file) for file in files):
             with pyarrow.OSFile(os.fspath(files[0])) as file, pyarrow.ipc.open_stream(file) as stream:
                 return stream.schema, lambda: _of_streams(files)
-        return pyarrow.dataset.FileSystemDatasetFactory(
-            pyarrow.fs.LocalFileSystem(),
-            [file.absolute().as_posix() for file in files],
-            form,
-            pyarrow.dataset.FileSystemFactoryOptions(**options),
-        ).finish()
+        if kind == "csv":
+            return _of_text(tables, options)
+        return _factory(files, form, options).finish()
     except (pyarrow.ArrowException, OSError) as error:
-        for file in files if kind == "csv" else ():
-            require_numbers(file)  # knows the line
         raise ValueError(f"{paths[0]} cannot be read by pyarrow: {first_line(error)}") from None
+
+
+def _factory(files, form, options):
+    return pyarrow.dataset.FileSystemDatasetFactory(
+        pyarrow.fs.LocalFileSystem(),
+        [file.absolute().as_posix() for file in files],
+        form,
+        pyarrow.dataset.FileSystemFactoryOptions(**options),
+    )
+
+
+def _of_text(tables, options):
+    """Text files as a dataset. Where pyarrow stumbles over their first lines, which :class:`DelimitedFile` reads, types
+    are those that this finds."""
+    files, numbers = [table.path for table in tables], _numeric(tables[0])
+    factory = _factory(files, _form_of_text(tables[0], dict.fromkeys(numbers, pyarrow.float64())), options)
+    try:
+        return factory.finish()
+    except (pyarrow.ArrowException, OSError):
+        for file in files:
+            require_numbers(file)  # knows the line
+    as_it_stands = _form_of_text(tables[0], dict.fromkeys(tables[0].names, pyarrow.string()), lambda row: "skip")
+    found = _factory(files, as_it_stands, options).inspect()
+    types = [pyarrow.float64() if field.name in numbers else field.type for field in found]
+    return factory.finish(pyarrow.schema(list(zip(found.names, types))))
 
 
 def _is_ipc_file(path: Path) -> bool:
@@ -102,6 +123,7 @@ def _of_streams(paths):
 def _alike(tables: list[DelimitedFile]) -> list[DelimitedFile]:
     """The same text files, which must have the same columns; where pyarrow reads them, written in the same way."""
     first, by_itself = tables[0], any(map(_reads_itself, tables))
+    require_own_names(first.names, first.path)
     for table in tables[1:]:
         same_form = (table.delimiter, table.skipped_lines) == (first.delimiter, first.skipped_lines)
         if table.names != first.names or not (same_form or by_itself):
@@ -149,24 +171,47 @@ class TextSource(TableSource):
         return f"row {row} of {self.what}"
 
     def batches(self):
-        step = block_rows(len(self.read))
         for i, table in enumerate(self.tables):
             count = 0
-            for rows in table.blocks([table.names.index(name) for name in self.read], step):
-                count += len(rows)
-                yield pyarrow.RecordBatch.from_arrays(list(map(pyarrow.array, rows.T)), names=self.read)
+            for batch in _line_by_line(table, self.read):
+                count += batch.num_rows
+                yield batch
             self.counts[i] = count
 
 
-def _form_of_text(tables: list[DelimitedFile]):
-    """How pyarrow reads these text files."""
-    first = tables[0]
-    numbers = [name for i, name in enumerate(first.names) if i not in first.text]
+class TextDataset(DatasetSource):
+    """Text files that pyarrow reads, and, from where it stumbles, :class:`DelimitedFile`, which knows more forms of
+    numbers and of missing values: a file holds the same rows alone and among others."""
+
+    def _of_text(self, fragment, names):
+        count = 0
+        try:
+            for batch in naming_place(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path):
+                count += batch.num_rows
+                yield batch
+        except ValueError:
+            yield from _line_by_line(DelimitedFile(Path(fragment.path)), names, count)
+
+
+def _line_by_line(table: DelimitedFile, names, start=0):
+    """Columns of a text file from a row on, as batches."""
+    for rows in table.blocks([table.names.index(name) for name in names], block_rows(len(names)), start):
+        yield pyarrow.RecordBatch.from_arrays(list(map(pyarrow.array, rows.T)), names=names)
+
+
+def _numeric(table: DelimitedFile) -> list[str]:
+    """The names of the columns that hold numbers."""
+    text = table.text
+    return [name for i, name in enumerate(table.names) if i not in text]
+
+
+def _form_of_text(table: DelimitedFile, types, of_bad_row=None):
+    """How pyarrow reads this text file."""
     return pyarrow.dataset.CsvFileFormat(
-        parse_options=pyarrow.csv.ParseOptions(delimiter=first.delimiter),
-        read_options=pyarrow.csv.ReadOptions(column_names=first.names, skip_rows=first.skipped_lines),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=table.delimiter, invalid_row_handler=of_bad_row),
+        read_options=pyarrow.csv.ReadOptions(column_names=table.names, skip_rows=table.skipped_lines),
         convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(numbers, pyarrow.float64()),
+            column_types=types,
             null_values=[form for word in MISSING for form in {word, word.upper(), word.title()}] + ["NaN"],
         ),
     )

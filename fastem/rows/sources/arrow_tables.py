@@ -255,10 +255,15 @@ def names_of(schema, what) -> list[str]:
     names = [name for name in schema.names if name not in index and not PANDAS_INDEX.fullmatch(name)]
     if not names:
         raise ValueError(f"{what} has no columns; it needs at least one column of numbers")
+    require_own_names(names, what)
+    return names
+
+
+def require_own_names(names, what):
+    """ValueError where columns share a name."""
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ValueError(f"{what} has several columns named {twice[0]!r}; give each its own name")
-    return names
 
 
 def _with_keys(batch, keys):

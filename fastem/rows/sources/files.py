@@ -44,7 +44,7 @@ def open_files(paths, sample_weight=None, columns=None) -> Blocks:
         table.look_for_slips(whole=columns is None)
     if table is not None and not (given[0].exists() and given[0].stat().st_size > AT_ONCE):
         return _at_once(table, given[0], sample_weight, columns)
-    if isinstance(table, DelimitedFile) and (table.streamed or table.delimiter is None):
+    if isinstance(table, DelimitedFile) and (table.streamed or table.delimiter is None or table.shares_names):
         return _line_by_line(table, given[0], sample_weight, columns)
     files, kind = read_files(given)
     if kind == "npy":
@@ -82,7 +82,8 @@ def _at_once(table, path, sample_weight, columns):
 
 
 def _line_by_line(table, path, sample_weight, columns):
-    """A large text file that pyarrow does not read: compressed, with comments, or separated by blanks."""
+    """A large text file that pyarrow does not read: compressed, with comments, separated by blanks, or with columns of
+    the same name."""
     weighted = isinstance(sample_weight, str)
     chosen, weight = choose(table.names, columns, path, sample_weight if weighted else None)
     step = block_rows(len(chosen))

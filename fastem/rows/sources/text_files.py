@@ -122,9 +122,14 @@ class DelimitedFile:
         """Whether only this class reads it: compressed files, and those with comments."""
         return self.path.suffix.lower() in COMPRESSED or self.has_comments
 
-    def blocks(self, chosen: list[int], rows: int) -> Iterator[np.ndarray]:
-        """The columns at these places, so many rows at a time."""
-        lines = self._lines(self.skipped_lines, comments=False)
+    @property
+    def shares_names(self) -> bool:
+        """Whether columns have the same name."""
+        return len(set(self.names)) < len(self.names)
+
+    def blocks(self, chosen: list[int], rows: int, start: int = 0) -> Iterator[np.ndarray]:
+        """The columns at these places, from a row on, so many rows at a time."""
+        lines = islice(self._lines(self.skipped_lines, comments=False), start, None)
         while some := list(islice(lines, rows)):
             for number, line in some:
                 if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
