@@ -22,6 +22,11 @@ from fastem.rows.validation import as_matrix, column_names, generator, not_infin
 
 SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of a fit; files of version 0.1 do not have them
 LEAST = {"n_samples_": 1, "total_weight_": np.finfo(np.float64).smallest_subnormal, "n_iter_": 0, "n_parameters_": 0}
+NOT_IN_OLD_FILES = {  # which version 0.1 has written: what a model of theirs has
+    "log_likelihood_error_": np.nan,
+    "remaining_gain_": np.nan,
+    "remaining_gain_method_": "",
+}
 OF_NUMBERS = "history_", "loglike_"  # saved lists; others are of text
 CHOICES = "_output", "_metadata_requests"  # of a user, beside the parameters; a clone has them
 

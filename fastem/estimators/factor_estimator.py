@@ -12,7 +12,7 @@ import numpy as np
 from fastem.errors import convergence_warning, interruption, warn, warn_of_rounding, warn_of_statuses
 from fastem.estimators.checks import real, require_no_named, whole
 from fastem.estimators.containers import chosen_container, in_container, set_output
-from fastem.estimators.estimator import SIZES, Estimator
+from fastem.estimators.estimator import NOT_IN_OLD_FILES, SIZES, Estimator
 from fastem.estimators.factor_summary import factor_summary
 from fastem.estimators.parameters import attribute, parameter
 from fastem.estimators.reproducible import require_reproducible
@@ -36,6 +36,8 @@ _SAVED_KINDS = {
     "n_iter_": int,
     "log_likelihood_": float,
     "log_likelihood_error_": float,
+    "remaining_gain_": float,
+    "remaining_gain_method_": str,
     "loglike_": list,
     "stop_reason_": str,
     "feature_status_": list,
@@ -318,7 +320,8 @@ class FactorEstimator(Estimator, general=True):
     def _restore(self):
         """Raise ValueError where loaded arrays make no model."""
         self._check_parameters()
-        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have it
+        for name, unknown in NOT_IN_OLD_FILES.items():
+            vars(self).setdefault(name, unknown)
         self._require_saved(_SAVED_KINDS)
         d = self.n_features_in_
         if self.mean_.shape != (d,) or self.components_.ndim != 2 or self.components_.shape[1] != d:

@@ -10,7 +10,7 @@ from fastem.driver.settings_text import stable_text
 from fastem.estimators.containers import set_output
 from fastem.estimators.covariates import GATE_ARRAYS, class_probabilities, keep_gate, scored, totals, with_gate
 from fastem.estimators.cross_validate import cross_validated_score
-from fastem.estimators.estimator import SIZES, Estimator
+from fastem.estimators.estimator import NOT_IN_OLD_FILES, SIZES, Estimator
 from fastem.estimators.from_parameters import from_parameters as of_parameters
 from fastem.estimators.merging import merge_components
 from fastem.estimators.metadata_routing import set_predict_proba_request, set_predict_request
@@ -29,6 +29,8 @@ _SAVED_KINDS = {
     "lower_bound_": float,
     "log_likelihood_": float,
     "log_likelihood_error_": float,
+    "remaining_gain_": float,
+    "remaining_gain_method_": str,
     "n_parameters_": int,
     "n_features_in_": int,
     "stop_reason_": str,
@@ -218,7 +220,8 @@ class FittedMixture(Estimator):
 
     def _restore(self):
         """Rebuild the model from loaded arrays; ValueError where they make none."""
-        vars(self).setdefault("log_likelihood_error_", float("nan"))  # files of version 0.1 do not have these
+        for name, unknown in NOT_IN_OLD_FILES.items():
+            vars(self).setdefault(name, unknown)
         vars(self).setdefault("side_columns_", [])
         self._require_saved(_SAVED_KINDS)
         K = len(self.weights_)

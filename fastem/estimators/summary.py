@@ -118,7 +118,7 @@ def facts_of_fit(estimator: Any, columns: list[str]) -> dict[str, str]:
 
 
 def _remaining(estimator: Any) -> dict[str, str]:
-    """What is left to gain, of a fit that knows it; a saved model does not."""
+    """What is left to gain, of a fit that knows it; a model from a file of version 0.1 does not."""
     total = getattr(estimator, "remaining_gain_", math.nan)
     if math.isnan(total):
         return {}

@@ -41,9 +41,8 @@ class FactorAnalysis(FactorEstimator):
         A bound on how far rounding has taken it from the exact value; see :mod:`fastem.models.rounding`.
     remaining_gain_ : float
         About how much it can still rise towards the local maximum that EM climbs; infinite where that is not known yet.
-        Not saved to files.
     remaining_gain_method_ : str
-        "rate": from EM's last gains; "newton": by Newton's decrement. See :class:`fastem.EMResult`. Not saved to files.
+        "rate": from EM's last gains; "newton": by Newton's decrement. See :class:`fastem.EMResult`.
     feature_status_ : list of str
         "ok", or what is wrong with a column.
     converged_ : bool
