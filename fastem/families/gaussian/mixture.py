@@ -226,6 +226,8 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
         if isinstance(emission, TruncatedGaussian):
             self.weights_ = emission.weights_of_all(model.weights)
             self.weights_.flags.writeable = False
+            weights = emission.weights_of_seen(self.weights_)
+            self._model = replace(model, weights=weights)  # to the bit that of the attributes, and so of a file
         self._model_arrays = self._fitted_arrays()
 
     def _emission(self):
