@@ -368,7 +368,7 @@ def test_predict_many_files_to_parquet(run, refused, model):
         (["fit", "faithful"], ["--components", "fastem fit --help"]),
         (["fit", "faithful", "--components", "two"], ["--components", "two"]),
         (["fit", "faithful", "--components", "2.5"], ["--components", "2.5"]),
-        (["fit", "faithful", "--components", "0"], ["n_components", "0"]),
+        (["fit", "faithful", "--components", "0"], ["--components", "0"]),
         (["fit", "faithful", "--components", "2", "--covariance", "round"], ["round", "spherical"]),
         (["fit", "faithful", "--components", "2", "--tol", "-1"], ["tol", "-1"]),
         (["fit", "faithful", "--components", "2", "--columns", "length"], ["'length'", "eruptions, waiting"]),

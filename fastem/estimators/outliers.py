@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.estimators.sides_of_fit import require_read_whole
+from fastem.estimators.sides_of_fit import require_read_whole, require_ungated
 
 
 def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
@@ -42,9 +42,15 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
 
 def threshold_of(model, rate) -> float:
     """The log-density below which a share `rate` of the rows of a fitted density lies."""
+    require_threshold(model)
+    return model.quantile(rate, n_samples=draws_for(rate))
+
+
+def require_threshold(model) -> None:
+    """Raise ValueError for a mixture of which no threshold of the density says what is rare."""
+    require_ungated(model, "is_outlier")
     require_densities_that_fall(model)
     require_read_whole(model, "is_outlier")
-    return model.quantile(rate, n_samples=draws_for(rate))
 
 
 def require_densities_that_fall(model) -> None:

@@ -36,6 +36,8 @@ def fit(arguments: argparse.Namespace) -> int | None:
     if arguments.resume and not Path(arguments.checkpoint).exists():
         print(f"fastem: nothing to resume in {arguments.checkpoint}: the fit begins anew", file=sys.stderr)
     family = arguments.family
+    if arguments.n_components == 0 and family not in FACTORS:
+        raise ValueError(f"--components 0 is not for --model {family}: give a whole number of at least 1")
     model = estimator(family, {name: value for name, value in vars(arguments).items() if name in PARAMETERS})
     sides = sides_of(arguments)
     if family in FACTORS:

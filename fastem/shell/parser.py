@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import re
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, NoReturn
 
@@ -56,7 +58,7 @@ def _fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--components",
         dest="n_components",
-        type=int,
+        type=_whole(0),
         required=True,
         metavar="K",
         help="number of components; of factor_analysis and ppca: of factors",
@@ -87,13 +89,15 @@ def _fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
         "--kinds", type=_kinds, metavar="A,B", help="of each column, or as COLUMN=A,COLUMN=B, for --model mixed"
     )
-    fit.add_argument("--factors", dest="n_factors", type=int, metavar="Q", help="for --model factor_analyzers")
-    fit.add_argument("--seed", dest="random_state", type=int, default=0, help="seed of the random start (default: 0)")
-    fit.add_argument("--n-init", type=int, metavar="N", help="number of starts; the best is kept (default: 1)")
-    fit.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-3)")
-    fit.add_argument("--max-iter", type=int, metavar="N", help="largest number of iterations (default: 1000)")
+    fit.add_argument("--factors", dest="n_factors", type=_whole(0), metavar="Q", help="for --model factor_analyzers")
     fit.add_argument(
-        "--threads", dest="n_threads", type=int, metavar="N", help="threads; the result does not depend on them"
+        "--seed", dest="random_state", type=_whole(0), default=0, help="seed of the random start (default: 0)"
+    )
+    fit.add_argument("--n-init", type=_whole(1), metavar="N", help="number of starts; the best is kept (default: 1)")
+    fit.add_argument("--tol", type=_at_least_0, help="stop when the mean log-likelihood changes less (default: 1e-3)")
+    fit.add_argument("--max-iter", type=_whole(0), metavar="N", help="largest number of iterations (default: 1000)")
+    fit.add_argument(
+        "--threads", dest="n_threads", type=_whole(1), metavar="N", help="threads; the result does not depend on them"
     )
     fit.add_argument(
         "--progress", dest="verbose", action="store_const", const="bar", help="a bar that estimates the end"
@@ -105,7 +109,11 @@ def _fit(fit: argparse.ArgumentParser) -> None:
         help="write the state of the fit there, every minute and when it is interrupted",
     )
     fit.add_argument(
-        "--checkpoint-seconds", type=float, default=60.0, metavar="S", help="how often it is written (default: 60)"
+        "--checkpoint-seconds",
+        type=_at_least_0,
+        default=60.0,
+        metavar="S",
+        help="how often it is written (default: 60)",
     )
     fit.add_argument("--resume", action="store_true", default=False, help="go on from the checkpoint, if it exists")
     fit.add_argument("--strict", action="store_true", default=False, help="exit code 3 where the fit has not converged")
@@ -137,12 +145,14 @@ def _select(select: argparse.ArgumentParser) -> None:
         "--criterion", choices=("bic", "aic", "icl", "cv", "elbo"), help="smaller is better (default: bic)"
     )
     select.add_argument(
-        "--seed", dest="random_state", type=int, default=0, help="seed of the random starts (default: 0)"
+        "--seed", dest="random_state", type=_whole(0), default=0, help="seed of the random starts (default: 0)"
     )
-    select.add_argument("--tol", type=float, help="stop when the mean log-likelihood changes less (default: 1e-5)")
-    select.add_argument("--max-iter", type=int, metavar="N", help="largest number of iterations (default: 1000)")
     select.add_argument(
-        "--threads", dest="n_jobs", type=int, metavar="N", help="threads; the result does not depend on them"
+        "--tol", type=_at_least_0, help="stop when the mean log-likelihood changes less (default: 1e-5)"
+    )
+    select.add_argument("--max-iter", type=_whole(0), metavar="N", help="largest number of iterations (default: 1000)")
+    select.add_argument(
+        "--threads", dest="n_jobs", type=_whole(1), metavar="N", help="threads; the result does not depend on them"
     )
     select.add_argument("--progress", action="store_true", default=False, help="count the models that have ended")
     select.add_argument("--model", type=_no_family, help=argparse.SUPPRESS)
@@ -161,14 +171,14 @@ def _predict(predict: argparse.ArgumentParser) -> None:
     _model_and_rows(predict)
     _sides(predict, SIDES)
     predict.add_argument(
-        "--keep", type=comma_list, default=None, metavar="A,B", help="columns to write first, numbers or not: a key"
+        "--keep", type=_names, default=None, metavar="A,B", help="columns to write first, numbers or not: a key"
     )
     predict.add_argument(
         "--probabilities", action="store_true", default=False, help="the probability of every component as well"
     )
     predict.add_argument(
         "--outliers",
-        type=float,
+        type=_share,
         default=None,
         metavar="RATE",
         help="a column that is 1 for rows as improbable as a share RATE of the model's own, e.g. 0.001",
@@ -191,8 +201,8 @@ def _impute(impute: argparse.ArgumentParser) -> None:
 
 def _sample(sample: argparse.ArgumentParser) -> None:
     sample.add_argument("model", **MODEL)
-    sample.add_argument("--rows", type=int, default=1000, metavar="N", help="how many (default: 1000)")
-    sample.add_argument("--seed", dest="random_state", type=int, default=0, help="default: 0")
+    sample.add_argument("--rows", type=_whole(1), default=1000, metavar="N", help="how many (default: 1000)")
+    sample.add_argument("--seed", dest="random_state", type=_whole(0), default=0, help="default: 0")
     sample.add_argument(
         "--output", default=None, metavar="ROWS.csv", help="default: the standard output; also .parquet"
     )
@@ -272,9 +282,9 @@ def _json(command: argparse.ArgumentParser) -> None:
 
 
 def numbers(text: str) -> list[int]:
-    """The whole numbers of ``1:9`` (both ends), ``1,3,5`` or ``4``."""
-    if not re.fullmatch(r"\d+(:\d+)?(,\d+(:\d+)?)*", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers such as 1:9, 1,3,5 or 4")
+    """The whole numbers, from 1 on, of ``1:9`` (both ends), ``1,3,5`` or ``4``."""
+    if not re.fullmatch(r"\d+(:\d+)?(,\d+(:\d+)?)*", text) or re.search(r"\b0+\b", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of numbers from 1 on, such as 1:9, 1,3,5 or 4")
     ends = [[int(end) for end in part.split(":")] for part in text.split(",")]
     return [K for first, *last in ends for K in range(first, (last or [first])[0] + 1)]
 
@@ -282,6 +292,45 @@ def numbers(text: str) -> list[int]:
 def comma_list(text: str) -> list[str]:
     """The names in ``a,b``; a name that has a comma must be in double quotes."""
     return [name.strip() for name in next(csv.reader([text]), [])]
+
+
+def _names(text: str) -> list[str]:
+    """The same, each once."""
+    names = comma_list(text)
+    for name in names:
+        if names.count(name) > 1:
+            raise argparse.ArgumentTypeError(f"{name!r} is named twice; name it once")
+    return names
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """What reads whole numbers of at least `least`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {least}")
+        return int(text)
+
+    return read
+
+
+def _number(text: str, right: Callable[[float], bool], otherwise: str) -> float:
+    """A number for which `right` is true; otherwise: what is said of the text."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not right(value):
+        raise argparse.ArgumentTypeError(f"{text!r} {otherwise}")
+    return value
+
+
+def _at_least_0(text: str) -> float:
+    return _number(text, lambda value: value >= 0, "is not a number of at least 0")
+
+
+def _share(text: str) -> float:
+    return _number(text, lambda value: 0 <= value <= 1, "is not a share, a number from 0 to 1")
 
 
 def _no_family(text: str) -> NoReturn:
@@ -317,7 +366,4 @@ def _codes(text: str) -> list[float]:
 def _noise(text: str) -> str | float:
     if text == "box":
         return text
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither box nor a volume") from None
+    return _number(text, lambda value: 0 < value < math.inf, "is neither box nor a volume, a finite number above 0")

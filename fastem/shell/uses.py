@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastem.driver.atomic_write import written_whole
+from fastem.estimators.outliers import require_threshold
 from fastem.estimators.predictions import Predictions, text_writer, write_each, writer_for
 from fastem.estimators.summary import as_dict
 from fastem.rows.sources.columns import numbered_names
@@ -32,6 +33,8 @@ def predict(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{arguments.model} holds a {type(model).__name__}, which has no components to label rows with"
         )
+    if arguments.outliers is not None:
+        require_outliers(model, arguments)
     sides = sides_for(model, arguments)
     blocks = rows_for(model, arguments, sides)
     require_told(model, blocks, sides, arguments)
@@ -137,6 +140,14 @@ def loaded_density(path: str) -> Any:
 def columns_of(model: Any) -> list[str]:
     """The names of the columns of a model."""
     return [str(name) for name in getattr(model, "feature_names_in_", numbered_names(model.n_features_in_))]
+
+
+def require_outliers(model: Any, arguments: argparse.Namespace) -> None:
+    """ValueError where a model has no threshold below which rows are outliers."""
+    try:
+        require_threshold(model)
+    except ValueError as error:
+        raise ValueError(f"--outliers is not for {arguments.model}: {error}") from error
 
 
 def require_table(path: str | None) -> None:

@@ -163,6 +163,44 @@ def test_keys_probabilities_and_outliers(run, model):
     assert table["id"][5].as_py() == "no 5, of 272"
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "said"),
+    [
+        *(("fit", option, "is not a whole number of at least 1") for option in ("--threads=0", "--n-init=0")),
+        *(("fit", option, "is not a whole number of at least 0") for option in ("--max-iter=-1", "--seed=-1")),
+        *(("fit", option, "is not a number of at least 0") for option in ("--tol=-1", "--tol=nan", "--tol=x")),
+        ("fit", "--checkpoint-seconds=-1", "is not a number of at least 0"),
+        ("fit", "--components=-1", "is not a whole number of at least 0"),
+        ("fit", "--noise=-1", "is neither box nor a volume, a finite number above 0"),
+        ("select", "--threads=0", "is not a whole number of at least 1"),
+        ("select", "--components=0:2", "is not a list of numbers from 1 on, such as 1:9"),
+        ("sample", "--rows=0", "is not a whole number of at least 1"),
+        *(("predict", option, "is not a share, a number from 0 to 1") for option in ("--outliers=2", "--outliers=nan")),
+        ("predict", "--keep=id,id", "'id' is named twice; name it once"),
+    ],
+)
+def test_a_value_that_is_none_is_refused_by_its_option(refused, command, option, said):
+    words = {"fit": ("rows.csv", "--components", 2), "predict": ("model.npz", "rows.csv")}
+    message = refused(command, *words.get(command, ("model.npz",)), option)
+    assert f"argument {option.partition('=')[0]}: " in message and said in message
+
+
+def test_no_components_are_for_factors_alone(refused):
+    assert "--components 0 is not for --model poisson" in refused(
+        "fit", "faithful", "--components", 0, "--model", "poisson"
+    )
+
+
+def test_outliers_of_a_mixture_without_a_threshold_are_refused_by_the_option(run, refused):
+    run("fit", "faithful", "--components", 1, "--noise", "box", "--save", "noise.npz")
+    assert "--outliers is not for noise.npz: noise is as dense" in refused(
+        "predict", "noise.npz", "faithful", "--outliers", 0.1
+    )
+    run("fit", "faithful", "--components", 2, "--columns", "0", "--covariates", "waiting", "--save", "gate.npz")
+    words = ("predict", "gate.npz", "faithful", "--covariates", "waiting", "--outliers", 0.1)
+    assert "--outliers is not for gate.npz: GaussianMixture.is_outlier cannot be had" in refused(*words)
+
+
 def test_keys_of_compressed_text(run, model):
     keyed()
     Path("keyed.csv.gz").write_bytes(gzip.compress(Path("keyed.csv").read_bytes()))
