@@ -42,6 +42,10 @@ def column_names(X):
     return np.asarray(names, dtype=object) if kinds == ["str"] else None
 
 
+class NoRows(TypeError):
+    """What is given for rows is of no kind that holds any."""
+
+
 def as_matrix(X, owner, least_rows=1):
     """X as a two-dimensional array of float32 or float64, copied only where needed.
 
@@ -74,10 +78,12 @@ def as_matrix(X, owner, least_rows=1):
     if array.dtype.kind in TEXT_KINDS:
         raise ValueError(f"X must hold numbers, but its dtype is {array.dtype}. {HOW_TO_READ_TEXT}")
     if array.ndim == 0 and array.dtype == object:
-        raise TypeError(
-            f"{owner} takes rows in memory here, an array or a frame, but X is {type(X).__name__}. Read it first, "
-            "as by numpy.vstack(list(chunks))."
-        )
+        if any(hasattr(X, name) for name in ("__next__", "__call__", "__fspath__", "reduce")):
+            raise TypeError(
+                f"{owner} takes rows in memory here, an array or a frame, but X is {type(X).__name__}. Read it first, "
+                "as by numpy.vstack(list(chunks))."
+            )
+        raise NoRows(f"X is {type(X).__name__}, which holds no rows. Give {owner} an array or a frame.")
     if array.ndim != 2:
         hint = (
             "Reshape your data either using array.reshape(-1, 1) if your data has a single feature or "

@@ -53,6 +53,16 @@ BAD_DATA = {
 }
 
 
+@pytest.mark.parametrize("given", [None, {1.0, 2.0}, object(), np.array(None)])
+def test_what_holds_no_rows(given):
+    name = type(given).__name__
+    every = rf"X is {name}, which holds no rows. GaussianMixture takes .*frame.*path.*chunks.*a function"
+    with pytest.raises(TypeError, match=every):
+        GaussianMixture(1).fit(given)
+    with pytest.raises(TypeError, match=rf"X is {name}, which holds no rows. Give GaussianMixture an array or a frame"):
+        GaussianMixture(1).fit(X).predict(given)
+
+
 def assert_refused(call, words, error=ValueError):
     with pytest.raises(error) as refusal:
         call()

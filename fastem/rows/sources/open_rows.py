@@ -14,6 +14,7 @@ from fastem.rows.side_columns import weighed_by
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
 from fastem.rows.sources.columns import listed
 from fastem.rows.validation import (
+    NoRows,
     as_matrix,
     as_sample_weight,
     column_names,
@@ -68,6 +69,10 @@ def open_rows(X, sample_weight=None, columns=None, owner="fastem") -> Blocks:
     return opener(X, sample_weight, columns, owner)
 
 
+ROWS = (
+    "an array, a data frame or an Arrow table; the path of a file or a folder, or a list of paths; a list of chunks, "
+    "or a function that opens an iterator over chunks; arrays of zarr, HDF5 and Dask, Spark's frames"
+)
 EXTREME_WEIGHTS = (
     "sample_weight is at most 1e-9 in every row, or at least 1e9 in some, and rows that are not in memory cannot be "
     "given another unit of weight: divide it by its mean."
@@ -104,7 +109,10 @@ def _array(X, sample_weight, columns, owner):
     if columns is not None:
         raise TypeError("columns is only for files and Arrow tables, but X is neither: choose its columns before.")
     names = column_names(X)
-    X = as_matrix(X, owner)
+    try:
+        X = as_matrix(X, owner)
+    except NoRows:
+        raise TypeError(f"X is {type(X).__name__}, which holds no rows. {owner} takes {ROWS}.") from None
     return ArrayBlocks(X, as_sample_weight(sample_weight, len(X)), names)
 
 
