@@ -61,7 +61,7 @@ def as_matrix(X, owner, least_rows=1):
     require_no_intervals(X)
     require_no_text(X)
     try:
-        array = np.asarray(X)
+        array = _numbers_by_column(X) if _makes_objects(X) else np.asarray(X)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"X is not a rectangular array of numbers: {error}") from error
     if array.dtype == object:
@@ -106,6 +106,23 @@ def as_matrix(X, owner, least_rows=1):
     if array.shape[1] < 1:
         raise ValueError(_too_few(array, 1, "feature", owner))
     return array
+
+
+def _makes_objects(X) -> bool:
+    """Whether X is a frame of pandas whose columns are all numbers of numpy, of Arrow or nullable, and of which numpy
+    would make Python's objects first: slow, and several times as large as the numbers."""
+    kinds = list(X.dtypes) if hasattr(X, "iloc") and hasattr(X, "columns") else []
+    if not all(getattr(kind, "kind", "") in tuple("biuf") for kind in kinds):
+        return False
+    return any(hasattr(kind, "na_value") and not hasattr(kind, "fill_value") for kind in kinds)
+
+
+def _numbers_by_column(frame):
+    """The columns of a frame of pandas as float64 (n, d), what is missing as NaN."""
+    found = np.empty(frame.shape)
+    for j in range(frame.shape[1]):
+        found[:, j] = frame.iloc[:, j].to_numpy(np.float64, na_value=np.nan)
+    return found
 
 
 TIMES = ("datetime", "timestamp", "date", "time", "timedelta", "duration", "period")

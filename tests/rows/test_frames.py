@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas
@@ -85,3 +86,33 @@ def test_narwhals_is_imported_for_other_frames_alone():
     )
     said = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert "pip install narwhals; or pass a frame of pandas" in said.stdout
+
+
+@pytest.mark.parametrize("kind", ["Float64", "double[pyarrow]"])
+def test_nullable_columns_become_no_objects(kind):
+    frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(5000, 8))).astype(kind)
+    size = fastem.open_rows(frame).X.nbytes  # also imports what is needed
+    tracemalloc.start()
+    try:
+        fastem.open_rows(frame)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * size  # one copy of float64, and a column
+
+
+def test_nullable_columns_beside_others():
+    frame = pandas.DataFrame(
+        {
+            "a": pandas.array([1.5, None, 3.0], dtype="Float64"),
+            "b": pandas.array([2**53 + 1, None, -3], dtype="Int64"),
+            "c": pandas.array([True, None, False], dtype="bool[pyarrow]"),
+            "d": np.array([0.1, np.nan, 2.0], np.float32),
+            "e": pandas.arrays.SparseArray([1.0, 0.0, 2.0]),
+            "f": [True, False, True],
+        }
+    )
+    expected = [[1.5, 2**53 + 1, 1, np.float32(0.1), 1, 1], [np.nan] * 4 + [0, 0], [3, -3, 0, 2, 2, 1]]
+    np.testing.assert_array_equal(fastem.open_rows(frame).X, np.array(expected, np.float64))
+    with pytest.raises(ValueError, match="column 't' holds"):
+        fastem.open_rows(frame.assign(t=pandas.array(["1", "2", None], dtype="string")))
