@@ -11,7 +11,7 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.estimators.parameters import attribute
 from fastem.families.positive_intervals import TakesBounds
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean, the least mean of a component
@@ -45,6 +45,9 @@ class Exponential(ExponentialFamily):
     def estimate(self, counts, first):
         return replace(self, rates=1 / np.maximum(first / counts[:, None], 1 / self.cap))
 
+    def conditions(self, columns):
+        return at_a_bound(self.rates >= 0.5 * self.cap, columns, "of its means are at 0")
+
     def sample(self, component, n, rng):
         X = rng.standard_exponential((n, self.shape[1])) / self.rates[component]
         return np.maximum(X, np.finfo(np.float64).tiny)  # a draw may be 0, which is not a positive number
@@ -75,7 +78,8 @@ class ExponentialMixture(TakesBounds, ExponentialFamilyMixture):
     Attributes
     ----------
     rates_ : (K, d)
-        One over the means, which are at least 1e-10 times the column's mean.
+        One over the means, which are at least 1e-10 times the column's mean; `component_status_` says which are held
+        there.
     {attributes}
 
     Examples

@@ -10,7 +10,7 @@ import numpy as np
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features
+from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
 LEAST_SHARE = 1e-10  # of a column's mean; with a rate of 0, every count except 0 would be impossible
@@ -45,6 +45,9 @@ class Poisson(ExponentialFamily):
     def estimate(self, counts, first):
         return replace(self, rates=np.maximum(first / counts[:, None], self.floor))
 
+    def conditions(self, columns):
+        return at_a_bound(self.rates <= 2 * self.floor, columns, "of its rates are at 0")
+
     def sample(self, component, n, rng):
         return rng.poisson(self.rates[component], (n, self.shape[1])).astype(np.float64)
 
@@ -75,7 +78,8 @@ class PoissonMixture(ExponentialFamilyMixture):
     Attributes
     ----------
     rates_ : (K, d)
-        At least 1e-10 times the column's mean, so that no count is impossible.
+        At least 1e-10 times the column's mean, so that no count is impossible; `component_status_` says which are held
+        there.
     {attributes}
 
     Examples

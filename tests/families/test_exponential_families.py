@@ -20,6 +20,7 @@ from fastem import (
     ExponentialMixture,
     GammaMixture,
     MixedMixture,
+    PoissonMixture,
     VonMisesFisherMixture,
 )
 from fastem.families.categorical import LEAST_PROBABILITY, most_likely
@@ -155,6 +156,14 @@ def test_rows_that_are_alike(family, real):
     assert (np.abs(rows.mean(axis=0) - X[0]) < 5 * rows.std(axis=0) / np.sqrt(50) + 1e-3).all()
     with pytest.raises(ValueError, match="1 distinct row"):
         family.make(2).fit(X)
+
+
+def test_rates_at_their_bound_are_named():
+    counts = np.column_stack([np.arange(60) % 7, np.zeros(60)])
+    assert quietly(PoissonMixture(), counts).component_status_ == ["1 of its rates are at 0, first in column 1"]
+    times = np.concatenate([np.full((20, 1), 1e-30), np.linspace(1, 9, 60)[:, None]])
+    model = quietly(ExponentialMixture(2, init_params=np.repeat([0, 1], [20, 60])), times)
+    assert model.component_status_ == ["1 of its means are at 0, first in column 0", "ok"]
 
 
 @with_equal_rows
