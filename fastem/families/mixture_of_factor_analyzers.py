@@ -134,7 +134,7 @@ class FactorAnalyzerFamily(Family):
         )
 
     def constrained(self, mixture, scales):
-        return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
+        return replace(mixture, emission=mixture.emission.of_rows(scales.rounding_variance, scales.rows_covariance))
 
     def emission(self, X, weight, membership, n_components, scales):
         full = from_membership(X, weight, membership, n_components, Full, scales.floor).emission

@@ -39,6 +39,8 @@ class Scales:
         The columns' units, for a bound on the ratio of eigenvalues.
     rounding_variance : (d,)
         What rounding of the values adds to the variance of each column.
+    rows_covariance : (d, d) or (d,)
+        Of the rows, where that of a mixture may be less.
     weight : float
         Of all rows, against which a prior counts as so many.
     pattern : Emission
@@ -52,6 +54,7 @@ class Scales:
     prior: ConjugatePrior | None = None
     deviations: np.ndarray | None = None
     rounding_variance: np.ndarray | None = None
+    rows_covariance: np.ndarray | None = None
     weight: float | None = None
     pattern: Any = None
     members: Mapping[str, Scales] = field(default_factory=dict)

@@ -2,13 +2,14 @@
 
 import warnings
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from instances import STRUCTURES, blobs, uneven_clusters
 
 from fastem import DegenerateComponentWarning, GaussianMixture, RoundingWarning, StudentTMixture, em
-from fastem.errors import StatisticsNotFinite
+from fastem.errors import CollapsedComponent, StatisticsNotFinite
 from fastem.models.gaussian.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
@@ -255,6 +256,32 @@ def test_degrees_of_freedom_of_a_scale_at_the_floor_are_the_most_likely_ones(cov
         for nu in np.geomspace(0.05, 5, 200)
     ]
     assert len(X) * (max(found) - model.score(X)) < 1e-2
+
+
+TIED = np.concatenate([np.zeros(60), np.linspace(-1, 11, 40)])
+ON_A_LINE = np.column_stack(
+    [np.linspace(-2, 2, 100), np.linspace(-2, 2, 100) + np.where(TIED == 0, 0, np.sin(9 * TIED))]
+)
+ALIKE = np.repeat(np.tan(np.linspace(-1.5, 1.5, 100))[:, None], 2, axis=1)  # two equal columns with long tails
+
+
+@pytest.mark.parametrize(
+    "make", [partial(StudentTMixture, degrees_of_freedom=0.3), partial(GaussianMixture, noise="box")]
+)
+@pytest.mark.parametrize("X", [TIED[:, None], ON_A_LINE], ids=["a value", "a line"])
+def test_rows_that_tails_or_noise_describe_vary(make, X):
+    """The covariances of such a mixture say nothing of these rows: a collapse onto the others passed as sound."""
+    with pytest.warns(DegenerateComponentWarning):
+        model = make(1).fit(X)
+    assert model.component_status_[0] == "at the floor: its variance is held at reg_covar times the data's"
+    with pytest.raises(CollapsedComponent):
+        make(1, on_collapse="raise").fit(X)
+
+
+@pytest.mark.filterwarnings("ignore::fastem.errors.DegenerateComponentWarning")
+def test_equal_columns_with_long_tails_are_no_collapse():
+    model = StudentTMixture(1, on_collapse="raise").fit(ALIKE, sample_weight=np.full(100, 0.5))
+    assert model.component_status_ == ["at the floor in 1 direction(s) in which the data do not vary"]
 
 
 def test_a_component_whose_rows_are_all_too_far_away_stays():

@@ -10,6 +10,7 @@ import numpy as np
 from fastem.errors import warn
 from fastem.estimators.compatibility import refusal
 from fastem.families.gaussian.truncation import box_of, require_inside
+from fastem.kernels import arithmetic
 from fastem.models.gaussian.conjugate_prior import ConjugatePrior, conjugate_prior
 from fastem.models.gaussian.constrained import ConstrainedGaussian
 from fastem.models.gaussian.eigenvalue_ratio import EigenvalueRatio
@@ -69,7 +70,20 @@ class CovarianceFamily(Family):
         return Scales(
             floor=covariance_floor(robust_variances(rows, variance, blocks.spaced_weights()), blocks, share),
             rounding_variance=rounding_variances(rows),
+            rows_covariance=self.rows_covariance(blocks, rows, variance),
         )
+
+    def rows_covariance(self, blocks, rows, variance):
+        """Of some of the rows, (d, d); the variances (d,) of all where no covariance is needed. None: they have no
+        weight."""
+        if self.structure.kernel == "gaussian_diagonal":
+            return variance
+        weight = blocks.spaced_weights()
+        weight = np.ones(len(rows)) if weight is None else weight
+        if not weight.any():
+            return None
+        Z = (rows - arithmetic.matmul(weight, rows) / weight.sum()) * np.sqrt(weight / weight.sum())[:, None]
+        return arithmetic.matmul(Z.T, Z)
 
     def emission(self, X, weight, membership, n_components, scales):
         return from_membership(X, weight, membership, n_components, self.structure, scales.floor).emission
@@ -84,7 +98,7 @@ class CovarianceFamily(Family):
         return continued(mixture, self.structure, scales.floor)
 
     def constrained(self, mixture, scales):
-        return replace(mixture, emission=mixture.emission.of_rounded(scales.rounding_variance))
+        return replace(mixture, emission=mixture.emission.of_rows(scales.rounding_variance, scales.rows_covariance))
 
 
 MOVE_ROUNDS = ((20, 3), (60, 2), (100, 1))
@@ -158,6 +172,7 @@ class GaussianFamily(CovarianceFamily):
             prior=None if self.prior is None else self._prior(blocks, n_components, n_threads),
             deviations=np.sqrt(covariance_floor(typical, blocks, 1.0)) if bounded else None,
             rounding_variance=rounding_variances(rows),
+            rows_covariance=self.rows_covariance(blocks, rows, variance) if self.has_noise else None,
         )
 
     def _variances(self, blocks, n_threads):
@@ -222,7 +237,7 @@ class GaussianFamily(CovarianceFamily):
             )
         floor = emission.floor if ratio is None else np.zeros_like(emission.floor)
         kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, scales.prior, ratio)
-        return replace(mixture, emission=kept.of_rounded(scales.rounding_variance))
+        return replace(mixture, emission=kept.of_rows(scales.rounding_variance, scales.rows_covariance))
 
     def feasible(self, mixture):
         if isinstance(mixture.emission, ConstrainedGaussian):

@@ -86,6 +86,8 @@ class Gaussian(Emission):
         Least variance per column; see :mod:`fastem.models.gaussian.covariance`.
     rounding_variance : (d,) or None
         What rounding the columns' values does to their variances; None: they are not rounded.
+    rows_covariance : (d, d) or (d,) or None
+        The covariance of the rows, as far as the structure sees it; None: that of the mixture is the same.
     """
 
     has_ellipses: ClassVar[bool] = True
@@ -95,6 +97,7 @@ class Gaussian(Emission):
     covariance: Covariance
     floor: np.ndarray
     rounding_variance: np.ndarray | None = field(default=None, kw_only=True)
+    rows_covariance: np.ndarray | None = field(default=None, kw_only=True)
 
     @property
     def shape(self):
@@ -223,9 +226,9 @@ class Gaussian(Emission):
             for (status, sound), lost in zip(found, hidden.any(axis=1))
         ]
 
-    def of_rounded(self, rounding_variance) -> Gaussian:
-        """The same densities, for columns in which rounding makes this variance (d,)."""
-        return replace(self, rounding_variance=rounding_variance)
+    def of_rows(self, rounding_variance, covariance) -> Gaussian:
+        """The same densities, for rows of which these are `rounding_variance` and `rows_covariance`."""
+        return replace(self, rounding_variance=rounding_variance, rows_covariance=covariance)
 
     @property
     def are_apart(self) -> bool:

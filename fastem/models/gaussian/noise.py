@@ -108,8 +108,8 @@ class WithNoise(Emission):
         gaussian_weights = weights[:-1]
         return self.emission.diagnose(gaussian_weights / (gaussian_weights.sum() or 1), counts[:-1], columns)
 
-    def of_rounded(self, rounding_variance) -> WithNoise:
-        return replace(self, emission=self.emission.of_rounded(rounding_variance))
+    def of_rows(self, rounding_variance, covariance) -> WithNoise:
+        return replace(self, emission=self.emission.of_rows(rounding_variance, covariance))
 
     def widened(self, weights, counts) -> WithNoise:
         gaussian_weights = weights[:-1]

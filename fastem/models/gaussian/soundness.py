@@ -65,11 +65,13 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
 
 def below(emission, weights, least, flat):
     """(K,) in how many directions each component is below a least variance (d,), and how many of them are not among
-    those in which the whole mixture is below `flat` (d,)."""
+    those in which the rows are below `flat` (d,). Tails and noise are no part of the covariances: with these, what the
+    components of a mixture leave out may vary where they do not."""
     low = emission.covariance.directions_below(len(weights), least)
     if not low.any():
         return low, low
-    everywhere = emission.covariance.directions_at_floor(emission.total(weights), flat)
+    of_rows = emission.total(weights) if emission.rows_covariance is None else emission.rows_covariance
+    everywhere = emission.covariance.directions_at_floor(of_rows, flat)
     return low, np.maximum(low - everywhere, 0)
 
 
@@ -82,8 +84,15 @@ def is_wide(emission, weights, many) -> bool:
     """Whether the floor is as wide in all columns as clusters are, beside the components of many rows together."""
     if not arithmetic.matmul(weights, many) > 0:
         return False
-    total = emission.total(weights_of(weights, many))
-    return bool((emission.floor >= WIDE * (np.diagonal(total) if total.ndim == 2 else total)).all())
+    total = of_columns(emission.total(weights_of(weights, many)))
+    if emission.rows_covariance is not None:  # beside a floor that holds all of them, it says nothing of the rows
+        total = np.where(total < FLAT * emission.floor, of_columns(emission.rows_covariance), total)
+    return bool((emission.floor >= WIDE * total).all())
+
+
+def of_columns(covariance):
+    """(d,) the variances of a covariance, a matrix or its diagonal."""
+    return np.diagonal(covariance) if covariance.ndim == 2 else covariance
 
 
 def weights_of(weights, some):
