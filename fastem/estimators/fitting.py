@@ -37,6 +37,8 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
     restarts = Restarts(plan, rows, scales, n_threads, callback, keeper)
     try:
         restarts.run()
+        best = restarts.best(n_effective)
+        report = restarts.report(best, unit, rows)
     except BaseException as error:
         if restarts.results or restarts.running:
             best = restarts.best(n_effective)
@@ -45,8 +47,7 @@ def fit_to(estimator, opened, *, labels=None, callback=None, checkpoint=None, ch
         if keeper is not None and isinstance(error, INTERRUPTS):
             keeper.write_last()
         raise
-    best = restarts.best(n_effective)
-    estimator._keep(best, restarts.report(best, unit), n_effective, unit, rows)
+    estimator._keep(best, report, n_effective, unit, rows)
     if keeper is not None:
         keeper.remove()
     estimator._report()

@@ -125,7 +125,9 @@ class ModelSearch:
         """For each number of components, ascending: it, the fitted estimator and its result, or None and the error."""
         for K, estimator, result in self.results(covariance_type, numbers):
             if estimator is not None:
-                report = report_of_one(result, "partitions that all families share", self.n_effective, self.unit)
+                report = report_of_one(
+                    result, "partitions that all families share", self.n_effective, self.unit, self.blocks
+                )
                 keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
             yield K, estimator, result
 
@@ -152,7 +154,7 @@ class ModelSearch:
         covariance = of_dense(mixture.emission.dense_covariances(), plan.family.structure, scales.floor)
         start = Mixture(mixture.weights, Gaussian(mixture.emission.means, covariance, scales.floor))
         result = self.climbed([lambda: start], plan, scales)
-        report = report_of_one(result, "the fit of a narrower family", self.n_effective, self.unit)
+        report = report_of_one(result, "the fit of a narrower family", self.n_effective, self.unit, self.blocks)
         keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
         return estimator, result
 

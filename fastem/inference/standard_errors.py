@@ -29,6 +29,7 @@ from fastem.kernels.workers import parallel_map
 from fastem.models.gate import Gate
 from fastem.models.gaussian.candidates import truncated
 from fastem.models.gaussian.emission import Gaussian
+from fastem.models.seen_values import NOT_DETERMINED
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import in_moderate_weights
 from fastem.rows.validation import generator
@@ -148,8 +149,9 @@ def standard_errors(
     NotFittedError
         It has not been fitted.
     ValueError
-        The fit is not at a maximum, a component is at the floor, an error is beyond the range of numbers, the rows of
-        the fit had side columns other than covariates, or "louis" does not take the fit; the message says what to do.
+        The fit is not at a maximum, a component is at the floor, or its rows do not determine it, an error is beyond
+        the range of numbers, the rows of the fit had side columns other than covariates, or "louis" does not take the
+        fit; the message says what to do.
 
     Examples
     --------
@@ -168,6 +170,7 @@ def standard_errors(
         raise ValueError(f"n_draws must be an int of at least 2. Got {n_draws!r} instead.")
     n_jobs = for_jobs(n_jobs)
     require_read_whole(estimator, "standard_errors")
+    require_determined(estimator)
     gated = isinstance(estimator.model_.shares, Gate) if estimator.__sklearn_is_fitted__() else False
     if gated or covariates is not None:
         if method != "louis":
@@ -189,6 +192,17 @@ def standard_errors(
         )
     errors = _by_bootstrap(estimator, blocks, int(n_draws), n_jobs, generator(random_state))
     return with_estimates(errors, estimator)
+
+
+def require_determined(estimator) -> None:
+    """ValueError where the rows of the fit do not determine a component, so that its parameters have no errors."""
+    for k, status in enumerate(getattr(estimator, "component_status_", ())):
+        if NOT_DETERMINED in status:
+            why = status[status.index(NOT_DETERMINED) :]
+            raise ValueError(
+                f"the parameters of component {k} have no standard errors, as they are {why}. Leave the column out, or "
+                "choose fewer components."
+            )
 
 
 def with_estimates(errors, estimator):

@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from fastem.models.rounding import Pass, Rounding
+from fastem.models.seen_values import SeenValues
 
 
 class Emission(Protocol):
@@ -140,6 +141,24 @@ class Emission(Protocol):
         """(n, d) rows of one component."""
 
     # with a default
+
+    @property
+    def needs_pairs(self) -> bool:
+        """Whether rows that lack values must hold pairs of columns together, for :meth:`undetermined`. Default:
+        False."""
+        return False
+
+    def undetermined(self, seen: SeenValues, columns=None) -> list[str]:
+        """Of each component what so many values do not determine, in a sentence; "" where that is nothing. It is asked
+        where rows lack values or have bounds. Default: all is determined.
+
+        Parameters
+        ----------
+        seen : SeenValues
+        columns : (d,), optional
+            The numbers of its columns in X, as in :meth:`diagnose`.
+        """
+        return [""] * self.shape[0]
 
     def step_error(self, statistics, passed, unit) -> float:
         """How much log-likelihood the M-step that made this emission of `statistics` may have lost, because sums of

@@ -17,6 +17,7 @@ from fastem import kernels
 from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters, Emission, KernelCall, flattened
 from fastem.models.rounding import UNIT, Rounding
+from fastem.models.seen_values import NEARLY
 from fastem.rows.validation import numbered
 
 # As in kernels/exponential_family.pxi: x, log x, [x = level], x**2, 1 / x, log(1 - x); the last one is only of terms
@@ -112,6 +113,12 @@ class ExponentialFamily(Emission):
     def conditions(self, columns) -> list[tuple[str, bool]]:
         """The same; columns: (d,) their numbers in X."""
         return [("ok", True)] * self.shape[0]
+
+    def undetermined(self, seen, columns=None):
+        """Of a column as many values are needed as it has parameters."""
+        least = len(self.arrays) - NEARLY
+        numbers = np.arange(self.shape[1]) if columns is None else columns
+        return seen.too_few(seen.columns < least, seen.columns, numbers)
 
     def kernel_call(self, log_weights, dtype) -> KernelCall:
         """The compiled pass for these parameters, on data of a real type."""

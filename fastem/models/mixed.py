@@ -9,6 +9,7 @@ import numpy as np
 
 from fastem.models.emission import ColumnParameters, Emission, KernelCall
 from fastem.models.rounding import Rounding
+from fastem.models.seen_values import first_of
 from fastem.rows.statistics import Statistics
 
 
@@ -120,6 +121,15 @@ class Mixed(Emission):
             wrong = [f"{kind}: {of_kind[k][0]}" for kind, of_kind in diagnoses.items() if of_kind[k][0] != "ok"]
             conditions.append(("; ".join(wrong) or "ok", all(of_kind[k][1] for of_kind in diagnoses.values())))
         return conditions
+
+    def undetermined(self, seen, columns=None):
+        """The sentences of the members that take missing values, which are independent."""
+        numbers = np.arange(self.shape[1]) if columns is None else np.asarray(columns)
+        sentences = [
+            emission.undetermined(seen._replace(columns=seen.columns[:, places]), numbers[places])
+            for emission, places in zip(self.members.values(), self.columns.values())
+        ]
+        return first_of(*sentences)
 
     def widened(self, weights, counts) -> Mixed | None:
         """Members of which all densities are sound stay; None where another member cannot be widened."""

@@ -11,6 +11,7 @@ from fastem.driver.history import objective
 from fastem.driver.stopping import left_to_gain
 from fastem.models.gaussian.short_runs import ShortRun
 from fastem.models.gaussian.soundness import OUTLIERS
+from fastem.starts.seen_values import undetermined
 
 EQUAL = {4: 1e-5, 8: 1e-9}  # relative difference of log-densities that is rounding, by the bytes of the rows' type
 SAMPLED = 8  # rows at which densities are compared
@@ -40,8 +41,9 @@ def diagnose(result, n_effective) -> list[Diagnosis]:
     ]
 
 
-def final_statuses(result, n_effective) -> list[str]:
-    """The status of each component where a fit has ended: also whether it equals another, which EM does not change.
+def final_statuses(result, n_effective, blocks=None, n_threads=1) -> list[str]:
+    """The status of each component where a fit has ended: also whether it equals another, which EM does not change, and
+    whether the values of these blocks, if there are any, determine it.
 
     Equal components get the same share of each row, so that every step of EM leaves them equal, at a saddle.
     """
@@ -49,9 +51,16 @@ def final_statuses(result, n_effective) -> list[str]:
     if result.model.emission.may_be_empty:  # components that no row needs are equal to their prior
         return statuses
     twins = equal_components(result.model, EQUAL[result.dtype.itemsize])
-    return [
+    statuses = [
         f"equal to component {twins[k]}: EM cannot separate them" if status == "ok" and k in twins else status
         for k, status in enumerate(statuses)
+    ]
+    if blocks is None:
+        return statuses
+    open_questions = undetermined(result, blocks, n_effective, n_threads)
+    return [
+        "; ".join(filter(None, [status * (status != "ok"), more])) or "ok"
+        for status, more in zip(statuses, open_questions)
     ]
 
 

@@ -188,14 +188,14 @@ class Outcome:
         return Restart(self.start, n_iter, result.log_likelihood * unit, status, sound, result is best, events)
 
 
-def report_of_one(result, start, n_effective, unit) -> FitReport:
+def report_of_one(result, start, n_effective, unit, blocks=None) -> FitReport:
     """The report of a fit that has one start."""
     restart = Outcome(start, result=result).restart(result, n_effective, unit)
-    return FitReport([restart], components_of(result, n_effective))
+    return FitReport([restart], components_of(result, n_effective, blocks))
 
 
-def components_of(result, n_effective) -> list[Component]:
-    """A record of each component of a result."""
+def components_of(result, n_effective, blocks=None, n_threads=1) -> list[Component]:
+    """A record of each component of a result; blocks: of rows that are asked whether their values determine it."""
     emission, weights = result.model.emission, result.model.weights
     K = emission.shape[0]  # without the noise
     counts = result.statistics.counts * (n_effective / result.statistics.weight)
@@ -209,5 +209,5 @@ def components_of(result, n_effective) -> list[Component]:
             int(floor_hits[k]),
             status,
         )
-        for k, status in enumerate(final_statuses(result, n_effective))
+        for k, status in enumerate(final_statuses(result, n_effective, blocks, n_threads))
     ]

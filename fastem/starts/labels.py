@@ -182,17 +182,23 @@ def reduce_equal_priors(model, prior, rows, n_threads):
     return statistics.replaced(entropy=statistics.entropy + gained)
 
 
+def posterior_under(model, X, prior):
+    """(n,) log-densities and (n, K) posteriors of rows with a prior for each row (n, K)."""
+    from scipy.special import logsumexp  # here, because it takes long to import
+
+    with np.errstate(divide="ignore"):
+        joint = model.log_joint(X) + np.log(prior)
+    density = logsumexp(joint, axis=1)
+    return density, exp_relative(joint, density)
+
+
 def reduce_row_priors(model, X, weight, prior, n_threads):
     """The statistics of rows with a prior for each row (n, K): one pass for each component, whose responsibilities are
     the weights."""
-    from scipy.special import logsumexp, xlogy
+    from scipy.special import xlogy
 
     weight = np.ones(len(X)) if weight is None else weight
-    with np.errstate(divide="ignore"):
-        log_prior = np.log(prior)
-    joint = model.log_joint(X) + log_prior
-    density = logsumexp(joint, axis=1)
-    r = exp_relative(joint, density)
+    density, r = posterior_under(model, X, prior)
     alone = (Mixture(one, model.emission) for one in np.eye(len(model.weights)))
     parts = [one.e_step_of_block(X, weight * share, n_threads, {}) for one, share in zip(alone, r.T)]
     entropy = xlogy(r, np.where(r > 0, prior, 1)).sum(axis=1) - xlogy(r, r).sum(axis=1)

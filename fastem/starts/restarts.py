@@ -119,13 +119,14 @@ class Restarts:
             raise self.failure
         return best_sound(results, n_effective)
 
-    def report(self, best, unit) -> FitReport:
-        """What came of each restart and of the components of the best one."""
+    def report(self, best, unit, rows=None) -> FitReport:
+        """What came of each restart and of the components of the best one; rows: blocks that are asked whether their
+        values determine these. Default: nobody asks, as after an interrupt."""
         present = []
         if self.running is not None:
             present = [Outcome(self.present.start, self.present.collapse, self.running)]
         restarts = [outcome.restart(best, self.n_effective, unit) for outcome in self.outcomes + present]
-        return FitReport(restarts, components_of(best, self.n_effective))
+        return FitReport(restarts, components_of(best, self.n_effective, rows, self.n_threads))
 
     def _kind(self) -> str:
         """How the next start is made."""

@@ -47,6 +47,14 @@ class ConstrainedGaussian(Gaussian):
         return 0 if self._determined else super().few_rows
 
     @property
+    def free_means(self):
+        return ~self.fixed_means
+
+    @property
+    def free_covariances(self):
+        return ~self.fixed_covariances & (self.prior is None and self.ratio is None)
+
+    @property
     def _determined(self):
         return self.prior is not None or self.ratio is not None or self.fixed_covariances.all()
 

@@ -22,6 +22,7 @@ from fastem.models.gaussian.kernel_arrays import (
     TiedKernel,
 )
 from fastem.models.gaussian.rounding import of_estimate, of_gaussians
+from fastem.models.gaussian.seen_values import undetermined
 from fastem.models.gaussian.soundness import BULK, NEAR_FLOOR, WIDE, conditions, of_many_rows, weights_of
 from fastem.models.rounding import Rounding
 
@@ -204,6 +205,20 @@ class Gaussian(Emission):
         if asked not in self._diagnosed:
             self._diagnosed[asked] = self._diagnosis(weights, counts)
         return list(self._diagnosed[asked])
+
+    @property
+    def needs_pairs(self):
+        return self.covariance.kernel != "gaussian_diagonal" and self.shape[1] > 1
+
+    def undetermined(self, seen, columns=None):
+        return undetermined(self, seen, np.arange(self.shape[1]) if columns is None else columns)
+
+    @property
+    def free_means(self):
+        """(K,) bool, those that rows determine; so :attr:`free_covariances`."""
+        return np.ones(self.shape[0], bool)
+
+    free_covariances = free_means
 
     @cached_property
     def _diagnosed(self) -> dict:

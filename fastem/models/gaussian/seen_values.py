@@ -1,0 +1,38 @@
+"""Which means and covariances the values that rows hold do not determine.
+
+A mean needs one value of its column, a variance two, a covariance two rows that hold both columns: those of the
+component itself, or of all components where these share what it belongs to. By the three letters of the structure: the
+columns' variances are a component's own where its shape or its axes are, covariances where its axes are; and one column
+is enough for a volume of its own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastem.models.gaussian.structures import LETTERS
+from fastem.models.seen_values import NEARLY, SeenValues, first_of
+
+ALL = "the rows of all components"
+
+
+def undetermined(emission, seen: SeenValues, numbers) -> list[str]:
+    """See :meth:`fastem.models.emission.Emission.undetermined`."""
+    values, free = seen.columns, emission.free_covariances[:, None]
+    volume, form, orientation = LETTERS.get(type(emission.covariance), "VVV")
+    about_means = np.maximum(values - 1, 0)
+    flat = about_means < 1 - NEARLY
+    found = [seen.too_few((values < 1 - NEARLY) & emission.free_means[:, None], values, numbers)]
+    if form == "V" or orientation == "V":
+        found.append(seen.too_few(flat & free, values, numbers))
+    else:
+        of_all = (about_means.sum(axis=0) if form == "E" else about_means.sum()) < 1 - NEARLY
+        of_own = (volume == "V") & flat.all(axis=1, keepdims=True)
+        found.append(seen.too_few(of_own & free, values, numbers))
+        found.append(seen.too_few((of_all & free) | np.zeros_like(flat), values + 0 * about_means, numbers, ALL))
+    if seen.pairs is not None and orientation != "I":
+        shared = orientation == "E"
+        pairs = np.broadcast_to(seen.pairs.sum(axis=0), seen.pairs.shape) if shared else seen.pairs
+        few = (pairs < 2 - NEARLY) & free[:, :, None]
+        found.append(seen.too_few(few, pairs, numbers, ALL if shared else "its rows"))
+    return first_of(*found)
