@@ -19,6 +19,12 @@ from fastem.starts.gaussian_start import filled
 from fastem.starts.named import ROWS
 from fastem.starts.plan import NO_SCALES, Family, Scales
 
+REMOVE = "Remove or impute such values."
+ONLY_GAUSSIAN = (
+    'Of MixedMixture only columns of kind "gaussian" take NaN, as missing values; in a "categorical" column missing '
+    "can be a code of its own."
+)
+
 
 def without_old_forms(given, known):
     """{attribute: array} without forms of matrices that are those of the last fit, where another form was replaced."""
@@ -54,10 +60,15 @@ class MixedFamily(Family):
         return {kind: (mixture_of_kind(kind)._family(), places) for kind, places in columns.items()}
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
-        members = {
-            kind: family.examine(blocks.columns(columns), n_components, n_threads)
-            for kind, (family, columns) in self.members(blocks.n_features).items()
-        }
+        members = {}
+        for kind, (family, columns) in self.members(blocks.n_features).items():
+            of_kind = blocks.columns(columns)
+            try:
+                members[kind] = family.examine(of_kind, n_components, n_threads)
+            except ValueError as error:
+                if kind != "gaussian" and any(of_kind.each(lambda X, weight, start: bool(np.isnan(X).any()))):
+                    raise ValueError(f"{error} {ONLY_GAUSSIAN}") from error
+                raise
         return Scales(members=members)
 
     def emission(self, X, weight, membership, n_components, scales):
@@ -157,7 +168,7 @@ a category.""",
             if kind == "gaussian":
                 require_finite(of_kind, columns=member_names, place=place, allowed=not_infinite)
             else:
-                require_finite(of_kind, columns=member_names, place=place)
+                require_finite(of_kind, columns=member_names, place=place, advice=f"{REMOVE} {ONLY_GAUSSIAN}")
                 self.members_[kind]._require_new_values(of_kind, member_names, place)
 
     def _arrays(self, emission):
