@@ -11,6 +11,7 @@ from fastem.driver.em import em
 from fastem.errors import DegenerateComponentWarning, convergence_warning, warn
 from fastem.estimators.checks import check_features, choice, real, whole
 from fastem.estimators.covariates import GATE_ARRAYS, keep_gate, keep_names, require_covariates
+from fastem.estimators.determination import determination
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import parameter
@@ -386,10 +387,7 @@ class MixtureOfRegressions(Estimator):
         model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
         _, targets, _, _ = model.split(wide)
         predicted, _ = self._moments(model, wide)
-        weight = as_sample_weight(sample_weight, len(targets))
-        mean = np.average(targets, axis=0, weights=weight)
-        left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))
-        return float(np.where(all_ > 0, 1 - left / np.where(all_ > 0, all_, 1), np.where(left > 0, 0.0, 1.0)).mean())
+        return determination(targets, predicted, sample_weight)
 
     def _total(self, X, y, sample_weight, sides):
         """The weight and the log-likelihood of all rows."""

@@ -12,6 +12,7 @@ from nist_regressions import REGRESSIONS
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 from scipy.stats import poisson
+from sklearn.metrics import r2_score
 
 import fastem
 from fastem import MixtureOfRegressions
@@ -530,3 +531,11 @@ def test_a_variance_at_the_floor_is_said():
         model = MixtureOfRegressions(2, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match="a variance is at its floor"):
         model.standard_errors(X, y)
+
+
+def test_the_score_is_scikit_learns_with_weights():
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(200, 1)), np.arange(200) % 4
+    y = np.where(rng.random(200) < 0.5, 1 + 2 * x[:, 0], -3 * x[:, 0]) + 0.3 * rng.normal(size=200)
+    model = MixtureOfRegressions(2, random_state=0).fit(x, y, sample_weight=weight)
+    assert np.isclose(model.score(x, y, weight), r2_score(y, model.predict(x), sample_weight=weight), rtol=1e-12)

@@ -10,6 +10,7 @@ import numpy as np
 from fastem.errors import not_fitted
 from fastem.estimators.checks import require_names_of_last_fit
 from fastem.estimators.compatibility import require_compatible
+from fastem.estimators.determination import determination
 from fastem.estimators.estimator import Estimator, as_regressor
 from fastem.estimators.metadata_routing import set_predict_request
 from fastem.estimators.parameters import attribute
@@ -152,12 +153,7 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
             raise not_fitted(self)
         predicted = self.predict(X).reshape(-1, len(self._conditional.wanted))
         targets, _ = checked_targets(y, len(predicted), type(self).__name__)
-        weight = as_sample_weight(sample_weight, len(targets))
-        mean = np.average(targets, axis=0, weights=weight)
-        left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            shares = np.where(left == 0, 1.0, np.where(all_ == 0, 0.0, 1 - left / all_))
-        return float(shares.mean())
+        return determination(targets, predicted, sample_weight)
 
 
 def checked_targets(y, n, owner):
