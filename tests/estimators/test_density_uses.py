@@ -182,6 +182,7 @@ def test_parameters_of_all_columns_are_left_behind():
         (lambda m: m.quantile([0.5, np.nan]), "q must be in"),
         (lambda m: m.quantile("much"), "q must contain numbers"),
         (lambda m: m.quantile(1e-9), "n_samples to at least 10000000000"),
+        (lambda m: m.quantile([1e-6, 0.5]), "q=1e-06 leaves only 0.1 of n_samples=100000 drawn rows below"),
         (lambda m: m.quantile(0.5, n_samples=0), "n_samples must be a whole number"),
     ],
 )

@@ -71,6 +71,18 @@ def test_every_family_merges(family):
     assert np.allclose(found.entropies, entropies, rtol=1e-9, atol=1e-8) and found.pairs.tolist() == pairs
 
 
+def test_noise_counts_with_its_weights():
+    """It is not merged, but its entropy is part of every one."""
+    X = np.vstack([corners(), np.random.default_rng(1).uniform(-10, 25, (200, 2))])
+    weight = np.arange(len(X)) % 4
+    model = GaussianMixture(3, noise="box", random_state=0).fit(X, sample_weight=weight)
+    weighted, repeated = model.merge_components(X, weight), model.merge_components(np.repeat(X, weight, axis=0))
+    assert np.allclose(weighted.entropies, repeated.entropies, rtol=1e-10) and weighted.entropies[-1] > 1
+    noise = model.predict_proba(X)[:, -1]
+    expected = entropy(np.column_stack([1 - noise, noise]), weight)
+    assert np.isclose(weighted.entropies[-1], expected, rtol=1e-9)
+
+
 def test_bent_clusters_are_found(fitted):
     model, X = fitted
     merging = model.merge_components(X)

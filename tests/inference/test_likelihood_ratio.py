@@ -248,6 +248,17 @@ def test_missing_values_of_weighted_rows_are_drawn_as_often_as_they_count(monkey
     assert [(blocks.n_rows, np.isnan(blocks.X).sum()) for blocks in drawn[1:]] == [(60, 30)] * 2
 
 
+def test_which_values_of_draws_are_missing_does_not_depend_on_their_component(short, monkeypatch):
+    """Draws come component by component: the missing values of the first rows would all be of one."""
+    rows = np.random.default_rng(0).normal(size=(60, 2)) + 20 * np.repeat([[0], [1]], 30, axis=0)
+    rows[:20, 0] = np.nan
+    drawn, search = [], likelihood_ratio.ModelSearch
+    monkeypatch.setattr(likelihood_ratio, "ModelSearch", lambda X, *rest: drawn.append(X) or search(X, *rest))
+    likelihood_ratio_test(GaussianMixture(2), rows, n_draws=2, random_state=0)
+    for blocks in drawn[1:]:
+        assert 3 < (blocks.X[np.isnan(blocks.X[:, 0]), 1] > 10).sum() < 17
+
+
 @pytest.mark.parametrize("make", [GaussianMixture, PoissonMixture])
 def test_weights_that_count_no_rows_cannot_be_drawn(make):
     weight = np.full(len(X), 0.5)

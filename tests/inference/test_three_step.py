@@ -229,3 +229,19 @@ def test_what_is_refused():
         fastem.three_step(model, X, np.ma.array(C, mask=C > 1))
     with pytest.raises(TypeError, match=r"expects a fitted mixture"):
         fastem.three_step(3, X, C)
+
+
+def test_errors_of_covariates_far_from_zero_are_those_of_a_logit():
+    """Intercepts too, whose error is mostly that of the slope times the covariate's mean."""
+    rng = np.random.default_rng(0)
+    c = rng.normal(5, 1, 2000)
+    z = rng.random(2000) < 1 / (1 + np.exp(8.5 - 1.5 * c))
+    Y = (rng.normal(size=2000) + 8 * z)[:, None]
+    model = fastem.GaussianMixture(2, random_state=0).fit(Y)
+    found = fastem.three_step(model, Y, c, correction=None)
+    u = np.column_stack([np.ones(2000), c])
+    p = 1 / (1 + np.exp(-u @ found.coefficients[0]))
+    scores = ((model.predict(Y) == 0) - p)[:, None] * u
+    inverse = np.linalg.inv((u * (p * (1 - p))[:, None]).T @ u)
+    expected = np.sqrt(np.diag(inverse @ scores.T @ scores @ inverse))
+    np.testing.assert_allclose(found.standard_errors[0], expected, rtol=1e-2)

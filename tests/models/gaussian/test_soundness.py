@@ -233,6 +233,14 @@ def test_components_on_single_values_are_not_sound(make, unit):
     assert make(K, init_params=labels, max_iter=1).fit(smooth * unit).component_status_ == ["ok"] * K
 
 
+def test_a_column_that_is_as_narrow_in_all_rows_is_not_on_single_values():
+    """A few ones among many zeros: their variance is less than that of rounding to whole numbers, 1 / 12."""
+    x = np.column_stack([np.random.default_rng(0).normal(size=500), (np.arange(500) % 50 == 0) * 1.0])
+    model = GaussianMixture(1).fit(x)
+    assert model.covariances_[0, 1, 1] < model.model_.emission.rounding_variance[1]
+    assert model.component_status_ == ["ok"]
+
+
 def test_single_values_from_any_source():
     x, labels = rounded()
     K = labels.max() + 1
