@@ -186,3 +186,14 @@ def test_steps_go_on_from_a_result(scale):
         Stepwise(result, statistics=result.statistics)
     on = incremental_em(result, X, tol=0, max_iter=2)
     assert on.history == incremental_em(result.model, X, tol=0, max_iter=2).history
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e12, 1e-12])
+def test_a_memory_is_of_batches_in_any_unit_of_weight(scale):
+    X = OVERLAPPING.X[:60]
+    stream = Stepwise(start(OVERLAPPING, STRUCTURES[0]), memory=2.5)
+    weights = []
+    for _ in range(4):
+        stream.update(X, np.full(60, scale))
+        weights.append(stream.weight / (60 * scale))
+    assert np.allclose(weights, [1, 2, 2.5, 2.5], rtol=1e-12)

@@ -81,6 +81,16 @@ def test_a_prior_counts_in_what_is_left():
     assert model.remaining_gain_ == pytest.approx(truth, rel=0.2)
 
 
+@pytest.mark.parametrize("stop, options", [("gain", {"init_params": "random"}), ("certified", {})])
+def test_what_is_left_is_in_the_unit_of_the_weights(stop, options):
+    """By the rate, and by Newton's decrement."""
+    begun = GaussianMixture(2, max_iter=0, random_state=0, **options).fit(X).model_
+    asked = {"stop": stop, "tol": 0 if stop == "certified" else 1e-3, "max_iter": 1 if stop == "certified" else 1000}
+    one, many = (em(begun, X, sample_weight=weight, **asked) for weight in (None, np.full(len(X), 1e12)))
+    assert one.remaining_gain_method == many.remaining_gain_method == {"gain": "rate", "certified": "newton"}[stop]
+    assert one.remaining_gain > 0 and many.remaining_gain == pytest.approx(1e12 * one.remaining_gain, rel=0.05)
+
+
 def test_models_without_coordinates_are_judged_by_their_rate():
     tosses = np.array([[5, 10], [9, 10], [8, 10], [4, 10], [7, 10]])
     result = em(Coins(np.array([0.6, 0.5])), tosses, stop="certified", tol=1e-6, max_iter=1000)

@@ -150,3 +150,10 @@ def test_accelerated_steps_now_and_then_do_not_keep_a_run_from_arriving():
     result.accelerator = Anderson(None)
     result.accelerator.has_jumped = True
     assert gain(result, None)[0] < 1e-9
+
+
+@pytest.mark.parametrize("n_rows, share", [(1.0, 1.0), (1e5, 1e5 / 200), (1e12, 1e3)])
+def test_what_may_be_left_is_a_total_and_a_share_of_many_rows(n_rows, share):
+    """With tol=1e-3 it is 0.1 + 1e-6 n: of a series whose last gain is what is left per row, or the change itself."""
+    result = EMResult(None, None, (-(0.5 ** np.arange(12.0))).tolist(), n_rows=n_rows)
+    assert gain(result, None, n_estimates=1)[0] == pytest.approx(0.5**11 * share, rel=1e-6)

@@ -133,3 +133,12 @@ def test_whole_targets_whose_offset_takes_their_digits():
 def test_a_line_that_is_exact_is_called_so(K):
     with pytest.raises(ValueError, match=r"rows of component \d.* are fitted exactly.* Increase reg_covar"):
         MixtureOfRegressions(K, reg_covar=0.0, random_state=0).fit(X, 3 + X[:, 0])
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_whether_a_fit_is_at_a_maximum_does_not_depend_on_the_unit_of_weights(unit):
+    one, weight = model(), np.full(len(X), unit)
+    errors = one.standard_errors(X, Y + 1e-3, weight).coef * np.sqrt(unit)
+    assert np.allclose(errors, one.standard_errors(X, Y + 1e-3).coef, rtol=1e-3)
+    with pytest.raises(ValueError, match="the log-likelihood may rise by"):
+        one.standard_errors(X, Y + 0.05, weight)

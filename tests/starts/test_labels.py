@@ -496,3 +496,12 @@ def test_labels_that_are_not_known_in_every_form_and_beside_every_container(tmp_
             assert np.allclose(fit(rows, labels), expected, rtol=1e-12)
         assert np.allclose(fit(frame.assign(l=labels), "l"), expected, rtol=1e-12)
         assert fit(X, labels, checkpoint=tmp_path / "part") == expected
+
+
+def test_a_sample_of_labelled_rows_stands_for_all_of_them(monkeypatch):
+    """As many rows of each component are drawn, but a component of many rows stays large at the start."""
+    monkeypatch.setattr(fastem.starts.labels, "subsample_rows", lambda n_components: 200)
+    z = (np.arange(3000) % 10 == 0) * 1.0
+    table = pd.DataFrame({"x": np.random.default_rng(0).normal(size=3000) + 20 * z, "z": z})
+    start = GaussianMixture(2, max_iter=0, random_state=0).fit(table, labels="z")
+    assert np.allclose(start.weights_, [0.9, 0.1], atol=0.03)

@@ -16,6 +16,7 @@ from fastem.models.gaussian.parsimonious import FAMILIES as GAUSSIAN_FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.moves import split
+from fastem.starts.noise_start import NOISE_SHARE
 
 REALS = [np.float64, np.float32]
 TYPES = [structure.name for structure in STRUCTURES]
@@ -317,3 +318,11 @@ def test_a_component_without_rows_is_not_split():
     membership = np.eye(2)[np.zeros(6, int)]
     halves = split(np.arange(12.0).reshape(6, 2), np.ones(6), membership, 1, np.random.default_rng(0), 1)
     assert np.array_equal(halves, np.eye(3)[np.zeros(6, int)])
+
+
+def test_noise_begins_with_its_share_of_the_rows():
+    """Beside Gaussians whose start is given."""
+    X = cluttered()
+    model = GaussianMixture(2, noise="box", init_params=(X[:, 0] > 7).astype(int), max_iter=0).fit(X)
+    assert model.noise_weight_ == pytest.approx(NOISE_SHARE)
+    assert np.allclose(model.weights_[1], (1 - NOISE_SHARE) * (X[:, 0] > 7).mean())
