@@ -9,6 +9,8 @@ from scipy.special import logsumexp
 
 import fastem
 from fastem import em, theory
+from fastem.estimators.mixture_estimator import MixtureEstimator
+from fastem.families import ESTIMATORS
 from fastem.online import Stepwise
 from fastem.rows.blocks import ArrayBlocks
 
@@ -27,6 +29,12 @@ def log_joint(family, model, X):
     return np.array(
         [np.log(w) + family.log_prob(model.emission, k, X.astype(float)) for k, w in enumerate(model.weights)]
     ).T
+
+
+def test_every_mixture_is_in_the_table():
+    """But the Bayesian one, whose laws are those of a posterior."""
+    mixtures = {make for make in ESTIMATORS.values() if issubclass(make, MixtureEstimator)}
+    assert mixtures - {type(family.make(1)) for family in MODELS} == {fastem.BayesianGaussianMixture}
 
 
 @every_family

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import random_cases
 from laws import by_fastem, what_is_wrong
-from random_cases import Case, random_case
+from random_cases import KINDS, Case, random_case
 
 from fastem import GaussianMixture
+from fastem.families import ESTIMATORS
 
 PIECE, SEEDS = 50, range(10_000, 10_400)
 # squares of parameters that overflow; a component with no rows to split, or with rows too light for float32;
@@ -41,6 +42,10 @@ def once_wrong():
 @pytest.mark.parametrize("case", once_wrong(), ids=str)
 def test_what_once_ended_otherwise(case):
     assert what_is_wrong(case) == ({}, case.seed not in REFUSED)
+
+
+def test_every_estimator_is_drawn():
+    assert set(KINDS) == set(ESTIMATORS)
 
 
 def test_the_same_seed_is_the_same_case():

@@ -39,6 +39,11 @@ def test_every_estimator_has_its_mathematics():
     assert [name for name in names if f"`{name}" not in mathematics] == []
 
 
+def test_every_estimator_is_on_the_page_of_families():
+    page = PAGES[DOCS / "pages" / "families.md"]
+    assert [name for name in ESTIMATORS if f"`{name}" not in page] == []
+
+
 def test_every_page_is_in_the_table_of_contents():
     index = PAGES[DOCS / "index.md"]
     names = [str(path.relative_to(DOCS).with_suffix("")) for path in PAGES]

@@ -17,6 +17,7 @@ import fastem
 from fastem.__main__ import main
 from fastem.datasets import load_faithful, load_iris
 from fastem.driver.checkpoint import Checkpoint
+from fastem.families import ESTIMATORS
 from fastem.shell.models import FACTORS, FAMILIES
 
 X = load_faithful().data
@@ -278,6 +279,10 @@ def test_select_prints_a_plot_and_json(run, capsys):
 def test_strict(run):
     run("fit", "faithful", "--components", 3, "--max-iter", 1, "--strict", code=3)
     run("fit", "faithful", "--components", 1, "--strict")
+
+
+def test_every_estimator_is_a_model_of_the_command_line():
+    assert {name for name, _ in (FAMILIES | FACTORS).values()} == set(ESTIMATORS)
 
 
 def test_help_explains_the_families(capsys):
