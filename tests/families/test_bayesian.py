@@ -435,6 +435,12 @@ def test_attributes_set_by_hand_make_the_posterior():
         again.predict(X)
 
 
+def test_a_component_holds_rows_from_one_on():
+    model = BayesianGaussianMixture(4, random_state=0).fit(groups())
+    model.mean_precision_ = model.mean_precision_prior_ + np.array([0.0, 0.9, 1.5, 90.0])
+    assert model.n_components_ == 2 and model.prune().n_components == 2
+
+
 def test_a_warm_start_goes_on_from_the_posterior():
     X = groups()
     model = BayesianGaussianMixture(4, random_state=0, max_iter=5, warm_start=True)

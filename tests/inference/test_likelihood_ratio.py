@@ -162,6 +162,20 @@ def test_the_likelihood_ratio_finds_components():
     assert more.statistic < found.statistic / 4 and more.p_value > 0.2
 
 
+def test_the_statistic_is_twice_what_the_larger_mixture_gains(monkeypatch):
+    monkeypatch.setattr("fastem.inference.model_search.DEFAULTS", {"tol": 1e-4, "max_iter": 20})
+    rows = np.random.default_rng(0).poisson(np.repeat([3, 30], 20))[:, None]
+    one, two = (PoissonMixture(K, random_state=0).fit(rows).log_likelihood_ for K in (1, 2))
+    test = likelihood_ratio_test(PoissonMixture(1, tol=1e-4, max_iter=20), rows, n_draws=1, random_state=0)
+    assert test.statistic == pytest.approx(2 * (two - one), rel=1e-3)
+
+
+def test_draws_that_are_as_large_count_in_the_p_value(monkeypatch):
+    monkeypatch.setattr(likelihood_ratio, "ratio", lambda *fits: 3.0)
+    rows = np.random.default_rng(0).poisson(5, (30, 1))
+    assert likelihood_ratio_test(PoissonMixture(1), rows, n_draws=2, random_state=0).p_value == 1
+
+
 def test_p_values_spread_under_the_null():
     """Of samples from one component; the rank of a statistic among its draws is any."""
     rng = np.random.default_rng(1)

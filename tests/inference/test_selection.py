@@ -127,6 +127,16 @@ def test_weights_count_as_rows():
     assert figures(one, 2) == figures(other, 2)
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+@pytest.mark.filterwarnings("ignore:sample_weight sums to")
+def test_criteria_are_in_the_unit_of_the_weights(unit):
+    """Also where the search counts in another one."""
+    weight = np.full(len(FAITHFUL), unit)
+    for row in fastem.select(FAITHFUL, [1, 2], ["EII"], sample_weight=weight, random_state=0).table:
+        for name in ("bic", "aic", "icl"):
+            assert getattr(row, name) == pytest.approx(getattr(row.estimator, name)(FAITHFUL, weight), rel=1e-9), name
+
+
 def test_float32_and_streams():
     expected = fastem.select(FAITHFUL, [1, 2], ["VVV"], random_state=0)
     single = fastem.select(FAITHFUL.astype(np.float32), [1, 2], ["VVV"], random_state=0)

@@ -284,6 +284,17 @@ def test_a_fit_of_other_rows_is_at_no_maximum():
         standard_errors(model, constant)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_whether_a_fit_is_at_a_maximum_does_not_depend_on_the_unit_of_weights(unit):
+    X = clusters_with_axes()
+    model = GaussianMixture(2, random_state=0, tol=1e-9).fit(X)
+    weight = np.full(len(X), unit)
+    with pytest.raises(ValueError, match="the log-likelihood may rise by"):
+        standard_errors(model, X + 0.2, sample_weight=weight)
+    near = standard_errors(model, X + 1e-3, sample_weight=weight).means * np.sqrt(unit)
+    np.testing.assert_allclose(near, standard_errors(model, X + 1e-3).means, rtol=1e-3)
+
+
 @pytest.mark.parametrize("covariance_type", ["full", "diag", "EEI", "VEV"])
 def test_a_fit_that_was_stopped_early_is_at_no_maximum(covariance_type):
     rng = np.random.default_rng(0)
