@@ -587,3 +587,16 @@ def test_noise_without_a_floor_that_ends_is_said():
     same = Statistics(weight=20.0, first=np.zeros(2), second=np.zeros(3), log_likelihood=0.0, entropy=0.0)
     with pytest.raises(IllDefinedCovariance):
         start.m_step(same)
+
+
+def test_varimax_of_two_factors_is_the_best_angle():
+    """Of rows of length 1, as Kaiser has it."""
+    loadings = np.random.default_rng(0).normal(size=(7, 2)) * np.arange(1, 8)[:, None]
+
+    def spread(turned):
+        squares = (turned / np.linalg.norm(turned, axis=1, keepdims=True)) ** 2
+        return squares.var(axis=0).sum()
+
+    angles = np.linspace(0, np.pi / 2, 2001)
+    best = max(spread(loadings @ [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in angles)
+    assert spread(rotated(loadings, "varimax")) == pytest.approx(best, abs=1e-4)

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 import pytest
 from instances import STRUCTURES, blobs, uneven_clusters
+from scipy.stats import f, kstest
 
 from fastem import DegenerateComponentWarning, GaussianMixture, RoundingWarning, StudentTMixture, em
 from fastem.errors import CollapsedComponent, StatisticsNotFinite
+from fastem.models.gaussian.diagonal import Spherical
 from fastem.models.gaussian.student_t import MOST_DEGREES, StudentT
 from fastem.models.mixture import Mixture
 from fastem.models.rounding import Pass
@@ -348,3 +350,11 @@ def test_clusters_of_uneven_sizes_and_heavy_tails_are_found(seed):
     X, z = uneven_clusters(rng, 800, 5, 3, lambda shape: rng.standard_t(4, shape))
     known = StudentTMixture(5, init_params=z).fit(X).log_likelihood_
     assert StudentTMixture(5, random_state=0).fit(X).log_likelihood_ > known - 5
+
+
+def test_a_drawn_row_has_one_scale_for_all_columns():
+    """So that its squared length over the number of columns has an F distribution."""
+    covariance = Spherical.from_covariances(np.ones(1), np.zeros(5))
+    emission = StudentT(np.zeros((1, 5)), covariance, np.zeros(5), np.array([3.0]), False)
+    drawn = emission.sample(0, 5000, np.random.default_rng(0))
+    assert kstest((drawn**2).mean(axis=1), f(5, 3).cdf).pvalue > 1e-3

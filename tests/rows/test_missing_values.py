@@ -329,3 +329,11 @@ def test_what_takes_no_missing_value_says_so_in_predictions(given):
         assert "impute" not in str(raised.value)
     with pytest.raises(ValueError, match="infinity"):
         model.predict([[np.inf, 70.0]])
+
+
+def test_draws_of_several_missing_values_have_their_covariance():
+    covariance = np.array([[4.0, 1.5, 0.3], [1.5, 1.0, 0.2], [0.3, 0.2, 0.25]])
+    model = GaussianMixture.from_parameters([1.0], np.zeros((1, 3)), covariance[None])
+    drawn = model.impute(np.tile([np.nan, np.nan, 0.0], (20_000, 1)), draws=1, random_state=0)[0][:, :2]
+    expected = covariance[:2, :2] - np.outer(covariance[:2, 2], covariance[:2, 2]) / covariance[2, 2]
+    np.testing.assert_allclose(np.cov(drawn.T), expected, rtol=0.05)

@@ -5,11 +5,15 @@ import re
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import multivariate_normal, norm, truncnorm
+from scipy.stats import kstest, multivariate_normal, norm, truncnorm
 
 import fastem
 import fastem.inference.standard_errors
 from fastem import GaussianMixture
+from fastem.models.gaussian.dense import Full
+from fastem.models.gaussian.diagonal import Diagonal
+from fastem.models.gaussian.emission import Gaussian
+from fastem.models.gaussian.truncated import truncated
 
 
 def seen(n=4000, d=1, seed=0, low=-0.5, high=np.inf):
@@ -330,3 +334,19 @@ def test_files_of_predictions_are_refused_too(tmp_path):
     model = GaussianMixture(1, truncation=(-0.5, np.inf)).fit(X)
     with pytest.raises(ValueError, match=r"^truncation cannot be combined with errors"):
         fastem.write_predictions(model, X, tmp_path / "labels.csv", errors=np.full(X.shape, 0.1))
+
+
+def test_draws_far_out_are_those_of_the_tail():
+    """Where the probability below has no digits left."""
+    box = np.array([[10.0, -12.0], [12.0, -10.0]])
+    plain = Gaussian(np.zeros((1, 2)), Diagonal.from_covariances(np.ones((1, 2)), np.zeros(2)), np.zeros(2))
+    drawn = truncated(plain, box).sample(0, 20_000, np.random.default_rng(0))
+    expected = truncnorm(10, 12)
+    assert kstest(drawn[:, 0], expected.cdf).pvalue > 1e-3 < kstest(-drawn[:, 1], expected.cdf).pvalue
+
+
+def test_draws_of_dependent_columns_stay_in_their_box():
+    box, covariance = np.array([[-1.0, -2.0], [1.0, 0.5]]), np.array([[[1.0, 0.6], [0.6, 1.0]]])
+    plain = Gaussian(np.zeros((1, 2)), Full.from_covariances(covariance, np.zeros(2)), np.zeros(2))
+    drawn = truncated(plain, box).sample(0, 2000, np.random.default_rng(0))
+    assert (drawn >= box[0]).all() and (drawn <= box[1]).all() and (np.ptp(drawn, axis=0) > [1.9, 2.3]).all()

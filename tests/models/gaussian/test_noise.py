@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 import fastem
 from fastem import GaussianMixture, em, plot, theory
-from fastem.models.gaussian.noise import WithNoise, in_box
+from fastem.models.gaussian.noise import WithNoise, alone, in_box
 from fastem.models.gaussian.parsimonious import FAMILIES as GAUSSIAN_FAMILIES
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
@@ -326,3 +326,14 @@ def test_noise_begins_with_its_share_of_the_rows():
     model = GaussianMixture(2, noise="box", init_params=(X[:, 0] > 7).astype(int), max_iter=0).fit(X)
     assert model.noise_weight_ == pytest.approx(NOISE_SHARE)
     assert np.allclose(model.weights_[1], (1 - NOISE_SHARE) * (X[:, 0] > 7).mean())
+
+
+def test_parts_of_a_mixture_with_noise():
+    """Some columns have their sides of the box; the Gaussians alone have weights that sum to 1."""
+    mixture, _ = noisy_mixture(STRUCTURES[0])
+    box = np.array([[-1.0, -2.0, -3.0], [1.0, 2.0, 3.0]])
+    emission = in_box(mixture.emission.emission, box)
+    assert np.array_equal(emission.marginal([2, 0]).box, box[:, [2, 0]])
+    assert emission.marginal([2]).log_volume == pytest.approx(np.log(6))
+    gaussians = Mixture(mixture.weights, mixture.emission.emission)
+    assert np.allclose(alone(gaussians).weights, mixture.weights[:-1] / mixture.weights[:-1].sum())
