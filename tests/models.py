@@ -192,6 +192,7 @@ MODELS = [
         poisson_log_prob,
         refuses=((0.5, "counts: whole numbers"), NEGATIVE),
         alike=(0, 0),
+        alike_status="2 of its rates are held at the least, first in column 0",
         suit=no_fractions,
     ),
     Family(

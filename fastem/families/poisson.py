@@ -13,6 +13,7 @@ from fastem.kernels import arithmetic
 from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
+AT = 1e-6  # relative, as near as which a rate is at the least
 LEAST_SHARE = 1e-10  # of a column's mean; with a rate of 0, every count except 0 would be impossible
 
 
@@ -46,7 +47,7 @@ class Poisson(ExponentialFamily):
         return replace(self, rates=np.maximum(first / counts[:, None], self.floor))
 
     def conditions(self, columns):
-        return at_a_bound(self.rates <= 2 * self.floor, columns, "of its rates are at 0")
+        return at_a_bound(self.rates <= self.floor * (1 + AT), columns, "of its rates are held at the least")
 
     def sample(self, component, n, rng):
         return rng.poisson(self.rates[component], (n, self.shape[1])).astype(np.float64)

@@ -191,7 +191,7 @@ class ModelSearch:
         if len(others) > 1:
             runs = runs_from_moments(moments[1:], structure, scales.floor, self.sample) or [None] * len(others)
             others = [run or one for run, one in zip(runs, others)]
-            settings = {"same": SAME, "by": expected_merit}
+            settings = {"same": SAME, "by": expected_merit, "n_effective": effective_rows(self.sample)}
             runs = tournament(others, self.sample, ROUNDS, plan.stop.near, self.n_threads, **settings)
             others = [lambda run=run: run.model for run in runs]
         best = self.climbed([first, *others], plan, scales)

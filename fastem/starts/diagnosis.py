@@ -57,7 +57,7 @@ def final_statuses(result, n_effective, blocks=None, n_threads=1) -> list[str]:
     ]
     if blocks is None:
         return statuses
-    open_questions = undetermined(result, blocks, n_effective, n_threads)
+    open_questions = undetermined(result, blocks, n_threads)
     return [
         "; ".join(filter(None, [status * (status != "ok"), more])) or "ok"
         for status, more in zip(statuses, open_questions)

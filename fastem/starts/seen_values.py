@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastem.kernels import arithmetic
-from fastem.models.seen_values import SeenValues
+from fastem.models.seen_values import NEARLY, SeenValues
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.intervals import bounds_of
 from fastem.rows.side_columns import SideBlocks
@@ -14,7 +14,7 @@ from fastem.starts.labels import LabelledBlocks, LabelledRows, posterior_under, 
 ROWS = 1 << 14  # looked at together, to bound the memory
 
 
-def undetermined(result, blocks, n_effective, n_threads=1) -> list[str]:
+def undetermined(result, blocks, n_threads=1) -> list[str]:
     """What the rows of each component do not determine, in words; "" where that is nothing.
 
     Some of the rows tell mostly; all are looked at where these do not hold enough.
@@ -23,9 +23,8 @@ def undetermined(result, blocks, n_effective, n_threads=1) -> list[str]:
     hidden = has_bounds(blocks) or ("unseen" in statistics and statistics.unseen != 0)
     if not hidden or emission.may_be_empty or emission.log_prior() != 0:  # else a prior determines the rest
         return [""] * emission.shape[0]
-    unit = n_effective / statistics.weight
-    words = emission.undetermined(seen_values(result.model, some_of(blocks), unit, n_threads))
-    return emission.undetermined(seen_values(result.model, blocks, unit, n_threads)) if any(words) else words
+    words = emission.undetermined(seen_values(result.model, some_of(blocks), n_threads))
+    return emission.undetermined(seen_values(result.model, blocks, n_threads)) if any(words) else words
 
 
 def has_bounds(blocks) -> bool:
@@ -44,32 +43,60 @@ def some_of(blocks):
     )
 
 
-def seen_values(model, blocks, unit, n_threads) -> SeenValues:
-    """Of the rows under a mixture; unit: of a row of weight 1, in effective rows."""
-    K, d = model.emission.shape
-    bounded, paired = has_bounds(blocks), model.emission.needs_pairs
+def seen_values(model, blocks, n_threads) -> SeenValues:
+    """Of the rows under a mixture: effective numbers in the sense of Kish, whatever the rows' weights. Pairs of columns
+    are counted where a component has few complete rows, since these hold all of them."""
+    (K, d), bounded, paired = model.emission.shape, has_bounds(blocks), model.emission.needs_pairs
     least = blocks.seen.least if bounded else None
     posterior = posterior_of(model, blocks, n_threads)
 
-    def of_block(rows, weight, start):
-        columns, pairs = np.zeros((K, d)), np.zeros((K, d, d) if paired else 0)
-        sides = np.zeros((2, K, d))
-        for begin in range(0, len(rows), ROWS):
-            tile = slice(begin, begin + ROWS)
-            r = posterior(rows[tile], slice(start + begin, start + begin + len(rows[tile])))[:, :K].T.astype(np.float64)
-            r = unit * (r if weight is None else r * weight[tile])
-            values, *one_sided = known(rows[tile], d, least)
-            columns += arithmetic.matmul(r, values)
-            for side, there in zip(sides, one_sided):
-                side += arithmetic.matmul(r, there)
-            if paired:
-                there = sum(one_sided, values)
-                pairs += np.array([arithmetic.matmul((of_component[:, None] * there).T, there) for of_component in r])
-        return columns, pairs, sides
+    def summed(components, what, most):
+        """Of some components, the sums of r w and of r w^2 over rows, each times what(values, ...) of these, (m, p)."""
 
-    each = blocks.blocks.each if isinstance(blocks, SideBlocks) else blocks.each
-    columns, pairs, sides = (np.sum(parts, axis=0) for parts in zip(*each(of_block)))
-    return SeenValues(columns + sides.min(axis=0), pairs if paired else None, bounded)
+        def of_block(rows, weight, start):
+            sums: list = [0.0, 0.0]
+            for begin in range(0, len(rows), most):
+                tile = slice(begin, begin + most)
+                r = posterior(rows[tile], slice(start + begin, start + begin + len(rows[tile])))
+                r = r[:, components].T.astype(np.float64)
+                w, there = 1 if weight is None else weight[tile], what(*known(rows[tile], d, least))
+                sums = [one + arithmetic.matmul(r * w**power, there) for power, one in zip((1, 2), sums)]
+            return sums
+
+        each = blocks.blocks.each if isinstance(blocks, SideBlocks) else blocks.each
+        return [np.sum(parts, axis=0) for parts in zip(*each(of_block))]
+
+    def of_columns(*known):
+        return np.hstack([*known, complete(sum(known))[:, None]])
+
+    def of_pairs(*known):
+        there = sum(known)
+        there = np.where(complete(there)[:, None], 0, there)  # which are counted already
+        return (there[:, :, None] * there[:, None, :]).reshape(len(there), d * d)
+
+    totals, squares = summed(np.arange(K), of_columns, ROWS)
+    *columns, whole = np.split(effective(totals, squares), range(d, totals.shape[1], d), axis=1)
+    values = columns[0]
+    if bounded:  # on one side alone, values tell where others are known on the other side, or at all
+        values = values + np.where(values > NEARLY, sum(columns[1:]), np.minimum(*columns[1:]))
+    if not paired:
+        return SeenValues(values, None, bounded)
+    pairs = np.broadcast_to(whole[:, :, None], (K, d, d)).copy()
+    few = np.flatnonzero(whole[:, 0] < 2)
+    if len(few):
+        more = summed(few, of_pairs, max(1, ROWS // d))
+        pairs[few] = effective(*(a[few, -1:] + b for a, b in zip((totals, squares), more))).reshape(-1, d, d)
+    return SeenValues(values, pairs, bounded)
+
+
+def complete(there):
+    """(m,) 1 for rows that hold all values (m, d) that are 1 where they are there."""
+    return there.all(axis=1).astype(np.float64)
+
+
+def effective(totals, squares):
+    """How many rows of equal weight tell as much as those of these sums of weights, and of squared weights."""
+    return totals**2 / np.where(squares > 0, squares, 1)
 
 
 def known(rows, d, least):

@@ -160,10 +160,12 @@ def test_rows_that_are_alike(family, real):
 
 def test_rates_at_their_bound_are_named():
     counts = np.column_stack([np.arange(60) % 7, np.zeros(60)])
-    assert quietly(PoissonMixture(), counts).component_status_ == ["1 of its rates are at 0, first in column 1"]
+    assert quietly(PoissonMixture(), counts).component_status_ == [
+        "1 of its rates are held at the least, first in column 1"
+    ]
     times = np.concatenate([np.full((20, 1), 1e-30), np.linspace(1, 9, 60)[:, None]])
     model = quietly(ExponentialMixture(2, init_params=np.repeat([0, 1], [20, 60])), times)
-    assert model.component_status_ == ["1 of its means are at 0, first in column 0", "ok"]
+    assert model.component_status_ == ["1 of its means are held at the least, first in column 0", "ok"]
 
 
 @with_equal_rows

@@ -358,3 +358,15 @@ def test_a_drawn_row_has_one_scale_for_all_columns():
     emission = StudentT(np.zeros((1, 5)), covariance, np.zeros(5), np.array([3.0]), False)
     drawn = emission.sample(0, 5000, np.random.default_rng(0))
     assert kstest((drawn**2).mean(axis=1), f(5, 3).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("third", [lambda X: X[:, 0], lambda X: X.sum(axis=1), lambda X: X @ [0.3, 0.7]])
+@pytest.mark.parametrize("far", [1e7, 1e8, 1e9])
+@pytest.mark.filterwarnings("ignore")
+def test_a_far_row_does_not_make_a_column_twice_a_collapse(third, far):
+    """It leaves rounding in the rows' covariance where they do not vary."""
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    X[0] = far, -far / 3
+    X = np.column_stack([X, third(X)])
+    for model in (StudentTMixture(1, on_collapse="raise"), GaussianMixture(1, noise=1e6, on_collapse="raise")):
+        assert model.fit(X).component_status_ == ["at the floor in 1 direction(s) in which the data do not vary"]

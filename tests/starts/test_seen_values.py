@@ -137,3 +137,51 @@ def test_such_parameters_have_no_standard_errors(method):
 def test_select_says_so_too():
     found = fastem.select(FAR, n_components=[2], covariance_types=["diag"], random_state=0)
     assert NO_VALUE in found.best.component_status_
+
+
+def test_few_heavy_rows_without_a_value_hide_none_of_the_others():
+    """As many rows as before tell of the second column, however heavy those are that do not."""
+    X = RNG.normal(size=(100, 2))
+    X[:50, 1] = np.nan
+    heavy = np.where(np.arange(100) < 50, 1e4, 1)
+    assert statuses(GaussianMixture(1, covariance_type="diag"), X, sample_weight=heavy) == ["ok"]
+
+
+def test_one_value_determines_a_variance_about_a_mean_that_is_given():
+    X = RNG.normal(size=(100, 2))
+    X[1:, 1] = np.nan
+    given = {"fixed": {"means": [0]}, "means_init": [[0, 0.0]]}
+    assert statuses(GaussianMixture(1, covariance_type="diag", **given), X) == ["ok"]
+
+
+def test_a_value_among_those_censored_on_one_side():
+    lower = np.ones((31, 1))
+    lower[0] = 0
+    upper = np.where(lower > 0, np.inf, 0)
+    assert statuses(GaussianMixture(1, max_iter=3), lower, lower=lower, upper=upper) == ["ok"]
+
+
+def test_axes_that_are_shared_determine_a_covariance_that_no_row_shows():
+    clusters = RNG.normal(size=(400, 3)) @ np.diag([3.0, 2, 1]) + np.repeat([[0.0], [25]], 200, axis=0)
+    clusters[::2, 0], clusters[1::2, 1] = np.nan, np.nan
+    start = {"init_params": np.repeat([0, 1], 200)}
+    assert statuses(GaussianMixture(2, covariance_type="VVE", **start), clusters) == ["ok", "ok"]
+    assert BESIDE in statuses(GaussianMixture(2, **start), clusters)[0]
+
+
+def test_a_bound_on_eigenvalues_determines_no_covariance():
+    found = statuses(GaussianMixture(1, max_eigenvalue_ratio=50), APART)
+    assert found == [f"not determined: its rows {BESIDE}"]
+
+
+def test_a_component_of_few_complete_rows_beside_others():
+    """Pairs of columns are counted for it alone."""
+    X = np.vstack([RNG.normal(size=(300, 3)), RNG.normal(50, 1, (60, 3))])
+    X[300:330, 0], X[330:359, 1] = np.nan, np.nan
+    start = {"init_params": np.repeat([0, 1], [300, 60])}
+    assert (
+        f"not determined: its rows {BESIDE}".replace("no value", "1.00 values")
+        in statuses(GaussianMixture(2, **start), X)[1]
+    )
+    X[358, 1] = 50.0
+    assert statuses(GaussianMixture(2, **start), X) == ["ok", "ok"]

@@ -52,7 +52,7 @@ class ConstrainedGaussian(Gaussian):
 
     @property
     def free_covariances(self):
-        return ~self.fixed_covariances & (self.prior is None and self.ratio is None)
+        return ~self.fixed_covariances & (self.prior is None)
 
     @property
     def _determined(self):

@@ -2,8 +2,9 @@
 
 A mean needs one value of its column, a variance two, a covariance two rows that hold both columns: those of the
 component itself, or of all components where these share what it belongs to. By the three letters of the structure: the
-columns' variances are a component's own where its shape or its axes are, covariances where its axes are; and one column
-is enough for a volume of its own.
+columns' variances are a component's own where its shape or its axes are, and one column is enough for a volume of its
+own. Covariances are asked for where all is a component's own, or but the volume is shared: where other parts are, these
+may determine a covariance that no row shows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def undetermined(emission, seen: SeenValues, numbers) -> list[str]:
     """See :meth:`fastem.models.emission.Emission.undetermined`."""
     values, free = seen.columns, emission.free_covariances[:, None]
     volume, form, orientation = LETTERS.get(type(emission.covariance), "VVV")
-    about_means = np.maximum(values - 1, 0)
+    about_means = np.maximum(values - emission.free_means[:, None], 0)
     flat = about_means < 1 - NEARLY
     found = [seen.too_few((values < 1 - NEARLY) & emission.free_means[:, None], values, numbers)]
     if form == "V" or orientation == "V":
@@ -30,8 +31,8 @@ def undetermined(emission, seen: SeenValues, numbers) -> list[str]:
         of_own = (volume == "V") & flat.all(axis=1, keepdims=True)
         found.append(seen.too_few(of_own & free, values, numbers))
         found.append(seen.too_few((of_all & free) | np.zeros_like(flat), values + 0 * about_means, numbers, ALL))
-    if seen.pairs is not None and orientation != "I":
-        shared = orientation == "E"
+    shared = (form, orientation) == ("E", "E")
+    if seen.pairs is not None and (shared or (volume, form, orientation) == ("V", "V", "V")):
         pairs = np.broadcast_to(seen.pairs.sum(axis=0), seen.pairs.shape) if shared else seen.pairs
         few = (pairs < 2 - NEARLY) & free[:, :, None]
         found.append(seen.too_few(few, pairs, numbers, ALL if shared else "its rows"))

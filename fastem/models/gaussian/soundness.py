@@ -17,6 +17,7 @@ import numpy as np
 from fastem.kernels import arithmetic
 
 NEAR_FLOOR = 1.5  # times the floor: a variance below it is held there
+ROUNDED = 10.0  # times d eps of the columns' variances: what rounding leaves in a direction in which rows do not vary
 FLAT = 2.0  # times the floor: the variance of all rows in a direction in which they do not vary
 WIDE = 0.01  # of the data's variance: as wide as clusters are
 MANY_ROWS = 2  # times what a covariance of its own takes: a component of so many is no outlier, whatever it shares
@@ -70,7 +71,10 @@ def below(emission, weights, least, flat):
     low = emission.covariance.directions_below(len(weights), least)
     if not low.any():
         return low, low
-    of_rows = emission.total(weights) if emission.rows_covariance is None else emission.rows_covariance
+    of_rows = emission.total(weights)
+    if emission.rows_covariance is not None:
+        of_rows = emission.rows_covariance
+        flat = flat + ROUNDED * len(flat) * np.finfo(np.float64).eps * of_columns(of_rows)
     everywhere = emission.covariance.directions_at_floor(of_rows, flat)
     return low, np.maximum(low - everywhere, 0)
 
