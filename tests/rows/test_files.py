@@ -399,6 +399,13 @@ def test_a_text_file_holds_the_same_rows_alone_and_among_others(write, tmp_path,
         assert (found[:, -1] == 2024).all()
 
 
+@pytest.mark.parametrize("line", ["#3,400\n", " #3,400\n"])
+def test_a_row_that_begins_with_a_sign_is_a_comment_whatever_is_read(write, line):
+    path = write("a,b\n" + "1,2\n" * 200 + line + "5,6\n")
+    for columns in (None, ["a"], ["b"], ["b", "a"]):
+        assert len(rows_of(open_rows(path, columns=columns))) == 201
+
+
 def test_text_is_chosen_by_no_slip_of_pyarrow(write, tmp_path):
     write("kind,a\nred, NA\nblue,1\n", "0.csv")
     with pytest.raises(ValueError, match=r"column 'kind' holds values of type string, not numbers; .*--columns a"):

@@ -94,8 +94,10 @@ class DelimitedFile:
         if self.streamed:
             return np.concatenate([np.empty((0, len(chosen))), *self.blocks(chosen, BLOCK)])
         whole = chosen == list(range(len(self.names)))
-        if not whole:  # asked for some columns only, numpy's reader ignores that a line has too many fields
-            for number, line in self._lines(self.skipped_lines, comments=False):
+        if not whole:  # of some columns, numpy's reader sees neither that a line has too many fields nor comments
+            for number, line in self._lines(self.skipped_lines):
+                if self._is_comment(line):
+                    return self._read_line_by_line(chosen)
                 # Counting delimiters is cheaper than splitting. Where it disagrees there may be quotes.
                 if self.delimiter is None or line.count(self.delimiter) != len(self.names) - 1:
                     self._cells(number, line)
