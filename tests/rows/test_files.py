@@ -399,6 +399,54 @@ def test_a_text_file_holds_the_same_rows_alone_and_among_others(write, tmp_path,
         assert (found[:, -1] == 2024).all()
 
 
+def numbered(start, stop, digits=1000):
+    """Lines of three fields, which number themselves."""
+    return "".join(f"{i}.{'0' * digits},{i},x\n" for i in range(start, stop))
+
+
+@pytest.mark.parametrize("columns", [["a", "b"], ["b"]])
+@pytest.mark.parametrize("last", ["9000, NA,x\n", "9000,1,x\n"], ids=["stumbles", "reads on"])
+def test_rows_that_begin_with_a_sign_are_comments_in_a_folder_too(write, tmp_path, columns, last):
+    text = "a,b,t\n" + numbered(0, 3000) + "#77,77,x\n" + numbered(3001, 6001) + last
+    alone = rows_of(open_rows(write(text, "0.csv"), columns=columns))
+    assert len(alone) == 6001 and (alone[:-1, -1] == [*range(3000), *range(3001, 6001)]).all()
+    blocks = open_rows(tmp_path, columns=columns)
+    for _ in range(2):  # passes
+        np.testing.assert_array_equal(rows_of(blocks), alone)
+
+
+def test_texts_that_begin_with_a_sign_are_comments_in_a_folder_too(write, tmp_path):
+    path = write("t,b\n" + "x,1\n" * 200 + "#x,2\n" + "#N/A,3\nx,4\n", "0.csv")
+    for given in (path, tmp_path):
+        assert rows_of(open_rows(given, columns=["b"]))[200:].tolist() == [[3], [4]]
+
+
+def test_no_row_is_doubled_behind_a_break_of_a_line_in_quotes(write, tmp_path):
+    write(
+        "a,b,t\n" + numbered(0, 150) + '150,150,"x\ny"\n' + numbered(151, 3000) + "4000, NA,x\n4001,4001,x\n", "0.csv"
+    )
+    with pytest.raises(ValueError, match=r"0\.csv, line 153 has 1 field where the header .* has 3"):
+        rows_of(open_rows(tmp_path, columns=["a", "b"]))
+    write("a,b,t\n" + numbered(0, 150) + '150,150,"x\n7,7,y"\n' + numbered(151, 3000) + "4000, NA,x\n", "0.csv")
+    with pytest.raises(ValueError, match=r"0\.csv: its first \d+ rows, .* without breaks of lines in quotes"):
+        rows_of(open_rows(tmp_path, columns=["a", "b"]))
+
+
+@pytest.mark.parametrize("field", ["nan(7)", "nan(ind)"])
+def test_no_form_of_nan_is_a_missing_value_by_its_folder(write, tmp_path, field):
+    path = write("a,b\n" + "1,2\n" * 200 + f"3,{field}\n", "0.csv")
+    for given in (path, tmp_path):
+        with pytest.raises(ValueError, match=r"0\.csv, line 202, column 'b': 'nan\(.*\)' is not a number"):
+            rows_of(open_rows(given))
+
+
+def test_columns_that_are_not_read_may_hold_anything(write, tmp_path):
+    path = write("a,b\n1,2\nx,4\n5,6\n", "0.csv")
+    for given in (path, tmp_path):
+        blocks = open_rows(given, columns=["b"])
+        assert rows_of(blocks).tolist() == rows_of(blocks).tolist() == [[2], [4], [6]]
+
+
 @pytest.mark.parametrize("line", ["#3,400\n", " #3,400\n"])
 def test_a_row_that_begins_with_a_sign_is_a_comment_whatever_is_read(write, line):
     path = write("a,b\n" + "1,2\n" * 200 + line + "5,6\n")

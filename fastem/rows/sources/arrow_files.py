@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from fastem.rows.sources.text_files import MISSING, DelimitedFile
 
 try:
     import pyarrow
+    import pyarrow.compute
     import pyarrow.csv
     import pyarrow.dataset
     import pyarrow.fs
@@ -100,7 +102,7 @@ def _of_text(tables, options):
         return factory.finish()
     except (pyarrow.ArrowException, OSError):
         for file in files:
-            require_numbers(file)  # knows the line
+            require_numbers(file, [])  # knows the line where it is no table; which columns are read is not known yet
     as_it_stands = _form_of_text(tables[0], dict.fromkeys(tables[0].names, pyarrow.string()), lambda row: "skip")
     found = _factory(files, as_it_stands, options).inspect()
     types = [pyarrow.float64() if field.name in numbers else field.type for field in found]
@@ -181,16 +183,74 @@ class TextSource(TableSource):
 
 class TextDataset(DatasetSource):
     """Text files that pyarrow reads, and, from where it stumbles, :class:`DelimitedFile`, which knows more forms of
-    numbers and of missing values: a file holds the same rows alone and among others."""
+    numbers and of missing values: a file holds the same rows alone and among others. What begins with # shows in the
+    first column, which is read for that."""
+
+    def __init__(self, fragments, schema, sample_weight=None, columns=None):
+        super().__init__(fragments, schema, sample_weight, columns)
+        self.first = DelimitedFile(Path(fragments[0].path)).names[0]
+        self.schema = schema
+        if self.first not in self.read:  # any text will do
+            place = schema.get_field_index(self.first)
+            self.schema = schema.set(place, pyarrow.field(self.first, pyarrow.string()))
+        self.clean = set()  # files that pyarrow has read to their ends
+        self.checked = {}  # of others the rows up to which both readers find the same
 
     def _of_text(self, fragment, names):
-        count = 0
+        if fragment.path in self.clean:
+            yield from self._of_pyarrow(fragment, names)
+            return
+        count, sums = 0, [0] * len(names)
         try:
-            for batch in naming_place(fragment.to_batches(columns=names, batch_size=self.batch_rows), fragment.path):
-                count += batch.num_rows
-                yield batch
+            for batch in self._of_pyarrow(fragment, list(dict.fromkeys([*names, self.first]))):
+                columns = [self._numbers(batch, name, np.float64) for name in names]
+                _require_read(batch, names, columns)
+                count, sums = count + batch.num_rows, _checksums(columns, sums)
+                yield batch.select(names)
+            self.clean.add(fragment.path)
         except ValueError:
-            yield from _line_by_line(DelimitedFile(Path(fragment.path)), names, count)
+            table = DelimitedFile(Path(fragment.path))
+            if count > self.checked.get(fragment.path, 0):
+                _require_same_rows(table, names, count, sums)
+                self.checked[fragment.path] = count
+            yield from _line_by_line(table, names, count)
+
+    def _of_pyarrow(self, fragment, names):
+        batches = fragment.to_batches(schema=self.schema, columns=names, batch_size=self.batch_rows)
+        return naming_place(batches, fragment.path)
+
+
+def _require_read(batch, names, columns):
+    """ValueError where a batch holds a row that begins with #, or a number that is NaN and no missing value, as nan(7):
+    those :class:`DelimitedFile` reads otherwise."""
+    for column in batch.columns:
+        if pyarrow.types.is_string(column.type):
+            signs = pyarrow.compute.starts_with(pyarrow.compute.utf8_ltrim_whitespace(column), "#")
+            if pyarrow.compute.any(signs).as_py():
+                raise ValueError("a row begins with #")
+    for name, column in zip(names, columns):
+        if np.count_nonzero(np.isnan(column)) > batch.column(name).null_count:
+            raise ValueError(f"column {name!r} holds a NaN that is no missing value")
+
+
+def _checksums(columns, sums):
+    """Checksums of columns, from those of the rows before."""
+    return [zlib.crc32(np.ascontiguousarray(column), before) for column, before in zip(columns, sums)]
+
+
+def _require_same_rows(table: DelimitedFile, names, count, sums):
+    """ValueError unless the first rows of a text file, line by line, have the checksums of those that pyarrow read."""
+    found, left = [0] * len(names), count
+    for rows in table.blocks([table.names.index(name) for name in names], block_rows(len(names))):
+        found = _checksums(rows[:left].T, found)
+        left -= len(rows[:left])
+        if not left:
+            break
+    if left or found != sums:
+        raise ValueError(
+            f"{table.path}: its first {count} rows, as pyarrow reads them, are not those of its lines. Give every row "
+            "its own line, without breaks of lines in quotes, and leave out lines that begin with #."
+        )
 
 
 def _line_by_line(table: DelimitedFile, names, start=0):

@@ -272,11 +272,10 @@ def _with_keys(batch, keys):
     return pyarrow.RecordBatch.from_arrays([*batch.columns, *more], names=[*batch.schema.names, *keys])
 
 
-def require_numbers(path, names=None):
-    """Raise with the line and column of the first field of a text file that is no number; names: of the columns that
-    must hold numbers, by default all that do so in the first lines."""
+def require_numbers(path, names):
+    """Raise with the line of the first row of a text file that has too few or too many fields, or in columns of these
+    names one that is no number."""
     table = DelimitedFile(Path(path))
-    names = [name for i, name in enumerate(table.names) if i not in table.text] if names is None else names
     if set(names) <= set(table.names):
         for _ in table.numbers([table.names.index(name) for name in names]):
             pass
