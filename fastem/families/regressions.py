@@ -47,6 +47,7 @@ from fastem.starts.regressions import best_start
 
 MODEL_ARRAYS = "weights_", "coef_", "intercept_", "variances_", "gate_coefficients_"
 MOST_REFINED = 1 << 20  # values of X
+UNSEEN = object()  # targets that are asked for
 
 
 SAVED_KINDS = {
@@ -308,7 +309,7 @@ class MixtureOfRegressions(Estimator):
         self._keep(self._basis, model)
 
     def _wide(self, X, y, sides):
-        """The model, and its rows (n, P + m + …) with their side columns. y None: 0."""
+        """The model, and its rows (n, P + m + …) with their side columns. y UNSEEN: 0."""
         model, owner = self.model_, type(self).__name__
         require_sizes(model.family, sides)
         rows, names, sides = split_columns(X, sides, owner)
@@ -326,7 +327,7 @@ class MixtureOfRegressions(Estimator):
             given = covariates_of(sides)
             side = given.X
             require_covariates(self, model.shares, given.n_features, given.names)
-        if y is not None:
+        if y is not UNSEEN:
             if sizes is None and "exposure" in getattr(self, "side_columns_", ()):
                 raise ValueError("this model was fitted with exposure. Pass exposure=.")
             targets, _ = checked_targets(y, len(rows), owner)
@@ -343,7 +344,7 @@ class MixtureOfRegressions(Estimator):
     ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """The mean of y given each row, shape (n,) or (n, m) as y had; with `return_std` also its deviation. Without
         trials or exposure: of one trial, of the exposure 1."""
-        model, wide = self._wide(X, None, given_sides(covariates, trials, exposure))
+        model, wide = self._wide(X, UNSEEN, given_sides(covariates, trials, exposure))
         total, second = self._moments(model, wide)
         total, deviation = (a[:, 0] if self._flat else a for a in (total, np.sqrt(second)))
         return (total, deviation) if return_std else total

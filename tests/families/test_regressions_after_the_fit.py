@@ -28,6 +28,12 @@ def test_a_fit_that_fails_changes_nothing():
         assert all(np.array_equal(a, b) for a, b in zip(after, before))
 
 
+@pytest.mark.parametrize("ask", ["score", "score_samples", "predict_components", "bic", "aic", "standard_errors"])
+def test_what_needs_targets_takes_none_for_no_zeros(ask):
+    with pytest.raises(ValueError, match="MixtureOfRegressions requires y to be passed, but the target y is None"):
+        getattr(model(), ask)(X, None)
+
+
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_a_regression_by_a_gaussian_mixture_that_fails_changes_nothing(warm_start):
     one = fastem.GaussianMixtureRegressor(2, random_state=0, warm_start=warm_start).fit(X, Y)
