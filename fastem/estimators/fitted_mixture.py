@@ -197,6 +197,7 @@ class FittedMixture(Estimator):
 
     def _require_savable(self):
         super()._require_savable()
+        self._check_parameters()
         if self.n_components != len(self.weights_) and not self._may_have(len(self.weights_)):
             raise ValueError(
                 f"there are {len(self.weights_)} weights_, but n_components is {self.n_components}. Set n_components "

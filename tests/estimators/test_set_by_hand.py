@@ -140,6 +140,9 @@ def test_another_number_of_components_and_columns(tmp_path):
         (GaussianMixture(2, random_state=0), {"covariance_type": "diag"}),
         (GaussianMixture(2, random_state=0), {"covariance_type": "EEV"}),
         (GaussianMixture(2, random_state=0), {"equal_weights": True}),
+        (GaussianMixture(2, random_state=0), {"truncation": (-50, 50)}),
+        (GaussianMixture(2, truncation=(-50, 50), random_state=0), {"truncation": (-50, 60)}),
+        (GaussianMixture(2, truncation=(-50, 50), random_state=0), {"truncation": None}),
         (fastem.BayesianGaussianMixture(2, random_state=0), {"covariance_type": "tied"}),
         (fastem.BayesianGaussianMixture(2), {"weight_concentration_prior_type": "dirichlet_distribution"}),
         (fastem.MixtureOfFactorAnalyzers(2, n_factors=1, random_state=0), {"n_factors": 2}),
@@ -154,6 +157,27 @@ def test_parameters_that_make_another_model_than_the_attributes_are_not_saved(mo
         model.set_params(**changed).save(path)
     model.set_params(**before, tol=1e-9).save(path)
     assert_same_densities(fastem.load(path), model, X)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"noise": "box"}, "noise cannot be combined with truncation|truncation cannot be combined with noise"),
+        ({"prior": 1.0}, "prior must be None"),
+        ({"tol": -1}, "'tol' parameter"),
+    ],
+)
+def test_parameters_that_no_file_may_have_are_refused_before_it_is_written(changed, words, tmp_path):
+    model = GaussianMixture(2, truncation=(-50, 50), random_state=0).fit(X).set_params(**changed)
+    with pytest.raises(ValueError, match=words):
+        model.save(tmp_path / "model.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_box_in_other_words_is_saved(tmp_path):
+    model = GaussianMixture(2, truncation=(-50, 50), random_state=0).fit(X)
+    model.set_params(truncation=[np.full(X.shape[1], -50.0), 50.0]).save(tmp_path / "model.npz")
+    assert_same_densities(fastem.load(tmp_path / "model.npz"), model, X)
 
 
 def test_noise_set_by_hand(tmp_path):

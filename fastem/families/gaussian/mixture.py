@@ -240,6 +240,13 @@ fitted mixture. 5 is fast, 24 nearly exact. See :mod:`fastem.models.gaussian.can
         if self.truncation is not None:
             require_inside(X, self._emission().box, names, place)
 
+    def _makes_its_model(self):
+        """Also the box, which no attribute holds."""
+        if not super()._makes_its_model():
+            return False
+        fitted, made = (getattr(model.emission, "box", None) for model in (self._model, self._of_attributes()))
+        return np.array_equal(fitted, made)
+
     # ---- scikit-learn -------------------------------------------------------------------------------------------
 
     to_sklearn = untruncated(to_sklearn)
