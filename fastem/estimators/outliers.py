@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numbers
+
 import numpy as np
 
+from fastem.estimators.quantile import LEAST_BELOW
 from fastem.estimators.sides_of_fit import require_read_whole, require_ungated
+
+MOST_DRAWS = 10_000_000
 
 
 def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
@@ -15,8 +20,8 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
     X : rows of any kind
     rate : float in [0, 1]
         The share of rows of the fitted density that are called outliers: of false alarms, as far as the density is that
-        of the rows. See :meth:`quantile`, which gives the threshold of the log-density. Not with noise, whose rows
-        `predict` calls -1.
+        of the rows. See :meth:`quantile`, which gives the threshold of the log-density; 0, or at least 1e-6 where it
+        draws rows. Not with noise, whose rows `predict` calls -1.
 
     Returns
     -------
@@ -43,6 +48,12 @@ def is_outlier(self, X, rate: float = 0.001) -> np.ndarray:
 def threshold_of(model, rate) -> float:
     """The log-density below which a share `rate` of the rows of a fitted density lies."""
     require_threshold(model)
+    share = _share_of(rate)
+    if 0 < share * MOST_DRAWS < LEAST_BELOW and model._exact_quantile(np.asarray(share)) is None:
+        raise ValueError(
+            f"the rate of outliers must be 0, or at least {LEAST_BELOW / MOST_DRAWS:g} for this density, whose "
+            f"threshold is that of drawn rows, of which a smaller share are too few. Got {rate!r} instead."
+        )
     return model.quantile(rate, n_samples=draws_for(rate))
 
 
@@ -64,5 +75,10 @@ def require_densities_that_fall(model) -> None:
 
 def draws_for(rate) -> int:
     """Draws with which the threshold of this rate is known within a few per cent of the rate."""
-    share = float(rate) if isinstance(rate, (int, float)) else 1.0
-    return int(min(10_000_000, max(100_000, 100 / share))) if 0 < share <= 1 else 100_000
+    share = _share_of(rate)
+    return int(min(MOST_DRAWS, max(100_000, 100 / share))) if 0 < share <= 1 else 100_000
+
+
+def _share_of(rate) -> float:
+    """A rate as a number; 1 of what is none, which is refused elsewhere."""
+    return float(rate) if isinstance(rate, numbers.Real) else 1.0

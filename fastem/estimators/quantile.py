@@ -78,9 +78,11 @@ def drawn_quantile(estimator, q, n_samples, random_state):
         raise ValueError(f"n_samples must be a whole number of at least 1. Got {n_samples!r} instead.")
     if (q > 0).any() and q[q > 0].min() * n_samples < LEAST_BELOW:
         least = q[q > 0].min()
+        needed = LEAST_BELOW / float(least)
+        hint = f"Set n_samples to at least {int(np.ceil(needed))}" if needed < 1e12 else "Give a larger q, or 0"
         raise ValueError(
             f"q={least:g} leaves only {least * n_samples:.2g} of n_samples={n_samples} drawn rows below the threshold. "
-            f"Set n_samples to at least {int(np.ceil(LEAST_BELOW / least))}."
+            f"{hint}."
         )
     drawn, _ = estimator.sample(n_samples, random_state)
     return np.quantile(estimator._log_density(drawn), q)
