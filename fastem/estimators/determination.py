@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastem.rows.validation import as_sample_weight
+from fastem.rows.validation import as_sample_weight, in_moderate_units
 
 
 def determination(targets, predicted, sample_weight) -> float:
     """The coefficient of determination of predictions (n, m), 1 - (squares about them) / (squares about the mean), the
     mean over outputs; of constant targets 1 where they are met, else 0."""
-    weight = as_sample_weight(sample_weight, len(targets))
+    weight, _ = in_moderate_units(as_sample_weight(sample_weight, len(targets)))
+    constant = np.ptp(targets if weight is None else targets[weight > 0], axis=0) == 0  # the mean of which rounds
     mean = np.average(targets, axis=0, weights=weight)
     left, all_ = (np.average((targets - at) ** 2, axis=0, weights=weight) for at in (predicted, mean))
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(left == 0, 1.0, np.where(all_ == 0, 0.0, 1 - left / all_))
+        shares = np.where(left == 0, 1.0, np.where(constant | (all_ == 0), 0.0, 1 - left / all_))
     return float(shares.mean())
