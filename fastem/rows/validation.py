@@ -118,10 +118,11 @@ def _makes_objects(X) -> bool:
 
 
 def _numbers_by_column(frame):
-    """The columns of a frame of pandas as float64 (n, d), what is missing as NaN."""
-    found = np.empty(frame.shape)
+    """The columns of a frame of pandas as float64 (n, d), or float32 where all are, what is missing as NaN."""
+    narrow = all((kind.kind, kind.itemsize) == ("f", 4) for kind in frame.dtypes)
+    found = np.empty(frame.shape, np.float32 if narrow else np.float64)
     for j in range(frame.shape[1]):
-        found[:, j] = frame.iloc[:, j].to_numpy(np.float64, na_value=np.nan)
+        found[:, j] = frame.iloc[:, j].to_numpy(found.dtype, na_value=np.nan)
     return found
 
 

@@ -101,6 +101,15 @@ def test_nullable_columns_become_no_objects(kind):
     assert peak < 2 * size  # one copy of float64, and a column
 
 
+@pytest.mark.parametrize("kind", ["Float32", "float[pyarrow]"])
+def test_nullable_columns_of_float32_stay_so(kind):
+    frame = pandas.DataFrame({"a": [0.1, None, 2.0], "b": [1.0, 2.0, 3.0]}).astype(kind)
+    found = fastem.open_rows(frame).X
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.array([[0.1, 1], [np.nan, 2], [2, 3]], np.float32))
+    assert fastem.open_rows(frame.assign(c=pandas.array([1, 2, 3], dtype="Int32"))).X.dtype == np.float64
+
+
 def test_nullable_columns_beside_others():
     frame = pandas.DataFrame(
         {
