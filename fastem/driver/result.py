@@ -51,7 +51,8 @@ class EMResult:
         maximum that EM climbs. Infinite where too few iterations were done to tell, or `model` is no maximum.
     remaining_gain_method : str
         "newton": by Newton's decrement, from the score and the observed information; "rate": from the last gains of
-        EM, which converges linearly, without a further pass; see :mod:`fastem.driver.remaining_gain`.
+        EM, which converges linearly, without a further pass; "closed form": the maximum is known, as that of
+        PPCA; "": nothing was asked. See :mod:`fastem.driver.remaining_gain`.
     """
 
     model: Any

@@ -23,7 +23,8 @@ remaining_gain_ : float
     About how much `log_likelihood_` (with a prior, the log-posterior) can still rise towards the local maximum that EM
     climbs; infinite where that is not known yet, or by Newton's decrement the point is no maximum.
 remaining_gain_method_ : str
-    "newton": by Newton's decrement; "rate": from EM's last gains. See :class:`fastem.EMResult`.
+    "newton": by Newton's decrement; "rate": from EM's last gains; "": not known, as after `partial_fit` and
+    `adapt` and of given parameters. See :class:`fastem.EMResult`.
 history_ : list
     Mean log-likelihood of the start and after each iteration.
 steps_ : sequence of :class:`fastem.driver.history.Step`

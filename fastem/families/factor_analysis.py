@@ -42,7 +42,8 @@ class FactorAnalysis(FactorEstimator):
     remaining_gain_ : float
         About how much it can still rise towards the local maximum that EM climbs; infinite where that is not known yet.
     remaining_gain_method_ : str
-        "rate": from EM's last gains; "newton": by Newton's decrement. See :class:`fastem.EMResult`.
+        "rate": from EM's last gains; "newton": by Newton's decrement; "closed form": PPCA is fitted by a formula;
+        "": not known, as of given parameters. See :class:`fastem.EMResult`.
     feature_status_ : list of str
         "ok", or what is wrong with a column.
     converged_ : bool

@@ -99,3 +99,20 @@ def test_every_fitted_attribute_is_in_the_section_of_attributes(name):
 def test_every_public_property_says_what_it_is(name):
     members = inspect.getmembers(getattr(fastem, name), lambda value: isinstance(value, property))
     assert [member for member, value in members if member[0] != "_" and not inspect.getdoc(value)] == []
+
+
+def test_docs_name_all_ways_to_what_is_left_to_gain():
+    X = fastem.datasets.load_faithful().data
+    by_hand = fastem.GaussianMixture.from_parameters([1.0], X[:1], np.eye(2)[None])
+    by_hand.score_samples(X)
+    for model in (
+        fastem.PPCA(1).fit(X),
+        fastem.FactorAnalysis(1).fit(X[:50]),
+        fastem.GaussianMixture(1).fit(X),
+        by_hand,
+    ):
+        kind = fastem.FactorAnalysis if isinstance(model, fastem.PPCA) else type(model)
+        for documented in (kind, fastem.EMResult):
+            assert (
+                f'"{model.remaining_gain_method_}"' in inspect.getdoc(documented).partition("remaining_gain_method")[2]
+            )
