@@ -246,7 +246,7 @@ def test_equal_values_hold_the_shape_and_are_reported(real, cap):
         model = GammaMixture(2, init_params=(X[:, 0] != 7).astype(int), max_iter=300).fit(X)
     assert model.shapes_[0, 0] == cap
     assert model.shapes_[0, 0] / model.rates_[0, 0] == pytest.approx(7, rel=1e-3)
-    assert np.diff(model.history_).min() > (-1e-10 if real is np.float64 else -1e-3)
+    assert np.diff(model.history_).min() > (-1e-9 if real is np.float64 else -1e-3)  # sums are large at this shape
 
 
 def test_a_collapsed_fit_is_outranked():
