@@ -11,7 +11,8 @@ from fastem.rows.intervals import bounds_of
 from fastem.rows.side_columns import SideBlocks
 from fastem.starts.labels import LabelledBlocks, LabelledRows, posterior_under, priors_of_columns
 
-ROWS = 1 << 14  # looked at together, to bound the memory
+ROWS = 1 << 14  # looked at together, to bound the memory,
+PRODUCTS = 1 << 22  # and products of two columns
 
 
 def undetermined(result, blocks, n_threads=1) -> list[str]:
@@ -44,8 +45,8 @@ def some_of(blocks):
 
 
 def seen_values(model, blocks, n_threads) -> SeenValues:
-    """Of the rows under a mixture: effective numbers in the sense of Kish, whatever the rows' weights. Pairs of columns
-    are counted where a component has few complete rows, since these hold all of them."""
+    """Of the rows under a mixture: effective numbers in the sense of Kish, of weights in any unit. Pairs of columns are
+    counted where a component has few complete rows, since these hold all of them."""
     (K, d), bounded, paired = model.emission.shape, has_bounds(blocks), model.emission.needs_pairs
     least = blocks.seen.least if bounded else None
     posterior = posterior_of(model, blocks, n_threads)
@@ -64,13 +65,13 @@ def seen_values(model, blocks, n_threads) -> SeenValues:
             return sums
 
         each = blocks.blocks.each if isinstance(blocks, SideBlocks) else blocks.each
-        return [np.sum(parts, axis=0) for parts in zip(*each(of_block))]
+        return [sum(parts) for parts in zip(*each(of_block))]  # blocks may be empty
 
-    def of_columns(*known):
-        return np.hstack([*known, complete(sum(known))[:, None]])
+    def of_columns(*kinds):
+        return np.hstack([*kinds, complete(sum(kinds))[:, None]])
 
-    def of_pairs(*known):
-        there = sum(known)
+    def of_pairs(*kinds):
+        there = sum(kinds)
         there = np.where(complete(there)[:, None], 0, there)  # which are counted already
         return (there[:, :, None] * there[:, None, :]).reshape(len(there), d * d)
 
@@ -84,7 +85,7 @@ def seen_values(model, blocks, n_threads) -> SeenValues:
     pairs = np.broadcast_to(whole[:, :, None], (K, d, d)).copy()
     few = np.flatnonzero(whole[:, 0] < 2)
     if len(few):
-        more = summed(few, of_pairs, max(1, ROWS // d))
+        more = summed(few, of_pairs, max(1, PRODUCTS // d**2))
         pairs[few] = effective(*(a[few, -1:] + b for a, b in zip((totals, squares), more))).reshape(-1, d, d)
     return SeenValues(values, pairs, bounded)
 

@@ -185,3 +185,10 @@ def test_a_component_of_few_complete_rows_beside_others():
     )
     X[358, 1] = 50.0
     assert statuses(GaussianMixture(2, **start), X) == ["ok", "ok"]
+
+
+def test_blocks_without_rows():
+    chunks = [FAR[:80], FAR[:0], FAR[80:]]
+    given = {"means_init": [[0, 0], [100, 0]], "weights_init": [0.5, 0.5], "precisions_init": np.ones((2, 2))}
+    found = statuses(GaussianMixture(2, covariance_type="diag", **given), lambda: iter(chunks))
+    assert found == ["ok", NO_VALUE]
