@@ -11,8 +11,8 @@ from fastem.rows.intervals import bounds_of
 from fastem.rows.side_columns import SideBlocks
 from fastem.starts.labels import LabelledBlocks, LabelledRows, posterior_under, priors_of_columns
 
-ROWS = 1 << 14  # looked at together, to bound the memory,
-PRODUCTS = 1 << 22  # and products of two columns
+ROWS = 1 << 14  # looked at together, to bound the memory
+ENOUGH = 2.0  # rows that hold both columns determine a covariance
 
 
 def undetermined(result, blocks, n_threads=1) -> list[str]:
@@ -24,8 +24,9 @@ def undetermined(result, blocks, n_threads=1) -> list[str]:
     hidden = has_bounds(blocks) or ("unseen" in statistics and statistics.unseen != 0)
     if not hidden or emission.may_be_empty or emission.log_prior() != 0:  # else a prior determines the rest
         return [""] * emission.shape[0]
-    words = emission.undetermined(seen_values(result.model, some_of(blocks), n_threads))
-    return emission.undetermined(seen_values(result.model, blocks, n_threads)) if any(words) else words
+    seen = seen_values(result.model, some_of(blocks), n_threads)
+    words = emission.undetermined(seen)
+    return emission.undetermined(seen_values(result.model, blocks, n_threads, seen.pairs)) if any(words) else words
 
 
 def has_bounds(blocks) -> bool:
@@ -44,55 +45,67 @@ def some_of(blocks):
     )
 
 
-def seen_values(model, blocks, n_threads) -> SeenValues:
-    """Of the rows under a mixture: effective numbers in the sense of Kish, of weights in any unit. Pairs of columns are
-    counted where a component has few complete rows, since these hold all of them."""
-    (K, d), bounded, paired = model.emission.shape, has_bounds(blocks), model.emission.needs_pairs
+def seen_values(model, blocks, n_threads, pairs=None) -> SeenValues:
+    """Of the rows under a mixture: effective numbers in the sense of Kish, whatever the rows' weights. Pairs of columns
+    are counted for the components and columns of which neither the numbers of the columns nor `pairs`, (K, d, d) of
+    some of the rows, tell that they are enough."""
+    (K, d), bounded = model.emission.shape, has_bounds(blocks)
     least = blocks.seen.least if bounded else None
     posterior = posterior_of(model, blocks, n_threads)
 
-    def summed(components, what, most):
-        """Of some components, the sums of r w and of r w^2 over rows, each times what(values, ...) of these, (m, p)."""
+    def summed(count):
+        """Sums over rows of count(r w, values) and of count(r w^2, values), with r (K, m) and :func:`known` values."""
 
         def of_block(rows, weight, start):
             sums: list = [0.0, 0.0]
-            for begin in range(0, len(rows), most):
-                tile = slice(begin, begin + most)
+            for begin in range(0, len(rows), ROWS):
+                tile = slice(begin, begin + ROWS)
                 r = posterior(rows[tile], slice(start + begin, start + begin + len(rows[tile])))
-                r = r[:, components].T.astype(np.float64)
-                w, there = 1 if weight is None else weight[tile], what(*known(rows[tile], d, least))
-                sums = [one + arithmetic.matmul(r * w**power, there) for power, one in zip((1, 2), sums)]
+                r, values = r[:, :K].T.astype(np.float64), known(rows[tile], d, least)
+                once = count(r if weight is None else r * weight[tile], values)
+                squared = once if weight is None else count(r * weight[tile] ** 2, values)
+                sums = [sums[0] + once, sums[1] + squared]
             return sums
 
         each = blocks.blocks.each if isinstance(blocks, SideBlocks) else blocks.each
         return [sum(parts) for parts in zip(*each(of_block))]  # blocks may be empty
 
-    def of_columns(*kinds):
-        return np.hstack([*kinds, complete(sum(kinds))[:, None]])
+    def of_columns(r, values):
+        return arithmetic.matmul(r, np.hstack([*values, complete(sum(values)), np.ones((r.shape[1], 1))]))
 
-    def of_pairs(*kinds):
-        there = sum(kinds)
-        there = np.where(complete(there)[:, None], 0, there)  # which are counted already
-        return (there[:, :, None] * there[:, None, :]).reshape(len(there), d * d)
+    def of_pairs(r, values):
+        there = sum(values)[:, wide]
+        return np.array([arithmetic.matmul((of_component[:, None] * there).T, there) for of_component in r[few]])
 
-    totals, squares = summed(np.arange(K), of_columns, ROWS)
-    *columns, whole = np.split(effective(totals, squares), range(d, totals.shape[1], d), axis=1)
-    values = columns[0]
+    sums = summed(of_columns)
+    values, *one_sided = effective(*sums)[:, :-2].reshape(K, -1, d).swapaxes(0, 1)
     if bounded:  # on one side alone, values tell where others are known on the other side, or at all
-        values = values + np.where(values > NEARLY, sum(columns[1:]), np.minimum(*columns[1:]))
-    if not paired:
+        values = values + np.where(values > NEARLY, sum(one_sided), np.minimum(*one_sided))
+    if not model.emission.needs_pairs:
         return SeenValues(values, None, bounded)
-    pairs = np.broadcast_to(whole[:, :, None], (K, d, d)).copy()
-    few = np.flatnonzero(whole[:, 0] < 2)
+    at_least = least_pairs(*sums, d)
+    pairs = at_least if pairs is None else np.maximum(pairs, at_least)
+    unsure = pairs < ENOUGH
+    few, wide = np.flatnonzero(unsure.any(axis=(1, 2))), np.flatnonzero(unsure.any(axis=(0, 1)))
     if len(few):
-        more = summed(few, of_pairs, max(1, PRODUCTS // d**2))
-        pairs[few] = effective(*(a[few, -1:] + b for a, b in zip((totals, squares), more))).reshape(-1, d, d)
+        place = np.ix_(few, wide, wide)
+        pairs[place] = np.maximum(pairs[place], effective(*summed(of_pairs)))
     return SeenValues(values, pairs, bounded)
 
 
+def least_pairs(totals, squares, d):
+    """(K, d, d) pairs of columns that rows hold at least: those of the complete ones, or of all that lack neither. Of
+    the sums of the columns' parts, of complete rows and of all rows."""
+    total, square = (a[:, :-2].reshape(len(a), -1, d).sum(axis=1) for a in (totals, squares))
+    both = np.maximum(total[:, :, None] + total[:, None, :] - totals[:, -1, None, None], 0)
+    both[:, range(d), range(d)] = total
+    whole = effective(totals[:, -2], squares[:, -2])
+    return np.maximum(effective(both, np.minimum(square[:, :, None], square[:, None, :])), whole[:, None, None])
+
+
 def complete(there):
-    """(m,) 1 for rows that hold all values (m, d) that are 1 where they are there."""
-    return there.all(axis=1).astype(np.float64)
+    """(m, 1) 1 for rows that hold all values (m, d) that are 1 where they are there."""
+    return there.all(axis=1, keepdims=True).astype(np.float64)
 
 
 def effective(totals, squares):

@@ -16,6 +16,7 @@ from fastem import (
     MixedMixture,
     StudentTMixture,
 )
+from fastem.starts import seen_values
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
 RNG = np.random.default_rng(0)
@@ -192,3 +193,34 @@ def test_blocks_without_rows():
     given = {"means_init": [[0, 0], [100, 0]], "weights_init": [0.5, 0.5], "precisions_init": np.ones((2, 2))}
     found = statuses(GaussianMixture(2, covariance_type="diag", **given), lambda: iter(chunks))
     assert found == ["ok", NO_VALUE]
+
+
+@pytest.mark.parametrize("weights", [None, "unequal"])
+def test_pairs_are_not_counted_where_the_columns_tell_of_them(monkeypatch, weights):
+    """No row is complete, and of a rare component the evenly spaced rows hold nothing; all are looked at once."""
+    X = np.resize(RNG.normal(size=(97, 5)), (9000, 5))
+    X[1::502] += 50
+    X[np.arange(9000), np.arange(9000) // 2 % 5] = np.nan
+    looked = []
+    monkeypatch.setattr(
+        seen_values, "known", lambda rows, *by, of=seen_values.known: looked.append(len(rows)) or of(rows, *by)
+    )
+    given = {
+        "means_init": np.outer([0, 50], np.ones(5)),
+        "weights_init": [0.5, 0.5],
+        "precisions_init": [np.eye(5)] * 2,
+    }
+    weight = weights and np.where(np.arange(9000) % 3, 1.0, 2)
+    assert statuses(GaussianMixture(2, max_iter=3, **given), X, sample_weight=weight) == ["ok", "ok"]
+    assert sum(looked) == 2 * 2250 + 9000
+
+
+def test_the_least_number_of_pairs():
+    """Of random rows no more than there are, and of columns one of which is complete as many."""
+    there, r, w = RNG.random((50, 4)) < 0.6, RNG.dirichlet([1, 1], 50).T, RNG.uniform(1, 9, 50)
+    there[:, 2] = True
+    parts = np.hstack([there, there.all(axis=1, keepdims=True), np.ones((50, 1))])
+    least = seen_values.least_pairs(r * w @ parts, r * w**2 @ parts, 4)
+    pairs = seen_values.effective(*(np.einsum("kn,ni,nj->kij", r * w**power, there, there) for power in (1, 2)))
+    assert (least <= pairs * (1 + 1e-12)).all()
+    np.testing.assert_allclose(np.einsum("kii->ki", least), np.einsum("kii->ki", pairs))

@@ -22,7 +22,7 @@ from fastem.models.gaussian.kernel_arrays import (
     TiedKernel,
 )
 from fastem.models.gaussian.rounding import of_estimate, of_gaussians
-from fastem.models.gaussian.seen_values import undetermined
+from fastem.models.gaussian.seen_values import needs_pairs, undetermined
 from fastem.models.gaussian.soundness import BULK, NEAR_FLOOR, WIDE, conditions, of_many_rows, weights_of
 from fastem.models.rounding import Rounding
 
@@ -208,7 +208,7 @@ class Gaussian(Emission):
 
     @property
     def needs_pairs(self):
-        return self.covariance.kernel != "gaussian_diagonal" and self.shape[1] > 1
+        return needs_pairs(self)
 
     def undetermined(self, seen, columns=None):
         return undetermined(self, seen, np.arange(self.shape[1]) if columns is None else columns)
