@@ -195,6 +195,15 @@ def test_blocks_without_rows():
     assert found == ["ok", NO_VALUE]
 
 
+def test_one_pair_determines_a_covariance_about_a_mean_that_is_given():
+    X = RNG.normal(size=(100, 2))
+    X[1:50, 0], X[50:, 1] = np.nan, np.nan
+    given = {"fixed": {"means": [0]}, "means_init": [[0, 0.0]]}
+    assert statuses(GaussianMixture(1, **given), X) == ["ok"]
+    X[0, 0] = np.nan
+    assert statuses(GaussianMixture(1, **given), X) == [f"not determined: its rows {BESIDE}"]
+
+
 @pytest.mark.parametrize("weights", [None, "unequal"])
 def test_pairs_are_not_counted_where_the_columns_tell_of_them(monkeypatch, weights):
     """No row is complete, and of a rare component the evenly spaced rows hold nothing; all are looked at once."""

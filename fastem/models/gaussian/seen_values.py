@@ -1,6 +1,7 @@
 """Which means and covariances the values that rows hold do not determine.
 
-A mean needs one value of its column, a variance two, a covariance two rows that hold both columns: those of the component itself, or of all components where these share what it belongs to. By the three
+A mean needs one value of its column, a variance two, a covariance two rows that hold both columns, one less where the
+mean is given: those of the component itself, or of all components where these share what it belongs to. By the three
 letters of the structure: the columns' variances are a component's own where its shape or its axes are, and one column
 is enough for a volume of its own. Covariances are asked for where all is a component's own, or all but the volume is
 shared: what else is shared may determine a covariance that no row shows.
@@ -45,6 +46,6 @@ def undetermined(emission, seen: SeenValues, numbers) -> list[str]:
     if seen.pairs is not None:
         shared = letters in SHARED
         pairs = np.broadcast_to(seen.pairs.sum(axis=0), seen.pairs.shape) if shared else seen.pairs
-        few = (pairs < 2 - NEARLY) & free[:, :, None]
+        few = (pairs - emission.free_means[:, None, None] < 1 - NEARLY) & free[:, :, None]
         found.append(seen.too_few(few, pairs, numbers, ALL if shared else "its rows"))
     return first_of(*found)
