@@ -11,10 +11,9 @@ from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixtur
 from fastem.estimators.parameters import attribute
 from fastem.families.positive_intervals import TakesBounds
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
+from fastem.models.exponential_family import AT_BOUND, IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
-AT = 1e-6  # relative, as near as which a mean is at the least
 LEAST_SHARE = 1e-10  # of a column's mean, the least mean of a component
 
 
@@ -47,7 +46,7 @@ class Exponential(ExponentialFamily):
         return replace(self, rates=1 / np.maximum(first / counts[:, None], 1 / self.cap))
 
     def conditions(self, columns):
-        return at_a_bound(self.rates >= self.cap * (1 - AT), columns, "of its means are held at the least")
+        return at_a_bound(self.rates >= self.cap * (1 - AT_BOUND), columns, "of its means are held at the least")
 
     def sample(self, component, n, rng):
         X = rng.standard_exponential((n, self.shape[1])) / self.rates[component]

@@ -10,10 +10,9 @@ import numpy as np
 from fastem.estimators.exponential_family_mixture import ExponentialFamilyMixture
 from fastem.estimators.parameters import attribute
 from fastem.kernels import arithmetic
-from fastem.models.exponential_family import IDENTITY, ExponentialFamily, Features, at_a_bound
+from fastem.models.exponential_family import AT_BOUND, IDENTITY, ExponentialFamily, Features, at_a_bound
 from fastem.rows.validation import numbered, require_values
 
-AT = 1e-6  # relative, as near as which a rate is at the least
 LEAST_SHARE = 1e-10  # of a column's mean; with a rate of 0, every count except 0 would be impossible
 
 
@@ -47,7 +46,7 @@ class Poisson(ExponentialFamily):
         return replace(self, rates=np.maximum(first / counts[:, None], self.floor))
 
     def conditions(self, columns):
-        return at_a_bound(self.rates <= self.floor * (1 + AT), columns, "of its rates are held at the least")
+        return at_a_bound(self.rates <= self.floor * (1 + AT_BOUND), columns, "of its rates are held at the least")
 
     def sample(self, component, n, rng):
         return rng.poisson(self.rates[component], (n, self.shape[1])).astype(np.float64)

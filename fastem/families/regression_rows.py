@@ -15,7 +15,8 @@ from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side, require_same_order
-from fastem.rows.validation import as_matrix, column_names, power_of_two, require_numbers_named
+from fastem.rows.typed_columns import require_numbers_named
+from fastem.rows.validation import as_matrix, column_names, power_of_two
 
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 

@@ -22,6 +22,7 @@ from fastem.rows.validation import numbered
 
 # As in kernels/exponential_family.pxi: x, log x, [x = level], x**2, 1 / x, log(1 - x); the last one is only of terms
 IDENTITY, LOGARITHM, INDICATOR, SQUARE, RECIPROCAL, LOG_COMPLEMENT, LEVELS = range(7)
+AT_BOUND = 1e-6  # relative, as near as which a parameter is held at a bound
 
 
 class Features(NamedTuple):

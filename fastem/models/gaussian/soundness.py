@@ -71,9 +71,10 @@ def below(emission, weights, least, flat):
     low = emission.covariance.directions_below(len(weights), least)
     if not low.any():
         return low, low
-    of_rows = emission.total(weights)
-    if emission.rows_covariance is not None:
-        of_rows = emission.rows_covariance
+    of_rows = emission.rows_covariance
+    if of_rows is None:
+        of_rows = emission.total(weights)
+    else:
         flat = flat + ROUNDED * len(flat) * np.finfo(np.float64).eps * of_columns(of_rows)
     everywhere = emission.covariance.directions_at_floor(of_rows, flat)
     return low, np.maximum(low - everywhere, 0)

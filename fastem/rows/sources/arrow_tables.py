@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from fastem.rows.blocks import StreamBlocks, block_rows
+from fastem.rows.objects import HOW_TO_CONVERT
 from fastem.rows.rechunk import Columns
 from fastem.rows.sources.chunks import ONE_SHOT, weighed
 from fastem.rows.sources.columns import choose, listed, suggest_columns
 from fastem.rows.sources.text_files import DelimitedFile
-from fastem.rows.validation import HOW_TO_CONVERT, as_sample_weight, is_time_type
+from fastem.rows.typed_columns import is_time_type
+from fastem.rows.validation import as_sample_weight
 
 try:
     import pyarrow

@@ -18,7 +18,8 @@ from fastem.rows.side_columns import (
     wide_names,
 )
 from fastem.rows.sources.open_rows import is_dask, is_spark, open_rows
-from fastem.rows.validation import column_names, numbers_beside, require_numbers_named, require_unmasked
+from fastem.rows.typed_columns import require_numbers_named
+from fastem.rows.validation import column_names, numbers_beside, require_unmasked
 
 LIKE_X = "errors", "lower", "upper"  # side columns of which each belongs to one of X
 

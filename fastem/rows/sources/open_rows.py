@@ -13,16 +13,13 @@ from fastem.rows.blocks import ArrayBlocks, Blocks, StreamBlocks, block_rows
 from fastem.rows.side_columns import weighed_by
 from fastem.rows.sources.chunks import ONE_SHOT, ChunkSource
 from fastem.rows.sources.columns import listed
+from fastem.rows.typed_columns import require_no_intervals, require_no_text, require_no_times, require_numbers_named
 from fastem.rows.validation import (
     NoRows,
     as_matrix,
     as_sample_weight,
     column_names,
     in_moderate_units,
-    require_no_intervals,
-    require_no_text,
-    require_no_times,
-    require_numbers_named,
 )
 
 

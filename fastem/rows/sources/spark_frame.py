@@ -24,9 +24,10 @@ import numpy as np
 
 from fastem.rows.blocks import Blocks, block_rows
 from fastem.rows.e_step import e_step
+from fastem.rows.objects import HOW_TO_CONVERT
 from fastem.rows.sources.columns import choose
 from fastem.rows.statistics import merged_nodes, total_of
-from fastem.rows.validation import HOW_TO_CONVERT, is_time_type
+from fastem.rows.typed_columns import is_time_type
 
 try:
     import pyspark
