@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -139,18 +140,27 @@ def measure(n_threads: int, versions: dict[str, str]) -> Machine:
     ``versions`` are those of the libraries compared; Python's and numpy's are added.
     """
     limits: dict = {"peak_one": None, "peak_all": None, "bandwidth": None}
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is not None:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            library = _compile(compiler, Path(folder))
+    with compiled_loops() as library:
+        if library is not None:
             dtypes = ("float64", "float32")
             limits = {
-                "peak_one": {dtype: _peak(library, dtype, 1) for dtype in dtypes},
-                "peak_all": {dtype: _peak(library, dtype, n_threads) for dtype in dtypes},
+                "peak_one": {dtype: peak(library, dtype, 1) for dtype in dtypes},
+                "peak_all": {dtype: peak(library, dtype, n_threads) for dtype in dtypes},
                 "bandwidth": _bandwidth(library, n_threads),
             }
     versions = {"Python": platform.python_version(), "numpy": version("numpy")} | versions
     return Machine(_cpu_name(), available_cores(), n_threads, versions, **limits)
+
+
+@contextmanager
+def compiled_loops() -> Iterator[ctypes.CDLL | None]:
+    """The loops of SOURCE while they are there; None without a compiler."""
+    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+    if compiler is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield _compile(compiler, Path(folder))
 
 
 def available_cores() -> int:
@@ -175,12 +185,12 @@ def _compile(compiler: str, folder: Path) -> ctypes.CDLL:
     return library
 
 
-def _peak(library: ctypes.CDLL, dtype: str, n_threads: int) -> float:
-    """GFLOP/s of n_threads threads that do nothing but multiply and add in registers."""
+def peak(library: ctypes.CDLL, dtype: str, n_threads: int, repeats: int = REPEATS) -> float:
+    """GFLOP/s of n_threads threads that do nothing but multiply and add in registers; the best of so many times."""
     loop = getattr(library, f"peak_{dtype}")
     flops = getattr(library, f"peak_{dtype}_flops")() * ROUNDS * n_threads
     # A factor below 1 keeps the chains finite and away from denormals.
-    seconds = _best_seconds(lambda _: loop(ROUNDS, 0.999, 0.001), n_threads)
+    seconds = _best_seconds(lambda _: loop(ROUNDS, 0.999, 0.001), n_threads, repeats)
     return flops / seconds / 1e9
 
 
@@ -192,11 +202,11 @@ def _bandwidth(library: ctypes.CDLL, n_threads: int) -> float:
     return buffer.nbytes / seconds / 1e9
 
 
-def _best_seconds(work: Callable[[int], float], n_threads: int) -> float:
+def _best_seconds(work: Callable[[int], float], n_threads: int, repeats: int = REPEATS) -> float:
     """Shortest time in which n_threads calls of ``work`` run side by side (ctypes frees the GIL)."""
     times = []
     with ThreadPoolExecutor(n_threads) as pool:
-        for _ in range(REPEATS):
+        for _ in range(repeats):
             begin = time.perf_counter()
             list(pool.map(work, range(n_threads)))
             times.append(time.perf_counter() - begin)

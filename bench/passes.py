@@ -35,15 +35,19 @@ PASS_TABLE = {
     "fastem, a pass alone": ("problem", "s"),
     "all threads ms": ("ms", ".2f"),
     "% of limit": ("limit", ".1%"),
+    "% of the peak beside": ("beside", ".1%"),
     "one thread ms": ("one_thread_ms", ".2f"),
+    "% of its peak beside": ("one_thread_beside", ".1%"),
     **{f"{phase} ms": (phase, ".2f") for phase in PHASES},
     **{f"{phase}: % of FMA peak": (f"{phase} share", ".1%") for phase in PHASES[1:]},
 }
-AIMS = {"full-d16": 0.6, "full-d64": 0.75, "full-d16-f32": 0.5, "diag-d39": 0.6}  # of the limit, by a pass alone
+AIMS = {"full-d16": 0.6, "full-d64": 0.75, "full-d16-f32": 0.5, "diag-d39": 0.6}  # of the peak beside, by a pass alone
 PASS_LEGEND = """\
 A pass alone: the E-step over all rows, which is an iteration without its M-step, its gains and what is still to gain at
 the end. Its phases by one thread, in the same process: reading and turning rows; densities, half of the count below;
-responsibilities, an exp each; sums, the other half."""
+responsibilities, an exp each; sums, the other half. The peak beside: what the loop of multiply-adds reaches right
+before and after each pass, with as many threads: other work on the machine slows both, where the limit is of its best
+moment. The median of the turns' shares."""
 LEGEND = f"""\
 ms/iteration: median over the turns. spread: (slowest turn - fastest turn) / median.
 × fastem: median over the turns of the library's time over fastem's in the same turn.
@@ -94,8 +98,8 @@ def _alone(session: Session, problem: Problem) -> dict:
     for phase, flops in zip(PHASES[1:], (half, problem.flops() - 2 * half, half)):
         row[f"{phase} share"] = flops / row[phase] / 1e6 / machine.peak_one[problem.dtype]
     aim = 0 if session.quick else AIMS.get(problem.name, 0)
-    if row["limit"] < aim:
-        session.complaints.append(f"{problem.title}: a pass at {row['limit']:.0%} of the limit, aim {aim:.0%}")
+    if row["beside"] < aim:
+        session.complaints.append(f"{problem.title}: a pass at {row['beside']:.0%} of the peak beside, aim {aim:.0%}")
     return row
 
 

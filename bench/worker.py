@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
@@ -28,6 +28,7 @@ from bench.covariances import samples as covariance_samples
 from bench.covariates import answers_and_covariates, predictors_and_targets
 from bench.errors import INTERVALS, bounded_rows, measured_rows
 from bench.families import samples as family_samples
+from bench.machine import compiled_loops, peak
 from bench.missing import gaps
 from bench.problems import Parameters, Problem, Sample, mean_log_likelihood
 from bench.selection import rows_of_five
@@ -136,7 +137,8 @@ def score(rival, problem: dict) -> dict:
 
 
 def phases(rival, problem: dict, folder: str, n_threads: int) -> dict:
-    """Milliseconds of a pass alone over the rows of a problem, by all threads and by one, and of its phases by one."""
+    """Milliseconds of a pass alone over the rows of a problem, by all threads and by one, and of its phases by one; of
+    both passes also the share of the peak that as many threads reach right before and after."""
     from fastem import GaussianMixture, kernels
 
     problem, X, start = read(problem, folder)
@@ -144,21 +146,27 @@ def phases(rival, problem: dict, folder: str, n_threads: int) -> dict:
     fit_quietly(model, X)
     mixture, module = model.model_, kernels.for_dtype(X.dtype)
     call, kept = mixture.kernel_call(X.dtype), {}
-    found = []
+    found, sides = [], (("", n_threads), ("one_thread_", 1))
 
-    def both():
-        times = {
-            name: 1e3 * seconds_of(lambda: mixture.e_step_of_block(X, None, threads, kept))  # noqa: B023
-            for name, threads in (("ms", n_threads), ("one_thread_ms", 1))
-        }
+    def turn(loops):
+        own = {}
+        for side, threads in sides:
+            before = loops and peak(loops, problem.dtype, threads, 1)
+            ms = 1e3 * seconds_of(lambda: mixture.e_step_of_block(X, None, threads, kept))  # noqa: B023
+            own[f"{side}ms"] = ms
+            if loops:
+                own[f"{side}beside"] = (
+                    problem.flops() / ms / 1e6 / mean([before, peak(loops, problem.dtype, threads, 1)])
+                )
         parts = module.phase_seconds(call.parts, X, call.centre, problem.K, call.order)
-        found.append(times | {name: 1e3 * seconds for name, seconds in parts.items()})
+        found.append(own | {name: 1e3 * seconds for name, seconds in parts.items()})
 
-    both()  # the first starts the threads
-    found.clear()
-    end = time.perf_counter() + LEAST_SECONDS
-    while not found or (time.perf_counter() < end and len(found) < MOST_REPEATS):
-        both()
+    with compiled_loops() as loops:
+        turn(None)  # the first starts the threads
+        found.clear()
+        end = time.perf_counter() + LEAST_SECONDS
+        while not found or (time.perf_counter() < end and len(found) < MOST_REPEATS):
+            turn(loops)
     return {name: median(own[name] for own in found) for name in found[0]}
 
 
