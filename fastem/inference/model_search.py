@@ -9,6 +9,7 @@ start.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -34,6 +35,7 @@ from fastem.starts.gaussian_start import filled
 from fastem.starts.merged_clusters import Unlike
 from fastem.starts.partitions import splits, trees
 from fastem.starts.regroup import split_merge_start
+from fastem.starts.restarts import Restarts
 from fastem.starts.tournament import FAILURES, race, tournament
 
 ROWS = 2000  # on which starts are made and compared
@@ -155,6 +157,17 @@ class ModelSearch:
         start = Mixture(mixture.weights, Gaussian(mixture.emission.means, covariance, scales.floor))
         result = self.climbed([lambda: start], plan, scales)
         report = report_of_one(result, "the fit of a narrower family", self.n_effective, self.unit, self.blocks)
+        keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
+        return estimator, result
+
+    def alone(self, covariance_type, K):
+        """The fitted estimator of a model from the starts of its own fit, which no other model shares; its result."""
+        estimator = self.estimator(K, covariance_type)
+        plan = replace(plan_in_memory(estimator, self.blocks, self.unit), random_state=self.seed)
+        restarts = Restarts(plan, self.blocks, self.scales(plan), self.n_threads)
+        restarts.run()
+        result = restarts.best(self.n_effective)
+        report = restarts.report(result, self.unit, self.blocks)
         keep_fit(estimator, result, report, self.n_effective, self.unit, self.blocks)
         return estimator, result
 

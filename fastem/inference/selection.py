@@ -170,14 +170,15 @@ def select(
 ) -> Selection:
     """Fit Gaussian mixtures of several families and numbers of components, and choose the best.
 
-    All families start from the same partitions of some rows (hierarchical clusterings), and from their
-    own fit with fewer components, where one component is split in two; the best run is kept whose components are sound,
-    or describe stray rows, if there is any. A family that ends below a narrower one (EEV below EEI) is fitted again,
-    from that one's mixture. The table says why a model failed, and which models have a component that is not sound:
-    these rank after all sound ones, because their likelihood has no maximum, only the floor under the covariances, and
-    their criteria mean nothing. That holds for stray rows in a component of their own too: though the rest of that
-    model may be right, how far its likelihood rises hangs on the floor. Leave such rows out, or describe them as noise
-    (`noise` of :class:`GaussianMixture`).
+    All families start from the same partitions of some rows (hierarchical clusterings), and from their own fit with
+    fewer components, where one component is split in two; the best run is kept whose components are sound, or describe
+    stray rows, if there is any. A family that ends below a narrower one (EEV below EEI) is fitted again, from that
+    one's mixture. The leading models are fitted alone as well, from starts of their own, as :class:`GaussianMixture`
+    is, and so are those that would lead if they gained twice as much by it. The table says why a model failed, and
+    which models have a component that is not sound: these rank after all sound ones, because their likelihood has no
+    maximum, only the floor under the covariances, and their criteria mean nothing. That holds for stray rows in a
+    component of their own too: though the rest of that model may be right, how far its likelihood rises hangs on the
+    floor. Leave such rows out, or describe them as noise (`noise` of :class:`GaussianMixture`).
 
     Parameters
     ----------
@@ -261,8 +262,9 @@ def select(
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
-    if kind is GaussianMixture:
-        table = _not_below_narrower(search, table)
+    above_narrower = _not_below_narrower if kind is GaussianMixture else lambda search, table: table
+    table = above_narrower(search, table)
+    table = above_narrower(search, _leaders_alone(search, table, criterion))
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
@@ -318,8 +320,7 @@ def _not_below_narrower(search, table) -> list[Row]:
             if type(other.estimator.model_.emission) is Gaussian
         ]
         best = max(others, key=lambda other: other.log_likelihood, default=row)
-        least = row.log_likelihood + SAME * search.blocks.total_weight * search.unit
-        if row.estimator is None or not best.log_likelihood > least:
+        if row.estimator is None or not best.log_likelihood > row.log_likelihood + _least_gain(search):
             continue
         try:
             fit = search.from_narrower(name, best.estimator.model_)
@@ -329,6 +330,37 @@ def _not_below_narrower(search, table) -> list[Row]:
         if again.sound and (not row.sound or again.log_likelihood > row.log_likelihood):
             found[name, K] = again
     return list(found.values())
+
+
+def _leaders_alone(search, table, criterion) -> list[Row]:
+    """The table, where no leading model is less likely than the fit of it alone, whose starts are its own.
+
+    Such fits are made of the models at the head, and of those further down that would come there if they gained twice
+    as much as the one that has gained most.
+    """
+    found, tried, most = {(row.covariance_type, row.n_components): row for row in table}, set(), 0.0
+    while True:
+        ranked = Selection([*found.values()], criterion).ranked
+        reach = getattr(ranked[0], criterion) + 2 * most if ranked else 0
+        leading = [row for place, row in enumerate(ranked) if place < BEST or getattr(row, criterion) <= reach]
+        row = next((row for row in leading if (row.covariance_type, row.n_components) not in tried), None)
+        if row is None:
+            return list(found.values())
+        model = row.covariance_type, row.n_components
+        tried.add(model)
+        try:
+            again = _row(search, *model, row.cv, *search.alone(*model))
+        except FAILURES:
+            continue  # an attempt to improve failed: what was to be improved stays
+        if (again.sound, again.log_likelihood) > (row.sound, row.log_likelihood + _least_gain(search)):
+            found[model] = again
+            if row.sound:
+                most = max(most, 2 * (again.log_likelihood - row.log_likelihood))
+
+
+def _least_gain(search) -> float:
+    """The log-likelihood by which another optimum is higher."""
+    return SAME * search.blocks.total_weight * search.unit
 
 
 def _record(row):

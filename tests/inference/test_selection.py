@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import fastem
 from fastem.__main__ import main
 from fastem.datasets import load_faithful, load_iris
+from fastem.inference.model_search import ModelSearch
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.gaussian.structures import STRUCTURES, is_narrower, of_dense
@@ -405,6 +406,24 @@ def test_no_family_ends_below_a_narrower_one():
         if row.log_likelihood < narrower.log_likelihood - 1e-3
     ]
     assert not below
+
+
+@pytest.mark.parametrize("name, K, seed", [("VII", 6, 0), ("EII", 8, 2)])
+def test_the_best_model_is_as_likely_as_a_fit_of_it_alone(name, K, seed):
+    rng = np.random.default_rng([seed, K])
+    X = 2.2 * rng.normal(size=(K, 2))[rng.integers(K, size=300)] + rng.normal(size=(300, 2)) * rng.uniform(
+        0.4, 1.2, (300, 1)
+    )
+    chosen = fastem.select(X, [K], [name], random_state=0).best_row
+    alone = fastem.GaussianMixture(K, covariance_type=name, tol=1e-5, max_iter=1000, random_state=0).fit(X)
+    assert chosen.sound and chosen.log_likelihood > alone.log_likelihood_ - 1
+
+
+def test_models_far_behind_are_not_fitted_alone(monkeypatch):
+    alone, fitted = ModelSearch.alone, []
+    monkeypatch.setattr(ModelSearch, "alone", lambda self, *model: fitted.append(model) or alone(self, *model))
+    found = fastem.select(IRIS, range(1, 4), random_state=0)
+    assert fitted == [(row.covariance_type, row.n_components) for row in found.ranked[:3]]
 
 
 def test_narrower_structures():
