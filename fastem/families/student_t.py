@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastem import kernels
 from fastem.driver.history import objective
 from fastem.driver.passes import collect
 from fastem.estimators.beside import TakesSideColumns
@@ -16,7 +17,7 @@ from fastem.estimators.parameters import MODEL, attribute, parameter
 from fastem.families.gaussian.covariance_mixture import CovarianceMixture
 from fastem.families.gaussian.densities import CovarianceFamily
 from fastem.families.gaussian.intervals import open_student_bounds
-from fastem.models.degrees_of_freedom import most_likely_degrees
+from fastem.models.gaussian.short_runs import short_runs
 from fastem.models.gaussian.student_t import StudentT
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
@@ -30,6 +31,7 @@ START_DEGREES = 10.0  # where they are estimated, until the rows tell
 START_BOUNDS = 0.25, 100.0  # of the start's: EM soon leaves them where it must
 TAIL_STEPS = 10  # of EM at most between such searches, since tails and scale depend on each other:
 STEADY_TAILS = 0.1  # until the logarithms of the degrees of freedom change by less
+TAIL_TOLERANCE = 0.02  # of the logarithm of the degrees of freedom there: EM is for the rest
 TRIALS = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 100.0  # degrees of freedom of rows that are cut off,
 TRIAL_STEPS = 3  # of EM from each,
 HALVINGS = 3  # of the distances about the best,
@@ -57,12 +59,13 @@ class StudentTFamily(CovarianceFamily):
         if self.degrees_of_freedom is not None:
             return mixture
         X, weight = subsample(blocks, rng, plan.n_components)
+        rows = ArrayBlocks(X, weight)
         for _ in range(TAIL_STEPS):
             before, mixture = mixture, tailed(mixture, X, weight)
             ratio = mixture.emission.degrees_of_freedom / before.emission.degrees_of_freedom
             if plan.start.given or np.abs(np.log(ratio)).max() < STEADY_TAILS:
                 break
-            mixture = mixture.m_step(collect(ArrayBlocks(X, weight), mixture, n_threads))
+            mixture = stepped(mixture, rows, n_threads)
         return mixture
 
     def settled(self, mixture, blocks, n_threads):
@@ -100,6 +103,12 @@ class StudentTFamily(CovarianceFamily):
         return Mixture(mixture.weights, StudentT.of_gaussian(mixture.emission, nu, free))
 
 
+def stepped(mixture, rows, n_threads) -> Mixture:
+    """The mixture after a step of EM."""
+    (run,) = short_runs([mixture], rows, 1, n_threads)
+    return run.model if run.n_iter else mixture.m_step(collect(rows, mixture, n_threads))
+
+
 def tailed(mixture, X, weight) -> Mixture:
     """The mixture with the degrees of freedom that suit the rows (n, d) which it gives to each component, and with the
     scale that goes with them: one factor for all scale matrices, because they may share parts."""
@@ -108,7 +117,9 @@ def tailed(mixture, X, weight) -> Mixture:
     for k, (mean, r) in enumerate(zip(emission.means, mixture.posterior(X).T)):
         with np.errstate(over="ignore"):  # of rows of other components
             squares = np.square(covariance.whiten(k, X - mean)).sum(axis=1)
-        nu, scale = most_likely_degrees(squares, weight * r, d, *START_BOUNDS)
+        nu, scale = kernels.for_dtype(np.float64).most_likely_degrees(
+            squares, weight * r, d, *START_BOUNDS, TAIL_TOLERANCE
+        )
         degrees.append(nu)
         scales.append(scale)
     factor = np.exp(mixture.weights @ np.log(scales))

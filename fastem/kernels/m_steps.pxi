@@ -3,6 +3,7 @@
 
 include "jacobi.pxi"
 include "common_axes.pxi"
+include "gamma_functions.pxi"
 
 cdef enum:
     MOST_SWEEPS = 500        # as in models/gaussian/pieces.py and parsimonious.py, and the next ones
@@ -46,6 +47,17 @@ cdef struct Run:
     double* axes             # K x d x d
     double* candidates       # (K + 1) x (d x d + 1)
     Pair* pairs              # K, with as many doubles behind them
+    Py_ssize_t n_each        # sums of a component, of which this one is its rows
+    Py_ssize_t at_count
+    double* degrees          # K: of freedom, of Student-t distributions, behind the covariances; else NULL. The rest is theirs
+    bint free                # whether they are estimated
+    double* masses           # K: sum r u
+    double* log_masses       # K: sum r E[log u]
+    double* factor           # K: by which u is stretched
+    double* low              # K: whether the scale matrix is near the floor
+    double* best_degrees     # K
+    double* second           # as covariances: about the means
+    double* best_scales      # as covariances
 
 
 cdef inline bint is_full(const Run* run) noexcept nogil:
@@ -682,10 +694,14 @@ cdef bint estimate(Run* run) noexcept nogil:
 
 cdef bint m_step(Run* run) noexcept nogil:
     """The model that the moments lead to; False where the ordinary M-step is not enough."""
+    if run.degrees != NULL:
+        return student_m_step(run)
     if not scatter_about_means(run, run.covariances) or far_apart(run) or not estimate(run):
         return False
     return parameters(run)
 
 
 cdef bint parameters(Run* run) noexcept nogil:
+    if run.degrees != NULL:
+        return student_parameters(run)
     return full_parameters(run) if is_full(run) else diagonal_parameters(run)

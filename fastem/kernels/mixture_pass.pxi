@@ -16,7 +16,7 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False
 
 from cython.parallel cimport prange, threadid
-from libc.math cimport INFINITY, NAN, exp, log, sqrt
+from libc.math cimport INFINITY, NAN, exp, log, log1p, sqrt
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset, strcmp
@@ -929,6 +929,7 @@ def mills_ratio(const real[::1] x):
 
 include "phases.pxi"
 include "short_runs.pxi"
+include "tails.pxi"
 include "truncated.pxi"
 
 fill_log_factorial_table()

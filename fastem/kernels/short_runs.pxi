@@ -1,4 +1,4 @@
-# Steps of EM on few rows, of many Gaussian mixtures side by side, without a return to Python: there a step takes ten times
+# Steps of EM on few rows, of many mixtures of Gaussians or Student-t distributions side by side, without a return to Python: there a step takes ten times
 # as long as its arithmetic.
 #
 # The pass is that of every fit. The M-step here is the ordinary one: every component has rows, and a covariance with digits
@@ -6,6 +6,7 @@
 # what is unusual is decided in one place, and not here.
 
 include "m_steps.pxi"
+include "student_steps.pxi"
 include "anderson.pxi"
 
 cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char* work, double* lanes, double* kept,
@@ -13,47 +14,53 @@ cdef void climb(Run* run, Py_ssize_t n_iter, double enough, double weight, char*
     """Up to n_iter steps of one run, until one changes little enough, and a pass at the end; kept: memory for the model
     before a step, and for proposals."""
     cdef Py_ssize_t i = 0, d = run.job.d, K = run.job.K, n_sums = run.job.n_sums, size = row_size(run)
-    cdef Py_ssize_t own = gram_size(d) if is_full(run) else 2 * d + 1
     cdef bint stepped
     cdef Proposal proposal
     cdef double closeness
     memset(&proposal, 0, sizeof(Proposal))
     if run.memory != NULL:
         take_proposal(run, &proposal, kept + size)
+    elif run.degrees != NULL:
+        proposal.image = kept + size
     if not parameters(run):
         return
     while True:
         if not passed(run, work, lanes, watch):
             return
         if proposal.made and not lanes[n_sums - 2] / weight >= run.history[i - 1]:
-            confirmed(run.memory, NULL, NULL, 0)
+            if run.memory != NULL:
+                confirmed(run.memory, NULL, NULL, 0)
             withdraw(run, &proposal)
             continue
         run.moments = lanes
         if not proposal.made:
-            note(run, i, lanes[n_sums - 2] / weight, own)
+            note(run, i, lanes[n_sums - 2] / weight)
             if i == n_iter or (i > 0 and fabs(run.history[i] - run.history[i - 1]) <= enough):
                 return
         closeness = run.closeness[0]
-        memcpy(kept, run.weights, size * sizeof(double))     # weights, means, covariances lie side by side
+        memcpy(kept, run.weights, size * sizeof(double))     # all of a model lies side by side
         run.given = kept + K + K * d
         stepped = lanes[n_sums - 2] - lanes[n_sums - 2] == 0 and m_step(run)
         if proposal.made:
-            if not keeps(run, &proposal, stepped):
+            if run.memory != NULL and not keeps(run, &proposal, stepped):
                 withdraw(run, &proposal)
                 continue
-            note(run, i, lanes[n_sums - 2] / weight, own)
+            note(run, i, lanes[n_sums - 2] / weight)
         if not stepped or i == n_iter or (proposal.made and fabs(run.history[i] - run.history[i - 1]) <= enough):
             memcpy(run.weights, kept, size * sizeof(double))
             run.closeness[0] = closeness
             return
         i += 1
-        proposal.made = run.memory != NULL and proposed(run, &proposal, kept)
+        if run.memory != NULL:
+            proposal.made = proposed(run, &proposal, kept)
+        elif run.degrees != NULL:
+            proposal.made = leaps(run, kept, proposal.image)
 
 
 cdef inline Py_ssize_t row_size(const Run* run) noexcept nogil:
-    """Weights, means and covariances."""
-    return run.job.K * (1 + run.job.d + (run.job.d * run.job.d if is_full(run) else run.job.d))
+    """Weights, means and covariances; and degrees of freedom."""
+    cdef Py_ssize_t d = run.job.d
+    return run.job.K * (1 + d + (d * d if is_full(run) else d) + (run.degrees != NULL))
 
 
 cdef bint passed(Run* run, char* work, double* lanes, bint watch) noexcept nogil:
@@ -68,12 +75,12 @@ cdef bint passed(Run* run, char* work, double* lanes, bint watch) noexcept nogil
     return True
 
 
-cdef void note(Run* run, Py_ssize_t i, double value, Py_ssize_t own) noexcept nogil:
+cdef void note(Run* run, Py_ssize_t i, double value) noexcept nogil:
     """The mean log-likelihood and the components' rows of the model after i steps."""
     cdef Py_ssize_t k
     run.history[i], run.done = value, i
     for k in range(run.job.K):
-        run.rows[k] = run.moments[(k + 1) * own - 1]
+        run.rows[k] = run.moments[k * run.n_each + run.at_count]
 
 
 cdef struct Proposal:        # a model that may replace EM's image of the one before
@@ -83,7 +90,7 @@ cdef struct Proposal:        # a model that may replace EM's image of the one be
     double* f
     double* place            # where the proposal is, and the step that EM should make there
     double* predicted
-    double* image            # what it replaces: weights, means and covariances
+    double* image            # what it replaces: a row of models
     double* work
 
 
@@ -163,7 +170,7 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
                const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
-               double enough=-1, double[:, ::1] memories=None):
+               double enough=-1, double[:, ::1] memories=None, str tails=None):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
     those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1. Then (runs)
     whether they have been accelerated, and how many models were tried in vain.
@@ -171,12 +178,14 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     letters        of the family: volume, shape and orientation
     X, sample_weight, centre    as in `expect`
     models         (runs, K (1 + d + size)) in, out: weights (K), means about the centre (K, d), covariances (K, size);
-                   the size is d where the orientation is I, else d^2
+                   the size is d where the orientation is I, else d^2. Beside tails K more, the degrees of freedom
     floor          (d) least variances of the columns, positive
     n_iter         most steps of a run
     enough         change of the mean log-likelihood in a step after which a run is given up
     memories       (runs, size_of_memory(letters, K, d)) in, out: of runs that look ahead, as driver/acceleration.py does; zeros
                    at first
+    tails          "free" or "fixed" degrees of freedom of Student-t distributions, whose scale matrices are the covariances;
+                   None: of Gaussians. They do not look ahead, but leap
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -189,7 +198,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef char* own
     cdef double weight = X.shape[0] if sample_weight is None else np.sum(sample_weight)
     require_length("floor", floor.shape[0], d)
-    require_length("a row of models", models.shape[1], K * (1 + d + (d * d if full else d)))
+    require_length("a row of models", models.shape[1], K * (1 + d + (d * d if full else d) + (tails is not None)))
     if memories is not None:
         require_length("memories", memories.shape[0], R)
         require_length("a memory", memories.shape[1], memory_size(K, d, full))
@@ -203,7 +212,7 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef double[:, ::1] history = histories
     cdef Py_ssize_t[::1] steps = done
     check()
-    cdef Part part = empty_part("gaussian_full" if full else "gaussian_diagonal", d, K)
+    cdef Part part = empty_part("student_t" if tails else "gaussian_full" if full else "gaussian_diagonal", d, K)
     cdef Share* share = &part.share
     n_params = 0
     for p in range(share.n_params):
@@ -227,12 +236,17 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.means = run.weights + K
             run.covariances = run.means + K * d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
-            run.memory = NULL
+            run.n_each, run.at_count = part.share.family.n_sums // K, part.share.family.n_sums // K - 1
+            run.memory, run.degrees = NULL, NULL
+            if tails is not None:
+                run.degrees, run.free = run.covariances + K * (d * d if full else d), tails == "free"
+                run.at_count -= 1
             if memories is not None:
                 run.memory = <Memory*>&memories[r, 0]
         work_bytes = bytes_of_work(&runs[0].job)
         n_sums = runs[0].job.n_lanes * runs[0].job.n_sums
         n_own = n_sums + models.shape[1] + of_m_step(K, d) + (0 if memories is None else of_proposal(K, d, full))
+        n_own += 0 if tails is None else of_tails(K, d) + models.shape[1]
         thread_bytes = work_bytes + (sizeof(double) * n_own + 4095) // 4096 * 4096
         n_threads = max(1, min(n_threads, R))
         if n_threads > 1:
@@ -271,8 +285,12 @@ cdef void climb_in(Run* run, Py_ssize_t n_iter, double enough, double weight, ch
                    Py_ssize_t n_sums, bint watch) noexcept nogil:
     """One run in a thread's memory: the tiles' work space, the lanes' sums, what an M-step needs, the model before it."""
     cdef double* lanes = <double*>(own + work_bytes)
+    cdef double* rest = lanes + n_sums + of_m_step(run.job.K, run.job.d)
     take(run, lanes + n_sums)
-    climb(run, n_iter, enough, weight, own, lanes, lanes + n_sums + of_m_step(run.job.K, run.job.d), watch)
+    if run.degrees != NULL:
+        take_tails(run, rest)
+        rest += of_tails(run.job.K, run.job.d)
+    climb(run, n_iter, enough, weight, own, lanes, rest, watch)
 
 
 cdef inline Py_ssize_t of_m_step(Py_ssize_t K, Py_ssize_t d) noexcept nogil:

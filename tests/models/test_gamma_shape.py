@@ -6,6 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from fastem import kernels
 from fastem.models.gamma_shape import gamma_shape, log_minus_digamma
 
 SHAPES = np.concatenate([np.geomspace(1e-8, 9e9, 150), [15.999999, 16.0, 16.000001]])
@@ -49,3 +50,19 @@ def test_gaps_without_end():
         warnings.simplefilter("error")
         shapes = gamma_shape(np.array([1.0, 1e200, np.inf]), 1e6)
     assert np.isfinite(shapes).all() and (np.diff(shapes) <= 0).all() and shapes[1] < 1e-99
+
+
+@pytest.mark.parametrize("h", [0.5, 1.0, 32.0])
+def test_compiled_functions_have_their_digits(h):
+    for x in [1e-3, 0.05, 0.3, 1.0, 2.7, 9.0, 15.9, 16.0, 40.0, 1e3, 5e5]:
+        with mpmath.workdps(50):
+            a, b = mpmath.mpf(x), mpmath.mpf(x) + mpmath.mpf(h)
+            wanted = [
+                mpmath.log(a) - mpmath.digamma(a),
+                mpmath.polygamma(1, a),
+                a * mpmath.log(a) - a - mpmath.loggamma(a),
+                mpmath.loggamma(b) - mpmath.loggamma(a),
+                a,
+            ]
+        found = kernels.for_dtype(np.float64).gamma_functions(x, h)
+        np.testing.assert_allclose(found, [float(value) for value in wanted], rtol=1e-13, atol=1e-14)

@@ -1,4 +1,4 @@
-"""Steps of EM of many Gaussian mixtures on few rows, side by side in the compiled module.
+"""Steps of EM of many mixtures, of Gaussians or Student-t distributions, on few rows: all in the compiled module.
 
 A step in Python takes ten times as long as its arithmetic where rows are few, and what the driver and a diagnosis ask
 of a run as long again. Only ordinary steps are made here: a mixture whose M-step is not one (a component without rows,
@@ -23,6 +23,7 @@ from fastem.models.gaussian.emission import Gaussian, floor_with_digits, middle
 from fastem.models.gaussian.linear_algebra import FLAT, eigvalsh
 from fastem.models.gaussian.soundness import NEAR_FLOOR, SPIKE, THIN
 from fastem.models.gaussian.structures import LETTERS, of_dense
+from fastem.models.gaussian.student_t import StudentT
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 
@@ -83,7 +84,7 @@ class ShortRun:
     def variances(self):
         """(K, d) of the columns, at the end."""
         K, d = self.begun.emission.shape
-        second = self.row[K * (1 + d) :].reshape(K, -1)
+        second = of_gaussians(self.row, self.begun)[K * (1 + d) :].reshape(K, -1)
         return second[:, :: d + 1] if second.shape[1] > d else second
 
     @cached_property
@@ -107,22 +108,27 @@ class ShortRun:
     @property
     def least_spreads(self):
         """(2, K) see the compiled function."""
-        return kernels.for_dtype(np.float64).least_spreads(self.row, *self.begun.emission.shape)
+        return kernels.for_dtype(np.float64).least_spreads(
+            of_gaussians(self.row, self.begun), *self.begun.emission.shape
+        )
 
 
 def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False) -> list[ShortRun]:
     """The run of up to `n_iter` steps from each mixture, or the further steps of each run; until one changes the mean
-    log-likelihood by no more than `enough`. accelerated: as Anderson's method in the driver."""
+    log-likelihood by no more than `enough`. accelerated: as Anderson's method in the driver; of Gaussians alone."""
     runs = [one if isinstance(one, ShortRun) else ShortRun(one, blocks) for one in begun]
     if FIXED_ORDER or not (runs and n_iter and are_few_rows(blocks)):
+        return runs
+    tails = tails_of(runs[0].begun)
+    if tails is not None and accelerated:
         return runs
     begun, centre = [run.begun for run in runs], runs[0].centre
     if centre is None or any(run.centre is not centre for run in runs):
         begun = [run.model for run in runs]
-        if not all(map(is_ordinary, begun)):
+        if not all(map(has_ordinary_steps, begun)):
             return runs
         emissions = [mixture.emission for mixture in begun]
-        if len({(type(one.covariance), one.shape) for one in emissions}) > 1:
+        if len({(type(one.emission.covariance), one.emission.shape, tails_of(one)) for one in begun}) > 1:
             raise ValueError("mixtures of one structure and shape can be run side by side")
         centre = middle(np.vstack([one.means for one in emissions]), np.concatenate([m.weights for m in begun]))
         models = np.array([flat(mixture, centre) for mixture in begun])
@@ -138,7 +144,7 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False)
             memory[:] = 0 if run.memory is None else run.memory
     threads = for_runs(n_threads, len(runs) * n_iter, blocks, K)
     done, histories, counts, closeness, has_jumped, n_dropped = module.short_runs(
-        letters, K, *rows, models, emission.floor, n_iter, threads, enough, memories
+        letters, K, *rows, models, emission.floor, n_iter, threads, enough, memories, tails
     )
     return [
         ShortRun(
@@ -190,17 +196,28 @@ def runs_from(counts, means, covariances, structure, floor, blocks, begun) -> li
 
 
 def is_ordinary(mixture) -> bool:
+    """Whether a mixture is one of Gaussians alone, whose M-step the compiled module has."""
+    return type(mixture.emission) is Gaussian and has_ordinary_steps(mixture)
+
+
+def has_ordinary_steps(mixture) -> bool:
     """Whether a mixture has an M-step in the compiled module."""
     emission = mixture.emission
     return (
         type(mixture) is Mixture
         and not mixture.shares.constrains
-        and type(emission) is Gaussian
+        and type(emission) in (Gaussian, StudentT)
         and type(emission.covariance) in LETTERS
         and emission.shape[1] <= MOST_COLUMNS
         and bool((mixture.weights > 0).all())
         and is_ordinary_floor(emission.floor)
     )
+
+
+def tails_of(mixture) -> str | None:
+    """What the compiled module does with degrees of freedom; None: there are none."""
+    emission = mixture.emission
+    return ("free" if emission.free else "fixed") if isinstance(emission, StudentT) else None
 
 
 def is_ordinary_floor(floor) -> bool:
@@ -217,21 +234,27 @@ def are_few_rows(blocks) -> bool:
     )
 
 
+def of_gaussians(row, mixture):
+    """A vector as that of Gaussians, without degrees of freedom."""
+    return row if tails_of(mixture) is None else row[: -mixture.emission.shape[0]]
+
+
 def flat(mixture, centre):
-    """Weights, means about the centre and covariances of the components in one vector."""
+    """Weights, means about the centre, covariances and, if there are any, degrees of freedom in one vector."""
     emission = mixture.emission
     K, d = emission.shape
     spread = emission.covariance
     full = LETTERS[type(spread)][2] != "I"
     second = np.broadcast_to(spread.covariances, (K, d, d)) if full else spread.variances(K, d)
-    return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel()])
+    tails = [] if tails_of(mixture) is None else [emission.degrees_of_freedom]
+    return np.concatenate([mixture.weights, (emission.means - centre).ravel(), second.ravel(), *tails])
 
 
 def from_flat(row, mixture, centre) -> Mixture:
     """The mixture of such a vector, otherwise like another one."""
     emission = mixture.emission
     K, d = emission.shape
-    weights, means, second = np.split(row, [K, K + K * d])
+    weights, means, second = np.split(of_gaussians(row, mixture), [K, K + K * d])
     structure = type(emission.covariance)
     shape = structure.shape(K, d)
     second = second.reshape(K, -1)
@@ -240,5 +263,6 @@ def from_flat(row, mixture, centre) -> Mixture:
     else:
         covariances = (second[0] if structure is Tied else second).reshape(shape)
     covariance = structure.from_covariances(covariances.copy(), emission.floor)
-    emission = replace(emission, means=means.reshape(K, d) + centre, covariance=covariance)
+    tails = {} if tails_of(mixture) is None else {"degrees_of_freedom": row[-K:].copy()}
+    emission = replace(emission, means=means.reshape(K, d) + centre, covariance=covariance, **tails)
     return replace(mixture, weights=weights.copy(), emission=emission)

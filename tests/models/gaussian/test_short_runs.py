@@ -8,7 +8,8 @@ from fastem.models.gaussian.dense import Full
 from fastem.models.gaussian.emission import Gaussian
 from fastem.models.gaussian.short_runs import FIXED_ORDER, LETTERS, runs_from, short_runs
 from fastem.models.gaussian.soundness import beside_others
-from fastem.models.gaussian.structures import STRUCTURES
+from fastem.models.gaussian.structures import STRUCTURES, of_dense
+from fastem.models.gaussian.student_t import StudentT
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts.from_memberships import component_moments, from_membership, from_moments, runs_from_moments
@@ -49,6 +50,56 @@ def test_steps_are_those_of_the_driver(structure, d):
         np.testing.assert_allclose(run.variances, run.model.emission.covariance.variances(3, d), rtol=1e-12)
         for ours, theirs in zip(parameters(run.model), parameters(result.model)):
             np.testing.assert_allclose(ours, theirs, rtol=digits, atol=digits)
+
+
+def student_start(structure, X, K, nu, free, floor):
+    covariances = np.broadcast_to(2 * np.eye(X.shape[1]), (K, X.shape[1], X.shape[1]))
+    gaussians = Gaussian(X[:: len(X) // K][:K], of_dense(covariances, structure, floor), floor)
+    return Mixture(np.full(K, 1 / K), StudentT.of_gaussian(gaussians, nu, free))
+
+
+STUDENT_CASES = {  # tails of the rows, degrees of freedom of the start, components, floor
+    "heavy tails": (3, 10.0, 3, 1e-6),
+    "nearly Gaussian": (40, 150.0, 3, 1e-6),  # its degrees of freedom leap
+    "one component": (5, 10.0, 1, 1e-6),
+    "at the floor": (30, 10.0, 3, 0.8),
+    "a column of zeros": (5, 10.0, 3, 1e-6),
+}
+
+
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("case", STUDENT_CASES)
+@pytest.mark.parametrize("structure", LETTERS)
+def test_steps_of_student_t_distributions_are_those_of_the_driver(structure, case, free):
+    tails, nu, K, floor = STUDENT_CASES[case]
+    rng = np.random.default_rng(3)
+    X = 2 * rng.normal(size=(K, 3))[rng.integers(K, size=120)] + rng.standard_t(tails, (120, 3))
+    X[:, 1] *= case != "a column of zeros"
+    blocks, start = (
+        ArrayBlocks(X, rng.uniform(0.5, 2, 120)),
+        student_start(structure, X, K, nu, free, np.full(3, floor)),
+    )
+    (run,) = short_runs([start], blocks, STEPS, 1)
+    result = em(start, blocks, max_iter=STEPS, tol=0, n_threads=1)
+    assert run.n_iter == STEPS
+    np.testing.assert_allclose(run.history, result.history, atol=1e-7)
+    ours, theirs = (one.model.emission.degrees_of_freedom for one in (run, result))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    assert (ours == nu).all() or free
+    if case == "nearly Gaussian" and free:
+        assert ours.max() > 10 * nu
+    for ours, theirs in zip(parameters(run.model), parameters(result.model)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(em(run.model, blocks, max_iter=0).history[0], run.history[-1], rtol=1e-10)
+    np.testing.assert_allclose(run.counts, result.statistics.counts, rtol=1e-4)
+
+
+def test_student_t_distributions_beside_others_and_that_look_ahead_are_not_run():
+    X, _ = rows(2, weighted=False)
+    free, fixed = (student_start(Full, X, 2, 5.0, free, np.full(2, 1e-6)) for free in (True, False))
+    with pytest.raises(ValueError, match="one structure and shape"):
+        short_runs([free, fixed], ArrayBlocks(X), 2, 1)
+    assert short_runs([free], ArrayBlocks(X), 2, 1, accelerated=True)[0].n_iter == 0
 
 
 def test_same_bits_for_any_number_of_threads_and_any_neighbours():
