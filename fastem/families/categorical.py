@@ -13,7 +13,7 @@ from fastem.kernels import arithmetic
 from fastem.models.emission import ColumnParameters
 from fastem.models.exponential_family import INDICATOR, LEVELS, ExponentialFamily, Features
 from fastem.rows.column_moments import column_moments
-from fastem.rows.validation import numbered, real_numbers, require_values
+from fastem.rows.validation import first_cell, numbered, real_numbers, require_values
 from fastem.starts.plan import Scales
 
 LEAST_PROBABILITY = 1e-10  # with a probability of 0, rows that the next batch may contain would be impossible
@@ -153,8 +153,9 @@ class CategoricalFamily(DensityFamily):
             most = blocks.each(lambda X, weight, start: X.max(axis=0))
             n_categories = np.max(most, axis=0).astype(np.int64) + 1
         if n_categories.max() > MOST_CATEGORIES:
+            _, column, name = first_cell((n_categories == n_categories.max())[None], names)
             raise ValueError(
-                f"column {n_categories.argmax()} has {n_categories.max()} categories, more than {MOST_CATEGORIES}. "
+                f"column {name} has {n_categories[column]} categories, more than {MOST_CATEGORIES}. "
                 "Number the values that occur from 0, as numpy.unique(..., return_inverse=True) does."
             )
         blocks.check(lambda X, place: require_codes(X, names, n_categories, place))
@@ -168,8 +169,8 @@ class CategoricalFamily(DensityFamily):
         given = real_numbers(self.n_categories)
         if given is None or given.dtype.kind not in "iu" or given.shape not in ((), (n_features,)) or (given < 1).any():
             raise ValueError(
-                "The 'n_categories' parameter of CategoricalMixture must be None, a whole number >= 1 or one for "
-                f"each of {n_features} columns. Got {self.n_categories!r} instead."
+                "The 'n_categories' parameter must be None, a whole number >= 1 or one for each of "
+                f"{n_features} categorical column(s). Got {self.n_categories!r} instead."
             )
         return np.broadcast_to(given, n_features).astype(np.int64)
 
@@ -257,4 +258,5 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
 def require_codes(X, names, n_categories, place=numbered):
     """Raise ValueError at the first code that its column does not have."""
     what = " or ".join(map(str, np.unique(n_categories)[:5]))
-    require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place)
+    advice = "Give n_categories= to fit more."
+    require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place, advice)

@@ -88,7 +88,8 @@ def numbers_of(given, names):
     return [columns.index(name) for name in chosen]
 
 
-def mixture_of_kind(kind, n_components=1):
-    """The mixture for a kind of columns, not fitted."""
+def mixture_of_kind(kind, n_components=1, **given):
+    """The mixture for a kind of columns, not fitted, with those of the given parameters that it has."""
     mixture, settings = MIXTURE_OF_KIND[kind]
-    return mixture(n_components, **settings)
+    made = mixture(n_components, **settings)
+    return made.set_params(**{name: given[name] for name in given.keys() & made.get_params()})

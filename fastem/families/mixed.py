@@ -39,7 +39,7 @@ class MixedFamily(Family):
 
     Attributes
     ----------
-    kinds
+    kinds, n_categories
         See :class:`MixedMixture`.
     names : (d,), optional
         Of the columns.
@@ -50,6 +50,7 @@ class MixedFamily(Family):
 
     kinds: Any
     names: np.ndarray | None = None
+    n_categories: Any = None
 
     def of_columns(self, names):
         return replace(self, names=names)
@@ -57,11 +58,19 @@ class MixedFamily(Family):
     def members(self, d) -> dict:
         """{kind: (its family, its columns)} of d columns."""
         columns = columns_of(self.kinds, d, self.names)
-        return {kind: (mixture_of_kind(kind)._family(), places) for kind, places in columns.items()}
+        return {
+            kind: (mixture_of_kind(kind, n_categories=self.n_categories)._family(), places)
+            for kind, places in columns.items()
+        }
 
     def examine(self, blocks, n_components, n_threads) -> Scales:
-        members = {}
-        for kind, (family, columns) in self.members(blocks.n_features).items():
+        members, families = {}, self.members(blocks.n_features)
+        if self.n_categories is not None and "categorical" not in families:
+            raise ValueError(
+                f"n_categories is for columns of kind 'categorical', but kinds names none. Got {self.n_categories!r}: "
+                "leave it out."
+            )
+        for kind, (family, columns) in families.items():
             of_kind = blocks.columns(columns)
             try:
                 members[kind] = family.examine(of_kind, n_components, n_threads)
@@ -79,13 +88,19 @@ class MixedFamily(Family):
         }
         return Mixed(emissions, {kind: columns for kind, (_, columns) in members.items()})
 
+    def continued(self, mixture, scales):
+        return self._by_members("continued", mixture, scales)
+
     def constrained(self, mixture, scales):
-        """Each member as its own family has it."""
+        return self._by_members("constrained", mixture, scales)
+
+    def _by_members(self, method, mixture, scales):
+        """Each member as this method of its own family has it."""
         families = self.members(mixture.emission.shape[1])
 
         def member(kind, emission):
             (family, _), own = families[kind], scales.members.get(kind, NO_SCALES)
-            return family.constrained(replace(mixture, emission=emission), own).emission
+            return getattr(family, method)(replace(mixture, emission=emission), own).emission
 
         return replace(mixture, emission=mixture.emission.with_members(member))
 
@@ -151,12 +166,20 @@ a category.""",
         tags=[MODEL],
     )
 
+    n_categories: Any = parameter(
+        default=None,
+        check=None,
+        doc="""int, sequence of int (one per column of kind "categorical", in the order of `kinds`) or None
+The codes of such a column are 0 .. n_categories - 1. None: up to the largest in the data.""",
+        tags=[MODEL],
+    )
+
     _parameter_arrays = tuple(
         f"{kind}_{name}" for kind, (mixture, _) in MIXTURE_OF_KIND.items() for name in mixture._parameter_arrays
     )
 
     def _family(self):
-        return MixedFamily(self.kinds, getattr(self, "feature_names_in_", None))
+        return MixedFamily(self.kinds, getattr(self, "feature_names_in_", None), self.n_categories)
 
     def _columns(self) -> dict:
         """{kind: its columns}"""
@@ -187,7 +210,7 @@ a category.""",
     def _members(self):
         members = {}
         for kind, columns in self._columns().items():
-            member = members[kind] = mixture_of_kind(kind, self.n_components)
+            member = members[kind] = mixture_of_kind(kind, self.n_components, n_categories=self.n_categories)
             member.weights_, member.n_features_in_ = self.weights_, len(columns)
             given = {name: getattr(self, f"{kind}_{name}", None) for name in member._parameter_arrays}
             given = {name: array for name, array in given.items() if array is not None}

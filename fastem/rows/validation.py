@@ -287,7 +287,7 @@ def require_distinct_rows(blocks, n_components):
     )
 
 
-def require_values(X, columns, what, allowed, place=numbered):
+def require_values(X, columns, what, allowed, place=numbered, advice=""):
     """OutsideSupport that names the first row and column not `allowed` (a function of a block). X must hold `what`."""
     for start in range(0, len(X), 65536):
         block = X[start : start + 65536]
@@ -296,7 +296,8 @@ def require_values(X, columns, what, allowed, place=numbered):
             row, column, name = first_cell(~good, columns)
             value = block[row, column]
             negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
-            raise OutsideSupport(f"{negative}X must hold {what}, but {place(start + row)}, column {name} is {value:g}.")
+            found = f"{place(start + row)}, column {name} is {value:g}."
+            raise OutsideSupport(f"{negative}X must hold {what}, but {found} {advice}".rstrip())
 
 
 def first_cell(bad, names) -> tuple[int, int, object]:

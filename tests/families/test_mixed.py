@@ -102,3 +102,52 @@ def test_named_columns_in_batches_and_beside_side_columns():
 def test_names_that_are_no_columns(kinds, X, words):
     with pytest.raises(ValueError, match=words):
         by(kinds).fit(pd.DataFrame(ROWS, columns=NAMES) if X is None else X)
+
+
+CODED = np.column_stack([NORMAL, Z, Z + RNG.integers(2, size=len(Z))])
+NEW = np.array([[0.0, 2.0, 3.0]])  # codes that no row of CODED has
+
+
+def coded(kinds=("gaussian", "categorical", "categorical"), **settings):
+    return MixedMixture(2, kinds=kinds, random_state=0, **settings)
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+@pytest.mark.parametrize("n_categories", [4, [3, 4], np.array([3, 4])])
+def test_codes_that_only_later_rows_hold(n_categories, tmp_path):
+    model = coded(n_categories=n_categories).fit(CODED)
+    model.save(tmp_path / "mixed.npz")
+    loaded = fastem.load(tmp_path / "mixed.npz")
+    assert np.isfinite(model.score_samples(NEW)) and loaded.score_samples(NEW) == model.score_samples(NEW)
+    expected = [3, 4] if np.ndim(n_categories) else [4, 4]
+    assert model.members_["categorical"].n_categories_.tolist() == expected
+    assert model.partial_fit(np.vstack([CODED, NEW])).categorical_probabilities_[:, 1, 3].max() > 1e-6
+
+
+@pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
+def test_codes_that_no_row_of_the_fit_holds():
+    words = r"codes below n_categories .*row 0, column 1 is 2\. Give n_categories= to fit more"
+    model = coded(warm_start=True).fit(CODED)
+    for call in (model.predict, model.partial_fit):
+        with pytest.raises(ValueError, match=words):
+            call(NEW)
+    with pytest.raises(ValueError, match=r"warm_start=True, but the columns now have \[3 4\] categories"):
+        model.fit(np.vstack([CODED, NEW]))  # it lost them
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"n_categories": [4, 4, 4]}, "n_categories.* one for each of 2 categorical"),
+        ({"n_categories": 1}, r"codes below n_categories \(1\)"),
+        ({"n_categories": 4, "kinds": "poisson"}, "n_categories is for columns of kind 'categorical', but kinds names"),
+    ],
+)
+def test_n_categories_that_are_not_those_of_the_columns(settings, words):
+    with pytest.raises(ValueError, match=words):
+        coded(**settings).fit(abs(np.floor(CODED)))
+
+
+def test_identifiers_among_other_columns():
+    with pytest.raises(ValueError, match="column 2 has 1000001 categories"):
+        coded().fit(CODED * [1, 1, 5e5])
