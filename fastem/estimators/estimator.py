@@ -21,7 +21,10 @@ from fastem.rows.sources.open_rows import in_memory, is_dask, is_spark, open_row
 from fastem.rows.validation import as_matrix, column_names, generator, not_infinite, numbered, require_finite
 
 SIZES = {"n_samples_": int, "total_weight_": float}  # of the rows of a fit; files of version 0.1 do not have them
-LEAST = {"n_samples_": 1, "total_weight_": np.finfo(np.float64).smallest_subnormal, "n_iter_": 0, "n_parameters_": 0}
+LEAST = {
+    **{"n_samples_": 1, "total_weight_": np.finfo(np.float64).smallest_subnormal},
+    **{"n_iter_": 0, "n_parameters_": 0, "reg_covar_": 0},
+}
 NOT_IN_OLD_FILES = {  # which version 0.1 has written: what a model of theirs has
     "log_likelihood_error_": np.nan,
     "remaining_gain_": np.nan,

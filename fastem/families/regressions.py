@@ -58,6 +58,7 @@ SAVED_KINDS = {
     "n_parameters_": int,
     "n_features_in_": int,
     "side_columns_": list,
+    "reg_covar_": float,
 }
 
 
@@ -103,6 +104,8 @@ class MixtureOfRegressions(Estimator):
         The fitted model of rows in the basis of the fit.
     side_columns_ : list of str
         Which of "covariates", "trials" and "exposure" the fit had.
+    reg_covar_ : float
+        The `reg_covar` of the fit, by which `standard_errors` knows variances at the floor.
 
     Examples
     --------
@@ -217,7 +220,7 @@ class MixtureOfRegressions(Estimator):
         self.n_iter_, self.converged_, self.history_ = result.n_iter, result.converged, list(result.history)
         self.log_likelihood_, self.n_parameters_ = unit * float(result.log_likelihood), int(result.model.n_parameters)
         self._keep_columns(rows.shape[1], names)
-        self._flat, self.side_columns_ = flat, list(sides)
+        self._flat, self.side_columns_, self.reg_covar_ = flat, list(sides), float(self.reg_covar)
         self._set_attributes(basis, result.model, lines)
         keep_names(self, None if given is None else given.names)
         self._keep(basis, result.model)
@@ -242,6 +245,7 @@ class MixtureOfRegressions(Estimator):
         """The model of loaded arrays; ValueError where they make none."""
         self._check_parameters()
         vars(self).setdefault("side_columns_", [])  # files of version 0.1 do not have it
+        vars(self).setdefault("reg_covar_", self._reg_covar_of_fit())
         self._require_saved(SAVED_KINDS)
         if self.n_components != len(self.weights_):
             raise ValueError(
@@ -264,6 +268,10 @@ class MixtureOfRegressions(Estimator):
                 )
             model = replace(model, coefficients=np.swapaxes(np.asarray(self.lines_, np.float64), 1, 2).copy())
         self._keep(basis, model)
+
+    def _reg_covar_of_fit(self) -> float:
+        """Of files and pickles that do not say it: the parameter."""
+        return getattr(self, "reg_covar_", float(self.reg_covar))
 
     def _require_savable(self):
         super()._require_savable()
@@ -435,7 +443,7 @@ class MixtureOfRegressions(Estimator):
         weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(wide)))
         _, targets, sizes, _ = model.split(wide)
         rows, _, sides = split_columns(X, sides, type(self).__name__)
-        asked = len(model.weights), model.family, self.reg_covar
+        asked = len(model.weights), model.family, self._reg_covar_of_fit()
         basis, pattern, wide = in_units(asked, rows, targets, sizes, covariates_of(sides), weight)
         model = model_of_attributes(self, basis, pattern)
         covariance = inverse_information(model, wide, weight) / unit

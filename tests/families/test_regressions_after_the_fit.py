@@ -72,6 +72,19 @@ def test_coefficients_of_a_column_that_was_dropped_are_refused():
         one.predict(columns)
 
 
+def test_errors_are_by_the_floor_of_the_fit(tmp_path):
+    one = MixtureOfRegressions(2, tol=1e-8, random_state=0).fit(X, Y)
+    expected = one.standard_errors(X, Y).coef
+    one.set_params(reg_covar=10.0).save(tmp_path / "m.npz")
+    for other in (one, fastem.load(tmp_path / "m.npz"), pickle.loads(pickle.dumps(one))):
+        assert np.array_equal(other.standard_errors(X, Y).coef, expected)
+    held = MixtureOfRegressions(2, random_state=0, reg_covar=10.0)
+    with pytest.warns(fastem.DegenerateComponentWarning, match="at the floor"):
+        held.fit(X, Y)
+    with pytest.raises(ValueError, match="a variance is at its floor"):
+        held.set_params(reg_covar=1e-6).standard_errors(X, Y)
+
+
 def test_another_number_of_components_is_set():
     one = model()
     one.weights_, one.variances_ = np.full(3, 1 / 3), np.ones(3)
