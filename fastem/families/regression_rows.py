@@ -16,7 +16,7 @@ from fastem.rows.scale import has_square
 from fastem.rows.side_columns import at_the_end, named_columns, require_length
 from fastem.rows.sources.open_beside import as_side, require_same_order
 from fastem.rows.typed_columns import require_numbers_named
-from fastem.rows.validation import as_matrix, column_names, power_of_two
+from fastem.rows.validation import as_matrix, as_sample_weight, column_names, power_of_two
 
 FAMILIES = {"trials": "binomial", "exposure": "poisson"}  # whose targets have sizes, by what these are called
 
@@ -38,10 +38,18 @@ def require_targets(y, family, trials=None):
     raise ValueError(f"With family={family!r} y must hold {what}, but that of row {row} is {value}.")
 
 
-def given_sides(covariates, trials, exposure) -> dict:
-    """{role: side columns} of those that are given."""
+def given_sides(covariates, trials, exposure, sample_weight=None) -> dict:
+    """{role: side columns} of those that are given, of weights only where they are a column of X, by its name."""
     sides = {"covariates": covariates, "trials": trials, "exposure": exposure}
+    sides["sample_weight"] = sample_weight if isinstance(sample_weight, str) else None
     return {role: side for role, side in sides.items() if side is not None}
+
+
+def taken_weight(sides, sample_weight, n):
+    """(n,) the weights, or None; those of a column are taken out of the side columns of :func:`split_columns`."""
+    if "sample_weight" in sides:
+        sample_weight = sides.pop("sample_weight")[0][:, 0]
+    return as_sample_weight(sample_weight, n)
 
 
 def require_sizes(family, sides):

@@ -28,6 +28,7 @@ from fastem.families.regression_rows import (
     require_targets,
     sizes_of,
     split_columns,
+    taken_weight,
 )
 from fastem.kernels.threads import for_pass
 from fastem.models import criteria
@@ -36,7 +37,6 @@ from fastem.models.gate import Gate
 from fastem.models.regressions import TARGETS, Regressions
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.validation import (
-    as_sample_weight,
     column_names,
     generator,
     in_moderate_units,
@@ -171,11 +171,11 @@ class MixtureOfRegressions(Estimator):
             An intercept is added. Each must be complete, and in memory.
         y : (n,) or (n, m)
             poisson: counts; binomial: 0 or 1, or with trials numbers of successes.
-        sample_weight : (n,), optional
+        sample_weight : (n,) or the name of a column of X, optional
             A weight of 2 counts as two equal rows.
         covariates : (n, p) or (n,), or names of columns, optional
             The weights depend on these by a multinomial logit: see :mod:`fastem.models.gate`. They may be X itself. A
-            column of X that is named here is no predictor; the other methods take names as well.
+            column of X that is named is no predictor; the other methods take names as well.
         trials : (n,), or (n, m) as y, or names of columns, optional
             binomial: of how many trials y are the successes. The log-likelihood has the binomial coefficients. Default:
             one.
@@ -197,7 +197,7 @@ class MixtureOfRegressions(Estimator):
         ConvergenceWarning, DegenerateComponentWarning
         """
         self._check_parameters()
-        owner, sides = type(self).__name__, given_sides(covariates, trials, exposure)
+        owner, sides = type(self).__name__, given_sides(covariates, trials, exposure, sample_weight)
         require_sizes(self.family, sides)
         rows, names, sides = split_columns(X, sides, owner)
         require_rows(rows, 2, owner)
@@ -206,7 +206,7 @@ class MixtureOfRegressions(Estimator):
         targets = targets.astype(np.float64)
         sizes = sizes_of(sides, targets.shape[1], column_names(y))
         require_targets(targets, self.family, sizes)
-        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(rows)))
+        weight, unit = in_moderate_units(taken_weight(sides, sample_weight, len(rows)))
         if len(rows) < self.n_components:
             raise ValueError(f"X has {len(rows)} rows for {self.n_components} components. Give more rows.")
         given = covariates_of(sides)
@@ -318,11 +318,16 @@ class MixtureOfRegressions(Estimator):
 
     def _wide(self, X, y, sides):
         """The model, and its rows (n, P + m + …) with their side columns. y UNSEEN: 0."""
+        return self._weighed(X, y, sides, None)[:2]
+
+    def _weighed(self, X, y, sides, sample_weight):
+        """The same, and the weights of the rows."""
         model, owner = self.model_, type(self).__name__
         require_sizes(model.family, sides)
         rows, names, sides = split_columns(X, sides, owner)
         check_features(self, rows.shape[1], names)
         require_finite(rows, columns=names)
+        weight = taken_weight(sides, sample_weight, len(rows))
         m, gated = model.coefficients.shape[2], isinstance(model.shares, Gate)
         if gated != ("covariates" in sides):
             raise ValueError(
@@ -343,7 +348,7 @@ class MixtureOfRegressions(Estimator):
                 raise ValueError(f"y has {targets.shape[1]} outputs, but the fit had {m}.")
             require_targets(targets, model.family, sizes)
         columns = [self._basis.rows(rows), targets, *([] if sizes is None else [sizes]), side]
-        return replace(model, sized=sizes is not None), np.column_stack(columns)
+        return replace(model, sized=sizes is not None), np.column_stack(columns), weight
 
     set_predict_request = set_predict_request
 
@@ -386,6 +391,9 @@ class MixtureOfRegressions(Estimator):
     def score_samples(self, X, y, *, covariates=None, trials=None, exposure=None) -> np.ndarray:
         """log p(y | x) of each row, (n,)."""
         model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
+        return self._log_density(model, wide)
+
+    def _log_density(self, model, wide):
         density = np.empty(len(wide))
         model.score(wide, self.n_threads, log_density=density)
         return density
@@ -393,25 +401,27 @@ class MixtureOfRegressions(Estimator):
     def score(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """The coefficient of determination of :meth:`predict`, 1 - (squares about it) / (squares about the mean), the
         mean over outputs; ValueError where y is none of the family's."""
-        model, wide = self._wide(X, y, given_sides(covariates, trials, exposure))
+        sides = given_sides(covariates, trials, exposure, sample_weight)
+        model, wide, weight = self._weighed(X, y, sides, sample_weight)
         _, targets, _, _ = model.split(wide)
         predicted, _ = self._moments(model, wide)
-        return determination(targets, predicted, sample_weight)
+        return determination(targets, predicted, weight)
 
-    def _total(self, X, y, sample_weight, sides):
+    def _total(self, X, y, sample_weight, covariates, trials, exposure):
         """The weight and the log-likelihood of all rows."""
-        density = self.score_samples(X, y, **sides)
-        weight = as_sample_weight(sample_weight, len(density))
+        sides = given_sides(covariates, trials, exposure, sample_weight)
+        model, wide, weight = self._weighed(X, y, sides, sample_weight)
+        density = self._log_density(model, wide)
         return (len(density), float(density.sum())) if weight is None else (weight.sum(), float(weight @ density))
 
     def bic(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """Bayesian information criterion, the smaller the better: p log n - 2 log-likelihood of y given X."""
-        n, total = self._total(X, y, sample_weight, given_sides(covariates, trials, exposure))
+        n, total = self._total(X, y, sample_weight, covariates, trials, exposure)
         return criteria.bic(total, self.n_parameters_, n)
 
     def aic(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """Akaike information criterion, the smaller the better: 2 p - 2 log-likelihood of y given X."""
-        _, total = self._total(X, y, sample_weight, given_sides(covariates, trials, exposure))
+        _, total = self._total(X, y, sample_weight, covariates, trials, exposure)
         return criteria.aic(total, self.n_parameters_)
 
     def standard_errors(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> Errors:
@@ -438,9 +448,9 @@ class MixtureOfRegressions(Estimator):
             The fit is at no maximum: it has not converged, a variance is at its floor, or something is not determined
             by the rows.
         """
-        sides = given_sides(covariates, trials, exposure)
-        model, wide = self._wide(X, y, sides)
-        weight, unit = in_moderate_units(as_sample_weight(sample_weight, len(wide)))
+        sides = given_sides(covariates, trials, exposure, sample_weight)
+        model, wide, weight = self._weighed(X, y, sides, sample_weight)
+        weight, unit = in_moderate_units(weight)
         _, targets, sizes, _ = model.split(wide)
         rows, _, sides = split_columns(X, sides, type(self).__name__)
         asked = len(model.weights), model.family, self._reg_covar_of_fit()

@@ -262,6 +262,28 @@ def test_covariates_are_columns_of_a_frame_by_name():
         model.class_probabilities("age")
 
 
+def test_weights_are_a_column_of_a_frame_by_name():
+    X, y, _ = crossing(120)
+    weight, age = np.arange(120.0) % 3, X[:, 1]
+    frame = pd.DataFrame({"a": X[:, 0], "w": weight, "age": age})
+    model = fitted(frame, y, covariates="age", sample_weight="w")
+    expected = fitted(X[:, :1], y, covariates=age, sample_weight=weight)
+    assert np.array_equal(model.coef_, expected.coef_) and model.feature_names_in_.tolist() == ["a"]
+    assert model.side_columns_ == ["covariates"]
+    for ask in ("score", "bic", "aic"):
+        ours = getattr(model, ask)(frame, y, "w", covariates="age")
+        assert ours == getattr(expected, ask)(X[:, :1], y, weight, covariates=age)
+    ours = model.standard_errors(frame, y, "w", covariates="age")
+    assert np.array_equal(ours.coef, expected.standard_errors(X[:, :1], y, weight, covariates=age).coef)
+    assert np.array_equal(
+        model.predict(frame[["a", "age"]], covariates="age"), expected.predict(X[:, :1], covariates=age)
+    )
+    with pytest.raises(ValueError, match="sample_weight names the column 'u', which X does not have"):
+        fitted(frame, y, sample_weight="u")
+    with pytest.raises(ValueError, match="sample_weight names the column 'age', which is named already"):
+        fitted(frame, y, covariates="age", sample_weight="age")
+
+
 def test_covariates_of_a_frame_keep_their_names_where_they_are_refused():
     X, y, _ = crossing(60)
     frame = pd.DataFrame({"a": X[:, 0], "age": np.arange(60.0)})
