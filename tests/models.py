@@ -36,7 +36,7 @@ class Family:
         return self.draw(np.random.default_rng([seed, n]), n)
 
 
-NEGATIVE = (-1, "Negative values in data")
+NEGATIVE = (-1, "Negative values in data: X must hold")
 
 
 def no_fractions(X):

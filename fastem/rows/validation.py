@@ -295,7 +295,7 @@ def require_values(X, columns, what, allowed, place=numbered, advice=""):
         if not good.all():
             row, column, name = first_cell(~good, columns)
             value = block[row, column]
-            negative = "Negative values in data passed to fit: " if value < 0 else ""  # scikit-learn's words
+            negative = "Negative values in data: " if value < 0 else ""  # scikit-learn's words
             found = f"{place(start + row)}, column {name} is {value:g}."
             raise OutsideSupport(f"{negative}X must hold {what}, but {found} {advice}".rstrip())
 
