@@ -89,7 +89,8 @@ def three_step(
     Raises
     ------
     ValueError
-        A parameter cannot be used, a covariate is missing or the same in all rows, or no row is assigned to a class.
+        A parameter cannot be used, the mixture was fitted with covariates, a covariate is missing or the same in all
+        rows, or no row is assigned to a class.
     TypeError
         The model is no mixture, or takes no such side column.
 
@@ -128,6 +129,11 @@ def three_step(
             raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}. Got {value!r} instead.")
     if isinstance(model, type) or not (hasattr(model, "predict_proba") and hasattr(model, "weights_")):
         raise TypeError(f"three_step expects a fitted mixture that has predict_proba. Got {model!r:.60} instead.")
+    if getattr(model, "gate_coefficients_", None) is not None:
+        raise ValueError(
+            "three_step expects a mixture that was fitted without covariates. This one has gate_coefficients_ already: "
+            "its fit estimated them together with the classes. Fit without covariates= for three steps."
+        )
     posterior = np.asarray(model.predict_proba(X, **sides), np.float64)
     n, K = posterior.shape
     if K != len(model.weights_):

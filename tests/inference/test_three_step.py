@@ -215,7 +215,7 @@ def test_what_is_refused():
         fastem.three_step(model, X, frame.assign(age=np.where(np.arange(300) == 3, np.nan, C[:, 0])))
     with pytest.raises(ValueError, match=r"array of covariates, not names"):
         fastem.three_step(model, X, "age")
-    with pytest.raises(ValueError, match=r"Pass covariates="):
+    with pytest.raises(ValueError, match=r"expects a mixture .* without covariates. This one has gate_coefficients_"):
         fastem.three_step(fastem.BernoulliMixture(2, random_state=0).fit(X, covariates=C), X, C)
     with pytest.raises(ValueError, match=r"cannot be combined with noise"):
         fastem.three_step(fastem.GaussianMixture(2, noise=0.1, random_state=0).fit(C), C, C)
