@@ -204,6 +204,15 @@ largest.""",
         return {name: value for name, value in super()._saved_parameters().items() if name not in FUNCTIONS}
 
 
+def require_no_own(estimator, asked: str, instead: str) -> None:
+    """TypeError where it is a mixture of a density of one's own, of which only the two functions are known."""
+    if isinstance(estimator, Mixture):
+        raise TypeError(
+            f"{asked} takes mixtures of fastem's families, but not those of Mixture.of, of which it knows log_prob and "
+            f"estimate alone. {instead}"
+        )
+
+
 @dataclass(frozen=True)
 class Kind:
     """The mixtures of one density, see :meth:`Mixture.of`."""

@@ -18,6 +18,7 @@ import numpy as np
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.families.own import require_no_own
 from fastem.inference.model_search import ModelSearch, kept, require_one_for_all, searched_parameters, strict
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
@@ -133,6 +134,7 @@ def likelihood_ratio_test(
     >>> test.p_value
     0.2
     """
+    require_no_own(estimator, "likelihood_ratio_test", "Compare by BIC, as the select of its kind does.")
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
     require_taken(estimator)

@@ -21,6 +21,7 @@ from fastem.estimators.fitted_mixture import arrays_of
 from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.sides_of_fit import require_read_whole
 from fastem.families.gaussian.mixture import GaussianMixture
+from fastem.families.own import require_no_own
 from fastem.inference.gaussian_information import errors_by_formula, has_formula
 from fastem.inference.model_search import strict
 from fastem.inference.observed_information import errors_of, information
@@ -162,6 +163,11 @@ def standard_errors(
     >>> fastem.standard_errors(model, X).weights.round(4)
     array([0.0291, 0.0291])
     """
+    require_no_own(
+        estimator,
+        "standard_errors",
+        "Fit again to rows drawn with replacement, some 200 times, and take the standard deviations of parameters_.",
+    )
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:

@@ -7,6 +7,7 @@ import pandas
 import pytest
 from scipy.stats import multivariate_normal
 
+import fastem
 from fastem import (
     BernoulliMixture,
     CategoricalMixture,
@@ -454,3 +455,11 @@ def test_a_fit_says_which_side_columns_its_rows_had():
     fit = GaussianMixture(2, max_iter=2, random_state=0)
     assert fit.fit(X, covariates=X[:, :1]).side_columns_ == ["covariates"] and fit.fit(X).side_columns_ == []
     assert not hasattr(GaussianMixture.from_parameters([1.0], [[0.0]], [[[1.0]]]), "side_columns_")
+
+
+@pytest.mark.parametrize("ask", [fastem.standard_errors, fastem.likelihood_ratio_test])
+def test_mixtures_of_a_density_of_ones_own_are_refused_as_such(ask):
+    rows = np.random.default_rng(0).normal(size=(20, 1))
+    of_means = fastem.Mixture.of(lambda X, mean: -0.5 * ((X - mean) ** 2).sum(axis=1), lambda X, weight: weight @ X)
+    with pytest.raises(TypeError, match=rf"{ask.__name__} takes mixtures of fastem's families, but not those of Mixt"):
+        ask(of_means(1).fit(rows), rows)
