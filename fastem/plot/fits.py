@@ -62,7 +62,8 @@ def restarts(fits, *, ax=None) -> Any:
     Parameters
     ----------
     fits : sequence of :class:`fastem.EMResult` or fitted estimators; or one fitted mixture
-        Of one mixture, its `fit_report_` says what each of its starts has reached: these are drawn as points.
+        Of one mixture, its `fit_report_` says what each of its starts has reached: these are drawn as points. Mixtures
+        from files, those of :meth:`fastem.Mixture.of` and regressions have none.
     ax : axes or figure, optional
 
     Returns
@@ -71,11 +72,11 @@ def restarts(fits, *, ax=None) -> Any:
     """
     if hasattr(fits, "fit_report_"):
         return _starts(fits, ax)
-    if hasattr(fits, "n_iter_") or hasattr(fits, "history") or not hasattr(fits, "__iter__"):
+    one_fit = hasattr(fits, "n_iter_") or hasattr(fits, "history")
+    if one_fit or not hasattr(fits, "__iter__"):
+        what = f"a {type(fits).__name__} that keeps no report of its starts" if one_fit else f"{fits!r:.60}"
         hint = " Pass its mixture_." if hasattr(fits, "mixture_") else ""
-        raise TypeError(
-            f"restarts expects several fits, or a mixture that was fitted in this process: {fits!r} is none.{hint}"
-        )
+        raise TypeError(f"restarts expects a list of fits, or a mixture that has a fit_report_. Got {what}.{hint}")
     fits = list(fits)
     if not fits:
         raise ValueError("fits is empty: there is nothing to draw")

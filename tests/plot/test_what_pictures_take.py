@@ -103,7 +103,16 @@ def test_pictures_say_what_they_expect():
         ):
             plot.selection(wrong)
     detector = fastem.OutlierDetector().fit(np.random.default_rng(0).normal(size=(50, 2)))
-    with pytest.raises(TypeError, match=r"restarts expects several fits.* is none. Pass its mixture_"):
+    with pytest.raises(TypeError, match=r"restarts expects a list of fits.* Got OutlierDetector.* Pass its mixture_"):
         plot.restarts(detector)
-    with pytest.raises(TypeError, match=r"restarts expects several fits.*: 3 is none"):
+    with pytest.raises(TypeError, match=r"restarts expects a list of fits, or a mixture that has.* Got 3\."):
         plot.restarts(3)
+
+
+def test_fits_without_a_report_are_no_pictures_of_restarts():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    of_means = fastem.Mixture.of(lambda X, mean: -0.5 * ((X - mean) ** 2).sum(axis=1), lambda X, weight: weight @ X)
+    for fit in (of_means(1).fit(X), fastem.MixtureOfRegressions(1).fit(X, X @ [1, 2] + X[:, 0] ** 2)):
+        with pytest.raises(TypeError, match=rf"Got a {type(fit).__name__} that keeps no report of its starts"):
+            plot.restarts(fit)
+        assert plot.restarts([fit, fit], ax=Figure()).lines
