@@ -127,7 +127,7 @@ def in_units(asked, rows, targets, sizes, covariates, weight):
             "unit."
         )
     spread = counted @ (targets - mean) ** 2 / counted.sum()
-    spread = np.where(spread > 0, spread, 1.0)
+    spread = np.where((spread > 0) & ~is_constant(targets, weight), spread, 1.0)
     model = Regressions(
         weights=np.full(K, 1 / K),
         coefficients=np.zeros((K, 1 + basis.size, m)),
@@ -140,6 +140,21 @@ def in_units(asked, rows, targets, sizes, covariates, weight):
         unit=1.0 if weight is None else min(1.0, power_of_two(weight.max())),
     )
     return basis, model, np.column_stack([z, targets, *([] if sizes is None else [sizes]), side])
+
+
+def is_constant(targets, weight) -> np.ndarray:
+    """(m,) whether a target is the same in all rows that count; the mean of such ones may round."""
+    return np.ptp(targets if weight is None else targets[weight > 0], axis=0) == 0
+
+
+def at_the_floor(model, constant) -> str:
+    """What is said of the components of which a variance is held by the floor; constant: as by :func:`is_constant`."""
+    held = {
+        True: "at the floor: y is the same in all rows, so that its variance is held at reg_covar",
+        False: "at the floor: its variance is held at reg_covar times that of y",
+    }
+    low = model.variances <= model.floor
+    return "; ".join(f"component {k}: {held[bool(constant[low[k]].all())]}" for k in np.flatnonzero(model.at_floor))
 
 
 def covariates_of(sides) -> ArrayBlocks | None:

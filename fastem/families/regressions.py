@@ -19,10 +19,12 @@ from fastem.families.gaussian.regressor import checked_targets
 from fastem.families.regression_attributes import model_of_attributes
 from fastem.families.regression_errors import Errors, gate_errors, inverse_information
 from fastem.families.regression_rows import (
+    at_the_floor,
     checked_covariates,
     covariates_of,
     given_sides,
     in_units,
+    is_constant,
     of_largest,
     require_sizes,
     require_targets,
@@ -142,7 +144,9 @@ class MixtureOfRegressions(Estimator):
         doc="int\nShort runs on a subsample: from lines through random rows, k-means, random cells. The best goes on.",
     )
     reg_covar: float = parameter(
-        default=1e-6, check=real(0.0), doc="float\nThe least variance of an output, in units of its variance."
+        default=1e-6,
+        check=real(0.0),
+        doc="float\nThe least variance of an output, in units of its variance; of a constant output, itself.",
     )
     random_state: Any = parameter(default=None, check=None, doc="int, Generator, RandomState or None")
     n_threads: int | None = parameter(default=None, check=whole(1, optional=True), doc="int, optional")
@@ -229,10 +233,8 @@ class MixtureOfRegressions(Estimator):
                 f"{owner} did not converge in {self.n_iter_} iterations. Increase max_iter or tol.",
                 convergence_warning(),
             )
-        held = "at the floor: its variance is held at reg_covar times that of y"
         if result.model.at_floor.any():
-            low = np.flatnonzero(result.model.at_floor)
-            warn("; ".join(f"component {k}: {held}" for k in low), DegenerateComponentWarning)
+            warn(at_the_floor(result.model, is_constant(targets, weight)), DegenerateComponentWarning)
         return self
 
     def _fitted(self, model, wide, weight):

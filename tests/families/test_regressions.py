@@ -555,6 +555,20 @@ def test_a_variance_at_the_floor_is_said():
         model.standard_errors(X, y)
 
 
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 5.0])
+def test_constant_targets_are_said_to_be_so(value):
+    """The mean of the first two rounds; a row without weight is none."""
+    X, weight = crossing(50)[0], np.append(0, np.ones(49))
+    y = np.append(7, np.full(49, value))
+    words = "component 0: at the floor: y is the same in all rows, so that its variance is held at reg_covar$"
+    with pytest.warns(fastem.DegenerateComponentWarning, match=words):
+        model = MixtureOfRegressions(1, reg_covar=1e-4).fit(X, y, sample_weight=weight)
+    assert model.variances_ == pytest.approx(1e-4) and model.predict(X) == pytest.approx(value)
+    one_varies = np.column_stack([y, X[:, 0]])
+    with pytest.warns(fastem.DegenerateComponentWarning, match="is held at reg_covar times that of y$"):
+        MixtureOfRegressions(1).fit(X, one_varies, sample_weight=weight)
+
+
 def test_the_score_is_scikit_learns_with_weights():
     rng = np.random.default_rng(0)
     x, weight = rng.normal(size=(200, 1)), np.arange(200) % 4
