@@ -402,7 +402,7 @@ class MixtureOfRegressions(Estimator):
 
     def score(self, X, y, sample_weight=None, *, covariates=None, trials=None, exposure=None) -> float:
         """The coefficient of determination of :meth:`predict`, 1 - (squares about it) / (squares about the mean), the
-        mean over outputs; ValueError where y is none of the family's."""
+        mean over outputs; NaN of one row, with a warning; ValueError where y is none of the family's."""
         sides = given_sides(covariates, trials, exposure, sample_weight)
         model, wide, weight = self._weighed(X, y, sides, sample_weight)
         _, targets, _, _ = model.split(wide)

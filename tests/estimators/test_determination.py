@@ -25,3 +25,10 @@ def test_the_unit_of_weights_is_nothing():
 def test_rows_without_weight_are_no_targets():
     targets = np.array([[0.1]] * 7 + [[3.0]])
     assert determination(targets, targets + 0.5, np.array([1.0] * 7 + [0.0])) == 0
+
+
+@pytest.mark.parametrize(("n", "weight"), [(1, None), (3, np.array([0.0, 2.0, 0.0]))])
+def test_one_row_has_none(n, weight):
+    targets = np.arange(float(n))[:, None]
+    with pytest.warns(UserWarning, match="needs two rows of positive weight"):
+        assert np.isnan(determination(targets, targets, weight))

@@ -148,7 +148,8 @@ class GaussianMixtureRegressor(Estimator, parameters_of=GaussianMixture):
         return tuple(moment[:, 0] for moment in moments) if return_std else moments[:, 0]
 
     def score(self, X, y, sample_weight=None) -> float:
-        """The coefficient of determination, 1 - (squares about the prediction) / (squares about the mean)."""
+        """The coefficient of determination, 1 - (squares about the prediction) / (squares about the mean); NaN of one
+        row, with a warning."""
         if not self.__sklearn_is_fitted__():
             raise not_fitted(self)
         predicted = self.predict(X).reshape(-1, len(self._conditional.wanted))
