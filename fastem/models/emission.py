@@ -142,6 +142,10 @@ class Emission(Protocol):
 
     # with a default
 
+    def far_log_prob(self, X) -> np.ndarray | None:
+        """(K, n) log p(x | z) of such rows, where it is a number although its squares overflow. Default: None."""
+        return None
+
     @property
     def needs_pairs(self) -> bool:
         """Whether rows that lack values must hold pairs of columns together, for :meth:`undetermined`. Default:

@@ -11,7 +11,7 @@ from fastem import kernels
 from fastem.kernels import arithmetic
 from fastem.kernels.threads import resolve
 from fastem.models.emission import Emission
-from fastem.models.log_joint import exp_relative
+from fastem.models.log_joint import exp_relative, normalised
 from fastem.models.rounding import UNIT, Pass, Rounding, additions, of_total
 from fastem.models.weights import FREE, Shares
 from fastem.rows.e_step import BlockModel
@@ -152,7 +152,8 @@ class Mixture(BlockModel):
         """Fill the given output arrays: ``log_density`` (n,), ``responsibilities`` (n, K), ``joint`` log p(x, z)
         (n, K), both in the data's type, and ``labels`` (n,).
 
-        A row whose squared distances overflow has log-density -inf and belongs to the nearest component.
+        A row whose squared distances overflow has log-density -inf and belongs to the nearest component; that of a
+        Student-t mixture is a number all the same.
         """
         self.shares.require_constant()
         X = self._checked(X)
@@ -198,7 +199,8 @@ class Mixture(BlockModel):
         return components
 
     def _score_far_rows(self, X, far, n_threads, outputs):
-        """Score float32 rows again in float64; rows that overflow there too belong to the nearest component."""
+        """Score float32 rows again in float64; rows that overflow there too belong to the nearest component, unless
+        their density has heavy tails."""
         if not len(far):
             return
         if X.dtype == np.float32:
@@ -207,6 +209,11 @@ class Mixture(BlockModel):
             }
             scores = {name: np.empty((len(far), *a.shape[1:]), types[name]) for name, a in outputs.items()}
             self.score(X[far].astype(np.float64), n_threads, **scores)
+        elif (far_log_prob := self.emission.far_log_prob(X[far])) is not None:
+            joint = far_log_prob + self.log_weights[:, None]
+            log_density, shares = normalised(joint)
+            labels = joint.argmax(axis=0)
+            scores = {"log_density": log_density, "responsibilities": shares.T, "joint": joint.T, "labels": labels}
         else:
             nearest = self._nearest(X[far])
             one_hot = np.eye(self.n_components)[nearest]

@@ -196,6 +196,18 @@ def test_rows_beyond_all_bounds(heavy):
 
 
 @every_type
+def test_the_log_density_of_rows_beyond_all_bounds(covariance_type):
+    """It falls by (nu + d) log 10 with each decade, as before squares overflow; and the shares stay what they are."""
+    model = StudentTMixture(2, covariance_type=covariance_type, degrees_of_freedom=3.0, random_state=0).fit(tailed(5))
+    before, after = 1e150 * np.array([[1.0, -2.0], [3.0, 0.5]]), 1e160 * np.array([[1.0, -2.0], [3.0, 0.5]])
+    fallen = model.score_samples(before) - model.score_samples(after)
+    assert fallen == pytest.approx(10 * (3 + 2) * np.log(10), rel=1e-12)
+    assert model.score(after) == pytest.approx(model.score_samples(after).mean(), rel=1e-12)
+    np.testing.assert_allclose(model.predict_proba(after), model.predict_proba(before), rtol=1e-9)
+    np.testing.assert_array_equal(model.predict(after), model.predict_proba(after).argmax(axis=1))
+
+
+@every_type
 def test_weights_count_as_repeats_from_the_start_on(covariance_type):
     """With one component the start is no draw. Rows that weigh nothing lie far out, and would widen it."""
     rng = np.random.default_rng(0)

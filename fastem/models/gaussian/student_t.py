@@ -221,12 +221,16 @@ class StudentT(Gaussian):
             )
         ]
 
-    def nearest(self, X):
-        """The most probable component of rows so far that squared distances overflow."""
+    def far_log_prob(self, X):
+        """By the logarithms of squared distances, beside which the 1 of the density is nothing."""
         unit, rows = self.whitened_to_scale(X)
         with np.errstate(divide="ignore"):  # of a row at a mean
             log_tail = 2 * np.log(unit) + np.log(np.square(rows).sum(axis=2).T / self.degrees_of_freedom)
-        return np.argmax(self.log_constant() - self.power * log_tail, axis=1)
+        return (self.log_constant() - self.power * log_tail).T
+
+    def nearest(self, X):
+        """The most probable component of rows so far that squared distances overflow."""
+        return self.far_log_prob(X).argmax(axis=0)
 
     def marginal(self, columns):
         """The densities of some of the columns: Student-t, too."""
