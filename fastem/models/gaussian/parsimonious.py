@@ -41,12 +41,12 @@ class AlongAxes(Pieces, Diagonal):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        scatter = scatter_of_columns(counts, shift, second)
-        square = cls.units(scatter, counts, floor) ** 2
-        scatter_along, low = scatter / square, floor / square
+        scatter, least = scatter_of_columns(counts, shift, second), cls.lifting(floor)
+        square = cls.units(scatter, counts, least) ** 2
+        scatter_along, low = scatter / square, least / square
         variances = scatter_along / np.where(low > 0, low, 1) / np.maximum(counts, TINY)[:, None]
-        lifts = cls.lifts(variances, floor)
-        scatter_along *= cls.shaped(variances, floor)[:, None]
+        lifts = cls.lifts(variances, least)
+        scatter_along *= cls.shaped(variances, least)[:, None]
         estimates = (
             (cls.variances_along(scatter_along + (counts * lift)[:, None] * low, counts), cls.lifted(lift, variances))
             for lift in lifts
@@ -64,15 +64,15 @@ class Oriented(Pieces, Full):
 
     @classmethod
     def estimate(cls, counts, shift, second, floor, given=None):
-        scatter = scatter_matrices(counts, shift, second)
-        root = np.sqrt(np.where(floor > 0, floor, 1))
+        scatter, least = scatter_matrices(counts, shift, second), cls.lifting(floor)
+        root = np.sqrt(np.where(least > 0, least, 1))
         in_floors = scatter / root[..., None, :] / root[..., None]
         variances = eigvalsh(in_floors) / np.maximum(counts, TINY)[:, None]
-        lifts = cls.lifts(variances, floor)
-        unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts, floor)
-        square, lowest = unit[:, None] * unit, (floor / unit**2)[..., None] * np.eye(len(unit))
+        lifts = cls.lifts(variances, least)
+        unit = cls.units(np.diagonal(scatter, axis1=1, axis2=2), counts, least)
+        square, lowest = unit[:, None] * unit, (least / unit**2)[..., None] * np.eye(len(unit))
         near = None if given is None else given.covariances / square
-        shaped = scatter / square * cls.shaped(variances, floor)[:, None, None]
+        shaped = scatter / square * cls.shaped(variances, least)[:, None, None]
         estimates = (
             (
                 cls.of_scatter(shaped + (counts * lift)[:, None, None] * lowest, counts, near),

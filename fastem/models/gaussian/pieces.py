@@ -44,7 +44,9 @@ class Pieces:
         return cls.volume == "V"
 
     def directions_below(self, n_components, least):
-        return np.maximum(super().directions_below(n_components, least), self.at_floor)
+        """Also those that a common volume hides; a covariance that all share hides none, and may be held by digits."""
+        low = super().directions_below(n_components, least)
+        return low if self.shared else np.maximum(low, self.at_floor)
 
     @classmethod
     def least_rows(cls, d):
@@ -73,6 +75,12 @@ class Pieces:
         if not cls.unitless:
             variances = np.full_like(variances, variances.mean())
         return np.sqrt(np.where(variances > 0, variances, 1))
+
+    @classmethod
+    def lifting(cls, floor):
+        """What scatters are measured and lifted by: the floor (d,) or (K, d). Where volumes are equal, the least one of
+        all components: that which digits raise for a far one would widen the others with it."""
+        return np.atleast_2d(floor).min(axis=0) if cls.volume == "E" else floor
 
     @classmethod
     def lifts(cls, variances, floor):

@@ -90,6 +90,26 @@ def test_a_sentinel_among_normal_rows(name, value):
             assert all(status.startswith("too far away") for status in fit.component_status_)
 
 
+@pytest.mark.parametrize("value", [1e22, 1e30, 9.97e36])
+@pytest.mark.parametrize("name", ["EVI", "EVE", "EVV", "EEV"])
+def test_a_sentinel_widens_no_equal_volume(name, value):
+    """The rounding of its distance is the width of its component alone; of the others it was the volume as well."""
+    X = np.vstack([np.random.default_rng(5).normal(size=(50, 3)), [[value, 0, 0]]])
+    fit = checked(GaussianMixture(2, covariance_type=name, random_state=0), X)
+    sound = fit.weights_.argmax()
+    assert fit.component_status_[sound] == "ok" and fit.component_status_[1 - sound].startswith("outliers: 1.00 row(s)")
+    volume = np.linalg.det(np.cov(X[:50].T, bias=True)) ** (1 / 3)
+    assert np.linalg.det(fit.model_.emission.dense_covariances()[sound]) ** (1 / 3) == pytest.approx(volume, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["tied", "EII", "EEI"])
+def test_a_covariance_that_all_share_and_rounding_hides_is_said_to_be_that(name):
+    """Of EEI it was said that reg_covar held it, though it was wider than the rows by 1e45."""
+    X = np.vstack([np.random.default_rng(5).normal(size=(50, 3)), [[9.97e36, 0, 0]]])
+    fit = checked(GaussianMixture(2, covariance_type=name, random_state=0), X)
+    assert all(status.startswith("too far away") for status in fit.component_status_)
+
+
 @pytest.mark.filterwarnings("ignore::fastem.errors.DegenerateComponentWarning")
 @pytest.mark.parametrize("name", ["full", "tied", "diag", "spherical", "EVE"])
 def test_a_floor_below_the_digits_of_float32(name):
