@@ -90,7 +90,17 @@ def finite_sums(blocks, model, n_threads):
             return sums
     names = blocks.names
     blocks.check(lambda X, place: require_finite(X, columns=names, place=place))
-    raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+    raise overflow(blocks.dtype)
+
+
+def overflow(dtype):
+    """The ValueError for rows of a type whose squares overflow it."""
+    return ValueError(f"The squares of X overflow {dtype}: divide X by its scale first{or_float64(dtype)}.")
+
+
+def or_float64(dtype):
+    """The other advice where squares leave the range of a type: of float32 rows alone."""
+    return ", or pass float64" if dtype == np.float32 else ""
 
 
 def resolved_variances(blocks, mean, variance):
@@ -109,7 +119,7 @@ def resolved_variances(blocks, mean, variance):
                 name = column if blocks.names is None else repr(blocks.names[column])
                 raise ValueError(
                     f"The squares of column {name} of X underflow {blocks.dtype} "
-                    f"(all its values lie within {width:.3g} of each other): multiply X, or pass float64."
+                    f"(all its values lie within {width:.3g} of each other): multiply X{or_float64(blocks.dtype)}."
                 )
     rounding = 4 * np.finfo(np.float64).eps * np.abs(mean)  # of float32 too: values near each other differ exactly
     return np.where(variance > rounding**2, variance, 0)
@@ -162,6 +172,6 @@ def observed_variances(blocks, n_threads):
         sums = blocks.reduce(ObservedMoments(mean), n_threads)
     limit = np.finfo(blocks.dtype).max
     if not (np.isfinite(sums.vector).all() and (sums.second < limit).all()):
-        raise ValueError(f"The squares of X overflow {blocks.dtype}: divide X by its scale first, or pass float64.")
+        raise overflow(blocks.dtype)
     shift = sums.first / sums.weight
     return resolved_variances(blocks, mean + shift, sums.second / sums.weight - shift**2)

@@ -96,3 +96,14 @@ def test_a_column_that_underflows_is_one_of_the_rows_that_count():
     X = np.random.default_rng(0).normal(0, 1e-170, (300, 1))
     with pytest.raises(ValueError, match="squares of column 0 of X underflow float64"):
         fastem.GaussianMixture(1).fit(X, sample_weight=np.repeat([0.0, 1.0], 150))
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize(("dtype", "low", "high"), [("float32", 1e-25, 1e25), ("float64", 1e-160, 1e200)])
+def test_only_float32_rows_are_asked_to_be_float64(dtype, low, high, missing):
+    X = np.random.default_rng(0).normal(size=(20, 1))
+    X[0, 0] = np.nan if missing else X[0, 0]
+    for unit, remedy in (low, "multiply X"), (high, "divide X by its scale first"):
+        with pytest.raises(ValueError, match="of X") as refused:
+            observed_variances(ArrayBlocks((X * unit).astype(dtype), None), 1)
+        assert str(refused.value).endswith(remedy + (", or pass float64." if dtype == "float32" else "."))
