@@ -36,6 +36,7 @@ TRIALS = 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 100.0  # degrees of freedom of rows tha
 TRIAL_STEPS = 3  # of EM from each,
 HALVINGS = 3  # of the distances about the best,
 ALL_ROWS = 10_000  # up to which all are looked at
+OF_A_GAUSSIAN = 1e10  # degrees of freedom; with a hundred times as many, nothing bounds the rounding of their density
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ class StudentTMixture(TakesSideColumns, CovarianceMixture):
         default=None,
         check=None,
         doc="""float or (K,) array, optional
-None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedom mean heavier tails.""",
+None: estimated for each component, between 0.1 and 1e6. Given ones are at most 1e10. Fewer degrees of freedom mean
+heavier tails.""",
         tags=[MODEL],
     )
 
@@ -195,9 +197,10 @@ None: estimated for each component, between 0.1 and 1e6. Fewer degrees of freedo
 def checked_degrees(value, name, n_components):
     """A positive number, or one for each component."""
     nu = real_numbers(value)
-    if nu is None or nu.shape not in ((), (n_components,)) or not ((nu > 0) & np.isfinite(nu)).all():
+    if nu is None or nu.shape not in ((), (n_components,)) or not ((nu > 0) & (nu <= OF_A_GAUSSIAN)).all():
         raise ValueError(
-            f"{name} must be a finite number above 0, or {n_components} of them, one for each component. "
-            f"Got {value!r} instead."
+            f"{name} must be a finite number above 0 and at most {OF_A_GAUSSIAN:g}, which is a Gaussian's, "
+            f"or {n_components} of them, one for each component. Got {value!r} instead. For Gaussians alone there is "
+            "GaussianMixture."
         )
     return nu

@@ -38,6 +38,19 @@ def test_without_tails_it_is_the_gaussian_mixture(covariance_type):
     assert t.n_parameters_ == gaussian.n_parameters_
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_degrees_of_freedom_of_a_gaussian_are_the_most_that_may_be_given(dtype):
+    """The bound on rounding has nu log nu as a factor; of 1e200 it overflowed, with false warnings."""
+    X = blobs(0, 100, 3, 2, 6.0).astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        t = StudentTMixture(2, degrees_of_freedom=1e10, random_state=0).fit(X)
+        for nu in (2e10, [4.0, 1e200], np.inf):
+            with pytest.raises(ValueError, match=r"at most 1e\+10, which .* For Gaussians"):
+                StudentTMixture(2, degrees_of_freedom=nu).fit(X)
+    assert t.log_likelihood_ == pytest.approx(GaussianMixture(2, random_state=0).fit(X).log_likelihood_, abs=1e-3)
+
+
 @every_type
 @pytest.mark.parametrize("degrees_of_freedom", [None, 4.0])
 @pytest.mark.parametrize("duplicated", [False, True], ids=["sound", "at the floor"])
