@@ -139,6 +139,7 @@ def relative_eigenvalues(dense, total):
     return np.maximum(values, np.finfo(np.float64).eps * values[:, -1:])  # below lies rounding
 
 
+@np.errstate(over="ignore", invalid="ignore")  # such covariances have no factor, and are ill-defined
 def raise_to_floor(covariances, floor):
     """Covariances, precision factors, and how many eigenvalues of each were below the floor.
 
@@ -156,8 +157,7 @@ def raise_to_floor(covariances, floor):
     try:
         upper = precisions_cholesky(covariances)
         # trace(F^1/2 P F^1/2) <= 1 proves that every eigenvalue is above the floor, without an eigendecomposition
-        with np.errstate(over="ignore"):  # far below the floor, then
-            suspect = np.flatnonzero((arithmetic.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
+        suspect = np.flatnonzero((arithmetic.einsum("kij,kij->ki", upper, upper) * floor).sum(axis=1) > 1)
     except IllDefinedCovariance:
         broken = np.flatnonzero(np.isnan(covariances).any(axis=(1, 2)))
         if len(broken):

@@ -40,6 +40,7 @@ class AlongAxes(Pieces, Diagonal):
     unitless = True
 
     @classmethod
+    @np.errstate(over="ignore")  # of variances near the end of the range of numbers, in units of the floor
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter, least = scatter_of_columns(counts, shift, second), cls.lifting(floor)
         square = cls.units(scatter, counts, least) ** 2
@@ -63,6 +64,7 @@ class Oriented(Pieces, Full):
     """Families whose axes are not the columns."""
 
     @classmethod
+    @np.errstate(over="ignore")  # see AlongAxes
     def estimate(cls, counts, shift, second, floor, given=None):
         scatter, least = scatter_matrices(counts, shift, second), cls.lifting(floor)
         root = np.sqrt(np.where(least > 0, least, 1))

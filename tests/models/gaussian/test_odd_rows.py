@@ -102,6 +102,14 @@ def test_a_sentinel_widens_no_equal_volume(name, value):
     assert np.linalg.det(fit.model_.emission.dense_covariances()[sound]) ** (1 / 3) == pytest.approx(volume, rel=0.1)
 
 
+@pytest.mark.parametrize(("name", "value"), [("VEV", 1e150), ("EEV", 1e100), ("VVE", 1e150), ("EVI", 3e153)])
+def test_a_value_near_the_end_of_the_range_of_numbers(name, value):
+    """Trial covariances overflow, and are not taken; numpy said so."""
+    X = np.vstack([np.random.default_rng(5).normal(size=(50, 3)), [[value, 0, 0]]])
+    fit = checked(GaussianMixture(2 + (name == "VVE"), covariance_type=name, random_state=0), X)
+    assert fit.component_status_[fit.predict(X)[-1]].startswith("outliers: 1.00 row(s)")
+
+
 @pytest.mark.parametrize("name", ["tied", "EII", "EEI"])
 def test_a_covariance_that_all_share_and_rounding_hides_is_said_to_be_that(name):
     """Of EEI it was said that reg_covar held it, though it was wider than the rows by 1e45."""
