@@ -163,6 +163,11 @@ class Family(Protocol):
     def driver_move_rounds(self) -> Sequence[tuple[int, int]]:
         return self.move_rounds
 
+    @property
+    def unconstrained(self) -> Family:
+        """The same without constraints and priors."""
+        return self
+
     def short_runs(self, plan: Plan, partitions, blocks, scales: Scales) -> list | None:
         """Of each partition (n,) of rows in memory the :class:`ShortRun` that begins at the mixture that `start` makes
         from it, or None where that has to be made. None for all where steps are not made in the compiled module."""
@@ -277,6 +282,11 @@ class Plan:
     def from_membership(self, responsibilities) -> Plan:
         """The same fit from responsibilities (n, K) alone, with K components."""
         return replace(self, n_components=responsibilities.shape[1], start=Start(init=responsibilities))
+
+    @property
+    def unconstrained(self) -> Plan:
+        """The same fit without constraints and priors."""
+        return replace(self, weights=FREE_WEIGHTS, family=self.family.unconstrained)
 
     def mixture(self, blocks, scales: Scales, rng, n_threads: int) -> Mixture:
         """A mixture to start from, on some of the rows; it need not obey the constraints."""

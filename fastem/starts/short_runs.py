@@ -49,6 +49,7 @@ SHARED = 0.02  # cosine of two components' responsibilities from which they are 
 FEW_COMPONENTS = 16  # up to which moves by shared rows are tried beside ranked ones
 MOST_MOVES = 3  # times that two components are merged and another is split
 MANY = 500  # components from which merged clusters alone are starts: k-means always tears or joins some of so many
+ROUND_OF_CONSTRAINED = ((30, 1),)  # in which the best within constraints meets the best without them
 DRAWS = 2  # times that the starts of a contest are made where a subsample makes them cheap
 
 
@@ -137,16 +138,7 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     partitions = [partial(start, labels, few) for labels in found.partitions]
     if len(starts) + len(partitions) == 1:
         return [[*partitions, *starts][0]()]
-    runs, rounds = family.short_runs(plan, found.partitions, truncated(few, plan.truncate), scales), CHEAP_ROUNDS
-    of_moves = family.move_rounds
-    if runs is None:
-        runs, rounds, of_moves = len(partitions) * [None], family.start_rounds, family.driver_move_rounds
-        if family.incomplete_rounds and np.isnan(few.X).any():
-            rounds, of_moves = family.incomplete_rounds
-    begun = [run or one for run, one in zip(runs, partitions)] + starts
-    runs = leaders(begun, few, rounds, plan, n_threads, n_effective)
-    if of_moves and 1 < K < MANY:
-        runs = moved(runs, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
+    runs = best_runs(found.partitions, starts, start, few, plan, scales, rng, n_threads, n_effective)
     if beside is few:
         return [runs[0].model] if n_effective is None else as_sound(runs, n_effective)
     best = runs[0].model
@@ -158,6 +150,32 @@ def emem_start(start, few, plan: Plan, scales, rng, n_threads, n_effective, n_dr
     starts = [lambda: best, *partitions, *starts, *(partial(start, labels, few) for labels in found.partitions[n:])]
     beside = spaced(beside, plan, FEW_BESIDE, beside.n_rows)
     return [contest(starts, beside, rounds, plan, n_threads, judged_by(few, n_effective))]
+
+
+def best_runs(labels, starts, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> list:
+    """The best of short runs from some partitions (n,) and other starts, and of moves of the best. Constraints leave
+    the steps to the driver, which can afford few: then the best run without these goes on within them as well."""
+    family, K, rows = plan.family, plan.n_components, truncated(few, plan.truncate)
+    compiled, rounds, of_moves = family.short_runs(plan, labels, rows, scales), CHEAP_ROUNDS, family.move_rounds
+    if compiled is None:
+        rounds, of_moves = family.start_rounds, family.driver_move_rounds
+        if family.incomplete_rounds and np.isnan(few.X).any():
+            rounds, of_moves = family.incomplete_rounds
+    begun = [run or partial(start, one, few) for run, one in zip(compiled or len(labels) * [None], labels)] + starts
+    runs = leaders(begun, few, rounds, plan, n_threads, n_effective)
+    if of_moves and 1 < K < MANY:
+        runs = moved(runs, of_moves, start, few, plan, scales, rng, n_threads, n_effective)
+    free = plan.unconstrained
+    if compiled is not None or free.family.short_runs(free, labels, rows, scales) is None:
+        return runs
+
+    def start_free(init, rows):
+        one = free.from_start(init)
+        return one.begun(one.mixture(rows, scales, rng, n_threads), scales)
+
+    without = best_runs(labels, [], start_free, few, free, scales, rng, n_threads, n_effective)[0].model
+    begun = [partial(the_same, runs[0].model), partial(plan.begun, without, scales)]
+    return leaders(begun, few, ROUND_OF_CONSTRAINED, plan, n_threads, n_effective)
 
 
 def moved(runs, rounds, start, few, plan: Plan, scales, rng, n_threads, n_effective) -> list:

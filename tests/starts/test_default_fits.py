@@ -5,6 +5,7 @@ import pytest
 from instances import uneven_clusters
 
 from fastem import ExponentialMixture, GaussianMixture, PoissonMixture
+from fastem.datasets import load_iris
 from fastem.families.gaussian.densities import DRIVER_MOVE_ROUNDS, MOVE_ROUNDS, CovarianceFamily
 from fastem.rows.blocks import ArrayBlocks
 from fastem.starts import short_runs
@@ -140,7 +141,7 @@ def test_columns_one_more_than_whole_pieces(d):
 
 @pytest.mark.parametrize("kind", ["complete", "missing values", "prior", "equal weights"])
 def test_contests_are_long_only_where_steps_are_compiled(kind, monkeypatch):
-    """A step of the driver takes ten times as long, and its starts were as good after few."""
+    """A step of the driver takes ten times as long: beside its few, constrained fits have the plain mixture's many."""
     X = np.random.default_rng(0).normal(size=(300, 2)) + 2 * (np.arange(300)[:, None] % 3 == [0, 1])
     if kind == "missing values":
         X[::7, 0] = np.nan
@@ -149,7 +150,8 @@ def test_contests_are_long_only_where_steps_are_compiled(kind, monkeypatch):
     monkeypatch.setattr(short_runs, "leaders", lambda *args: seen.append(args[2]) or leaders(*args))
     GaussianMixture(4, random_state=0, max_iter=2, **asked).fit(X)
     compiled, incomplete = [short_runs.CHEAP_ROUNDS, MOVE_ROUNDS], list(CovarianceFamily.incomplete_rounds)
-    of_kind = {"complete": compiled, "missing values": incomplete}.get(kind, [Family.start_rounds, DRIVER_MOVE_ROUNDS])
+    constrained = [Family.start_rounds, DRIVER_MOVE_ROUNDS, *compiled, short_runs.ROUND_OF_CONSTRAINED]
+    of_kind = {"complete": compiled, "missing values": incomplete}.get(kind, constrained)
     assert list(dict.fromkeys(seen)) == of_kind
 
 
@@ -190,3 +192,24 @@ def test_complete_rows_that_are_points_are_partitioned_among_others():
     (labels, *_) = partitions_of_complete(partitions, X, np.ones(len(X)), 3, rng, 1)
     places = [set(labels[60 * k : 60 * k + 60][~np.isnan(X[60 * k : 60 * k + 60, 0])]) for k in range(3)]
     assert [len(place) for place in places] == [1, 1, 1] and len(set.union(*places)) == 3
+
+
+LOOSE = [{"weight_concentration_prior": 1.0001}, {"max_eigenvalue_ratio": 1e3}]
+
+
+@pytest.mark.parametrize("constraint", LOOSE, ids=lambda one: next(iter(one)))
+def test_constraints_that_change_next_to_nothing_end_where_the_plain_fit_does(constraint):
+    """They ended 4 to 6 below: the driver makes their short runs, which are fewer and shorter."""
+    X = load_iris().data
+    for seed in (0, 4):
+        plain = GaussianMixture(3, random_state=seed).fit(X)
+        found = GaussianMixture(3, random_state=seed, **constraint).fit(X)
+        assert found.log_likelihood_ > plain.log_likelihood_ - 0.5, seed
+
+
+def test_a_box_far_around_all_rows_ends_where_the_plain_fit_does():
+    rng = np.random.default_rng(2)
+    X = np.vstack([rng.normal(size=(60, 2)) * rng.uniform(0.3, 1.5, 2) + rng.normal(size=2) * 2 for _ in range(5)])
+    model = GaussianMixture(5, covariance_type="diag", random_state=0)
+    plain = model.fit(X).log_likelihood_
+    assert model.set_params(truncation=([-50, -50], [50, 50])).fit(X).log_likelihood_ > plain - 0.5

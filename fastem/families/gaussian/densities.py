@@ -153,6 +153,10 @@ class GaussianFamily(CovarianceFamily):
         return () if self.has_noise else tuple(self.start_kinds)
 
     @property
+    def unconstrained(self):
+        return replace(self, prior=None, max_eigenvalue_ratio=None, truncation=None)
+
+    @property
     def takes_missing(self) -> bool:
         """Whether NaN is a missing value."""
         return all(getattr(self, name) is None for name in COMPLETE)
@@ -225,8 +229,9 @@ class GaussianFamily(CovarianceFamily):
             box = box_of(self.truncation, self.structure, d)
             return replace(mixture, emission=truncated(mixture.emission, box))
         means, covariances = (fixed_components(fixed, K) for fixed in (self.fixed_means, self.fixed_covariances))
-        ratio = None if scales.deviations is None else EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations)
-        if not means.any() and not covariances.any() and scales.prior is None and ratio is None:
+        bounded, prior = self.max_eigenvalue_ratio is not None, None if self.prior is None else scales.prior
+        ratio = EigenvalueRatio(self.max_eigenvalue_ratio, scales.deviations) if bounded else None
+        if not means.any() and not covariances.any() and prior is None and ratio is None:
             return mixture
         emission = mixture.emission
         low = np.broadcast_to(emission.covariance.at_floor, K) > 0
@@ -236,7 +241,7 @@ class GaussianFamily(CovarianceFamily):
                 "variance of the data. Lower reg_covar, or fix a larger covariance."
             )
         floor = emission.floor if ratio is None else np.zeros_like(emission.floor)
-        kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, scales.prior, ratio)
+        kept = ConstrainedGaussian(emission.means, emission.covariance, floor, means, covariances, prior, ratio)
         return replace(mixture, emission=kept.of_rows(scales.rounding_variance, scales.rows_covariance))
 
     def feasible(self, mixture):
