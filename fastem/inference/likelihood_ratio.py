@@ -19,6 +19,7 @@ from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.parameters import COLUMNS, SEARCH, tagged
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.own import require_no_own
+from fastem.families.regressions import MixtureOfRegressions
 from fastem.inference.model_search import ModelSearch, kept, require_one_for_all, searched_parameters, strict
 from fastem.kernels.threads import for_jobs
 from fastem.kernels.workers import parallel_map
@@ -97,7 +98,7 @@ def likelihood_ratio_test(
 
     Parameters
     ----------
-    estimator : any of fastem's mixtures
+    estimator : any of fastem's mixtures but MixtureOfRegressions, whose `bic` of several fits may be compared
         Both hypotheses have its family and its other parameters, except those of a start; it need not be fitted.
         Without `noise`, `truncation`, `truncate` and `fixed`, which are refused, as by :func:`fastem.select`, and so
         are arrays with a value for each component (`weight_concentration_prior`, `degrees_of_freedom`). `tol` is
@@ -135,6 +136,11 @@ def likelihood_ratio_test(
     0.2
     """
     require_no_own(estimator, "likelihood_ratio_test", "Compare by BIC, as the select of its kind does.")
+    if isinstance(estimator, MixtureOfRegressions):
+        raise TypeError(
+            "likelihood_ratio_test is only for mixtures of rows X alone. Got MixtureOfRegressions instead: fit it with "
+            "each number of components, and compare bic(X, y)."
+        )
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"likelihood_ratio_test expects a mixture. Got {type(estimator).__name__} instead.")
     require_taken(estimator)

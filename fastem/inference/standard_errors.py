@@ -22,6 +22,7 @@ from fastem.estimators.mixture_estimator import MixtureEstimator
 from fastem.estimators.sides_of_fit import require_read_whole
 from fastem.families.gaussian.mixture import GaussianMixture
 from fastem.families.own import require_no_own
+from fastem.families.regressions import MixtureOfRegressions
 from fastem.inference.gaussian_information import errors_by_formula, has_formula
 from fastem.inference.model_search import strict
 from fastem.inference.observed_information import errors_of, information
@@ -118,7 +119,7 @@ def standard_errors(
 
     Parameters
     ----------
-    estimator : any of fastem's mixtures
+    estimator : any of fastem's mixtures but MixtureOfRegressions, which has a method ``standard_errors(X, y)``
         Fitted to X, and near its maximum: with a `tol` of 1e-8, say. Not to rows with `errors`, bounds or `labels`.
     X, sample_weight
         The rows, and what each counts for, as in the fit.
@@ -146,7 +147,7 @@ def standard_errors(
     Raises
     ------
     TypeError
-        `estimator` is none of fastem's mixtures.
+        `estimator` is none of these.
     NotFittedError
         It has not been fitted.
     ValueError
@@ -168,6 +169,11 @@ def standard_errors(
         "standard_errors",
         "Fit again to rows drawn with replacement, some 200 times, and take the standard deviations of parameters_.",
     )
+    if isinstance(estimator, MixtureOfRegressions):
+        raise TypeError(
+            "standard_errors is only for mixtures of rows X alone. Got MixtureOfRegressions instead: call its method "
+            "standard_errors(X, y)."
+        )
     if not isinstance(estimator, MixtureEstimator):
         raise TypeError(f"standard_errors expects a fitted mixture. Got {type(estimator).__name__} instead.")
     if method not in METHODS:

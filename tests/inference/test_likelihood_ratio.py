@@ -11,6 +11,7 @@ from fastem import (
     PPCA,
     GaussianMixture,
     MixedMixture,
+    MixtureOfRegressions,
     PoissonMixture,
     StudentTMixture,
     likelihood_ratio_test,
@@ -134,6 +135,7 @@ def test_the_bootstrap_is_near(name):
         (lambda: (fitted("full"), X[:3]), ValueError, "not at a maximum"),
         (lambda: (PoissonMixture(), X), ValueError, "not fitted"),
         (lambda: (PPCA(), X), TypeError, "expects a fitted mixture. Got PPCA"),
+        (lambda: (MixtureOfRegressions(), X), TypeError, r"call its method standard_errors\(X, y\)"),
         (lambda: (GaussianMixture(), X), ValueError, "not fitted"),
     ],
 )
@@ -191,6 +193,7 @@ def test_p_values_spread_under_the_null():
         ({"n_components": (0, 1)}, ValueError, "two whole numbers of at least 1, the smaller first"),
         ({"n_draws": 0}, ValueError, "n_draws must be"),
         ({"estimator": PPCA()}, TypeError, "expects a mixture. Got PPCA"),
+        ({"estimator": MixtureOfRegressions()}, TypeError, r"Got MixtureOfRegressions.*compare bic\(X, y\)"),
         ({"X": X[:4]}, ValueError, "components cannot be fitted soundly"),
     ],
 )
