@@ -27,6 +27,7 @@ from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
 from fastem.rows.sources.open_rows import open_rows
 from fastem.rows.validation import generator
+from fastem.starts.diagnosis import tie
 from fastem.starts.moves import split
 from fastem.starts.text_table import html_of_text, text_table
 from fastem.starts.tournament import FAILURES
@@ -53,7 +54,7 @@ class LikelihoodRatioTest:
     n_components : (int, int)
         Numbers of components of the null hypothesis and of the alternative.
     statistic : float
-        Twice the difference of the log-likelihoods.
+        Twice the difference of the log-likelihoods; 0 where rounding alone separates them.
     p_value : float
         (1 + draws at least as large) / (1 + draws).
     draws : array
@@ -164,7 +165,7 @@ def likelihood_ratio_test(
         if missing.any():  # as in X; which values are missing does not depend on a row's component
             rows = np.where(missing, np.nan, rng.permutation(rows))
         try:
-            return ratio(*fitted(ArrayBlocks(rows, None, blocks.names), seed, 1))
+            return ratio(*fitted(ArrayBlocks(rows, None, blocks.names), seed, 1), n)
         except FAILURES:
             return np.nan
 
@@ -173,7 +174,7 @@ def likelihood_ratio_test(
     finite = np.sort(draws[np.isfinite(draws)])
     if not len(finite):
         raise ValueError(f"none of the n_draws={n_draws} samples could be fitted: choose fewer components.")
-    statistic = ratio(null, alternative)
+    statistic = ratio(null, alternative, n)
     p_value = (1 + np.count_nonzero(finite >= statistic)) / (1 + len(finite))
     return LikelihoodRatioTest(pair, statistic, float(p_value), finite, len(draws) - len(finite))
 
@@ -279,6 +280,7 @@ def require_sound(n_components, sound, wrong) -> None:
         raise ValueError(f"{n_components} components cannot be fitted soundly: {wrong}")
 
 
-def ratio(null, alternative) -> float:
-    """Twice the difference of two fits' log-likelihoods."""
-    return max(0.0, 2 * (alternative.log_likelihood - null.log_likelihood))
+def ratio(null, alternative, n_rows) -> float:
+    """Twice the difference of two fits' log-likelihoods; 0 where rounding alone separates these."""
+    gain = alternative.log_likelihood - null.log_likelihood
+    return 2 * gain if gain > n_rows * tie(null.log_likelihood / n_rows) else 0.0

@@ -178,6 +178,15 @@ def test_draws_that_are_as_large_count_in_the_p_value(monkeypatch):
     assert likelihood_ratio_test(PoissonMixture(1), rows, n_draws=2, random_state=0).p_value == 1
 
 
+def test_what_rounding_alone_gains_is_no_statistic():
+    """Counts that vary less than a Poisson's have their maximum at equal components, whatever their number."""
+    rows = np.random.default_rng(3).binomial(10, 0.4, (300, 1))
+    test = likelihood_ratio_test(PoissonMixture(1), rows, n_draws=1, random_state=0)
+    assert (test.statistic, test.p_value) == (0, 1)
+    least = [likelihood_ratio.Fit(None, value) for value in (-500.0, -499.999)]
+    assert likelihood_ratio.ratio(*least, 300) == pytest.approx(0.002)  # what is more than that counts
+
+
 def test_p_values_spread_under_the_null():
     """Of samples from one component; the rank of a statistic among its draws is any."""
     rng = np.random.default_rng(1)
