@@ -1,5 +1,4 @@
-# Functions of the logarithm of the gamma function, by Stirling's series from 16 on and from there down by recurrence; as
-# in models/gamma_shape.py.
+# Functions of the logarithm of the gamma function, by Stirling's series from 16 on, and by recurrence below.
 
 cdef enum:
     SERIES_FROM = 16
@@ -64,7 +63,7 @@ cdef double log_gamma_step(double x, double h) noexcept nogil:
 
 
 cdef double gamma_shape(double gap, double most) noexcept nogil:
-    """The x <= most with log x - digamma(x) = gap; see models/gamma_shape.py, whose steps these are."""
+    """The x <= most with log x - digamma(x) = gap; see models/gamma_shape.py."""
     cdef double x, before, least, largest
     cdef int step
     if not gap > log_minus_digamma(most):
@@ -78,6 +77,16 @@ cdef double gamma_shape(double gap, double most) noexcept nogil:
         if fabs(x - before) <= 1e-13 * x:
             break
     return min(x, most)
+
+
+def gamma_shapes(const double[::1] gaps, double most):
+    """gamma_shape of each."""
+    cdef Py_ssize_t i
+    shapes = np.empty(gaps.shape[0])
+    cdef double[::1] x = shapes
+    for i in range(gaps.shape[0]):
+        x[i] = gamma_shape(gaps[i], most)
+    return shapes
 
 
 def gamma_functions(double x, double h):

@@ -5,18 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
-NEWTON_STEPS = 20
+from fastem import kernels
+
 LARGE = 16.0  # from here on the difference of the two logarithmic terms is summed as a series
 BERNOULLI = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)  # B_2k / 2k
-
-
-def log_minus_digamma(x):
-    """log x - digamma(x), to full relative precision; it falls from infinity to 0. x > 0."""
-    from scipy.special import digamma  # here, since it takes long to import
-
-    far = np.maximum(x, LARGE)
-    series = 0.5 / far + np.polyval([*BERNOULLI[::-1], 0], far**-2.0)
-    return np.where(x < LARGE, np.log(x) - digamma(x), series)
 
 
 def log_peak(shapes):
@@ -38,17 +30,6 @@ def gamma_shape(gap, most):
 
     Minka: Estimating a gamma distribution. Microsoft Research 2002.
     """
-    from scipy.special import polygamma
-
-    least = float(log_minus_digamma(most))
     gap = np.asarray(gap, dtype=np.float64)
-    beyond = gap <= least
-    gap = np.where(beyond, 1.0, np.minimum(gap, 1e100))  # its square is a number
-    bounds = 0.5 / gap, 1 / gap
-    x = np.clip((3 - gap + np.sqrt((gap - 3) ** 2 + 24 * gap)) / (12 * gap), *bounds)
-    for _ in range(NEWTON_STEPS):
-        before = x
-        x = np.clip(x / (1 + (log_minus_digamma(x) - gap) / (1 - x * polygamma(1, x))), *bounds)
-        if (np.abs(x - before) <= 1e-13 * x).all():
-            break
-    return np.where(beyond, most, np.minimum(x, most))
+    found = kernels.for_dtype(np.float64).gamma_shapes(np.ascontiguousarray(gap).reshape(-1), most)
+    return found.reshape(gap.shape)[()]
