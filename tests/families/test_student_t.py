@@ -308,7 +308,7 @@ def test_rows_that_tails_or_noise_describe_vary(make, X):
 @pytest.mark.filterwarnings("ignore::fastem.errors.DegenerateComponentWarning")
 def test_equal_columns_with_long_tails_are_no_collapse():
     model = StudentTMixture(1, on_collapse="raise").fit(ALIKE, sample_weight=np.full(100, 0.5))
-    assert model.component_status_ == ["at the floor in 1 direction(s) in which the data do not vary"]
+    assert model.component_status_[0].startswith("at the floor in 1 direction(s) in which the data do not vary")
 
 
 def test_a_component_whose_rows_are_all_too_far_away_stays():
@@ -394,4 +394,5 @@ def test_a_far_row_does_not_make_a_column_twice_a_collapse(third, far):
     X[0] = far, -far / 3
     X = np.column_stack([X, third(X)])
     for model in (StudentTMixture(1, on_collapse="raise"), GaussianMixture(1, noise=1e6, on_collapse="raise")):
-        assert model.fit(X).component_status_ == ["at the floor in 1 direction(s) in which the data do not vary"]
+        (status,) = model.fit(X).component_status_
+        assert status.startswith("at the floor in 1 direction(s) in which the data do not vary")

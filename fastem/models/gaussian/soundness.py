@@ -26,14 +26,15 @@ SPIKE = 1e-4  # of the data's variance in a direction, where a component has few
 THIN = 0.03  # of the other components' variance in a direction, relative to the mean of all directions; the same
 MOSTLY = 0.5  # of a variance in a direction
 FAR = 6.0  # standard deviations beyond where a component's rows lie
+NARROW = "constant or duplicated columns, or a large reg_covar"  # why all rows are at the floor
 OUTLIERS = "outliers: "  # how the status of a component of stray rows begins
 
 
 def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     """The status of each component of a Gaussian emission, and whether it is sound; `counts` are effective rows.
 
-    Directions in which the data as a whole do not vary (a constant or a duplicated column) put every component at
-    the floor: the status says so, but it is no collapse.
+    Directions in which the data as a whole do not vary (a constant or a duplicated column), or no more than a large
+    `reg_covar` asks for, put every component at the floor: the status says so, but it is no collapse.
     """
     needed = emission.least_rows
     low, excess = below(emission, weights, NEAR_FLOOR * emission.floor, FLAT * emission.floor)
@@ -50,7 +51,7 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
         if values
         else (f"spike: {spikes[k]}", False)
         if k in spikes
-        else (f"at the floor in {hits} direction(s) in which the data do not vary", True)
+        else (f"at the floor in {hits} direction(s) in which the data do not vary much beyond it: {NARROW}", True)
         if hits
         else ("ok", True)
         for k, (count, hits, collapsed, values) in enumerate(zip(counts, low, excess, rounded))

@@ -61,6 +61,16 @@ def test_covariances_at_the_floor_are_not_sound(name):
     assert not found.fit_report_.restarts[0].sound
 
 
+@pytest.mark.parametrize("make", [GaussianMixture, StudentTMixture])
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
+def test_a_floor_as_wide_as_the_data_is_not_called_data_that_do_not_vary(make, covariance_type):
+    X = np.random.default_rng(5).normal(size=(50, 3))
+    for rows, reg_covar in ((X, 1e3), (np.column_stack([X, np.full(50, 7.0)]), 1e-6)):
+        found = make(1, covariance_type=covariance_type, reg_covar=reg_covar).fit(rows)
+        assert found.component_status_[0].endswith("beyond it: constant or duplicated columns, or a large reg_covar")
+        assert found.fit_report_.restarts[0].sound
+
+
 def test_select_takes_no_covariance_at_the_floor():
     best = fastem.select(CODES, range(1, 5), ["EII", "VEI", "VVE", "EVV"], random_state=0).best_row
     assert best.sound and best.status == "ok"
