@@ -45,7 +45,7 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
     found = [
         ("at the floor: its variance is held at reg_covar times the data's", bool(held_well[k]))
         if collapsed
-        else (f"few rows: {count:.2f} effective, its covariance needs {needed}", False)
+        else (f"few rows: {rounded_down(count)} effective, its covariance needs {needed}", False)
         if count < needed
         else (f"on single values: its variance in {values} column(s) is less than rounding makes", False)
         if values
@@ -63,6 +63,11 @@ def conditions(emission, weights, counts) -> list[tuple[str, bool]]:
         else condition
         for k, (count, collapsed, condition) in enumerate(zip(counts, excess, found))
     ]
+
+
+def rounded_down(count) -> str:
+    """A number of rows with two decimals, not of more rows than there are."""
+    return f"{np.floor(100 * count) / 100:.2f}"
 
 
 def below(emission, weights, least, flat):

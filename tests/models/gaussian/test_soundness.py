@@ -61,6 +61,14 @@ def test_covariances_at_the_floor_are_not_sound(name):
     assert not found.fit_report_.restarts[0].sound
 
 
+def test_few_rows_are_said_to_be_fewer_than_the_covariance_needs():
+    """It was said that three rows are too few where three are needed."""
+    covariance = Full.from_covariances(np.repeat(np.eye(2)[None], 2, axis=0), np.zeros(2))
+    emission = Gaussian(np.array([[0.0, 0.0], [3.0, 0.0]]), covariance, np.full(2, 1e-9))
+    (status, sound), _ = emission.diagnose(np.array([0.25, 0.75]), np.array([2.99999, 9.00001]))
+    assert (status, sound) == ("few rows: 2.99 effective, its covariance needs 3", False)
+
+
 @pytest.mark.parametrize("make", [GaussianMixture, StudentTMixture])
 @pytest.mark.parametrize("covariance_type", ["full", "tied", "diag"])
 def test_a_floor_as_wide_as_the_data_is_not_called_data_that_do_not_vary(make, covariance_type):
