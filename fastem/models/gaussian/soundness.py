@@ -7,7 +7,7 @@ it is. What a component shares with others (a shape, axes, a volume) is determin
 how thin it is beside the others, whatever the structure.
 
 A component of a few rows far from all others describes these as outliers. It is not sound either, but its status says
-what it is, and the rest of the mixture is right.
+what it is, and the rest of the mixture is right. Where all share one covariance, such a component is sound.
 """
 
 from __future__ import annotations
