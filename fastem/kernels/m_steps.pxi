@@ -49,6 +49,7 @@ cdef struct Run:
     Pair* pairs              # K, with as many doubles behind them
     Py_ssize_t n_each        # sums of a component, of which this one is its rows
     Py_ssize_t at_count
+    bint gaps                # whether rows have missing values
     double* degrees          # K: of freedom, of Student-t distributions, behind the covariances; else NULL. The rest is theirs
     bint free                # whether they are estimated
     double* masses           # K: sum r u
@@ -119,10 +120,11 @@ def factors_above(const double[:, :, ::1] covariances, const double[:, ::1] floo
 
 cdef bint full_parameters(Run* run) noexcept nogil:
     """The kernel's parameters of full covariances."""
-    cdef Py_ssize_t k, i, j, block, start, stop, place, d = run.job.d, K = run.job.K
+    cdef Py_ssize_t k, i, j, m, block, start, stop, place, d = run.job.d, K = run.job.K
     cdef const real** params = <const real**>run.job.parts[0].params
     cdef real* factor
     cdef real* offset
+    cdef double* precision
     cdef double* inverse = run.work
     cdef double log_det = 0, s, closeness
     run.closeness[0] = 0
@@ -150,6 +152,12 @@ cdef bint full_parameters(Run* run) noexcept nogil:
             for j in range(i + 1):
                 s -= inverse[i * d + j] * run.means[k * d + j]
             offset[i] = ROOT_HALF * s
+            for j in range(i + 1 if run.gaps else 0):
+                s = 0
+                for m in range(i, d):
+                    s += inverse[m * d + i] * inverse[m * d + j]
+                precision = <double*>params[4] + k * d * d
+                precision[i * d + j] = precision[j * d + i] = s
             (<real*>params[3])[k * d + i] = run.means[k * d + i]
     return True
 
@@ -169,6 +177,8 @@ cdef bint diagonal_parameters(Run* run) noexcept nogil:
             (<real*>params[1])[i] = ROOT_HALF * scale
             (<real*>params[2])[i] = -ROOT_HALF * scale * run.means[i]
             (<real*>params[3])[i] = run.means[i]
+            if run.gaps:
+                (<real*>params[4])[i] = log(scale) - HALF_LOG_2PI
         (<real*>params[0])[k] = max(<real>(log(run.weights[k]) + log_det - d * HALF_LOG_2PI), LOWEST)
     return True
 

@@ -72,7 +72,24 @@ cdef bint passed(Run* run, char* work, double* lanes, bint watch) noexcept nogil
         return False
     for lane in range(1, run.job.n_lanes):
         add(lanes + lane * n_sums, n_sums, lanes)
+    if run.gaps and not is_full(run):
+        complete(run, lanes)
     return True
+
+
+cdef void complete(const Run* run, double* sums) noexcept nogil:
+    """The sums of gaussian_diagonal in place of those of gaussian_diagonal_missing: a missing value is expected at the mean, with
+    the variance of its column."""
+    cdef Py_ssize_t k, i, d = run.job.d
+    cdef const double* own
+    cdef double* whole
+    for k in range(run.job.K):
+        own, whole = sums + k * (3 * d + 1), sums + k * (2 * d + 1)
+        for i in range(d):
+            whole[i] = own[i]
+        for i in range(d):
+            whole[d + i] = own[d + i] + own[2 * d + i] * run.covariances[k * d + i]
+        whole[2 * d] = own[3 * d]
 
 
 cdef void note(Run* run, Py_ssize_t i, double value) noexcept nogil:
@@ -170,7 +187,7 @@ cdef inline void add(const double* more, Py_ssize_t n, double* sums) noexcept no
 
 def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const double[::1] sample_weight,
                const real[::1] centre, double[:, ::1] models, const double[::1] floor, Py_ssize_t n_iter, Py_ssize_t n_threads,
-               double enough=-1, double[:, ::1] memories=None, str tails=None):
+               double enough=-1, double[:, ::1] memories=None, str tails=None, bint gaps=False, tuple groups=None):
     """Steps of EM of many mixtures: how many M-steps each has made, and of the last models the mean log-likelihoods (beside
     those before each step), the components' rows (runs, K), and how close they are to the floor (runs): up to 1. Then (runs)
     whether they have been accelerated, and how many models were tried in vain.
@@ -186,6 +203,8 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
                    at first
     tails          "free" or "fixed" degrees of freedom of Student-t distributions, whose scale matrices are the covariances;
                    None: of Gaussians. They do not look ahead, but leap
+    gaps           whether values are missing (NaN); not beside tails
+    groups         as in `expect`, where gaps want them
     """
     cdef Py_ssize_t R = models.shape[0], K = n_components, d = X.shape[1], r
     cdef bint full = letters[2] != "I"
@@ -212,13 +231,18 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
     cdef double[:, ::1] history = histories
     cdef Py_ssize_t[::1] steps = done
     check()
-    cdef Part part = empty_part("student_t" if tails else "gaussian_full" if full else "gaussian_diagonal", d, K)
+    cdef str family = "gaussian_full" if full else "gaussian_diagonal"
+    if tails is not None:
+        family = "student_t"
+    elif gaps:
+        family = "gaussian_missing" if full else "gaussian_diagonal_missing"
+    cdef Part part = empty_part(family, d, K)
     cdef Share* share = &part.share
     n_params = 0
     for p in range(share.n_params):
         n_params += K * share.of_each[p]
     cdef real[:, ::1] params = np.zeros((R, n_params), REAL)
-    prepare(&job, (part,), X, centre, K, None, None, None)
+    prepare(&job, (part,), X, centre, K, None, groups, None)
     set_lanes(&job, sample_weight)
     runs = <Run*>malloc(R * sizeof(Run))
     if runs == NULL:
@@ -236,7 +260,9 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.means = run.weights + K
             run.covariances = run.means + K * d
             run.floor, run.history, run.rows, run.closeness = &floor[0], &history[r, 0], &rows[r, 0], &close[r]
-            run.n_each, run.at_count = part.share.family.n_sums // K, part.share.family.n_sums // K - 1
+            run.gaps = gaps
+            run.n_each = part.share.family.n_sums // K - (d if gaps and not full else 0)
+            run.at_count = run.n_each - 1
             run.memory, run.degrees = NULL, NULL
             if tails is not None:
                 run.degrees, run.free = run.covariances + K * (d * d if full else d), tails == "free"

@@ -26,6 +26,7 @@ from fastem.models.gaussian.structures import LETTERS, of_dense
 from fastem.models.gaussian.student_t import StudentT
 from fastem.models.mixture import Mixture
 from fastem.rows.blocks import ArrayBlocks
+from fastem.rows.missing_patterns import grouped
 
 MOST_COLUMNS = 64  # beyond, the M-step's factors are faster by LAPACK
 LEAST = 1e-100  # floor, and over 1 the most: products of two variances are numbers
@@ -142,9 +143,12 @@ def short_runs(begun, blocks, n_iter, n_threads, enough=-1.0, accelerated=False)
         memories = np.zeros((len(runs), module.size_of_memory(letters, *emission.shape)))
         for memory, run in zip(memories, runs):
             memory[:] = 0 if run.memory is None else run.memory
-    threads = for_runs(n_threads, len(runs) * n_iter, blocks, K)
+    threads, gaps = for_runs(n_threads, len(runs) * n_iter, blocks, K), bool(np.isnan(blocks.X).any())
+    if gaps and tails is not None:
+        return runs
+    groups = grouped(blocks.X, module.group_rows) if gaps and letters[2] != "I" else None
     done, histories, counts, closeness, has_jumped, n_dropped = module.short_runs(
-        letters, K, *rows, models, emission.floor, n_iter, threads, enough, memories, tails
+        letters, K, *rows, models, emission.floor, n_iter, threads, enough, memories, tails, gaps, groups
     )
     return [
         ShortRun(

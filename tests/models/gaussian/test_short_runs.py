@@ -205,14 +205,49 @@ def test_a_run_ends_before_a_component_is_without_rows():
     assert run.model is lost and np.isfinite(run.history).all() and not run.is_plainly_sound(1e6)
 
 
-def test_rows_with_missing_values_and_far_means_are_left_to_the_driver():
+@pytest.mark.parametrize("structure", LETTERS)
+@pytest.mark.parametrize("d, K, floor", [(1, 3, 1e-6), (3, 1, 1e-6), (3, 3, 0.5), (7, 3, 1e-6)])
+def test_steps_with_missing_values_are_those_of_the_driver(structure, d, K, floor):
+    X, weight = rows(d, 300)
+    (start,) = starts(structure, X, weight, 1, K, floor)
+    X[np.random.default_rng(2).random(X.shape) < 0.15] = np.nan
+    X[7] = np.nan
+    blocks = ArrayBlocks(X, weight)
+    (run,), result = short_runs([start], blocks, STEPS, 1), em(start, blocks, max_iter=STEPS, tol=0, n_threads=1)
+    assert run.n_iter == STEPS
+    np.testing.assert_allclose(run.history, result.history, atol=1e-7)
+    np.testing.assert_allclose(run.counts, result.statistics.counts, rtol=1e-4)
+    for ours, theirs in zip(parameters(run.model), parameters(result.model)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(em(run.model, blocks, max_iter=0).history[0], run.history[-1], rtol=1e-12)
+
+
+def test_rows_with_missing_values_have_the_same_bits_for_any_number_of_threads_and_any_neighbours():
+    X, weight = rows(3, 300)
+    begun = list(starts(Full, X, weight, 3))
+    X[np.random.default_rng(2).random(X.shape) < 0.15] = np.nan
+    blocks = ArrayBlocks(X, weight)
+    alone = [short_runs([start], blocks, STEPS, 1)[0] for start in begun[:1]]
+    for run, other in zip(short_runs([begun[0]] * 3, blocks, STEPS, 3), alone * 3):
+        assert run.history == other.history and run.row.tobytes() == other.row.tobytes()
+    whole = short_runs(begun, blocks, 60, 2, accelerated=True)
+    laps = begun
+    for _ in range(6):
+        laps = short_runs(laps, blocks, 10, 1, accelerated=True)
+    for run, other in zip(laps, whole):
+        assert run.history == other.history and run.row.tobytes() == other.row.tobytes()
+        assert (np.diff(run.history) >= -1e-13 * np.abs(run.history[1:])).all()
+
+
+def test_student_t_distributions_beside_missing_values_and_far_means_are_left_to_the_driver():
     X, weight = rows(3)
     blocks = ArrayBlocks(X, weight)
     (start,) = starts(Full, X, weight, 1)
     holes = X.copy()
     holes[3, 1] = np.nan
-    (run,) = short_runs([start], ArrayBlocks(holes, weight), STEPS, 1)
-    assert run.model is start and run.n_iter == 0
+    student = student_start(Full, X, 3, 5.0, True, np.full(3, 1e-6))
+    (run,) = short_runs([student], ArrayBlocks(holes, weight), STEPS, 1)
+    assert run.model is student and run.n_iter == 0
     emission = start.emission
     far = Mixture(start.weights, Gaussian(emission.means - 1e9, emission.covariance, emission.floor))
     (run,) = short_runs([far], blocks, STEPS, 1)
