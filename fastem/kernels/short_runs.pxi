@@ -263,7 +263,8 @@ def short_runs(str letters, Py_ssize_t n_components, const real[:, :] X, const d
             run.gaps = gaps
             run.n_each = part.share.family.n_sums // K - (d if gaps and not full else 0)
             run.at_count = run.n_each - 1
-            run.memory, run.degrees = NULL, NULL
+            run.memory = NULL
+            run.degrees = NULL
             if tails is not None:
                 run.degrees, run.free = run.covariances + K * (d * d if full else d), tails == "free"
                 run.at_count -= 1
