@@ -262,9 +262,8 @@ def select(
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
-    above_narrower = _not_below_narrower if kind is GaussianMixture else lambda search, table: table
-    table = above_narrower(search, table)
-    table = above_narrower(search, _leaders_alone(search, table, criterion))
+    table = _not_below_narrower(search, table)
+    table = _not_below_narrower(search, _leaders_alone(search, table, criterion))
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
