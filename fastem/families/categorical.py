@@ -258,5 +258,5 @@ The codes of a column are 0 .. n_categories - 1. None: up to the largest in the 
 def require_codes(X, names, n_categories, place=numbered):
     """Raise ValueError at the first code that its column does not have."""
     what = " or ".join(map(str, np.unique(n_categories)[:5]))
-    advice = "Give n_categories= to fit more."
+    advice = "Fit with an n_categories= that has room for all."
     require_values(X, names, f"codes below n_categories ({what})", lambda x: x < n_categories, place, advice)

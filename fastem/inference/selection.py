@@ -204,7 +204,8 @@ def select(
         family. The result does not depend on it.
     random_state : int, Generator, RandomState or None
     callback : callable, optional
-        Called with each :class:`~fastem.inference.selection.Row` when its model has ended; by several threads.
+        Called with each :class:`~fastem.inference.selection.Row` when its model has ended, by several threads; and
+        again with what takes its place where the model is fitted again.
     **parameters
         Of :class:`GaussianMixture`: `tol` (here 1e-5), `max_iter` (here 1000), `reg_covar`, `stop`, `accelerate`,
         `split_merge`, constraints.
@@ -262,8 +263,9 @@ def select(
     begun = sorted(families, key=lambda name: name not in SLOWEST)
     chains = dict(zip(begun, parallel_map(partial(_rows, search, folds, numbers_, callback), begun, n_chains)))
     table = [row for name in families for row in chains[name]]
-    table = _not_below_narrower(search, table)
-    table = _not_below_narrower(search, _leaders_alone(search, table, criterion))
+    table = _not_below_narrower(search, table, callback)
+    table = _leaders_alone(search, table, criterion, callback)
+    table = _not_below_narrower(search, table, callback)
     if not any(row.estimator is not None for row in table):
         raise ValueError(f"none of the {len(table)} models can be fitted. The first failed: {table[0].status}")
     return Selection(table, criterion)
@@ -306,7 +308,7 @@ def _row(search, covariance_type, K, cv, estimator, result) -> Row:
     )
 
 
-def _not_below_narrower(search, table) -> list[Row]:
+def _not_below_narrower(search, table, callback) -> list[Row]:
     """The table, where no family ends below a narrower one with as many components, whose mixture is one of its own: it
     is fitted from there, if what comes of it is sound."""
     found = {(row.covariance_type, row.n_components): row for row in table}
@@ -328,10 +330,12 @@ def _not_below_narrower(search, table) -> list[Row]:
         again = _row(search, name, K, row.cv, *fit)
         if again.sound and (not row.sound or again.log_likelihood > row.log_likelihood):
             found[name, K] = again
+            if callback is not None:
+                callback(again)
     return list(found.values())
 
 
-def _leaders_alone(search, table, criterion) -> list[Row]:
+def _leaders_alone(search, table, criterion, callback) -> list[Row]:
     """The table, where no leading model is less likely than the fit of it alone, whose starts are its own.
 
     Such fits are made of the models at the head, and of those further down that would come there if they gained twice
@@ -351,10 +355,12 @@ def _leaders_alone(search, table, criterion) -> list[Row]:
             again = _row(search, *model, row.cv, *search.alone(*model))
         except FAILURES:
             continue  # an attempt to improve failed: what was to be improved stays
-        if (again.sound, again.log_likelihood) > (row.sound, row.log_likelihood + _least_gain(search)):
+        gain = (row.elbo - again.elbo) / 2 if criterion == "elbo" else again.log_likelihood - row.log_likelihood
+        if (again.sound, gain) > (row.sound, _least_gain(search)):
             found[model] = again
-            if row.sound:
-                most = max(most, 2 * (again.log_likelihood - row.log_likelihood))
+            most = max(most, 2 * gain * row.sound)
+            if callback is not None:
+                callback(again)
 
 
 def _least_gain(search) -> float:

@@ -92,8 +92,15 @@ cdef bint student_moments(Run* run) noexcept nogil:
     return True
 
 
+cdef inline bint lifts_scatters(const Run* run) noexcept nogil:
+    """Whether parts that components share are estimated from scatters that the floor has lifted; see Pieces.lifts."""
+    cdef bint is_free = run.volume == c'V' and run.form == c'V' and run.orientation != c'E'
+    return not (is_free or run.form == c'I' or (run.volume == c'E' and run.form == c'E'))
+
+
 cdef bint rescaled(Run* run) noexcept nogil:
-    """Scale matrices and degrees of freedom from the moments, of which each component's u are stretched by its factor."""
+    """Scale matrices and degrees of freedom from the moments, of which each component's u are stretched by its factor. False
+    where the driver must decide: also of lifted scatters, which do not show in what comes of them."""
     cdef Py_ssize_t k, i, d = run.job.d, size = d * d if is_full(run) else d
     cdef double u, c
     for k in range(run.job.K):
@@ -104,7 +111,9 @@ cdef bint rescaled(Run* run) noexcept nogil:
             u = run.masses[k] / run.counts[k]
             run.degrees[k] = max(
                 2 * gamma_shape(c * u - 1 - log(c) - run.log_masses[k] / run.counts[k], 0.5 * MOST_DEGREES), LEAST_DEGREES)
-    return estimate(run)
+    if not lifts_scatters(run):
+        return estimate(run)
+    return are_above_floor(run) and estimate(run) and are_above_floor(run)
 
 
 cdef bint is_low(Run* run, Py_ssize_t k) noexcept nogil:

@@ -60,7 +60,9 @@ def test_a_code_that_no_category_has():
     assert model.n_categories_.tolist() == [4, 4, 6, 2, 2] and model.probabilities_.shape == (2, 5, 6)
     X[9, 4] = 2  # a category of the first columns
     for call in (model.fit, model.predict):
-        with pytest.raises(ValueError, match=r"codes below n_categories .*row 9, column 4 is 2\. Give n_categories="):
+        with pytest.raises(
+            ValueError, match=r"codes below n_categories .*row 9, column 4 is 2\. Fit with an n_categories="
+        ):
             call(X)
     found = quietly(CategoricalMixture(2, random_state=0), X)
     assert found.n_categories_.tolist() == [4, 4, 4, 2, 3]

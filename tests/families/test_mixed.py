@@ -126,7 +126,7 @@ def test_codes_that_only_later_rows_hold(n_categories, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::fastem.DegenerateComponentWarning")
 def test_codes_that_no_row_of_the_fit_holds():
-    words = r"codes below n_categories .*row 0, column 1 is 2\. Give n_categories= to fit more"
+    words = r"codes below n_categories .*row 0, column 1 is 2\. Fit with an n_categories= that has room"
     model = coded(warm_start=True).fit(CODED)
     for call in (model.predict, model.partial_fit):
         with pytest.raises(ValueError, match=words):

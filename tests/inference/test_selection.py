@@ -426,6 +426,24 @@ def test_models_far_behind_are_not_fitted_alone(monkeypatch):
     assert fitted == [(row.covariance_type, row.n_components) for row in found.ranked[:3]]
 
 
+def test_the_callback_sees_what_takes_a_models_place_which_never_has_a_worse_criterion():
+    rng = np.random.default_rng(8)
+    K = rng.integers(3, 6)
+    X = 1.8 * rng.normal(size=(K, 2))[rng.integers(K, size=150)] + rng.normal(size=(150, 2)) * rng.uniform(0.5, 1.2, 2)
+    seen = {}
+    found = fastem.select(
+        X,
+        range(1, 7),
+        ["full", "diag"],
+        random_state=0,
+        criterion="elbo",
+        callback=lambda row: seen.setdefault((row.covariance_type, row.n_components), []).append(row),
+    )
+    for row in found.table:
+        rows = seen[row.covariance_type, row.n_components]
+        assert rows[-1] is row and row.elbo == min(one.elbo for one in rows)
+
+
 def test_narrower_structures():
     """Whatever a narrower structure estimates, a wider one holds."""
     rng = np.random.default_rng(1)

@@ -64,7 +64,9 @@ STUDENT_CASES = {  # tails of the rows, degrees of freedom of the start, compone
     "one component": (5, 10.0, 1, 1e-6),
     "at the floor": (30, 10.0, 3, 0.8),
     "a column of zeros": (5, 10.0, 3, 1e-6),
+    "one component at the floor": (4, 1.0, 1, 5.0),
 }
+LIFTED = ("VEI", "EVI", "VEE", "EVE", "VVE", "VEV", "EVV")  # shapes that the floor may have lifted
 
 
 @pytest.mark.parametrize("free", [True, False])
@@ -81,7 +83,13 @@ def test_steps_of_student_t_distributions_are_those_of_the_driver(structure, cas
     )
     (run,) = short_runs([start], blocks, STEPS, 1)
     result = em(start, blocks, max_iter=STEPS, tol=0, n_threads=1)
-    assert run.n_iter == STEPS
+    if run.n_iter < STEPS:  # the driver goes on, and decides what no step here can
+        assert LETTERS[structure] in LIFTED and case in (
+            "at the floor",
+            "a column of zeros",
+            "one component at the floor",
+        )
+        result = em(start, blocks, max_iter=run.n_iter, tol=0, n_threads=1)
     np.testing.assert_allclose(run.history, result.history, atol=1e-7)
     ours, theirs = (one.model.emission.degrees_of_freedom for one in (run, result))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
