@@ -345,7 +345,8 @@ def _leaders_alone(search, table, criterion, callback) -> list[Row]:
     while True:
         ranked = Selection([*found.values()], criterion).ranked
         reach = getattr(ranked[0], criterion) + 2 * most if ranked else 0
-        leading = [row for place, row in enumerate(ranked) if place < BEST or getattr(row, criterion) <= reach]
+        near = [row for row in ranked[BEST:] if row.sound and getattr(row, criterion) <= reach]
+        leading = [*ranked[:BEST], *near]
         row = next((row for row in leading if (row.covariance_type, row.n_components) not in tried), None)
         if row is None:
             return list(found.values())

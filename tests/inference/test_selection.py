@@ -12,6 +12,7 @@ import fastem
 from fastem.__main__ import main
 from fastem.datasets import load_faithful, load_iris
 from fastem.inference.model_search import ModelSearch
+from fastem.inference.selection import Row, _leaders_alone
 from fastem.kernels.packing import packed_lower
 from fastem.models.gaussian.parsimonious import FAMILIES
 from fastem.models.gaussian.structures import STRUCTURES, is_narrower, of_dense
@@ -424,6 +425,20 @@ def test_models_far_behind_are_not_fitted_alone(monkeypatch):
     monkeypatch.setattr(ModelSearch, "alone", lambda self, *model: fitted.append(model) or alone(self, *model))
     found = fastem.select(IRIS, range(1, 4), random_state=0)
     assert fitted == [(row.covariance_type, row.n_components) for row in found.ranked[:3]]
+
+
+def test_models_that_are_not_sound_are_not_fitted_alone_for_a_criterion_that_means_nothing():
+    fitted = []
+
+    class Search:
+        def alone(self, *model):
+            fitted.append(model)
+            raise ValueError("nothing is gained")
+
+    bic = {1: 100.0, 2: 110.0, 3: 120.0, 4: 500.0, 5: 10.0, 6: 20.0}
+    table = [Row("VVV", K, bic=value, sound=K < 5, estimator=object()) for K, value in bic.items()]
+    assert _leaders_alone(Search(), table, "bic", None) == table
+    assert fitted == [("VVV", 1), ("VVV", 2), ("VVV", 3)]
 
 
 def test_the_callback_sees_what_takes_a_models_place_which_never_has_a_worse_criterion():
